@@ -1,0 +1,166 @@
+"""Tasks by name: ours, a user's own class from the current folder, and every way in which that goes wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tune_app.dataset import DATASETS, Dataset
+from tune_app.errors import InputError
+from tune_app.tasks import PARTS, TASKS, contract_faults, load_dataset_of_kind, load_task
+from tune_app.trial import Training
+from tune_app.variable import Float, Variable
+
+LINE = """
+import numpy as np
+import torch
+from tune_app.dataset import Dataset
+from tune_app.variable import Float, Variable
+
+class LineState:
+    def __init__(self, config):
+        self.model = torch.nn.Linear(1, 1)
+        self.rate = config["rate"]
+    def state_dict(self):
+        return {"model": self.model.state_dict()}
+    def load_state_dict(self, saved):
+        self.model.load_state_dict(saved["model"])
+
+class Line:
+    data_kind = "line"
+    variables = (Variable("rate", "training", Float(0, 1), 0.1, "Learning rate."),)
+    constraints = ()
+    metrics = {"loss": "minimize"}
+    def load_data(self, dataset):
+        return Dataset(dataset, "line", {"x": np.ones((4, 1), dtype=np.float32)}, {})
+    def start(self, config, data, *, epochs, seed, device):
+        return LineState(config)
+    def train_epoch(self, state, epoch, progress):
+        with torch.no_grad():
+            state.model.bias -= state.rate * state.model.bias
+        return {"loss": float(state.model.bias.detach() ** 2)}
+    def evaluate(self, state, arrays):
+        return {"loss": float(state.model.bias.detach() ** 2)}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A user's folder, as the current one; what was imported from it is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_ours_keep_the_contract(name: str) -> None:
+    task = load_task(name)
+    assert contract_faults(task) == []
+    assert f"{type(task).__module__}:{type(task).__qualname__}" == TASKS[name]
+    assert type(load_task(TASKS[name])) is type(task)
+
+
+def test_task_names_cost_no_torch() -> None:
+    code = "import sys, tune_app.tasks; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_users_class_trains(folder: Path) -> None:
+    (folder / "mine").mkdir()
+    (folder / "mine" / "line.py").write_text(LINE)
+    task = load_task("mine.line:Line")
+    training = Training(task, {"rate": 0.5}, task.load_data("any"), epochs=2, seed=0)
+    first, second = training.run_epoch(), training.run_epoch()
+    assert second.metrics["loss"] == pytest.approx(first.metrics["loss"] / 4)
+    assert task.evaluate(training.state, {}) == second.metrics
+
+
+@pytest.mark.parametrize("name", ["image_cmn", "image_cnn:", ":ImageCNN", ""])
+def test_unknown_name(name: str) -> None:
+    with pytest.raises(InputError, match="must name one of ours or a class") as caught:
+        load_task(name)
+    assert "image_cnn" in caught.value.hint
+
+
+def test_no_such_module(folder: Path) -> None:
+    with pytest.raises(InputError, match="there is no module `nowhere`") as caught:
+        load_task("nowhere.deep:Line")
+    assert str(folder) in caught.value.hint
+    (folder / "mine").mkdir()
+    with pytest.raises(InputError, match=r"there is no module `mine\.line`"):
+        load_task("mine.line:Line")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("import numpy\nimport absent_library\n", "No module named 'absent_library'"),
+        ("def f(:\n", "SyntaxError"),
+        ("1 / 0\n", "ZeroDivisionError"),
+    ],
+)
+def test_module_that_fails(folder: Path, text: str, expected: str) -> None:
+    (folder / "failing.py").write_text(text)
+    with pytest.raises(InputError, match="importing `failing` failed") as caught:
+        load_task("failing:Line")
+    assert expected in caught.value.message
+    assert "failing.py" in caught.value.message
+
+
+def test_no_such_class(folder: Path) -> None:
+    (folder / "other.py").write_text(LINE)
+    with pytest.raises(InputError, match="`other` has no class `Lime`") as caught:
+        load_task("other:Lime")
+    assert "did you mean `Line`?" in caught.value.hint
+    assert "Dataset" not in caught.value.hint  # imported there, not defined
+
+
+def test_class_that_needs_arguments(folder: Path) -> None:
+    (folder / "needy.py").write_text(LINE + "    def __init__(self, size):\n        pass\n")
+    with pytest.raises(InputError, match=r"`Line\(\)` must work without arguments.*size"):
+        load_task("needy:Line")
+
+
+def test_every_missing_part_is_named(folder: Path) -> None:
+    (folder / "empty.py").write_text("class Nothing:\n    pass\n")
+    with pytest.raises(InputError, match="must keep the contract") as caught:
+        load_task("empty:Nothing")
+    for part in PARTS:
+        assert f"`{part}`" in caught.value.message
+
+
+RATE = Variable("rate", "training", Float(0, 1), 0.1, "Learning rate.")
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "expected"),
+    [
+        ("data_kind", 3, "`data_kind` must be a text"),
+        ("variables", [RATE], "`variables` must be a tuple"),
+        ("variables", ("rate",), "`variables` must be a tuple of Variable"),
+        ("variables", (RATE, RATE), "has rate more than once"),
+        ("constraints", "rate < 1", "`constraints` must be a tuple"),
+        ("metrics", {}, "at least one"),
+        ("metrics", {"loss": "down"}, "'loss' is 'down'"),
+        ("train_epoch", 5, "`train_epoch` must be a method"),
+    ],
+)
+def test_malformed_part(part: str, value: object, expected: str) -> None:
+    task = type("Changed", (type(load_task("image_cnn")),), {part: value})()
+    (fault,) = contract_faults(task)
+    assert expected in fault
+
+
+def test_data_set_of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATASETS, "verse", lambda: Dataset("verse", "text", {}, {}))
+    with pytest.raises(InputError, match="takes data sets of kind `image`, but `verse` is of kind `text`"):
+        load_task("image_cnn").load_data("verse")
+    assert load_dataset_of_kind("verse", "text").name == "verse"

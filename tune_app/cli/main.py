@@ -1,0 +1,58 @@
+"""The command `tune-app`, its error translation and its exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+
+from tune_app import __version__
+from tune_app.cli import profiles, results, sweeps
+from tune_app.errors import TuneAppError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="tune-app")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def cli(debug: bool) -> None:
+    """Find, judge and keep good configurations of PyTorch models on a Ray cluster."""
+
+
+cli.add_command(sweeps.check)
+cli.add_command(sweeps.run)
+cli.add_command(sweeps.resume)
+cli.add_command(results.studies)
+cli.add_command(results.trials)
+cli.add_command(results.show)
+cli.add_command(profiles.apply)
+cli.add_command(profiles.profile)
+cli.add_command(profiles.train)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 the work failed, 2 the input was wrong, 130 interrupted."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return the exit code; errors go to stderr in one or two lines."""
+    try:
+        result = cli.main([a for a in arguments if a != "--debug"], prog_name="tune-app", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except TuneAppError as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code

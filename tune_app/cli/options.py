@@ -1,0 +1,96 @@
+"""Options and output that several verbs share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from tune_app.errors import InputError
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+store_option = click.option(
+    "--store",
+    envvar="TUNE_APP_STORE",
+    default="results",
+    show_default=True,
+    metavar="FOLDER",
+    help="Root of the results: a folder, s3://… or gs://….",
+)
+profiles_option = click.option(
+    "--profiles",
+    "profiles_folder",
+    envvar="TUNE_APP_PROFILES",
+    default="profiles",
+    show_default=True,
+    metavar="FOLDER",
+    help="Folder of the profiles.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")
+set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="GROUP.VARIABLE=VALUE",
+    help="Give a variable this value; may be repeated.",
+)
+
+
+def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
+    """``("training.learning_rate=0.01",)`` as a mapping.
+
+    Raises:
+        InputError: one has no ``=``, or the same variable stands twice.
+    """
+    parsed: dict[str, str] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key or not value:
+            raise InputError(f"`--set` takes GROUP.VARIABLE=VALUE, but got `{setting}`")
+        if key in parsed:
+            raise InputError(f"`--set` must name a variable once, but `{key}` stands twice")
+        parsed[key.strip()] = value.strip()
+    return parsed
+
+
+def parse_trial(text: str) -> tuple[str, int]:
+    """``STUDY:N`` as study and number.
+
+    Raises:
+        InputError: it has another form.
+    """
+    study, colon, number = text.rpartition(":")
+    if not colon or not study or not number.isdecimal():
+        raise InputError(f"`--trial` takes STUDY:NUMBER, but got `{text}`", hint="for example --trial digits-cnn:17")
+    return study, int(number)
+
+
+def print_json(document: Any) -> None:
+    """Print `document`; what is not a number (NaN) becomes null, times become ISO text."""
+    click.echo(json.dumps(_plain(document), indent=2))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if hasattr(value, "isoformat"):
+        return None if value != value else value.isoformat()
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and value != value:
+        return None
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value in a table: four significant digits, nothing for what is absent."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,300 @@
+"""Verbs that keep and use configurations: apply, profile, train."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tune_app.cli.options import (
+    json_option,
+    parse_settings,
+    parse_trial,
+    print_json,
+    profiles_option,
+    set_option,
+    shown,
+    store_option,
+)
+from tune_app.cli.results import print_table
+from tune_app.errors import InputError
+
+if TYPE_CHECKING:
+    from tune_app.profile import Profile, Profiles
+
+
+@click.command()
+@click.argument("study", required=False)
+@click.argument("trial", type=int, required=False)
+@click.option("--profile", "profile_name", metavar="NAME", help="Apply this profile instead of a trial.")
+@set_option
+@store_option
+@profiles_option
+def apply(
+    study: str | None,
+    trial: int | None,
+    profile_name: str | None,
+    settings: tuple[str, ...],
+    store: str,
+    profiles_folder: str,
+) -> None:
+    """Make a configuration the session: the best trial of STUDY, its TRIAL by number, or a profile."""
+    from tune_app.profile import Profiles
+
+    profiles = Profiles(profiles_folder)
+    chosen = _chosen(profiles, store, study, trial, profile_name).edited(parse_settings(settings))
+    profiles.apply(chosen)
+    click.echo(f"applied {_origin(chosen)}; `tune-app train` uses it")
+
+
+@click.group()
+def profile() -> None:
+    """Save, list, compare and delete profiles."""
+
+
+@profile.command("save")
+@click.argument("name")
+@click.option("--trial", "trial_text", metavar="STUDY[:N]", help="From this trial; the best one without N.")
+@click.option("--from", "source", metavar="PROFILE", help="From this profile.")
+@click.option("--replace", is_flag=True, help="Save over a profile of that name; its revision is kept.")
+@click.option("--note", default=None, help="A sentence to keep with it.")
+@set_option
+@store_option
+@profiles_option
+def profile_save(
+    name: str,
+    trial_text: str | None,
+    source: str | None,
+    replace: bool,
+    note: str | None,
+    settings: tuple[str, ...],
+    store: str,
+    profiles_folder: str,
+) -> None:
+    """Save a configuration as profile NAME: from a trial, another profile, or the session where neither is named."""
+    from dataclasses import replace as changed
+
+    from tune_app.profile import Profiles
+
+    profiles = Profiles(profiles_folder)
+    if trial_text and source:
+        raise InputError("--trial and --from exclude each other")
+    loaded = max(profiles.revisions(name), default=0) if name in profiles.names() else 0
+    if loaded and not replace:
+        raise InputError(
+            f"the profile `{name}` exists at revision {loaded}", hint="choose another name, or save over it with --replace"
+        )
+    if trial_text:
+        study, colon, number = trial_text.partition(":")
+        chosen = _chosen(profiles, store, study, parse_trial(trial_text)[1] if colon else None, None)
+    else:
+        chosen = _chosen(profiles, store, None, None, source) if source else profiles.session()
+    chosen = changed(chosen.edited(parse_settings(settings)), name=name, note=chosen.note if note is None else note)
+    saved = profiles.save(chosen, loaded_revision=loaded)
+    click.echo(f"saved {profiles.folder / name}.yaml (revision {saved.revision}) from {_origin(saved)}")
+
+
+@profile.command("list")
+@json_option
+@profiles_option
+def profile_list(as_json: bool, profiles_folder: str) -> None:
+    """List the profiles."""
+    from tune_app.profile import Profiles
+
+    profiles = Profiles(profiles_folder)
+    rows: list[dict[str, Any]] = []
+    for name in profiles.names():
+        try:
+            found = profiles.load(name)
+        except InputError as error:
+            rows.append({"profile": name, "invalid": error.message})
+            continue
+        kept = found.provenance
+        rows.append(
+            {
+                "profile": name,
+                "revision": found.revision,
+                "task": found.task,
+                "dataset": found.dataset,
+                "study": kept.get("study"),
+                "trial": kept.get("trial"),
+                "objective": kept.get("objective"),
+                "saved_at": kept.get("saved_at"),
+                "invalid": None,
+            }
+        )
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(rows)
+    else:
+        click.echo(f"no profiles in {profiles.folder}; save one with `tune-app profile save NAME --trial STUDY`")
+
+
+@profile.command("show")
+@click.argument("name")
+@click.option("--revision", type=int, help="A former revision.")
+@json_option
+@profiles_option
+def profile_show(name: str, revision: int | None, as_json: bool, profiles_folder: str) -> None:
+    """Print profile NAME as it is in its file."""
+    from tune_app.profile import Profiles
+
+    found = Profiles(profiles_folder).load(name, revision)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        click.echo(found.to_yaml(), nl=False)
+
+
+@profile.command("diff")
+@click.argument("old")
+@click.argument("new")
+@json_option
+@profiles_option
+def profile_diff(old: str, new: str, as_json: bool, profiles_folder: str) -> None:
+    """Show in which values two profiles differ; NAME@N is revision N of NAME."""
+    from tune_app.profile import Profiles, differences
+
+    profiles = Profiles(profiles_folder)
+    found = differences(_at(profiles, old), _at(profiles, new))
+    if as_json:
+        print_json({key: {"old": before, "new": after} for key, (before, after) in found.items()})
+    elif found:
+        print_table([{"variable": key, old: before, f"{new} ": after} for key, (before, after) in found.items()])
+    else:
+        click.echo("no difference")
+
+
+@profile.command("history")
+@click.argument("name")
+@json_option
+@profiles_option
+def profile_history(name: str, as_json: bool, profiles_folder: str) -> None:
+    """List the revisions of profile NAME, also of a deleted one."""
+    from tune_app.profile import Profiles, differences
+
+    profiles = Profiles(profiles_folder)
+    numbers = profiles.revisions(name)
+    if not numbers:
+        profiles.load(name)
+    rows, former = [], None
+    for number in numbers:
+        found = profiles.load(name, number)
+        changed = [] if former is None else list(differences(former, found))
+        rows.append(
+            {
+                "revision": number,
+                "saved_at": found.provenance.get("saved_at"),
+                "study": found.provenance.get("study"),
+                "trial": found.provenance.get("trial"),
+                "changed": ", ".join(changed),
+                "note": found.note,
+            }
+        )
+        former = found
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows)
+
+
+@profile.command("delete")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@profiles_option
+def profile_delete(name: str, yes: bool, profiles_folder: str) -> None:
+    """Delete profile NAME; its revisions stay in the history."""
+    from tune_app.profile import Profiles
+
+    profiles = Profiles(profiles_folder)
+    found = profiles.load(name)
+    if not yes:
+        click.confirm(f"delete the profile `{name}` (revision {found.revision})?", abort=True)
+    profiles.delete(name)
+    click.echo(f"deleted {name}; `tune-app profile show {name} --revision {found.revision}` still shows it")
+
+
+@click.command()
+@click.argument("profile_name", metavar="[PROFILE]", required=False)
+@click.option("--trial", "trial_text", metavar="STUDY:N", help="Train the configuration of this trial instead.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs; the configuration's own without it.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed; the trial's own without it.")
+@set_option
+@json_option
+@store_option
+@profiles_option
+def train(
+    profile_name: str | None,
+    trial_text: str | None,
+    epochs: int | None,
+    seed: int | None,
+    settings: tuple[str, ...],
+    as_json: bool,
+    store: str,
+    profiles_folder: str,
+) -> None:
+    """Train PROFILE, or a trial, or the session where neither is named; leaves a checkpoint and metrics."""
+    from dataclasses import replace
+
+    from tune_app.profile import Profiles
+    from tune_app.store import Store
+    from tune_app.train import study_threads, train as run_training
+
+    profiles, opened = Profiles(profiles_folder), Store(store)
+    if trial_text and profile_name:
+        raise InputError("a profile and --trial exclude each other")
+    if trial_text:
+        study, number = parse_trial(trial_text)
+        chosen = _chosen(profiles, store, study, number, None)
+    else:
+        chosen = profiles.load(profile_name) if profile_name else profiles.session()
+    chosen = chosen.edited(parse_settings(settings))
+    if epochs is not None and "epochs" in chosen.config:
+        chosen = replace(chosen, config={**chosen.config, "epochs": epochs}).validated(where="--epochs")
+    known = chosen.provenance.get("study") in opened.studies()
+    trained = run_training(
+        chosen,
+        opened,
+        epochs=epochs or int(chosen.config.get("epochs", chosen.provenance.get("epochs", 1))),
+        seed=chosen.provenance.get("seed", 0) if seed is None else seed,
+        threads=study_threads(opened.study(chosen.provenance["study"])) if known else None,
+        on_epoch=lambda row: click.echo(
+            f"epoch {row.epoch}: " + ", ".join(f"{k} {shown(v)}" for k, v in row.metrics.items()), err=True
+        ),
+    )
+    if as_json:
+        print_json(trained.__dict__)
+    else:
+        click.echo("\n".join(f"{name:<28}{shown(value)}" for name, value in trained.metrics.items()))
+        click.echo(f"checkpoint and metrics: {trained.folder}")
+
+
+def _chosen(
+    profiles: Profiles, store: str, study: str | None, trial: int | None, profile_name: str | None
+) -> Profile:
+    from tune_app.profile import from_trial
+    from tune_app.review import trial_row
+    from tune_app.store import Store
+
+    if (study is None) == (profile_name is None):
+        raise InputError("name a study or a profile, one of the two", hint="for example `tune-app apply digits-cnn`")
+    if profile_name is not None:
+        return profiles.load(profile_name)
+    assert study is not None
+    opened = Store(store).study(study)
+    row = trial_row(opened, trial)
+    return from_trial(opened, row, f"{study}-{int(row['trial'])}"[:64])
+
+
+def _at(profiles: Profiles, text: str) -> Profile:
+    name, at, revision = text.partition("@")
+    if at and not revision.isdecimal():
+        raise InputError(f"a revision must be a number, but got `{text}`", hint="for example digits-best@2")
+    return profiles.load(name, int(revision) if at else None)
+
+
+def _origin(profile: Profile) -> str:
+    kept = profile.provenance
+    edited = ", ".join(kept.get("edited", {})) or "nothing"
+    return f"trial {kept.get('trial')} of {kept.get('study')} (edited: {edited})"

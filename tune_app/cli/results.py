@@ -1,0 +1,159 @@
+"""Verbs that show results: studies, trials, show."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tune_app.cli.options import json_option, print_json, shown, store_option
+from tune_app.errors import WorkFailed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRIAL_COLUMNS = ("trial", "state", "objective", "failure_kind", "epochs", "duration_s", "error")
+
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout.")
+
+
+@click.command()
+@json_option
+@csv_option
+@store_option
+def studies(as_json: bool, as_csv: bool, store: str) -> None:
+    """List the studies of the store."""
+    import pandas as pd
+
+    from tune_app.review import summary
+    from tune_app.store import Store
+
+    opened = Store(store)
+    rows = [summary(opened.study(name)) for name in opened.studies()]
+    if as_json:
+        print_json(rows)
+    elif as_csv:
+        click.echo(pd.DataFrame(rows).to_csv(index=False), nl=False)
+    elif rows:
+        print_table(rows)
+    else:
+        click.echo(f"no studies in {opened.folder.url}; start one with `tune-app run search_spaces/digits_cnn.yaml`")
+
+
+@click.command()
+@click.argument("study")
+@json_option
+@csv_option
+@store_option
+def trials(study: str, as_json: bool, as_csv: bool, store: str) -> None:
+    """List the trials of STUDY, best first, with every variable in --json and --csv."""
+    from tune_app.review import ranked_trials
+    from tune_app.store import Store
+
+    opened = Store(store).study(study)
+    table = ranked_trials(opened)
+    if as_json:
+        print_json(records(table))
+    elif as_csv:
+        click.echo(table.to_csv(index=False), nl=False)
+    else:
+        searched = searched_columns(opened.document())
+        print_table([{**pick(row, TRIAL_COLUMNS[:3]), **named(row, searched), **pick(row, TRIAL_COLUMNS[3:])}
+                     for row in records(table)])
+
+
+@click.command()
+@click.argument("study")
+@click.argument("trial", type=int, required=False)
+@json_option
+@store_option
+def show(study: str, trial: int | None, as_json: bool, store: str) -> None:
+    """Show one trial of STUDY: the best one, or TRIAL by its number. Exits with 1 where nothing completed."""
+    from tune_app.review import trial_row
+    from tune_app.store import Store
+
+    opened = Store(store).study(study)
+    row = trial_row(opened, trial)
+    found = {str(key): value for key, value in row.items()}
+    if as_json:
+        print_json(nested(found))
+        return
+    print_row(found, opened.document())
+
+
+def print_row(found: dict[str, Any], document: dict[str, Any]) -> None:
+    """Print one trial: what it reached, its configuration by group, the searched variables marked."""
+    searched = set(searched_columns(document))
+    facts = {k: v for k, v in found.items() if "/" not in k and shown(v)}
+    width = max(len(k) for k in [*facts, *(k.rsplit("/", 1)[-1] for k in found)]) + 2
+    for name, value in facts.items():
+        click.echo(f"{name:<{width}}{shown(value)}")
+    for prefix in ("metric", "health", "config/architecture", "config/training", "config/data", "config/inference"):
+        values = {k: v for k, v in found.items() if k.startswith(prefix + "/")}
+        if values:
+            click.echo(f"\n{prefix.rsplit('/', 1)[-1]}")
+        for key, value in values.items():
+            mark = "  searched" if key in searched else ""
+            click.echo(f"  {key.rsplit('/', 1)[-1]:<{width - 2}}{shown(value)}{mark}")
+
+
+def leaderboard(table: pd.DataFrame, document: dict[str, Any], rows: int = 5) -> None:
+    """Print the best completed trials with the variables that were searched."""
+    searched = searched_columns(document)
+    best = [row for row in records(table) if row["state"] == "COMPLETED"][:rows]
+    if not best:
+        raise WorkFailed("no trial completed", hint="`tune-app trials` shows why")
+    print_table([{"trial": r["trial"], document["objective"]["metric"]: r["objective"], **named(r, searched)} for r in best])
+
+
+def searched_columns(document: dict[str, Any]) -> list[str]:
+    """Columns of the variables that the space searches."""
+    parameters = document.get("parameters") or {}
+    return [
+        f"config/{group}/{name}"
+        for group, named_ in parameters.items()
+        for name, value in named_.items()
+        if isinstance(value, dict)
+    ]
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table as mappings."""
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict(orient="records")]
+
+
+def pick(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Some of the row's values."""
+    return {name: row[name] for name in names}
+
+
+def named(row: dict[str, Any], columns: list[str]) -> dict[str, Any]:
+    """Configuration values by the bare names of their variables."""
+    return {column.rsplit("/", 1)[-1]: row[column] for column in columns}
+
+
+def nested(row: dict[str, Any]) -> dict[str, Any]:
+    """``config/<group>/<variable>``, ``metric/…`` and ``health/…`` as nested mappings."""
+    result: dict[str, Any] = {}
+    for key, value in row.items():
+        *path, name = key.split("/")
+        target = result
+        for part in path:
+            target = target.setdefault(part, {})
+        target[name] = value
+    return result
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print rows under their names; columns that are empty in every row are left out. As wide as it needs in a pipe."""
+    from rich.console import Console
+    from rich.table import Table
+
+    names = [n for n in rows[0] if any(shown(row.get(n)) for row in rows)] if rows else []
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*[shown(row.get(name)).splitlines()[0] if shown(row.get(name)) else "" for name in names])
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240, highlight=False).print(table)

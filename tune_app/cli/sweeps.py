@@ -1,0 +1,242 @@
+"""Verbs that search: check, run, resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tune_app.cli.options import json_option, parse_settings, print_json, profiles_option, set_option, store_option
+from tune_app.cli.results import leaderboard, records
+from tune_app.errors import InputError, Interrupted, WorkFailed
+
+if TYPE_CHECKING:
+    from tune_app.dataset import Dataset
+    from tune_app.preflight import Forecast
+    from tune_app.spec import Spec
+    from tune_app.store import Study
+    from tune_app.sweep import Outcome
+
+OVERRIDES = {
+    "name": ("--name", str, "Name of the study."),
+    "budget.trials": ("--trials", int, "How many trials."),
+    "budget.time": ("--time", str, "Stop after this time, such as 30m or 2h."),
+    "budget.epochs": ("--epochs", int, "At most so many epochs per trial."),
+    "resources.concurrent": ("--concurrent", str, "Trials at once: a number, or auto for all that fit."),
+    "resources.cpus": ("--cpus", float, "CPUs per trial."),
+    "resources.gpus": ("--gpus", float, "GPUs per trial, such as 0.25."),
+    "resources.devices": ("--devices", int, "Devices per trial."),
+    "pruning.level": ("--pruning", str, "off, gentle, normal or aggressive."),
+    "objective.mode": ("--objective", str, "simple."),
+    "search.sampler": ("--sampler", str, "tpe or random."),
+    "search.seed": ("--seed", int, "Seed of the sweep."),
+}
+
+Command = Callable[..., Any]
+
+
+def override_options(command: Command) -> Command:
+    """Add the options that stand above the search space file."""
+    for key, (flag, kind, text) in reversed(OVERRIDES.items()):
+        command = click.option(flag, key.replace(".", "_"), type=kind, default=None, help=text)(command)
+    return command
+
+
+def read_overrides(given: dict[str, Any], settings: tuple[str, ...], start_from: tuple[str, ...]) -> dict[str, Any]:
+    """The options that were given, by the key in the file that they stand above."""
+    overrides = {key: given[key.replace(".", "_")] for key in OVERRIDES if given.get(key.replace(".", "_")) is not None}
+    concurrent = overrides.get("resources.concurrent", "auto")
+    if concurrent.isdecimal():
+        overrides["resources.concurrent"] = int(concurrent)
+    if start_from:
+        overrides["search.start_from"] = list(start_from)
+    return {**overrides, **({"parameters": parse_settings(settings)} if settings else {})}
+
+
+@click.command()
+@click.argument("space", type=click.Path())
+@override_options
+@set_option
+@json_option
+def check(space: str, settings: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Validate SPACE, train a moment with its smallest, largest and some random configurations, and forecast."""
+    from tune_app.spec import load_spec
+
+    spec = load_spec(space, read_overrides(given, settings, ()))
+    forecast = _preflight(spec, _load_data(spec))
+    if as_json:
+        print_json({"ok": True, "spec": spec.to_dict(), "forecast": forecast.to_dict()})
+    else:
+        _print_space(spec)
+        _print_forecast(forecast, err=False)
+
+
+@click.command()
+@click.argument("space", type=click.Path())
+@override_options
+@set_option
+@click.option("--start-from", multiple=True, metavar="NAME", help="Begin with this profile, or a study's best trials.")
+@click.option("--address", help="Ray cluster: auto for the one of this machine, ray://…; this machine without it.")
+@click.option("--no-preflight", is_flag=True, help="Skip the check before the sweep.")
+@click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
+@json_option
+@store_option
+@profiles_option
+def run(
+    space: str,
+    settings: tuple[str, ...],
+    start_from: tuple[str, ...],
+    address: str | None,
+    no_preflight: bool,
+    no_fuse: bool,
+    as_json: bool,
+    store: str,
+    profiles_folder: str,
+    **given: Any,
+) -> None:
+    """Search SPACE: preflight, sweep, leaderboard. Ctrl-C once finishes the running trials, twice stops at once."""
+    from tune_app.spec import load_spec
+    from tune_app.store import Store, Study
+
+    spec = load_spec(space, read_overrides(given, settings, start_from))
+    opened = Store(store)
+    if spec.name in opened.studies():
+        raise InputError(
+            f"the study `{spec.name}` exists in {opened.folder.url}",
+            hint=f"go on with `tune-app resume {spec.name}`, or choose another name with --name",
+        )
+    _sweep(spec, Study(opened.folder, spec.name), profiles_folder, address, not no_preflight, not no_fuse, as_json)
+
+
+@click.command()
+@click.argument("study")
+@click.option("--trials", type=click.IntRange(min=1), help="Add so many trials.")
+@click.option("--time", "time_", help="Stop after this time, such as 30m or 2h.")
+@click.option("--address", help="Ray cluster: auto for the one of this machine, ray://…; this machine without it.")
+@click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
+@json_option
+@store_option
+@profiles_option
+def resume(
+    study: str,
+    trials: int | None,
+    time_: str | None,
+    address: str | None,
+    no_fuse: bool,
+    as_json: bool,
+    store: str,
+    profiles_folder: str,
+) -> None:
+    """Go on with STUDY after an interrupt or a crash; --trials adds more to it."""
+    from tune_app.document import Document
+    from tune_app.spec import Spec
+    from tune_app.store import Store
+
+    opened = Store(store).study(study)
+    document = Document.of(opened.document(), opened.folder.path(f"{opened.base}/spec.yaml"))
+    if trials is not None:
+        document = document.replaced(("budget", "trials"), document.data["budget"]["trials"] + trials)
+    document = document.replaced(("budget", "time"), time_)
+    spec = Spec.from_dict(document.data, document.source)
+    _sweep(spec, opened, profiles_folder, address, False, not no_fuse, as_json)
+
+
+def _sweep(
+    spec: Spec, study: Study, profiles: str, address: str | None, preflight: bool, fuse: bool, as_json: bool
+) -> None:
+    """Start Ray while the preflight runs, then sweep, then show what was found."""
+    from rich.console import Console
+
+    from tune_app.cluster import connected
+    from tune_app.progress import Progress
+
+    starts = _start_from(spec, study, profiles)
+    lock = study.lock()
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            data = _load_data(spec)
+            forecast = thread.submit(_preflight, spec, data) if preflight else None
+            with connected(address, spec.task):
+                from tune_app.sweep import run_sweep
+
+                if forecast is not None:
+                    _print_forecast(forecast.result(), err=True)
+                with Progress(Console(stderr=True)) as progress:
+                    outcome = run_sweep(spec, study, data, show=progress.update, start_with=starts, fuse=fuse)
+    finally:
+        if lock is not None:
+            lock.release()
+    _report(spec, study, outcome, as_json)
+
+
+def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:
+    from tune_app.review import ranked_trials
+
+    ranked = ranked_trials(study)
+    if as_json:
+        best = records(ranked)[0] if outcome.best else None
+        print_json({"study": spec.name, "reason": outcome.reason, "states": outcome.states, "best": best})
+    elif outcome.best:
+        counts = ", ".join(f"{count} {state.lower()}" for state, count in sorted(outcome.states.items()))
+        click.echo(f"{spec.name}: {counts}")
+        leaderboard(ranked, study.document())
+        click.echo(
+            f"\nkeep the best: tune-app profile save NAME --trial {spec.name}"
+            f"\nall trials:    tune-app trials {spec.name}        results: {study.trials_path}"
+        )
+    resume_hint = f"`tune-app resume {spec.name}` goes on"
+    if outcome.reason == "interrupt":
+        raise Interrupted(f"{outcome.message}; results are kept", hint=resume_hint)
+    if outcome.reason == "fuse":
+        raise WorkFailed(
+            f"the sweep was stopped: {outcome.message}", hint=f"{resume_hint}; --no-fuse lets it run on regardless"
+        )
+    if not outcome.best:
+        raise WorkFailed(
+            f"no trial of `{spec.name}` completed, so there is no best configuration",
+            hint=f"`tune-app trials {spec.name}` shows what happened; {resume_hint}",
+        )
+    if outcome.reason == "time":
+        click.echo(f"{outcome.message}; {resume_hint}", err=True)
+
+
+def _load_data(spec: Spec) -> Dataset:
+    from tune_app.tasks import load_task
+
+    return load_task(spec.task).load_data(spec.dataset)
+
+
+def _preflight(spec: Spec, data: Dataset) -> Forecast:
+    from tune_app.preflight import preflight
+    from tune_app.tasks import load_task
+
+    return preflight(spec, load_task(spec.task), data)
+
+
+def _start_from(spec: Spec, study: Study, profiles: str) -> list[dict[str, Any]]:
+    from tune_app.warm_start import starting_configs
+
+    return starting_configs(spec, study.folder, profiles) if spec.search.start_from else []
+
+
+def _print_space(spec: Spec) -> None:
+    searched = ", ".join(spec.space.searched)
+    click.echo(f"{spec.name}: {spec.task} on {spec.dataset}, {len(spec.space.searched)} variables searched: {searched}")
+
+
+def _print_forecast(forecast: Forecast, err: bool) -> None:
+    from tune_app.progress import duration
+
+    for probe in forecast.probes:
+        state = f"{probe.epoch_s:.3g} s an epoch" if probe.epoch_s is not None else f"{probe.kind}: {probe.error}"
+        size = f"{probe.model_parameters:,} parameters, " if probe.model_parameters is not None else ""
+        click.echo(f"preflight: {probe.label:<8} {size}{state}", err=err)
+    rungs = ", ".join(map(str, forecast.rungs)) or "none"
+    click.echo(
+        f"forecast: {forecast.trials} trials, rungs at epochs {rungs}: {forecast.epochs:.0f} epochs, about "
+        f"{duration(forecast.seconds)} on {forecast.slots} slots, {forecast.device_hours:.2g} device hours",
+        err=err,
+    )
+

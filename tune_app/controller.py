@@ -1,0 +1,228 @@
+"""Ray Tune's own controller, driven by us: its event loop, actor reuse, searcher and scheduler, without its ballast.
+
+`tune.Tuner` hides the controller; using it directly lets the sweep stop, refill and time out as it must, and leaves
+out what costs a trial milliseconds and gives nothing here: placement groups per trial, look-ups of the trainable in
+the cluster's key-value store, folders per trial, and snapshots (the study's event log is the restore point).
+`docs/structure.md` has the figures.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import OutOfMemoryError
+from ray.train._internal.storage import StorageContext
+from ray.tune import Callback, CheckpointConfig, PlacementGroupFactory
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import SearchGenerator
+
+from tune_app.cluster import Cluster
+from tune_app.search import StudySearch
+from tune_app.store import TrialRecord
+from tune_app.variable import Config
+from tune_app.worker import Worker
+
+# Our worker checks the metrics itself and says more about it.
+os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
+os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "10")
+
+LOST_RETRIES = 3
+"""How often a trial whose process or node died is run again."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One trial to run; a configuration of None is asked from the sampler."""
+
+    trial: int
+    seed: int
+    attempt: int = 1
+    config: Config | None = None
+
+
+class SweepTrial(TuneTrial):
+    """Tune's trial, with the worker class at hand and no folder of its own.
+
+    Attributes:
+        request: what the worker gets, see `Worker`; all that travels for a trial.
+        out_of_memory: whether Ray ended its process because the node's memory ran out.
+    """
+
+    def __init__(self, worker: type[Worker], request: dict[str, Any], **kwargs: Any) -> None:
+        self._worker = worker
+        self.out_of_memory = False
+        super().__init__("worker", config=request, max_failures=LOST_RETRIES, stub=True, **kwargs)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The worker's request: trial, config, epochs, seed, attempt."""
+        return dict(self.config)
+
+    def get_trainable_cls(self) -> type[Worker]:
+        """The worker class, without asking the cluster's registry."""
+        return self._worker
+
+    def init_local_path(self) -> None:
+        """Name the folder that Tune insists on; it is not made."""
+        self.storage.trial_dir_name = self.trial_id
+
+    def handle_error(self, exc: Exception | None = None) -> None:
+        """Count the failure, whatever it was: a worker reports its trial's own failures as results."""
+        self.run_metadata.num_failures += 1
+        self.run_metadata.invalidate_cache()
+
+
+class TrialQueue(SearchGenerator):
+    """Gives Tune its next trial: those to be run again first, then given configurations, then the sampler's.
+
+    One trial more than there are slots is asked for ahead, so that the sampler thinks while the slots are busy.
+    """
+
+    def __init__(
+        self,
+        search: StudySearch,
+        requests: Sequence[Request],
+        cluster: Cluster,
+        make: Callable[[dict[str, Any]], SweepTrial],
+        epochs_of: Callable[[Config], int],
+        name_of: Callable[[int], str],
+    ) -> None:
+        super().__init__(search)
+        self._search = search
+        self._requests = list(reversed(requests))
+        self._cluster = cluster
+        self._make = make
+        self._epochs_of = epochs_of
+        self._name_of = name_of
+        self._open = 0
+
+    def next_trial(self) -> SweepTrial | None:
+        """The next trial, or None while enough of them are open."""
+        if not self._requests or self._open > self._cluster.slots:
+            return None
+        request = self._requests.pop()
+        trial_id = self._name_of(request.trial)
+        config = (
+            self._search.suggest(trial_id) if request.config is None else self._search.adopt(trial_id, request.config)
+        )
+        self._open += 1
+        return self._make(
+            {
+                "trial": request.trial,
+                "config": config,
+                "epochs": self._epochs_of(config),
+                "seed": request.seed,
+                "attempt": request.attempt,
+            }
+        )
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Pass on to the searcher, and make room for the next trial."""
+        self._open -= 1
+        super().on_trial_complete(trial_id, result, error)
+
+    def is_finished(self) -> bool:
+        """Whether no further trial will come."""
+        return not self._requests
+
+    def set_finished(self) -> None:
+        """Give no further trial."""
+        self._requests.clear()
+
+
+class SweepController(TuneController):
+    """Tune's controller for one sweep."""
+
+    def __init__(
+        self,
+        worker: type[Worker],
+        search: StudySearch,
+        requests: Sequence[Request],
+        scheduler: TrialScheduler,
+        cluster: Cluster,
+        callback: Callback,
+        epochs_of: Callable[[Config], int],
+        name_of: Callable[[int], str],
+    ) -> None:
+        self._scratch = tempfile.mkdtemp(prefix="tune-app-")
+        storage = StorageContext(storage_path=self._scratch, experiment_dir_name="sweep")
+
+        def make(request: dict[str, Any]) -> SweepTrial:
+            return SweepTrial(
+                worker,
+                request,
+                trial_id=name_of(request["trial"]),
+                storage=copy.copy(storage),
+                placement_group_factory=PlacementGroupFactory([cluster.bundle]),
+            )
+
+        self._cluster = cluster
+        super().__init__(
+            search_alg=TrialQueue(search, requests, cluster, make, epochs_of, name_of),
+            scheduler=scheduler,
+            callbacks=[callback],
+            metric=search.metric,
+            reuse_actors=True,
+            storage=storage,
+            trial_checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+            resource_manager_factory=lambda: cluster.resources,
+        )
+        self._print_trial_errors = False
+
+    def step(self) -> None:
+        """Handle one event, on the cluster as it is now."""
+        self._cluster.refresh()
+        self._max_pending_trials = max(1, self._cluster.slots)
+        super().step()
+
+    def checkpoint(self, force: bool = False, wait: bool = False) -> None:
+        """Nothing: the event log is the restore point."""
+
+    def _process_trial_failure(self, trial: SweepTrial, exception: Exception) -> None:
+        """Run a lost trial again, unless it was its own hunger for memory that ended it."""
+        if isinstance(exception, OutOfMemoryError):
+            trial.out_of_memory, trial.max_failures = True, 0
+        super()._process_trial_failure(trial, exception)
+
+    def running(self) -> list[SweepTrial]:
+        """Trials that a worker has now."""
+        return list(self._running_trials)
+
+    def drop_waiting(self) -> None:
+        """Start no further trial; one that was asked for and has not started is forgotten."""
+        self._search_alg.set_finished()
+        for trial in list(self._pending_trials):
+            if trial not in self._resetting_trials and trial.run_metadata.num_failures == 0:
+                self._schedule_trial_stop(trial)
+                self._live_trials.discard(trial)
+
+    def kill(self, trial: SweepTrial) -> None:
+        """End the process of a trial that does not answer; it is not run again."""
+        trial.max_failures = 0
+        ray.kill(trial.temporary_state.ray_actor)
+
+    def cleanup(self) -> None:
+        """Stop the workers."""
+        super().cleanup()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def open_requests(trials: dict[int, TrialRecord], total: int, seed_of: Callable[[int], int]) -> list[Request]:
+    """What is left to do for `total` trials: unfinished ones again as they were, then those never started."""
+    again, new = [], []
+    for number in range(total):
+        record = trials.get(number)
+        if record is None:
+            new.append(Request(number, seed_of(number)))
+        elif not record.finished:
+            again.append(Request(number, record.seed, record.attempt + 1, record.config))
+    return again + new

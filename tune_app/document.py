@@ -1,0 +1,189 @@
+"""YAML documents as plain data that remembers on which line each key stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedBase
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from tune_app.errors import InputError
+
+MAX_VALUES = 10_000
+MAX_DEPTH = 20
+MAX_BYTES = 1_000_000
+
+KeyPath = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A mapping read from a file, or given by a caller.
+
+    Attributes:
+        source: the file, or what else messages should name.
+        data: mappings, lists, texts, numbers, truth values and None.
+        places: where the key at each path stands: ``FILE:LINE``.
+    """
+
+    source: str
+    data: dict[str, Any]
+    places: Mapping[KeyPath, str]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Document:
+        """Read a YAML 1.2 file.
+
+        Raises:
+            InputError: there is no such file, or it is not one well-formed mapping in UTF-8 with unique keys.
+        """
+        source = str(path)
+        return cls._of(source, _parse(source, _text(Path(path))), "a file must hold a mapping")
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], source: str) -> Document:
+        """Take `data`, given by a caller that messages call `source`.
+
+        Raises:
+            InputError: it holds what no YAML file would.
+        """
+        return cls._of(source, data, "a document must be a mapping")
+
+    @classmethod
+    def _of(cls, source: str, data: object, rule: str) -> Document:
+        if not isinstance(data, Mapping):
+            found = "nothing" if data is None else f"{type(_plain(data, (), source, {})).__name__} {shown(data)}"
+            hint = "write `key: value` lines, such as `name: digits-cnn`"
+            raise InputError(f"{rule}, but got {found}", where=source, hint=hint)
+        places: dict[KeyPath, str] = {}
+        return cls(source, _plain(data, (), source, places), places)
+
+    def where(self, *path: str) -> str:
+        """Where the key at `path` stands: ``FILE:LINE key.path``, with the line of what holds it where it is absent."""
+        known = next((self.places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.places), self.source)
+        return f"{known} {'.'.join(path)}".strip()
+
+    def mapping(self, *path: str) -> dict[str, Any]:
+        """The mapping at `path`; an absent or empty one is empty.
+
+        Raises:
+            InputError: something else stands there.
+        """
+        found: Any = self.data
+        for depth, key in enumerate(path):
+            found = {} if found.get(key) is None else found[key]
+            if not isinstance(found, dict):
+                here = path[: depth + 1]
+                raise InputError(f"`{key}` must be a mapping, but got {shown(found)}", where=self.where(*here))
+        return dict(found)
+
+    def replaced(self, path: KeyPath, value: object) -> Document:
+        """This document with another value at `path`, whose place becomes ``override``.
+
+        Raises:
+            InputError: something on the way to it is not a mapping.
+        """
+        for depth in range(len(path) - 1, -1, -1):
+            value = self.mapping(*path[:depth]) | {path[depth]: value}
+        assert isinstance(value, dict)
+        kept = {p: place for p, place in self.places.items() if p[: len(path)] != path}
+        added = {path[:n]: "override" for n in range(1, len(path) + 1) if path[:n] not in kept}
+        return Document(self.source, _plain(value, (), self.source, {}), kept | added)
+
+
+def shown(value: object) -> str:
+    """A value as messages show it, cut where it is long."""
+    text = repr(value) if isinstance(value, (str, int, float)) else str(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _text(path: Path) -> str:
+    hint = "name a search space file, such as search_spaces/digits_cnn.yaml"
+    if path.is_dir():
+        raise InputError("a file must be given, but got a folder", where=str(path), hint=hint)
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"the file must be readable, but {reason}", where=str(path), hint=hint) from None
+    if len(content) > MAX_BYTES:
+        raise InputError(f"a file must have at most {MAX_BYTES:,} bytes, but got {len(content):,}", where=str(path))
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"a file must be YAML text in UTF-8, but {error.reason} at byte {error.start}", where=str(path), hint=hint
+        ) from None
+
+
+def _parse(source: str, text: str) -> object:
+    try:
+        return YAML(typ="rt", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{source}:{mark.line + 1}" if mark else source
+        if isinstance(error, DuplicateKeyError):
+            place += " " + str(error.problem).split('"')[1]
+        problem = " ".join(str(error.problem or error.context).split())
+        raise InputError(f"YAML must be well-formed with unique keys, but {problem}", where=place) from None
+    except YAMLError as error:
+        problem = str(error).splitlines()[0]
+        raise InputError(f"a file must be YAML text, but {problem}", where=source) from None
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError, AssertionError) as error:
+        # What ruamel.yaml lets through for broken tags, impossible dates and deep nesting.
+        problem = (str(error).splitlines() or [""])[0][:100]
+        raise InputError(f"YAML must be well-formed, but {problem or type(error).__name__}", where=source) from None
+
+
+def _plain(value: object, path: KeyPath, source: str, places: dict[KeyPath, str]) -> Any:
+    """Copy loaded YAML to plain types, filling `places`; bounded, because aliases can make a small file huge."""
+    if len(path) > MAX_DEPTH or len(places) > MAX_VALUES:
+        raise InputError(
+            f"a file may nest {MAX_DEPTH} deep and hold {MAX_VALUES:,} values, but got more", where=source
+        )
+    children: list[tuple[Any, object]] = []
+    if isinstance(value, Mapping):
+        children = list(value.items())
+    elif isinstance(value, (list, tuple)):
+        children = list(enumerate(value))
+    elif value is None or isinstance(value, (bool, int, float, str)):
+        return _scalar(value, path, source, places)
+    else:
+        raise InputError(
+            f"a value must be a text, a number, true/false, a list or a mapping, but got {shown(value)}",
+            where=_place(path, source, places),
+            hint="put quotes around a text that looks like something else, such as a date",
+        )
+    plain: list[tuple[str, Any]] = []
+    for key, child in children:
+        if isinstance(value, Mapping) and not isinstance(key, str):
+            raise InputError(f"a key must be a text, but got {shown(key)}", where=_place(path, source, places))
+        here = (*path, str(key))
+        places[here] = _line(value, key, source) or places.get(path, source)
+        plain.append((str(key), _plain(child, here, source, places)))
+    return dict(plain) if isinstance(value, Mapping) else [child for _, child in plain]
+
+
+def _scalar(value: Any, path: KeyPath, source: str, places: Mapping[KeyPath, str]) -> object:
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        if value.bit_length() > 63:
+            raise InputError("a whole number must fit in 64 bits, but got more", where=_place(path, source, places))
+        return int(value)
+    return float(value) if isinstance(value, float) else str(value)
+
+
+def _place(path: KeyPath, source: str, places: Mapping[KeyPath, str]) -> str:
+    return f"{places.get(path, source)} {'.'.join(path)}".strip()
+
+
+def _line(holder: object, key: object, source: str) -> str:
+    if not isinstance(holder, CommentedBase) or key not in (holder.lc.data or {}):
+        return ""
+    return f"{source}:{holder.lc.data[key][0] + 1}"

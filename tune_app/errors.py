@@ -1,0 +1,65 @@
+"""The one tree of errors; each edge (command line, HTTP, page) translates it once.
+
+Every message follows one pattern: the rule, then the value found, then where it stands; the hint names the
+nearest valid choice or what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TuneAppError(Exception):
+    """Something that the program reports in words instead of a traceback.
+
+    Attributes:
+        message: the rule and the value found.
+        where: the place it stands at, such as ``search_spaces/a.yaml:12 parameters.training.dropout``; may be empty.
+        hint: the nearest valid choice and what to do; may be empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        first = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{first}\n  {self.hint}" if self.hint else first
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.where, self.hint)
+
+
+def _rebuild(cls: type[TuneAppError], message: str, where: str, hint: str) -> TuneAppError:
+    return cls(message, where=where, hint=hint)
+
+
+class InputError(TuneAppError, ValueError):
+    """The input was wrong: a file, an option, a name. Exit code 2."""
+
+    exit_code = 2
+
+
+class WorkFailed(TuneAppError):
+    """The input was right and the work failed. Exit code 1."""
+
+
+class Interrupted(TuneAppError):
+    """The user stopped the work; what was finished is kept. Exit code 130."""
+
+    exit_code = 130
+
+
+def nearest(name: object, valid: Iterable[str], *, limit: int = 8) -> str:
+    """Say which names are valid, the nearest first: ``did you mean `dropout`? Valid: dropout, filters, …``."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    rest = [n for n in names if n not in close]
+    shown = [*close, *rest]
+    listed = ", ".join(shown[:limit]) + (f", … ({len(shown)} in all)" if len(shown) > limit else "")
+    return f"did you mean `{close[0]}`? Valid: {listed}" if close else f"Valid: {listed}"

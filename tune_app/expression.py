@@ -1,0 +1,157 @@
+"""Expressions over variable names, such as ``filters * conv_layers <= 128``: conditions and constraints.
+
+They are checked against a short list of syntax when they are parsed and evaluated by `simpleeval`, never by `eval`.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from simpleeval import EvalWithCompoundTypes, InvalidExpression
+
+from tune_app.errors import InputError
+
+MAX_LENGTH = 500
+MAX_EXPONENT = 100
+MAX_BASE = 1_000_000
+
+ALLOWED = "numbers, texts, true/false, variable names, + - * / // % **, comparisons, and/or/not, `in` (a, b)"
+_SYNTAX: tuple[type[ast.AST], ...] = (
+    *(ast.Name, ast.Load, ast.Constant, ast.Tuple, ast.List),
+    *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow),
+    *(ast.UnaryOp, ast.USub, ast.UAdd, ast.Not, ast.BoolOp, ast.And, ast.Or),
+    *(ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn),
+)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A parsed expression; two are equal where their texts are. Make one with `Expression.parse`.
+
+    Attributes:
+        text: as it was written, without space around it.
+        names: every variable name it reads.
+    """
+
+    text: str
+    names: frozenset[str] = field(compare=False, repr=False)
+    _tree: ast.expr = field(compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Expression:
+        """Parse `text`.
+
+        Raises:
+            InputError: it is empty or too long, not an expression, uses what is not allowed, or reads no variable.
+        """
+        text = text.strip()
+        if not text or len(text) > MAX_LENGTH:
+            raise InputError(f"an expression must have 1 to {MAX_LENGTH} characters, but got {len(text)}")
+        try:
+            tree = ast.parse(text, mode="eval").body
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+            reason = error.msg if isinstance(error, SyntaxError) else str(error)
+            raise InputError(f"an expression must be well-formed, but got {text!r} ({reason})", hint=_HINT) from None
+        for node in ast.walk(tree):
+            if not isinstance(node, _SYNTAX) or not _is_plain_constant(node):
+                found = ast.unparse(node) or type(node).__name__.lower()
+                raise InputError(
+                    f"an expression may hold only {ALLOWED}, but got `{found}` in {text!r}", hint=_HINT
+                )
+        names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+        if not names:
+            raise InputError(f"an expression must read at least one variable, but got {text!r}", hint=_HINT)
+        return cls(text, names, tree)
+
+    def __call__(self, values: Mapping[str, Any]) -> Any:
+        """Evaluate with `values` for the names.
+
+        Raises:
+            InputError: it cannot be worked out for these values (division by zero, a text where a number is needed);
+                `where` is the expression's text, for a caller that knows its file and line to replace.
+        """
+        try:
+            with _LOCK:
+                _EVALUATOR.names = values
+                return _EVALUATOR.eval(self.text, self._tree)
+        except (ArithmeticError, TypeError, ValueError, InvalidExpression, RecursionError) as error:
+            read = self.show_values(values)
+            reason = str(error) or type(error).__name__
+            raise InputError(
+                f"an expression must work for every configuration, but {self.text!r} fails with {read}: {reason}",
+                where=self.text,
+            ) from None
+
+    def compared_texts(self) -> list[tuple[str, str]]:
+        """Each name with each text that it is compared to, as in ``optimizer == 'sgd'``."""
+        found = []
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.Compare):
+                sides = [side for part in (node.left, *node.comparators) for side in getattr(part, "elts", [part])]
+                names = [side.id for side in sides if isinstance(side, ast.Name)]
+                texts = [side.value for side in sides if isinstance(side, ast.Constant) and isinstance(side.value, str)]
+                found += [(name, text) for name in names for text in texts]
+        return found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Expression.parse, (self.text,)
+
+    def show_values(self, values: Mapping[str, Any]) -> str:
+        """Say what the names it reads stand for: ``conv_layers = 3, filters = 64``."""
+        return ", ".join(f"{name} = {values.get(name, 'missing')!r}" for name in sorted(self.names))
+
+
+_HINT = "write for example `filters * conv_layers <= 128` or `optimizer == 'sgd'`"
+
+
+def _is_plain_constant(node: ast.AST) -> bool:
+    return not isinstance(node, ast.Constant) or isinstance(node.value, (bool, int, float, str))
+
+
+def _arithmetic(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Keep arithmetic to numbers: ``'%999999999d' % 1`` and ``[0] * 999999999`` would eat the memory."""
+
+    def apply_to_numbers(left: Any, right: Any) -> Any:
+        if not isinstance(left, (int, float)) or not isinstance(right, (int, float)):
+            raise TypeError(f"arithmetic needs numbers, but got {left!r} and {right!r}")
+        return apply(left, right)
+
+    return apply_to_numbers
+
+
+def _power(base: float, exponent: float) -> Any:
+    if abs(base) > MAX_BASE or abs(exponent) > MAX_EXPONENT:
+        raise ValueError(f"a power is limited to {MAX_BASE} ** {MAX_EXPONENT}")
+    return base**exponent
+
+
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: _arithmetic(operator.add),
+    ast.Sub: _arithmetic(operator.sub),
+    ast.Mult: _arithmetic(operator.mul),
+    ast.Div: _arithmetic(operator.truediv),
+    ast.FloorDiv: _arithmetic(operator.floordiv),
+    ast.Mod: _arithmetic(operator.mod),
+    ast.Pow: _arithmetic(_power),
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda member, group: member in group,
+    ast.NotIn: lambda member, group: member not in group,
+}
+
+# One evaluator for the process: building one costs more than an evaluation, and the lock lets threads share it.
+_LOCK = threading.Lock()
+_EVALUATOR = EvalWithCompoundTypes(operators=_OPERATORS, functions={})
+_EVALUATOR.functions.clear()

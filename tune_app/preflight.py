@@ -1,0 +1,127 @@
+"""Preflight: what a sweep would trip over, found in seconds before it starts, and what it will cost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tune_app import pruning
+from tune_app.dataset import Dataset
+from tune_app.errors import InputError
+from tune_app.spec import Spec
+from tune_app.tasks.task import Task
+from tune_app.trial import EpochRow, Training, describe_error, failure_kind
+from tune_app.variable import Config
+
+TRIED_ROWS = 256
+RANDOM_CONFIGS = 2
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One configuration that was built and trained for a moment.
+
+    Attributes:
+        label: ``smallest``, ``largest`` or ``random``.
+        epoch_s: seconds that an epoch on all the data would take, from one on `TRIED_ROWS` rows; None where it failed.
+        kind: failure kind; None where it did not fail.
+    """
+
+    label: str
+    config: Config
+    model_parameters: int | None = None
+    epoch_s: float | None = None
+    kind: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the sweep will take, from the probes.
+
+    Attributes:
+        epochs: epochs of all trials together, if the scheduler stops as many as it aims to.
+        device_hours: hours of one slot, epochs alone.
+        seconds: wall time on `slots` slots.
+    """
+
+    trials: int
+    rungs: tuple[int, ...]
+    epochs: float
+    device_hours: float
+    seconds: float
+    slots: int
+    probes: tuple[Probe, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The forecast as plain values."""
+        return {**self.__dict__, "rungs": list(self.rungs), "probes": [p.__dict__ for p in self.probes]}
+
+
+def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
+    """Build and train the smallest, the largest and some random configurations on a few rows of the data.
+
+    A configuration that diverges or runs out of memory is the sampler's to avoid, unless all of them do; any other
+    failure is the task's own.
+
+    Raises:
+        InputError: with the configuration and the error.
+    """
+    probes = tuple(_probe(spec, task, data, label, config) for label, config in _configurations(spec))
+    failed = [p for p in probes if p.kind == "error"] or ([probes[0]] if all(p.kind for p in probes) else [])
+    if failed:
+        probe = failed[0]
+        raise InputError(
+            f"the {probe.label} configuration cannot be trained ({probe.kind}): {probe.error}",
+            where=f"task {spec.task}",
+            hint="configuration: " + ", ".join(f"{name}={value}" for name, value in probe.config.items()),
+        )
+    times = [p.epoch_s for p in probes if p.label == "random" and p.epoch_s] or [p.epoch_s for p in probes if p.epoch_s]
+    rungs, factor = pruning.rungs(spec.pruning, spec.budget.epochs)
+    epochs = spec.budget.trials * _expected_epochs(spec.budget.epochs, rungs, factor)
+    seconds = epochs * sum(times) / len(times)
+    slots = max(1, int((os.cpu_count() or 1) // spec.resources.cpus))
+    if spec.resources.concurrent != "auto":
+        slots = int(spec.resources.concurrent)
+    return Forecast(
+        trials=spec.budget.trials,
+        rungs=rungs,
+        epochs=epochs,
+        device_hours=seconds / 3600,
+        seconds=seconds / slots,
+        slots=slots,
+        probes=probes,
+    )
+
+
+def _configurations(spec: Spec) -> Iterator[tuple[str, Config]]:
+    yield "smallest", spec.space.smallest()
+    yield "largest", spec.space.largest()
+    rng = np.random.default_rng(spec.search.seed)
+    for _ in range(RANDOM_CONFIGS):
+        yield "random", spec.space.sample(rng)
+
+
+def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) -> Probe:
+    part = data.head(TRIED_ROWS)
+    try:
+        training = Training(task, config, part, epochs=spec.budget.epochs, seed=spec.search.seed, threads=1)
+        row: EpochRow = training.run_epoch()
+        if spec.objective.metric not in row.metrics:
+            raise InputError(f"the task reports no `{spec.objective.metric}`")
+    except Exception as error:
+        return Probe(label, config, kind=failure_kind(error), error=describe_error(error))
+    return Probe(label, config, training.model_parameters, row.duration_s * data.rows / max(1, part.rows))
+
+
+def _expected_epochs(epochs: int, rungs: Sequence[int], factor: int) -> float:
+    """Mean epochs of a trial when one in `factor` goes on at each rung."""
+    total, share, done = 0.0, 1.0, 0
+    for rung in (*[r for r in rungs if r < epochs], epochs):
+        total += share * (rung - done)
+        done, share = rung, share / factor
+    return total

@@ -1,0 +1,107 @@
+"""A sweep on the terminal: a live panel where there is one, plain lines where there is not."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+PLAIN_PERIOD_S = 10.0
+PANEL_PERIOD_S = 0.25
+STATES = ("RUNNING", "COMPLETED", "PRUNED", "FAILED", "CANCELLED")
+
+
+class Progress:
+    """Shows the live state of a sweep on `console`; `update` may be called as often as one likes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._panel = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._next = 0.0
+        self._first = True
+        self._best: int | None = None
+
+    def __enter__(self) -> Progress:
+        if self._panel is not None:
+            self._panel.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._panel is not None:
+            self._panel.stop()
+
+    def due(self) -> bool:
+        """Whether `update` would show something: the state need not be made before."""
+        return time.monotonic() >= self._next or self._first
+
+    def update(self, live: dict[str, Any]) -> None:
+        """Show `live`, see `Recorder.live`, when the last showing is long enough ago or there is news."""
+        first = self._first and any(trial["epoch"] for trial in live["running"])
+        if first:
+            self._first = False
+            self._console.print(_first_line(live), highlight=False)
+        if self._panel is not None:
+            self._next = time.monotonic() + PANEL_PERIOD_S
+            self._panel.update(panel(live), refresh=True)
+        elif time.monotonic() >= self._next:
+            self._next = time.monotonic() + PLAIN_PERIOD_S
+            self._console.print(line(live), highlight=False)
+
+
+def line(live: dict[str, Any]) -> str:
+    """The state in one line."""
+    ended = sum(count for state, count in live["trials"].items() if state != "RUNNING")
+    counts = ", ".join(f"{live['trials'][s]} {s.lower()}" for s in STATES if live["trials"].get(s))
+    best = live["best"]
+    found = f"best {live['metric']} {best['objective']:.4g} (trial {best['trial']})" if best else "no best yet"
+    return f"{ended}/{live['total']} trials: {counts or 'none yet'}; {found}; {_left(live)}"
+
+
+def panel(live: dict[str, Any]) -> RenderableType:
+    """The state as a panel: bar, counts, best so far, time left, running trials."""
+    ended = sum(count for state, count in live["trials"].items() if state != "RUNNING")
+    running = Table.grid(padding=(0, 2))
+    for trial in live["running"][:12]:
+        value = "…" if trial["value"] is None else f"{trial['value']:.4g}"
+        running.add_row(
+            f"trial {trial['trial']}",
+            f"epoch {trial['epoch']}/{trial['epochs']}",
+            f"{live['metric']} {value}",
+            f"{trial['seconds']:.0f} s",
+        )
+    more = len(live["running"]) - 12
+    return Group(
+        ProgressBar(total=max(1, live["total"]), completed=ended, width=60),
+        Text(line(live)),
+        running,
+        Text(f"and {more} more" if more > 0 else ""),
+    )
+
+
+def _first_line(live: dict[str, Any]) -> str:
+    trial = next(t for t in live["running"] if t["epoch"])
+    return f"first result: trial {trial['trial']} epoch {trial['epoch']}: {live['metric']} {trial['value']:.4g}"
+
+
+def _left(live: dict[str, Any]) -> str:
+    if live["left_s"] is None:
+        return "time left unknown"
+    return f"about {duration(live['left_s'])} left"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``45 s``, ``3 min 10 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,190 @@
+"""What happens in a sweep, as Tune's controller tells it: into the store, the live state and the fuse."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from ray.tune import Callback
+
+from tune_app.controller import SweepTrial
+from tune_app.optuna_journal import OptunaJournal
+from tune_app.space import Space
+from tune_app.store import History, Row, now
+from tune_app.study_writer import StudyWriter
+
+
+class Recorder(Callback):
+    """Writes each trial's start, epochs and end, and keeps the live state.
+
+    `history` is the writer's own; it is brought up to date by the writer, before this class looks at it.
+    """
+
+    def __init__(
+        self,
+        writer: StudyWriter,
+        history: History,
+        journal: OptunaJournal | None,
+        space: Space,
+        metric: str,
+        direction: str,
+        total: int,
+        gpu_fraction: float,
+    ) -> None:
+        self._writer, self._history, self._journal = writer, history, journal
+        self._columns = {v.name: f"config/{v.group}/{v.name}" for v in space.variables}
+        self._metric = metric
+        self._sign = 1.0 if direction == "maximize" else -1.0
+        self._total = total
+        self._gpu_fraction = gpu_fraction
+        self._began = time.monotonic()
+        self._running: dict[str, dict[str, Any]] = {}
+        self._timed_out: dict[str, str] = {}
+        self.states: Counter[str] = Counter(r.row["state"] for r in history.trials.values() if r.row and r.finished)
+        self.failures: list[Row] = []
+        self.ended = 0
+        self._ended_s = 0.0
+        self.best: Row | None = None
+        for row in history.rows():
+            self._keep_best(row)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
+        """A worker took the trial."""
+        request = trial.request
+        self._writer.trial_started(
+            request["trial"], trial.trial_id, request["config"], request["seed"], request["attempt"]
+        )
+        self._running[trial.trial_id] = {
+            "trial": request["trial"],
+            "epoch": 0,
+            "epochs": request["epochs"],
+            "started": time.monotonic(),
+            "value": None,
+        }
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
+        """A worker was lost and the trial will be run again; the next worker looks for a checkpoint."""
+        self._running.pop(trial.trial_id, None)
+        trial.config["attempt"] += 1
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: SweepTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """The trial reported one or more epochs."""
+        rows = result["rows"]
+        if rows:
+            self._writer.epochs(rows)
+            self._running[trial.trial_id].update(epoch=rows[-1]["epoch"], value=rows[-1][f"metric/{self._metric}"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
+        """The trial finished, was stopped by the scheduler, or reported its own failure."""
+        result = trial.last_result
+        if result.get("failure_kind"):
+            self._end(trial, "FAILED", result["failure_kind"], result["error"])
+        else:
+            self._end(trial, "COMPLETED" if result["finished"] else "PRUNED")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
+        """The trial's worker was lost for good, or killed because the trial took too long."""
+        if trial.trial_id in self._timed_out:
+            self._end(trial, "FAILED", "error", self._timed_out[trial.trial_id])
+        elif trial.out_of_memory:
+            self._end(trial, "FAILED", "oom", "its process was ended because the node ran out of memory")
+        else:
+            self._end(trial, "FAILED", "lost", f"its process or node died in each of {trial.num_failures} attempts")
+
+    def cancel(self, trials: Sequence[SweepTrial]) -> None:
+        """Record trials that are stopped unfinished."""
+        for trial in trials:
+            if trial.trial_id in self._running:
+                self._end(trial, "CANCELLED")
+
+    def overdue(self, limit_s: float | None) -> list[str]:
+        """Ids of running trials that are older than `limit_s` seconds; each is named once."""
+        if limit_s is None:
+            return []
+        late = [
+            trial_id
+            for trial_id, live in self._running.items()
+            if time.monotonic() - live["started"] > limit_s and trial_id not in self._timed_out
+        ]
+        for trial_id in late:
+            self._timed_out[trial_id] = f"took longer than the limit of {limit_s:g} s (budget.trial_time)"
+        return late
+
+    def live(self, state: str, slots: int) -> dict[str, Any]:
+        """The sweep as it stands, for the terminal and for ``live.json``."""
+        seconds = time.monotonic()
+        return {
+            "state": state,
+            "at": now(),
+            "total": self._total,
+            "slots": slots,
+            "trials": {**self.states, "RUNNING": len(self._running)},
+            "running": [
+                {key: live[key] for key in ("trial", "epoch", "epochs", "value")}
+                | {"seconds": round(seconds - live["started"], 1)}
+                for live in self._running.values()
+            ],
+            "metric": self._metric,
+            "best": None if self.best is None else {"trial": self.best["trial"], "objective": self.best["objective"]},
+            "elapsed_s": round(seconds - self._began, 1),
+            "left_s": self._left(slots),
+            "mean_duration_s": self._ended_s / self.ended if self.ended else None,
+        }
+
+    def _left(self, slots: int) -> float | None:
+        """Seconds to go: the mean duration of the ended trials, pruned ones included, over the slots."""
+        if not self.ended or not slots:
+            return None
+        mean = self._ended_s / self.ended
+        open_trials = self._total - sum(self.states.values())
+        spent = sum(min(mean, time.monotonic() - live["started"]) for live in self._running.values())
+        return max(0.0, open_trials * mean - spent) / slots
+
+    def _end(self, trial: SweepTrial, state: str, kind: str | None = None, error: str | None = None) -> None:
+        live = self._running.pop(trial.trial_id, None)
+        record = self._history.trials[trial.request["trial"]]
+        result = trial.last_result or {}
+        last = record.epochs.get(max(record.epochs, default=0), {})
+        ended = now()
+        duration = time.monotonic() - live["started"] if live else 0.0
+        row: Row = {
+            "trial": record.trial,
+            "trial_id": record.trial_id,
+            "state": state,
+            "objective": None if state == "FAILED" else last.get(f"metric/{self._metric}"),
+            "failure_kind": kind,
+            "error": error,
+            "epochs": max(record.epochs, default=0),
+            "started_at": record.started_at,
+            "ended_at": ended,
+            "duration_s": duration,
+            "node": result.get("node_ip"),
+            "device": result.get("device"),
+            "gpu_fraction": self._gpu_fraction,
+            "peak_memory_mb": result.get("peak_memory_mb"),
+            "model_parameters": result.get("model_parameters"),
+            "seed": record.seed,
+            "attempt": record.attempt,
+            "checkpoint": result.get("checkpoint"),
+            **{self._columns[name]: value for name, value in record.config.items()},
+            **{name: value for name, value in last.items() if name.startswith(("metric/", "health/"))},
+        }
+        self._writer.trial_ended(row)
+        self.states[state] += 1
+        self.ended += 1
+        self._ended_s += duration
+        if state == "FAILED":
+            self.failures.append(row)
+        if self._journal is not None and state != "CANCELLED":
+            self._journal.add(record)
+        self._keep_best(row)
+
+    def _keep_best(self, row: Row) -> None:
+        if row["state"] != "COMPLETED":
+            return
+        if self.best is None or self._sign * row["objective"] > self._sign * self.best["objective"]:
+            self.best = row

@@ -1,0 +1,290 @@
+"""The store: what every trial of every study was, did and measured.
+
+The truth of a study is its event log, ``studies/<name>/events.jsonl``: one JSON line per event, appended at once, so
+that a killed process loses nothing. The two Parquet files are written from it, each replaced as a whole at most
+once a second, so that a plain ``pandas.read_parquet`` sees whole, unique rows at any moment.
+
+Exactly one process writes a study; a lock keeps a second one away.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+from ruamel.yaml import YAML
+
+from tune_app.errors import InputError, nearest
+from tune_app.folder import Folder, LocalFolder, open_folder
+from tune_app.variable import Categorical, Config, Float, Int, Variable
+
+SCHEMA_VERSION = 1
+STATES = ("RUNNING", "COMPLETED", "PRUNED", "FAILED", "CANCELLED")
+
+_TIME = pa.timestamp("us", tz="UTC")
+TRIAL_COLUMNS: dict[str, pa.DataType] = {
+    "trial": pa.int64(),
+    "trial_id": pa.string(),
+    "state": pa.string(),
+    "objective": pa.float64(),
+    "failure_kind": pa.string(),
+    "error": pa.string(),
+    "epochs": pa.int64(),
+    "started_at": _TIME,
+    "ended_at": _TIME,
+    "duration_s": pa.float64(),
+    "node": pa.string(),
+    "device": pa.string(),
+    "gpu_fraction": pa.float64(),
+    "peak_memory_mb": pa.float64(),
+    "model_parameters": pa.int64(),
+    "seed": pa.int64(),
+    "attempt": pa.int64(),
+    "checkpoint": pa.string(),
+}
+EPOCH_COLUMNS: dict[str, pa.DataType] = {
+    "trial": pa.int64(),
+    "epoch": pa.int64(),
+    "ended_at": _TIME,
+    "duration_s": pa.float64(),
+}
+
+Row = dict[str, Any]
+
+
+@dataclass
+class TrialRecord:
+    """One trial as the event log tells it.
+
+    Attributes:
+        epochs: rows of the `epochs` table by epoch number, from 1.
+        row: the row of the `trials` table; None while the trial has not ended.
+    """
+
+    trial: int
+    trial_id: str
+    config: Config
+    seed: int
+    attempt: int
+    started_at: str
+    epochs: dict[int, Row] = field(default_factory=dict)
+    row: Row | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do for it; a cancelled trial is run again when its study is resumed."""
+        return self.row is not None and self.row["state"] != "CANCELLED"
+
+
+@dataclass
+class History:
+    """Everything the event log of one study tells."""
+
+    trials: dict[int, TrialRecord] = field(default_factory=dict)
+    last_event: int = 0
+    sweeps: list[Row] = field(default_factory=list)
+
+    def rows(self) -> list[Row]:
+        """Rows of the `trials` table, in the order in which the trials ended."""
+        ended = [r.row for r in self.trials.values() if r.row is not None]
+        return sorted(ended, key=lambda row: (row["ended_at"], row["trial"]))
+
+    def epoch_rows(self) -> Iterator[Row]:
+        """Rows of the `epochs` table."""
+        for record in self.trials.values():
+            yield from record.epochs.values()
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Take one event of the log into account."""
+        self.last_event = event["event"]
+        kind = event["type"]
+        if kind == "trial_started":
+            number = event["trial"]
+            former = self.trials.get(number)
+            self.trials[number] = TrialRecord(
+                trial=number,
+                trial_id=event["trial_id"],
+                config=event["config"],
+                seed=event["seed"],
+                attempt=event["attempt"],
+                started_at=former.started_at if former else event["at"],
+                epochs=former.epochs if former else {},
+            )
+        elif kind == "epochs":
+            for row in event["rows"]:
+                self.trials[row["trial"]].epochs[row["epoch"]] = row
+        elif kind == "trial_ended":
+            record = self.trials[event["row"]["trial"]]
+            record.row = event["row"]
+            # An earlier attempt may have gone further than the one that counts.
+            record.epochs = {e: row for e, row in record.epochs.items() if e <= event["row"]["epochs"]}
+        elif kind in ("sweep_started", "sweep_ended"):
+            self.sweeps.append(dict(event))
+
+
+class Store:
+    """All studies under one root: a folder, or an address such as ``s3://bucket/results``."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.folder = open_folder(root)
+
+    def studies(self) -> list[str]:
+        """Names of the studies, sorted."""
+        return self.folder.names("studies")
+
+    def study(self, name: str) -> Study:
+        """The study `name`.
+
+        Raises:
+            InputError: there is no such study.
+        """
+        if name not in self.studies():
+            raise InputError(
+                f"there is no study `{name}` in {self.folder.url}",
+                hint=nearest(name, self.studies()) if self.studies() else "the store is empty; start with `tune-app run`",
+            )
+        return Study(self.folder, name)
+
+
+class Study:
+    """The files of one study, for reading."""
+
+    def __init__(self, folder: Folder, name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.base = f"studies/{name}"
+
+    @property
+    def trials_path(self) -> str:
+        """What ``pandas.read_parquet`` takes for one row per finished trial."""
+        return self.folder.path(f"trials/study={self.name}")
+
+    @property
+    def epochs_path(self) -> str:
+        """What ``pandas.read_parquet`` takes for one row per trial and epoch."""
+        return self.folder.path(f"epochs/study={self.name}")
+
+    def table(self, kind: str) -> pa.Table:
+        """The `trials` or `epochs` table as it stands now.
+
+        Raises:
+            InputError: the file is absent, damaged, or of a schema version that this program does not know.
+        """
+        name = f"{kind}/study={self.name}/data.parquet"
+        content = self.folder.read(name)
+        where = self.folder.path(name)
+        if content is None:
+            raise InputError("the study has no table yet", where=where, hint="start the sweep again, or purge the study")
+        try:
+            table = pq.read_table(io.BytesIO(content))
+        except pa.ArrowInvalid as error:
+            raise InputError(f"not a Parquet file: {error}", where=where, hint="`resume` writes it anew") from error
+        version = int((table.schema.metadata or {}).get(b"schema_version", b"0"))
+        if not 1 <= version <= SCHEMA_VERSION:
+            raise InputError(
+                f"`schema_version` must be 1 to {SCHEMA_VERSION}, but got {version}", where=where, hint="update tune-app"
+            )
+        return table
+
+    def history(self) -> History:
+        """Replay the event log; a last line that was cut by a crash is left out."""
+        content = self.folder.read(f"{self.base}/events.jsonl") or b""
+        history = History()
+        for line in content[: content.rfind(b"\n") + 1].splitlines():
+            history.apply(json.loads(line))
+        return history
+
+    def document(self) -> dict[str, Any]:
+        """``spec.yaml``: the search space as it was run.
+
+        Raises:
+            InputError: the file is absent.
+        """
+        content = self.folder.read(f"{self.base}/spec.yaml")
+        if content is None:
+            raise InputError("the study has no spec.yaml", where=self.folder.path(self.base), hint="purge the study")
+        return dict(YAML(typ="safe", pure=True).load(content))
+
+    def json(self, name: str) -> dict[str, Any]:
+        """``provenance.json`` or ``live.json``; empty where it is not written yet."""
+        content = self.folder.read(f"{self.base}/{name}")
+        return json.loads(content) if content else {}
+
+    def lock(self) -> FileLock | None:
+        """Take the right to write this study; None where the store is not a local folder.
+
+        Raises:
+            InputError: another process writes it.
+        """
+        if not isinstance(self.folder, LocalFolder):
+            return None
+        path = self.folder.root / self.base / ".lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(
+                f"the study `{self.name}` is being written by another process",
+                where=str(path.parent),
+                hint="wait for it, stop it, or choose another name with --name",
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"cannot write {path.parent}: {error.strerror}", hint="choose another place with --store"
+            ) from error
+        return lock
+
+
+def column_types(variables: Iterable[Variable]) -> dict[str, pa.DataType]:
+    """Types of the ``config/<group>/<variable>`` columns."""
+    return {f"config/{v.group}/{v.name}": _column_type(v) for v in variables}
+
+
+def _column_type(variable: Variable) -> pa.DataType:
+    domain = variable.domain
+    if isinstance(domain, Float):
+        return pa.float64()
+    if isinstance(domain, Int):
+        return pa.int64()
+    assert isinstance(domain, Categorical)
+    kinds = {type(choice) for choice in domain.choices}
+    if kinds == {bool}:
+        return pa.bool_()
+    if kinds == {int}:
+        return pa.int64()
+    if kinds <= {int, float}:
+        return pa.float64()
+    return pa.string()
+
+
+def make_table(rows: list[Row], columns: Mapping[str, pa.DataType]) -> pa.Table:
+    """Rows as a table: `columns` first, then the figures that the rows bring (``metric/…``, ``health/…``) as numbers."""
+    types = dict(columns)
+    for row in rows:
+        for name in row:
+            types.setdefault(name, pa.float64())
+    arrays = [pa.array([_cell(row.get(name), kind) for row in rows], kind) for name, kind in types.items()]
+    metadata = {"schema_version": str(SCHEMA_VERSION)}
+    return pa.Table.from_arrays(arrays, schema=pa.schema(list(types.items()), metadata=metadata))
+
+
+def _cell(value: Any, kind: pa.DataType) -> Any:
+    if value is not None and kind == _TIME:
+        return datetime.fromisoformat(value)
+    if value is not None and kind == pa.string():
+        return str(value)
+    return value
+
+
+def now() -> str:
+    """This moment in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat()

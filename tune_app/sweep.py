@@ -1,0 +1,249 @@
+"""The sweep: one search space, many trials, on all the hardware there is."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from tune_app import provenance, pruning, schedule
+from tune_app.cluster import Cluster
+from tune_app.controller import Request, SweepController, open_requests
+from tune_app.dataset import Dataset
+from tune_app.folder import LocalFolder
+from tune_app.fuse import blown
+from tune_app.optuna_journal import OptunaJournal
+from tune_app.recorder import Recorder
+from tune_app.search import StudySearch
+from tune_app.spec import Spec
+from tune_app.store import History, Study, column_types
+from tune_app.study_writer import StudyWriter
+from tune_app.trial import derive_seed
+from tune_app.variable import Config
+from tune_app.worker import Worker, WorkerContext
+
+Show = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Outcome:
+    """How a sweep ended.
+
+    Attributes:
+        reason: why it ended before all trials were done: ``time``, ``interrupt``, ``fuse``; None where it did not.
+        message: the reason in words.
+        states: how many trials of the study are in which end state.
+        best: row of the best completed trial; None where nothing completed.
+    """
+
+    reason: str | None
+    message: str | None
+    states: dict[str, int]
+    best: dict[str, Any] | None
+
+
+def run_sweep(
+    spec: Spec,
+    study: Study,
+    data: Dataset,
+    *,
+    show: Show,
+    start_with: Sequence[Config] = (),
+    fuse: bool = True,
+) -> Outcome:
+    """Run the trials of `spec` that `study` does not have yet; Ray must be connected and the study locked.
+
+    Args:
+        data: the data set; its test part stays here.
+        show: told the live state again and again.
+        start_with: configurations for the first new trials, before the sampler is asked.
+        fuse: stop when trials keep failing, see `tune_app.fuse`.
+
+    Raises:
+        InputError: no node can hold a trial.
+        WorkFailed: the store could not be written.
+    """
+    cluster = Cluster(spec.resources.cpus, float(spec.resources.gpus), _concurrent(spec))
+    history = study.history()
+    metric, direction = spec.objective.metric, spec.objective.direction
+    records = [record for record in history.trials.values() if record.finished]
+    search = StudySearch(spec.space, metric, direction, spec.search.sampler, _sampler_seed(spec, len(records)))
+    search.remember(records)
+    scheduler = schedule.make_scheduler(spec.pruning, metric, direction, spec.budget.epochs)
+    schedule.remember(scheduler, records, metric)
+    requests = _start_with(open_requests(history.trials, spec.budget.trials, spec_seed(spec)), start_with)
+    with _writing(spec, study, history, data) as (writer, journal):
+        recorder = Recorder(
+            writer, history, journal, spec.space, metric, direction, spec.budget.trials, float(spec.resources.gpus)
+        )
+        if requests:
+            worker = make_worker(spec, study, data)
+            controller = SweepController(
+                worker,
+                search,
+                requests,
+                scheduler,
+                cluster,
+                recorder,
+                epochs_of=lambda config: epochs_of(spec, config),
+                name_of=lambda number: f"{spec.name}-{number:05d}",
+            )
+            reason, message = _drive(controller, recorder, writer, cluster, spec, show, fuse)
+        else:
+            reason, message = None, None
+        writer.live(recorder.live("ended", cluster.slots))
+        writer.sweep_ended(reason=reason, message=message)
+    return Outcome(reason, message, dict(recorder.states), recorder.best)
+
+
+def _drive(
+    controller: SweepController,
+    recorder: Recorder,
+    writer: StudyWriter,
+    cluster: Cluster,
+    spec: Spec,
+    show: Show,
+    fuse: bool,
+) -> tuple[str | None, str | None]:
+    """Step the controller until all trials ended or something ends the sweep early."""
+    deadline = time.monotonic() + (spec.budget.time or math.inf)
+    reason = message = None
+    next_look = 0.0
+    with _interrupts() as interrupts:
+        try:
+            while not controller.is_finished():
+                controller.step()
+                if time.monotonic() >= next_look or interrupts.count:
+                    next_look = time.monotonic() + 0.1
+                    writer.check()
+                    live = recorder.live("running", cluster.slots)
+                    writer.live(live)
+                    show(live)
+                    for trial in controller.running():
+                        if trial.trial_id in recorder.overdue(spec.budget.trial_time):
+                            controller.kill(trial)
+                if fuse and reason is None and (message := blown(recorder.failures, recorder.ended)):
+                    reason = "fuse"
+                    break
+                if interrupts.count and reason is None:
+                    reason, message = "interrupt", "stopped by the user; running trials were finished"
+                    controller.drop_waiting()
+                if interrupts.count > 1 or time.monotonic() > deadline:
+                    late = reason is None
+                    reason = "time" if late else "interrupt"
+                    message = "the time budget is used up" if late else "stopped by the user at once"
+                    break
+            if reason is not None:
+                recorder.cancel(controller.running())
+        finally:
+            controller.cleanup()
+    return reason, message
+
+
+def make_worker(spec: Spec, study: Study, data: Dataset) -> type[Worker]:
+    """The worker class for this sweep: data set and settings are in the object store, once."""
+    context = WorkerContext(
+        task=spec.task,
+        data=ray.put(data.without_test()),
+        metric=spec.objective.metric,
+        epochs=spec.budget.epochs,
+        rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
+        checkpoints=study.folder.path(f"{study.base}/checkpoints"),
+        threads=max(1, math.floor(spec.resources.cpus)),
+        gpus=float(spec.resources.gpus),
+        import_path=os.getcwd(),
+    )
+    if isinstance(study.folder, LocalFolder):
+        Path(context.checkpoints).mkdir(parents=True, exist_ok=True)
+    return type("Worker", (Worker,), {"context": ray.put(context), "__module__": Worker.__module__})
+
+
+def epochs_of(spec: Spec, config: Config) -> int:
+    """How many epochs `config` trains: its own variable where the task has one, else the budget's."""
+    return int(config.get("epochs", spec.budget.epochs))
+
+
+def spec_seed(spec: Spec) -> Callable[[int], int]:
+    """Seeds of the trials by number."""
+    return lambda number: derive_seed(spec.search.seed, number)
+
+
+def _sampler_seed(spec: Spec, finished: int) -> int:
+    # A resumed sampler must not propose again what it proposed at its start.
+    return derive_seed(spec.search.seed + 1, finished) if finished else spec.search.seed
+
+
+def _concurrent(spec: Spec) -> int | None:
+    return None if spec.resources.concurrent == "auto" else int(spec.resources.concurrent)
+
+
+def _start_with(requests: list[Request], configs: Sequence[Config]) -> list[Request]:
+    """Give `configs` to the first requests that have none."""
+    left = list(configs)
+    return [
+        Request(r.trial, r.seed, r.attempt, left.pop(0)) if r.config is None and left else r for r in requests
+    ]
+
+
+@contextmanager
+def _writing(
+    spec: Spec, study: Study, history: History, data: Dataset
+) -> Iterator[tuple[StudyWriter, OptunaJournal | None]]:
+    """The study's files, open for writing: the space as run, where it comes from, events, tables, Optuna's journal."""
+    folder = study.folder
+    folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
+    facts = {
+        "study": spec.name,
+        "spec_sha256": spec.sha256(),
+        "dataset_sha256": data.sha256(),
+        "code": provenance.code(),
+        "machine": provenance.machine(),
+        "resources": ray.cluster_resources(),
+    }
+    folder.write(f"{study.base}/provenance.json", json.dumps(facts, indent=2).encode())
+    journal = None
+    if isinstance(folder, LocalFolder):
+        path = folder.root / study.base / "optuna.journal"
+        journal = OptunaJournal(path, spec.name, spec.space, spec.objective.metric, spec.objective.direction)
+    with StudyWriter(study, history, column_types(spec.space.variables)) as writer:
+        try:
+            writer.sweep_started(trials=spec.budget.trials, spec_sha256=facts["spec_sha256"])
+            for record in history.trials.values():
+                if record.finished and journal is not None:
+                    journal.add(record)
+            yield writer, journal
+        finally:
+            if journal is not None:
+                journal.close()
+    if journal is not None and journal.error is not None:
+        raise journal.error
+
+
+@dataclass
+class _Interrupts:
+    count: int = 0
+
+
+@contextmanager
+def _interrupts() -> Iterator[_Interrupts]:
+    """Count Ctrl-C instead of raising; a request to terminate counts as two of them."""
+    interrupts = _Interrupts()
+
+    def on_signal(number: int, frame: object) -> None:
+        interrupts.count += 1 if number == signal.SIGINT else 2
+
+    former = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupts
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -1,0 +1,39 @@
+"""Normalisation of images, as the first layer of a model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+METHODS = ("standardize", "scale", "per_image", "none")
+
+
+class Normalize(nn.Module):
+    """Bring raw pixels to the range the network likes; part of the model, so that the model takes raw images."""
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, method: str, channels: int) -> None:
+        super().__init__()
+        self.method = method
+        self.register_buffer("scale", torch.ones(channels, 1, 1))
+        self.register_buffer("offset", torch.zeros(channels, 1, 1))
+
+    def fit(self, images: Tensor, max_value: float) -> None:
+        """Take what the method needs from the training images and the largest value a pixel can have."""
+        if self.method == "scale":
+            self.scale.fill_(1.0 / max_value)
+        elif self.method == "standardize":
+            deviation, mean = torch.std_mean(images, dim=(0, 2, 3), correction=0, keepdim=True)
+            self.scale.copy_(1.0 / deviation[0].clamp(min=1e-6 * max_value))
+            self.offset.copy_(-mean[0] * self.scale)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pixels in, pixels out, in the same shape."""
+        if self.method == "none":
+            return images
+        if self.method == "per_image":
+            return functional.layer_norm(images, images.shape[1:])
+        return torch.addcmul(self.offset, images, self.scale)

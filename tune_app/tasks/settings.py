@@ -1,0 +1,29 @@
+"""Settings: a task's variables as one dataclass, so that name, type, range, default and description stand once.
+
+    @dataclass(frozen=True)
+    class Settings:
+        dropout: float = setting("training", Float(0, 0.9), 0.1, "Share of the features dropped in training.")
+
+    class MyTask:
+        variables = variables_of(Settings)
+
+A task may as well write its `Variable`s out; nothing outside a task knows of this.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tune_app.variable import Domain, Group, Value, Variable
+
+
+def setting(group: Group, domain: Domain, default: Value, description: str, when: str | None = None) -> Any:
+    """A dataclass field that is a variable of the task; the arguments are those of `Variable`."""
+    metadata = {"default": default, "group": group, "domain": domain, "description": description, "when": when}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def variables_of(settings: type) -> tuple[Variable, ...]:
+    """The catalogue: one variable per field of the dataclass `settings`, in their order."""
+    return tuple(Variable(name=f.name, **f.metadata) for f in dataclasses.fields(settings))

@@ -1,0 +1,67 @@
+"""The contract of a task, for ours and for a user's own class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+
+from tune_app.dataset import Dataset
+from tune_app.variable import Config, Variable
+
+Direction = Literal["maximize", "minimize"]
+Progress = Callable[[float], None]
+"""Told the fraction of the epoch that is done, 0..1, as often as the task likes; cheap to call."""
+
+
+class State(Protocol):
+    """Everything one training holds between epochs; the task makes it and the caller keeps it."""
+
+    model: torch.nn.Module
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values from which `load_state_dict` continues the training exactly."""
+        ...
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave."""
+        ...
+
+
+class Task(Protocol):
+    """What is trained. A task holds no state of its own: one instance may serve many trainings.
+
+    Randomness comes from torch's, numpy's and random's global generators. The caller seeds them from the trial's
+    seed before `start`, and again from seed and epoch before each `train_epoch`.
+
+    Attributes:
+        data_kind: the kind of data set it takes.
+        variables: **all** of its variables, in the order in which results and forms show them.
+        constraints: expressions over its variables that every configuration must meet.
+        metrics: every figure `train_epoch` returns, with the direction in which it is better.
+    """
+
+    data_kind: ClassVar[str]
+    variables: ClassVar[tuple[Variable, ...]]
+    constraints: ClassVar[tuple[str, ...]]
+    metrics: ClassVar[Mapping[str, Direction]]
+
+    def load_data(self, dataset: str) -> Dataset:
+        """Load the data set that the search space names; called once per sweep, not once per trial."""
+        ...
+
+    def start(self, config: Config, data: Dataset, *, epochs: int, seed: int, device: torch.device) -> State:
+        """Build model, optimiser and what else a training of `epochs` epochs needs, on `device`.
+
+        `config` has every variable. `seed` fixes what must not differ between epochs, such as the validation part.
+        """
+        ...
+
+    def train_epoch(self, state: State, epoch: int, progress: Progress) -> Mapping[str, float]:
+        """Train epoch number `epoch` (from 1), validate, and return all of `metrics`."""
+        ...
+
+    def evaluate(self, state: State, arrays: Mapping[str, Any]) -> Mapping[str, float]:
+        """Measure the model on `arrays`, such as ``data.test``; the names are those of `metrics` without ``val_``."""
+        ...

@@ -1,0 +1,96 @@
+"""A full training with one configuration: what `train` does, without Ray."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_app import provenance
+from tune_app.errors import InputError
+from tune_app.folder import LocalFolder
+from tune_app.profile import Profile
+from tune_app.store import Store, Study, now
+from tune_app.tasks import load_task
+from tune_app.trial import EpochRow, Training, pick_device
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training left.
+
+    Attributes:
+        folder: holds ``checkpoint.pt``, ``metrics.json`` and ``profile.yaml``.
+        metrics: of the last epoch, and ``test_…`` on the test part where the data set has one.
+        config: the configuration as the training itself holds it.
+    """
+
+    folder: str
+    metrics: dict[str, float]
+    config: dict[str, Any]
+    epochs: int
+    seed: int
+
+
+def train(
+    profile: Profile,
+    store: Store,
+    *,
+    epochs: int,
+    seed: int,
+    threads: int | None = None,
+    on_epoch: Callable[[EpochRow], None] = lambda row: None,
+) -> Trained:
+    """Train `profile` for `epochs` epochs and leave a checkpoint and the metrics in ``<store>/trainings/``.
+
+    Args:
+        threads: CPU threads; the number decides the last digits of the results. None for torch's own choice.
+
+    Raises:
+        InputError: the data set or the task cannot be loaded.
+        WorkFailed: the training failed, or the store cannot be written.
+    """
+    if not isinstance(store.folder, LocalFolder):
+        raise InputError(f"`train` writes to a local folder, but the store is {store.folder.url}", hint="use --store")
+    task = load_task(profile.task)
+    data = task.load_data(profile.dataset)
+    training = Training(
+        task, profile.config, data, epochs=epochs, seed=seed, device=pick_device(), threads=threads
+    )
+    rows = []
+    while not training.finished:
+        rows.append(training.run_epoch())
+        on_epoch(rows[-1])
+    metrics = dict(rows[-1].metrics)
+    if data.test:
+        metrics |= {f"test_{name}": float(value) for name, value in task.evaluate(training.state, data.test).items()}
+    name = f"{profile.name}-{now().replace(':', '').replace('+0000', '')}"
+    folder = store.folder.root / "trainings" / name
+    training.save(folder / "checkpoint.pt")
+    record = {
+        "task": profile.task,
+        "dataset": profile.dataset,
+        "dataset_sha256": data.sha256(),
+        "config": training.config,
+        "epochs": epochs,
+        "seed": seed,
+        "threads": threads,
+        "device": str(training.device),
+        "model_parameters": training.model_parameters,
+        "metrics": metrics,
+        "history": [{"epoch": r.epoch, "duration_s": r.duration_s, **r.metrics} for r in rows],
+        "code": provenance.code(),
+    }
+    store.folder.write(f"trainings/{name}/metrics.json", json.dumps(record, indent=2).encode())
+    store.folder.write(f"trainings/{name}/profile.yaml", profile.to_yaml().encode())
+    return Trained(str(folder), metrics, training.config, epochs, seed)
+
+
+def study_threads(study: Study) -> int:
+    """CPU threads that a trial of the study had: the same number gives the same digits."""
+    return max(1, math.floor(study.document()["resources"]["cpus"]))
+
+

@@ -1,0 +1,293 @@
+"""One training, epoch by epoch: seeded, measured, saved and restored. Knows nothing of Ray.
+
+The same code runs in a sweep, in `train` and in a test: whoever calls it decides when to stop and what to keep.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import sysconfig
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from tune_app.dataset import Dataset
+from tune_app.errors import InputError, TuneAppError, WorkFailed, nearest
+from tune_app.tasks.task import Progress, Task
+from tune_app.variable import Config
+
+FailureKind = Literal["error", "diverged", "oom"]
+
+OOM_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "_ALLOC_FAILED")
+"""What a RuntimeError says when CUDA, HIP, cuBLAS, cuDNN or torch's CPU allocator has no memory left."""
+LONGEST_ERROR = 1000
+"""Characters of an error that the store keeps."""
+
+
+class Diverged(WorkFailed):
+    """A metric or a parameter is NaN or infinite."""
+
+
+class TaskError(WorkFailed):
+    """The task broke its contract while training."""
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """What one epoch gave.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        metrics: the task's metrics, all of them and nothing else that the task returned.
+        started_at: UTC.
+        ended_at: UTC.
+        duration_s: measured with a clock that never jumps.
+    """
+
+    epoch: int
+    metrics: dict[str, float]
+    started_at: datetime
+    ended_at: datetime
+    duration_s: float
+
+
+def derive_seed(sweep_seed: int, trial: int) -> int:
+    """The 32-bit seed of trial number `trial`: fixed by both numbers, unrelated between neighbours."""
+    return int(np.random.SeedSequence([sweep_seed, trial]).generate_state(1)[0])
+
+
+def pick_device() -> torch.device:
+    """The GPU that this process sees, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Training:
+    """One configuration in training.
+
+    An epoch depends on the state before it, `seed` and its number, and on nothing else that ran in the process, so
+    a restored training continues exactly as if it had never stopped.
+
+    Side effects: seeds the global generators of torch, numpy and random; sets torch's threads for the whole process
+    where `threads` is given; restarts the process's (or the GPU's) record of peak memory.
+
+    Attributes:
+        epoch: epochs done so far.
+        state: what the task made; `state.model` is the model.
+        model_parameters: number of trainable values in the model.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: Config,
+        data: Dataset,
+        *,
+        epochs: int,
+        seed: int,
+        device: str | torch.device = "cpu",
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.task, self.config, self.epochs, self.seed = task, dict(config), epochs, seed
+        self.device = torch.device(device)
+        self.epoch = 0
+        self._peak_is_ours = _restart_peak_memory(self.device)
+        _seed_everything(seed, 0)
+        self.state = task.start(self.config, data, epochs=epochs, seed=seed, device=self.device)
+        self.model_parameters = sum(p.numel() for p in self.state.model.parameters() if p.requires_grad)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epoch >= self.epochs
+
+    @property
+    def device_name(self) -> str:
+        """The GPU's name as its maker gives it, else ``cpu``."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+
+    @property
+    def peak_memory_mb(self) -> float | None:
+        """Most memory held so far, in MiB: on the GPU by this training's tensors, on the CPU by the whole process.
+
+        None where the system does not tell, such as a CPU outside Linux.
+        """
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        return _peak_process_mb() if self._peak_is_ours else None
+
+    def run_epoch(self, progress: Progress = lambda fraction: None) -> EpochRow:
+        """Train and validate one more epoch.
+
+        Raises:
+            Diverged: a metric or a parameter is NaN or infinite.
+            TaskError: the task did not return all of its metrics as numbers.
+        """
+        assert not self.finished, f"all {self.epochs} epochs are done"
+        epoch = self.epoch + 1
+        _seed_everything(self.seed, epoch)
+        started_at, start = datetime.now(UTC), time.perf_counter()
+        returned = self.task.train_epoch(self.state, epoch, progress)
+        duration_s = time.perf_counter() - start
+        metrics = _checked_metrics(returned, list(self.task.metrics), epoch)
+        _check_parameters(self.state.model, epoch)
+        self.epoch = epoch
+        return EpochRow(epoch, metrics, started_at, datetime.now(UTC), duration_s)
+
+    def save(self, path: str | Path) -> None:
+        """Write a checkpoint: aside first, then put in place, so that `path` is never half a file."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            torch.save({**self._identity(), "epoch": self.epoch, "state": self.state.state_dict()}, aside)
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def restore(self, path: str | Path) -> None:
+        """Continue from the checkpoint at `path`.
+
+        Raises:
+            InputError: it is of another task, configuration, seed or number of epochs.
+            WorkFailed: it cannot be read.
+        """
+        try:
+            saved = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:  # of a damaged file, torch raises nearly anything
+            raise WorkFailed(f"the checkpoint cannot be read: {_one_line(error)}", where=str(path)) from error
+        for key, mine in self._identity().items():
+            if saved[key] != mine:
+                raise InputError(
+                    f"a checkpoint continues the same training only, but its {key} differs: "
+                    + _difference(saved[key], mine),
+                    where=str(path),
+                )
+        self.state.load_state_dict(saved["state"])
+        self.epoch = saved["epoch"]
+
+    def _identity(self) -> dict[str, Any]:
+        task = f"{type(self.task).__module__}:{type(self.task).__qualname__}"
+        return {"task": task, "config": self.config, "seed": self.seed, "epochs": self.epochs}
+
+
+def failure_kind(error: BaseException) -> FailureKind:
+    """What kind of failure `error` is, also where it was raised from another error: `oom`, `diverged` or `error`."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Diverged):
+            return "diverged"
+        # By name as well: Ray has an error of that name, and this module does not import Ray.
+        if isinstance(cause, MemoryError) or any(c.__name__ == "OutOfMemoryError" for c in type(cause).__mro__):
+            return "oom"
+        if isinstance(cause, RuntimeError) and any(sign in str(cause) for sign in OOM_SIGNS):
+            return "oom"
+        cause = cause.__cause__
+    return "error"
+
+
+def describe_error(error: BaseException) -> str:
+    """One line for the store: ``Type: message (file:line in function)``.
+
+    The place is the innermost frame of the task's own code, not of the libraries it calls. Our own errors say
+    where they stand themselves.
+    """
+    text = f"{type(error).__name__}: {_one_line(error)}"
+    frame = None if isinstance(error, TuneAppError) else _innermost_frame(error)
+    return f"{text} ({frame.filename}:{frame.lineno} in {frame.name})" if frame else text
+
+
+def _innermost_frame(error: BaseException) -> traceback.FrameSummary | None:
+    frames = list(traceback.extract_tb(error.__traceback__))
+    ours = [number for number, frame in enumerate(frames) if frame.filename == __file__]
+    # Below this module comes the task, which may itself be an installed package: its first frame is the fallback.
+    below = frames[ours[-1] + 1 :] if ours else frames
+    libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platlib", "purelib")})
+    own = [f for f in below if not f.filename.startswith((*libraries, "<"))]
+    return own[-1] if own else below[0] if below else frames[-1] if frames else None
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST_ERROR else text[: LONGEST_ERROR - 1] + "…"
+
+
+def _seed_everything(seed: int, epoch: int) -> None:
+    torch_seed, numpy_seed, python_seed = np.random.SeedSequence([seed, epoch]).generate_state(3).tolist()
+    torch.manual_seed(torch_seed)
+    np.random.seed(numpy_seed)
+    random.seed(python_seed)
+
+
+def _checked_metrics(returned: Mapping[str, float], names: list[str], epoch: int) -> dict[str, float]:
+    if not isinstance(returned, Mapping):
+        raise TaskError(f"`train_epoch` must return a mapping of metrics, but returned {returned!r:.200}")
+    missing = [name for name in names if name not in returned]
+    if missing:
+        raise TaskError(
+            f"`train_epoch` must return every metric of the task, but left out {', '.join(missing)} in epoch {epoch}",
+            hint=f"it returned: {nearest(missing[0], map(str, returned))}",
+        )
+    metrics = {}
+    for name in names:
+        try:
+            if isinstance(returned[name], (str, bytes)):
+                raise TypeError("a text")
+            metrics[name] = float(returned[name])
+        except (TypeError, ValueError, RuntimeError) as error:
+            rule = f"a metric must be a number, but `{name}` is {returned[name]!r:.200} in epoch {epoch}"
+            raise TaskError(rule) from error
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise Diverged(f"a metric must be finite, but `{name}` is {value} in epoch {epoch}")
+    return metrics
+
+
+def _check_parameters(model: torch.nn.Module, epoch: int) -> None:
+    """A user's metrics may hide a NaN (an accuracy does), so the weights are looked at once per epoch."""
+    named = [(name, p.detach()) for name, p in model.named_parameters() if p.numel()]
+    if not named:
+        return
+    first = named[0][1].device
+    largest = torch.stack([torch.linalg.vector_norm(p, math.inf).to(first, torch.float32) for _, p in named])
+    finite = largest.isfinite().tolist()
+    if not all(finite):
+        name = named[finite.index(False)][0]
+        raise Diverged(f"a parameter must be finite, but `{name}` holds NaN or infinity after epoch {epoch}")
+
+
+def _difference(saved: object, mine: object) -> str:
+    if not (isinstance(saved, dict) and isinstance(mine, dict)):
+        return f"{saved} there, {mine} here"
+    keys = [k for k in {**saved, **mine} if saved.get(k) != mine.get(k)]
+    return "; ".join(f"{k} is {saved.get(k)} there, {mine.get(k)} here" for k in keys)
+
+
+def _restart_peak_memory(device: torch.device) -> bool:
+    """Begin measuring; False where the process's peak so far cannot be forgotten, so that a figure would be false."""
+    if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+        torch.cuda.reset_peak_memory_stats(device)
+        return True
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): 5 resets the peak resident set size
+    except OSError:
+        return False
+    return True
+
+
+def _peak_process_mb() -> float | None:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return None

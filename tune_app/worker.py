@@ -1,0 +1,184 @@
+"""The Ray actor that trains trials, one after another, in one process."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.tune import Trainable
+
+from tune_app.store import now
+
+REPORT_PERIOD_S = 0.5
+"""Between rungs a trial reports this often: often enough to watch, rarely enough that the driver idles."""
+CHECKPOINT_SHARE = 50
+"""A checkpoint is written when training since the last one took this many times as long as writing it."""
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """What all trials of a sweep share; put into the object store once.
+
+    Attributes:
+        task: name of the task, see `tune_app.tasks.load_task`.
+        data: the data set without its test part, itself in the object store.
+        rungs: epochs at which the scheduler decides.
+        checkpoints: folder of the checkpoints, reachable from every node.
+        threads: CPU threads of torch per trial.
+        gpus: share of a GPU that one trial gets; above 1, their number; 0 for none.
+        import_path: folder from which a user's own task is imported.
+    """
+
+    task: str
+    data: ray.ObjectRef
+    metric: str
+    epochs: int
+    rungs: tuple[int, ...]
+    checkpoints: str
+    threads: int
+    gpus: float
+    import_path: str
+
+
+def warm_up(task: str, import_path: str) -> None:
+    """Import what a worker needs, so that the first trial need not wait for it."""
+    _prepare_imports(import_path)
+    from tune_app import trial  # noqa: F401
+    from tune_app.tasks import load_task
+
+    load_task(task)
+
+
+class Worker(Trainable):
+    """Trains the trial it was given up to the next decision of the scheduler, each time Tune asks for a step.
+
+    A failure of the trial is a result, not an exception: the process stays and takes the next trial. `context` is
+    set on a subclass, so that what travels per trial is its configuration only.
+    """
+
+    context: ray.ObjectRef
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Load the task and the data set once per process, then start the first trial."""
+        self._shared: WorkerContext = ray.get(self.context)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Start another trial in the same process."""
+        self._begin(new_config)
+        return True
+
+    def _setup_logdir(self) -> None:
+        """Nothing: a trial leaves no folder of Tune's."""
+
+    def _begin(self, request: dict[str, Any]) -> None:
+        self._request = request
+        self._training: Any = None
+        self._since_checkpoint = 0.0
+        self._checkpoint_cost = 0.0
+
+    def _start(self) -> Any:
+        """Build the training here and not in `setup`: what the user's class raises then is the trial's failure."""
+        from tune_app.tasks import load_task
+        from tune_app.trial import Training
+
+        shared = self._shared
+        _prepare_imports(shared.import_path)
+        if 0 < shared.gpus < 1:
+            import torch
+
+            torch.cuda.set_per_process_memory_fraction(shared.gpus)
+        training = Training(
+            load_task(shared.task),
+            self._request["config"],
+            ray.get(shared.data),
+            epochs=self._request["epochs"],
+            seed=self._request["seed"],
+            device="cuda" if shared.gpus else "cpu",
+            threads=shared.threads,
+        )
+        if self._request["attempt"] > 1 and self._checkpoint_path.exists():
+            training.restore(self._checkpoint_path)
+        return training
+
+    @property
+    def _checkpoint_path(self) -> Path:
+        return Path(self._shared.checkpoints, f"{self._request['trial']:06d}.pt")
+
+    def step(self) -> dict[str, Any]:
+        """Train to the next rung, the end, or for `REPORT_PERIOD_S`; the epochs' rows travel together."""
+        from tune_app.trial import describe_error, failure_kind
+
+        rows: list[dict[str, Any]] = []
+        try:
+            if self._training is None:
+                self._training = self._start()
+            training = self._training
+            deadline = time.monotonic() + REPORT_PERIOD_S
+            while not training.finished:
+                rows.append(self._row(training.run_epoch()))
+                self._checkpoint()
+                if training.epoch in self._shared.rungs or time.monotonic() > deadline:
+                    break
+        except Exception as error:
+            kind = failure_kind(error)
+            result = self._result(rows)
+            self._training = None
+            return {**result, "done": True, "failure_kind": kind, "error": describe_error(error)}
+        result = self._result(rows)
+        if training.finished:
+            training.save(self._checkpoint_path)
+            result.update(done=True, finished=True, checkpoint=str(self._checkpoint_path))
+        return result
+
+    def _row(self, row: Any) -> dict[str, Any]:
+        self._since_checkpoint += row.duration_s
+        metrics = {f"metric/{name}": value for name, value in row.metrics.items()}
+        return {
+            "trial": self._request["trial"],
+            "epoch": row.epoch,
+            "ended_at": now(),
+            "duration_s": row.duration_s,
+            **metrics,
+        }
+
+    def _checkpoint(self) -> None:
+        if self._training.finished or self._since_checkpoint < max(1.0, CHECKPOINT_SHARE * self._checkpoint_cost):
+            return
+        began = time.monotonic()
+        self._training.save(self._checkpoint_path)
+        self._checkpoint_cost = time.monotonic() - began
+        self._since_checkpoint = 0.0
+
+    def _result(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        training = self._training
+        result: dict[str, Any] = {"rows": rows, "finished": False, "done": False}
+        if training is not None:
+            result.update(
+                epoch=training.epoch,
+                device=_device_name(training.device),
+                peak_memory_mb=training.peak_memory_mb,
+                model_parameters=training.model_parameters,
+            )
+        if rows:
+            result[self._shared.metric] = rows[-1][f"metric/{self._shared.metric}"]
+        return result
+
+    def cleanup(self) -> None:
+        """Let go of the training's memory."""
+        self._training = None
+
+
+def _device_name(device: Any) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def _prepare_imports(path: str) -> None:
+    if path not in sys.path:
+        sys.path.insert(0, path)
