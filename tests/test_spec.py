@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tune_app.document import Document
@@ -256,10 +256,12 @@ def test_it_refuses(what: str, tmp_path: Path) -> None:
         (b"\x80\x81\xff", "a file must be YAML text in UTF-8"),
         (b"\x00\x01\x02", "a file must be YAML text"),
         (b"PK\x03\x04" + bytes(range(256)), "a file must be YAML text"),
-        ("[" * 3000, "YAML must be well-formed"),
+        ("[" * 999, "YAML must be well-formed"),
+        ("- " * 3000, "YAML must be well-formed"),
+        ("{" * 3000, "at most 1,000 brackets and braces, but got 3,000"),
         ("a: &x [" + "1," * 200 + "]\nb: &y [" + "*x," * 100 + "]\nc: [" + "*y," * 99 + "]", "10,000 values"),
         ("a: &a [*a]", "but got"),
-        ("a: " + "x" * 1_000_001, "at most 1,000,000 bytes"),
+        ("a: " + "x" * 200_001, "at most 200,000 bytes"),
     ],
 )
 def test_it_refuses_what_is_no_document(content: str | bytes, rule: str, tmp_path: Path) -> None:
@@ -394,6 +396,7 @@ DOCUMENTS = st.fixed_dictionaries(
 
 
 @given(DOCUMENTS)
+@example({"schema_version": 1, "name": "x", "task": "\x85", "dataset": "é: 'ü' #", "objective": {"metric": "val_loss"}})
 @settings(max_examples=100, deadline=None)
 def test_yaml_round_trip(tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> None:
     spec = Spec.from_dict(document, "given", TASK)

@@ -82,6 +82,7 @@ class Spec:
         yaml.default_flow_style = None  # a domain on one line
         yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
         yaml.width = 120
+        yaml.allow_unicode = False  # ruamel.yaml writes U+0085 as it is and reads it as a space
         text = io.StringIO()
         yaml.dump(self.to_dict(), text)
         return text.getvalue()
