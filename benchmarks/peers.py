@@ -48,12 +48,8 @@ def suggest(trial: Any, space: Any) -> dict[str, Any]:
     """One configuration, as a user of Optuna would write it for this space."""
     from tune_app.search import _suggest
 
-    config = dict(space.unsearched)
     distributions = space.distributions()
-    for name in space.order:
-        if space.active(name, config):
-            config[name] = _suggest(trial, name, distributions[name])
-    return config
+    return dict(space.fill(lambda name: _suggest(trial, name, distributions[name])))
 
 
 def run_optuna_worker(path: str, seed: int, number: int) -> None:

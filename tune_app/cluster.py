@@ -18,21 +18,18 @@ from ray._private.node import Node
 from ray._private.parameter import RayParams
 from ray.air.execution.resources.fixed import FixedResourceManager
 
-from tune_app import worker
 from tune_app.errors import InputError
 
-WARMED = 8
-"""At most so many workers of this machine are told to import the task before the first trial."""
 REFRESH_S = 2.0
 """How often the cluster is asked which nodes it has."""
 
 
 @contextmanager
-def connected(address: str | None, task: str) -> Iterator[None]:
+def connected(address: str | None) -> Iterator[None]:
     """Use the cluster at `address` (``auto`` finds the one of this machine), or one started here for the while.
 
-    Without an address, ``RAY_ADDRESS`` counts, which Ray sets inside its jobs. Workers started here import `task`
-    at once. Only the main thread may do this: Linux ends Ray's processes together with the thread that started them.
+    Without an address, ``RAY_ADDRESS`` counts, which Ray sets inside its jobs. Only the main thread may do this: Linux
+    ends Ray's processes together with the thread that started them.
 
     Raises:
         InputError: no cluster answers at the address.
@@ -40,37 +37,47 @@ def connected(address: str | None, task: str) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS")
     node = start_node() if address in (None, "local") else None
     try:
-        ray.init(address=node.address if node else address, log_to_driver=False, logging_level="ERROR")
-        if node:
-            _warm_up(task)
+        _connect(node.address if node else address)
         yield
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        if ray.is_initialized():
-            raise
-        raise InputError(
-            f"no Ray cluster answers at `{address}`: {(str(error).splitlines() or ['?'])[0]}",
-            hint="start one with `ray start --head`, or leave --address away to use this machine",
-        ) from error
     finally:
         ray.shutdown()
         if node:
             node.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
-def start_node() -> Node:
+def _connect(address: str | None) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"no Ray cluster answers at `{address}`: {(str(error).splitlines() or ['?'])[0]}",
+            hint="start one with `ray start --head`, or leave --address away to use this machine",
+        ) from error
+
+
+class LocalNode(Node):
+    """A Ray head on this machine, for one sweep: without Ray's dashboard, which nobody would open in the time."""
+
+    def start_api_server(self, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
+        """Nothing."""
+        self._webui_url = ""
+
+
+def start_node() -> LocalNode:
     """A Ray head on this machine that ends with this process, without autoscaler, log monitor and usage statistics.
 
-    `ray.init` starts these too; on two cores they cost a second at the start and one at the end of every sweep.
+    `ray.init` starts these too; on two cores they cost two seconds at the start and one at the end of every sweep.
+    Its worker processes import torch while they wait for the first trial.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    params = RayParams(include_dashboard=False, include_log_monitor=False, no_monitor=True)
-    return Node(params, head=True, shutdown_at_exit=True, spawn_reaper=True, ray_init_cluster=True)
-
-
-def _warm_up(task: str) -> None:
-    warm_up = ray.remote(num_cpus=1)(worker.warm_up)
-    for _ in range(min(WARMED, int(ray.cluster_resources().get("CPU", 0)))):
-        warm_up.remote(task, os.getcwd())
+    os.environ.setdefault("RAY_preload_python_modules", "tune_app.worker,tune_app.trial")
+    params = RayParams(
+        include_dashboard=False,
+        include_log_monitor=False,
+        no_monitor=True,
+        dashboard_agent_listen_port=0,  # its fixed port is taken where another Ray runs, and waiting for it costs 4 s
+    )
+    return LocalNode(params, head=True, shutdown_at_exit=True, spawn_reaper=True, ray_init_cluster=True)
 
 
 class Cluster:

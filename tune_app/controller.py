@@ -139,6 +139,18 @@ class TrialQueue(SearchGenerator):
         self._requests.clear()
 
 
+class _ActorClasses:
+    """Tune's cache of actor classes, without its runtime environment: the workers that Ray starts ahead can be used."""
+
+    def __init__(self) -> None:
+        self._cache: dict[type[Worker], Any] = {}
+
+    def get(self, worker: type[Worker]) -> Any:
+        if worker not in self._cache:
+            self._cache[worker] = ray.remote(worker)
+        return self._cache[worker]
+
+
 class SweepController(TuneController):
     """Tune's controller for one sweep."""
 
@@ -177,6 +189,7 @@ class SweepController(TuneController):
             resource_manager_factory=lambda: cluster.resources,
         )
         self._print_trial_errors = False
+        self._class_cache = _ActorClasses()
 
     def step(self) -> None:
         """Handle one event, on the cluster as it is now."""

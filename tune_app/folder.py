@@ -6,14 +6,20 @@ stays readable when the writer dies.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 
 from pyarrow import fs
 
 from tune_app.errors import InputError, WorkFailed
+
+PARTS = ".parts"
+"""What is behind the name of an appended file in an object store."""
 
 
 class Folder(ABC):
@@ -34,12 +40,19 @@ class Folder(ABC):
         """All of the file, appended parts included; None where there is none."""
 
     @abstractmethod
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+
+    @abstractmethod
     def names(self, prefix: str) -> list[str]:
-        """Names of the files and folders directly under `prefix`, sorted."""
+        """Names of the files and folders directly under `prefix`, sorted; hidden ones (``.name``) are left out."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all it holds; nothing happens where there is none."""
+
+    def remove_leftovers(self, prefix: str) -> None:  # noqa: B027  # where nothing is written aside, nothing is left
+        """Remove what a killed writer left aside directly under `prefix`; nobody else may be writing there."""
 
     def path(self, name: str) -> str:
         """The address of `name`, for people and for readers such as pandas."""
@@ -53,13 +66,15 @@ def open_folder(url: str | Path) -> Folder:
         InputError: no file system knows the address.
     """
     text = str(url)
+    if "\0" in text:
+        raise InputError(f"the store must be a folder, `s3://…` or `gs://…`, but got {text!r}")
     if "://" not in text:
-        return LocalFolder(Path(text).expanduser())
+        return LocalFolder(Path(os.path.expanduser(text)))  # unlike Path.expanduser, no error for an unknown ~user
     try:
         filesystem, root = fs.FileSystem.from_uri(text)
     except (ValueError, OSError) as error:
         raise InputError(
-            f"the store must be a folder, `s3://…` or `gs://…`, but got `{text}`", hint=str(error).splitlines()[0]
+            f"the store must be a folder, `s3://…` or `gs://…`, but got `{text}`", hint=" ".join(str(error).split())
         ) from error
     if isinstance(filesystem, fs.LocalFileSystem):
         return LocalFolder(Path(root))
@@ -86,16 +101,27 @@ class LocalFolder(Folder):
                 os.fsync(file.fileno())
             os.replace(aside, target)
         except OSError as error:
-            aside.unlink(missing_ok=True) if aside.parent.is_dir() else None
+            with contextlib.suppress(OSError):
+                aside.unlink()
             raise cannot_write(target, error) from error
 
     def append(self, name: str, content: bytes) -> None:
-        """See `Folder.append`; what is appended survives the death of this process, though not of the machine."""
+        """See `Folder.append`; what is appended survives the death of this process, though not of the machine.
+
+        Where it fails, on a full disk, the file is as long as before.
+        """
         target = self.root / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("ab") as file:
-                file.write(content)
+            with target.open("ab", buffering=0) as file:
+                before = file.tell()
+                left = memoryview(content)
+                try:
+                    while left:
+                        left = left[file.write(left) :]
+                except OSError:
+                    file.truncate(before)
+                    raise
         except OSError as error:
             raise cannot_write(target, error) from error
 
@@ -107,30 +133,49 @@ class LocalFolder(Folder):
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise InputError(f"cannot read {target}: {error.strerror}", hint="check the path and its rights") from error
+            raise cannot_read(target, error) from error
+
+    def exists(self, name: str) -> bool:
+        """See `Folder.exists`."""
+        return os.path.isfile(self.root / name)
 
     def names(self, prefix: str) -> list[str]:
         """See `Folder.names`."""
-        folder = self.root / prefix
-        if not folder.is_dir():
-            return []
-        return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+        return [name for name in self._all_names(prefix) if not name.startswith(".")]
 
     def remove(self, name: str) -> None:
         """See `Folder.remove`."""
-        import shutil
-
         target = self.root / name
-        if target.is_dir():
-            shutil.rmtree(target)
-        else:
-            target.unlink(missing_ok=True)
+        try:
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise cannot_write(target, error) from error
+
+    def remove_leftovers(self, prefix: str) -> None:
+        """See `Folder.remove_leftovers`."""
+        for name in self._all_names(prefix):
+            if name.startswith(".") and name.endswith(".tmp"):
+                self.remove(f"{prefix}/{name}")
+
+    def _all_names(self, prefix: str) -> list[str]:
+        try:
+            return sorted(os.listdir(self.root / prefix))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise cannot_read(self.root / prefix, error) from error
 
 
 class RemoteFolder(Folder):
     """A folder behind an object store, where a file appears whole when its writing ends and nothing can be appended.
 
-    An appended file is therefore a row of numbered parts, ``name.parts/000001``, …
+    An appended file is therefore a row of numbered parts, ``name.parts/000001``, …, behind the file ``name`` if there
+    is one. Writing such a file as a whole removes its parts first: only there a reader may see something between.
     """
 
     def __init__(self, url: str, filesystem: fs.FileSystem, root: str) -> None:
@@ -141,6 +186,48 @@ class RemoteFolder(Folder):
 
     def write(self, name: str, content: bytes) -> None:
         """See `Folder.write`."""
+        if self._last_part(name):
+            self._remove(f"{name}{PARTS}")
+        self._parts[name] = 0
+        self._write(name, content)
+
+    def append(self, name: str, content: bytes) -> None:
+        """See `Folder.append`."""
+        number = self._last_part(name) + 1
+        self._write(f"{name}{PARTS}/{number:06d}", content)
+        self._parts[name] = number
+
+    def read(self, name: str) -> bytes | None:
+        """See `Folder.read`."""
+        pieces = [
+            self._read(name),
+            *(self._read(f"{name}{PARTS}/{part}") for part in self._all_names(f"{name}{PARTS}")),
+        ]
+        found = [piece for piece in pieces if piece is not None]
+        return b"".join(found) if found else None
+
+    def exists(self, name: str) -> bool:
+        """See `Folder.exists`."""
+        with _reading(self.path(name)):
+            file, parts = self._fs.get_file_info([f"{self._root}/{name}", f"{self._root}/{name}{PARTS}"])
+        return bool(file.type == fs.FileType.File or parts.type == fs.FileType.Directory)
+
+    def names(self, prefix: str) -> list[str]:
+        """See `Folder.names`."""
+        return sorted({name.removesuffix(PARTS) for name in self._all_names(prefix) if not name.startswith(".")})
+
+    def remove(self, name: str) -> None:
+        """See `Folder.remove`."""
+        self._remove(name)
+        self._remove(f"{name}{PARTS}")
+        self._parts.pop(name, None)
+
+    def _last_part(self, name: str) -> int:
+        if name not in self._parts:
+            self._parts[name] = max(map(int, self._all_names(f"{name}{PARTS}")), default=0)
+        return self._parts[name]
+
+    def _write(self, name: str, content: bytes) -> None:
         target = f"{self._root}/{name}"
         try:
             self._fs.create_dir(target.rsplit("/", 1)[0], recursive=True)
@@ -149,43 +236,50 @@ class RemoteFolder(Folder):
         except OSError as error:
             raise cannot_write(self.path(name), error) from error
 
-    def append(self, name: str, content: bytes) -> None:
-        """See `Folder.append`."""
-        if name not in self._parts:
-            self._parts[name] = len(self.names(f"{name}.parts"))
-        self._parts[name] += 1
-        self.write(f"{name}.parts/{self._parts[name]:06d}", content)
+    def _read(self, name: str) -> bytes | None:
+        with _reading(self.path(name)):
+            try:
+                with self._fs.open_input_stream(f"{self._root}/{name}") as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                return None
 
-    def read(self, name: str) -> bytes | None:
-        """See `Folder.read`."""
-        parts = self.names(f"{name}.parts")
-        if parts:
-            return b"".join(self.read(f"{name}.parts/{part}") or b"" for part in parts)
-        try:
-            with self._fs.open_input_stream(f"{self._root}/{name}") as stream:
-                return bytes(stream.read())
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise InputError(f"cannot read {self.path(name)}: {error}", hint="check the address and its rights") from error
+    def _all_names(self, prefix: str) -> list[str]:
+        with _reading(self.path(prefix)):
+            found = self._fs.get_file_info(fs.FileSelector(f"{self._root}/{prefix}", allow_not_found=True))
+        return sorted(info.base_name for info in found)
 
-    def names(self, prefix: str) -> list[str]:
-        """See `Folder.names`."""
-        selector = fs.FileSelector(f"{self._root}/{prefix}", allow_not_found=True)
-        return sorted(info.base_name for info in self._fs.get_file_info(selector))
-
-    def remove(self, name: str) -> None:
-        """See `Folder.remove`."""
+    def _remove(self, name: str) -> None:
         target = f"{self._root}/{name}"
-        kind = self._fs.get_file_info(target).type
-        if kind == fs.FileType.Directory:
-            self._fs.delete_dir(target)
-        elif kind == fs.FileType.File:
-            self._fs.delete_file(target)
+        try:
+            kind = self._fs.get_file_info(target).type
+            if kind == fs.FileType.Directory:
+                self._fs.delete_dir(target)
+            elif kind == fs.FileType.File:
+                self._fs.delete_file(target)
+        except OSError as error:
+            raise cannot_write(self.path(name), error) from error
+
+
+@contextlib.contextmanager
+def _reading(path: object) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise cannot_read(path, error) from error
+
+
+def cannot_read(path: object, error: OSError) -> InputError:
+    """The error for a folder in the place of a file, missing rights or an address that does not answer."""
+    return InputError(f"cannot read {path}: {_reason(error)}", hint="check the path and its rights")
 
 
 def cannot_write(path: object, error: OSError) -> WorkFailed:
     """The error for a full disk, missing rights or a path that cannot be."""
     return WorkFailed(
-        f"cannot write {path}: {error.strerror or error}", hint="free some space or choose another place with --store"
+        f"cannot write {path}: {_reason(error)}", hint="free some space or choose another place with --store"
     )
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or " ".join(str(error).split())

@@ -110,12 +110,12 @@ def summary(study: Study) -> dict[str, Any]:
     trials = study.table("trials").to_pandas()
     ranked = ranked_trials(study)
     won = not ranked.empty and ranked.iloc[0]["state"] == "COMPLETED"
-    live = study.json("live.json")
+    live = study.json("live.json").get("state", "unknown")
     return {
         "study": study.name,
         "task": document["task"],
         "dataset": document["dataset"],
-        "state": live.get("state", "unknown"),
+        "state": "interrupted" if live == "running" and not study.being_written() else live,
         "trials": f"{len(trials)}/{document['budget']['trials']}",
         **{state.lower(): int((trials["state"] == state).sum()) for state in ("COMPLETED", "PRUNED", "FAILED")},
         "metric": document["objective"]["metric"],

@@ -7,6 +7,7 @@ ever; constraints are unknown to it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ from tune_app.store import TrialRecord
 from tune_app.variable import Config, Value
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+# `group` and `multivariate` are called experimental; the versions in the lock file are tested with them.
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 SAMPLERS: dict[str, Callable[[Space, int], BaseSampler]] = {
     # `group` splits the space where conditions do; without it conditional variables are sampled independently.
@@ -70,14 +73,12 @@ class FeasibleSampler(BaseSampler):
     def _plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
         relative_space = self._inner.infer_relative_search_space(study, trial)
         relative = self._inner.sample_relative(study, trial, relative_space)
-        config = dict(self._space.unsearched)
-        for name in self._space.order:
-            if self._space.active(name, config):
-                config[name] = (
-                    relative[name]
-                    if name in relative
-                    else self._inner.sample_independent(study, trial, name, self._distributions[name])
-                )
+        def choose(name: str) -> Value:
+            if name in relative:
+                return relative[name]  # type: ignore[no-any-return]
+            return self._inner.sample_independent(study, trial, name, self._distributions[name])  # type: ignore[no-any-return]
+
+        config = self._space.fill(choose)
         return self._space.repair(config, self._rng, nearest=not isinstance(self._inner, RandomSampler))
 
     def before_trial(self, study: OptunaStudy, trial: FrozenTrial) -> None:
@@ -157,11 +158,7 @@ class StudySearch(OptunaSearch):
                 self._ot_study.tell(trial, state=TrialState.PRUNED)
 
     def _suggest_all(self, trial: optuna.Trial) -> Config:
-        config = dict(self._trial_space.unsearched)
-        for name in self._trial_space.order:
-            if self._trial_space.active(name, config):
-                config[name] = _suggest(trial, name, self._distributions[name])
-        return config
+        return self._trial_space.fill(lambda name: _suggest(trial, name, self._distributions[name]))
 
 
 def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Value:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -218,14 +219,16 @@ class Study:
         content = self.folder.read(f"{self.base}/{name}")
         return json.loads(content) if content else {}
 
-    def lock(self) -> FileLock | None:
-        """Take the right to write this study; None where the store is not a local folder.
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Have the right to write this study, alone; a remote store relies on the user.
 
         Raises:
-            InputError: another process writes it.
+            InputError: another process writes it, or the folder cannot be written.
         """
         if not isinstance(self.folder, LocalFolder):
-            return None
+            yield
+            return
         path = self.folder.root / self.base / ".lock"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,7 +244,23 @@ class Study:
             raise InputError(
                 f"cannot write {path.parent}: {error.strerror}", hint="choose another place with --store"
             ) from error
-        return lock
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def being_written(self) -> bool:
+        """Whether a process writes this study now; for a remote store, whether its live state says so."""
+        if not isinstance(self.folder, LocalFolder):
+            return self.json("live.json").get("state") == "running"
+        path = self.folder.root / self.base / ".lock"
+        if not path.exists():
+            return False
+        try:
+            with FileLock(path).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
 
 
 def column_types(variables: Iterable[Variable]) -> dict[str, pa.DataType]:

@@ -44,15 +44,6 @@ class WorkerContext:
     import_path: str
 
 
-def warm_up(task: str, import_path: str) -> None:
-    """Import what a worker needs, so that the first trial need not wait for it."""
-    _prepare_imports(import_path)
-    from tune_app import trial  # noqa: F401
-    from tune_app.tasks import load_task
-
-    load_task(task)
-
-
 class Worker(Trainable):
     """Trains the trial it was given up to the next decision of the scheduler, each time Tune asks for a step.
 

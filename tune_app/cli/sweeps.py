@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -97,17 +98,23 @@ def run(
     **given: Any,
 ) -> None:
     """Search SPACE: preflight, sweep, leaderboard. Ctrl-C once finishes the running trials, twice stops at once."""
+    from tune_app.document import Document
     from tune_app.spec import load_spec
     from tune_app.store import Store, Study
 
-    spec = load_spec(space, read_overrides(given, settings, start_from))
     opened = Store(store)
-    if spec.name in opened.studies():
-        raise InputError(
-            f"the study `{spec.name}` exists in {opened.folder.url}",
-            hint=f"go on with `tune-app resume {spec.name}`, or choose another name with --name",
-        )
-    _sweep(spec, Study(opened.folder, spec.name), profiles_folder, address, not no_preflight, not no_fuse, as_json)
+
+    def prepare() -> Prepared:
+        spec = load_spec(space, read_overrides(given, settings, start_from))
+        if spec.name in opened.studies():
+            raise InputError(
+                f"the study `{spec.name}` exists in {opened.folder.url}",
+                hint=f"go on with `tune-app resume {spec.name}`, or choose another name with --name",
+            )
+        return Prepared.of(spec, Study(opened.folder, spec.name), profiles_folder, not no_preflight)
+
+    Document.read(space)  # a file that is no YAML is refused before anything starts
+    _sweep(prepare, address, not no_fuse, as_json)
 
 
 @click.command()
@@ -139,36 +146,56 @@ def resume(
     if trials is not None:
         document = document.replaced(("budget", "trials"), document.data["budget"]["trials"] + trials)
     document = document.replaced(("budget", "time"), time_)
-    spec = Spec.from_dict(document.data, document.source)
-    _sweep(spec, opened, profiles_folder, address, False, not no_fuse, as_json)
+
+    def prepare() -> Prepared:
+        return Prepared.of(Spec.from_dict(document.data, document.source), opened, profiles_folder, preflight=False)
+
+    _sweep(prepare, address, not no_fuse, as_json)
 
 
-def _sweep(
-    spec: Spec, study: Study, profiles: str, address: str | None, preflight: bool, fuse: bool, as_json: bool
-) -> None:
-    """Start Ray while the preflight runs, then sweep, then show what was found."""
+@dataclass
+class Prepared:
+    """Everything a sweep needs besides the cluster."""
+
+    spec: Spec
+    study: Study
+    data: Dataset
+    forecast: Forecast | None
+    start_with: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, spec: Spec, study: Study, profiles: str, preflight: bool) -> Prepared:
+        """Load the data, read where to start from, and run the preflight where it is wanted."""
+        from tune_app.warm_start import starting_configs
+
+        starts = starting_configs(spec, study.folder, profiles) if spec.search.start_from else []
+        data = _load_data(spec)
+        prepared = cls(spec, study, data, _preflight(spec, data) if preflight else None, starts)
+        from tune_app import sweep  # noqa: F401  # half a second of imports, here beside the start of Ray
+
+        return prepared
+
+
+def _sweep(prepare: Callable[[], Prepared], address: str | None, fuse: bool, as_json: bool) -> None:
+    """Start Ray while the space is read and tried in a thread, then sweep, then show what was found."""
     from rich.console import Console
 
     from tune_app.cluster import connected
     from tune_app.progress import Progress
 
-    starts = _start_from(spec, study, profiles)
-    lock = study.lock()
-    try:
-        with ThreadPoolExecutor(1) as thread:
-            data = _load_data(spec)
-            forecast = thread.submit(_preflight, spec, data) if preflight else None
-            with connected(address, spec.task):
-                from tune_app.sweep import run_sweep
+    with ThreadPoolExecutor(1) as thread:
+        preparing = thread.submit(prepare)
+        with connected(address):
+            ready = preparing.result()
+            from tune_app.sweep import run_sweep
 
-                if forecast is not None:
-                    _print_forecast(forecast.result(), err=True)
-                with Progress(Console(stderr=True)) as progress:
-                    outcome = run_sweep(spec, study, data, show=progress.update, start_with=starts, fuse=fuse)
-    finally:
-        if lock is not None:
-            lock.release()
-    _report(spec, study, outcome, as_json)
+            if ready.forecast is not None:
+                _print_forecast(ready.forecast, err=True)
+            with ready.study.writing(), Progress(Console(stderr=True)) as progress:
+                outcome = run_sweep(
+                    ready.spec, ready.study, ready.data, show=progress.update, start_with=ready.start_with, fuse=fuse
+                )
+    _report(ready.spec, ready.study, outcome, as_json)
 
 
 def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:
@@ -213,12 +240,6 @@ def _preflight(spec: Spec, data: Dataset) -> Forecast:
     from tune_app.tasks import load_task
 
     return preflight(spec, load_task(spec.task), data)
-
-
-def _start_from(spec: Spec, study: Study, profiles: str) -> list[dict[str, Any]]:
-    from tune_app.warm_start import starting_configs
-
-    return starting_configs(spec, study.folder, profiles) if spec.search.start_from else []
 
 
 def _print_space(spec: Spec) -> None:
