@@ -4,8 +4,9 @@ Machine: printed with each line. Workload: 40 trials of search_spaces/digits_cnn
 a time with one thread each, the same training code (`tune_app.trial.Training`), the same space, the same rungs and
 reduction factor for stopping trials early. Wall time of the whole process, from its start to its end.
 Peers: `tune` is Ray Tune with OptunaSearch and ASHAScheduler, every epoch reported, defaults elsewhere, as in
-https://docs.ray.io/en/latest/tune/examples/optuna_example.html; `optuna` is two processes on one JournalStorage file with
-SuccessiveHalvingPruner, as in https://optuna.readthedocs.io/en/stable/tutorial/10_key_features/004_distributed.html.
+https://docs.ray.io/en/latest/tune/examples/optuna_example.html; `optuna` is two processes on one JournalStorage file
+with SuccessiveHalvingPruner, as in
+https://optuna.readthedocs.io/en/stable/tutorial/10_key_features/004_distributed.html.
 Theoretical minimum: the training alone, summed over the trials and divided by two, plus importing torch once.
 Ours does more than the peers: it checks the space first (preflight), keeps every epoch of every trial in Parquet, a
 study for optuna-dashboard, and a checkpoint of each completed trial.
@@ -18,6 +19,7 @@ Prints one JSON line per run and one per comparison: the ratio of ours to the pe
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -50,6 +52,11 @@ def suggest(trial: Any, space: Any) -> dict[str, Any]:
 
     distributions = space.distributions()
     return dict(space.fill(lambda name: _suggest(trial, name, distributions[name])))
+
+
+def define(space: Any, trial: Any) -> None:
+    """The same for Tune's `OptunaSearch`, which pickles the function."""
+    suggest(trial, space)
 
 
 def run_optuna_worker(path: str, seed: int, number: int) -> None:
@@ -123,12 +130,19 @@ def run_tune(seed: int, folder: Path) -> float:
         while not training.finished:
             tune.report(training.run_epoch().metrics)
 
+    goal = {"metric": "val_accuracy", "mode": "max"}
     tuner = tune.Tuner(
         tune.with_resources(objective, {"cpu": 1}),
         tune_config=tune.TuneConfig(
-            search_alg=OptunaSearch(lambda t: suggest(t, spec.space) and None, metric="val_accuracy", mode="max", seed=seed),
+            search_alg=OptunaSearch(
+                functools.partial(define, spec.space), metric="val_accuracy", mode="max", seed=seed
+            ),
             scheduler=ASHAScheduler(
-                metric="val_accuracy", mode="max", max_t=spec.budget.epochs, grace_period=found[0], reduction_factor=factor
+                metric="val_accuracy",
+                mode="max",
+                max_t=spec.budget.epochs,
+                grace_period=found[0],
+                reduction_factor=factor,
             ),
             num_samples=spec.budget.trials,
         ),
@@ -152,7 +166,9 @@ def timed(peer: str, seed: int) -> dict[str, Any]:
         began = time.perf_counter()
         if peer == "tune":
             command = [sys.executable, __file__, "--peer", peer, "--seed", str(seed), "--folder", folder]
-            done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+            done = subprocess.run(
+                command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            )
             best = float(done.stdout.strip().splitlines()[-1])
         else:
             best = (run_ours if peer == "ours" else run_optuna)(seed, Path(folder))
@@ -188,16 +204,20 @@ def main() -> None:
     for peer in given.only:
         if peer != "ours" and "ours" in times:
             ratios = [a / b for a, b in zip(times["ours"], times[peer], strict=True)]
-            print(json.dumps({
-                "measure": f"wall time, ours / {peer}",
-                "median": round(statistics.median(ratios), 3),
-                "min": round(min(ratios), 3),
-                "max": round(max(ratios), 3),
-                "best_ours": statistics.median(bests["ours"]),
-                f"best_{peer}": statistics.median(bests[peer]),
-                "runs": given.runs,
-                **machine,
-            }))
+            print(
+                json.dumps(
+                    {
+                        "measure": f"wall time, ours / {peer}",
+                        "median": round(statistics.median(ratios), 3),
+                        "min": round(min(ratios), 3),
+                        "max": round(max(ratios), 3),
+                        "best_ours": statistics.median(bests["ours"]),
+                        f"best_{peer}": statistics.median(bests[peer]),
+                        "runs": given.runs,
+                        **machine,
+                    }
+                )
+            )
 
 
 if __name__ == "__main__":

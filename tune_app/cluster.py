@@ -1,10 +1,8 @@
-"""The Ray cluster: reaching one or starting one here, and how many trials fit on it."""
+"""The Ray cluster: reaching one, or starting one on this machine for the while of a sweep."""
 
 from __future__ import annotations
 
-import math
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,12 +14,11 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 from ray._private.node import Node
 from ray._private.parameter import RayParams
-from ray.air.execution.resources.fixed import FixedResourceManager
 
 from tune_app.errors import InputError
 
-REFRESH_S = 2.0
-"""How often the cluster is asked which nodes it has."""
+PRELOADED = "tune_app.worker,tune_app.trial,torch._dynamo"
+"""What the workers of a local node import while they wait for the first trial; torch's optimisers need the last one."""
 
 
 @contextmanager
@@ -70,7 +67,7 @@ def start_node() -> LocalNode:
     Its worker processes import torch while they wait for the first trial.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_preload_python_modules", "tune_app.worker,tune_app.trial")
+    os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
     params = RayParams(
         include_dashboard=False,
         include_log_monitor=False,
@@ -78,51 +75,3 @@ def start_node() -> LocalNode:
         dashboard_agent_listen_port=0,  # its fixed port is taken where another Ray runs, and waiting for it costs 4 s
     )
     return LocalNode(params, head=True, shutdown_at_exit=True, spawn_reaper=True, ray_init_cluster=True)
-
-
-class Cluster:
-    """How many trials the cluster holds at once, kept up to date as nodes come and go.
-
-    Args:
-        cpus: CPUs of one trial.
-        gpus: GPUs of one trial, a share or a whole number.
-        concurrent: at most so many trials at once; None for as many as fit.
-    """
-
-    def __init__(self, cpus: float, gpus: float, concurrent: int | None) -> None:
-        self._cpus, self._gpus, self._concurrent = cpus, gpus, concurrent
-        self.bundle = {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
-        self.resources = FixedResourceManager(ray.cluster_resources())
-        self._asked_at = -math.inf
-        self.slots = 0
-        self.refresh()
-        if not self.slots:
-            have = ray.cluster_resources()
-            raise InputError(
-                f"a trial needs {cpus:g} CPUs and {gpus:g} GPUs on one node, but the largest node has "
-                f"{max((n['Resources'].get('CPU', 0) for n in _nodes()), default=0):g} CPUs and the cluster "
-                f"{have.get('GPU', 0):g} GPUs",
-                where="resources",
-                hint="ask for less, for example with --gpus 0 --cpus 1",
-            )
-
-    def refresh(self) -> None:
-        """Look at the nodes again, at most every `REFRESH_S`."""
-        if time.monotonic() - self._asked_at < REFRESH_S:
-            return
-        self._asked_at = time.monotonic()
-        fitting = sum(self._fitting(node["Resources"]) for node in _nodes())
-        self.slots = min(fitting, self._concurrent or fitting)
-        self.resources._total_resources = ray.cluster_resources()
-
-    def _fitting(self, resources: dict[str, float]) -> int:
-        counts = [resources.get("CPU", 0) // self._cpus]
-        if self._gpus:
-            have = resources.get("GPU", 0)
-            counts.append(have * math.floor(1 / self._gpus + 1e-9) if self._gpus <= 1 else have // self._gpus)
-        return int(min(counts))
-
-
-def _nodes() -> list[dict[str, dict[str, float]]]:
-    return [node for node in ray.nodes() if node["Alive"]]
-

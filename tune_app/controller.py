@@ -25,8 +25,8 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchGenerator
 
-from tune_app.cluster import Cluster
 from tune_app.search import StudySearch
+from tune_app.slots import Slots
 from tune_app.store import TrialRecord
 from tune_app.variable import Config
 from tune_app.worker import Worker
@@ -91,7 +91,7 @@ class TrialQueue(SearchGenerator):
         self,
         search: StudySearch,
         requests: Sequence[Request],
-        cluster: Cluster,
+        slots: Slots,
         make: Callable[[dict[str, Any]], SweepTrial],
         epochs_of: Callable[[Config], int],
         name_of: Callable[[int], str],
@@ -99,7 +99,7 @@ class TrialQueue(SearchGenerator):
         super().__init__(search)
         self._search = search
         self._requests = list(reversed(requests))
-        self._cluster = cluster
+        self._slots = slots
         self._make = make
         self._epochs_of = epochs_of
         self._name_of = name_of
@@ -107,7 +107,7 @@ class TrialQueue(SearchGenerator):
 
     def next_trial(self) -> SweepTrial | None:
         """The next trial, or None while enough of them are open."""
-        if not self._requests or self._open > self._cluster.slots:
+        if not self._requests or self._open > self._slots.count:
             return None
         request = self._requests.pop()
         trial_id = self._name_of(request.trial)
@@ -160,7 +160,7 @@ class SweepController(TuneController):
         search: StudySearch,
         requests: Sequence[Request],
         scheduler: TrialScheduler,
-        cluster: Cluster,
+        slots: Slots,
         callback: Callback,
         epochs_of: Callable[[Config], int],
         name_of: Callable[[int], str],
@@ -174,27 +174,27 @@ class SweepController(TuneController):
                 request,
                 trial_id=name_of(request["trial"]),
                 storage=copy.copy(storage),
-                placement_group_factory=PlacementGroupFactory([cluster.bundle]),
+                placement_group_factory=PlacementGroupFactory([slots.bundle]),
             )
 
-        self._cluster = cluster
+        self._slots = slots
         super().__init__(
-            search_alg=TrialQueue(search, requests, cluster, make, epochs_of, name_of),
+            search_alg=TrialQueue(search, requests, slots, make, epochs_of, name_of),
             scheduler=scheduler,
             callbacks=[callback],
             metric=search.metric,
             reuse_actors=True,
             storage=storage,
             trial_checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
-            resource_manager_factory=lambda: cluster.resources,
+            resource_manager_factory=lambda: slots.resources,
         )
         self._print_trial_errors = False
         self._class_cache = _ActorClasses()
 
     def step(self) -> None:
         """Handle one event, on the cluster as it is now."""
-        self._cluster.refresh()
-        self._max_pending_trials = max(1, self._cluster.slots)
+        self._slots.refresh()
+        self._max_pending_trials = max(1, self._slots.count)
         super().step()
 
     def checkpoint(self, force: bool = False, wait: bool = False) -> None:

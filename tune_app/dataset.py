@@ -81,7 +81,8 @@ def load_digits() -> Dataset:
     and validate, 297 to test.
     """
     spec = importlib.util.find_spec("sklearn")
-    assert spec is not None and spec.submodule_search_locations, "scikit-learn is a requirement"
+    assert spec is not None, "scikit-learn is a requirement"
+    assert spec.submodule_search_locations
     path = Path(spec.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
     with gzip.open(path, "rt") as file:
         table = np.loadtxt(file, delimiter=",", dtype=np.uint8)

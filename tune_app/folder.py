@@ -78,6 +78,8 @@ def open_folder(url: str | Path) -> Folder:
         ) from error
     if isinstance(filesystem, fs.LocalFileSystem):
         return LocalFolder(Path(root))
+    if not root.strip("/"):
+        raise InputError(f"the store must be a folder, `s3://…` or `gs://…`, but `{text}` names no bucket")
     return RemoteFolder(text, filesystem, root)
 
 

@@ -17,7 +17,7 @@ def blown(failures: Sequence[Row], ended: int) -> str | None:
         failures: rows of the failed trials in this run of the sweep, in the order in which they ended.
         ended: how many trials ended in this run.
     """
-    if ended == FIRST == len(failures) and len({_reason(row) for row in failures}) == 1:
+    if ended == len(failures) >= FIRST and len({_reason(row) for row in failures[:FIRST]}) == 1:
         return f"the first {FIRST} trials all failed: {failures[0]['failure_kind']}: {failures[0]['error']}"
     if ended >= AT_LEAST and len(failures) > ended / 2:
         return f"{len(failures)} of {ended} trials failed, the last one: {failures[-1]['error']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from tune_app.dataset import Dataset
 from tune_app.errors import InputError
 from tune_app.spec import Spec
 from tune_app.tasks.task import Task
-from tune_app.trial import EpochRow, Training, describe_error, failure_kind
+from tune_app.trial import EpochRow, Training, describe_error, failure_kind, pick_device
 from tune_app.variable import Config
 
 TRIED_ROWS = 256
@@ -80,7 +81,8 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
             where=f"task {spec.task}",
             hint="configuration: " + ", ".join(f"{name}={value}" for name, value in probe.config.items()),
         )
-    times = [p.epoch_s for p in probes if p.label == "random" and p.epoch_s] or [p.epoch_s for p in probes if p.epoch_s]
+    timed = [p for p in probes if p.epoch_s is not None]
+    times = [p.epoch_s or 0.0 for p in [p for p in timed if p.label == "random"] or timed]
     rungs, factor = pruning.rungs(spec.pruning, spec.budget.epochs)
     epochs = spec.budget.trials * _expected_epochs(spec.budget.epochs, rungs, factor)
     seconds = epochs * sum(times) / len(times)
@@ -109,13 +111,22 @@ def _configurations(spec: Spec) -> Iterator[tuple[str, Config]]:
 def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) -> Probe:
     part = data.head(TRIED_ROWS)
     try:
-        training = Training(task, config, part, epochs=spec.budget.epochs, seed=spec.search.seed, threads=1)
+        training = Training(
+            task,
+            config,
+            part,
+            epochs=int(config.get("epochs", spec.budget.epochs)),
+            seed=spec.search.seed,
+            device=pick_device() if spec.resources.gpus else "cpu",
+            threads=max(1, math.floor(spec.resources.cpus)),
+        )
         row: EpochRow = training.run_epoch()
         if spec.objective.metric not in row.metrics:
             raise InputError(f"the task reports no `{spec.objective.metric}`")
     except Exception as error:
         return Probe(label, config, kind=failure_kind(error), error=describe_error(error))
-    return Probe(label, config, training.model_parameters, row.duration_s * data.rows / max(1, part.rows))
+    share = part.rows / data.rows if data.rows else 1.0  # a task may bring its own data
+    return Probe(label, config, training.model_parameters, row.duration_s / share)
 
 
 def _expected_epochs(epochs: int, rungs: Sequence[int], factor: int) -> float:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
 from tune_app import provenance, review
-from tune_app.document import Document
+from tune_app.catalogue import check_group, check_value, find_variable
+from tune_app.document import Document, shown
 from tune_app.errors import InputError, WorkFailed, nearest
 from tune_app.expression import Expression
+from tune_app.folder import LocalFolder
 from tune_app.space import Space
 from tune_app.store import Study, now
 from tune_app.tasks import load_task
@@ -26,6 +29,8 @@ from tune_app.variable import Config, flatten_config, group_config
 SCHEMA_VERSION = 1
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 DEFAULT_FOLDER = "profiles"
+LOCK_WAIT_S = 30.0
+HINT = "free some space or choose another folder with --profiles"
 KEYS = ("schema_version", "name", "revision", "task", "dataset", "note", "config", "constraints", "provenance")
 
 
@@ -81,7 +86,7 @@ class Profile:
         """
         space = self.space()
         config = dict(self.config)
-        marks = dict(self.provenance.get("edited", {}))
+        marks = dict(self.provenance.get("edited") or {})
         for key, text in edits.items():
             value = space.parse_value(key, text, where=f"--set {key}={text}")
             variable = space.by_name[key.rpartition(".")[2]]
@@ -113,6 +118,8 @@ class Profile:
         yaml.default_flow_style = False
         yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
         yaml.width = 120
+        # ruamel.yaml writes these line ends and marks as they are and reads them as something else.
+        yaml.allow_unicode = not re.search("[\x80-\x9f\u2028\u2029\ufeff]", self.note)
         text = io.StringIO()
         yaml.dump(self.to_dict(), text)
         return text.getvalue()
@@ -123,11 +130,12 @@ def from_trial(study: Study, row: pd.Series[Any], name: str) -> Profile:
     document = study.document()
     kept = study.json("provenance.json")
     objective = row["objective"]
+    config = review.config_of(row, load_task(document["task"]).variables)
     return Profile(
         name=name,
         task=document["task"],
         dataset=document["dataset"],
-        config=review.config_of(row),
+        config=config,
         constraints=tuple(document["constraints"]),
         provenance={
             "study": study.name,
@@ -135,7 +143,8 @@ def from_trial(study: Study, row: pd.Series[Any], name: str) -> Profile:
             "state": str(row["state"]),
             "metric": document["objective"]["metric"],
             "objective": None if pd.isna(objective) else float(objective),
-            "epochs": int(row["epochs"]) if row["state"] == "COMPLETED" else document["budget"]["epochs"],
+            # Of the whole training, also where the trial was stopped early.
+            "epochs": int(config.get("epochs", document["budget"]["epochs"])),
             "seed": int(row["seed"]),
             "edited": {},
             "code": kept.get("code", {}),
@@ -154,28 +163,96 @@ def read_profile(path: Path) -> Profile:
     document = Document.read(path)
     for key in document.data:
         if key not in KEYS:
-            raise InputError(f"a key must be known, but got `{key}`", where=document.where(key), hint=nearest(key, KEYS))
+            raise InputError(
+                f"a key must be one of those below, but got `{key}`", where=document.where(key), hint=nearest(key, KEYS)
+            )
     version = document.data.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version is True or version != SCHEMA_VERSION:
         raise InputError(
-            f"`schema_version` must be {SCHEMA_VERSION}, but got {version!r}", where=document.where("schema_version")
+            f"`schema_version` must be {SCHEMA_VERSION}, but got {shown(version)}",
+            where=document.where("schema_version"),
+            hint="update tune-app" if isinstance(version, int) and version > SCHEMA_VERSION else "",
         )
-    for key in ("name", "task", "dataset", "config"):
-        if not document.data.get(key):
-            raise InputError(f"a profile must have `{key}`", where=document.where(key))
-    for group in document.mapping("config"):
-        document.mapping("config", group)
     profile = Profile(
-        name=str(document.data["name"]),
-        task=str(document.data["task"]),
-        dataset=str(document.data["dataset"]),
-        config=flatten_config(document.mapping("config")),
-        constraints=tuple(document.data.get("constraints") or ()),
-        provenance=document.mapping("provenance"),
-        note=str(document.data.get("note") or ""),
-        revision=int(document.data.get("revision") or 1),
+        name=_text(document, "name"),
+        task=_text(document, "task"),
+        dataset=_text(document, "dataset"),
+        config=_read_config(document, _text(document, "task")),
+        constraints=_read_constraints(document),
+        provenance=_read_provenance(document),
+        note=_text(document, "note") if document.data.get("note") else "",
+        revision=_read_revision(document),
     )
-    return profile.validated(where=str(path))
+    try:
+        return profile.validated(where=str(path))
+    except InputError as error:
+        raise InputError(error.message, where=_within(path, error.where), hint=error.hint) from None
+
+
+def _within(path: Path, where: str) -> str:
+    """`where` with the file in front; an expression that fails says only its own text."""
+    return where if where.startswith(str(path)) else f"{path} {where}".strip()
+
+
+def _text(document: Document, key: str) -> str:
+    value = document.data.get(key)
+    if not isinstance(value, str) or not value:
+        raise InputError(f"`{key}` must be a text, but got {shown(value)}", where=document.where(key))
+    return value
+
+
+def _read_config(document: Document, task: str) -> Config:
+    try:
+        variables = load_task(task).variables
+    except InputError as error:
+        raise InputError(error.message, where=document.where("task"), hint=error.hint) from error
+    for group in document.mapping("config"):
+        check_group(group, document.where("config", group))
+        for name, value in document.mapping("config", group).items():
+            where = document.where("config", group, name)
+            check_value(find_variable(f"{group}.{name}", variables, where), value, where)
+    return flatten_config({group: document.mapping("config", group) for group in document.mapping("config")})
+
+
+def _read_constraints(document: Document) -> tuple[str, ...]:
+    texts = document.data.get("constraints") or []
+    if not isinstance(texts, list):
+        raise InputError(
+            f"`constraints` must be a list of expressions, but got {shown(texts)}", where=document.where("constraints")
+        )
+    for number, text in enumerate(texts):
+        where = document.where("constraints", str(number))
+        if not isinstance(text, str):
+            raise InputError(f"an expression must be a text, but got {shown(text)}", where=where)
+        try:
+            Expression.parse(text)
+        except InputError as error:
+            raise InputError(error.message, where=where, hint=error.hint) from None
+    return tuple(texts)
+
+
+def _read_provenance(document: Document) -> dict[str, Any]:
+    """What later work relies on is checked; the rest is kept as it is."""
+    found = document.mapping("provenance")
+    for variable in document.mapping("provenance", "edited"):
+        document.mapping("provenance", "edited", variable)
+    for key in ("seed", "epochs"):
+        value = found.get(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            raise InputError(
+                f"`{key}` must be a whole number from 0, but got {shown(value)}",
+                where=document.where("provenance", key),
+            )
+    return found
+
+
+def _read_revision(document: Document) -> int:
+    value = document.data.get("revision", 1)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InputError(
+            f"`revision` must be a whole number from 0, but got {shown(value)}", where=document.where("revision")
+        )
+    return value
 
 
 class Profiles:
@@ -186,7 +263,7 @@ class Profiles:
 
     def names(self) -> list[str]:
         """Names of the profiles, sorted."""
-        return sorted(p.stem for p in self.folder.glob("*.yaml") if NAME_PATTERN.fullmatch(p.stem))
+        return sorted(p.stem for p in self.folder.glob("*.yaml") if NAME_PATTERN.fullmatch(p.stem) and p.is_file())
 
     def load(self, name: str, revision: int | None = None) -> Profile:
         """The profile `name`, or a former revision of it.
@@ -205,7 +282,14 @@ class Profiles:
                 f"there is no profile `{name}` in {self.folder}",
                 hint=nearest(name, self.names()) if self.names() else "save one with `tune-app profile save`",
             )
-        return read_profile(path)
+        profile = read_profile(path)
+        if profile.name != name:
+            raise InputError(
+                f"`name` must be that of the file, `{name}`, but got `{profile.name}`",
+                where=f"{path} name",
+                hint="a copy is made with `tune-app profile save NAME --from PROFILE`",
+            )
+        return profile
 
     def revisions(self, name: str) -> list[int]:
         """Numbers of the revisions that are kept, the one in force last."""
@@ -225,13 +309,13 @@ class Profiles:
         """
         profile = profile.validated()
         path = self._path(profile.name)
-        with self._lock():
+        with self._writing():
             current = self._revision(profile.name) if path.is_file() else 0
             if current != loaded_revision:
                 raise InputError(
                     f"the profile `{profile.name}` is at revision {current}, but revision {loaded_revision} was loaded",
                     where=str(path),
-                    hint="look at the difference with `tune-app profile diff`, then save again (--replace on the command line)",
+                    hint="look at it with `tune-app profile diff`, then save again (--replace on the command line)",
                 )
             number = max([0, *self.revisions(profile.name)]) + 1
             saved = replace(profile, revision=number, provenance={**profile.provenance, "saved_at": now()})
@@ -248,15 +332,20 @@ class Profiles:
         Raises:
             InputError: there is none.
         """
-        profile = self.load(name)
-        with self._lock():
-            _write(self._former(name) / f"{profile.revision}.yaml", self._path(name).read_text(encoding="utf-8"))
-            self._path(name).unlink()
+        path = self._path(name)
+        with self._writing():
+            if not path.is_file():
+                self.load(name)
+            _write(self._former(name) / f"{self._revision(name)}.yaml", path.read_text(encoding="utf-8"))
+            try:
+                path.unlink()
+            except OSError as error:
+                raise _cannot_write(path, error) from error
 
     def apply(self, profile: Profile) -> Profile:
         """Make `profile` the session: what ``train`` uses when no profile is named."""
         session = replace(profile.validated(), provenance={**profile.provenance, "saved_at": now()})
-        with self._lock():
+        with self._writing():
             _write(self.folder / ".session.yaml", session.to_yaml())
         return session
 
@@ -280,24 +369,42 @@ class Profiles:
                 f"a profile's name must match {NAME_PATTERN.pattern}, but got `{name}`",
                 hint="use small letters, digits, - and _",
             )
-        path = self.folder / f"{name}.yaml"
-        if path.is_symlink() and not path.resolve().is_relative_to(self.folder.resolve()):
-            raise InputError(f"a profile must lie in {self.folder}, but `{name}` points to {path.resolve()}")
-        return path
+        return self._inside(self.folder / f"{name}.yaml", name)
 
     def _former(self, name: str) -> Path:
         self._path(name)
-        return self.folder / ".history" / name
+        return self._inside(self.folder / ".history" / name, name)
+
+    def _inside(self, path: Path, name: str) -> Path:
+        """`path`, if no link on the way to it leads out of the folder."""
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError):  # links in a circle
+            real = Path("/")
+        if not real.is_relative_to(self.folder.resolve()):
+            raise InputError(f"a profile must lie in {self.folder}, but `{name}` points to {real}", where=str(path))
+        return path
 
     def _revision(self, name: str) -> int:
-        return int(Document.read(self._path(name)).data.get("revision") or 1)
+        return _read_revision(Document.read(self._path(name)))
 
-    def _lock(self) -> FileLock:
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the right to write the folder, alone among processes and threads."""
+        lock = FileLock(self.folder / ".lock")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=LOCK_WAIT_S)
+        except Timeout:
+            raise WorkFailed(
+                f"another process has been writing the profiles for {LOCK_WAIT_S:g} s", where=str(self.folder)
+            ) from None
         except OSError as error:
             raise _cannot_write(self.folder, error) from error
-        return FileLock(self.folder / ".lock", timeout=30)
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def differences(old: Profile, new: Profile) -> dict[str, tuple[Any, Any]]:
@@ -315,17 +422,11 @@ def differences(old: Profile, new: Profile) -> dict[str, tuple[Any, Any]]:
 
 
 def _write(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+        LocalFolder(path.parent).write(path.name, text.encode())
+    except WorkFailed as error:
+        raise WorkFailed(error.message, hint=HINT) from error
 
 
 def _cannot_write(path: Path, error: OSError) -> WorkFailed:
-    return WorkFailed(f"cannot write {path}: {error.strerror}", hint="free some space or choose another folder with --profiles")
+    return WorkFailed(f"cannot write {path}: {error.strerror}", hint=HINT)

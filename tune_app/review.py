@@ -1,6 +1,6 @@
 """Results as tables: for notebooks, the command line and the page.
 
-    from tune_app.review import load_trials, load_epochs, best
+from tune_app.review import load_trials, load_epochs, best
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
+from tune_app.catalogue import Catalogue, parse_value
 from tune_app.errors import InputError, WorkFailed
 from tune_app.store import Store, Study
-from tune_app.variable import GROUPS, Config
+from tune_app.variable import GROUPS, Categorical, Config
 
 DEFAULT_STORE = "results"
+NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+"""Types for whole numbers and truth values where some are absent, so that they stay what they are."""
 
 
 def default_store() -> str:
@@ -27,7 +31,8 @@ def default_store() -> str:
 def load_trials(studies: str | Sequence[str] | None = None, store: str | Path | None = None) -> pd.DataFrame:
     """One row per finished trial of one or several studies, with a column `study` in front.
 
-    Columns that only some of the studies have are empty in the others.
+    Columns that only some of the studies have are empty in the others. A column of whole numbers or truth values has
+    pandas' nullable type where something is absent.
 
     Args:
         studies: a name, several, or None for all.
@@ -45,7 +50,7 @@ def load_epochs(studies: str | Sequence[str] | None = None, store: str | Path | 
 
 
 def best(study: str, store: str | Path | None = None) -> pd.Series[Any]:
-    """The row of the best completed trial of a study.
+    """The row of the best completed trial of a study; what is absent is None.
 
     Raises:
         WorkFailed: nothing completed, so there is no best one.
@@ -61,12 +66,12 @@ def best_row(study: Study) -> pd.Series[Any]:
             f"no trial of the study `{study.name}` completed, so it has no best configuration",
             hint=f"`tune-app trials {study.name}` shows what happened",
         )
-    return ranked.iloc[0]
+    return _row(ranked, 0)
 
 
 def ranked_trials(study: Study) -> pd.DataFrame:
     """All trials of a study: completed ones first and best first, then the others by number."""
-    table = study.table("trials").to_pandas()
+    table = _frame(study.table("trials"))
     ascending = study.document()["objective"]["direction"] == "minimize"
     completed = table[table["state"] == "COMPLETED"].sort_values(
         ["objective", "trial"], ascending=[ascending, True], kind="stable"
@@ -76,7 +81,7 @@ def ranked_trials(study: Study) -> pd.DataFrame:
 
 
 def trial_row(study: Study, number: int | None) -> pd.Series[Any]:
-    """The row of trial `number`; of the best one for None.
+    """The row of trial `number`, of the best one for None; what is absent is None.
 
     Raises:
         InputError: no such trial has ended.
@@ -84,30 +89,34 @@ def trial_row(study: Study, number: int | None) -> pd.Series[Any]:
     """
     if number is None:
         return best_row(study)
-    table = study.table("trials").to_pandas()
-    found = table[table["trial"] == number]
-    if found.empty:
+    table = _frame(study.table("trials"))
+    found = [position for position, trial in enumerate(table["trial"]) if trial == number]
+    if not found:
         ended = f"{table['trial'].min()} to {table['trial'].max()}" if len(table) else "none"
-        raise InputError(
-            f"the study `{study.name}` has no trial {number} that ended", hint=f"its trials: {ended}"
-        )
-    return found.iloc[0]
+        raise InputError(f"the study `{study.name}` has no trial {number} that ended", hint=f"its trials: {ended}")
+    return _row(table, found[0])
 
 
-def config_of(row: pd.Series[Any]) -> Config:
-    """The full configuration of a trial from its row, with plain Python values."""
+def config_of(row: pd.Series[Any], variables: Catalogue = ()) -> Config:
+    """The full configuration of a trial from its row, with plain Python values; what the row lacks is left out.
+
+    With the task's `variables`, choices of several types, which the store keeps as texts, are what they were.
+    """
     config: Config = {}
     for name, value in row.items():
         parts = str(name).split("/")
-        if parts[0] == "config" and parts[1] in GROUPS:
+        if parts[0] == "config" and parts[1] in GROUPS and not pd.isna(value):
             config[parts[2]] = value.item() if hasattr(value, "item") else value
+    for variable in variables:
+        text = config.get(variable.name)
+        if isinstance(text, str) and isinstance(variable.domain, Categorical) and text not in variable.domain.choices:
+            config[variable.name] = parse_value(variable, text)
     return config
 
 
 def summary(study: Study) -> dict[str, Any]:
     """One study in a few values, for the table of studies."""
     document = study.document()
-    trials = study.table("trials").to_pandas()
     ranked = ranked_trials(study)
     won = not ranked.empty and ranked.iloc[0]["state"] == "COMPLETED"
     live = study.json("live.json").get("state", "unknown")
@@ -116,8 +125,8 @@ def summary(study: Study) -> dict[str, Any]:
         "task": document["task"],
         "dataset": document["dataset"],
         "state": "interrupted" if live == "running" and not study.being_written() else live,
-        "trials": f"{len(trials)}/{document['budget']['trials']}",
-        **{state.lower(): int((trials["state"] == state).sum()) for state in ("COMPLETED", "PRUNED", "FAILED")},
+        "trials": f"{len(ranked)}/{document['budget']['trials']}",
+        **{state.lower(): int((ranked["state"] == state).sum()) for state in ("COMPLETED", "PRUNED", "FAILED")},
         "metric": document["objective"]["metric"],
         "best": float(ranked.iloc[0]["objective"]) if won else None,
         "best_trial": int(ranked.iloc[0]["trial"]) if won else None,
@@ -127,11 +136,26 @@ def summary(study: Study) -> dict[str, Any]:
 def _load(kind: str, studies: str | Sequence[str] | None, store: str | Path | None) -> pd.DataFrame:
     opened = Store(store or default_store())
     names = opened.studies() if studies is None else [studies] if isinstance(studies, str) else list(studies)
-    frames = []
-    for name in names:
-        frame = opened.study(name).table(kind).to_pandas()
-        frame.insert(0, "study", name)
-        frames.append(frame)
-    if not frames:
+    if not names:
         raise InputError(f"there is no study in {opened.folder.url}", hint="start one with `tune-app run`")
-    return pd.concat(frames, ignore_index=True)
+    tables = [opened.study(name).table(kind) for name in names]
+    try:
+        frame = _frame(pa.concat_tables(tables, promote_options="permissive"))
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a variable is a text in one study and a number in another
+        frame = pd.concat([_frame(table) for table in tables], ignore_index=True)
+    frame.insert(0, "study", [name for name, table in zip(names, tables, strict=True) for _ in range(len(table))])
+    return frame
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    frame = table.to_pandas()
+    for field in table.schema:
+        column = table[field.name]
+        if field.type in NULLABLE and column.null_count:
+            frame[field.name] = column.to_pandas(types_mapper=NULLABLE.get)
+    return frame
+
+
+def _row(frame: pd.DataFrame, position: int) -> pd.Series[Any]:
+    row = frame.iloc[position].astype(object)
+    return row.where(row.notna(), None)

@@ -10,6 +10,7 @@ from tune_app import pruning
 from tune_app.section import Pruning
 from tune_app.store import TrialRecord
 
+
 def make_scheduler(section: Pruning, metric: str, direction: str, epochs: int) -> TrialScheduler:
     """The scheduler for trials of at most `epochs` epochs; one that never stops a trial where pruning is off."""
     found, factor = pruning.rungs(section, epochs)

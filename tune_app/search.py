@@ -73,6 +73,7 @@ class FeasibleSampler(BaseSampler):
     def _plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
         relative_space = self._inner.infer_relative_search_space(study, trial)
         relative = self._inner.sample_relative(study, trial, relative_space)
+
         def choose(name: str) -> Value:
             if name in relative:
                 return relative[name]  # type: ignore[no-any-return]
@@ -85,9 +86,7 @@ class FeasibleSampler(BaseSampler):
         """Pass on to the inner sampler."""
         self._inner.before_trial(study, trial)
 
-    def after_trial(
-        self, study: OptunaStudy, trial: FrozenTrial, state: TrialState, values: Any
-    ) -> None:
+    def after_trial(self, study: OptunaStudy, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         """Pass on to the inner sampler."""
         self._inner.after_trial(study, trial, state, values)
 
@@ -167,7 +166,9 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
             name, distribution.low, distribution.high, log=distribution.log, step=distribution.step
         )
     if isinstance(distribution, IntDistribution):
-        return trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log, step=distribution.step)
+        return trial.suggest_int(
+            name, distribution.low, distribution.high, log=distribution.log, step=distribution.step
+        )
     assert isinstance(distribution, CategoricalDistribution)
     return trial.suggest_categorical(name, distribution.choices)  # type: ignore[return-value]
 

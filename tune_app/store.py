@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,12 +23,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from tune_app.errors import InputError, nearest
-from tune_app.folder import Folder, LocalFolder, open_folder
+from tune_app.folder import Folder, LocalFolder, cannot_write, open_folder
 from tune_app.variable import Categorical, Config, Float, Int, Variable
 
 SCHEMA_VERSION = 1
+LOCK_WAIT_S = 0.5
 STATES = ("RUNNING", "COMPLETED", "PRUNED", "FAILED", "CANCELLED")
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -131,6 +134,11 @@ class History:
             self.sweeps.append(dict(event))
 
 
+def study_names(folder: Folder) -> list[str]:
+    """Names of the studies in a store, sorted; a study begins with its ``spec.yaml``."""
+    return [name for name in folder.names("studies") if folder.exists(f"studies/{name}/spec.yaml")]
+
+
 class Store:
     """All studies under one root: a folder, or an address such as ``s3://bucket/results``."""
 
@@ -139,7 +147,7 @@ class Store:
 
     def studies(self) -> list[str]:
         """Names of the studies, sorted."""
-        return self.folder.names("studies")
+        return study_names(self.folder)
 
     def study(self, name: str) -> Study:
         """The study `name`.
@@ -147,11 +155,10 @@ class Store:
         Raises:
             InputError: there is no such study.
         """
-        if name not in self.studies():
-            raise InputError(
-                f"there is no study `{name}` in {self.folder.url}",
-                hint=nearest(name, self.studies()) if self.studies() else "the store is empty; start with `tune-app run`",
-            )
+        names = self.studies()
+        if name not in names:
+            hint = nearest(name, names) if names else "the store is empty; start with `tune-app run`"
+            raise InputError(f"there is no study `{name}` in {self.folder.url}", hint=hint)
         return Study(self.folder, name)
 
 
@@ -174,7 +181,7 @@ class Study:
         return self.folder.path(f"epochs/study={self.name}")
 
     def table(self, kind: str) -> pa.Table:
-        """The `trials` or `epochs` table as it stands now.
+        """The `trials` or `epochs` table as it stands now; without rows where the sweep has only just started.
 
         Raises:
             InputError: the file is absent, damaged, or of a schema version that this program does not know.
@@ -182,68 +189,96 @@ class Study:
         name = f"{kind}/study={self.name}/data.parquet"
         content = self.folder.read(name)
         where = self.folder.path(name)
+        anew = f"`tune-app resume {self.name}` writes it anew"
         if content is None:
-            raise InputError("the study has no table yet", where=where, hint="start the sweep again, or purge the study")
+            if self.folder.exists(f"{self.base}/events.jsonl"):
+                raise InputError("the table of the study must be there, but it is missing", where=where, hint=anew)
+            return make_table([], TRIAL_COLUMNS if kind == "trials" else EPOCH_COLUMNS)
         try:
             table = pq.read_table(io.BytesIO(content))
-        except pa.ArrowInvalid as error:
-            raise InputError(f"not a Parquet file: {error}", where=where, hint="`resume` writes it anew") from error
-        version = int((table.schema.metadata or {}).get(b"schema_version", b"0"))
-        if not 1 <= version <= SCHEMA_VERSION:
-            raise InputError(
-                f"`schema_version` must be 1 to {SCHEMA_VERSION}, but got {version}", where=where, hint="update tune-app"
-            )
+        except (pa.ArrowException, OSError) as error:
+            problem = " ".join(str(error).split())[:200]
+            raise InputError(f"the table must be a Parquet file, but {problem}", where=where, hint=anew) from error
+        _check_version((table.schema.metadata or {}).get(b"schema_version", b"none").decode(errors="replace"), where)
         return table
 
     def history(self) -> History:
-        """Replay the event log; a last line that was cut by a crash is left out."""
-        content = self.folder.read(f"{self.base}/events.jsonl") or b""
+        """Replay the event log; a last line that was cut by a crash is left out.
+
+        Raises:
+            InputError: the log is damaged, or of a schema version that this program does not know.
+        """
+        name = f"{self.base}/events.jsonl"
+        content = self.folder.read(name) or b""
         history = History()
-        for line in content[: content.rfind(b"\n") + 1].splitlines():
-            history.apply(json.loads(line))
+        for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
+            where = f"{self.folder.path(name)}:{number}"
+            try:
+                event = json.loads(line)
+                if event["type"] == "sweep_started":
+                    _check_version(event.get("schema_version", SCHEMA_VERSION), where)
+                history.apply(event)
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                if isinstance(error, InputError):
+                    raise
+                rule = f"a line of the event log must be one event, but got {line[:80].decode(errors='replace')!r}"
+                raise InputError(rule, where=where, hint="remove the line; what it told is lost") from error
         return history
 
     def document(self) -> dict[str, Any]:
         """``spec.yaml``: the search space as it was run.
 
         Raises:
-            InputError: the file is absent.
+            InputError: the file is absent or damaged.
         """
         content = self.folder.read(f"{self.base}/spec.yaml")
+        where = self.folder.path(f"{self.base}/spec.yaml")
         if content is None:
-            raise InputError("the study has no spec.yaml", where=self.folder.path(self.base), hint="purge the study")
-        return dict(YAML(typ="safe", pure=True).load(content))
+            raise InputError("a study must have its spec.yaml, but it is missing", where=where)
+        try:
+            return dict(YAML(typ="safe", pure=True).load(content))
+        except (YAMLError, ValueError, TypeError) as error:
+            problem = " ".join(str(error).split())[:200]
+            raise InputError(f"the file must be a search space as it was run, but {problem}", where=where) from error
 
     def json(self, name: str) -> dict[str, Any]:
-        """``provenance.json`` or ``live.json``; empty where it is not written yet."""
+        """``provenance.json`` or ``live.json``; empty where it is not written yet.
+
+        Raises:
+            InputError: the file is damaged.
+        """
         content = self.folder.read(f"{self.base}/{name}")
-        return json.loads(content) if content else {}
+        try:
+            return dict(json.loads(content)) if content else {}
+        except (ValueError, TypeError) as error:
+            where = self.folder.path(f"{self.base}/{name}")
+            raise InputError(f"the file must be a JSON object, but {error}", where=where) from error
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Have the right to write this study, alone; a remote store relies on the user.
 
         Raises:
-            InputError: another process writes it, or the folder cannot be written.
+            InputError: another process writes it.
+            WorkFailed: the folder cannot be written.
         """
         if not isinstance(self.folder, LocalFolder):
             yield
             return
-        path = self.folder.root / self.base / ".lock"
+        path = self._lock_path(self.folder)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path)
-            lock.acquire(timeout=0)
+            # Not 0: `being_written` of another process may hold it for a moment.
+            lock.acquire(timeout=LOCK_WAIT_S)
         except Timeout:
             raise InputError(
                 f"the study `{self.name}` is being written by another process",
-                where=str(path.parent),
+                where=self.folder.path(self.base),
                 hint="wait for it, stop it, or choose another name with --name",
             ) from None
         except OSError as error:
-            raise InputError(
-                f"cannot write {path.parent}: {error.strerror}", hint="choose another place with --store"
-            ) from error
+            raise cannot_write(path, error) from error
         try:
             yield
         finally:
@@ -253,7 +288,7 @@ class Study:
         """Whether a process writes this study now; for a remote store, whether its live state says so."""
         if not isinstance(self.folder, LocalFolder):
             return self.json("live.json").get("state") == "running"
-        path = self.folder.root / self.base / ".lock"
+        path = self._lock_path(self.folder)
         if not path.exists():
             return False
         try:
@@ -261,6 +296,12 @@ class Study:
                 return False
         except Timeout:
             return True
+        except OSError:  # a store that this user may only read
+            return self.json("live.json").get("state") == "running"
+
+    def _lock_path(self, folder: LocalFolder) -> Path:
+        # Beside the study's folder, which appears with its first file: a run that is refused leaves no empty study.
+        return folder.root / "studies" / f".{self.name}.lock"
 
 
 def column_types(variables: Iterable[Variable]) -> dict[str, pa.DataType]:
@@ -286,22 +327,33 @@ def _column_type(variable: Variable) -> pa.DataType:
 
 
 def make_table(rows: list[Row], columns: Mapping[str, pa.DataType]) -> pa.Table:
-    """Rows as a table: `columns` first, then the figures that the rows bring (``metric/…``, ``health/…``) as numbers."""
+    """Rows as a table: `columns` first, then what else the rows bring: figures (``metric/…``, ``health/…``) as numbers.
+
+    What is absent and what is not a finite number is null.
+    """
     types = dict(columns)
     for row in rows:
-        for name in row:
-            types.setdefault(name, pa.float64())
+        for name, value in row.items():
+            if name not in types and (value is not None or name.startswith(("metric/", "health/"))):
+                types[name] = {str: pa.string(), bool: pa.bool_()}.get(type(value), pa.float64())
     arrays = [pa.array([_cell(row.get(name), kind) for row in rows], kind) for name, kind in types.items()]
     metadata = {"schema_version": str(SCHEMA_VERSION)}
     return pa.Table.from_arrays(arrays, schema=pa.schema(list(types.items()), metadata=metadata))
 
 
 def _cell(value: Any, kind: pa.DataType) -> Any:
-    if value is not None and kind == _TIME:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if kind == _TIME:
         return datetime.fromisoformat(value)
-    if value is not None and kind == pa.string():
-        return str(value)
-    return value
+    return str(value) if kind == pa.string() else value
+
+
+def _check_version(found: object, where: str) -> None:
+    if str(found) not in map(str, range(1, SCHEMA_VERSION + 1)):
+        raise InputError(
+            f"`schema_version` must be 1 to {SCHEMA_VERSION}, but got {found}", where=where, hint="update tune-app"
+        )
 
 
 def now() -> str:

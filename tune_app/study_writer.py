@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 
 from tune_app.errors import TuneAppError
 from tune_app.folder import LocalFolder
-from tune_app.store import EPOCH_COLUMNS, TRIAL_COLUMNS, History, Row, Study, make_table, now
+from tune_app.store import EPOCH_COLUMNS, SCHEMA_VERSION, TRIAL_COLUMNS, History, Row, Study, make_table, now
 from tune_app.variable import Config
 
 FLUSH_PERIOD_S = 1.0
@@ -50,6 +51,9 @@ class StudyWriter:
         self._live: bytes | None = None
         self._error: BaseException | None = None
         self._closing = threading.Event()
+        for kind in self._columns:
+            self._folder.remove_leftovers(f"{kind}/study={study.name}")
+        self._folder.remove_leftovers(study.base)
         self._end_cut_line()
         self._flush_tables(force=True)
         self._thread = threading.Thread(target=self._run, name="study-writer", daemon=True)
@@ -58,7 +62,7 @@ class StudyWriter:
     def sweep_started(self, **facts: Any) -> None:
         """A driver took up the study."""
         with self._mutex:
-            self._emit("sweep_started", **facts)
+            self._emit("sweep_started", schema_version=SCHEMA_VERSION, **facts)
 
     def sweep_ended(self, **facts: Any) -> None:
         """The driver leaves the study."""
@@ -74,6 +78,7 @@ class StudyWriter:
 
     def epochs(self, rows: list[Row]) -> None:
         """Epochs that one trial finished."""
+        rows = [_finite(row) for row in rows]
         with self._mutex:
             known = self._history.trials[rows[0]["trial"]].epochs
             self._rewrite |= any(row["epoch"] in known for row in rows)
@@ -82,14 +87,18 @@ class StudyWriter:
 
     def trial_ended(self, row: Row) -> None:
         """A trial reached its end state; epochs beyond its last one no longer count."""
+        row = _finite(row)
         with self._mutex:
-            self._rewrite |= any(epoch > row["epochs"] for epoch in self._history.trials[row["trial"]].epochs)
+            record = self._history.trials[row["trial"]]
+            self._rewrite |= record.row is not None or any(epoch > row["epochs"] for epoch in record.epochs)
             self._emit("trial_ended", row=row)
             self._new_rows["trials"].append(row)
 
     def live(self, state: Mapping[str, Any]) -> None:
         """Replace the live state; written within `LIVE_PERIOD_S`."""
-        self._live = json.dumps(state).encode()
+        content = json.dumps(state).encode()
+        with self._mutex:
+            self._live = content
 
     def check(self) -> None:
         """Raise what went wrong in the background."""
@@ -117,12 +126,12 @@ class StudyWriter:
     def _emit(self, kind: str, **facts: Any) -> None:
         self.check()
         event = {"event": self._history.last_event + 1, "at": now(), "type": kind, **facts}
-        self._history.apply(event)
         line = json.dumps(event, allow_nan=False).encode() + b"\n"
         if isinstance(self._folder, LocalFolder):
             self._folder.append(f"{self._study.base}/events.jsonl", line)
         else:
             self._unsent.append(line)
+        self._history.apply(event)  # last: what could not be logged did not happen
 
     def _end_cut_line(self) -> None:
         content = self._folder.read(f"{self._study.base}/events.jsonl")
@@ -153,7 +162,8 @@ class StudyWriter:
             self._folder.append(f"{self._study.base}/events.jsonl", b"".join(lines))
 
     def _flush_live(self) -> None:
-        live, self._live = self._live, None
+        with self._mutex:
+            live, self._live = self._live, None
         if live is not None:
             self._folder.write(f"{self._study.base}/live.json", live)
 
@@ -178,3 +188,8 @@ class StudyWriter:
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         self._folder.write(f"{kind}/study={self._study.name}/data.parquet", buffer.getvalue())
+
+
+def _finite(row: Row) -> Row:
+    """The row with null for NaN and infinity, which JSON does not have."""
+    return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}

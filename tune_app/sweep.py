@@ -16,7 +16,6 @@ from typing import Any
 import ray
 
 from tune_app import provenance, pruning, schedule
-from tune_app.cluster import Cluster
 from tune_app.controller import Request, SweepController, open_requests
 from tune_app.dataset import Dataset
 from tune_app.folder import LocalFolder
@@ -24,6 +23,7 @@ from tune_app.fuse import blown
 from tune_app.optuna_journal import OptunaJournal
 from tune_app.recorder import Recorder
 from tune_app.search import StudySearch
+from tune_app.slots import Slots
 from tune_app.spec import Spec
 from tune_app.store import History, Study, column_types
 from tune_app.study_writer import StudyWriter
@@ -72,7 +72,7 @@ def run_sweep(
         InputError: no node can hold a trial.
         WorkFailed: the store could not be written.
     """
-    cluster = Cluster(spec.resources.cpus, float(spec.resources.gpus), _concurrent(spec))
+    slots = Slots(spec.resources.cpus, float(spec.resources.gpus), _concurrent(spec))
     history = study.history()
     metric, direction = spec.objective.metric, spec.objective.direction
     records = [record for record in history.trials.values() if record.finished]
@@ -92,15 +92,15 @@ def run_sweep(
                 search,
                 requests,
                 scheduler,
-                cluster,
+                slots,
                 recorder,
                 epochs_of=lambda config: epochs_of(spec, config),
                 name_of=lambda number: f"{spec.name}-{number:05d}",
             )
-            reason, message = _drive(controller, recorder, writer, cluster, spec, show, fuse)
+            reason, message = _drive(controller, recorder, writer, slots, spec, show, fuse)
         else:
             reason, message = None, None
-        writer.live(recorder.live("ended", cluster.slots))
+        writer.live(recorder.live("ended", slots.count))
         writer.sweep_ended(reason=reason, message=message)
     return Outcome(reason, message, dict(recorder.states), recorder.best)
 
@@ -109,7 +109,7 @@ def _drive(
     controller: SweepController,
     recorder: Recorder,
     writer: StudyWriter,
-    cluster: Cluster,
+    slots: Slots,
     spec: Spec,
     show: Show,
     fuse: bool,
@@ -125,7 +125,7 @@ def _drive(
                 if time.monotonic() >= next_look or interrupts.count:
                     next_look = time.monotonic() + 0.1
                     writer.check()
-                    live = recorder.live("running", cluster.slots)
+                    live = recorder.live("running", slots.count)
                     writer.live(live)
                     show(live)
                     for trial in controller.running():
@@ -189,9 +189,7 @@ def _concurrent(spec: Spec) -> int | None:
 def _start_with(requests: list[Request], configs: Sequence[Config]) -> list[Request]:
     """Give `configs` to the first requests that have none."""
     left = list(configs)
-    return [
-        Request(r.trial, r.seed, r.attempt, left.pop(0)) if r.config is None and left else r for r in requests
-    ]
+    return [Request(r.trial, r.seed, r.attempt, left.pop(0)) if r.config is None and left else r for r in requests]
 
 
 @contextmanager

@@ -6,16 +6,15 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tune_app import provenance
-from tune_app.errors import InputError
+from tune_app.errors import InputError, TuneAppError, WorkFailed
 from tune_app.folder import LocalFolder
 from tune_app.profile import Profile
 from tune_app.store import Store, Study, now
 from tune_app.tasks import load_task
-from tune_app.trial import EpochRow, Training, pick_device
+from tune_app.trial import EpochRow, Training, describe_error, pick_device
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,31 @@ def train(
         raise InputError(f"`train` writes to a local folder, but the store is {store.folder.url}", hint="use --store")
     task = load_task(profile.task)
     data = task.load_data(profile.dataset)
-    training = Training(
-        task, profile.config, data, epochs=epochs, seed=seed, device=pick_device(), threads=threads
-    )
-    rows = []
-    while not training.finished:
-        rows.append(training.run_epoch())
-        on_epoch(rows[-1])
-    metrics = dict(rows[-1].metrics)
-    if data.test:
-        metrics |= {f"test_{name}": float(value) for name, value in task.evaluate(training.state, data.test).items()}
+    try:
+        training = Training(task, profile.config, data, epochs=epochs, seed=seed, device=pick_device(), threads=threads)
+        rows = []
+        while not training.finished:
+            rows.append(training.run_epoch())
+            on_epoch(rows[-1])
+        metrics = dict(rows[-1].metrics)
+        if data.test:
+            measured = task.evaluate(training.state, data.test)
+            metrics |= {f"test_{name}": float(value) for name, value in measured.items()}
+    except TuneAppError:
+        raise
+    except Exception as error:  # of a task, anything may come
+        raise WorkFailed(
+            f"the training failed: {describe_error(error)}", where=f"task {profile.task}", hint="--debug shows more"
+        ) from error
     name = f"{profile.name}-{now().replace(':', '').replace('+0000', '')}"
     folder = store.folder.root / "trainings" / name
-    training.save(folder / "checkpoint.pt")
+    try:
+        training.save(folder / "checkpoint.pt")
+    except (OSError, RuntimeError) as error:  # torch raises RuntimeError where the disk is full
+        raise WorkFailed(
+            f"cannot write {folder / 'checkpoint.pt'}: {describe_error(error)}",
+            hint="free some space or choose another place with --store",
+        ) from error
     record = {
         "task": profile.task,
         "dataset": profile.dataset,
@@ -80,7 +91,8 @@ def train(
         "threads": threads,
         "device": str(training.device),
         "model_parameters": training.model_parameters,
-        "metrics": metrics,
+        # JSON has no NaN, which a task may measure on the test part.
+        "metrics": {name: value if math.isfinite(value) else None for name, value in metrics.items()},
         "history": [{"epoch": r.epoch, "duration_s": r.duration_s, **r.metrics} for r in rows],
         "code": provenance.code(),
     }
@@ -91,6 +103,5 @@ def train(
 
 def study_threads(study: Study) -> int:
     """CPU threads that a trial of the study had: the same number gives the same digits."""
-    return max(1, math.floor(study.document()["resources"]["cpus"]))
-
-
+    cpus: float = study.document()["resources"]["cpus"]
+    return max(1, math.floor(cpus))

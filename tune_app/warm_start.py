@@ -8,7 +8,8 @@ from tune_app.profile import Profiles
 from tune_app.review import config_of, ranked_trials
 from tune_app.space import Space
 from tune_app.spec import Spec
-from tune_app.store import Study
+from tune_app.store import Study, study_names
+from tune_app.tasks import load_task
 from tune_app.variable import Config
 
 BEST = 3
@@ -23,21 +24,25 @@ def starting_configs(spec: Spec, folder: Folder, profiles: str) -> list[Config]:
     """
     found: list[Config] = []
     for name in spec.search.start_from:
-        fitting = [c for config in _configs(name, folder, profiles) if (c := fitted(spec.space, config)) is not None]
+        candidates = _configs(name, folder, profiles)
+        fitting = [c for config in candidates if (c := fitted(spec.space, config)) is not None]
         if not fitting:
             raise InputError(
                 f"`{name}` has no configuration inside the space {spec.name}",
                 where="search.start_from",
                 hint="widen the ranges of the space, or start from something else",
             )
-        found += [config for config in fitting if config not in found]
+        for config in fitting:
+            if config not in found:
+                found.append(config)
     return found
 
 
 def fitted(space: Space, config: Config) -> Config | None:
     """`config` with the space's fixed values; None where a searched value lies outside or a constraint breaks."""
     params = {name: config[name] for name in space.searched if name in config}
-    if set(params) != set(space.searched):
+    # Another task may have a variable of the same name and another kind.
+    if set(params) != set(space.searched) or not all(space.by_name[n].domain.contains(v) for n, v in params.items()):
         return None
     complete = space.complete(params)
     if not all(space.searched[n].contains(complete[n]) for n in space.order if space.active(n, complete)):
@@ -49,12 +54,14 @@ def _configs(name: str, folder: Folder, profiles: str) -> list[Config]:
     kept = Profiles(profiles)
     if name in kept.names():
         return [kept.load(name).config]
-    studies = folder.names("studies")
+    studies = study_names(folder)
     if name not in studies:
         raise InputError(
             f"`start_from` must name profiles or studies, but got `{name}`",
             where="search.start_from",
             hint=nearest(name, [*kept.names(), *studies]),
         )
-    ranked = ranked_trials(Study(folder, name))
-    return [config_of(row) for _, row in ranked[ranked["state"] == "COMPLETED"].head(BEST).iterrows()]
+    study = Study(folder, name)
+    variables = load_task(study.document()["task"]).variables
+    ranked = ranked_trials(study)
+    return [config_of(row, variables) for _, row in ranked[ranked["state"] == "COMPLETED"].head(BEST).iterrows()]

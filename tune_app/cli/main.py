@@ -9,7 +9,7 @@ import click
 
 from tune_app import __version__
 from tune_app.cli import profiles, results, sweeps
-from tune_app.errors import TuneAppError
+from tune_app.errors import TuneAppError, nearest
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -45,8 +45,11 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("interrupted", err=True)
         return 130
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return 2
+    except click.ClickException as error:
+        click.echo(f"error: {_in_two_lines(error)}", err=True)
         return 2
     except BrokenPipeError:
         sys.stderr.close()
@@ -56,3 +59,19 @@ def run(arguments: list[str]) -> int:
             traceback.print_exc()
         click.echo(f"error: {error}", err=True)
         return error.exit_code
+
+
+def _in_two_lines(error: click.ClickException) -> str:
+    """Click's own errors in the form of ours: what is wrong, then the nearest valid name or where to look."""
+    context: click.Context | None = getattr(error, "ctx", None)
+    text = " ".join(error.format_message().split())
+    if context is None:
+        return text
+    command = context.command
+    if isinstance(error, click.NoSuchOption):
+        options = [o for p in command.params for o in p.opts if o.startswith("--")]
+        return f"there is no option `{error.option_name}`\n  {nearest(error.option_name, options)}"
+    if isinstance(command, click.Group) and "No such command" in text:
+        given = text.partition("'")[2].partition("'")[0]
+        return f"there is no verb `{given}`\n  {nearest(given, command.list_commands(context))}"
+    return f"{text}\n  see `{context.command_path} --help`"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -47,12 +48,12 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
     """
     parsed: dict[str, str] = {}
     for setting in settings:
-        key, equals, value = setting.partition("=")
+        key, equals, value = (part.strip() for part in setting.partition("="))
         if not equals or not key or not value:
             raise InputError(f"`--set` takes GROUP.VARIABLE=VALUE, but got `{setting}`")
         if key in parsed:
             raise InputError(f"`--set` must name a variable once, but `{key}` stands twice")
-        parsed[key.strip()] = value.strip()
+        parsed[key] = value
     return parsed
 
 
@@ -69,8 +70,8 @@ def parse_trial(text: str) -> tuple[str, int]:
 
 
 def print_json(document: Any) -> None:
-    """Print `document`; what is not a number (NaN) becomes null, times become ISO text."""
-    click.echo(json.dumps(_plain(document), indent=2))
+    """Print `document`; what is no finite number becomes null, times become ISO text."""
+    click.echo(json.dumps(_plain(document), indent=2, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
@@ -78,18 +79,23 @@ def _plain(value: Any) -> Any:
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
+    if is_absent(value):
+        return None
     if hasattr(value, "isoformat"):
-        return None if value != value else value.isoformat()
+        return value.isoformat()
     if hasattr(value, "item"):
         value = value.item()
-    if isinstance(value, float) and value != value:
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def is_absent(value: Any) -> bool:
+    """Whether there is no value: None, NaN, or pandas' NaT and NA (which has no truth value)."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
 def shown(value: Any) -> str:
     """A value in a table: four significant digits, nothing for what is absent."""
-    if value is None or value != value:
+    if is_absent(value):
         return ""
     if isinstance(value, float):
         return f"{value:.4g}"

@@ -82,10 +82,11 @@ def profile_save(
     loaded = max(profiles.revisions(name), default=0) if name in profiles.names() else 0
     if loaded and not replace:
         raise InputError(
-            f"the profile `{name}` exists at revision {loaded}", hint="choose another name, or save over it with --replace"
+            f"the profile `{name}` exists at revision {loaded}",
+            hint="choose another name, or save over it with --replace",
         )
     if trial_text:
-        study, colon, number = trial_text.partition(":")
+        study, colon, _ = trial_text.partition(":")
         chosen = _chosen(profiles, store, study, parse_trial(trial_text)[1] if colon else None, None)
     else:
         chosen = _chosen(profiles, store, None, None, source) if source else profiles.session()
@@ -161,7 +162,7 @@ def profile_diff(old: str, new: str, as_json: bool, profiles_folder: str) -> Non
     if as_json:
         print_json({key: {"old": before, "new": after} for key, (before, after) in found.items()})
     elif found:
-        print_table([{"variable": key, old: before, f"{new} ": after} for key, (before, after) in found.items()])
+        print_table([{"variable": k, f"{old} (old)": a, f"{new} (new)": b} for k, (a, b) in found.items()])
     else:
         click.echo("no difference")
 
@@ -178,10 +179,11 @@ def profile_history(name: str, as_json: bool, profiles_folder: str) -> None:
     numbers = profiles.revisions(name)
     if not numbers:
         profiles.load(name)
-    rows, former = [], None
+    rows: list[dict[str, Any]] = []
+    former: Profile | None = None
     for number in numbers:
         found = profiles.load(name, number)
-        changed = [] if former is None else list(differences(former, found))
+        changed = list(differences(former, found)) if former else []
         rows.append(
             {
                 "revision": number,
@@ -208,11 +210,14 @@ def profile_delete(name: str, yes: bool, profiles_folder: str) -> None:
     from tune_app.profile import Profiles
 
     profiles = Profiles(profiles_folder)
-    found = profiles.load(name)
-    if not yes:
-        click.confirm(f"delete the profile `{name}` (revision {found.revision})?", abort=True)
+    if name not in profiles.names():
+        profiles.load(name)  # says what is wrong with the name
+    revision = profiles.revisions(name)[-1]
+    if not yes and not click.confirm(f"delete the profile `{name}` (revision {revision})?", err=True):
+        click.echo(f"kept {name}")
+        return
     profiles.delete(name)
-    click.echo(f"deleted {name}; `tune-app profile show {name} --revision {found.revision}` still shows it")
+    click.echo(f"deleted {name}; `tune-app profile show {name} --revision {revision}` still shows it")
 
 
 @click.command()
@@ -239,7 +244,8 @@ def train(
 
     from tune_app.profile import Profiles
     from tune_app.store import Store
-    from tune_app.train import study_threads, train as run_training
+    from tune_app.train import study_threads
+    from tune_app.train import train as run_training
 
     profiles, opened = Profiles(profiles_folder), Store(store)
     if trial_text and profile_name:
@@ -256,8 +262,8 @@ def train(
     trained = run_training(
         chosen,
         opened,
-        epochs=epochs or int(chosen.config.get("epochs", chosen.provenance.get("epochs", 1))),
-        seed=chosen.provenance.get("seed", 0) if seed is None else seed,
+        epochs=epochs or int(chosen.config.get("epochs", chosen.provenance.get("epochs") or 1)),
+        seed=(chosen.provenance.get("seed") or 0) if seed is None else seed,
         threads=study_threads(opened.study(chosen.provenance["study"])) if known else None,
         on_epoch=lambda row: click.echo(
             f"epoch {row.epoch}: " + ", ".join(f"{k} {shown(v)}" for k, v in row.metrics.items()), err=True
@@ -270,9 +276,7 @@ def train(
         click.echo(f"checkpoint and metrics: {trained.folder}")
 
 
-def _chosen(
-    profiles: Profiles, store: str, study: str | None, trial: int | None, profile_name: str | None
-) -> Profile:
+def _chosen(profiles: Profiles, store: str, study: str | None, trial: int | None, profile_name: str | None) -> Profile:
     from tune_app.profile import from_trial
     from tune_app.review import trial_row
     from tune_app.store import Store
@@ -296,5 +300,6 @@ def _at(profiles: Profiles, text: str) -> Profile:
 
 def _origin(profile: Profile) -> str:
     kept = profile.provenance
-    edited = ", ".join(kept.get("edited", {})) or "nothing"
-    return f"trial {kept.get('trial')} of {kept.get('study')} (edited: {edited})"
+    edited = ", ".join(kept.get("edited") or {}) or "nothing"
+    source = f"trial {kept.get('trial')} of {kept['study']}" if kept.get("study") else f"profile {profile.name}"
+    return f"{source} (edited: {edited})"

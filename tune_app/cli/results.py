@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import json_option, print_json, shown, store_option
-from tune_app.errors import WorkFailed
+from tune_app.cli.options import is_absent, json_option, print_json, shown, store_option
+from tune_app.errors import InputError, WorkFailed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,12 @@ def studies(as_json: bool, as_csv: bool, store: str) -> None:
     from tune_app.store import Store
 
     opened = Store(store)
-    rows = [summary(opened.study(name)) for name in opened.studies()]
+    rows: list[dict[str, Any]] = []
+    for name in opened.studies():
+        try:
+            rows.append({**summary(opened.study(name)), "invalid": None})
+        except InputError as error:
+            rows.append({"study": name, "invalid": error.message})
     if as_json:
         print_json(rows)
     elif as_csv:
@@ -57,10 +62,12 @@ def trials(study: str, as_json: bool, as_csv: bool, store: str) -> None:
         print_json(records(table))
     elif as_csv:
         click.echo(table.to_csv(index=False), nl=False)
+    elif table.empty:
+        click.echo(f"no trial of {study} has ended yet")
     else:
         searched = searched_columns(opened.document())
-        print_table([{**pick(row, TRIAL_COLUMNS[:3]), **named(row, searched), **pick(row, TRIAL_COLUMNS[3:])}
-                     for row in records(table)])
+        rows = records(table)
+        print_table([{**pick(r, TRIAL_COLUMNS[:3]), **named(r, searched), **pick(r, TRIAL_COLUMNS[3:])} for r in rows])
 
 
 @click.command()
@@ -104,7 +111,8 @@ def leaderboard(table: pd.DataFrame, document: dict[str, Any], rows: int = 5) ->
     best = [row for row in records(table) if row["state"] == "COMPLETED"][:rows]
     if not best:
         raise WorkFailed("no trial completed", hint="`tune-app trials` shows why")
-    print_table([{"trial": r["trial"], document["objective"]["metric"]: r["objective"], **named(r, searched)} for r in best])
+    metric = document["objective"]["metric"]
+    print_table([{"trial": r["trial"], metric: r["objective"], **named(r, searched)} for r in best])
 
 
 def searched_columns(document: dict[str, Any]) -> list[str]:
@@ -119,8 +127,8 @@ def searched_columns(document: dict[str, Any]) -> list[str]:
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a table as mappings."""
-    return [{str(k): v for k, v in row.items()} for row in table.to_dict(orient="records")]
+    """Rows of a table as mappings; what is absent is None."""
+    return [{str(k): None if is_absent(v) else v for k, v in row.items()} for row in table.to_dict(orient="records")]
 
 
 def pick(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -130,7 +138,7 @@ def pick(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 def named(row: dict[str, Any], columns: list[str]) -> dict[str, Any]:
     """Configuration values by the bare names of their variables."""
-    return {column.rsplit("/", 1)[-1]: row[column] for column in columns}
+    return {column.rsplit("/", 1)[-1]: row.get(column) for column in columns}
 
 
 def nested(row: dict[str, Any]) -> dict[str, Any]:
@@ -149,11 +157,13 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     """Print rows under their names; columns that are empty in every row are left out. As wide as it needs in a pipe."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     names = [n for n in rows[0] if any(shown(row.get(n)) for row in rows)] if rows else []
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
-        table.add_row(*[shown(row.get(name)).splitlines()[0] if shown(row.get(name)) else "" for name in names])
+        # As Text: an error may hold brackets, which rich would take for its markup.
+        table.add_row(*[Text(" ".join(shown(row.get(name)).split())) for name in names])
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240, highlight=False).print(table)

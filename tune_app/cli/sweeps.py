@@ -99,12 +99,12 @@ def run(
 ) -> None:
     """Search SPACE: preflight, sweep, leaderboard. Ctrl-C once finishes the running trials, twice stops at once."""
     from tune_app.document import Document
-    from tune_app.spec import load_spec
-    from tune_app.store import Store, Study
-
-    opened = Store(store)
 
     def prepare() -> Prepared:
+        from tune_app.spec import load_spec
+        from tune_app.store import Store, Study
+
+        opened = Store(store)
         spec = load_spec(space, read_overrides(given, settings, start_from))
         if spec.name in opened.studies():
             raise InputError(
@@ -260,4 +260,3 @@ def _print_forecast(forecast: Forecast, err: bool) -> None:
         f"{duration(forecast.seconds)} on {forecast.slots} slots, {forecast.device_hours:.2g} device hours",
         err=err,
     )
-

@@ -1,0 +1,208 @@
+"""Folders, local and remote: whole files, appended files, names, and what is said where nothing can be written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.fs
+import pytest
+
+from tune_app.errors import InputError, WorkFailed
+from tune_app.folder import Folder, LocalFolder, RemoteFolder, open_folder
+
+
+@pytest.fixture(params=["local", "mock", "subtree"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    if request.param == "local":
+        return LocalFolder(tmp_path / "root")
+    if request.param == "mock":
+        filesystem, root = pyarrow.fs.FileSystem.from_uri("mock:///bucket/root")
+        return RemoteFolder("mock://bucket/root", filesystem, root)
+    filesystem = pyarrow.fs.SubTreeFileSystem(str(tmp_path), pyarrow.fs.LocalFileSystem())
+    return RemoteFolder("sub://root", filesystem, "root")
+
+
+def test_nothing_is_there_yet(folder: Folder) -> None:
+    assert folder.read("a/b.txt") is None
+    assert folder.names("a") == folder.names("") == []
+    assert not folder.exists("a/b.txt")
+    folder.remove("a")
+    folder.remove("a/b.txt")
+    folder.remove_leftovers("a")
+
+
+def test_write_and_write_again(folder: Folder) -> None:
+    folder.write("a/b.txt", b"one, longer")
+    folder.write("a/b.txt", b"two")
+    folder.write("a/c/d.bin", bytes(range(256)) * 1000)
+    folder.write("a/empty", b"")
+    folder.write("a/.hidden", b"")
+    assert folder.read("a/b.txt") == b"two"
+    assert folder.read("a/c/d.bin") == bytes(range(256)) * 1000
+    assert folder.read("a/empty") == b""
+    assert folder.names("a") == ["b.txt", "c", "empty"]
+    assert folder.names("a/b.txt/x") == []
+    assert folder.exists("a/b.txt")
+    assert not folder.exists("a/c")
+
+
+def test_append(folder: Folder) -> None:
+    for number in range(12):
+        folder.append("log/events", b"%d\n" % number)
+    assert folder.read("log/events") == b"".join(b"%d\n" % n for n in range(12))
+    assert folder.names("log") == ["events"]
+    assert folder.exists("log/events")
+
+
+def test_append_and_write_mix(folder: Folder) -> None:
+    folder.write("log", b"a")
+    folder.append("log", b"b")
+    folder.append("log", b"c")
+    assert folder.read("log") == b"abc"
+    folder.write("log", b"d")
+    assert folder.read("log") == b"d"
+    folder.append("log", b"e")
+    assert folder.read("log") == b"de"
+    folder.remove("log")
+    assert folder.read("log") is None
+    folder.append("log", b"f")
+    assert folder.read("log") == b"f"
+
+
+def test_another_process_appends_behind() -> None:
+    filesystem, root = pyarrow.fs.FileSystem.from_uri("mock:///root")
+    for text in (b"a", b"b", b"c"):
+        RemoteFolder("mock://root", filesystem, root).append("log", text)
+    assert RemoteFolder("mock://root", filesystem, root).read("log") == b"abc"
+
+
+def test_remove_a_folder(folder: Folder) -> None:
+    folder.write("a/b/c", b"1")
+    folder.append("a/b/d", b"2")
+    folder.write("a/e", b"3")
+    folder.remove("a/b")
+    assert folder.names("a") == ["e"]
+    assert folder.read("a/b/d") is None
+
+
+def test_a_path_below_a_file(folder: Folder) -> None:
+    folder.write("a", b"kept")
+    for write in (folder.write, folder.append):
+        with pytest.raises(WorkFailed, match=r"cannot write .*a/b") as caught:
+            write("a/b/c", b"1")
+        assert len(str(caught.value).splitlines()) == 2
+        assert "irectory" in caught.value.message, "the reason is named"
+    assert folder.read("a") == b"kept"
+
+
+def test_a_folder_where_a_file_is_wanted(folder: Folder) -> None:
+    folder.write("a/b", b"1")
+    with pytest.raises(InputError, match=r"cannot read .*a"):
+        folder.read("a")
+    with pytest.raises(WorkFailed, match=r"cannot write .*a"):
+        folder.write("a", b"1")
+    assert folder.read("a/b") == b"1"
+
+
+def test_nothing_is_left_aside(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path)
+    folder.write("a/b", b"1")
+    (tmp_path / "a" / "c").mkdir()
+    with pytest.raises(WorkFailed):
+        folder.write("a/c", b"1")
+    assert sorted(os.listdir(tmp_path / "a")) == ["b", "c"]
+
+
+def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path)
+    folder.write("a/b", b"1")
+    (tmp_path / "a" / ".b.123.456.tmp").write_bytes(b"half")
+    (tmp_path / "a" / ".lock").touch()
+    folder.remove_leftovers("a")
+    assert sorted(os.listdir(tmp_path / "a")) == [".lock", "b"]
+
+
+def test_a_reader_sees_whole_files_only(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path)
+    contents = [bytes([n]) * 300_000 for n in (1, 2)]
+    folder.write("a", contents[0])
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            for content in contents:
+                folder.write("a", content)
+
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    seen = {folder.read("a") for _ in range(300)}
+    stop.set()
+    for writer in writers:
+        writer.join()
+    assert seen == set(contents)
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_full_disk(small_disk: Path) -> None:
+    folder = LocalFolder(small_disk)
+    folder.write("a", b"former")
+    folder.append("log", b"line\n")
+    for write, name in ((folder.write, "a"), (folder.append, "log")):
+        with pytest.raises(WorkFailed) as caught:
+            write(name, b"x" * 100_000)
+        assert caught.value.message == f"cannot write {small_disk / name}: No space left on device"
+        assert caught.value.exit_code == 1
+    assert folder.read("a") == b"former"
+    assert folder.read("log") == b"line\n", "half an appended line is taken back"
+    assert sorted(os.listdir(small_disk)) == ["a", "log"]
+    folder.append("log", b"next\n")
+    assert folder.read("log") == b"line\nnext\n"
+
+
+def test_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert open_folder("results").url == str(tmp_path / "results")
+    assert open_folder("~/results").url == str(tmp_path / "home" / "results")
+    assert open_folder(f"file://{tmp_path}/x").url == str(tmp_path / "x")
+    assert isinstance(open_folder(f"file://{tmp_path}/x"), LocalFolder)
+    remote = open_folder("mock:///bucket/results")
+    assert remote.path("trials/study=a") == "mock:///bucket/results/trials/study=a"
+    assert list(tmp_path.iterdir()) == [], "opening creates nothing"
+
+
+@pytest.mark.parametrize("url", ["s4://bucket/x", "s3://", "://", "a\0b", "http://host/x"])
+def test_addresses_that_are_refused(url: str) -> None:
+    with pytest.raises(InputError, match="the store must be a folder") as caught:
+        open_folder(url)
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_names_that_no_file_system_takes(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path)
+    long = "x" * 5000
+    with pytest.raises(InputError, match="File name too long"):
+        folder.names(long)
+    with pytest.raises(InputError, match="File name too long"):
+        folder.read(long)
+    with pytest.raises(WorkFailed, match="File name too long"):
+        folder.write(long, b"")
+    with pytest.raises(WorkFailed, match="File name too long"):
+        folder.remove(long)
+    assert not folder.exists(long)
