@@ -134,16 +134,8 @@ def run_tune(seed: int, folder: Path) -> float:
     tuner = tune.Tuner(
         tune.with_resources(objective, {"cpu": 1}),
         tune_config=tune.TuneConfig(
-            search_alg=OptunaSearch(
-                functools.partial(define, spec.space), metric="val_accuracy", mode="max", seed=seed
-            ),
-            scheduler=ASHAScheduler(
-                metric="val_accuracy",
-                mode="max",
-                max_t=spec.budget.epochs,
-                grace_period=found[0],
-                reduction_factor=factor,
-            ),
+            search_alg=OptunaSearch(functools.partial(define, spec.space), seed=seed, **goal),
+            scheduler=ASHAScheduler(max_t=spec.budget.epochs, grace_period=found[0], reduction_factor=factor, **goal),
             num_samples=spec.budget.trials,
         ),
         run_config=tune.RunConfig(storage_path=str(folder), name="peer"),

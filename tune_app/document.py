@@ -149,9 +149,7 @@ def _parse(source: str, text: str) -> object:
 def _plain(value: object, path: KeyPath, source: str, places: dict[KeyPath, str]) -> Any:
     """Copy loaded YAML to plain types, filling `places`; bounded, because aliases can make a small file huge."""
     if len(path) > MAX_DEPTH or len(places) > MAX_VALUES:
-        raise InputError(
-            f"a file may nest {MAX_DEPTH} deep and hold {MAX_VALUES:,} values, but got more", where=source
-        )
+        raise InputError(f"a file may nest {MAX_DEPTH} deep and hold {MAX_VALUES:,} values, but got more", where=source)
     children: list[tuple[Any, object]] = []
     if isinstance(value, Mapping):
         children = list(value.items())

@@ -60,9 +60,7 @@ class Expression:
         for node in ast.walk(tree):
             if not isinstance(node, _SYNTAX) or not _is_plain_constant(node):
                 found = ast.unparse(node) or type(node).__name__.lower()
-                raise InputError(
-                    f"an expression may hold only {ALLOWED}, but got `{found}` in {text!r}", hint=_HINT
-                )
+                raise InputError(f"an expression may hold only {ALLOWED}, but got `{found}` in {text!r}", hint=_HINT)
         names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
         if not names:
             raise InputError(f"an expression must read at least one variable, but got {text!r}", hint=_HINT)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from pathlib import Path
+from typing import Literal
 
 import optuna
 from optuna.storages import JournalStorage
@@ -23,7 +24,9 @@ from tune_app.store import TrialRecord
 class OptunaJournal:
     """Writes ended trials to ``optuna.journal`` from a thread of its own, since each costs a sync to the disk."""
 
-    def __init__(self, path: Path, name: str, space: Space, metric: str, direction: str) -> None:
+    def __init__(
+        self, path: Path, name: str, space: Space, metric: str, direction: Literal["minimize", "maximize"]
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _end_cut_line(path)
         self._space, self._metric = space, metric

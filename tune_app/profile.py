@@ -118,11 +118,21 @@ class Profile:
         yaml.default_flow_style = False
         yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
         yaml.width = 120
+        document = self.to_dict()
         # ruamel.yaml writes these line ends and marks as they are and reads them as something else.
-        yaml.allow_unicode = not re.search("[\x80-\x9f\u2028\u2029\ufeff]", self.note)
+        yaml.allow_unicode = not re.search("[\x80-\x9f\u2028\u2029\ufeff]", _texts(document))
         text = io.StringIO()
-        yaml.dump(self.to_dict(), text)
+        yaml.dump(document, text)
         return text.getvalue()
+
+
+def _texts(value: object) -> str:
+    """All texts in a document, one behind the other."""
+    if isinstance(value, Mapping):
+        return "".join(str(key) + _texts(child) for key, child in value.items())
+    if isinstance(value, (list, tuple)):
+        return "".join(map(_texts, value))
+    return value if isinstance(value, str) else ""
 
 
 def from_trial(study: Study, row: pd.Series[Any], name: str) -> Profile:

@@ -142,7 +142,7 @@ class Recorder(Callback):
         mean = self._ended_s / self.ended
         open_trials = self._total - sum(self.states.values())
         spent = sum(min(mean, time.monotonic() - live["started"]) for live in self._running.values())
-        return max(0.0, open_trials * mean - spent) / slots
+        return float(max(0.0, open_trials * mean - spent) / slots)
 
     def _end(self, trial: SweepTrial, state: str, kind: str | None = None, error: str | None = None) -> None:
         live = self._running.pop(trial.trial_id, None)

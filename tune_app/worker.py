@@ -74,14 +74,16 @@ class Worker(Trainable):
 
     def _start(self) -> Any:
         """Build the training here and not in `setup`: what the user's class raises then is the trial's failure."""
+        import torch
+
         from tune_app.tasks import load_task
-        from tune_app.trial import Training
+        from tune_app.trial import Training, pick_device
 
         shared = self._shared
         _prepare_imports(shared.import_path)
-        if 0 < shared.gpus < 1:
-            import torch
-
+        device = pick_device() if shared.gpus else torch.device("cpu")
+        if device.type == "cuda" and shared.gpus < 1:
+            # One trial must not take the memory that its neighbours were promised.
             torch.cuda.set_per_process_memory_fraction(shared.gpus)
         training = Training(
             load_task(shared.task),
@@ -89,7 +91,7 @@ class Worker(Trainable):
             ray.get(shared.data),
             epochs=self._request["epochs"],
             seed=self._request["seed"],
-            device="cuda" if shared.gpus else "cpu",
+            device=device,
             threads=shared.threads,
         )
         if self._request["attempt"] > 1 and self._checkpoint_path.exists():

@@ -1,0 +1,39 @@
+# The environment lives in .venv, made from requirements.lock. Results go to ./results.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+SPACE ?= search_spaces/digits_cnn.yaml
+
+.PHONY: install sweep test check bench lock
+install: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tune-app needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+sweep: install
+	$(RUN)/tune-app run $(SPACE)
+
+test: install
+	$(RUN)/python -m pytest -q
+
+check: install
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/python -m pytest -q
+
+bench: install
+	$(RUN)/python benchmarks/overhead.py
+	$(RUN)/python benchmarks/peers.py
+
+# Writes the exact versions of a fresh environment made from pyproject.toml. TORCH keeps torch at one version.
+TORCH ?= torch==2.13.0
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet setuptools "$(TORCH)" -e '.[dev]'
+	.venv-lock/bin/python -m pip freeze --all --exclude-editable | sed -e '/^pip==/d' -e 's/+cpu$$//' > requirements.lock
+	rm -rf .venv-lock

@@ -1,0 +1,109 @@
+"""Trials that fail in every way: one sweep of them all, one test per fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+FAULTS = ["none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "exit_once", "hang"]
+
+
+@pytest.fixture(scope="module")
+def swept(connected: str, run_space: Any, make_space: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    configs = [{"fault": fault, "level": 0.1} for fault in FAULTS]
+    configs[FAULTS.index("exit_once")]["pace"] = 0.6
+    document = make_space(budget={"trials": len(FAULTS) + 1, "epochs": 6, "trial_time": 8})
+    return run_space(tmp_path_factory.mktemp("faults"), document, configs)
+
+
+@pytest.fixture(scope="module")
+def row(swept: Any) -> Callable[[str], Any]:
+    return lambda fault: swept.trials.loc[FAULTS.index(fault)]
+
+
+def test_every_trial_has_one_row(swept: Any) -> None:
+    assert list(swept.trials["trial"]) == list(range(len(FAULTS) + 1))
+    assert not swept.epochs.duplicated(["trial", "epoch"]).any()
+
+
+def test_a_healthy_trial_completes_among_the_failing_ones(row: Any) -> None:
+    found = row("none")
+    assert (found["state"], found["epochs"], found["objective"]) == ("COMPLETED", 6, pytest.approx(0.16))
+    assert Path(found["checkpoint"]).is_file()
+
+
+def test_an_error_at_construction_is_named_with_its_place(row: Any) -> None:
+    found = row("start")
+    assert (found["state"], found["failure_kind"], found["epochs"]) == ("FAILED", "error", 0)
+    assert "ValueError: cannot be built" in found["error"]
+    assert "faulty.py" in found["error"]
+
+
+def test_an_error_at_epoch_3_keeps_the_two_epochs_before(row: Any, swept: Any) -> None:
+    found = row("epoch3")
+    assert (found["state"], found["failure_kind"], found["epochs"]) == ("FAILED", "error", 2)
+    assert "broke at epoch 3" in found["error"]
+    assert list(swept.epochs.query(f"trial == {found['trial']}")["epoch"]) == [1, 2]
+
+
+@pytest.mark.parametrize("fault", ["nan", "inf"])
+def test_a_metric_that_is_not_finite_ends_the_trial_as_diverged(row: Any, fault: str) -> None:
+    found = row(fault)
+    assert (found["state"], found["failure_kind"], found["epochs"]) == ("FAILED", "diverged", 2)
+    assert "score" in found["error"]
+
+
+def test_a_missing_metric_is_named_with_what_was_returned(row: Any) -> None:
+    found = row("missing")
+    assert (found["state"], found["failure_kind"]) == ("FAILED", "error")
+    assert "score" in found["error"]
+    assert "scores" in found["error"]
+
+
+def test_out_of_memory_is_not_tried_again(row: Any) -> None:
+    found = row("oom")
+    assert (found["state"], found["failure_kind"], found["attempt"]) == ("FAILED", "oom", 1)
+
+
+def test_a_trial_whose_process_always_dies_is_lost_after_three_more_attempts(row: Any) -> None:
+    found = row("exit")
+    assert (found["state"], found["failure_kind"], found["attempt"]) == ("FAILED", "lost", 4)
+
+
+def test_a_trial_whose_process_died_once_goes_on_from_its_checkpoint(row: Any, swept: Any) -> None:
+    found = row("exit_once")
+    assert (found["state"], found["attempt"], found["epochs"]) == ("COMPLETED", 2, 6)
+    last = swept.epochs.query(f"trial == {found['trial']} and epoch == 6").iloc[0]
+    assert last["metric/epochs_here"] < 6, "it began anew instead of at its checkpoint"
+
+
+def test_a_trial_that_hangs_past_the_limit_is_killed(row: Any) -> None:
+    found = row("hang")
+    assert (found["state"], found["failure_kind"]) == ("FAILED", "error")
+    assert "limit of 8 s" in found["error"]
+
+
+def test_a_failure_never_wins_and_has_no_objective(swept: Any) -> None:
+    failed = swept.trials[swept.trials["state"] == "FAILED"]
+    assert len(failed) == 8
+    assert failed["objective"].isna().all()
+    assert swept.outcome.best["state"] == "COMPLETED"
+
+
+def test_optuna_knows_every_trial_as_what_it_was(swept: Any) -> None:
+    path = Path(swept.study.folder.path(f"{swept.study.base}/optuna.journal"))
+    study = optuna.load_study(study_name="faulty", storage=JournalStorage(JournalFileBackend(str(path))))
+    found = {trial.number: trial for trial in study.trials}
+    assert [found[n].user_attrs["trial"] for n in sorted(found)] == list(range(len(FAULTS) + 1))
+    failed = {FAULTS.index(f) for f in FAULTS if f not in ("none", "exit_once")}
+    assert {n for n, trial in found.items() if trial.state == TrialState.FAIL} == failed
+    assert all(trial.state.is_finished() for trial in found.values())
+    assert found[FAULTS.index("nan")].user_attrs["failure_kind"] == "diverged"
+    assert study.best_trial.number == swept.outcome.best["trial"]
