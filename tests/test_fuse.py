@@ -31,7 +31,9 @@ def test_one_of_the_first_was_fine() -> None:
     assert blown([failed()] * 8, 9) is None
 
 
-@pytest.mark.parametrize(("failures", "ended", "blows"), [(5, 10, False), (6, 10, True), (50, 100, False), (51, 100, True)])
+@pytest.mark.parametrize(
+    ("failures", "ended", "blows"), [(5, 10, False), (6, 10, True), (50, 100, False), (51, 100, True)]
+)
 def test_more_than_half_of_at_least_ten(failures: int, ended: int, blows: bool) -> None:
     rows = [failed(f"Error{n}: x") for n in range(failures)]
     reason = blown(rows, ended)

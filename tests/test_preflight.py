@@ -10,7 +10,6 @@ from typing import Any, ClassVar, cast
 import pytest
 import torch
 
-from tune_app import preflight as preflight_module
 from tune_app.dataset import Dataset
 from tune_app.errors import InputError
 from tune_app.preflight import RANDOM_CONFIGS, TRIED_ROWS, Forecast, preflight
@@ -120,7 +119,9 @@ def test_only_the_largest_fails() -> None:
             raise IndexError("too deep")
         return {"accuracy": 0.5, "loss": 1.0}
 
-    with pytest.raises(InputError, match="the largest configuration cannot be trained .*IndexError: too deep") as caught:
+    with pytest.raises(
+        InputError, match=r"the largest configuration cannot be trained .*IndexError: too deep"
+    ) as caught:
         run(Wobbly(fail))
     assert "layers=8" in caught.value.hint
 
@@ -202,7 +203,7 @@ def test_only_some_rows_are_tried_and_the_rest_is_extrapolated(monkeypatch: pyte
 
 
 def test_slots_follow_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight_module.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
     assert run(Wobbly(), resources={"cpus": 2}).slots == 4
     assert run(Wobbly(), resources={"cpus": 16}).slots == 1
     assert run(Wobbly(), resources={"cpus": 0.5}).slots == 16

@@ -98,7 +98,7 @@ def test_the_store_of_the_environment(root: Path, monkeypatch: pytest.MonkeyPatc
     assert best("digits-small")["trial"] == 0
     monkeypatch.delenv("TUNE_APP_STORE")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="there is no study in .*results"):
+    with pytest.raises(InputError, match=r"there is no study in .*results"):
         load_trials()
     with pytest.raises(InputError, match="there is no study `digits-small`"):
         load_trials("digits-small")

@@ -21,7 +21,7 @@ from tune_app.spec import Spec
 from tune_app.store import EPOCH_COLUMNS, TRIAL_COLUMNS, Store, Study, column_types, make_table
 from tune_app.tasks import load_task
 from tune_app.trial import derive_seed
-from tune_app.variable import Categorical, Float, Int, Variable
+from tune_app.variable import Categorical, Domain, Float, Int, Value, Variable
 
 MakeStudy = Callable[..., Study]
 OLD_STORE = Path(__file__).parent / "fixtures" / "store_v1"
@@ -78,7 +78,7 @@ def test_the_whole_store_is_one_data_set(tmp_path: Path, make_study: MakeStudy, 
 
 
 def test_column_types_follow_the_domains() -> None:
-    domains = {
+    domains: dict[str, tuple[Domain, Value, pa.DataType]] = {
         "a": (Float(0, 1), 0.5, pa.float64()),
         "b": (Int(0, 9), 1, pa.int64()),
         "c": (Categorical((True, False)), True, pa.bool_()),
@@ -131,7 +131,9 @@ def test_a_study_that_has_just_begun_has_empty_tables(tmp_path: Path, study: Stu
 def test_a_newer_version_is_refused(study: Study, tmp_path: Path) -> None:
     path = tmp_path / "trials/study=digits-small/data.parquet"
     for version in ("2", "x", None):
-        pq.write_table(study.table("trials").replace_schema_metadata({"schema_version": version} if version else None), path)
+        pq.write_table(
+            study.table("trials").replace_schema_metadata({"schema_version": version} if version else None), path
+        )
         with pytest.raises(InputError, match="`schema_version` must be 1 to 1, but got") as caught:
             study.table("trials")
         assert caught.value.where == str(path)

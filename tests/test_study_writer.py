@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ def epoch_row(trial: int, epoch: int, **metrics: Any) -> Row:
     return {**row, **{f"metric/{name}": value for name, value in metrics.items()}}
 
 
-def end_row(trial: int, state: str = "COMPLETED", epochs: int = 1, **more: Any) -> Row:
+def end_row(trial: int, state: str = "COMPLETED", *, epochs: int = 1, **more: Any) -> Row:
     row = {"trial": trial, "trial_id": f"t{trial}", "state": state, "epochs": epochs, "seed": 7, "attempt": 1}
     times = {"started_at": "2026-01-02T03:04:05+00:00", "ended_at": f"2026-01-02T03:05:{trial % 60:02d}.000001+00:00"}
     return {**row, **times, "config/training/rate": 0.1, "config/training/optimizer": "sgd", **more}
@@ -109,11 +108,11 @@ def test_a_metric_that_appears_late(tmp_path: Path) -> None:
     with write(study) as writer:
         start(writer, 0)
         writer.epochs([epoch_row(0, 1, loss=1.0)])
-        writer.trial_ended(end_row(0, epochs=1, **{"metric/loss": 1.0}))
+        writer.trial_ended({**end_row(0), "metric/loss": 1.0})
         writer._flush_tables()
         start(writer, 1)
         writer.epochs([epoch_row(1, 1, loss=2, auc=0.5)])
-        writer.trial_ended(end_row(1, epochs=1, **{"metric/auc": 0.5, "health/gap": 3}))
+        writer.trial_ended({**end_row(1), "metric/auc": 0.5, "health/gap": 3})
     epochs, trials = epochs_of(study), trials_of(study)
     assert epochs["metric/loss"].tolist() == [1.0, 2.0]
     assert math.isnan(epochs["metric/auc"][0])
@@ -213,7 +212,7 @@ def test_a_variable_that_the_task_has_no_more(tmp_path: Path) -> None:
     study = study_in(tmp_path)
     with write(study) as writer:
         start(writer, 0)
-        writer.trial_ended(end_row(0, epochs=0, **{"config/data/flip": True, "config/data/kind": "a"}))
+        writer.trial_ended({**end_row(0, epochs=0), "config/data/flip": True, "config/data/kind": "a"})
     trials = trials_of(study)
     assert trials["config/data/flip"].tolist() == [True]
     assert trials["config/data/kind"].tolist() == ["a"]
@@ -257,10 +256,10 @@ def test_a_full_disk_in_the_background_is_told(tmp_path: Path, monkeypatch: pyte
     folder.full = "data.parquet"
     writer.epochs([epoch_row(0, 1, loss=1.0)])
     deadline = time.monotonic() + 5
+    while writer._error is None and time.monotonic() < deadline:
+        time.sleep(0.01)
     with pytest.raises(WorkFailed, match="No space left"):
-        while time.monotonic() < deadline:
-            writer.check()
-            time.sleep(0.01)
+        writer.check()
     with pytest.raises(WorkFailed, match="No space left"):
         writer.trial_ended(end_row(0))
     with pytest.raises(WorkFailed, match="No space left"):
@@ -284,11 +283,16 @@ def test_what_could_not_be_logged_did_not_happen(tmp_path: Path) -> None:
 
 def test_an_error_is_not_hidden_by_the_writers_own(tmp_path: Path) -> None:
     folder = Full(tmp_path)
-    with pytest.raises(KeyError, match="mine"), write(Study(folder, "s")) as writer:
-        start(writer, 0)
-        folder.full = "data.parquet"
-        writer.epochs([epoch_row(0, 1)])
-        raise KeyError("mine")
+
+    def sweep() -> None:
+        with write(Study(folder, "s")) as writer:
+            start(writer, 0)
+            folder.full = "data.parquet"
+            writer.epochs([epoch_row(0, 1)])
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        sweep()
 
 
 ACTIONS = st.lists(
@@ -386,10 +390,10 @@ with StudyWriter(study, history, {}) as writer:
 
 
 @pytest.fixture(scope="module")
-def rng() -> Iterator[random.Random]:
+def rng() -> random.Random:
     seed = random.SystemRandom().randrange(10**6)
     print(f"random moments of seed {seed}")
-    yield random.Random(seed)
+    return random.Random(seed)
 
 
 def check_tables(study: Study) -> int:

@@ -22,18 +22,20 @@ from tune_app.tasks.image_cnn import ImageCNNTask, ImageState
 from tune_app.tasks.task import Progress
 from tune_app.train import Trained, study_threads, train
 from tune_app.trial import Training
-from tune_app.variable import Categorical, Config, Float, Int, Value, Variable
+from tune_app.variable import Categorical, Config, Float, Int, Value
 
 # Every variable has another value than its default, so that a default that slips in is seen.
+# fmt: off
 CHANGED: dict[str, Value] = {
-    **{"conv_layers": 1, "filters": 3, "kernel_size": 5, "pooling": "average", "batch_norm": False},
-    **{"global_pooling": "average", "dense_layers": 2, "dense_width": 12, "activation": "gelu", "dropout": 0.2},
-    **{"optimizer": "sgd", "learning_rate": 0.02, "momentum": 0.8, "weight_decay": 0.001, "batch_size": 300},
-    **{"schedule": "linear", "warmup_epochs": 0.5, "label_smoothing": 0.1, "gradient_clip": 2.0, "epochs": 2},
-    **{"normalization": "scale", "shift": 0.1, "rotation": 5.0, "noise": 0.05, "cutout": 0.25},
-    **{"training_fraction": 0.5, "validation_fraction": 0.3},
-    **{"temperature": 1.5, "confidence_threshold": 0.2, "tta": 2},
+    "conv_layers": 1, "filters": 3, "kernel_size": 5, "pooling": "average", "batch_norm": False,
+    "global_pooling": "average", "dense_layers": 2, "dense_width": 12, "activation": "gelu", "dropout": 0.2,
+    "optimizer": "sgd", "learning_rate": 0.02, "momentum": 0.8, "weight_decay": 0.001, "batch_size": 300,
+    "schedule": "linear", "warmup_epochs": 0.5, "label_smoothing": 0.1, "gradient_clip": 2.0, "epochs": 2,
+    "normalization": "scale", "shift": 0.1, "rotation": 5.0, "noise": 0.05, "cutout": 0.25,
+    "training_fraction": 0.5, "validation_fraction": 0.3,
+    "temperature": 1.5, "confidence_threshold": 0.2, "tta": 2,
 }
+# fmt: on
 
 
 class Recording(ImageCNNTask):
@@ -107,6 +109,7 @@ def test_every_variable_in_turn(store: Store) -> None:
             assert isinstance(domain, (Int, Float))
             value = CHANGED[variable.name]
         training = Training(task, {**defaults, variable.name: value}, data, epochs=1, seed=0)
+        assert isinstance(training.state, ImageState)
         assert getattr(training.state.settings, variable.name) == value
 
 

@@ -148,7 +148,7 @@ def _load(kind: str, studies: str | Sequence[str] | None, store: str | Path | No
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    frame = table.to_pandas()
+    frame: pd.DataFrame = table.to_pandas()
     for field in table.schema:
         column = table[field.name]
         if field.type in NULLABLE and column.null_count:

@@ -1,0 +1,229 @@
+"""Sweeps that are cut short, and go on to exactly the trials asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from tune_app.store import Store
+
+TRIALS = 8
+SLOW = {"budget": {"trials": TRIALS, "epochs": 4}, "parameters": {"training": {
+    "level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 0.15,
+}}}  # fmt: skip
+
+
+def events(store: Path) -> list[dict[str, Any]]:
+    path = store / "studies" / "faulty" / "events.jsonl"
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def wait_for(store: Path, reached: Callable[[list[dict[str, Any]]], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not reached(events(store)):
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline, "it never came so far"
+        time.sleep(0.02)
+
+
+def count(kind: str) -> Callable[[list[dict[str, Any]]], int]:
+    return lambda found: sum(event["type"] == kind for event in found)
+
+
+def check_whole(store: Path, trials: int) -> pd.DataFrame:
+    table = pd.read_parquet(store / "trials" / "study=faulty")
+    epochs = pd.read_parquet(store / "epochs" / "study=faulty")
+    assert sorted(table["trial"]) == list(range(trials))
+    assert set(table["state"]) == {"COMPLETED"}
+    assert not epochs.duplicated(["trial", "epoch"]).any()
+    assert len(epochs) == table["epochs"].sum()
+    journal = JournalStorage(JournalFileBackend(str(store / "studies" / "faulty" / "optuna.journal")))
+    known = optuna.load_study(study_name="faulty", storage=journal).trials
+    assert sorted(t.user_attrs["trial"] for t in known) == list(range(trials))
+    assert all(t.state == optuna.trial.TrialState.COMPLETE for t in known)
+    return table
+
+
+MOMENTS = {
+    "before the first trial": lambda found: len(found) >= 1,
+    "when the first trial started": lambda found: count("trial_started")(found) >= 1,
+    "in the middle of a trial": lambda found: count("epochs")(found) >= 3,
+    "between trials": lambda found: count("trial_ended")(found) >= 3,
+    "near the end": lambda found: count("trial_ended")(found) >= TRIALS - 1,
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_driver_loses_nothing(command: Any, space_file: Any, tmp_path: Path, moment: str) -> None:
+    store = tmp_path / "results"
+    process = command("run", space_file(**SLOW), "--no-preflight")
+    wait_for(store, MOMENTS[moment], process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    ended = {e["row"]["trial"]: e["row"] for e in events(store) if e["type"] == "trial_ended"}
+    started = {e["trial"]: e for e in events(store) if e["type"] == "trial_started"}
+    assert len(ended) < TRIALS
+    before = pd.read_parquet(store / "trials" / "study=faulty")
+    assert set(before["trial"]) <= set(ended)
+
+    resumed = command("resume", "faulty")
+    _, errors = resumed.communicate(timeout=60)
+    assert resumed.returncode == 0, errors
+    table = check_whole(store, TRIALS).set_index("trial")
+    for number, row in ended.items():
+        assert table.loc[number, "objective"] == row["objective"], "a finished trial was run again"
+        assert table.loc[number, "attempt"] == 1
+    for number, event in started.items():
+        assert table.loc[number, "config/training/level"] == event["config"]["level"], "a started trial changed"
+        assert table.loc[number, "seed"] == event["seed"]
+
+
+def test_one_interrupt_finishes_what_runs_and_resume_goes_on(command: Any, space_file: Any, tmp_path: Path) -> None:
+    store = tmp_path / "results"
+    process = command("run", space_file(**SLOW), "--no-preflight")
+    wait_for(store, lambda found: count("trial_ended")(found) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "tune-app resume faulty" in errors
+    assert "Traceback" not in errors
+    table = pd.read_parquet(store / "trials" / "study=faulty")
+    assert set(table["state"]) == {"COMPLETED"}, "a running trial was cut"
+    started = {e["trial"] for e in events(store) if e["type"] == "trial_started"}
+    assert set(table["trial"]) == started
+    assert len(table) < TRIALS
+
+    resumed = command("resume", "faulty")
+    assert resumed.wait(timeout=60) == 0
+    check_whole(store, TRIALS)
+
+
+@pytest.mark.parametrize("stop", ["two interrupts", "terminate"])
+def test_stopping_at_once_cancels_what_runs(command: Any, space_file: Any, tmp_path: Path, stop: str) -> None:
+    store = tmp_path / "results"
+    document = {**SLOW, "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 5.0}}}
+    process = command("run", space_file(**document), "--no-preflight")
+    wait_for(store, lambda found: count("trial_started")(found) >= 2, process)
+    began = time.monotonic()
+    if stop == "terminate":
+        process.terminate()
+    else:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 10
+    assert "resume" in errors
+    table = pd.read_parquet(store / "trials" / "study=faulty")
+    assert set(table["state"]) == {"CANCELLED"}
+    assert Store(store).study("faulty").json("live.json")["state"] == "ended"
+
+
+def test_more_trials_can_be_added_to_a_finished_study(
+    connected: str, command: Any, space_file: Any, tmp_path: Path
+) -> None:
+    store = tmp_path / "results"
+    space = space_file(budget={"trials": 3, "epochs": 2})
+    assert command("run", space, "--no-preflight").wait(timeout=60) == 0
+    before = check_whole(store, 3)
+    added = command("resume", "faulty", "--trials", "2", "--json")
+    output, _ = added.communicate(timeout=60)
+    assert json.loads(output)["states"] == {"COMPLETED": 5}
+    after = check_whole(store, 5)
+    kept = after[after["trial"] < 3].sort_values("trial").reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, before.sort_values("trial").reset_index(drop=True))
+    assert after["config/training/level"].nunique() == 5, "the sampler proposed the same again"
+    assert Store(store).study("faulty").document()["budget"]["trials"] == 5
+
+
+def test_a_study_name_in_use_is_refused_and_both_ways_out_are_named(
+    command: Any, space_file: Any, tmp_path: Path
+) -> None:
+    space = space_file(budget={"trials": 1, "epochs": 1})
+    assert command("run", space, "--no-preflight").wait(timeout=60) == 0
+    again = command("run", space, address=None)
+    output, errors = again.communicate(timeout=60)
+    assert (again.returncode, output) == (2, "")
+    assert "tune-app resume faulty" in errors
+    assert "--name" in errors
+
+
+def test_two_processes_cannot_sweep_one_study(command: Any, space_file: Any, tmp_path: Path) -> None:
+    store = tmp_path / "results"
+    process = command("run", space_file(**SLOW), "--no-preflight")
+    wait_for(store, lambda found: count("trial_started")(found) >= 1, process)
+    second = command("resume", "faulty")
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert "another process" in errors
+    assert process.wait(timeout=60) == 0
+    check_whole(store, TRIALS)
+
+
+def test_the_time_budget_ends_the_sweep_and_keeps_what_is_finished(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    document = make_space(**SLOW)
+    document["budget"] = {"trials": 200, "epochs": 4, "time": 6}
+    swept = run_space(tmp_path, document)
+    assert swept.outcome.reason == "time"
+    states = swept.trials["state"].value_counts()
+    assert 0 < states["COMPLETED"] < 200
+    assert states.get("CANCELLED", 0) <= 2
+
+
+def test_the_fuse_stops_a_sweep_whose_first_trials_all_fail(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    document = make_space(budget={"trials": 30, "epochs": 2})
+    document["parameters"]["training"] = {**document["parameters"]["training"], "fault": "start"}
+    swept = run_space(tmp_path, document, fuse=True)
+    assert swept.outcome.reason == "fuse"
+    assert "cannot be built" in swept.outcome.message
+    assert 5 <= len(swept.trials) <= 8
+    assert set(swept.trials["state"]) <= {"FAILED", "CANCELLED"}
+    assert swept.outcome.best is None
+
+
+def test_a_sweep_without_a_completed_trial_exits_with_1(command: Any, space_file: Any, tmp_path: Path) -> None:
+    document = {"budget": {"trials": 3, "epochs": 2}}
+    space = space_file(**document)
+    process = command("run", space, "--no-preflight", "--set", "training.fault=start", "--json")
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert json.loads(output)["best"] is None
+    assert "no trial of `faulty` completed" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_full_disk_ends_the_sweep_in_words(command: Any, space_file: Any, tmp_path: Path) -> None:
+    store = tmp_path / "results"
+    store.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(store)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting is not permitted here")
+    try:
+        process = command("run", space_file(budget={"trials": 400, "epochs": 4}), "--no-preflight")
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "No space left" in errors
+        assert "Traceback" not in errors
+        table = pd.read_parquet(store / "trials" / "study=faulty")
+        assert table["trial"].is_unique
+    finally:
+        subprocess.run(["umount", str(store)], check=True)
