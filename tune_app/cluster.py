@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,9 +33,9 @@ def connected(address: str | None) -> Iterator[None]:
         InputError: no cluster answers at the address.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    node = start_node() if address in (None, "local") else None
+    node = start_node() if not address or address == "local" else None
     try:
-        _connect(node.address if node else address)
+        _connect(node.address if node else str(address))
         yield
     finally:
         ray.shutdown()
@@ -42,14 +43,30 @@ def connected(address: str | None) -> Iterator[None]:
             node.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
-def _connect(address: str | None) -> None:
+def _connect(address: str) -> None:
+    _check_listening(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"no Ray cluster answers at `{address}`: {(str(error).splitlines() or ['?'])[0]}",
-            hint="start one with `ray start --head`, or leave --address away to use this machine",
-        ) from error
+        raise _no_cluster(address, error) from error
+
+
+def _check_listening(address: str) -> None:
+    """Ask the port first: Ray itself tries for minutes before it says that nobody answers."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> InputError:
+    return InputError(
+        f"no Ray cluster answers at `{address}`: {(str(error).splitlines() or ['?'])[0]}",
+        hint="start one with `ray start --head`, or leave --address away to use this machine",
+    )
 
 
 class LocalNode(Node):

@@ -38,14 +38,9 @@ class Progress:
         if self._panel is not None:
             self._panel.stop()
 
-    def due(self) -> bool:
-        """Whether `update` would show something: the state need not be made before."""
-        return time.monotonic() >= self._next or self._first
-
     def update(self, live: dict[str, Any]) -> None:
         """Show `live`, see `Recorder.live`, when the last showing is long enough ago or there is news."""
-        first = self._first and any(trial["epoch"] for trial in live["running"])
-        if first:
+        if self._first and live["latest"]:
             self._first = False
             self._console.print(_first_line(live), highlight=False)
         if self._panel is not None:
@@ -87,7 +82,7 @@ def panel(live: dict[str, Any]) -> RenderableType:
 
 
 def _first_line(live: dict[str, Any]) -> str:
-    trial = next(t for t in live["running"] if t["epoch"])
+    trial = live["latest"]
     return f"first result: trial {trial['trial']} epoch {trial['epoch']}: {live['metric']} {trial['value']:.4g}"
 
 

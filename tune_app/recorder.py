@@ -46,6 +46,7 @@ class Recorder(Callback):
         self.failures: list[Row] = []
         self.ended = 0
         self._ended_s = 0.0
+        self._latest: dict[str, Any] | None = None
         self.best: Row | None = None
         for row in history.rows():
             self._keep_best(row)
@@ -76,7 +77,9 @@ class Recorder(Callback):
         rows = result["rows"]
         if rows:
             self._writer.epochs(rows)
-            self._running[trial.trial_id].update(epoch=rows[-1]["epoch"], value=rows[-1][f"metric/{self._metric}"])
+            news = {"epoch": rows[-1]["epoch"], "value": rows[-1][f"metric/{self._metric}"]}
+            self._running[trial.trial_id].update(news)
+            self._latest = {"trial": trial.request["trial"], **news}
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
         """The trial finished, was stopped by the scheduler, or reported its own failure."""
@@ -128,6 +131,7 @@ class Recorder(Callback):
                 | {"seconds": round(seconds - live["started"], 1)}
                 for live in self._running.values()
             ],
+            "latest": self._latest,
             "metric": self._metric,
             "best": None if self.best is None else {"trial": self.best["trial"], "objective": self.best["objective"]},
             "elapsed_s": round(seconds - self._began, 1),
@@ -148,7 +152,10 @@ class Recorder(Callback):
         live = self._running.pop(trial.trial_id, None)
         record = self._history.trials[trial.request["trial"]]
         result = trial.last_result or {}
-        last = record.epochs.get(max(record.epochs, default=0), {})
+        # A former attempt may have gone further: what counts is where this one ended.
+        epochs = result.get("epoch", 0) if result.get("attempt", record.attempt) == record.attempt else 0
+        epochs = min(epochs, max(record.epochs, default=0))
+        last = record.epochs.get(epochs, {})
         ended = now()
         duration = time.monotonic() - live["started"] if live else 0.0
         row: Row = {
@@ -158,7 +165,7 @@ class Recorder(Callback):
             "objective": None if state == "FAILED" else last.get(f"metric/{self._metric}"),
             "failure_kind": kind,
             "error": error,
-            "epochs": max(record.epochs, default=0),
+            "epochs": epochs,
             "started_at": record.started_at,
             "ended_at": ended,
             "duration_s": duration,

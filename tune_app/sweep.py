@@ -100,7 +100,9 @@ def run_sweep(
             reason, message = _drive(controller, recorder, writer, slots, spec, show, fuse)
         else:
             reason, message = None, None
-        writer.live(recorder.live("ended", slots.count))
+        live = recorder.live("ended", slots.count)
+        writer.live(live)
+        show(live)
         writer.sweep_ended(reason=reason, message=message)
     return Outcome(reason, message, dict(recorder.states), recorder.best)
 

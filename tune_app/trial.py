@@ -59,6 +59,17 @@ class EpochRow:
     ended_at: datetime
     duration_s: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as a checkpoint keeps them."""
+        times = {"started_at": self.started_at.isoformat(), "ended_at": self.ended_at.isoformat()}
+        return {"epoch": self.epoch, "metrics": self.metrics, **times, "duration_s": self.duration_s}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> EpochRow:
+        """The inverse of `to_dict`."""
+        times = {name: datetime.fromisoformat(saved[name]) for name in ("started_at", "ended_at")}
+        return cls(saved["epoch"], saved["metrics"], duration_s=saved["duration_s"], **times)
+
 
 def derive_seed(sweep_seed: int, trial: int) -> int:
     """The 32-bit seed of trial number `trial`: fixed by both numbers, unrelated between neighbours."""
@@ -81,6 +92,7 @@ class Training:
 
     Attributes:
         epoch: epochs done so far.
+        history: the row of each of them, also those from before a `restore`.
         state: what the task made; `state.model` is the model.
         model_parameters: number of trainable values in the model.
     """
@@ -101,6 +113,7 @@ class Training:
         self.task, self.config, self.epochs, self.seed = task, dict(config), epochs, seed
         self.device = torch.device(device)
         self.epoch = 0
+        self.history: list[EpochRow] = []
         self._peak_is_ours = _restart_peak_memory(self.device)
         _seed_everything(seed, 0)
         self.state = task.start(self.config, data, epochs=epochs, seed=seed, device=self.device)
@@ -142,7 +155,8 @@ class Training:
         metrics = _checked_metrics(returned, list(self.task.metrics), epoch)
         _check_parameters(self.state.model, epoch)
         self.epoch = epoch
-        return EpochRow(epoch, metrics, started_at, datetime.now(UTC), duration_s)
+        self.history.append(EpochRow(epoch, metrics, started_at, datetime.now(UTC), duration_s))
+        return self.history[-1]
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint: aside first, then put in place, so that `path` is never half a file."""
@@ -150,7 +164,7 @@ class Training:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            torch.save({**self._identity(), "epoch": self.epoch, "state": self.state.state_dict()}, aside)
+            torch.save({**self._identity(), "history": [r.to_dict() for r in self.history], "state": self.state.state_dict()}, aside)
             os.replace(aside, path)
         finally:
             aside.unlink(missing_ok=True)
@@ -174,7 +188,8 @@ class Training:
                     where=str(path),
                 )
         self.state.load_state_dict(saved["state"])
-        self.epoch = saved["epoch"]
+        self.history = [EpochRow.from_dict(row) for row in saved["history"]]
+        self.epoch = len(self.history)
 
     def _identity(self) -> dict[str, Any]:
         task = f"{type(self.task).__module__}:{type(self.task).__qualname__}"

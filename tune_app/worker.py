@@ -11,7 +11,6 @@ from typing import Any
 import ray
 from ray.tune import Trainable
 
-from tune_app.store import now
 
 REPORT_PERIOD_S = 0.5
 """Between rungs a trial reports this often: often enough to watch, rarely enough that the driver idles."""
@@ -110,10 +109,13 @@ class Worker(Trainable):
         try:
             if self._training is None:
                 self._training = self._start()
+                # The driver may have been lost before it learnt of what was trained up to the checkpoint.
+                rows += [self._row(row) for row in self._training.history]
             training = self._training
             deadline = time.monotonic() + REPORT_PERIOD_S
             while not training.finished:
                 rows.append(self._row(training.run_epoch()))
+                self._since_checkpoint += training.history[-1].duration_s
                 self._checkpoint()
                 if training.epoch in self._shared.rungs or time.monotonic() > deadline:
                     break
@@ -129,12 +131,11 @@ class Worker(Trainable):
         return result
 
     def _row(self, row: Any) -> dict[str, Any]:
-        self._since_checkpoint += row.duration_s
         metrics = {f"metric/{name}": value for name, value in row.metrics.items()}
         return {
             "trial": self._request["trial"],
             "epoch": row.epoch,
-            "ended_at": now(),
+            "ended_at": row.ended_at.isoformat(),
             "duration_s": row.duration_s,
             **metrics,
         }
@@ -149,7 +150,12 @@ class Worker(Trainable):
 
     def _result(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         training = self._training
-        result: dict[str, Any] = {"rows": rows, "finished": False, "done": False}
+        result: dict[str, Any] = {
+            "rows": rows,
+            "attempt": self._request["attempt"],
+            "finished": False,
+            "done": False,
+        }
         if training is not None:
             result.update(
                 epoch=training.epoch,

@@ -117,22 +117,30 @@ def make_space() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def command(node: str, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def command(node: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start ``tune-app`` in a process of its own, beside the tasks of this folder, on the node of the tests."""
 
     def start(*arguments: str, address: str | None = node, cwd: Path = HERE) -> subprocess.Popen[str]:
         given = [*arguments, "--store", str(tmp_path / "results")]
         if arguments[0] in ("run", "resume"):
             given += ["--profiles", str(tmp_path / "profiles"), *(["--address", address] if address else [])]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "tune_app", *given],
             cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        started.append(process)
+        return process
 
-    return start
+    started: list[subprocess.Popen[str]] = []
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        if process.stdout and not process.stdout.closed:
+            process.communicate()
 
 
 @pytest.fixture

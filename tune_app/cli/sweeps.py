@@ -142,6 +142,8 @@ def resume(
     from tune_app.store import Store
 
     opened = Store(store).study(study)
+    with opened.writing():  # refused before Ray is started where another process writes it
+        pass
     document = Document.of(opened.document(), opened.folder.path(f"{opened.base}/spec.yaml"))
     if trials is not None:
         document = document.replaced(("budget", "trials"), document.data["budget"]["trials"] + trials)
