@@ -73,5 +73,3 @@ def test_optuna_round_trip_from_its_side(distribution: BaseDistribution) -> None
 def test_none_is_no_choice() -> None:
     with pytest.raises(ValueError, match="a choice must be"):
         from_optuna(CategoricalDistribution([None, 1]))
-
-

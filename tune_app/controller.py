@@ -223,6 +223,11 @@ class SweepController(TuneController):
         trial.max_failures = 0
         ray.kill(trial.temporary_state.ray_actor)
 
+    def abandon(self) -> None:
+        """End the processes of all running trials now, without waiting for their epochs."""
+        for trial in self.running():
+            self.kill(trial)
+
     def cleanup(self) -> None:
         """Stop the workers."""
         super().cleanup()

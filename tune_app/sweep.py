@@ -146,6 +146,7 @@ def _drive(
                     break
             if reason is not None:
                 recorder.cancel(controller.running())
+                controller.abandon()
         finally:
             controller.cleanup()
     return reason, message

@@ -164,7 +164,10 @@ class Training:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            torch.save({**self._identity(), "history": [r.to_dict() for r in self.history], "state": self.state.state_dict()}, aside)
+            torch.save(
+                {**self._identity(), "history": [r.to_dict() for r in self.history], "state": self.state.state_dict()},
+                aside,
+            )
             os.replace(aside, path)
         finally:
             aside.unlink(missing_ok=True)

@@ -84,9 +84,7 @@ def space(**sections: Any) -> dict[str, Any]:
     return {**SPACE, **sections}
 
 
-def sweep(
-    store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any]] = (), fuse: bool = False
-) -> Swept:
+def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any]] = (), fuse: bool = False) -> Swept:
     """Run a sweep in this process; `configs` say what the first trials have other than the defaults."""
     before = Path.cwd()
     os.chdir(HERE)

@@ -1,0 +1,88 @@
+"""The README's path as a user walks it: one real sweep on real data, then show, apply, profile and train."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+class Shell:
+    """Runs `tune-app` from the project's folder with a store and profiles of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = folder / "results"
+        self.profiles = folder / "profiles"
+
+    def __call__(self, *arguments: str, profiles: bool = False) -> str:
+        given = [*arguments, "--store", str(self.store)] + (["--profiles", str(self.profiles)] if profiles else [])
+        done = subprocess.run(
+            [sys.executable, "-m", "tune_app", *given], cwd=ROOT, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A shell in which the shipped space was swept with few trials, on a Ray node of its own."""
+    found = Shell(tmp_path_factory.mktemp("command"))
+    found("run", "search_spaces/digits_cnn.yaml", "--trials", "6", "--epochs", "3", "--concurrent", "2", profiles=True)
+    return found
+
+
+def test_the_sweep_trained_real_models(shell: Shell) -> None:
+    trials = pd.read_parquet(shell.store / "trials" / "study=digits-cnn")
+    assert len(trials) == 6
+    assert set(trials["state"]) <= {"COMPLETED", "PRUNED"}
+    assert trials["objective"].max() > 0.5
+    assert len([c for c in trials.columns if c.startswith("config/")]) == 30
+
+
+def test_training_a_trial_again_gives_its_metrics_to_the_last_digit(shell: Shell) -> None:
+    trials = pd.read_parquet(shell.store / "trials" / "study=digits-cnn")
+    row = trials[trials["state"] == "COMPLETED"].iloc[0]
+    trained = json.loads(shell("train", "--trial", f"digits-cnn:{row['trial']}", "--json", profiles=True))
+    metrics = {c.removeprefix("metric/"): row[c] for c in trials.columns if c.startswith("metric/")}
+    assert {name: trained["metrics"][name] for name in metrics} == metrics
+    assert trained["config"] == {c.split("/")[2]: row[c] for c in trials.columns if c.startswith("config/")}
+
+
+def test_an_edited_trial_becomes_a_profile_that_trains(shell: Shell) -> None:
+    edit = ("--set", "training.learning_rate=0.0123")
+    shell("apply", "digits-cnn", *edit, profiles=True)
+    shell("profile", "save", "digits-best", "--trial", "digits-cnn", *edit, profiles=True)
+    saved = yaml.safe_load((shell.profiles / "digits-best.yaml").read_text())
+    assert saved["config"]["training"]["learning_rate"] == 0.0123
+    assert saved["provenance"]["edited"]["training.learning_rate"]["saved"] == 0.0123
+    flat = {name: value for group in saved["config"].values() for name, value in group.items()}
+    for chosen in (["digits-best"], []):
+        trained = json.loads(shell("train", *chosen, "--epochs", "1", "--json", profiles=True))
+        assert trained["config"] == {**flat, "epochs": 1}
+        assert (Path(trained["folder"]) / "checkpoint.pt").is_file()
+        assert 0 <= trained["metrics"]["test_accuracy"] <= 1
+
+
+def test_the_study_opens_in_optuna_dashboard(shell: Shell) -> None:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    dashboard = pytest.importorskip("optuna_dashboard")
+    path = shell.store / "studies" / "digits-cnn" / "optuna.journal"
+    app: Any = dashboard.wsgi(JournalStorage(JournalFileBackend(str(path))))
+    status: list[str] = []
+    environ = {
+        "REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "QUERY_STRING": "", "SERVER_NAME": "x",
+        "SERVER_PORT": "80", "wsgi.url_scheme": "http",
+    }  # fmt: skip
+    body = b"".join(app(environ, lambda line, headers, *rest: status.append(line)))
+    assert status[0].startswith("200")
+    assert json.loads(body)["study_summaries"][0]["study_name"] == "digits-cnn"
