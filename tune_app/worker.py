@@ -11,7 +11,6 @@ from typing import Any
 import ray
 from ray.tune import Trainable
 
-
 REPORT_PERIOD_S = 0.5
 """Between rungs a trial reports this often: often enough to watch, rarely enough that the driver idles."""
 CHECKPOINT_SHARE = 50
