@@ -37,3 +37,7 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet setuptools "$(TORCH)" -e '.[dev]'
 	.venv-lock/bin/python -m pip freeze --all --exclude-editable | sed -e '/^pip==/d' -e 's/+cpu$$//' > requirements.lock
 	rm -rf .venv-lock
+
+.PHONY: docs
+docs: install
+	$(RUN)/python docs/make_cli.py

@@ -1,10 +1,10 @@
 """How long a user waits: for `--help`, and from `tune-app run` to the first epoch result on the terminal.
 
-Machine: printed with each line. Workload: search_spaces/digits_cnn.yaml with its preflight, on a Ray node that the command
-starts itself; the clock stops when the line ``first result: …`` can be read, and the command is interrupted. `--help` is
-the whole process.
-Peer: none. Theoretical minimum for the first result: importing torch twice, one after the other (in the command, then in
-the workers), about 1.5 s each, and starting Ray's processes, about 2 s.
+Machine: printed with each line. Workload: search_spaces/digits_cnn.yaml with its preflight, on a Ray node that the
+command starts itself; the clock stops when the line ``first result: …`` can be read, and the command is interrupted.
+`--help` is the whole process.
+Peer: none. Theoretical minimum for the first result: importing torch twice, one after the other (in the command, then
+in the workers), about 1.5 s each, and starting Ray's processes, about 2 s.
 
     python benchmarks/startup.py [--runs 5]
 """

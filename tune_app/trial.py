@@ -81,6 +81,16 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def cap_gpu_memory(share: float) -> None:
+    """Let this process have `share` of its GPU's memory (0..1) and no more; nothing happens without CUDA.
+
+    A trial that gets a fraction of a GPU must not take the memory that its neighbours were promised: beyond the cap it
+    runs out of memory itself (``torch.cuda.set_per_process_memory_fraction``).
+    """
+    if torch.cuda.is_available() and 0 < share < 1:
+        torch.cuda.set_per_process_memory_fraction(share)
+
+
 class Training:
     """One configuration in training.
 

@@ -72,17 +72,13 @@ class Worker(Trainable):
 
     def _start(self) -> Any:
         """Build the training here and not in `setup`: what the user's class raises then is the trial's failure."""
-        import torch
-
         from tune_app.tasks import load_task
-        from tune_app.trial import Training, pick_device
+        from tune_app.trial import Training, cap_gpu_memory, pick_device
 
         shared = self._shared
         _prepare_imports(shared.import_path)
-        device = pick_device() if shared.gpus else torch.device("cpu")
-        if device.type == "cuda" and shared.gpus < 1:
-            # One trial must not take the memory that its neighbours were promised.
-            torch.cuda.set_per_process_memory_fraction(shared.gpus)
+        device = pick_device() if shared.gpus else "cpu"
+        cap_gpu_memory(shared.gpus)
         training = Training(
             load_task(shared.task),
             self._request["config"],
@@ -158,7 +154,7 @@ class Worker(Trainable):
         if training is not None:
             result.update(
                 epoch=training.epoch,
-                device=_device_name(training.device),
+                device=training.device_name,
                 peak_memory_mb=training.peak_memory_mb,
                 model_parameters=training.model_parameters,
             )
@@ -169,12 +165,6 @@ class Worker(Trainable):
     def cleanup(self) -> None:
         """Let go of the training's memory."""
         self._training = None
-
-
-def _device_name(device: Any) -> str:
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
 def _prepare_imports(path: str) -> None:
