@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tune_app"
-ORDER = """
+ORDER_TEXT = """
     errors variable expression catalogue distribution feasibility space
     dataset tasks
     document section parameters spec pruning
@@ -20,7 +20,8 @@ ORDER = """
     worker cluster slots controller recorder fuse sweep
     review profile warm_start train
     progress cli __main__
-""".split()
+"""
+ORDER = ORDER_TEXT.split()
 HEAVY = {
     "ray": "search schedule worker cluster slots controller recorder sweep",
     "torch": "tasks trial",
