@@ -75,6 +75,10 @@ class SweepTrial(TuneTrial):
         """Name the folder that Tune insists on; it is not made."""
         self.storage.trial_dir_name = self.trial_id
 
+    def set_ray_actor(self, ray_actor: Any) -> None:
+        """Keep the actor, without asking it for what every result tells anyway."""
+        self.temporary_state.ray_actor = ray_actor
+
     def handle_error(self, exc: Exception | None = None) -> None:
         """Count the failure, whatever it was: a worker reports its trial's own failures as results."""
         self.run_metadata.num_failures += 1

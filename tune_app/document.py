@@ -105,7 +105,7 @@ def shown(value: object) -> str:
 
 
 def _text(path: Path) -> str:
-    hint = "name a search space file, such as search_spaces/digits_cnn.yaml"
+    hint = "name a YAML file, such as search_spaces/digits_cnn.yaml"
     if path.is_dir():
         raise InputError("a file must be given, but got a folder", where=str(path), hint=hint)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from tune_app import pruning
@@ -11,12 +12,27 @@ from tune_app.section import Pruning
 from tune_app.store import TrialRecord
 
 
+class _InOrder:
+    """Leaves the choice of the next trial to the controller's own queue: Tune looks through all trials otherwise."""
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> None:
+        """No trial in particular."""
+
+
+class Asha(_InOrder, AsyncHyperBandScheduler):
+    """Asynchronous successive halving."""
+
+
+class NoPruning(_InOrder, FIFOScheduler):
+    """Every trial runs to its end."""
+
+
 def make_scheduler(section: Pruning, metric: str, direction: str, epochs: int) -> TrialScheduler:
     """The scheduler for trials of at most `epochs` epochs; one that never stops a trial where pruning is off."""
     found, factor = pruning.rungs(section, epochs)
     if not found:
-        return FIFOScheduler()
-    return AsyncHyperBandScheduler(
+        return NoPruning()
+    return Asha(
         time_attr="epoch",
         metric=metric,
         mode="max" if direction == "maximize" else "min",

@@ -54,7 +54,8 @@ class Task(Protocol):
     def start(self, config: Config, data: Dataset, *, epochs: int, seed: int, device: torch.device) -> State:
         """Build model, optimiser and what else a training of `epochs` epochs needs, on `device`.
 
-        `config` has every variable. `seed` fixes what must not differ between epochs, such as the validation part.
+        `config` has every variable. `seed` is for what must be the same in every epoch and differ between trials; the
+        generators are seeded from it already. The validation part should not depend on it: trials are compared on it.
         """
         ...
 
