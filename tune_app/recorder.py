@@ -12,7 +12,7 @@ from ray.tune import Callback
 from tune_app.controller import SweepTrial
 from tune_app.optuna_journal import OptunaJournal
 from tune_app.space import Space
-from tune_app.store import History, Row, now
+from tune_app.store import History, Row, Study, now
 from tune_app.study_writer import StudyWriter
 
 
@@ -24,6 +24,7 @@ class Recorder(Callback):
 
     def __init__(
         self,
+        study: Study,
         writer: StudyWriter,
         history: History,
         journal: OptunaJournal | None,
@@ -33,6 +34,7 @@ class Recorder(Callback):
         total: int,
         gpu_fraction: float,
     ) -> None:
+        self._study = study
         self._writer, self._history, self._journal = writer, history, journal
         self._columns = {v.name: f"config/{v.group}/{v.name}" for v in space.variables}
         self._metric = metric
@@ -181,6 +183,8 @@ class Recorder(Callback):
             **{name: value for name, value in last.items() if name.startswith(("metric/", "health/"))},
         }
         self._writer.trial_ended(row)
+        if state in ("PRUNED", "FAILED"):  # nobody goes on from there
+            self._study.folder.remove(self._study.checkpoint(record.trial))
         self.states[state] += 1
         self.ended += 1
         self._ended_s += duration

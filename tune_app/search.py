@@ -24,14 +24,21 @@ from tune_app.store import TrialRecord
 from tune_app.variable import Config, Value
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-# `group` and `multivariate` are called experimental; the versions in the lock file are tested with them.
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 SAMPLERS: dict[str, Callable[[Space, int], BaseSampler]] = {
     # `group` splits the space where conditions do; without it conditional variables are sampled independently.
     "tpe": lambda space, seed: TPESampler(seed=seed, multivariate=True, group=bool(space.when), constant_liar=True),
     "random": lambda space, seed: RandomSampler(seed=seed),
 }
+
+
+def make_sampler(name: str, space: Space, seed: int) -> BaseSampler:
+    """The sampler `name`, one of `SAMPLERS`."""
+    with warnings.catch_warnings():
+        # `group` is called experimental; the version in the lock file is tested with it.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return SAMPLERS[name](space, seed)
+
 
 AVOIDED = ("diverged", "oom")
 """Failures that are the configuration's own: the sampler shall keep away from them."""
@@ -106,7 +113,7 @@ class StudySearch(OptunaSearch):
             space=self._suggest_all,
             metric=metric,
             mode="max" if direction == "maximize" else "min",
-            sampler=FeasibleSampler(SAMPLERS[sampler](space, seed), space, seed),
+            sampler=FeasibleSampler(make_sampler(sampler, space, seed), space, seed),
         )
         self._trial_space = space
         self._distributions = space.distributions()

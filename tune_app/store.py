@@ -180,6 +180,10 @@ class Study:
         """What ``pandas.read_parquet`` takes for one row per trial and epoch."""
         return self.folder.path(f"epochs/study={self.name}")
 
+    def checkpoint(self, trial: int) -> str:
+        """Name of a trial's checkpoint in the store's folder."""
+        return f"{self.base}/checkpoints/{trial:06d}.pt"
+
     def table(self, kind: str) -> pa.Table:
         """The `trials` or `epochs` table as it stands now; without rows where the sweep has only just started.
 

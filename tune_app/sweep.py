@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -80,10 +79,21 @@ def run_sweep(
     search.remember(records)
     scheduler = schedule.make_scheduler(spec.pruning, metric, direction, spec.budget.epochs)
     schedule.remember(scheduler, records, metric)
-    requests = _start_with(open_requests(history.trials, spec.budget.trials, spec_seed(spec)), start_with)
+    known = [record.config for record in history.trials.values()]
+    requests = _start_with(
+        open_requests(history.trials, spec.budget.trials, spec_seed(spec)), [c for c in start_with if c not in known]
+    )
     with _writing(spec, study, history, data) as (writer, journal):
         recorder = Recorder(
-            writer, history, journal, spec.space, metric, direction, spec.budget.trials, float(spec.resources.gpus)
+            study,
+            writer,
+            history,
+            journal,
+            spec.space,
+            metric,
+            direction,
+            spec.budget.trials,
+            float(spec.resources.gpus),
         )
         if requests:
             worker = make_worker(spec, study, data)
@@ -160,13 +170,12 @@ def make_worker(spec: Spec, study: Study, data: Dataset) -> type[Worker]:
         metric=spec.objective.metric,
         epochs=spec.budget.epochs,
         rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
-        checkpoints=study.folder.path(f"{study.base}/checkpoints"),
+        store=study.folder.url,
+        study=study.name,
         threads=max(1, math.floor(spec.resources.cpus)),
         gpus=float(spec.resources.gpus),
         import_path=os.getcwd(),
     )
-    if isinstance(study.folder, LocalFolder):
-        Path(context.checkpoints).mkdir(parents=True, exist_ok=True)
     return type("Worker", (Worker,), {"context": ray.put(context), "__module__": Worker.__module__})
 
 

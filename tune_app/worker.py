@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 import ray
 from ray.tune import Trainable
+
+from tune_app.folder import LocalFolder, open_folder
+from tune_app.store import Study
 
 REPORT_PERIOD_S = 0.5
 """Between rungs a trial reports this often: often enough to watch, rarely enough that the driver idles."""
@@ -25,7 +29,8 @@ class WorkerContext:
         task: name of the task, see `tune_app.tasks.load_task`.
         data: the data set without its test part, itself in the object store.
         rungs: epochs at which the scheduler decides.
-        checkpoints: folder of the checkpoints, reachable from every node.
+        store: root of the store, reachable from every node: checkpoints go there.
+        study: name of the study.
         threads: CPU threads of torch per trial.
         gpus: share of a GPU that one trial gets; above 1, their number; 0 for none.
         import_path: folder from which a user's own task is imported.
@@ -36,7 +41,8 @@ class WorkerContext:
     metric: str
     epochs: int
     rungs: tuple[int, ...]
-    checkpoints: str
+    store: str
+    study: str
     threads: int
     gpus: float
     import_path: str
@@ -54,6 +60,7 @@ class Worker(Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Load the task and the data set once per process, then start the first trial."""
         self._shared: WorkerContext = ray.get(self.context)
+        self._folder = open_folder(self._shared.store)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -88,13 +95,31 @@ class Worker(Trainable):
             device=device,
             threads=shared.threads,
         )
-        if self._request["attempt"] > 1 and self._checkpoint_path.exists():
-            training.restore(self._checkpoint_path)
+        if self._request["attempt"] > 1:
+            self._restore(training)
         return training
 
+    def _save(self) -> None:
+        """Write the checkpoint where every node finds it."""
+        if isinstance(self._folder, LocalFolder):
+            self._training.save(self._folder.root / self._checkpoint_name)
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            self._training.save(Path(scratch, "checkpoint.pt"))
+            self._folder.write(self._checkpoint_name, Path(scratch, "checkpoint.pt").read_bytes())
+
+    def _restore(self, training: Any) -> None:
+        """Go on from the checkpoint of a former attempt, if it left one."""
+        saved = self._folder.read(self._checkpoint_name)
+        if saved is None:
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            Path(scratch, "checkpoint.pt").write_bytes(saved)
+            training.restore(Path(scratch, "checkpoint.pt"))
+
     @property
-    def _checkpoint_path(self) -> Path:
-        return Path(self._shared.checkpoints, f"{self._request['trial']:06d}.pt")
+    def _checkpoint_name(self) -> str:
+        return Study(self._folder, self._shared.study).checkpoint(self._request["trial"])
 
     def step(self) -> dict[str, Any]:
         """Train to the next rung, the end, or for `REPORT_PERIOD_S`; the epochs' rows travel together."""
@@ -114,6 +139,8 @@ class Worker(Trainable):
                 self._checkpoint()
                 if training.epoch in self._shared.rungs or time.monotonic() > deadline:
                     break
+            if training.finished:
+                self._save()
         except Exception as error:
             kind = failure_kind(error)
             result = self._result(rows)
@@ -121,8 +148,7 @@ class Worker(Trainable):
             return {**result, "done": True, "failure_kind": kind, "error": describe_error(error)}
         result = self._result(rows)
         if training.finished:
-            training.save(self._checkpoint_path)
-            result.update(done=True, finished=True, checkpoint=str(self._checkpoint_path))
+            result.update(done=True, finished=True, checkpoint=self._folder.path(self._checkpoint_name))
         return result
 
     def _row(self, row: Any) -> dict[str, Any]:
@@ -139,7 +165,7 @@ class Worker(Trainable):
         if self._training.finished or self._since_checkpoint < max(1.0, CHECKPOINT_SHARE * self._checkpoint_cost):
             return
         began = time.monotonic()
-        self._training.save(self._checkpoint_path)
+        self._save()
         self._checkpoint_cost = time.monotonic() - began
         self._since_checkpoint = 0.0
 
