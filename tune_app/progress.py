@@ -73,12 +73,10 @@ def panel(live: dict[str, Any]) -> RenderableType:
             f"{trial['seconds']:.0f} s",
         )
     more = len(live["running"]) - 12
-    return Group(
-        ProgressBar(total=max(1, live["total"]), completed=ended, width=60),
-        Text(line(live)),
-        running,
-        Text(f"and {more} more" if more > 0 else ""),
-    )
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=max(1, live["total"]), completed=ended, width=60))
+    parts: list[RenderableType] = [bar, Text(line(live)), running]
+    return Group(*parts, *([Text(f"and {more} more")] if more > 0 else []))
 
 
 def _first_line(live: dict[str, Any]) -> str:
