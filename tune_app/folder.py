@@ -35,6 +35,9 @@ class Folder(ABC):
     def append(self, name: str, content: bytes) -> None:
         """Add `content` behind what stands at `name`."""
 
+    def sync(self, name: str) -> None:  # noqa: B027  # what an object store took is kept
+        """Make what was appended to `name` survive the death of the machine."""
+
     @abstractmethod
     def read(self, name: str) -> bytes | None:
         """All of the file, appended parts included; None where there is none."""
@@ -107,8 +110,19 @@ class LocalFolder(Folder):
                 aside.unlink()
             raise cannot_write(target, error) from error
 
+    def sync(self, name: str) -> None:
+        """See `Folder.sync`."""
+        target = self.root / name
+        try:
+            with target.open("rb") as file:
+                os.fsync(file.fileno())
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise cannot_write(target, error) from error
+
     def append(self, name: str, content: bytes) -> None:
-        """See `Folder.append`; what is appended survives the death of this process, though not of the machine.
+        """See `Folder.append`; what is appended survives the death of this process, and after `sync` of the machine.
 
         Where it fails, on a full disk, the file is as long as before.
         """

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,6 +125,9 @@ def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) ->
         row: EpochRow = training.run_epoch()
         if spec.objective.metric not in row.metrics:
             raise InputError(f"the task reports no `{spec.objective.metric}`")
+        with tempfile.TemporaryDirectory() as folder:
+            training.save(Path(folder, "checkpoint.pt"))
+            training.restore(Path(folder, "checkpoint.pt"))
     except Exception as error:
         return Probe(label, config, kind=failure_kind(error), error=describe_error(error))
     share = part.rows / data.rows if data.rows else 1.0  # a task may bring its own data

@@ -42,13 +42,13 @@ class Progress:
         """Show `live`, see `Recorder.live`, when the last showing is long enough ago or there is news."""
         if self._first and live["latest"]:
             self._first = False
-            self._console.print(_first_line(live), highlight=False)
+            self._console.print(_first_line(live), highlight=False, soft_wrap=True)
         if self._panel is not None:
             self._next = time.monotonic() + PANEL_PERIOD_S
             self._panel.update(panel(live), refresh=True)
         elif time.monotonic() >= self._next:
             self._next = time.monotonic() + PLAIN_PERIOD_S
-            self._console.print(line(live), highlight=False)
+            self._console.print(line(live), highlight=False, soft_wrap=True)
 
 
 def line(live: dict[str, Any]) -> str:

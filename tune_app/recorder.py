@@ -154,9 +154,8 @@ class Recorder(Callback):
         live = self._running.pop(trial.trial_id, None)
         record = self._history.trials[trial.request["trial"]]
         result = trial.last_result or {}
-        # A former attempt may have gone further: what counts is where this one ended.
-        epochs = result.get("epoch", 0) if result.get("attempt", record.attempt) == record.attempt else 0
-        epochs = min(epochs, max(record.epochs, default=0))
+        # Where this attempt ended; a former one may have gone further. One that reported nothing leaves what was known.
+        epochs = (live or {}).get("epoch") or max(record.epochs, default=0)
         last = record.epochs.get(epochs, {})
         ended = now()
         duration = time.monotonic() - live["started"] if live else 0.0

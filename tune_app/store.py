@@ -180,6 +180,10 @@ class Study:
         """What ``pandas.read_parquet`` takes for one row per trial and epoch."""
         return self.folder.path(f"epochs/study={self.name}")
 
+    def exists(self) -> bool:
+        """Whether the study has begun: whether it has its ``spec.yaml``."""
+        return self.folder.exists(f"{self.base}/spec.yaml")
+
     def checkpoint(self, trial: int) -> str:
         """Name of a trial's checkpoint in the store's folder."""
         return f"{self.base}/checkpoints/{trial:06d}.pt"

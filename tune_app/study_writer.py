@@ -175,6 +175,9 @@ class StudyWriter:
                 self._rewrite = False
                 force = True
             new, self._new_rows = self._new_rows, {"trials": [], "epochs": []}
+        if force or any(new.values()):
+            # The log first: after a crash of the machine it must know at least what the tables show.
+            self._folder.sync(f"{self._study.base}/events.jsonl")
         # Epochs first: a trial that stands in `trials` has all its epochs in `epochs`.
         for kind in ("epochs", "trials"):
             if new[kind] or force:

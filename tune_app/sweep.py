@@ -57,6 +57,7 @@ def run_sweep(
     *,
     show: Show,
     start_with: Sequence[Config] = (),
+    time_limit: float | None = None,
     fuse: bool = True,
 ) -> Outcome:
     """Run the trials of `spec` that `study` does not have yet; Ray must be connected and the study locked.
@@ -64,7 +65,9 @@ def run_sweep(
     Args:
         data: the data set; its test part stays here.
         show: told the live state again and again.
-        start_with: configurations for the first new trials, before the sampler is asked.
+        start_with: configurations for the first new trials, before the sampler is asked; the study keeps them, so
+            that a resumed one needs none.
+        time_limit: seconds after which this run ends.
         fuse: stop when trials keep failing, see `tune_app.fuse`.
 
     Raises:
@@ -78,12 +81,13 @@ def run_sweep(
     search = StudySearch(spec.space, metric, direction, spec.search.sampler, _sampler_seed(spec, len(records)))
     search.remember(records)
     scheduler = schedule.make_scheduler(spec.pruning, metric, direction, spec.budget.epochs)
-    schedule.remember(scheduler, records, metric)
+    schedule.remember(scheduler, history.trials.values(), metric)
+    wanted = [*start_with] or [c for sweep in history.sweeps for c in sweep.get("start_with", [])]
     known = [record.config for record in history.trials.values()]
     requests = _start_with(
-        open_requests(history.trials, spec.budget.trials, spec_seed(spec)), [c for c in start_with if c not in known]
+        open_requests(history.trials, spec.budget.trials, spec_seed(spec)), [c for c in wanted if c not in known]
     )
-    with _writing(spec, study, history, data) as (writer, journal):
+    with _writing(spec, study, history, data, start_with) as (writer, journal):
         recorder = Recorder(
             study,
             writer,
@@ -107,7 +111,7 @@ def run_sweep(
                 epochs_of=lambda config: epochs_of(spec, config),
                 name_of=lambda number: f"{spec.name}-{number:05d}",
             )
-            reason, message = _drive(controller, recorder, writer, slots, spec, show, fuse)
+            reason, message = _drive(controller, recorder, writer, slots, spec, show, time_limit, fuse)
         else:
             reason, message = None, None
         live = recorder.live("ended", slots.count)
@@ -124,10 +128,11 @@ def _drive(
     slots: Slots,
     spec: Spec,
     show: Show,
+    time_limit: float | None,
     fuse: bool,
 ) -> tuple[str | None, str | None]:
     """Step the controller until all trials ended or something ends the sweep early."""
-    deadline = time.monotonic() + (spec.budget.time or math.inf)
+    deadline = time.monotonic() + (time_limit or math.inf)
     reason = message = None
     next_look = 0.0
     with _interrupts() as interrupts:
@@ -140,8 +145,9 @@ def _drive(
                     live = recorder.live("running", slots.count)
                     writer.live(live)
                     show(live)
+                    late = recorder.overdue(spec.budget.trial_time)
                     for trial in controller.running():
-                        if trial.trial_id in recorder.overdue(spec.budget.trial_time):
+                        if trial.trial_id in late:
                             controller.kill(trial)
                 if fuse and reason is None and (message := blown(recorder.failures, recorder.ended)):
                     reason = "fuse"
@@ -206,7 +212,7 @@ def _start_with(requests: list[Request], configs: Sequence[Config]) -> list[Requ
 
 @contextmanager
 def _writing(
-    spec: Spec, study: Study, history: History, data: Dataset
+    spec: Spec, study: Study, history: History, data: Dataset, start_with: Sequence[Config]
 ) -> Iterator[tuple[StudyWriter, OptunaJournal | None]]:
     """The study's files, open for writing: the space as run, where it comes from, events, tables, Optuna's journal."""
     folder = study.folder
@@ -219,14 +225,17 @@ def _writing(
         "machine": provenance.machine(),
         "resources": ray.cluster_resources(),
     }
-    folder.write(f"{study.base}/provenance.json", json.dumps(facts, indent=2).encode())
+    if not history.last_event:
+        folder.write(f"{study.base}/provenance.json", json.dumps(facts, indent=2).encode())
     journal = None
     if isinstance(folder, LocalFolder):
         path = folder.root / study.base / "optuna.journal"
         journal = OptunaJournal(path, spec.name, spec.space, spec.objective.metric, spec.objective.direction)
     with StudyWriter(study, history, column_types(spec.space.variables)) as writer:
         try:
-            writer.sweep_started(trials=spec.budget.trials, spec_sha256=facts["spec_sha256"])
+            writer.sweep_started(
+                trials=spec.budget.trials, spec_sha256=facts["spec_sha256"], start_with=list(start_with)
+            )
             for record in history.trials.values():
                 if record.finished and journal is not None:
                     journal.add(record)

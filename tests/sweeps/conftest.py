@@ -95,7 +95,13 @@ def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any
         starts: list[Config] = [{**spec.space.complete({}), **config} for config in configs]
         with study.writing():
             outcome = run_sweep(
-                spec, study, task.load_data(spec.dataset), show=lambda live: None, start_with=starts, fuse=fuse
+                spec,
+                study,
+                task.load_data(spec.dataset),
+                show=lambda live: None,
+                start_with=starts,
+                time_limit=spec.budget.time,
+                fuse=fuse,
             )
     finally:
         os.chdir(before)
@@ -121,7 +127,9 @@ def command(node: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Pope
     def start(*arguments: str, address: str | None = node, cwd: Path = HERE) -> subprocess.Popen[str]:
         given = [*arguments, "--store", str(tmp_path / "results")]
         if arguments[0] in ("run", "resume"):
-            given += ["--profiles", str(tmp_path / "profiles"), *(["--address", address] if address else [])]
+            given += ["--address", address] if address else []
+        if arguments[0] == "run":
+            given += ["--profiles", str(tmp_path / "profiles")]
         process = subprocess.Popen(
             [sys.executable, "-m", "tune_app", *given],
             cwd=cwd,

@@ -15,7 +15,7 @@ from tune_app.dataset import Dataset
 from tune_app.variable import Categorical, Float, Int, Variable
 
 FAULTS = (
-    "none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "exit_once", "hang",
+    "none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "exit_once", "hang", "unsaveable",
 )  # fmt: skip
 
 
@@ -28,7 +28,8 @@ class State:
         self.epochs_here = 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"model": self.model.state_dict()}
+        broken = {"broken": lambda: None} if self.config["fault"] == "unsaveable" else {}
+        return {"model": self.model.state_dict(), **broken}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         self.model.load_state_dict(saved["model"])
@@ -57,6 +58,7 @@ class Faulty:
         return State(config)
 
     def train_epoch(self, state: State, epoch: int, progress: Any) -> Mapping[str, float]:
+        print("what a user's task prints must not end up in --json")
         config, fault = state.config, state.config["fault"]
         time.sleep(config["pace"])
         state.epochs_here += 1

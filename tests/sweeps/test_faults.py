@@ -12,14 +12,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-FAULTS = ["none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "exit_once", "hang"]
+FAULTS = ["none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "exit_once", "hang", "unsaveable"]
 
 
 @pytest.fixture(scope="module")
 def swept(connected: str, run_space: Any, make_space: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     configs = [{"fault": fault, "level": 0.1} for fault in FAULTS]
     configs[FAULTS.index("exit_once")]["pace"] = 0.6
-    document = make_space(budget={"trials": len(FAULTS) + 1, "epochs": 6, "trial_time": 8})
+    document = make_space(budget={"trials": len(FAULTS) + 1, "epochs": 6, "trial_time": 6})
     return run_space(tmp_path_factory.mktemp("faults"), document, configs)
 
 
@@ -87,12 +87,25 @@ def test_a_trial_whose_process_died_once_goes_on_from_its_checkpoint(row: Any, s
 def test_a_trial_that_hangs_past_the_limit_is_killed(row: Any) -> None:
     found = row("hang")
     assert (found["state"], found["failure_kind"]) == ("FAILED", "error")
-    assert "limit of 8 s" in found["error"]
+    assert "limit of 6 s" in found["error"]
+
+
+def test_a_checkpoint_that_cannot_be_written_fails_its_trial_in_words(row: Any) -> None:
+    found = row("unsaveable")
+    assert (found["state"], found["failure_kind"], found["attempt"]) == ("FAILED", "error", 1)
+    assert "pickle" in found["error"].lower()
+
+
+def test_two_hanging_trials_are_both_killed(connected: str, run_space: Any, make_space: Any, tmp_path: Path) -> None:
+    document = make_space(budget={"trials": 3, "epochs": 4, "trial_time": 3})
+    trials = run_space(tmp_path, document, [{"fault": "hang"}, {"fault": "hang"}]).trials
+    assert list(trials["state"]) == ["FAILED", "FAILED", "COMPLETED"]
+    assert trials["error"][:2].str.contains("limit of 3 s").all()
 
 
 def test_a_failure_never_wins_and_has_no_objective(swept: Any) -> None:
     failed = swept.trials[swept.trials["state"] == "FAILED"]
-    assert len(failed) == 8
+    assert len(failed) == 9
     assert failed["objective"].isna().all()
     assert swept.outcome.best["state"] == "COMPLETED"
 

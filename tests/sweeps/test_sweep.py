@@ -129,6 +129,16 @@ def test_a_sweep_starts_with_the_configurations_it_is_given(
     assert list(trials["config/training/level"][:2]) == [0.123, 0.456]
 
 
+def test_a_resumed_study_does_not_try_its_first_configurations_again(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    configs = [{"level": 0.123}, {"level": 0.456}]
+    run_space(tmp_path, make_space(budget={"trials": 1, "epochs": 1}), configs)
+    trials = run_space(tmp_path, make_space(budget={"trials": 4, "epochs": 1})).trials
+    assert list(trials["config/training/level"][:2]) == [0.123, 0.456]
+    assert trials["config/training/level"].is_unique
+
+
 def test_the_sampler_learns_where_the_good_values_are(pruned: Any) -> None:
     levels = pruned.trials["config/training/level"].to_numpy()
     assert np.mean(levels[20:]) > np.mean(levels[:10])
@@ -156,7 +166,7 @@ def test_lines_on_the_terminal_say_what_happens(command: Any, space_file: Any) -
 
 
 def test_json_is_one_document_on_stdout(command: Any, space_file: Any) -> None:
-    process = command("run", space_file(budget={"trials": 2, "epochs": 2}), "--no-preflight", "--json")
+    process = command("run", space_file(budget={"trials": 2, "epochs": 2}), "--json")
     output, _ = process.communicate(timeout=60)
     found = json.loads(output)
     assert found["states"] == {"COMPLETED": 2}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -259,16 +261,17 @@ def train(
     if epochs is not None and "epochs" in chosen.config:
         chosen = replace(chosen, config={**chosen.config, "epochs": epochs}).validated(where="--epochs")
     known = chosen.provenance.get("study") in opened.studies()
-    trained = run_training(
-        chosen,
-        opened,
-        epochs=epochs or int(chosen.config.get("epochs", chosen.provenance.get("epochs") or 1)),
-        seed=(chosen.provenance.get("seed") or 0) if seed is None else seed,
-        threads=study_threads(opened.study(chosen.provenance["study"])) if known else None,
-        on_epoch=lambda row: click.echo(
-            f"epoch {row.epoch}: " + ", ".join(f"{k} {shown(v)}" for k, v in row.metrics.items()), err=True
-        ),
-    )
+    with contextlib.redirect_stdout(sys.stderr):  # what the task prints does not belong into the result
+        trained = run_training(
+            chosen,
+            opened,
+            epochs=epochs or int(chosen.config.get("epochs", chosen.provenance.get("epochs") or 1)),
+            seed=(chosen.provenance.get("seed") or 0) if seed is None else seed,
+            threads=study_threads(opened.study(chosen.provenance["study"])) if known else None,
+            on_epoch=lambda row: click.echo(
+                f"epoch {row.epoch}: " + ", ".join(f"{k} {shown(v)}" for k, v in row.metrics.items()), err=True
+            ),
+        )
     if as_json:
         print_json(trained.__dict__)
     else:

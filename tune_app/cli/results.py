@@ -106,13 +106,15 @@ def print_row(found: dict[str, Any], document: dict[str, Any]) -> None:
 
 
 def leaderboard(table: pd.DataFrame, document: dict[str, Any], rows: int = 5) -> None:
-    """Print the best completed trials with the variables that were searched."""
-    searched = searched_columns(document)
+    """Print the best completed trials side by side: the metric, then each variable that was searched."""
     best = [row for row in records(table) if row["state"] == "COMPLETED"][:rows]
     if not best:
         raise WorkFailed("no trial completed", hint="`tune-app trials` shows why")
-    metric = document["objective"]["metric"]
-    print_table([{"trial": r["trial"], metric: r["objective"], **named(r, searched)} for r in best])
+    lines = {document["objective"]["metric"]: "objective"}
+    lines |= {column.rsplit("/", 1)[-1]: column for column in searched_columns(document)}
+    print_table(
+        [{"best trials": name} | {f"trial {r['trial']}": r[column] for r in best} for name, column in lines.items()]
+    )
 
 
 def searched_columns(document: dict[str, Any]) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,8 +68,9 @@ def check(space: str, settings: tuple[str, ...], as_json: bool, **given: Any) ->
     """Validate SPACE, train a moment with its smallest, largest and some random configurations, and forecast."""
     from tune_app.spec import load_spec
 
-    spec = load_spec(space, read_overrides(given, settings, ()))
-    forecast = _preflight(spec, _load_data(spec))
+    with contextlib.redirect_stdout(sys.stderr):
+        spec = load_spec(space, read_overrides(given, settings, ()))
+        forecast = _preflight(spec, _load_data(spec))
     if as_json:
         print_json({"ok": True, "spec": spec.to_dict(), "forecast": forecast.to_dict()})
     else:
@@ -103,15 +107,15 @@ def run(
     def prepare() -> Prepared:
         from tune_app.spec import load_spec
         from tune_app.store import Store, Study
+        from tune_app.warm_start import starting_configs
 
         opened = Store(store)
         spec = load_spec(space, read_overrides(given, settings, start_from))
         if spec.name in opened.studies():
-            raise InputError(
-                f"the study `{spec.name}` exists in {opened.folder.url}",
-                hint=f"go on with `tune-app resume {spec.name}`, or choose another name with --name",
-            )
-        return Prepared.of(spec, Study(opened.folder, spec.name), profiles_folder, not no_preflight)
+            raise _name_in_use(Study(opened.folder, spec.name))
+        study = Study(opened.folder, spec.name)
+        starts = starting_configs(spec, opened.folder, profiles_folder) if spec.search.start_from else []
+        return Prepared.of(spec, study, spec.budget.time, not no_preflight, starts)
 
     Document.read(space)  # a file that is no YAML is refused before anything starts
     _sweep(prepare, address, not no_fuse, as_json)
@@ -125,7 +129,6 @@ def run(
 @click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
 @json_option
 @store_option
-@profiles_option
 def resume(
     study: str,
     trials: int | None,
@@ -134,10 +137,10 @@ def resume(
     no_fuse: bool,
     as_json: bool,
     store: str,
-    profiles_folder: str,
 ) -> None:
     """Go on with STUDY after an interrupt or a crash; --trials adds more to it."""
     from tune_app.document import Document
+    from tune_app.section import parse_duration
     from tune_app.spec import Spec
     from tune_app.store import Store
 
@@ -147,10 +150,13 @@ def resume(
     document = Document.of(opened.document(), opened.folder.path(f"{opened.base}/spec.yaml"))
     if trials is not None:
         document = document.replaced(("budget", "trials"), document.data["budget"]["trials"] + trials)
-    document = document.replaced(("budget", "time"), time_)
+    try:
+        time_limit = None if time_ is None else parse_duration(time_)
+    except ValueError as error:
+        raise InputError(f"`--time` {error}, but got {time_!r}") from None
 
     def prepare() -> Prepared:
-        return Prepared.of(Spec.from_dict(document.data, document.source), opened, profiles_folder, preflight=False)
+        return Prepared.of(Spec.from_dict(document.data, document.source), opened, time_limit, preflight=False)
 
     _sweep(prepare, address, not no_fuse, as_json)
 
@@ -162,20 +168,26 @@ class Prepared:
     spec: Spec
     study: Study
     data: Dataset
+    time_limit: float | None
     forecast: Forecast | None
-    start_with: list[dict[str, Any]]
+    start_with: Sequence[dict[str, Any]]
+    new: bool
 
     @classmethod
-    def of(cls, spec: Spec, study: Study, profiles: str, preflight: bool) -> Prepared:
-        """Load the data, read where to start from, and run the preflight where it is wanted."""
-        from tune_app.warm_start import starting_configs
-
-        starts = starting_configs(spec, study.folder, profiles) if spec.search.start_from else []
+    def of(
+        cls,
+        spec: Spec,
+        study: Study,
+        time_limit: float | None,
+        preflight: bool,
+        start_with: Sequence[dict[str, Any]] = (),
+    ) -> Prepared:
+        """Load the data, and run the preflight where it is wanted."""
         data = _load_data(spec)
-        prepared = cls(spec, study, data, _preflight(spec, data) if preflight else None, starts)
+        forecast = _preflight(spec, data) if preflight else None
         from tune_app import sweep  # noqa: F401  # half a second of imports, here beside the start of Ray
 
-        return prepared
+        return cls(spec, study, data, time_limit, forecast, start_with, new=not study.exists())
 
 
 def _sweep(prepare: Callable[[], Prepared], address: str | None, fuse: bool, as_json: bool) -> None:
@@ -185,19 +197,36 @@ def _sweep(prepare: Callable[[], Prepared], address: str | None, fuse: bool, as_
     from tune_app.cluster import connected
     from tune_app.progress import Progress
 
-    with ThreadPoolExecutor(1) as thread:
+    # What a user's task prints belongs to the person who watches, not to the one document on stdout.
+    with contextlib.redirect_stdout(sys.stderr), ThreadPoolExecutor(1) as thread:
         preparing = thread.submit(prepare)
         with connected(address):
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own handler would answer in its words
             ready = preparing.result()
             from tune_app.sweep import run_sweep
 
             if ready.forecast is not None:
                 _print_forecast(ready.forecast, err=True)
             with ready.study.writing(), Progress(Console(stderr=True)) as progress:
+                if ready.new and ready.study.exists():
+                    raise _name_in_use(ready.study)
                 outcome = run_sweep(
-                    ready.spec, ready.study, ready.data, show=progress.update, start_with=ready.start_with, fuse=fuse
+                    ready.spec,
+                    ready.study,
+                    ready.data,
+                    show=progress.update,
+                    start_with=ready.start_with,
+                    time_limit=ready.time_limit,
+                    fuse=fuse,
                 )
     _report(ready.spec, ready.study, outcome, as_json)
+
+
+def _name_in_use(study: Study) -> InputError:
+    return InputError(
+        f"the study `{study.name}` exists in {study.folder.url}",
+        hint=f"go on with `tune-app resume {study.name}`, or choose another name with --name",
+    )
 
 
 def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:
