@@ -20,14 +20,15 @@ def reference() -> str:
     return HEAD + "".join(_section(cli, "tune-app"))
 
 
-def _section(command: click.Command, name: str) -> list[str]:
-    context = click.Context(command, info_name=name, max_content_width=110, terminal_width=110)
+def _section(command: click.Command, name: str, parent: click.Context | None = None) -> list[str]:
+    settings = {**command.context_settings, "max_content_width": 110, "terminal_width": 110}
+    context = click.Context(command, info_name=name.rpartition(" ")[2], parent=parent, **settings)
     parts = [f"\n## {name}\n\n```\n{command.get_help(context)}\n```\n"]
     if isinstance(command, click.Group):
         for verb in command.list_commands(context):
             found = command.get_command(context, verb)
             assert found is not None
-            parts += _section(found, f"{name} {verb}")
+            parts += _section(found, f"{name} {verb}", context)
     return parts
 
 

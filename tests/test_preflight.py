@@ -52,6 +52,13 @@ class Wobbly:
             model = torch.nn.Linear(1, 1)
             settings = config
 
+            def state_dict(self) -> dict[str, Any]:
+                return {"broken": lambda: None} if fails == "save" else {}
+
+            def load_state_dict(self, saved: dict[str, Any]) -> None:
+                assert saved == {}
+
+        fails = self.fails
         return State()
 
     def train_epoch(self, state: Any, epoch: int, progress: Any) -> Mapping[str, float]:
@@ -135,6 +142,11 @@ def test_nan_on_the_first_batch_of_all() -> None:
 def test_out_of_memory_of_all() -> None:
     with pytest.raises(InputError, match=r"\(oom\): MemoryError"):
         run(Wobbly(fails="oom"))
+
+
+def test_a_state_that_cannot_be_saved() -> None:
+    with pytest.raises(InputError, match=r"cannot be trained \(error\): .*[Pp]ickl"):
+        run(Wobbly(fails="save"))
 
 
 def test_a_missing_metric() -> None:

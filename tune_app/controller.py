@@ -201,6 +201,30 @@ class SweepController(TuneController):
         self._max_pending_trials = max(1, self._slots.count)
         super().step()
 
+    def _maybe_add_actors(self) -> None:
+        """Give idle workers to trials that wait for one, before Tune starts or stops any.
+
+        Tune gives an idle worker to any pending trial, also to one whose own worker is just starting, and then ends
+        that worker: with short trials the second slot would never come up.
+        """
+        waiting = [t for t in self._pending_trials if t not in self._resetting_trials and not self._is_starting(t)]
+        for trial in sorted(waiting, key=lambda trial: trial.trial_id):
+            if not self._maybe_reuse_cached_actor(trial):
+                break
+            self._resources_to_pending_trials[trial.placement_group_factory].discard(trial)
+            if trial not in self._staged_trials:
+                self._staged_trials.add(trial)
+                self._actor_cache.increase_max(trial.placement_group_factory)
+        super()._maybe_add_actors()
+
+    def _maybe_reuse_cached_actor(self, trial: SweepTrial) -> bool:
+        return not self._is_starting(trial) and bool(super()._maybe_reuse_cached_actor(trial))
+
+    def _is_starting(self, trial: SweepTrial) -> bool:
+        """Whether Ray is starting a worker for the trial."""
+        worker = self._trial_to_actor.get(trial)
+        return worker is not None and self._actor_manager.is_actor_started(worker)
+
     def checkpoint(self, force: bool = False, wait: bool = False) -> None:
         """Nothing: the event log is the restore point."""
 

@@ -156,9 +156,9 @@ def _drive(
                     reason, message = "interrupt", "stopped by the user; running trials were finished"
                     controller.drop_waiting()
                 if interrupts.count > 1 or time.monotonic() > deadline:
-                    late = reason is None
-                    reason = "time" if late else "interrupt"
-                    message = "the time budget is used up" if late else "stopped by the user at once"
+                    over = reason is None
+                    reason = "time" if over else "interrupt"
+                    message = "the time budget is used up" if over else "stopped by the user at once"
                     break
             if reason is not None:
                 recorder.cancel(controller.running())
