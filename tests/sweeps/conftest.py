@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -81,7 +82,7 @@ class Swept:
 
 def space(**sections: Any) -> dict[str, Any]:
     """The space of this folder with other sections."""
-    return {**SPACE, **sections}
+    return copy.deepcopy({**SPACE, **sections})
 
 
 def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any]] = (), fuse: bool = False) -> Swept:
