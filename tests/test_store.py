@@ -241,7 +241,7 @@ def test_who_only_looks_does_not_keep_a_writer_away(study: Study) -> None:
     try:
         for _ in range(20):
             with study.writing():
-                pass
+                assert study.being_written()
     finally:
         stop.set()
         looking.join()

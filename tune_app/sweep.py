@@ -174,7 +174,6 @@ def make_worker(spec: Spec, study: Study, data: Dataset) -> type[Worker]:
         task=spec.task,
         data=ray.put(data.without_test()),
         metric=spec.objective.metric,
-        epochs=spec.budget.epochs,
         rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
         store=study.folder.url,
         study=study.name,

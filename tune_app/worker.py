@@ -39,7 +39,6 @@ class WorkerContext:
     task: str
     data: ray.ObjectRef
     metric: str
-    epochs: int
     rungs: tuple[int, ...]
     store: str
     study: str
