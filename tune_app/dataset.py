@@ -15,6 +15,8 @@ import numpy as np
 from tune_app.errors import InputError, nearest
 
 Arrays = Mapping[str, np.ndarray]
+DatasetReference = str | Mapping[str, Any]
+"""A data set by name, or the user's own: ``{kind: image_folder, path: …}``."""
 
 DIGITS_TEST_SIZE = 297
 DIGITS_SPLIT_SEED = 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
-from tune_app.dataset import Dataset
+from tune_app.dataset import Dataset, DatasetReference
 from tune_app.variable import Config, Variable
 
 Direction = Literal["maximize", "minimize"]
@@ -32,6 +33,8 @@ class State(Protocol):
 class Task(Protocol):
     """What is trained. A task holds no state of its own: one instance may serve many trainings.
 
+    What a task need not have stands in `Preparing`, `Probed` and `Sampling`.
+
     Randomness comes from torch's, numpy's and random's global generators. The caller seeds them from the trial's
     seed before `start`, and again from seed and epoch before each `train_epoch`.
 
@@ -47,7 +50,7 @@ class Task(Protocol):
     constraints: ClassVar[tuple[str, ...]]
     metrics: ClassVar[Mapping[str, Direction]]
 
-    def load_data(self, dataset: str) -> Dataset:
+    def load_data(self, dataset: DatasetReference) -> Dataset:
         """Load the data set that the search space names; called once per sweep, not once per trial."""
         ...
 
@@ -65,4 +68,40 @@ class Task(Protocol):
 
     def evaluate(self, state: State, arrays: Mapping[str, Any]) -> Mapping[str, float]:
         """Measure the model on `arrays`, such as ``data.test``; the names are those of `metrics` without ``val_``."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A task that turns a data set into another one before `start`, such as texts into numbers.
+
+    What is prepared depends on the data set and the variables named in `prepared_by` alone, so that trials which agree
+    in these share it; it is made once per sweep, not once per trial.
+    """
+
+    prepared_by: ClassVar[tuple[str, ...]]
+
+    def prepare(self, config: Config, data: Dataset) -> Dataset:
+        """The data set that `start` and `evaluate` get: both parts of `data`, where they are there, as arrays."""
+        ...
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """A task that lets its network be looked into: for the health figures and the latency."""
+
+    def probe_loss(self, state: Any) -> Tensor:
+        """The training loss on a small batch of training rows, always the same ones, with its graph.
+
+        One forward pass of ``state.model`` in its current mode, without augmentation; nothing of `state` changes.
+        """
+        ...
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """A task whose model makes something to look at."""
+
+    def sample(self, state: Any) -> str:
+        """A text the model wrote; kept with the trial."""
         ...
