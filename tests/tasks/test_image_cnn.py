@@ -16,7 +16,7 @@ from torch.nn import functional
 from tune_app.dataset import Dataset, load_dataset
 from tune_app.errors import InputError
 from tune_app.expression import Expression
-from tune_app.tasks.augmentation import augment, cut_out, move, views
+from tune_app.tasks.augmentation import augment, cut_out, flip, jitter, move, views
 from tune_app.tasks.image_cnn import ImageCNN, ImageCNNTask, ImageState, build_model, predict
 from tune_app.tasks.optimization import learning_rate_factor
 from tune_app.trial import Training
@@ -174,7 +174,7 @@ def dropout() -> None:
 @effect
 def optimizer() -> None:
     states = {name: trained(optimizer=name)[0] for name in ("sgd", "adam", "adamw", "rmsprop")}
-    assert [type(s.optimizer).__name__ for s in states.values()] == ["SGD", "Adam", "AdamW", "RMSprop"]
+    assert [type(s.optimization.optimizer).__name__ for s in states.values()] == ["SGD", "Adam", "AdamW", "RMSprop"]
     assert_all_differ([weights(s) for s in states.values()])
 
 
@@ -216,7 +216,12 @@ def weight_decay() -> None:
 
 @effect
 def batch_size() -> None:
-    assert [trained(batch_size=size)[0].steps for size in (8192, 80, 79, 8)] == [1, 2, 3, 20]  # of 160 images
+    assert [trained(batch_size=size)[0].optimization.steps for size in (8192, 80, 79, 8)] == [
+        1,
+        2,
+        3,
+        20,
+    ]  # of 160 images
 
 
 @effect
@@ -240,7 +245,7 @@ def warmup_epochs() -> None:
     assert [learning_rate_factor("constant", s, 9, 3) for s in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
     assert learning_rate_factor("linear", 6, 9, 3) == pytest.approx(0.5)  # the schedule takes what warm-up leaves
     state, _ = trained(warmup_epochs=2.0)
-    assert state.optimizer.param_groups[0]["lr"] == pytest.approx(state.settings.learning_rate * 5 / 11)
+    assert state.optimization.optimizer.param_groups[0]["lr"] == pytest.approx(state.settings.learning_rate * 5 / 11)
 
 
 @effect
@@ -264,9 +269,17 @@ def gradient_clip() -> None:
 @effect
 def epochs() -> None:
     short, long = (trained(run=2, epochs=count)[0] for count in (3, 30))
-    assert (short.total_steps, long.total_steps) == (3 * 5, 30 * 5)
+    assert (short.optimization.total_steps, long.optimization.total_steps) == (3 * 5, 30 * 5)
     # After as many epochs, a longer schedule is less far down.
-    assert short.optimizer.param_groups[0]["lr"] < long.optimizer.param_groups[0]["lr"]
+    assert short.optimization.optimizer.param_groups[0]["lr"] < long.optimization.optimizer.param_groups[0]["lr"]
+
+
+@effect
+def precision() -> None:
+    full, half = trained(precision="fp32"), trained(precision="bf16")
+    assert full[1]["val_loss"] != half[1]["val_loss"]
+    assert half[1]["val_loss"] == pytest.approx(full[1]["val_loss"], rel=0.05)
+    assert all(p.dtype == torch.float32 for p in half[0].model.parameters())
 
 
 # Data
@@ -327,9 +340,47 @@ def rotation() -> None:
 
 
 @effect
+def crop() -> None:
+    torch.manual_seed(0)
+    ramp = torch.linspace(-1, 1, 9).expand(200, 1, 9, 9).contiguous()
+    seen = move(ramp, shift=0, rotation=0, crop=0.5)
+    width = (seen.amax(dim=(1, 2, 3)) - seen.amin(dim=(1, 2, 3))) / 2
+    assert 0.43 < width.min() < 0.55  # at the very border, half a pixel of outside comes in
+    assert 0.95 < width.max() < 1.001
+    assert (seen == 0).float().mean() < 0.05  # nothing from outside comes in
+    assert not torch.equal(weights(trained(crop=0.5)[0]), weights(trained()[0]))
+
+
+@effect
+def horizontal_flip() -> None:
+    torch.manual_seed(0)
+    _, right = positions(flip(dot()))
+    assert set(right.tolist()) == {-2.0, 2.0}
+    assert 20 < (right < 0).sum() < 44
+    assert not torch.equal(weights(trained(horizontal_flip=True)[0]), weights(trained()[0]))
+
+
+@effect
+def color_jitter() -> None:
+    torch.manual_seed(0)
+    images = torch.rand(400, 3, 8, 8) * 100
+    changed = jitter(images, 0.3, 255.0)
+    ratio = changed.mean(dim=(1, 2, 3)) / images.mean(dim=(1, 2, 3))
+    assert 0.69 < ratio.min() < 0.75  # brightness
+    assert 1.25 < ratio.max() < 1.33  # a clamped contrast adds a little
+    spread = changed.std(dim=(1, 2, 3)) / images.std(dim=(1, 2, 3)) / ratio
+    assert spread.min() < 0.8  # contrast and saturation
+    assert spread.max() > 1.2
+    assert jitter(images, 1.0, 100.0).max() <= 100
+    grey = torch.rand(4, 1, 8, 8)
+    assert jitter(grey, 0.5, 1.0).shape == grey.shape
+    assert not torch.equal(weights(trained(color_jitter=0.5)[0]), weights(trained()[0]))
+
+
+@effect
 def noise() -> None:
     images = torch.zeros(64, 1, 8, 8)
-    noisy = augment(images, shift=0, rotation=0, noise=3.0, cutout=0)
+    noisy = augment(images, max_value=30.0, noise=0.1)
     assert noisy.std() == pytest.approx(3, rel=0.05)
     assert not torch.equal(weights(trained(noise=0.1)[0]), weights(trained()[0]))
 
@@ -433,7 +484,7 @@ def test_when_tells_the_truth(name: str) -> None:
 
 def test_catalogue_is_complete() -> None:
     assert {v.group for v in TASK.variables} == set(GROUPS)
-    assert len(VARIABLES) == len(TASK.variables) == 30
+    assert len(VARIABLES) == len(TASK.variables) == 34
     for variable in TASK.variables:
         assert variable.description.endswith(".")
         assert variable.description[0].isupper()

@@ -16,32 +16,74 @@ VIEW_OFFSETS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, 
 """Pixels, down and right, by which the views of test-time augmentation are moved, in the order they are taken."""
 
 
-def augment(images: Tensor, *, shift: float, rotation: float, noise: float, cutout: float) -> Tensor:
-    """Apply what is above 0 and spend nothing on the rest; `noise` is in the units of the pixels."""
-    if shift > 0 or rotation > 0:
-        images = move(images, shift, rotation)
+def augment(
+    images: Tensor,
+    *,
+    max_value: float,
+    shift: float = 0.0,
+    rotation: float = 0.0,
+    crop: float = 0.0,
+    horizontal_flip: bool = False,
+    color_jitter: float = 0.0,
+    noise: float = 0.0,
+    cutout: float = 0.0,
+) -> Tensor:
+    """Apply what is above 0 and spend nothing on the rest; pixels go from 0 to `max_value`, `noise` is a part of it."""
+    if shift > 0 or rotation > 0 or crop > 0:
+        images = move(images, shift, rotation, crop)
+    if horizontal_flip:
+        images = flip(images)
+    if color_jitter > 0:
+        images = jitter(images, color_jitter, max_value)
     if noise > 0:
-        images = torch.add(images, torch.randn_like(images), alpha=noise)
+        images = torch.add(images, torch.randn_like(images), alpha=noise * max_value)
     if cutout > 0:
         images = cut_out(images, cutout)
     return images
 
 
-def move(images: Tensor, shift: float, rotation: float) -> Tensor:
-    """Shift each image by up to `shift` of its sides and rotate it by up to `rotation` degrees, either way.
+def move(images: Tensor, shift: float, rotation: float, crop: float = 0.0) -> Tensor:
+    """Shift, rotate and crop each image, all in one resampling.
 
-    Both are uniform; pixels are interpolated linearly and what comes in from outside is 0.
+    The shift is up to `shift` of the sides and the rotation up to `rotation` degrees, either way. A crop leaves out up
+    to `crop` of each side, anywhere, and is brought back to the full size. All are uniform; pixels are interpolated
+    linearly and what comes in from outside is 0.
     """
     count, _, height, width = images.shape
-    random = torch.rand(3, count, device=images.device) * 2 - 1
+    random = torch.rand(6 if crop > 0 else 3, count, device=images.device) * 2 - 1
     angle = random[0] * math.radians(rotation)
     cos, sin = torch.cos(angle), torch.sin(angle)
     # A grid runs from -1 to 1 over each side: a shift counts twice, a rotation needs the ratio of the sides.
     across, down = random[1] * (2 * shift), random[2] * (2 * shift)
+    if crop > 0:
+        left_out = (random[3] + 1) * (0.5 * crop)
+        across, down = across + random[4] * left_out, down + random[5] * left_out
+        cos, sin = cos * (1 - left_out), sin * (1 - left_out)
     rows = [cos, -sin * (height / width), across, sin * (width / height), cos, down]
     theta = torch.stack(rows, dim=1).view(count, 2, 3)
     grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def flip(images: Tensor) -> Tensor:
+    """Mirror each image from left to right with a chance of one half."""
+    chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+    return torch.where(chosen, images.flip(-1), images)
+
+
+def jitter(images: Tensor, strength: float, max_value: float) -> Tensor:
+    """Change brightness, contrast and saturation of each image by factors from 1 - `strength` to 1 + `strength`.
+
+    As torchvision's ColorJitter blends: brightness with black, contrast with the image's mean grey, saturation with
+    its own grey; images of other than three channels have no saturation.
+    """
+    factors = 1 + strength * (torch.rand(3, len(images), 1, 1, 1, device=images.device) * 2 - 1)
+    images = (images * factors[0]).clamp(0, max_value)
+    grey = images.mean(dim=1, keepdim=True)
+    images = torch.lerp(grey.mean(dim=(2, 3), keepdim=True), images, factors[1]).clamp(0, max_value)
+    if images.shape[1] == 3:
+        images = torch.lerp(images.mean(dim=1, keepdim=True), images, factors[2]).clamp(0, max_value)
+    return images
 
 
 def cut_out(images: Tensor, size: float) -> Tensor:

@@ -15,12 +15,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tune_app.dataset import Dataset
+from tune_app.dataset import Dataset, DatasetReference
 from tune_app.tasks import load_dataset_of_kind
 from tune_app.tasks.augmentation import VIEW_OFFSETS, augment, views
 from tune_app.tasks.classification import selective_figures
 from tune_app.tasks.normalization import METHODS, Normalize
-from tune_app.tasks.optimization import OPTIMIZERS, SCHEDULES, build_optimizer, learning_rate_factor
+from tune_app.tasks.optimization import (
+    OPTIMIZERS,
+    PRECISIONS,
+    SCHEDULES,
+    Optimization,
+    autocast,
+    build_optimizer,
+    count_batches,
+)
 from tune_app.tasks.settings import setting, variables_of
 from tune_app.tasks.split import split_rows
 from tune_app.tasks.task import Direction, Progress
@@ -115,6 +123,9 @@ class Settings:
         "training", Float(0.0, 1000.0), 0.0, "Largest norm of the gradient over all parameters; 0: not clipped."
     )
     epochs: int = setting("training", Int(1, 10_000), 15, "Epochs of a full training, which the schedule spans.")
+    precision: str = setting(
+        "training", Categorical(PRECISIONS), "fp32", "Numbers of the forward pass; the weights are fp32 in either."
+    )
 
     normalization: str = setting(
         "data",
@@ -125,6 +136,24 @@ class Settings:
     )
     shift: float = setting("data", Float(0.0, 0.5), 0.0, "Largest random shift, as a fraction of each side; 0: off.")
     rotation: float = setting("data", Float(0.0, 180.0), 0.0, "Largest random rotation in degrees; 0: off.")
+    crop: float = setting(
+        "data",
+        Float(0.0, 0.9),
+        0.0,
+        "Largest part of each side that a random crop leaves out; what remains fills the image again; 0: off.",
+    )
+    horizontal_flip: bool = setting(
+        "data",
+        Categorical((True, False)),
+        False,
+        "Whether every second image, at random, is mirrored; wrong for digits, letters and traffic signs.",
+    )
+    color_jitter: float = setting(
+        "data",
+        Float(0.0, 1.0),
+        0.0,
+        "Largest relative change of brightness, contrast and, of colour images, saturation; 0: off.",
+    )
     noise: float = setting(
         "data", Float(0.0, 1.0), 0.0, "Deviation of random noise, as a fraction of the largest pixel value; 0: off."
     )
@@ -220,30 +249,21 @@ class ImageState:
 
     settings: Settings
     model: ImageCNN
-    optimizer: torch.optim.Optimizer
+    optimization: Optimization
     max_value: float
     images: Tensor
     labels: Tensor
     validation_images: Tensor
     validation_labels: Tensor
-    total_steps: int
-    steps: int = 0
-    """Batches trained so far; the schedule goes by it."""
-
-    @property
-    def batches(self) -> int:
-        """Batches per epoch."""
-        return count_batches(len(self.images), self.settings.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
-        """Model, optimiser and step count; the images are not in it."""
-        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "steps": self.steps}
+        """Model and optimiser; the images are not in it."""
+        return {"model": self.model.state_dict(), "optimization": self.optimization.state_dict()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Put back what `state_dict` gave."""
         self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.steps = saved["steps"]
+        self.optimization.load_state_dict(saved["optimization"])
 
 
 class ImageCNNTask:
@@ -269,7 +289,7 @@ class ImageCNNTask:
         "val_selective_accuracy": "maximize",
     }
 
-    def load_data(self, dataset: str) -> Dataset:
+    def load_data(self, dataset: DatasetReference) -> Dataset:
         """Load `dataset` by name; an `InputError` says where it is unknown or not of images."""
         return load_dataset_of_kind(dataset, self.data_kind)
 
@@ -290,56 +310,59 @@ class ImageCNNTask:
         training, validation = training.to(device), validation.to(device)
         model = build_model(config, data).to(device)
         model.normalize.fit(images[training], max_value)
+        optimizer = build_optimizer(
+            settings.optimizer,
+            model.parameters(),
+            learning_rate=settings.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
+        batches = count_batches(len(training), settings.batch_size)
         return ImageState(
             settings=settings,
             model=model,
-            optimizer=build_optimizer(
-                settings.optimizer,
-                model.parameters(),
+            optimization=Optimization(
+                optimizer,
                 learning_rate=settings.learning_rate,
-                momentum=settings.momentum,
-                weight_decay=settings.weight_decay,
+                schedule=settings.schedule,
+                total_steps=epochs * batches,
+                warmup=settings.warmup_epochs * batches,
+                gradient_clip=settings.gradient_clip,
             ),
             max_value=max_value,
             images=images[training],
             labels=labels[training],
             validation_images=images[validation],
             validation_labels=labels[validation],
-            total_steps=epochs * count_batches(len(training), settings.batch_size),
         )
 
     def train_epoch(self, state: ImageState, epoch: int, progress: Progress) -> Mapping[str, float]:
         """Train on every image once, in random order, then validate."""
-        settings, model, optimizer = state.settings, state.model, state.optimizer
-        parameters = list(model.parameters())
-        warmup = settings.warmup_epochs * state.batches
-        order = torch.randperm(len(state.images), device=state.images.device)
-        total = torch.zeros((), device=state.images.device)
+        settings, model, device = state.settings, state.model, state.images.device
+        batches = count_batches(len(state.images), settings.batch_size)
+        order = torch.randperm(len(state.images), device=device)
+        total = torch.zeros((), device=device)
         model.train()
-        for number, chosen in enumerate(order.tensor_split(state.batches), start=1):
+        for number, chosen in enumerate(order.tensor_split(batches), start=1):
             images = augment(
                 state.images.index_select(0, chosen),
+                max_value=state.max_value,
                 shift=settings.shift,
                 rotation=settings.rotation,
-                noise=settings.noise * state.max_value,
+                crop=settings.crop,
+                horizontal_flip=settings.horizontal_flip,
+                color_jitter=settings.color_jitter,
+                noise=settings.noise,
                 cutout=settings.cutout,
             )
             labels = state.labels.index_select(0, chosen)
-            loss = functional.cross_entropy(model(images), labels, label_smoothing=settings.label_smoothing)
-            for parameter in parameters:
-                parameter.grad = None
-            loss.backward()  # type: ignore[no-untyped-call]
-            if settings.gradient_clip > 0:
-                nn.utils.clip_grad_norm_(parameters, settings.gradient_clip)
-            factor = learning_rate_factor(settings.schedule, state.steps, state.total_steps, warmup)
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * factor
-            optimizer.step()
-            state.steps += 1
+            with autocast(settings.precision, device):
+                loss = functional.cross_entropy(model(images), labels, label_smoothing=settings.label_smoothing)
+            state.optimization.step(loss)
             # The sum stays on the device: reading it would make the host wait for every batch.
             total.add_(loss.detach(), alpha=len(chosen))
             if number % PROGRESS_EVERY == 0:
-                progress(number / state.batches)
+                progress(number / batches)
         measured = measure(model, settings, state.validation_images, state.validation_labels)
         return {"train_loss": total.item() / len(order), **{f"val_{name}": value for name, value in measured.items()}}
 
@@ -351,18 +374,14 @@ class ImageCNNTask:
         return measure(state.model, state.settings, images, labels)
 
 
-def count_batches(images: int, batch_size: int) -> int:
-    """Batches per epoch: even ones, never with a single image left over, which batch normalisation cannot take."""
-    return -(-images // batch_size)
-
-
 @torch.inference_mode()
 def predict(model: nn.Module, settings: Settings, images: Tensor) -> Tensor:
     """Log-probabilities (count, classes), after temperature, averaged as probabilities over the views."""
     model.eval()
     parts = []
     for batch in torch.split(images, EVALUATION_BATCH):
-        logits = torch.stack([model(view) for view in views(batch, settings.tta)]) / settings.temperature
+        with autocast(settings.precision, images.device):
+            logits = torch.stack([model(view) for view in views(batch, settings.tta)]).float() / settings.temperature
         parts.append(torch.logsumexp(functional.log_softmax(logits, dim=-1), dim=0))
     return torch.cat(parts) - math.log(settings.tta)
 

@@ -1,14 +1,18 @@
-"""Optimisers by name, and the learning rate over a training: what every task of ours has in its training group."""
+"""Optimisers by name, and one training's steps with them: what every task of ours has in its training group."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 SCHEDULES = ("constant", "cosine", "step", "linear")
+PRECISIONS = ("fp32", "bf16")
 
 
 def build_optimizer(
@@ -52,3 +56,64 @@ def learning_rate_factor(schedule: str, step: int, total: int, warmup: float) ->
         return 1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01
     assert schedule == "constant", schedule
     return 1.0
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """What a forward pass runs in: bf16 computes matrix products in bfloat16 and keeps the weights in float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def count_batches(rows: int, batch_size: int) -> int:
+    """Batches per epoch: even ones, never with a single row left over, which batch normalisation cannot take."""
+    return -(-rows // batch_size)
+
+
+@dataclass
+class Optimization:
+    """The steps of one training: optimiser, learning rate over the steps, clipping.
+
+    Attributes:
+        learning_rate: after warm-up, before the schedule lowers it.
+        schedule: one of `SCHEDULES`, over `total_steps`.
+        warmup: steps over which the learning rate rises.
+        gradient_clip: largest norm of the gradient over all parameters; 0: not clipped.
+        floor: share of the learning rate below which the schedule does not go.
+        steps: steps done.
+    """
+
+    optimizer: torch.optim.Optimizer
+    learning_rate: float
+    schedule: str
+    total_steps: int
+    warmup: float
+    gradient_clip: float
+    floor: float = 0.0
+    steps: int = 0
+    parameters: list[nn.Parameter] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def step(self, loss: Tensor) -> None:
+        """Follow the gradient of `loss` once."""
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.gradient_clip > 0:
+            nn.utils.clip_grad_norm_(self.parameters, self.gradient_clip)
+        factor = learning_rate_factor(self.schedule, self.steps, self.total_steps, self.warmup)
+        if self.steps >= self.warmup:
+            factor = self.floor + (1.0 - self.floor) * factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * factor
+        self.optimizer.step()
+        self.steps += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimiser's state and the steps done."""
+        return {"optimizer": self.optimizer.state_dict(), "steps": self.steps}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave."""
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.steps = saved["steps"]
