@@ -14,7 +14,7 @@ ORDER_TEXT = """
     errors variable expression catalogue distribution feasibility space
     dataset tasks
     document section parameters spec pruning
-    trial preflight
+    health reading trial preflight
     folder provenance store study_writer
     search optuna_journal schedule
     worker cluster slots controller recorder fuse sweep
@@ -24,7 +24,7 @@ ORDER_TEXT = """
 ORDER = ORDER_TEXT.split()
 HEAVY = {
     "ray": "search schedule worker cluster slots controller recorder sweep",
-    "torch": "tasks trial",
+    "torch": "tasks reading trial",
     "streamlit": "",
 }
 

@@ -15,6 +15,7 @@ import torch
 from tune_app.dataset import Dataset
 from tune_app.errors import InputError, WorkFailed
 from tune_app.folder import LocalFolder
+from tune_app.health import FIGURES
 from tune_app.profile import Profile, read_profile
 from tune_app.store import Store, Study
 from tune_app.tasks import load_task
@@ -125,10 +126,14 @@ def test_what_it_leaves(store: Store, tmp_path: Path) -> None:
     assert record["metrics"] == trained.metrics
     assert set(trained.metrics) == {
         *ImageCNNTask.metrics,
+        *(f"health/{name}" for name in FIGURES),
         *(f"test_{name}" for name in ("loss", "accuracy", "coverage", "selective_accuracy")),
     }
     assert [row["epoch"] for row in record["history"]] == [1, 2]
     assert record["history"][-1]["val_loss"] == trained.metrics["val_loss"]
+    assert record["history"][-1]["health/overall"] == trained.metrics["health/overall"]
+    assert record["latency_ms"] > 0
+    assert record["sample"] is None, "this task writes none"
     assert (record["seed"], record["epochs"], record["threads"], record["dataset"]) == (5, 2, 1, "digits")
     assert record["dataset_sha256"] == load_task("image_cnn").load_data("digits").sha256()
 

@@ -178,6 +178,8 @@ class Recorder(Callback):
             "seed": record.seed,
             "attempt": record.attempt,
             "checkpoint": result.get("checkpoint"),
+            "latency_ms": result.get("latency_ms"),
+            **{name: result[name] for name in ("sample",) if name in result},
             **{self._columns[name]: value for name, value in record.config.items()},
             **{name: value for name, value in last.items() if name.startswith(("metric/", "health/"))},
         }

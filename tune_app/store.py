@@ -53,6 +53,7 @@ TRIAL_COLUMNS: dict[str, pa.DataType] = {
     "seed": pa.int64(),
     "attempt": pa.int64(),
     "checkpoint": pa.string(),
+    "latency_ms": pa.float64(),
 }
 EPOCH_COLUMNS: dict[str, pa.DataType] = {
     "trial": pa.int64(),

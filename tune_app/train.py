@@ -14,7 +14,7 @@ from tune_app.folder import LocalFolder
 from tune_app.profile import Profile
 from tune_app.store import Store, Study, now
 from tune_app.tasks import load_task
-from tune_app.trial import EpochRow, Training, describe_error, pick_device
+from tune_app.trial import EpochRow, Training, describe_error, pick_device, prepared
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,13 @@ class Trained:
 
     Attributes:
         folder: holds ``checkpoint.pt``, ``metrics.json`` and ``profile.yaml``.
-        metrics: of the last epoch, and ``test_…`` on the test part where the data set has one.
+        metrics: of the last epoch, its health as ``health/…``, and ``test_…`` on the test part where the data set has
+            one; None where one is undefined.
         config: the configuration as the training itself holds it.
     """
 
     folder: str
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     config: dict[str, Any]
     epochs: int
     seed: int
@@ -55,17 +56,19 @@ def train(
     if not isinstance(store.folder, LocalFolder):
         raise InputError(f"`train` writes to a local folder, but the store is {store.folder.url}", hint="use --store")
     task = load_task(profile.task)
-    data = task.load_data(profile.dataset)
+    raw = task.load_data(profile.dataset)
     try:
+        data = prepared(task, profile.config, raw)
         training = Training(task, profile.config, data, epochs=epochs, seed=seed, device=pick_device(), threads=threads)
         rows = []
         while not training.finished:
             rows.append(training.run_epoch())
             on_epoch(rows[-1])
-        metrics = dict(rows[-1].metrics)
+        metrics = _figures(rows[-1])
         if data.test:
             measured = task.evaluate(training.state, data.test)
-            metrics |= {f"test_{name}": float(value) for name, value in measured.items()}
+            metrics |= {f"test_{name}": None if value is None else float(value) for name, value in measured.items()}
+        latency_ms, sample = training.latency_ms, training.sample()
     except TuneAppError:
         raise
     except Exception as error:  # of a task, anything may come
@@ -84,21 +87,28 @@ def train(
     record = {
         "task": profile.task,
         "dataset": profile.dataset,
-        "dataset_sha256": data.sha256(),
+        "dataset_sha256": raw.sha256(),
         "config": training.config,
         "epochs": epochs,
         "seed": seed,
         "threads": threads,
         "device": str(training.device),
         "model_parameters": training.model_parameters,
+        "latency_ms": latency_ms,
+        "sample": sample,
         # JSON has no NaN, which a task may measure on the test part.
-        "metrics": {name: value if math.isfinite(value) else None for name, value in metrics.items()},
-        "history": [{"epoch": r.epoch, "duration_s": r.duration_s, **r.metrics} for r in rows],
+        "metrics": {name: value if value is None or math.isfinite(value) else None for name, value in metrics.items()},
+        "history": [{"epoch": r.epoch, "duration_s": r.duration_s, **_figures(r)} for r in rows],
         "code": provenance.code(),
     }
     store.folder.write(f"trainings/{name}/metrics.json", json.dumps(record, indent=2).encode())
     store.folder.write(f"trainings/{name}/profile.yaml", profile.to_yaml().encode())
     return Trained(str(folder), metrics, training.config, epochs, seed)
+
+
+def _figures(row: EpochRow) -> dict[str, float | None]:
+    """Metrics and health of an epoch, the latter by the names they have in the store."""
+    return {**row.metrics, **{f"health/{name}": value for name, value in row.health.items()}}
 
 
 def study_threads(study: Study) -> int:

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,9 @@ import torch
 
 from tune_app.dataset import Dataset
 from tune_app.errors import InputError, TuneAppError, WorkFailed, nearest
-from tune_app.tasks.task import Progress, Task
+from tune_app.health import Health, health
+from tune_app.reading import latency_ms, read_layers
+from tune_app.tasks.task import Preparing, Probed, Progress, Sampling, Task
 from tune_app.variable import Config
 
 FailureKind = Literal["error", "diverged", "oom"]
@@ -47,28 +50,33 @@ class EpochRow:
 
     Attributes:
         epoch: number of the epoch, from 1.
-        metrics: the task's metrics, all of them and nothing else that the task returned.
+        metrics: the task's metrics, all of them and nothing else that the task returned; None where one is undefined.
         started_at: UTC.
         ended_at: UTC.
-        duration_s: measured with a clock that never jumps.
+        duration_s: of training and validation, measured with a clock that never jumps.
+        health: the figures of `tune_app.health` after the epoch; None for one that cannot be told.
+        health_s: what measuring them took, within `ended_at` and beside `duration_s`.
     """
 
     epoch: int
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     started_at: datetime
     ended_at: datetime
     duration_s: float
+    health: Health
+    health_s: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a checkpoint keeps them."""
         times = {"started_at": self.started_at.isoformat(), "ended_at": self.ended_at.isoformat()}
-        return {"epoch": self.epoch, "metrics": self.metrics, **times, "duration_s": self.duration_s}
+        durations = {"duration_s": self.duration_s, "health_s": self.health_s}
+        return {"epoch": self.epoch, "metrics": self.metrics, **times, **durations, "health": self.health}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> EpochRow:
         """The inverse of `to_dict`."""
         times = {name: datetime.fromisoformat(saved[name]) for name in ("started_at", "ended_at")}
-        return cls(saved["epoch"], saved["metrics"], duration_s=saved["duration_s"], **times)
+        return cls(**{**saved, **times})
 
 
 def derive_seed(sweep_seed: int, trial: int) -> int:
@@ -91,11 +99,17 @@ def cap_gpu_memory(share: float) -> None:
         torch.cuda.set_per_process_memory_fraction(share)
 
 
+def prepared(task: Task, config: Config, data: Dataset) -> Dataset:
+    """The data set as a `Training` with `config` takes it: `data` itself where the task prepares nothing."""
+    return task.prepare(config, data) if isinstance(task, Preparing) else data
+
+
 class Training:
     """One configuration in training.
 
     An epoch depends on the state before it, `seed` and its number, and on nothing else that ran in the process, so
-    a restored training continues exactly as if it had never stopped.
+    a restored training continues exactly as if it had never stopped. After it, its health is measured, which changes
+    nothing of what the next epoch sees. `data` is what `prepared` gives.
 
     Side effects: seeds the global generators of torch, numpy and random; sets torch's threads for the whole process
     where `threads` is given; restarts the process's (or the GPU's) record of peak memory.
@@ -155,6 +169,7 @@ class Training:
         Raises:
             Diverged: a metric or a parameter is NaN or infinite.
             TaskError: the task did not return all of its metrics as numbers.
+            ProbeError: the task's `probe_loss` gave something else than a loss.
         """
         assert not self.finished, f"all {self.epochs} epochs are done"
         epoch = self.epoch + 1
@@ -164,9 +179,33 @@ class Training:
         duration_s = time.perf_counter() - start
         metrics = _checked_metrics(returned, list(self.task.metrics), epoch)
         _check_parameters(self.state.model, epoch)
+        start = time.perf_counter()
+        figures = self._measure_health(metrics)
+        health_s = time.perf_counter() - start
         self.epoch = epoch
-        self.history.append(EpochRow(epoch, metrics, started_at, datetime.now(UTC), duration_s))
+        self.history.append(EpochRow(epoch, metrics, started_at, datetime.now(UTC), duration_s, figures, health_s))
         return self.history[-1]
+
+    def _measure_health(self, metrics: dict[str, float | None]) -> Health:
+        task, state = self.task, self.state
+        layers = read_layers(state.model, lambda: task.probe_loss(state)) if isinstance(task, Probed) else []
+        return health(layers, [*(row.metrics for row in self.history), metrics], task.metrics)
+
+    @cached_property
+    def latency_ms(self) -> float | None:
+        """Median wall milliseconds of a forward pass per row of the probe, measured once, when first asked for.
+
+        None for a task without a probe.
+        """
+        task, state = self.task, self.state
+        return latency_ms(state.model, lambda: task.probe_loss(state)) if isinstance(task, Probed) else None
+
+    def sample(self) -> str | None:
+        """What the model writes, the same for the same state; None for a task that writes nothing."""
+        if not isinstance(self.task, Sampling):
+            return None
+        _seed_everything(self.seed, self.epoch)
+        return self.task.sample(self.state)
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint: aside first, then put in place, so that `path` is never half a file."""
@@ -257,7 +296,7 @@ def _seed_everything(seed: int, epoch: int) -> None:
     random.seed(python_seed)
 
 
-def _checked_metrics(returned: Mapping[str, float], names: list[str], epoch: int) -> dict[str, float]:
+def _checked_metrics(returned: Mapping[str, float | None], names: list[str], epoch: int) -> dict[str, float | None]:
     if not isinstance(returned, Mapping):
         raise TaskError(f"`train_epoch` must return a mapping of metrics, but returned {returned!r:.200}")
     missing = [name for name in names if name not in returned]
@@ -266,18 +305,19 @@ def _checked_metrics(returned: Mapping[str, float], names: list[str], epoch: int
             f"`train_epoch` must return every metric of the task, but left out {', '.join(missing)} in epoch {epoch}",
             hint=f"it returned: {nearest(missing[0], map(str, returned))}",
         )
-    metrics = {}
+    metrics: dict[str, float | None] = {}
     for name in names:
+        value = returned[name]
         try:
-            if isinstance(returned[name], (str, bytes)):
+            if isinstance(value, (str, bytes)):
                 raise TypeError("a text")
-            metrics[name] = float(returned[name])
+            metrics[name] = None if value is None else float(value)
         except (TypeError, ValueError, RuntimeError) as error:
             rule = f"a metric must be a number, but `{name}` is {returned[name]!r:.200} in epoch {epoch}"
             raise TaskError(rule) from error
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise Diverged(f"a metric must be finite, but `{name}` is {value} in epoch {epoch}")
+    for name, figure in metrics.items():
+        if figure is not None and not math.isfinite(figure):
+            raise Diverged(f"a metric must be finite, but `{name}` is {figure} in epoch {epoch}")
     return metrics
 
 

@@ -140,24 +140,35 @@ class Worker(Trainable):
                     break
             if training.finished:
                 self._save()
+            result = self._result(rows) | (self._final() if training.finished else {})
         except Exception as error:
             kind = failure_kind(error)
             result = self._result(rows)
             self._training = None
             return {**result, "done": True, "failure_kind": kind, "error": describe_error(error)}
-        result = self._result(rows)
-        if training.finished:
-            result.update(done=True, finished=True, checkpoint=self._folder.path(self._checkpoint_name))
         return result
+
+    def _final(self) -> dict[str, Any]:
+        """What is told of a training once, when it is finished."""
+        sample = self._training.sample()
+        return {
+            "done": True,
+            "finished": True,
+            "checkpoint": self._folder.path(self._checkpoint_name),
+            "latency_ms": self._training.latency_ms,
+            **({} if sample is None else {"sample": sample}),
+        }
 
     def _row(self, row: Any) -> dict[str, Any]:
         metrics = {f"metric/{name}": value for name, value in row.metrics.items()}
+        health = {f"health/{name}": value for name, value in row.health.items()}
         return {
             "trial": self._request["trial"],
             "epoch": row.epoch,
             "ended_at": row.ended_at.isoformat(),
             "duration_s": row.duration_s,
             **metrics,
+            **health,
         }
 
     def _checkpoint(self) -> None:

@@ -30,7 +30,7 @@ from tune_app.tasks.optimization import (
     count_batches,
 )
 from tune_app.tasks.settings import setting, variables_of
-from tune_app.tasks.split import split_rows
+from tune_app.tasks.split import probe_rows, split_rows
 from tune_app.tasks.task import Direction, Progress
 from tune_app.variable import Categorical, Config, Float, Int
 
@@ -365,6 +365,13 @@ class ImageCNNTask:
                 progress(number / batches)
         measured = measure(model, settings, state.validation_images, state.validation_labels)
         return {"train_loss": total.item() / len(order), **{f"val_{name}": value for name, value in measured.items()}}
+
+    def probe_loss(self, state: ImageState) -> Tensor:
+        """The training loss on the first training images, which are a random choice."""
+        settings, count = state.settings, probe_rows(len(state.images))
+        with autocast(settings.precision, state.images.device):
+            logits = state.model(state.images[:count])
+            return functional.cross_entropy(logits, state.labels[:count], label_smoothing=settings.label_smoothing)
 
     def evaluate(self, state: ImageState, arrays: Mapping[str, Any]) -> Mapping[str, float]:
         """Loss, accuracy, coverage and selective accuracy on ``images`` and ``labels`` of `arrays`."""

@@ -26,3 +26,8 @@ def split_rows(count: int, *, validation_fraction: float, training_fraction: flo
     validation = min(max(1, round(count * validation_fraction)), count - 2)
     training = max(2, round((count - validation) * training_fraction))
     return order[validation : validation + training], order[:validation]
+
+
+def probe_rows(count: int) -> int:
+    """How many of `count` training rows the health figures look at: a fiftieth, but 8 to 64, to cost little."""
+    return min(count, max(8, min(64, count // 50)))

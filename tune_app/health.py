@@ -1,0 +1,213 @@
+"""Health: six figures from 0 (sick) to 1 (healthy) that judge a training by more than its metric, and their mean.
+
+Three look at the network as `reading.py` reads it, three at the history of the metrics. A figure is None where it
+cannot be told: the task gives no probe, the history is too short, or there is nothing to compare.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+WEIGHTS = {
+    "neuron_utilisation": 0.25,
+    "training_stability": 0.20,
+    "parameter_efficiency": 0.15,
+    "gradient_health": 0.15,
+    "convergence_quality": 0.15,
+    "accuracy_consistency": 0.10,
+}
+FIGURES = (*WEIGHTS, "overall")
+LOST_DECADES = 24 * math.log10(2)
+"""Decades between two numbers of which float32, with its 24 binary digits, loses the smaller when it adds them."""
+LAST_EPOCHS = 3
+"""Epochs whose mean is where a loss stands now."""
+LAST_STEPS = 5
+"""Steps from epoch to epoch that tell how consistent the main metric is."""
+
+Health = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What was read from one layer of a network: one whose weights are a matrix or more, and what relays its units.
+
+    Attributes:
+        units: features it makes, such as the channels of a convolution.
+        used: how many of them vary over the probe and have a say in the loss.
+        dimensions: how many of the `units` directions the probe fills, as a participation ratio: 0 to `units`.
+        parameters: trainable values in it.
+        gradient: norm of the gradient of the loss by the layer's output; None where none is carried back to it.
+    """
+
+    units: int
+    used: int
+    dimensions: float
+    parameters: int
+    gradient: float | None
+
+
+def health(
+    layers: Sequence[Layer], history: Sequence[Mapping[str, float | None]], directions: Mapping[str, str]
+) -> Health:
+    """All of `FIGURES`, after the epoch that `history` ends with.
+
+    `overall` is the mean of the figures that are there, each with its weight of `WEIGHTS`; None where none is there.
+
+    Args:
+        layers: in the order in which the network computes them, its output last; empty without a probe.
+        history: the task's metrics of each epoch so far; an epoch in which one is None does not count for it.
+        directions: the task's metrics, the main one first, with the direction in which each is better.
+    """
+    main, direction = next(iter(directions.items()))
+    sign = 1.0 if direction == "maximize" else -1.0
+    training_loss, validation_loss = _values(history, "train_loss"), _values(history, "val_loss")
+    figures: Health = {
+        "neuron_utilisation": neuron_utilisation(layers),
+        "training_stability": training_stability(training_loss or validation_loss),
+        "parameter_efficiency": parameter_efficiency(layers),
+        "gradient_health": gradient_health(layers),
+        "convergence_quality": convergence_quality(validation_loss or training_loss),
+        "accuracy_consistency": accuracy_consistency([sign * value for value in _values(history, main)]),
+    }
+    return {**figures, "overall": overall(figures)}
+
+
+def overall(figures: Mapping[str, float | None]) -> float | None:
+    """Mean of the figures that are there, weighted by `WEIGHTS`; None where none is there."""
+    there = {name: value for name, value in figures.items() if value is not None}
+    if not there:
+        return None
+    return sum(WEIGHTS[name] * value for name, value in there.items()) / sum(WEIGHTS[name] for name in there)
+
+
+def neuron_utilisation(layers: Sequence[Layer]) -> float | None:
+    """Share of the hidden units that are used; each unit that falls silent lowers it.
+
+    One minus the share of dormant units of Sokar et al. (2023), "The dormant neuron phenomenon in deep reinforcement
+    learning": a unit is dormant where its score, relative to its layer, is at most `reading.DORMANT`. Their score is
+    the mean magnitude of the unit, ours its deviation over the probe: the same for a dead ReLU, and it finds a
+    saturated tanh too. A unit by which the loss has no gradient on any row is not used either; that shows dead units
+    of activations which no hook sees. The output layer does not count, as with them. None without hidden layers.
+    """
+    hidden = layers[:-1]
+    units = sum(layer.units for layer in hidden)
+    return sum(layer.used for layer in hidden) / units if units else None
+
+
+def parameter_efficiency(layers: Sequence[Layer]) -> float | None:
+    """How much of its width the network fills: the wider it is for the same features, the lower.
+
+    A layer's share is the dimensions that its activations fill over its units; the figure is the mean over the hidden
+    layers, each weighted with its parameters. Dimensions are the participation ratio of the activations' covariance
+    C, tr(C)² / tr(C²), after Gao et al. (2017), "A theory of multineuronal dimensionality, dynamics and measurement";
+    that features of far lower rank than width are parameters without use is the case of Kumar et al. (2021), "Implicit
+    under-parameterization inhibits data-efficient deep reinforcement learning".
+
+    A network that is widened by copying each unit k times, which has k² times the parameters and the same outputs, has
+    1/k of the figure. The probe bounds what can be found: no layer fills more dimensions than `reading.SAMPLES`. None
+    without hidden layers.
+    """
+    hidden = layers[:-1]
+    parameters = sum(layer.parameters for layer in hidden)
+    if not parameters:
+        return None
+    return sum(layer.parameters * layer.dimensions / layer.units for layer in hidden) / parameters
+
+
+def gradient_health(layers: Sequence[Layer]) -> float | None:
+    """How evenly the gradient reaches the layers: 1 where its norm is the same everywhere, lower as it decays or grows.
+
+    The norms of the gradient by the layers' outputs are compared, as in Glorot and Bengio (2010), "Understanding the
+    difficulty of training deep feedforward neural networks", section 4.2: gradients by the weights can hide an
+    explosion. Both vanishing and exploding are products over the depth (Pascanu et al., 2013, "On the difficulty of
+    training recurrent neural networks"), so the figure falls in equal steps per decade between the largest and the
+    smallest norm and is 0 at `LOST_DECADES`, where float32 loses the smaller beside the larger. 0 too where a norm is
+    zero or not finite.
+
+    It does not depend on the scale of the loss. What decays over time inside one recurrent module is not seen. None
+    where fewer than two layers get a gradient, or the loss has none at all.
+    """
+    norms = [layer.gradient for layer in layers if layer.gradient is not None]
+    if len(norms) < 2 or not any(norms):
+        return None
+    if not all(0 < norm < math.inf for norm in norms):
+        return 0.0
+    decades = math.log10(max(norms)) - math.log10(min(norms))
+    return max(0.0, 1.0 - decades / LOST_DECADES)
+
+
+def training_stability(losses: Sequence[float]) -> float | None:
+    """Share of the training loss's movement that went down: 1 for a loss that never rises, 0 for one that only rises.
+
+    Falls over falls and rises together, from epoch to epoch, over the whole training: our own figure for the loss
+    spikes and divergence that Chowdhery et al. (2022), "PaLM", section 5.1, describe. A loss that swings for ever goes
+    towards 1/2, and the small swings at the end of a good training hardly count beside its descent. Neither scale nor
+    offset of the loss matters. A loss that does not move is stable.
+
+    Of `train_loss`, else `val_loss`. None before the third epoch.
+    """
+    if len(losses) < 3:
+        return None
+    steps = _steps(losses)
+    moved = sum(map(abs, steps))
+    return sum(-step for step in steps if step < 0) / moved if moved else 1.0
+
+
+def convergence_quality(losses: Sequence[float]) -> float | None:
+    """How much of the best descent the loss now holds: 1 where it has come to rest at its lowest value.
+
+    The descent from the first epoch to the mean of the last three, over that to the lowest epoch. That is the
+    generalisation loss of Prechelt (1998), "Early stopping - but when?", which compares a loss with its lowest so far
+    over a strip of epochs, brought to a scale on which neither scale nor offset of the loss matters. A loss that is
+    still falling, swings, or has risen again is above its lowest value in the mean; one that never fell, or is back
+    where it began, gets 0.
+
+    Of `val_loss`, else `train_loss`. None before the fourth epoch.
+    """
+    if len(losses) <= LAST_EPOCHS:
+        return None
+    largest = max(map(abs, losses)) or 1.0
+    first, *others = (loss / largest for loss in losses)
+    descent = first - min(first, *others)
+    if not descent:
+        return 0.0
+    return _within((first - sum(others[-LAST_EPOCHS:]) / LAST_EPOCHS) / descent)
+
+
+def accuracy_consistency(values: Sequence[float]) -> float | None:
+    """How little the main metric falls back from one epoch to the next: 1 where it never does.
+
+    One minus twice the mean fall over the last five steps, over the range of all values so far: our own figure. A
+    metric that jumps between two values gets 0 or little more. Neither scale nor offset matters, so it serves an
+    accuracy and a loss alike; a metric that does not move is consistent.
+
+    Args:
+        values: the main metric by epoch, turned so that larger is better.
+
+    None before the fourth epoch.
+    """
+    if len(values) < 4:
+        return None
+    largest = max(map(abs, values)) or 1.0
+    scope = max(values) / largest - min(values) / largest
+    falls = [max(0.0, -step) for step in _steps(values)[-LAST_STEPS:]]
+    return _within(1.0 - 2.0 * sum(falls) / len(falls) / scope) if scope else 1.0
+
+
+def _values(history: Sequence[Mapping[str, float | None]], metric: str) -> list[float]:
+    """A metric by epoch, where it is there; empty for one that the task does not have."""
+    return [value for row in history if (value := row.get(metric)) is not None]
+
+
+def _steps(values: Sequence[float]) -> list[float]:
+    """Differences from epoch to epoch, in parts of the largest magnitude: with it they would not always be finite."""
+    largest = max(map(abs, values)) or 1.0
+    scaled = [value / largest for value in values]
+    return [after - before for before, after in itertools.pairwise(scaled)]
+
+
+def _within(figure: float) -> float:
+    return min(1.0, max(0.0, figure))
