@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tune_app.dataset import load_dataset
+from tune_app.datasets import load_dataset
 from tune_app.errors import InputError
 
 DIGITS_SHA256 = "fc6b2a20298ddd06a8187b03eb833f3fdbe55e906ac96f7f2204c7a4ee52e6f9"

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tune_app"
 ORDER_TEXT = """
     errors variable expression catalogue distribution feasibility space
-    dataset tasks
+    dataset datasets tasks
     document section parameters spec pruning
     health reading trial preflight
     folder provenance store study_writer

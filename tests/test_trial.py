@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from tune_app.dataset import Dataset, load_dataset
+from tune_app.dataset import Dataset
+from tune_app.datasets import load_dataset
 from tune_app.errors import InputError, WorkFailed
 from tune_app.tasks import load_task
 from tune_app.trial import (

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tune_app.dataset import Dataset, load_dataset
+from tune_app.dataset import Dataset
+from tune_app.datasets import load_dataset
 from tune_app.errors import InputError
 from tune_app.expression import Expression
 from tune_app.tasks.augmentation import augment, cut_out, flip, jitter, move, views

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tune_app.dataset import DATASETS, Dataset
 from tune_app.errors import InputError
 from tune_app.tasks import PARTS, TASKS, contract_faults, load_dataset_of_kind, load_task
 from tune_app.trial import Training
@@ -159,8 +158,8 @@ def test_malformed_part(part: str, value: object, expected: str) -> None:
     assert expected in fault
 
 
-def test_data_set_of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DATASETS, "verse", lambda: Dataset("verse", "text", {}, {}))
-    with pytest.raises(InputError, match="takes data sets of kind `image`, but `verse` is of kind `text`"):
-        load_task("image_cnn").load_data("verse")
-    assert load_dataset_of_kind("verse", "text").name == "verse"
+def test_data_set_of_another_kind() -> None:
+    with pytest.raises(InputError, match="`image`, but `tinyshakespeare` is of kind `text`") as caught:
+        load_task("image_cnn").load_data("tinyshakespeare")  # said before anything is downloaded
+    assert "the task for it is small_gpt" in caught.value.hint
+    assert load_dataset_of_kind("python_reference", "text").name == "python_reference"

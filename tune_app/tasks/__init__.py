@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from tune_app.dataset import Dataset, load_dataset
+from tune_app.dataset import Dataset, DatasetReference
+from tune_app.datasets import load_dataset
+from tune_app.datasets.reference import read_reference
 from tune_app.errors import InputError, nearest
 from tune_app.variable import Variable
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from tune_app.tasks.task import Task
 
 TASKS: dict[str, str] = {"image_cnn": "tune_app.tasks.image_cnn:ImageCNNTask"}
+
+TASK_OF_KIND: dict[str, str] = {"image": "image_cnn", "labelled_text": "text_lstm", "text": "small_gpt"}
+"""The task for a search space that names only its data set."""
 
 METHODS = ("load_data", "start", "train_epoch", "evaluate")
 PARTS = ("data_kind", "variables", "constraints", "metrics", *METHODS)
@@ -68,16 +73,21 @@ def load_task(name: str) -> Task:
     return cast("Task", task)
 
 
-def load_dataset_of_kind(name: str, kind: str) -> Dataset:
-    """Load the data set `name` for a task that takes data sets of `kind`.
+def load_dataset_of_kind(dataset: DatasetReference, kind: str) -> Dataset:
+    """Load `dataset` for a task that takes data sets of `kind`.
 
     Raises:
-        InputError: the name is unknown, or the data set is of another kind.
+        InputError: it is unknown, of another kind (which shows before a download), or cannot be read.
+        WorkFailed: it could not be downloaded.
     """
-    data = load_dataset(name)
-    if data.kind != kind:
-        raise InputError(f"the task takes data sets of kind `{kind}`, but `{name}` is of kind `{data.kind}`")
-    return data
+    named = read_reference(dataset)
+    if named.data_kind != kind:
+        raise InputError(
+            f"the task takes data sets of kind `{kind}`, but `{named.title}` is of kind `{named.data_kind}`",
+            where="dataset",
+            hint=f"the task for it is {TASK_OF_KIND[named.data_kind]}; `tune-app data list` shows the kinds of data sets",
+        )
+    return load_dataset(dataset)
 
 
 def contract_faults(task: object) -> list[str]:

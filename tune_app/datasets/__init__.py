@@ -1,0 +1,50 @@
+"""Data sets: ours by name, and the user's own, in the form that `tune_app.dataset.Dataset` describes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tune_app.dataset import Dataset, DatasetReference
+from tune_app.datasets.cache import load_kept
+from tune_app.datasets.image_folder import load_image_folder
+from tune_app.datasets.npz import load_npz
+from tune_app.datasets.reference import ImageFolder, Named, Npz, Table, own_files, read_reference
+from tune_app.datasets.registry import DATASETS
+from tune_app.datasets.table import load_table
+from tune_app.datasets.text_file import load_text_file
+
+
+def load_dataset(reference: DatasetReference) -> Dataset:
+    """Load a data set: one of ours by name, downloaded where it is not yet there, or the user's own.
+
+    Where one of ours is read from files of the user's, ``info["official"]`` is False; its content hash tells it apart.
+
+    Raises:
+        InputError: the reference names no data set, what the user gave cannot be read, or terms are not accepted.
+        WorkFailed: the download failed.
+    """
+    read = read_reference(reference)
+    if isinstance(read, Named):
+        data = _load_named(read)
+    elif isinstance(read, ImageFolder):
+        data = load_image_folder(read.location, read.size, read.channels)
+    elif isinstance(read, Npz):
+        data = load_npz(read.location)
+    elif isinstance(read, Table):
+        data = load_table(read.location, read.text, read.label)
+    else:
+        data = load_text_file(read.location)
+    return replace(data, name=read.title)
+
+
+def _load_named(named: Named) -> Dataset:
+    entry = DATASETS[named.name]
+    if not entry.files:
+        return entry.load(())
+    if named.path is not None:
+        data = load_kept(entry, own_files(named), official=False)
+        return replace(data, info={**data.info, "official": False})
+    from tune_app.datasets.download import fetch  # loads pooch, which workers never need
+
+    data = load_kept(entry, [file.path for file in fetch(entry)], official=True)
+    return replace(data, info={**data.info, "official": True})

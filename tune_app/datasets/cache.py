@@ -1,0 +1,111 @@
+"""The cache folder: what was downloaded, and what was read from files that take seconds to read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from tune_app.dataset import Dataset
+from tune_app.datasets.entry import Entry
+
+VERSION = 1
+"""Part of the name of what is kept: to be raised where a loader makes something else of the same files."""
+
+
+def data_folder() -> Path:
+    """The cache folder: ``TUNE_APP_DATA_DIR``, or the system's folder for caches. Not created here."""
+    given = os.environ.get("TUNE_APP_DATA_DIR")
+    if given:
+        return Path(given).expanduser().absolute()
+    import pooch
+
+    return Path(pooch.os_cache("tune-app"))
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Make `folder` and write in it alone: other processes that do the same wait.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        yield
+
+
+def load_kept(entry: Entry, files: Sequence[Path], *, official: bool) -> Dataset:
+    """Load a data set from its files; where that is slow, from what a former load kept for the same content.
+
+    What is kept is an uncompressed ``.npz`` without pickles, written aside and renamed; its checksums are checked when
+    it is read. Where the cache folder cannot be written, nothing is kept.
+
+    Raises:
+        InputError: as the entry's loader.
+    """
+    if not entry.slow:
+        return entry.load(files)
+    folder = data_folder() / entry.name
+    # The official files were just compared with their checksums, so these stand for the content.
+    content = "".join(file.checksum for file in entry.files) if official else "".join(map(_sha256, files))
+    path = folder / f"read-v{VERSION}-{hashlib.sha256(content.encode()).hexdigest()[:20]}.npz"
+    kept = _read(entry, path)
+    if kept is not None:
+        return kept
+    data = entry.load(files)
+    with contextlib.suppress(OSError), writing(folder):
+        _write(path, data)
+    return data
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, data: Dataset) -> None:
+    arrays: dict[str, np.ndarray] = {"info": np.frombuffer(json.dumps(dict(data.info)).encode(), dtype=np.uint8)}
+    for part, columns in (("train", data.train), ("test", data.test)):
+        for name, array in columns.items():
+            if array.dtype == object:
+                encoded = [text.encode() for text in array]
+                arrays[f"{part}/{name}/ends"] = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+                array = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+            arrays[f"{part}/{name}"] = array
+    aside = path.with_suffix(".part")
+    with aside.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    os.replace(aside, path)
+
+
+def _read(entry: Entry, path: Path) -> Dataset | None:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            info: dict[str, Any] = json.loads(arrays["info"].tobytes())
+            parts: dict[str, dict[str, np.ndarray]] = {"train": {}, "test": {}}
+            for key in arrays.files:
+                part, _, name = key.partition("/")
+                if name and not name.endswith("/ends"):
+                    ends = f"{key}/ends"
+                    parts[part][name] = _texts(arrays[key], arrays[ends]) if ends in arrays else arrays[key]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return None  # absent or damaged: it is made again
+    info = {key: tuple(value) if isinstance(value, list) else value for key, value in info.items()}
+    return Dataset(entry.name, entry.kind, parts["train"], parts["test"], info)
+
+
+def _texts(content: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    joined = content.tobytes()
+    starts = [0, *ends[:-1].tolist()]
+    texts = np.empty(len(ends), dtype=object)
+    texts[:] = [joined[start:end].decode() for start, end in zip(starts, ends.tolist(), strict=True)]
+    return texts
