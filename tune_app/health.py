@@ -32,43 +32,56 @@ Health = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Layer:
-    """What was read from one layer of a network: one whose weights are a matrix or more, and what relays its units.
+    """One hidden layer of a network.
 
     Attributes:
         units: features it makes, such as the channels of a convolution.
         used: how many of them vary over the probe and have a say in the loss.
         dimensions: how many of the `units` directions the probe fills, as a participation ratio: 0 to `units`.
         parameters: trainable values in it.
-        gradient: norm of the gradient of the loss by the layer's output; None where none is carried back to it.
     """
 
     units: int
     used: int
     dimensions: float
     parameters: int
-    gradient: float | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What `reading.py` reads from a network.
+
+    Attributes:
+        layers: the hidden layers, in the order in which the network computes them.
+        gradients: norms of the gradient of the loss by what each layer gives, the output layer's last; a layer to which
+            no gradient is carried back has none.
+    """
+
+    layers: tuple[Layer, ...]
+    gradients: tuple[float, ...]
 
 
 def health(
-    layers: Sequence[Layer], history: Sequence[Mapping[str, float | None]], directions: Mapping[str, str]
+    reading: Reading | None, history: Sequence[Mapping[str, float | None]], directions: Mapping[str, str]
 ) -> Health:
     """All of `FIGURES`, after the epoch that `history` ends with.
 
     `overall` is the mean of the figures that are there, each with its weight of `WEIGHTS`; None where none is there.
 
     Args:
-        layers: in the order in which the network computes them, its output last; empty without a probe.
+        reading: of the network as it is now; None without a probe.
         history: the task's metrics of each epoch so far; an epoch in which one is None does not count for it.
         directions: the task's metrics, the main one first, with the direction in which each is better.
     """
     main, direction = next(iter(directions.items()))
     sign = 1.0 if direction == "maximize" else -1.0
     training_loss, validation_loss = _values(history, "train_loss"), _values(history, "val_loss")
+    layers, gradients = (reading.layers, reading.gradients) if reading else ((), ())
     figures: Health = {
         "neuron_utilisation": neuron_utilisation(layers),
         "training_stability": training_stability(training_loss or validation_loss),
         "parameter_efficiency": parameter_efficiency(layers),
-        "gradient_health": gradient_health(layers),
+        "gradient_health": gradient_health(gradients),
         "convergence_quality": convergence_quality(validation_loss or training_loss),
         "accuracy_consistency": accuracy_consistency([sign * value for value in _values(history, main)]),
     }
@@ -92,9 +105,8 @@ def neuron_utilisation(layers: Sequence[Layer]) -> float | None:
     saturated tanh too. A unit by which the loss has no gradient on any row is not used either; that shows dead units
     of activations which no hook sees. The output layer does not count, as with them. None without hidden layers.
     """
-    hidden = layers[:-1]
-    units = sum(layer.units for layer in hidden)
-    return sum(layer.used for layer in hidden) / units if units else None
+    units = sum(layer.units for layer in layers)
+    return sum(layer.used for layer in layers) / units if units else None
 
 
 def parameter_efficiency(layers: Sequence[Layer]) -> float | None:
@@ -110,14 +122,13 @@ def parameter_efficiency(layers: Sequence[Layer]) -> float | None:
     1/k of the figure. The probe bounds what can be found: no layer fills more dimensions than `reading.SAMPLES`. None
     without hidden layers.
     """
-    hidden = layers[:-1]
-    parameters = sum(layer.parameters for layer in hidden)
+    parameters = sum(layer.parameters for layer in layers)
     if not parameters:
         return None
-    return sum(layer.parameters * layer.dimensions / layer.units for layer in hidden) / parameters
+    return sum(layer.parameters * layer.dimensions / layer.units for layer in layers) / parameters
 
 
-def gradient_health(layers: Sequence[Layer]) -> float | None:
+def gradient_health(norms: Sequence[float]) -> float | None:
     """How evenly the gradient reaches the layers: 1 where its norm is the same everywhere, lower as it decays or grows.
 
     The norms of the gradient by the layers' outputs are compared, as in Glorot and Bengio (2010), "Understanding the
@@ -130,7 +141,6 @@ def gradient_health(layers: Sequence[Layer]) -> float | None:
     It does not depend on the scale of the loss. What decays over time inside one recurrent module is not seen. None
     where fewer than two layers get a gradient, or the loss has none at all.
     """
-    norms = [layer.gradient for layer in layers if layer.gradient is not None]
     if len(norms) < 2 or not any(norms):
         return None
     if not all(0 < norm < math.inf for norm in norms):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.rnn import PackedSequence
 
 from tune_app.errors import WorkFailed
-from tune_app.health import Layer
+from tune_app.health import Layer, Reading
 
 DORMANT = 0.025
 """A unit whose deviation is at most this part of its layer's mean magnitude is dormant (Sokar et al., 2023)."""
@@ -33,47 +35,41 @@ class _Trace:
     """One layer while the network is being read.
 
     Attributes:
-        axis: of `output`, along which its units lie.
-        output: what the layer gave, after the modules that relay its units.
-        gradients: norm of the gradient by each unit of the layer's own output; None while none was carried back.
+        axis: of `made` and `output`, along which its units lie.
+        made: what the layer itself gave.
+        output: what came out of the modules that relay its units; `made` where there are none.
     """
 
     axis: int
     units: int
     parameters: int
+    made: Tensor
     output: Tensor
-    gradients: Tensor | None = None
 
 
-def read_layers(model: nn.Module, probe_loss: Callable[[], Tensor]) -> list[Layer]:
-    """The layers of `model` in one forward and backward pass of `probe_loss`, in the order of their computation.
+def read_network(model: nn.Module, probe_loss: Callable[[], Tensor]) -> Reading:
+    """What one forward and backward pass of `probe_loss` shows of the layers of `model`.
 
     A layer begins at a module without children that owns a matrix (a linear map, a convolution, an embedding, a
     recurrent module) and takes in the modules that get its output as it is and keep its units: normalisation, pooling,
     activation. So units are judged by what comes out of the activation, where that is a module. A module that is
-    called several times counts by its last call.
+    called several times counts by its last call. The layer that is computed last is the output; the others are hidden.
+
+    A unit is used where its deviation over the probe's rows and positions is more than `DORMANT` of its layer's mean
+    magnitude, and where the gradient of the loss by what the layer gives is not zero on all of them.
 
     The pass runs in evaluation mode: no dropout, and batch normalisation by its running statistics. Nothing of the
     training changes: neither the modes nor `grad` nor any buffer, and no hook is left.
 
     Raises:
-        ProbeError: `probe_loss` gave something else than one number with a gradient.
+        ProbeError: `probe_loss` gave something else than one number with its graph.
     """
-    traces: dict[nn.Module, _Trace] = {}
-    hook = _tracing(traces)
-    hooks = [m.register_forward_hook(hook) for m in model.modules() if next(m.children(), None) is None]
-    try:
-        with _evaluating(model), torch.enable_grad():
-            loss = _checked(probe_loss())
-            with torch.no_grad():
-                # Before the gradient, which frees what the graph holds.
-                activity = [_activity(trace) for trace in traces.values()]
-            trained = [p for p in model.parameters() if p.requires_grad]
-            torch.autograd.grad(loss, trained, allow_unused=True)
-    finally:
-        for handle in hooks:
-            handle.remove()
-    return _layers(list(traces.values()), activity)
+    modules = list(model.modules())
+    with _tracing(modules) as traces, _evaluating(modules), torch.enable_grad():
+        loss = probe_loss()
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+        raise ProbeError(f"`probe_loss` must return one number with its graph, but returned {loss!r:.200}")
+    return _read(list(traces.values()), loss) if traces else Reading((), ())
 
 
 def latency_ms(model: nn.Module, probe_loss: Callable[[], Tensor]) -> float | None:
@@ -98,7 +94,7 @@ def latency_ms(model: nn.Module, probe_loss: Callable[[], Tensor]) -> float | No
 
     hooks = [model.register_forward_pre_hook(before), model.register_forward_hook(after)]
     try:
-        with _evaluating(model), torch.inference_mode():
+        with _evaluating(list(model.modules())), torch.inference_mode():
             for _ in range(1 + REPEATS):
                 probe_loss()
     finally:
@@ -112,30 +108,43 @@ def _wait(tensor: Tensor) -> None:
         torch.cuda.synchronize(tensor.device)
 
 
-def _tracing(traces: dict[nn.Module, _Trace]) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
-    """A forward hook that keeps what each layer gives, and hooks its gradient."""
+@contextmanager
+def _tracing(modules: list[nn.Module]) -> Iterator[dict[nn.Module, _Trace]]:
+    """Keep what each layer gives, in the order of the calls; the hooks are gone afterwards."""
+    traces: dict[nn.Module, _Trace] = {}
     latest: list[_Trace] = []
 
-    def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+    def begin(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        latest.clear()
+        traces.pop(module, None)
         tensor = _tensor(output)
-        if tensor is None:
-            return
-        parameters = list(module.parameters(recurse=False))
-        if any(p.dim() > 1 for p in parameters):
+        if tensor is not None:
             axis = 1 if isinstance(module, _ConvNd) else tensor.dim() - 1
-            count = sum(p.numel() for p in parameters if p.requires_grad)
-            trace = _Trace(axis, tensor.shape[axis], count, tensor)
-            traces.pop(module, None)
-            traces[module] = trace
-            latest[:] = [trace]
-            if tensor.requires_grad:
-                tensor.register_hook(_gradient_hook(trace))  # type: ignore[no-untyped-call]
-        elif latest and arguments and arguments[0] is latest[0].output:
-            trace = latest[0]
-            if tensor.dim() == trace.output.dim() and tensor.shape[trace.axis] == trace.units:
+            parameters = sum(p.numel() for p in _own_parameters(module) if p.requires_grad)
+            traces[module] = _Trace(axis, tensor.shape[axis], parameters, tensor, tensor)
+            latest.append(traces[module])
+
+    def relay(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        if latest and arguments and arguments[0] is latest[0].output:
+            trace, tensor = latest[0], _tensor(output)
+            if tensor is not None and tensor.dim() == trace.made.dim() and tensor.shape[trace.axis] == trace.units:
                 trace.output = tensor
 
-    return hook
+    hooks = []
+    for module in modules:
+        if next(module.children(), None) is None:
+            owns_matrix = any(p.dim() > 1 for p in _own_parameters(module))
+            hooks.append(module.register_forward_hook(begin if owns_matrix else relay))
+    try:
+        yield traces
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _own_parameters(module: nn.Module) -> list[nn.Parameter]:
+    # Not `module.parameters()`, which for a small network takes as long as the network.
+    return [p for p in module._parameters.values() if p is not None]
 
 
 def _tensor(output: Any) -> Tensor | None:
@@ -147,72 +156,69 @@ def _tensor(output: Any) -> Tensor | None:
     return output if isinstance(output, Tensor) and output.is_floating_point() and output.dim() > 1 else None
 
 
-def _gradient_hook(trace: _Trace) -> Callable[[Tensor], None]:
-    def hook(gradient: Tensor) -> None:
-        others = [axis for axis in range(gradient.dim()) if axis != trace.axis]
-        # In float64, because the square of a gradient that has nearly vanished would be zero in float32.
-        trace.gradients = torch.linalg.vector_norm(gradient.detach(), dim=others, dtype=torch.float64)
-
-    return hook
-
-
-def _checked(loss: object) -> Tensor:
-    if not (isinstance(loss, Tensor) and loss.numel() == 1 and loss.requires_grad):
-        found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"{loss!r:.200}"
-        if isinstance(loss, Tensor) and loss.numel() == 1:
-            found = "one without"
-        raise ProbeError(f"`probe_loss` must return one number with its graph, but returned {found}")
-    return loss
+def _read(traces: list[_Trace], loss: Tensor) -> Reading:
+    hidden = traces[:-1]
+    with torch.no_grad():
+        parts = [part for trace in hidden for part in _activity(trace)] + _gradient_norms(traces, loss)
+        # One transfer for all figures: on a GPU each would wait for the device.
+        numbers = torch.cat(parts).cpu().numpy()
+    ends = itertools.accumulate(map(len, parts))
+    read = iter([numbers[end - len(part) : end] for part, end in zip(parts, ends, strict=True)])
+    activity = [(next(read), *next(read).tolist()) for _ in hidden]
+    norms = list(read)
+    # Where the loss has no gradient at all, solved to the last bit, units cannot be told by it.
+    solved = not norms[-1].any()
+    layers = []
+    for trace, norm, (deviations, magnitude, root) in zip(hidden, norms, activity, strict=False):
+        used = deviations > DORMANT * magnitude
+        if len(norm) and not solved:
+            used &= norm != 0
+        dimensions = root**2 if math.isfinite(root) else 0.0
+        layers.append(Layer(trace.units, int(used.sum()), dimensions, trace.parameters))
+    return Reading(tuple(layers), tuple(math.hypot(*norm.tolist()) for norm in norms if len(norm)))
 
 
 def _activity(trace: _Trace) -> tuple[Tensor, Tensor]:
-    """Which units of a layer vary, and how many dimensions its activations fill."""
-    samples = trace.output.detach().movedim(trace.axis, -1).reshape(-1, trace.units).float()
-    magnitude = samples.abs().mean()
-    varies = samples.var(0, correction=0) > (DORMANT * magnitude) ** 2
+    """Deviation of each unit; and the layer's mean magnitude with the root of the dimensions that it fills."""
+    samples = trace.output.movedim(trace.axis, -1).reshape(-1, trace.units).float()
+    magnitude = torch.linalg.vector_norm(samples, 1) / samples.numel()
+    deviations, mean = torch.std_mean(samples, 0, correction=0)
     # An odd step, so that not the same pixel or token of every row is taken.
     some = samples[:: max(1, len(samples) // SAMPLES) | 1][:SAMPLES]
-    centred = (some - some.mean(0)) / magnitude
+    centred = (some - mean) / magnitude
     # Both products have the same eigenvalues but for zeros.
     scatter = centred @ centred.T if len(centred) < trace.units else centred.T @ centred
-    dimensions = scatter.trace() ** 2 / scatter.square().sum()
-    return varies, dimensions.nan_to_num(0.0, 0.0, 0.0)
+    root = scatter.trace() / torch.linalg.vector_norm(scatter)
+    return deviations, torch.stack([magnitude, root])
 
 
-def _layers(traces: list[_Trace], activity: list[tuple[Tensor, Tensor]]) -> list[Layer]:
-    if not traces:
-        return []
-    output = traces[-1].gradients
-    figures = []
-    for trace, (varies, dimensions) in zip(traces, activity, strict=True):
-        used, norm = varies, torch.full((), torch.nan, device=varies.device)
-        if trace.gradients is not None:
-            norm = torch.linalg.vector_norm(trace.gradients)
-            # Where the loss has no gradient at all, solved to the last bit, units cannot be told by it.
-            solved = False if output is None else (output == 0).all()
-            used = varies & ((trace.gradients != 0) | solved)
-        figures.append(torch.stack([used.sum().double(), dimensions.double(), norm.double()]))
-    # One transfer for all figures: on a GPU each would wait for the device.
-    numbers = torch.stack(figures).tolist()
-    return [
-        Layer(trace.units, int(used), dimensions, trace.parameters, None if trace.gradients is None else norm)
-        for trace, (used, dimensions, norm) in zip(traces, numbers, strict=True)
-    ]
+def _gradient_norms(traces: list[_Trace], loss: Tensor) -> list[Tensor]:
+    """Norm of the gradient by each unit of each layer; empty for a layer to which none is carried back."""
+    # By the layers' outputs alone: the gradients of the weights, which are most of the work, are not computed.
+    reached = [number for number, trace in enumerate(traces) if trace.made.requires_grad]
+    found = torch.autograd.grad(loss, [traces[number].made for number in reached], allow_unused=True)
+    norms = [loss.new_zeros(0) for _ in traces]
+    for number, gradient in zip(reached, found, strict=True):
+        if gradient is not None:
+            others = [axis for axis in range(gradient.dim()) if axis != traces[number].axis]
+            norms[number] = torch.linalg.vector_norm(gradient, dim=others, dtype=torch.float32)
+    return norms
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def _evaluating(modules: list[nn.Module]) -> Iterator[None]:
     """Evaluation mode for a moment; every module has its own mode and dropout back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    recurrent = [(module, module.dropout) for module in model.modules() if isinstance(module, nn.RNNBase)]
-    model.eval()
+    recurrent = [(module, module.dropout) for module in modules if isinstance(module, nn.RNNBase)]
+    training = [module for module in modules if module.training]
+    for module in training:
+        module.training = False
     for rnn, _ in recurrent:
         # cuDNN computes gradients of a recurrent module in training mode only.
         rnn.training, rnn.dropout = True, 0.0
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
         for rnn, dropout in recurrent:
-            rnn.dropout = dropout
+            rnn.training, rnn.dropout = False, dropout
+        for module in training:
+            module.training = True

@@ -24,7 +24,7 @@ import torch
 from tune_app.dataset import Dataset
 from tune_app.errors import InputError, TuneAppError, WorkFailed, nearest
 from tune_app.health import Health, health
-from tune_app.reading import latency_ms, read_layers
+from tune_app.reading import latency_ms, read_network
 from tune_app.tasks.task import Preparing, Probed, Progress, Sampling, Task
 from tune_app.variable import Config
 
@@ -188,8 +188,8 @@ class Training:
 
     def _measure_health(self, metrics: dict[str, float | None]) -> Health:
         task, state = self.task, self.state
-        layers = read_layers(state.model, lambda: task.probe_loss(state)) if isinstance(task, Probed) else []
-        return health(layers, [*(row.metrics for row in self.history), metrics], task.metrics)
+        reading = read_network(state.model, lambda: task.probe_loss(state)) if isinstance(task, Probed) else None
+        return health(reading, [*(row.metrics for row in self.history), metrics], task.metrics)
 
     @cached_property
     def latency_ms(self) -> float | None:
