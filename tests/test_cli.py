@@ -85,7 +85,10 @@ def shell(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, cwd=REPOSITORY)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["profile", "save", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["profile", "save", "--help"], ["data", "fetch", "--help"], ["--version"]],
+)
 def test_help_is_fast_and_imports_nothing_heavy(arguments: list[str]) -> None:
     times = []
     for _ in range(3):
@@ -98,12 +101,12 @@ def test_help_is_fast_and_imports_nothing_heavy(arguments: list[str]) -> None:
     code = f"import sys\nfrom tune_app.cli.main import run\nrun({arguments})\nprint(*sys.modules, file=sys.stderr)"
     modules = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr.split())
     assert "tune_app.cli.main" in modules
-    assert not modules & {"torch", "ray", "pandas", "optuna", "numpy", "pyarrow", "rich", "pydantic"}
+    assert not modules & {"torch", "ray", "pandas", "optuna", "numpy", "pyarrow", "rich", "pydantic", "pooch"}
 
 
 def test_help_names_every_verb(tune_app: Command) -> None:
     text = tune_app("--help").out
-    for verb in ("check", "run", "resume", "studies", "trials", "show", "apply", "profile", "train"):
+    for verb in ("check", "run", "resume", "studies", "trials", "show", "apply", "profile", "train", "data"):
         assert f"\n  {verb} " in text
         assert tune_app(verb, "--help").code == 0
 

@@ -76,31 +76,47 @@ def load_cifar100(files: Sequence[Path]) -> Dataset:
 
 
 class RestrictedUnpickler(pickle.Unpickler):
-    """Reads lists, numbers, texts and arrays of numbers; whatever else a pickle asks for is refused.
+    """Reads lists, numbers, texts and arrays of bytes; whatever else a pickle asks for is refused.
 
-    Byte strings of Python 2, in which the official files are written, stay bytes.
+    Nothing of NumPy is called: an array comes as an `ArrayState`. Byte strings of Python 2, in which the official files
+    are written, stay bytes.
     """
 
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content), encoding="bytes")
 
     def find_class(self, module: str, name: str) -> Any:
-        """The few functions that an array needs, in forms that can do nothing else."""
+        """The few names that a pickled array has, in forms that can do nothing else."""
         if (module, name) in ALLOWED:
             return ALLOWED[module, name]
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
-def _empty_array(*_: object) -> np.ndarray:
-    # What an array is rebuilt from; its shape and type come with its state.
-    return np.empty(0, dtype=np.uint8)
+class ArrayState:
+    """What stands in for an array, or for its type, while a pickle is read: takes the state and calls nothing."""
 
+    def __init__(self, *arguments: object) -> None:
+        self.arguments = arguments
+        self.state: Any = None
 
-def _number_type(name: Any, *_: object) -> np.dtype[Any]:
-    name = name.decode("ascii") if isinstance(name, bytes) else name
-    if name not in ("u1", "i8", "i4"):
-        raise pickle.UnpicklingError(f"it holds an array of type {name!r}")
-    return np.dtype(str(name))
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def images(self) -> np.ndarray:
+        """The array as uint8 (count, 3, 32, 32).
+
+        Raises:
+            ValueError: it is no array of bytes in rows of 3,072.
+        """
+        try:
+            _, (count, width), kind, by_column, content = self.state
+            fits = kind.arguments[0] in ("u1", b"u1") and width == ROW and len(content) == count * width
+        except (TypeError, AttributeError, IndexError, ValueError):
+            fits = False
+        if not fits or not isinstance(content, bytes):
+            raise ValueError("is no array of bytes in rows of 3,072")
+        rows = np.frombuffer(content, dtype=np.uint8).reshape(count, width, order="F" if by_column else "C")
+        return rows.reshape(count, 3, 32, 32)
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -111,10 +127,10 @@ def _latin1(text: str, encoding: str) -> bytes:
 
 
 ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _empty_array,
-    ("numpy._core.multiarray", "_reconstruct"): _empty_array,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _number_type,
+    ("numpy.core.multiarray", "_reconstruct"): ArrayState,
+    ("numpy._core.multiarray", "_reconstruct"): ArrayState,
+    ("numpy", "ndarray"): ArrayState,
+    ("numpy", "dtype"): ArrayState,
     ("_codecs", "encode"): _latin1,
 }
 
@@ -137,13 +153,16 @@ def _part(path: Path, batches: dict[str, Any], names: Sequence[str], key: bytes,
     for name in names:
         batch = batches[name]
         data, found = (batch.get(b"data"), batch.get(key)) if isinstance(batch, dict) else (None, None)
-        if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != ROW:
-            raise _fault(path, name, f"must hold `data` as uint8 (count, {ROW})")
-        if not isinstance(found, list) or len(found) != len(data):
+        if not isinstance(data, ArrayState):
+            raise _fault(path, name, "must hold images as `data`")
+        try:
+            images.append(data.images())
+        except ValueError as error:
+            raise _fault(path, name, f"must hold images as `data`, which {error}") from None
+        if not isinstance(found, list) or len(found) != len(images[-1]):
             raise _fault(path, name, f"must hold as many `{key.decode()}` as images")
         if not all(isinstance(label, int) and 0 <= label < classes for label in found):
             raise _fault(path, name, f"must hold `{key.decode()}` from 0 to {classes - 1}")
-        images.append(data.reshape(-1, 3, 32, 32))
         labels.append(np.array(found, dtype=np.int64))
     return {"images": np.concatenate(images), "labels": np.concatenate(labels)}
 
