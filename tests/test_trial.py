@@ -15,6 +15,8 @@ import torch
 from tune_app.dataset import Dataset
 from tune_app.datasets import load_dataset
 from tune_app.errors import InputError, WorkFailed
+from tune_app.health import FIGURES
+from tune_app.reading import ProbeError
 from tune_app.tasks import load_task
 from tune_app.trial import (
     Diverged,
@@ -24,6 +26,7 @@ from tune_app.trial import (
     describe_error,
     failure_kind,
     pick_device,
+    prepared,
 )
 from tune_app.variable import Config, Value, Variable
 
@@ -42,6 +45,11 @@ def _one_thread() -> Iterator[None]:
 def cnn(seed: int = 1, epochs: int = 4, **changes: Value) -> Training:
     config = {v.name: v.default for v in CNN.variables} | {"filters": 4, "shift": 0.1, **changes}
     return Training(CNN, config, FEW, epochs=epochs, seed=seed, threads=1)
+
+
+def assert_same_weights(one: Training, other: Training) -> None:
+    for mine, theirs in zip(one.state.model.parameters(), other.state.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 class Returning:
@@ -74,7 +82,7 @@ class Returning:
         return {}
 
 
-def run(returned: Any, weight: float = 1.0) -> dict[str, float]:
+def run(returned: Any, weight: float = 1.0) -> dict[str, float | None]:
     return Training(Returning(returned, weight), {}, NO_DATA, epochs=1, seed=0).run_epoch().metrics
 
 
@@ -101,8 +109,7 @@ def test_restored_training_continues_exactly(tmp_path: Path, optimizer: str) -> 
     assert restored.epoch == 2
     assert [restored.run_epoch().metrics for _ in range(2)] == [row.metrics for row in rows[2:]]
     assert restored.finished
-    for one, other in zip(restored.state.model.parameters(), whole.state.model.parameters(), strict=True):
-        assert torch.equal(one, other)
+    assert_same_weights(restored, whole)
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["half.pt"]
 
 
@@ -152,6 +159,93 @@ def test_what_an_epoch_says() -> None:
     assert pick_device().type in ("cpu", "cuda")
 
 
+def test_every_epoch_has_its_health() -> None:
+    training = cnn()
+    rows = [training.run_epoch() for _ in range(4)]
+    for row in rows:
+        assert tuple(row.health) == FIGURES
+        assert 0 < row.health_s < (row.ended_at - row.started_at).total_seconds()
+        for name in ("neuron_utilisation", "parameter_efficiency", "gradient_health", "overall"):
+            assert 0.0 < (row.health[name] or 0.0) <= 1.0
+    history = ("training_stability", "convergence_quality", "accuracy_consistency")
+    assert all(rows[0].health[name] is None for name in history), "there is too little history"
+    assert all(rows[3].health[name] is not None for name in history)
+
+
+def test_health_does_not_touch_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes: Config = {"dropout": 0.3, "noise": 0.1, "batch_norm": True}
+    measured = cnn(**changes)
+    with_health = [measured.run_epoch().metrics for _ in range(4)]
+    monkeypatch.setattr("tune_app.trial.read_network", lambda model, probe_loss: None)
+    bare = cnn(**changes)
+    without = [bare.run_epoch() for _ in range(4)]
+    assert [row.metrics for row in without] == with_health
+    assert without[3].health["neuron_utilisation"] is None
+    assert_same_weights(measured, bare)
+
+
+def test_health_continues_with_a_restored_training(tmp_path: Path) -> None:
+    whole = cnn()
+    rows = [whole.run_epoch() for _ in range(4)]
+    half = cnn()
+    half.run_epoch()
+    half.run_epoch()
+    half.save(tmp_path / "half.pt")
+    restored = cnn()
+    restored.restore(tmp_path / "half.pt")
+    assert restored.history == half.history
+    assert [restored.run_epoch().health for _ in range(2)] == [row.health for row in rows[2:]]
+
+
+class Rich(Returning):
+    """A task with everything that a task need not have."""
+
+    prepared_by: ClassVar[tuple[str, ...]] = ()
+
+    def prepare(self, config: Config, data: Dataset) -> Dataset:
+        return Dataset(data.name, "prepared", {}, {})
+
+    def probe_loss(self, state: Any) -> Any:
+        return state.model(torch.ones(4, self.width)).sum()
+
+    def sample(self, state: Any) -> str:
+        return f"{state.model.weight.item():g} and {torch.rand(()).item():.6f}"
+
+    width: ClassVar[int] = 1
+
+
+def test_what_a_task_need_not_have() -> None:
+    returned = {"accuracy": 0.5, "loss": 1.0}
+    rich = Training(Rich(returned), {}, NO_DATA, epochs=1, seed=0)
+    row = rich.run_epoch()
+    assert rich.latency_ms is not None
+    assert rich.latency_ms == rich.latency_ms > 0
+    text = rich.sample()
+    assert text is not None
+    assert text.startswith("1 and 0.")
+    torch.rand(3)
+    assert rich.sample() == text, "the same for the same state"
+    plain = Training(Returning(returned), {}, NO_DATA, epochs=1, seed=0)
+    assert plain.run_epoch().health == dict.fromkeys(FIGURES), "neither a probe nor a history"
+    assert (plain.latency_ms, plain.sample()) == (None, None)
+    assert row.health == dict.fromkeys(FIGURES), "one layer has nothing to compare with"
+    assert prepared(Rich(returned), {}, NO_DATA).kind == "prepared"
+    assert prepared(Returning(returned), {}, NO_DATA) is NO_DATA
+
+
+def test_a_probe_that_fails_is_the_trials_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rich, "width", 7)
+    training = Training(Rich({"accuracy": 0.5, "loss": 1.0}), {}, NO_DATA, epochs=1, seed=0)
+    with pytest.raises(RuntimeError) as caught:
+        training.run_epoch()
+    assert failure_kind(caught.value) == "error"
+    assert describe_error(caught.value).endswith("in probe_loss)")
+    assert training.epoch == 0
+    monkeypatch.setattr(Rich, "probe_loss", lambda self, state: 0.5)
+    with pytest.raises(ProbeError, match=r"must return one number with its graph, but returned 0\.5"):
+        training.run_epoch()
+
+
 def test_only_declared_metrics_are_kept() -> None:
     returned = {"accuracy": torch.tensor(0.5), "loss": np.float32(2), "extra": 1}
     assert run(returned) == {"accuracy": 0.5, "loss": 2.0}
@@ -181,7 +275,11 @@ def test_missing_metric() -> None:
     assert "did you mean `acuracy`?" in caught.value.hint
 
 
-@pytest.mark.parametrize("value", ["0.5", None, [1, 2], torch.ones(2)])
+def test_an_undefined_metric_is_kept_as_such() -> None:
+    assert run({"accuracy": None, "loss": 2}) == {"accuracy": None, "loss": 2.0}
+
+
+@pytest.mark.parametrize("value", ["0.5", [1, 2], torch.ones(2)])
 def test_metric_that_is_no_number(value: object) -> None:
     with pytest.raises(TaskError, match="a metric must be a number, but `accuracy` is"):
         run({"accuracy": value, "loss": 0.0})

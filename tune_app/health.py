@@ -100,10 +100,11 @@ def neuron_utilisation(layers: Sequence[Layer]) -> float | None:
     """Share of the hidden units that are used; each unit that falls silent lowers it.
 
     One minus the share of dormant units of Sokar et al. (2023), "The dormant neuron phenomenon in deep reinforcement
-    learning": a unit is dormant where its score, relative to its layer, is at most `reading.DORMANT`. Their score is
-    the mean magnitude of the unit, ours its deviation over the probe: the same for a dead ReLU, and it finds a
-    saturated tanh too. A unit by which the loss has no gradient on any row is not used either; that shows dead units
-    of activations which no hook sees. The output layer does not count, as with them. None without hidden layers.
+    learning": a unit is dormant where its score, relative to its layer's mean, is at most `reading.DORMANT`. Their
+    score is the mean magnitude of the unit, ours its deviation over the probe: the same for a dead ReLU. To find a
+    saturated tanh too, a unit must vary beside its own mean as well. A unit by which the loss has no gradient on any
+    row is not used either; that shows dead units of activations which no hook sees. The output layer does not count,
+    as with them. None without hidden layers.
     """
     units = sum(layer.units for layer in layers)
     return sum(layer.used for layer in layers) / units if units else None

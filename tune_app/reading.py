@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -19,7 +20,8 @@ from tune_app.errors import WorkFailed
 from tune_app.health import Layer, Reading
 
 DORMANT = 0.025
-"""A unit whose deviation is at most this part of its layer's mean magnitude is dormant (Sokar et al., 2023)."""
+"""A unit whose deviation is at most this part of its layer's mean deviation is dormant; the smaller of the two
+thresholds of Sokar et al. (2023)."""
 SAMPLES = 256
 """Activations, each of one row and position, from which a layer's dimensions are told."""
 REPEATS = 5
@@ -56,7 +58,7 @@ def read_network(model: nn.Module, probe_loss: Callable[[], Tensor]) -> Reading:
     called several times counts by its last call. The layer that is computed last is the output; the others are hidden.
 
     A unit is used where its deviation over the probe's rows and positions is more than `DORMANT` of its layer's mean
-    magnitude, and where the gradient of the loss by what the layer gives is not zero on all of them.
+    deviation, and of its own mean, and where the gradient of the loss by what the layer gives is not always zero.
 
     The pass runs in evaluation mode: no dropout, and batch normalisation by its running statistics. Nothing of the
     training changes: neither the modes nor `grad` nor any buffer, and no hook is left.
@@ -164,13 +166,13 @@ def _read(traces: list[_Trace], loss: Tensor) -> Reading:
         numbers = torch.cat(parts).cpu().numpy()
     ends = itertools.accumulate(map(len, parts))
     read = iter([numbers[end - len(part) : end] for part, end in zip(parts, ends, strict=True)])
-    activity = [(next(read), *next(read).tolist()) for _ in hidden]
+    activity = [(next(read), next(read), float(next(read)[0])) for _ in hidden]
     norms = list(read)
     # Where the loss has no gradient at all, solved to the last bit, units cannot be told by it.
     solved = not norms[-1].any()
     layers = []
-    for trace, norm, (deviations, magnitude, root) in zip(hidden, norms, activity, strict=False):
-        used = deviations > DORMANT * magnitude
+    for trace, norm, (deviation, mean, root) in zip(hidden, norms, activity, strict=False):
+        used = deviation > DORMANT * np.maximum(abs(mean), deviation.mean())
         if len(norm) and not solved:
             used &= norm != 0
         dimensions = root**2 if math.isfinite(root) else 0.0
@@ -178,18 +180,18 @@ def _read(traces: list[_Trace], loss: Tensor) -> Reading:
     return Reading(tuple(layers), tuple(math.hypot(*norm.tolist()) for norm in norms if len(norm)))
 
 
-def _activity(trace: _Trace) -> tuple[Tensor, Tensor]:
-    """Deviation of each unit; and the layer's mean magnitude with the root of the dimensions that it fills."""
+def _activity(trace: _Trace) -> tuple[Tensor, Tensor, Tensor]:
+    """Deviation and mean of each unit, and the root of the dimensions that the layer fills."""
     samples = trace.output.movedim(trace.axis, -1).reshape(-1, trace.units).float()
-    magnitude = torch.linalg.vector_norm(samples, 1) / samples.numel()
-    deviations, mean = torch.std_mean(samples, 0, correction=0)
+    deviation, mean = torch.std_mean(samples, 0, correction=0)
     # An odd step, so that not the same pixel or token of every row is taken.
     some = samples[:: max(1, len(samples) // SAMPLES) | 1][:SAMPLES]
-    centred = (some - mean) / magnitude
+    # Divided, because the fourth power of large activations would overflow.
+    centred = (some - mean) / deviation.mean()
     # Both products have the same eigenvalues but for zeros.
     scatter = centred @ centred.T if len(centred) < trace.units else centred.T @ centred
     root = scatter.trace() / torch.linalg.vector_norm(scatter)
-    return deviations, torch.stack([magnitude, root])
+    return deviation, mean, root.view(1)
 
 
 def _gradient_norms(traces: list[_Trace], loss: Tensor) -> list[Tensor]:
@@ -197,7 +199,7 @@ def _gradient_norms(traces: list[_Trace], loss: Tensor) -> list[Tensor]:
     # By the layers' outputs alone: the gradients of the weights, which are most of the work, are not computed.
     reached = [number for number, trace in enumerate(traces) if trace.made.requires_grad]
     found = torch.autograd.grad(loss, [traces[number].made for number in reached], allow_unused=True)
-    norms = [loss.new_zeros(0) for _ in traces]
+    norms = [loss.new_zeros(0, dtype=torch.float32) for _ in traces]
     for number, gradient in zip(reached, found, strict=True):
         if gradient is not None:
             others = [axis for axis in range(gradient.dim()) if axis != traces[number].axis]

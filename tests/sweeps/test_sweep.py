@@ -15,6 +15,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from tune_app.health import FIGURES
 from tune_app.pruning import rungs
 from tune_app.section import Pruning
 from tune_app.trial import derive_seed
@@ -63,6 +64,27 @@ def test_every_variable_of_every_trial_is_kept(pruned: Any) -> None:
     columns = {c for c in pruned.trials.columns if c.startswith("config/")}
     assert columns == {"config/architecture/width", *[f"config/training/{n}" for n in ("level", "pace", "fault")]}
     assert pruned.trials[sorted(columns)].notna().all().all()
+
+
+def test_health_of_every_epoch_and_of_every_trial_is_kept(pruned: Any) -> None:
+    epochs, trials = pruned.epochs, pruned.trials
+    for name in FIGURES:
+        assert epochs[f"health/{name}"].dtype == trials[f"health/{name}"].dtype == "float64"
+    assert epochs["health/neuron_utilisation"].between(0.5, 1).all()
+    assert epochs["health/training_stability"].isna().all(), "the task has no loss"
+    late = epochs["epoch"] >= 4
+    assert (epochs.loc[late, "health/accuracy_consistency"] == 1).all()
+    assert epochs.loc[~late, "health/accuracy_consistency"].isna().all()
+    last = epochs.sort_values("epoch").groupby("trial")["health/overall"].last()
+    assert trials["health/overall"].tolist() == last.tolist()
+
+
+def test_what_is_measured_when_a_training_finishes(pruned: Any) -> None:
+    completed = pruned.trials["state"] == "COMPLETED"
+    assert (pruned.trials.loc[completed, "latency_ms"] > 0).all()
+    levels = pruned.trials.loc[completed, "config/training/level"]
+    assert pruned.trials.loc[completed, "sample"].tolist() == [f"level {level:g}" for level in levels]
+    assert pruned.trials.loc[~completed, ["latency_ms", "sample"]].isna().all().all()
 
 
 def test_seeds_come_from_the_sweeps_seed_and_the_trials_number(pruned: Any) -> None:
