@@ -89,7 +89,7 @@ def _write(path: Path, data: Dataset) -> None:
 
 def _read(entry: Entry, path: Path) -> Dataset | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             info: dict[str, Any] = json.loads(arrays["info"].tobytes())
             parts: dict[str, dict[str, np.ndarray]] = {"train": {}, "test": {}}
             for key in arrays.files:

@@ -23,7 +23,7 @@ from tune_app.datasets.entry import Entry, RemoteFile
 from tune_app.datasets.registry import DATASETS
 from tune_app.errors import InputError, WorkFailed
 
-CONNECT_S = 4.0
+CONNECT_S = 3.0
 """Seconds in which one of all addresses must take a connection, names resolved."""
 SILENCE_S = 30.0
 """Seconds for which a server may send nothing."""

@@ -108,8 +108,9 @@ def _read_sign(content: bytes, sign: Sign, where: str) -> np.ndarray:
             # A collection that was resized keeps the boxes of the original images.
             x, y = image.width / sign.size[0], image.height / sign.size[1]
             left, top, right, bottom = sign.box
-            box = (left * x, top * y, right * x, bottom * y)
-            small = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR, box)
+            box = (round(left * x), round(top * y), round(right * x), round(bottom * y))
+            # Cropped first: `resize` with a box would mix in what is beside it.
+            small = image.convert("RGB").crop(box).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     except (OSError, ValueError) as error:
         raise InputError(f"an image must be a PPM file, but {error}", where=where) from None
     return np.asarray(small).transpose(2, 0, 1)

@@ -41,12 +41,13 @@ def load_npz(path: Path) -> Dataset:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError("the file must be a NumPy archive of several arrays, but holds one", where=str(path))
+                raise ValueError("it holds a single array")
             arrays = {name: archive[name] for name in NAMES if name in archive.files}
             names = archive.files
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, MemoryError, zipfile.BadZipFile) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise InputError(
             f"the file must be a NumPy archive without objects, but {reason}",

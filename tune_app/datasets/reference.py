@@ -155,12 +155,13 @@ def dataset_kind(reference: DatasetReference, where: Where = default_where) -> s
 
 
 def dataset_title(reference: DatasetReference) -> str:
-    """How tables and messages call the data set that `reference` names, in one line.
-
-    Raises:
-        InputError: as `read_reference`.
-    """
-    return read_reference(reference).title
+    """How tables and messages call the data set that `reference` names, in one line; also one that is not ours."""
+    if isinstance(reference, str):
+        return reference
+    try:
+        return read_reference(reference).title
+    except InputError:  # of a user's own task, which reads it in its own way
+        return ", ".join(f"{key} {value}" for key, value in reference.items())
 
 
 def own_files(named: Named) -> list[Path]:

@@ -1,0 +1,164 @@
+"""The user's images by class: layouts, sizes, colours, and each fault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tune_app.datasets import image_folder, load_dataset
+from tune_app.errors import InputError
+
+
+def save(path: Path, value: int = 0, *, size: tuple[int, int] = (4, 6), mode: str = "L", **options: Any) -> None:
+    """An image of one value; `size` is height and width."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size[::-1], value if mode in ("L", "P", "I;16", "I") else (value, 0, 0)).save(path, **options)
+
+
+def lay_out(folder: Path, counts: Mapping[str, int], **options: Any) -> Path:
+    """Images by class: number n of a class has the value n."""
+    for name, count in counts.items():
+        for number in range(count):
+            save(folder / name / f"{number:03d}.png", number, **options)
+    return folder
+
+
+def load(folder: Path, **options: Any) -> Any:
+    return load_dataset({"kind": "image_folder", "path": str(folder), **options})
+
+
+def test_a_folder_per_class(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"cat": 10, "ant": 20})
+    save(tmp_path / "ant" / "deeper" / "x.JPG", 99)
+    (tmp_path / "ant" / "notes.txt").write_text("passed over")
+    (tmp_path / "ant" / ".hidden.png").write_text("passed over")
+    (tmp_path / ".git").mkdir()
+    data = load(tmp_path)
+    assert (data.kind, data.name) == ("image", f"image_folder {tmp_path}")
+    assert data.info == {"classes": 2, "max_value": 255, "class_names": ("ant", "cat")}
+    assert data.train["images"].shape == (25, 1, 4, 6)
+    assert np.bincount(data.test["labels"]).tolist() == [4, 2]
+    values = {
+        name: sorted(int(i[0, 0, 0]) for p in (data.train, data.test) for i in p["images"][p["labels"] == label])
+        for label, name in enumerate(data.info["class_names"])
+    }
+    assert values == {"ant": [*range(20), 99], "cat": list(range(10))}
+    assert load(tmp_path).sha256() == data.sha256()
+
+
+def test_parts_of_their_own(tmp_path: Path) -> None:
+    lay_out(tmp_path / "train", {"a": 4, "b": 3})
+    lay_out(tmp_path / "test", {"b": 2, "a": 1})
+    data = load(tmp_path)
+    assert (np.bincount(data.train["labels"]).tolist(), np.bincount(data.test["labels"]).tolist()) == ([4, 3], [1, 2])
+
+
+def test_one_size_and_colours(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "1.png", 200, size=(10, 20), mode="RGB")
+    save(tmp_path / "a" / "2.png", 100, size=(7, 7))
+    save(tmp_path / "b" / "1.bmp", 200, size=(10, 20), mode="RGB")
+    data = load(tmp_path, size=[4, 8])
+    images = np.concatenate([data.train["images"], data.test["images"]])
+    assert images.shape[1:] == (3, 4, 8)
+    assert {tuple(image[:, 0, 0]) for image in images} == {(200, 0, 0), (100, 100, 100)}
+    assert load(tmp_path, size=[4, 8], channels=1).train["images"].shape[1:] == (1, 4, 8)
+
+
+def test_a_turned_photograph(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"a": 2, "b": 2})
+    turned = Image.new("L", (4, 6))
+    turned.paste(255, (0, 0, 4, 1))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by a quarter to the right
+    turned.save(tmp_path / "b" / "turned.png", exif=exif)
+    data = load(tmp_path)
+    images = np.concatenate([data.train["images"], data.test["images"]])
+    (found,) = [image[0] for image in images if image.max() == 255]
+    assert (found[:, -1] == 255).all()
+    assert (found[:, :-1] == 0).all()
+
+
+def test_sizes_that_differ(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"a": 2, "b": 2})
+    save(tmp_path / "b" / "odd.png", size=(8, 9))
+    with pytest.raises(
+        InputError, match="must be of one size or `size` given, but this one is 8 x 9 and 000.png is 4 x 6"
+    ) as c:
+        load(tmp_path)
+    assert c.value.where == str(tmp_path / "b" / "odd.png")
+    assert "size: [64, 64]" in c.value.hint
+
+
+def test_faults_of_the_layout(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a folder of images by class, but does not exist"):
+        load(tmp_path / "nothing")
+    with pytest.raises(InputError, match="at least two classes, but there is none"):
+        load(tmp_path)
+    lay_out(tmp_path, {"a": 2})
+    with pytest.raises(InputError, match="but is a file"):
+        load(tmp_path / "a" / "000.png")
+    with pytest.raises(InputError, match="at least two classes, but there is only `a`"):
+        load(tmp_path)
+    (tmp_path / "b").mkdir()
+    with pytest.raises(InputError, match="a class must have an image") as caught:
+        load(tmp_path)
+    assert caught.value.where == str(tmp_path / "b")
+
+
+def test_faults_of_the_parts(tmp_path: Path) -> None:
+    lay_out(tmp_path / "train", {"apple": 2, "b": 2})
+    lay_out(tmp_path / "test", {"aple": 2})
+    with pytest.raises(InputError, match="must have classes of the training part, but has `aple`") as caught:
+        load(tmp_path)
+    assert "did you mean `apple`?" in caught.value.hint
+    (tmp_path / "test" / "aple").rename(tmp_path / "other")
+    with pytest.raises(InputError, match="there must be no other folder, but there is `other`"):
+        load(tmp_path)
+    (tmp_path / "other").rename(tmp_path / "train" / "aple")
+    with pytest.raises(InputError, match="the test part must have an image"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_an_image_that_cannot_be_read(content: bytes, tmp_path: Path) -> None:
+    lay_out(tmp_path, {"a": 2, "b": 2})
+    (tmp_path / "b" / "bad.png").write_bytes(content)
+    with pytest.raises(InputError, match="an image must be one that can be read") as caught:
+        load(tmp_path)
+    assert caught.value.where == str(tmp_path / "b" / "bad.png")
+
+
+def test_an_image_that_is_cut(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"a": 2, "b": 2}, size=(40, 60))
+    path = tmp_path / "b" / "000.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(InputError, match="an image must be one that can be read") as caught:
+        load(tmp_path)
+    assert caught.value.where == str(path)
+
+
+def test_sixteen_bits(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"a": 2, "b": 2})
+    save(tmp_path / "b" / "deep.png", 40_000, mode="I;16")
+    with pytest.raises(InputError, match="must have 8 bits per channel, but this one has the mode I;16"):
+        load(tmp_path)
+
+
+def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out(tmp_path, {"a": 2, "b": 2})
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # twice of it is an error
+    with pytest.raises(InputError, match="could be decompression bomb"):
+        load(tmp_path)
+
+
+def test_more_than_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out(tmp_path, {"a": 2, "b": 2})
+    monkeypatch.setattr(image_folder, "MAX_BYTES", 2**30)
+    with pytest.raises(InputError, match=r"must fit into 1 GiB, but 4 of 1 x 20000 x 20000 need 1\.5"):
+        image_folder.load_image_folder(tmp_path, (20_000, 20_000))

@@ -1,0 +1,69 @@
+"""IMDB: labels, the official split, and what is left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tune_app.datasets import load_dataset
+from tune_app.errors import InputError
+
+Make = Callable[..., Path]
+REVIEWS = {
+    "aclImdb/README": b"no review",
+    "aclImdb/train/unsup/0_0.txt": b"without a label",
+    "aclImdb/train/neg/0_2.txt": b"bad",
+    "aclImdb/train/neg/10_1.txt": "très mauvais".encode(),
+    "aclImdb/train/pos/1_9.txt": b"good",
+    "aclImdb/test/neg/0_1.txt": b"awful",
+    "aclImdb/test/pos/0_10.txt": b"great",
+}
+
+
+def load(path: Path) -> Any:
+    return load_dataset({"name": "imdb", "path": str(path)})
+
+
+def test_reviews_and_labels(make_tar: Make) -> None:
+    data = load(make_tar(REVIEWS))
+    assert data.info == {"classes": 2, "class_names": ("neg", "pos"), "official": False}
+    rows = set(zip(data.train["texts"], data.train["labels"], strict=True))
+    assert rows == {("bad", 0), ("très mauvais", 0), ("good", 1)}
+    assert set(zip(data.test["texts"], data.test["labels"], strict=True)) == {("awful", 0), ("great", 1)}
+
+
+def test_the_order_does_not_depend_on_the_archive(make_tar: Make) -> None:
+    data = load(make_tar(REVIEWS))
+    turned = load(make_tar(dict(reversed(REVIEWS.items())), name="turned.tar.gz"))
+    assert turned.sha256() == data.sha256()
+
+
+def test_imdb_in_part(real_data: Callable[[str], Path]) -> None:
+    data = load(real_data("imdb"))
+    assert Counter(data.train["labels"].tolist()) == Counter(data.test["labels"].tolist()) == {0: 1000, 1: 1000}
+    assert 400 < data.train["labels"][:1000].sum() < 600  # mixed: the first rows are of both classes
+    assert load(real_data("imdb")).sha256() == data.sha256()  # what was kept is the same
+
+
+def test_a_class_is_missing(make_tar: Make) -> None:
+    lacking = {name: content for name, content in REVIEWS.items() if "test/pos" not in name}
+    with pytest.raises(InputError, match="must hold reviews in aclImdb/test/neg and …/pos"):
+        load(make_tar(lacking))
+
+
+def test_a_review_that_is_no_text(make_tar: Make) -> None:
+    with pytest.raises(InputError, match="must be text in UTF-8") as caught:
+        load(make_tar(REVIEWS | {"aclImdb/train/neg/0_2.txt": b"\xff"}))
+    assert caught.value.where.endswith("made.tar.gz:aclImdb/train/neg/0_2.txt")
+
+
+def test_a_folder_with_two_archives(make_tar: Make) -> None:
+    make_tar(REVIEWS)
+    path = make_tar(REVIEWS, name="other.tar.gz")
+    with pytest.raises(InputError, match=r"must hold its files, but lacks aclImdb_v1\.tar\.gz"):
+        load(path.parent)
+    assert len(load(path).train["texts"]) == 3  # one of them by its own name
