@@ -20,26 +20,36 @@ class Server:
     """Answers on loopback with the bytes in `files`; knows how often each path was asked for.
 
     A path in `cut` gets the first half of its bytes although the head promises all; one in `held` gets them and then
-    nothing until the server ends.
+    nothing until the server ends; one in `chunked` gets them in small pieces without a length.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.cut: set[str] = set()
         self.held: set[str] = set()
+        self.chunked: set[str] = set()
         self.asked: Counter[str] = Counter()
         self.half_sent = threading.Event()
         self.ended = threading.Event()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_GET(self) -> None:
                 server.asked[self.path] += 1
                 content = server.files.get(self.path)
                 if content is None:
                     self.send_error(404)
                     return
+                self.close_connection = True
                 self.send_response(200)
+                if self.path in server.chunked:
+                    self.send_header("Transfer-Encoding", "chunked")
+                    self.end_headers()
+                    pieces = [content[start : start + 500] for start in range(0, len(content), 500)]
+                    self.wfile.write(b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""]))
+                    return
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 half = len(content) // 2 if self.path in server.cut | server.held else len(content)

@@ -74,6 +74,11 @@ def test_a_mirror_stands_in(fault: str, server: Server, entry: Entry, cache: Pat
     assert only_file(cache) == ["a.txt"]
 
 
+def test_a_server_that_states_no_length(server: Server, entry: Entry) -> None:
+    server.files, server.chunked = {"/official/a.txt": CONTENT}, {"/official/a.txt"}
+    assert fetch(entry)[0].source == f"{server.address}/official/a.txt"
+
+
 def test_an_own_mirror_comes_before_all(server: Server, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_DATA_MIRROR", f"{server.address}/own/")
     server.files = {"/own/made_up/a.txt": CONTENT, "/official/a.txt": CONTENT}

@@ -143,7 +143,7 @@ def _download(address: str, aside: Path, file: RemoteFile) -> str | None:
     try:
         with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as progress:
             downloader = pooch.HTTPDownloader(
-                progressbar=_Meter(progress, file),
+                progressbar=_Meter(progress, file, aside),
                 chunk_size=CHUNK,
                 timeout=(CONNECT_S, SILENCE_S),
                 headers={"Accept-Encoding": "identity"},  # what is stored, byte for byte
@@ -161,26 +161,29 @@ class _TooLong(Exception):
 
 
 class _Meter:
-    """What pooch tells of its progress; ends a download that is far longer than it should be."""
+    """What pooch tells of its progress; ends a download that is far longer than it should be.
 
-    def __init__(self, progress: Progress, file: RemoteFile) -> None:
+    pooch counts chunks as if all were full, so the file is asked how long it is.
+    """
+
+    def __init__(self, progress: Progress, file: RemoteFile, aside: Path) -> None:
         self._progress = progress
         self._task = progress.add_task(file.name, total=file.bytes)
         self._limit = 2 * file.bytes + CHUNK
-        self._count = 0
-        self.total = file.bytes
+        self._aside = aside
+        self.total = 0  # set by pooch to what the server says
 
-    def update(self, count: int) -> None:
-        self._count += count
-        if self._count > self._limit:
+    def update(self, _: int) -> None:
+        count = self._aside.stat().st_size
+        if count > self._limit:
             raise _TooLong("it is more than twice as long as it should be")
-        self._progress.update(self._task, completed=min(self._count, self.total))
+        self._progress.update(self._task, completed=count)
 
     def reset(self) -> None:
-        self._count = 0
+        """Nothing to do, as for `close`: the caller ends the display."""
 
     def close(self) -> None:
-        """Nothing to do: the caller ends the display."""
+        """See `reset`."""
 
 
 class _Connections:

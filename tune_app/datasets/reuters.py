@@ -32,8 +32,8 @@ def load_reuters(files: Sequence[Path]) -> Dataset:
     """Load the stories of one topic, title and body, in the modified Apte split.
 
     That split is the collection's own (README, VIII.B): LEWISSPLIT is TRAIN or TEST and TOPICS is YES. Kept are stories
-    with exactly one topic, of topics that both parts have: 52 of them in the whole collection, 6,532 stories to train
-    and 2,568 to test, known as R52. Classes are in alphabetical order; the order of stories is mixed by a fixed seed.
+    with exactly one topic, of topics that both parts have: 52 of them in the whole collection, with about 6,500 stories
+    to train and 2,570 to test, known as R52. Classes are in alphabetical order; a fixed seed mixes the stories.
 
     Raises:
         InputError: the archive is damaged, or has no two topics that stand in both parts.
@@ -80,7 +80,7 @@ def _part(stories: list[tuple[str, str]], classes: list[str]) -> Arrays:
 REUTERS = Entry(
     name="reuters",
     kind="labelled_text",
-    description="9,100 newswire stories of one topic, 52 topics (R52); ModApte split 6,532 / 2,568",
+    description="about 9,100 newswire stories of one topic, 52 topics (R52); ModApte split, about 6,500 / 2,570",
     licence="free for research purposes only; copyright Reuters Ltd.",
     load=load_reuters,
     files=(
