@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tune_app.datasets import load_dataset
 from tune_app.datasets.reference import dataset_kind, dataset_title, read_reference
 from tune_app.datasets.registry import DATASETS
 from tune_app.errors import InputError
@@ -48,6 +49,7 @@ FAULTS: dict[str, tuple[Any, str, str, str]] = {
     ),
     "no path": ({"kind": "npz"}, ".path", "`path` must be given, but `dataset` has none", "path: Where"),
     "an empty path": ({"kind": "npz", "path": ""}, ".path", "`path` .*at least 1 character", "path: Where"),
+    "a path that cannot be": ({"kind": "npz", "path": "a\0b"}, ".path", "`path` must match", "path: Where"),
     "a number for a path": ({"kind": "npz", "path": 3}, ".path", "`path` must be a valid string, but got 3", "path: "),
     "one side": (
         {"kind": "image_folder", "path": "x", "size": [3]},
@@ -98,14 +100,22 @@ def test_the_caller_says_where_a_key_stands() -> None:
 
 
 def test_no_folder_of_own_files(tmp_path: Path) -> None:
-    from tune_app.datasets import load_dataset
-
     with pytest.raises(InputError, match="`path` must be a folder that exists, but got /no/such"):
         load_dataset({"name": "mnist", "path": "/no/such"})
     with pytest.raises(InputError, match="`path` must be a folder or a file that exists"):
         load_dataset({"name": "imdb", "path": "~no-such-user/imdb"})
     with pytest.raises(InputError, match=r"`gtsrb` must hold its files, but lacks GTSRB-Training_fixed\.zip"):
         load_dataset({"name": "gtsrb", "path": str(tmp_path)})
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "/proc/1/mem/x"])
+@pytest.mark.parametrize("kind", ["image_folder", "npz", "text_file", "table"])
+def test_no_path_raises_anything_else(kind: str, path: str) -> None:
+    columns = {"text": "a", "label": "b"} if kind == "table" else {}
+    with pytest.raises(InputError):
+        load_dataset({"kind": kind, "path": f"{path}.csv" if columns else path, **columns})
+    with pytest.raises(InputError):
+        load_dataset({"name": "imdb", "path": path})
 
 
 def test_entries_say_what_they_are() -> None:

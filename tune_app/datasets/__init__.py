@@ -8,10 +8,11 @@ from tune_app.dataset import Dataset, DatasetReference
 from tune_app.datasets.cache import load_kept
 from tune_app.datasets.image_folder import load_image_folder
 from tune_app.datasets.npz import load_npz
-from tune_app.datasets.reference import ImageFolder, Named, Npz, Table, own_files, read_reference
+from tune_app.datasets.reference import AnyReference, ImageFolder, Named, Npz, Table, own_files, read_reference
 from tune_app.datasets.registry import DATASETS
 from tune_app.datasets.table import load_table
 from tune_app.datasets.text_file import load_text_file
+from tune_app.errors import InputError
 
 
 def load_dataset(reference: DatasetReference) -> Dataset:
@@ -24,17 +25,24 @@ def load_dataset(reference: DatasetReference) -> Dataset:
         WorkFailed: the download failed.
     """
     read = read_reference(reference)
+    try:
+        return replace(_load(read), name=read.title)
+    except OSError as error:  # what a user's path can be: not permitted, too long, gone meanwhile
+        reason = error.strerror or str(error)
+        where = str(error.filename or read.title)
+        raise InputError(f"the data must be readable, but {reason}", where=where) from None
+
+
+def _load(read: AnyReference) -> Dataset:
     if isinstance(read, Named):
-        data = _load_named(read)
-    elif isinstance(read, ImageFolder):
-        data = load_image_folder(read.location, read.size, read.channels)
-    elif isinstance(read, Npz):
-        data = load_npz(read.location)
-    elif isinstance(read, Table):
-        data = load_table(read.location, read.text, read.label)
-    else:
-        data = load_text_file(read.location)
-    return replace(data, name=read.title)
+        return _load_named(read)
+    if isinstance(read, ImageFolder):
+        return load_image_folder(read.location, read.size, read.channels)
+    if isinstance(read, Npz):
+        return load_npz(read.location)
+    if isinstance(read, Table):
+        return load_table(read.location, read.text, read.label)
+    return load_text_file(read.location)
 
 
 def _load_named(named: Named) -> Dataset:

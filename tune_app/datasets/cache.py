@@ -25,7 +25,7 @@ def data_folder() -> Path:
     """The cache folder: ``TUNE_APP_DATA_DIR``, or the system's folder for caches. Not created here."""
     given = os.environ.get("TUNE_APP_DATA_DIR")
     if given:
-        return Path(given).expanduser().absolute()
+        return Path(os.path.expanduser(given)).absolute()  # unlike Path.expanduser, no error for an unknown ~user
     import pooch
 
     return Path(pooch.os_cache("tune-app"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -16,7 +17,7 @@ from tune_app.errors import InputError, nearest
 Where = Callable[..., str]
 """Says where a key of the reference stands: ``where("path")``; ``where()`` is the reference itself."""
 
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 Pixels = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -60,7 +61,7 @@ class Own(_Keys):
     @property
     def location(self) -> Path:
         """The path, with ``~`` read as a shell does."""
-        return _expanded(self.path)
+        return Path(os.path.expanduser(self.path))
 
 
 class ImageFolder(Own):
@@ -173,7 +174,7 @@ def own_files(named: Named) -> list[Path]:
         InputError: a file is missing.
     """
     assert named.path is not None
-    entry, path = DATASETS[named.name], _expanded(named.path)
+    entry, path = DATASETS[named.name], Path(os.path.expanduser(named.path))
     if path.is_file() and len(entry.files) == 1:
         return [path]
     if not path.is_dir():
@@ -193,13 +194,6 @@ def own_files(named: Named) -> list[Path]:
     return others
 
 
-def _expanded(path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)  # an unknown ~user
-
-
 def _nearest(value: object, key: str) -> str:
     if key == "kind":
         return nearest(value, OWN_KINDS)
@@ -216,5 +210,10 @@ def _input_error(error: ErrorDetails, model: type[BaseModel], where: Where) -> I
     hint = f"{key}: {model.model_fields[key].description}"
     if error["type"] == "missing":
         return InputError(f"`{key}` must be given, but `dataset` has none", where=place, hint=hint)
-    rule = error["msg"].replace("Input should be", "must be").replace("List should", "must").replace("String", "it")
+    rule = (
+        error["msg"]
+        .replace("Input should be", "must be")
+        .replace("List should", "must")
+        .replace("String should", "must")
+    )
     return InputError(f"`{key}` {rule}, but got {error['input']!r:.100}", where=place, hint=hint)
