@@ -142,12 +142,12 @@ def ask_cost(trials: int) -> float:
     """Milliseconds of one suggestion by tpe when `trials` trials are known: the median of 20."""
     import optuna
 
-    from tune_app.search import StudySearch
+    from tune_app.search import StudySearch, make_sampler
     from tune_app.spec import load_spec
 
     spec = load_spec(ROOT / "search_spaces" / "digits_cnn.yaml")
-    search = StudySearch(spec.space, "val_accuracy", "maximize", "tpe", 0)
-    random = StudySearch(spec.space, "val_accuracy", "maximize", "random", 0)
+    search = StudySearch(spec.space, spec.objective, make_sampler("tpe", spec.space, 0, trials), 0)
+    random = StudySearch(spec.space, spec.objective, make_sampler("random", spec.space, 0, trials), 0)
     for number in range(trials):
         params = spec.space.params_of(random.suggest(f"r{number}"))
         distributions = {name: spec.space.distributions()[name] for name in params}

@@ -364,7 +364,6 @@ BY_HAND: dict[str, tuple[str, str, str, str]] = {
     "truth": ("batch_norm: true", "batch_norm: 1", ":13 config.architecture.batch_norm", "one of True, False"),
     "null": ("tta: 1", "tta: null", " config.inference.tta", "must be a whole number"),
     "variable": ("momentum:", "momentun:", " config.training.momentun", "did you mean `momentum`"),
-    "missing": ("    momentum: 0.9\n", "", "a.yaml", "must have every variable, but momentum is missing"),
     "group": ("  training:", "  trainign:", ":19 config.trainign", "did you mean `training`"),
     "other group": ("    tta: 1", "    tta: 1\n    epochs: 3", " config.inference.epochs", "write training.epochs"),
     "key": ("dataset:", "datset:", ":5 datset", "did you mean `dataset`"),

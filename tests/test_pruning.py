@@ -17,7 +17,7 @@ def test_rungs_are_those_inside_tune(level: str) -> None:
     section = Pruning.model_validate({"level": level})
     for epochs in MANY:
         found, factor = rungs(section, epochs)
-        scheduler = make_scheduler(section, "loss", "minimize", epochs)
+        scheduler = make_scheduler(section, "minimize", epochs)
         assert isinstance(scheduler, AsyncHyperBandScheduler)
         (bracket,) = scheduler._brackets
         # Nothing is decided after the last epoch: Tune lets the trial end before it looks at that rung.
@@ -46,4 +46,4 @@ def test_known_rungs(level: str, epochs: int, expected: tuple[tuple[int, ...], i
 def test_off(off: dict[str, str]) -> None:
     section = Pruning.model_validate(off)
     assert rungs(section, 100) == ((), 1)
-    assert isinstance(make_scheduler(section, "loss", "minimize", 100), NoPruning)
+    assert isinstance(make_scheduler(section, "minimize", 100), NoPruning)

@@ -33,8 +33,8 @@ def root(tmp_path_factory: pytest.TempPathFactory, make_study: MakeStudy, make_s
 
 MIXED = (
     Variable("width", "architecture", Int(1, 99), 5, "Width."),
-    Variable("flip", "data", Categorical((True, False)), True, "Flip."),
-    Variable("crop", "data", Categorical((1, "auto")), "auto", "Crop."),
+    Variable("mirror", "data", Categorical((True, False)), True, "Flip."),
+    Variable("cut", "data", Categorical((1, "auto")), "auto", "Cut."),
     Variable("method", "data", Categorical(("a", "b")), "a", "Method."),
 )
 
@@ -65,7 +65,7 @@ def test_one_study(root: Path) -> None:
 
 def test_several_studies_whose_columns_differ(tmp_path: Path, make_study: MakeStudy) -> None:
     make_study(tmp_path)
-    write_other(tmp_path, [{"config/architecture/width": 3, "config/data/flip": False, "objective": 0.5}])
+    write_other(tmp_path, [{"config/architecture/width": 3, "config/data/mirror": False, "objective": 0.5}])
     for names in (["digits-small", "other"], None):
         trials = load_trials(names, tmp_path)
         assert trials["study"].tolist() == ["digits-small"] * 5 + ["other"]
@@ -73,7 +73,7 @@ def test_several_studies_whose_columns_differ(tmp_path: Path, make_study: MakeSt
         assert trials["config/architecture/width"].isna().tolist() == [True] * 5 + [False]
         assert trials["config/architecture/width"].iloc[5] == 3
         assert str(trials["config/architecture/width"].dtype) == "Int64"
-        assert str(trials["config/data/flip"].dtype) == "boolean"
+        assert str(trials["config/data/mirror"].dtype) == "boolean"
         assert trials["config/training/optimizer"].isna().tolist() == [False] * 5 + [True]
     epochs = load_epochs(["other", "digits-small"], tmp_path)
     assert epochs["study"].tolist() == ["other"] + ["digits-small"] * 7
@@ -169,9 +169,9 @@ def test_config_of_gives_plain_values(root: Path, make_spec: MakeSpec) -> None:
 
 def test_config_of_where_other_rows_lack_the_value(tmp_path: Path, make_study: MakeStudy) -> None:
     make_study(tmp_path)
-    full = {"config/architecture/width": 3, "config/data/flip": False, "config/data/method": "b"}
-    study = write_other(tmp_path, [{"objective": 0.4}, {"objective": 0.5, **full, "config/data/crop": 1}])
-    expected = {"width": 3, "flip": False, "crop": "1", "method": "b"}
+    full = {"config/architecture/width": 3, "config/data/mirror": False, "config/data/method": "b"}
+    study = write_other(tmp_path, [{"objective": 0.4}, {"objective": 0.5, **full, "config/data/cut": 1}])
+    expected = {"width": 3, "mirror": False, "cut": "1", "method": "b"}
     config = config_of(trial_row(study, 1))
     assert config == expected
     assert [type(v) for v in config.values()] == [int, bool, str, str]
@@ -180,7 +180,7 @@ def test_config_of_where_other_rows_lack_the_value(tmp_path: Path, make_study: M
     config = config_of(together[(together["study"] == "other") & (together["trial"] == 1)].iloc[0])
     assert config == expected
     assert [type(v) for v in config.values()] == [int, bool, str, str]
-    assert config_of(trial_row(study, 1), MIXED) == {**expected, "crop": 1}, "the catalogue tells the type"
+    assert config_of(trial_row(study, 1), MIXED) == {**expected, "cut": 1}, "the catalogue tells the type"
 
 
 def test_summary(root: Path) -> None:

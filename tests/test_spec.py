@@ -192,11 +192,11 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "name": ("name: a-space", "name: ../a", ":2 name", ("must match", "'../a'")),
     "name number": ("name: a-space", "name: 12", ":2 name", ("must be a text", "12")),
     "no data set": ("dataset: digits", "", " dataset", ("`dataset` must be a text", "None")),
-    "no metric": ("{metric: val_accuracy}", "{}", ":5 objective.metric", ("`metric` must be given",)),
     "metric": ("val_accuracy", "val_acuracy", ":5 objective.metric", ("`val_acuracy`", "did you mean `val_accuracy`")),
     "direction": ("val_accuracy}", "val_accuracy, direction: max}", ":5 objective.direction", (
         "one of maximize, minimize", "'max'", "did you mean `maximize`")),
-    "mode": ("{metric", "{mode: pareto, metric", ":5 objective.mode", ("must be one of simple", "'pareto'")),
+    "mode": ("{metric", "{mode: pareta, metric", ":5 objective.mode", (
+        "must be one of simple, health, pareto", "'pareta'", "did you mean `pareto`")),
     "trials": ("trials: 5", "trials: 0", ":6 budget.trials", ("greater than or equal to 1", "0")),
     "trials text": ("trials: 5", 'trials: "5"', ":6 budget.trials", ("must be a valid integer", "'5'")),
     "trials true": ("trials: 5", "trials: true", ":6 budget.trials", ("must be a valid integer", "True")),

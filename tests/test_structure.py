@@ -13,7 +13,7 @@ PACKAGE = ROOT / "tune_app"
 ORDER_TEXT = """
     errors variable expression catalogue distribution feasibility space
     dataset datasets tasks
-    document section parameters spec pruning
+    document strategy section objective parameters spec pruning
     health reading trial preflight
     folder provenance store study_writer
     search optuna_journal schedule

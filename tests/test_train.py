@@ -32,6 +32,7 @@ CHANGED: dict[str, Value] = {
     "global_pooling": "average", "dense_layers": 2, "dense_width": 12, "activation": "gelu", "dropout": 0.2,
     "optimizer": "sgd", "learning_rate": 0.02, "momentum": 0.8, "weight_decay": 0.001, "batch_size": 300,
     "schedule": "linear", "warmup_epochs": 0.5, "label_smoothing": 0.1, "gradient_clip": 2.0, "epochs": 2,
+    "precision": "bf16", "crop": 0.2, "horizontal_flip": True, "color_jitter": 0.1,
     "normalization": "scale", "shift": 0.1, "rotation": 5.0, "noise": 0.05, "cutout": 0.25,
     "training_fraction": 0.5, "validation_fraction": 0.3,
     "temperature": 1.5, "confidence_threshold": 0.2, "tta": 2,

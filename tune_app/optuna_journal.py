@@ -10,13 +10,14 @@ from __future__ import annotations
 import queue
 import threading
 from pathlib import Path
-from typing import Literal
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from tune_app.objective import directions_of
 from tune_app.search import frozen_trial
+from tune_app.section import Objective
 from tune_app.space import Space
 from tune_app.store import TrialRecord
 
@@ -24,16 +25,14 @@ from tune_app.store import TrialRecord
 class OptunaJournal:
     """Writes ended trials to ``optuna.journal`` from a thread of its own, since each costs a sync to the disk."""
 
-    def __init__(
-        self, path: Path, name: str, space: Space, metric: str, direction: Literal["minimize", "maximize"]
-    ) -> None:
+    def __init__(self, path: Path, name: str, space: Space, objective: Objective) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _end_cut_line(path)
-        self._space, self._metric = space, metric
+        self._space, self._objective = space, objective
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(path))),
             study_name=name,
-            direction=direction,
+            directions=directions_of(objective),
             load_if_exists=True,
         )
         self._written = {trial.user_attrs["trial"] for trial in self._study.get_trials(deepcopy=False)}
@@ -65,7 +64,7 @@ class OptunaJournal:
 
     def _write(self, record: TrialRecord) -> None:
         if record.trial not in self._written:
-            self._study.add_trial(frozen_trial(self._space, record, self._metric))
+            self._study.add_trial(frozen_trial(self._space, record, self._objective))
             self._written.add(record.trial)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,15 +85,14 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
         )
     timed = [p for p in probes if p.epoch_s is not None]
     times = [p.epoch_s or 0.0 for p in [p for p in timed if p.label == "random"] or timed]
-    rungs, factor = pruning.rungs(spec.pruning, spec.budget.epochs)
-    epochs = spec.budget.trials * _expected_epochs(spec.budget.epochs, rungs, factor)
+    epochs = spec.budget.trials * pruning.expected_epochs(spec.pruning, spec.budget.epochs)
     seconds = epochs * sum(times) / len(times)
     slots = max(1, int((os.cpu_count() or 1) // spec.resources.cpus))
     if spec.resources.concurrent != "auto":
         slots = int(spec.resources.concurrent)
     return Forecast(
         trials=spec.budget.trials,
-        rungs=rungs,
+        rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
         epochs=epochs,
         device_hours=seconds / 3600,
         seconds=seconds / slots,
@@ -132,12 +131,3 @@ def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) ->
         return Probe(label, config, kind=failure_kind(error), error=describe_error(error))
     share = part.rows / data.rows if data.rows else 1.0  # a task may bring its own data
     return Probe(label, config, training.model_parameters, row.duration_s / share)
-
-
-def _expected_epochs(epochs: int, rungs: Sequence[int], factor: int) -> float:
-    """Mean epochs of a trial when one in `factor` goes on at each rung."""
-    total, share, done = 0.0, 1.0, 0
-    for rung in (*[r for r in rungs if r < epochs], epochs):
-        total += share * (rung - done)
-        done, share = rung, share / factor
-    return total

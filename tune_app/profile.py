@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from tune_app import provenance, review
 from tune_app.catalogue import check_group, check_value, find_variable
+from tune_app.dataset import DatasetReference
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, WorkFailed, nearest
 from tune_app.expression import Expression
@@ -52,7 +53,7 @@ class Profile:
 
     name: str
     task: str
-    dataset: str
+    dataset: DatasetReference
     config: Config
     constraints: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -105,7 +106,7 @@ class Profile:
             "name": self.name,
             "revision": self.revision,
             "task": self.task,
-            "dataset": self.dataset,
+            "dataset": self.dataset if isinstance(self.dataset, str) else dict(self.dataset),
             "note": self.note,
             "config": group_config(self.config, load_task(self.task).variables),
             "constraints": list(self.constraints),
@@ -117,7 +118,7 @@ class Profile:
         yaml = YAML(typ="safe", pure=True)
         yaml.default_flow_style = False
         yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-        yaml.width = 120
+        yaml.width = 2**20  # where ruamel.yaml folds an escaped text, a space too many is read back
         document = self.to_dict()
         # ruamel.yaml writes these line ends and marks as they are and reads them as something else.
         yaml.allow_unicode = not re.search("[\x80-\x9f\u2028\u2029\ufeff]", _texts(document))
@@ -164,6 +165,10 @@ def from_trial(study: Study, row: pd.Series[Any], name: str) -> Profile:
     )
 
 
+def _is_mapping(document: Document, key: str) -> bool:
+    return isinstance(document.data.get(key), dict)
+
+
 def read_profile(path: Path) -> Profile:
     """Read a profile file and check it against its task.
 
@@ -186,7 +191,7 @@ def read_profile(path: Path) -> Profile:
     profile = Profile(
         name=_text(document, "name"),
         task=_text(document, "task"),
-        dataset=_text(document, "dataset"),
+        dataset=document.mapping("dataset") if _is_mapping(document, "dataset") else _text(document, "dataset"),
         config=_read_config(document, _text(document, "task")),
         constraints=_read_constraints(document),
         provenance=_read_provenance(document),
@@ -212,6 +217,10 @@ def _text(document: Document, key: str) -> str:
 
 
 def _read_config(document: Document, task: str) -> Config:
+    """The full configuration; a variable that is not named has the task's default, as in a search space.
+
+    So a profile stays valid when its task gets a new variable, whose default leaves things as they were.
+    """
     try:
         variables = load_task(task).variables
     except InputError as error:
@@ -221,7 +230,8 @@ def _read_config(document: Document, task: str) -> Config:
         for name, value in document.mapping("config", group).items():
             where = document.where("config", group, name)
             check_value(find_variable(f"{group}.{name}", variables, where), value, where)
-    return flatten_config({group: document.mapping("config", group) for group in document.mapping("config")})
+    named = flatten_config({group: document.mapping("config", group) for group in document.mapping("config")})
+    return {**{variable.name: variable.default for variable in variables}, **named}
 
 
 def _read_constraints(document: Document) -> tuple[str, ...]:

@@ -10,7 +10,9 @@ from typing import Any
 from ray.tune import Callback
 
 from tune_app.controller import SweepTrial
+from tune_app.objective import objective_of
 from tune_app.optuna_journal import OptunaJournal
+from tune_app.section import Objective
 from tune_app.space import Space
 from tune_app.store import History, Row, Study, now
 from tune_app.study_writer import StudyWriter
@@ -29,16 +31,14 @@ class Recorder(Callback):
         history: History,
         journal: OptunaJournal | None,
         space: Space,
-        metric: str,
-        direction: str,
+        objective: Objective,
         total: int,
         gpu_fraction: float,
     ) -> None:
         self._study = study
         self._writer, self._history, self._journal = writer, history, journal
         self._columns = {v.name: f"config/{v.group}/{v.name}" for v in space.variables}
-        self._metric = metric
-        self._sign = 1.0 if direction == "maximize" else -1.0
+        self._objective = objective
         self._total = total
         self._gpu_fraction = gpu_fraction
         self._began = time.monotonic()
@@ -79,7 +79,7 @@ class Recorder(Callback):
         rows = result["rows"]
         if rows:
             self._writer.epochs(rows)
-            news = {"epoch": rows[-1]["epoch"], "value": rows[-1][f"metric/{self._metric}"]}
+            news = {"epoch": rows[-1]["epoch"], "value": objective_of(self._objective, rows[-1])}
             self._running[trial.trial_id].update(news)
             self._latest = {"trial": trial.request["trial"], **news}
 
@@ -134,7 +134,7 @@ class Recorder(Callback):
                 for live in self._running.values()
             ],
             "latest": self._latest,
-            "metric": self._metric,
+            "metric": self._objective.metric,
             "best": None if self.best is None else {"trial": self.best["trial"], "objective": self.best["objective"]},
             "elapsed_s": round(seconds - self._began, 1),
             "left_s": self._left(slots),
@@ -163,7 +163,7 @@ class Recorder(Callback):
             "trial": record.trial,
             "trial_id": record.trial_id,
             "state": state,
-            "objective": None if state == "FAILED" else last.get(f"metric/{self._metric}"),
+            "objective": None if state == "FAILED" else objective_of(self._objective, last),
             "failure_kind": kind,
             "error": error,
             "epochs": epochs,
@@ -198,5 +198,6 @@ class Recorder(Callback):
     def _keep_best(self, row: Row) -> None:
         if row["state"] != "COMPLETED":
             return
-        if self.best is None or self._sign * row["objective"] > self._sign * self.best["objective"]:
+        sign = 1.0 if self._objective.direction == "maximize" else -1.0
+        if self.best is None or sign * row["objective"] > sign * self.best["objective"]:
             self.best = row

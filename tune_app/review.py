@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tune_app.catalogue import Catalogue, parse_value
+from tune_app.datasets.reference import dataset_title
 from tune_app.errors import InputError, WorkFailed
 from tune_app.store import Store, Study
 from tune_app.variable import GROUPS, Categorical, Config
@@ -100,7 +101,8 @@ def trial_row(study: Study, number: int | None) -> pd.Series[Any]:
 def config_of(row: pd.Series[Any], variables: Catalogue = ()) -> Config:
     """The full configuration of a trial from its row, with plain Python values; what the row lacks is left out.
 
-    With the task's `variables`, choices of several types, which the store keeps as texts, are what they were.
+    With the task's `variables`, what the row lacks has its default (the task got the variable later), and choices of
+    several types, which the store keeps as texts, are what they were.
     """
     config: Config = {}
     for name, value in row.items():
@@ -108,7 +110,7 @@ def config_of(row: pd.Series[Any], variables: Catalogue = ()) -> Config:
         if parts[0] == "config" and parts[1] in GROUPS and not pd.isna(value):
             config[parts[2]] = value.item() if hasattr(value, "item") else value
     for variable in variables:
-        text = config.get(variable.name)
+        text = config.setdefault(variable.name, variable.default)
         if isinstance(text, str) and isinstance(variable.domain, Categorical) and text not in variable.domain.choices:
             config[variable.name] = parse_value(variable, text)
     return config
@@ -123,7 +125,7 @@ def summary(study: Study) -> dict[str, Any]:
     return {
         "study": study.name,
         "task": document["task"],
-        "dataset": document["dataset"],
+        "dataset": dataset_title(document["dataset"]),
         "state": "interrupted" if live == "running" and not study.being_written() else live,
         "trials": f"{len(ranked)}/{document['budget']['trials']}",
         **{state.lower(): int((ranked["state"] == state).sum()) for state in ("COMPLETED", "PRUNED", "FAILED")},

@@ -8,36 +8,72 @@ ever; constraints are unknown to it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search.optuna import OptunaSearch
 
+from tune_app.objective import directions_of, objective_of, objectives_of
+from tune_app.section import Objective
 from tune_app.space import Space
 from tune_app.store import TrialRecord
+from tune_app.strategy import SAMPLERS
 from tune_app.variable import Config, Value
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-SAMPLERS: dict[str, Callable[[Space, int], BaseSampler]] = {
-    # `group` splits the space where conditions do; without it conditional variables are sampled independently.
-    "tpe": lambda space, seed: TPESampler(seed=seed, multivariate=True, group=bool(space.when), constant_liar=True),
-    "random": lambda space, seed: RandomSampler(seed=seed),
-}
 
-
-def make_sampler(name: str, space: Space, seed: int) -> BaseSampler:
-    """The sampler `name`, one of `SAMPLERS`."""
+def make_sampler(name: str, space: Space, seed: int, trials: int) -> BaseSampler:
+    """The sampler `name`, one of `tune_app.strategy.SAMPLERS`, for a sweep of `trials` trials."""
     with warnings.catch_warnings():
-        # `group` is called experimental; the version in the lock file is tested with it.
+        # Some are called experimental; the version in the lock file is tested with them.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return SAMPLERS[name](space, seed)
+        sampler: BaseSampler = SAMPLERS[name].make(space, seed, trials)
+        return sampler
+
+
+def make_tpe(space: Space, seed: int, trials: int) -> BaseSampler:
+    """Tree-structured Parzen estimators."""
+    # `group` splits the space where conditions do; without it conditional variables are sampled independently.
+    return TPESampler(seed=seed, multivariate=True, group=bool(space.when), constant_liar=True)
+
+
+def make_random(space: Space, seed: int, trials: int) -> BaseSampler:
+    """Independent draws."""
+    return RandomSampler(seed=seed)
+
+
+def make_quasi_random(space: Space, seed: int, trials: int) -> BaseSampler:
+    """A scrambled Sobol sequence."""
+    return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False, warn_asynchronous_seeding=False)
+
+
+def make_cma_es(space: Space, seed: int, trials: int) -> BaseSampler:
+    """Covariance matrix adaptation."""
+    return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+
+
+def make_gp(space: Space, seed: int, trials: int) -> BaseSampler:
+    """Gaussian process."""
+    return GPSampler(seed=seed, warn_independent_sampling=False)
+
+
+def make_nsga2(space: Space, seed: int, trials: int) -> BaseSampler:
+    """NSGA-II, with a population that leaves some generations: Optuna's default of 50 would be one of 50 trials."""
+    return NSGAIISampler(seed=seed, population_size=max(4, min(50, trials // 5)))
 
 
 AVOIDED = ("diverged", "oom")
@@ -108,13 +144,17 @@ class StudySearch(OptunaSearch):
     The Optuna study that it samples from is in memory; `remember` fills it with earlier trials on resume.
     """
 
-    def __init__(self, space: Space, metric: str, direction: str, sampler: str, seed: int) -> None:
+    def __init__(self, space: Space, objective: Objective, sampler: BaseSampler, seed: int) -> None:
+        directions = directions_of(objective)
+        names = ["objective", "against"][: len(directions)]
+        modes = ["max" if direction == "maximize" else "min" for direction in directions]
         super().__init__(
             space=self._suggest_all,
-            metric=metric,
-            mode="max" if direction == "maximize" else "min",
-            sampler=FeasibleSampler(make_sampler(sampler, space, seed), space, seed),
+            metric=names if len(names) > 1 else names[0],
+            mode=modes if len(modes) > 1 else modes[0],
+            sampler=FeasibleSampler(sampler, space, seed),
         )
+        self._objective = objective
         self._trial_space = space
         self._distributions = space.distributions()
         self._reports: dict[str, dict[int, float]] = {}
@@ -133,12 +173,13 @@ class StudySearch(OptunaSearch):
     def remember(self, records: list[TrialRecord]) -> None:
         """Tell the sampler of trials that ended before this process began."""
         for record in records:
-            self._ot_study.add_trial(frozen_trial(self._trial_space, record, self._metric, AVOIDED))
+            self._ot_study.add_trial(frozen_trial(self._trial_space, record, self._objective, AVOIDED))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep the reports of a running trial; the sampler learns of them when the trial ends."""
         reports = self._reports.setdefault(trial_id, {})
-        reports.update({row["epoch"]: row[f"metric/{self._metric}"] for row in result["rows"]})
+        values = {row["epoch"]: objective_of(self._objective, row) for row in result["rows"]}
+        reports.update({epoch: value for epoch, value in values.items() if value is not None})
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna how the trial ended: COMPLETE, PRUNED with all its reports, or failed.
@@ -150,14 +191,16 @@ class StudySearch(OptunaSearch):
             self.on_trial_result(trial_id, result)
         trial, reports = self._ot_trials.pop(trial_id), self._reports.pop(trial_id, {})
         kind = (result or {}).get("failure_kind")
-        if error or (kind is not None and kind not in AVOIDED):
+        avoided = AVOIDED if self._objective.mode != "pareto" else ()
+        if error or result is None or (kind is not None and kind not in avoided):
             self._ot_study.tell(trial, state=TrialState.FAIL)
         elif kind is not None:
             self._ot_study.tell(trial, state=TrialState.PRUNED)
+        elif self._objective.mode == "pareto":  # Optuna takes no reports here, and nothing is stopped early
+            self._ot_study.tell(trial, objectives_of(self._objective, {**result["rows"][-1], **result}))
         else:
             for epoch, value in sorted(reports.items()):
                 trial.report(value, epoch)
-            assert result is not None
             if result["finished"]:
                 self._ot_study.tell(trial, reports[max(reports)])
             else:
@@ -180,7 +223,7 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
     return trial.suggest_categorical(name, distribution.choices)  # type: ignore[return-value]
 
 
-def frozen_trial(space: Space, record: TrialRecord, metric: str, avoided: tuple[str, ...] = ()) -> FrozenTrial:
+def frozen_trial(space: Space, record: TrialRecord, objective: Objective, avoided: tuple[str, ...] = ()) -> FrozenTrial:
     """A trial that ended, in Optuna's form.
 
     Args:
@@ -189,17 +232,23 @@ def frozen_trial(space: Space, record: TrialRecord, metric: str, avoided: tuple[
     """
     row = record.row
     assert row is not None
-    reports = {epoch: row_[f"metric/{metric}"] for epoch, row_ in record.epochs.items()}
+    pareto = objective.mode == "pareto"  # Optuna takes neither reports nor PRUNED there
+    by_epoch = {epoch: objective_of(objective, row_) for epoch, row_ in record.epochs.items()}
+    reports = {epoch: value for epoch, value in by_epoch.items() if value is not None and not pareto}
     state = {"COMPLETED": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED}.get(row["state"], TrialState.FAIL)
-    if row["failure_kind"] in avoided:
+    if row["failure_kind"] in avoided and not pareto:
         state, reports = TrialState.PRUNED, {}
+    values: Any = None
+    if state == TrialState.COMPLETE:
+        values = objectives_of(objective, row) if pareto else [row["objective"]]
+    if state == TrialState.PRUNED and reports:
+        values = [reports[max(reports)]]
     params = space.params_of(record.config)
     distributions = space.distributions()
-    value = row["objective"] if state == TrialState.COMPLETE else reports.get(max(reports, default=0))
     failure = {"failure_kind": row["failure_kind"], "error": row["error"]} if row["failure_kind"] else {}
     trial = optuna.trial.create_trial(
         state=state,
-        value=None if state == TrialState.FAIL else value,
+        values=values,
         params=params,
         distributions={name: distributions[name] for name in params},
         intermediate_values=reports,

@@ -1,13 +1,13 @@
 """The sections of a search space file: objective, budget, search, pruning, resources.
 
-The description under each field is also what help texts and forms show. The tables say what this version can do.
+The description under each field is also what help texts and forms show.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -15,10 +15,10 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
+from tune_app.strategy import SAMPLERS, SCHEDULERS
 
-MODES = ("simple",)
-SAMPLERS = ("tpe", "random")
-SCHEDULERS = ("asha", "none")
+MODES = ("simple", "health", "pareto")
+SECOND_OBJECTIVES = ("health", "size", "latency")
 LEVELS = ("off", "gentle", "normal", "aggressive")
 DIRECTIONS = ("maximize", "minimize")
 MAX_DEVICES = 1
@@ -44,8 +44,9 @@ def parse_duration(value: object) -> float:
     return seconds
 
 
-def one_of(names: tuple[str, ...]) -> Callable[[str], str]:
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
     """A pydantic validator that lets through `names` only."""
+    names = tuple(names)
 
     def check(value: str) -> str:
         if value not in names:
@@ -98,11 +99,16 @@ class Objective(Section):
     """What a sweep looks for."""
 
     mode: Annotated[str, AfterValidator(one_of(MODES))] = "simple"
-    """How trials are compared; simple: by one metric."""
+    """How trials are compared. simple: by one metric; health: by a weighted mean of the metric and the network's
+    health; pareto: by two figures, of which neither is given up for the other."""
     metric: str
     """The metric of the task that decides which trial is best."""
     direction: Annotated[Literal["maximize", "minimize"], BeforeValidator(one_of(DIRECTIONS))]
     """Whether more or less of the metric is better; the task's own direction where it is not given."""
+    health_weight: Annotated[Finite, Field(ge=0, le=1)] = 0.3
+    """Mode health: the weight of the health beside the metric."""
+    against: Annotated[Literal["health", "size", "latency"], BeforeValidator(one_of(SECOND_OBJECTIVES))] = "health"
+    """Mode pareto: the second figure, the overall health, the number of parameters or the milliseconds per row."""
 
 
 class Budget(Section):
@@ -122,7 +128,7 @@ class Search(Section):
     """How the next configuration is chosen."""
 
     sampler: Annotated[str, AfterValidator(one_of(SAMPLERS))] = "tpe"
-    """What proposes configurations; tpe learns from the trials so far, random does not."""
+    """What proposes configurations; `tune-app strategies` lists them."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """What all randomness of the sweep starts from; the same seed proposes the same first configurations."""
     start_from: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -133,7 +139,7 @@ class Pruning(Section):
     """How trials that do badly are stopped early."""
 
     scheduler: Annotated[str, AfterValidator(one_of(SCHEDULERS))] = "asha"
-    """What decides which trials stop early; none lets all run to the end."""
+    """What decides which trials stop early; `tune-app strategies` lists them."""
     level: Annotated[Literal["off", "gentle", "normal", "aggressive"], BeforeValidator(one_of(LEVELS))] = "normal"
     """How early and how many trials are stopped."""
 

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
+from tune_app.dataset import DatasetReference
+from tune_app.datasets.reference import dataset_kind, dataset_title
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
 from tune_app.parameters import CONSTRAINTS, PARAMETERS, fix, read_space, write_parameters
 from tune_app.section import Budget, Objective, Pruning, Resources, Search, Section, read_section, unknown_key
 from tune_app.space import Space
+from tune_app.strategy import SAMPLERS
+from tune_app.tasks import TASK_OF_KIND, TASKS
 from tune_app.variable import Categorical
 
 if TYPE_CHECKING:
@@ -32,8 +36,7 @@ SECTIONS: dict[str, type[Section]] = {
     "pruning": Pruning,
     "resources": Resources,
 }
-TEXTS = ("name", "task", "dataset")
-KEYS = ("schema_version", *TEXTS, *SECTIONS, PARAMETERS, CONSTRAINTS)
+KEYS = ("schema_version", "name", "task", "dataset", *SECTIONS, PARAMETERS, CONSTRAINTS)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Spec:
 
     name: str
     task: str
-    dataset: str
+    dataset: DatasetReference
     objective: Objective
     budget: Budget
     search: Search
@@ -70,7 +73,9 @@ class Spec:
             parameters = {g: {n: v for n, v in named.items() if n != "epochs"} for g, named in parameters.items()}
         return {
             "schema_version": self.schema_version,
-            **{key: getattr(self, key) for key in TEXTS},
+            "name": self.name,
+            "task": self.task,
+            "dataset": self.dataset if isinstance(self.dataset, str) else dict(self.dataset),
             **sections,
             PARAMETERS: parameters,
             CONSTRAINTS: [constraint.text for constraint in self.space.constraints],
@@ -81,7 +86,7 @@ class Spec:
         yaml = YAML(typ="safe", pure=True)
         yaml.default_flow_style = None  # a domain on one line
         yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-        yaml.width = 120
+        yaml.width = 2**20  # where ruamel.yaml folds an escaped text, a space too many is read back
         yaml.allow_unicode = False  # ruamel.yaml writes U+0085 as it is and reads it as a space
         text = io.StringIO()
         yaml.dump(self.to_dict(), text)
@@ -115,25 +120,27 @@ def _read(document: Document, overrides: Mapping[str, Any], task: Task | type[Ta
         if key not in KEYS:
             raise unknown_key(key, KEYS, document.where(key))
     _check_version(document)
-    texts = {key: _read_text(document, key) for key in TEXTS}
-    if not NAME_PATTERN.fullmatch(texts["name"]):
+    name = _read_text(document, "name")
+    if not NAME_PATTERN.fullmatch(name):
         raise InputError(
-            f"`name` must match {NAME_PATTERN.pattern}, but got {shown(texts['name'])}", where=document.where("name")
+            f"`name` must match {NAME_PATTERN.pattern}, but got {shown(name)}", where=document.where("name")
         )
-    task = task or _load_task(texts["task"], document.where("task"))
+    task_name, dataset = _read_task(document)
+    task = task or _load_task(task_name, document.where("task"))
     for key, value in overrides.get(PARAMETERS, {}).items():
         document = fix(document, task.variables, key, value)
     objective = _read_objective(document, task)
     budget = read_section(Budget, document, "budget")
     search = read_section(Search, document, "search")
-    pruning = read_section(Pruning, document, "pruning")
+    pruning = _read_pruning(document, objective)
     resources = read_section(Resources, document, "resources")
     space = read_space(_with_epochs(document, task, budget), task.variables, task.constraints)
     _check_epochs(space, budget, document)
+    _check_sampler(search, objective, space, document)
     return Spec(
-        name=texts["name"],
-        task=texts["task"],
-        dataset=texts["dataset"],
+        name=name,
+        task=task_name,
+        dataset=dataset,
         objective=objective,
         budget=budget,
         search=search,
@@ -160,6 +167,29 @@ def _check_version(document: Document) -> None:
         )
 
 
+def _read_task(document: Document) -> tuple[str, DatasetReference]:
+    """The task's name and the data set; where only the data set stands there, the task that fits its kind.
+
+    A user's own task reads its data set itself, so that one is not looked into here.
+    """
+    dataset: Any = document.data.get("dataset")
+    if isinstance(dataset, str) or dataset is None:
+        dataset = _read_text(document, "dataset")
+    if "task" in document.data:
+        name = _read_text(document, "task")
+        if name not in TASKS:
+            return name, dataset
+        kind = dataset_kind(dataset, lambda *path: document.where("dataset", *path))
+        if TASK_OF_KIND[kind] != name:
+            raise InputError(
+                f"`{name}` does not take data sets of kind `{kind}`, such as `{dataset_title(dataset)}`",
+                where=document.where("task"),
+                hint=f"the task for it is {TASK_OF_KIND[kind]}",
+            )
+        return name, dataset
+    return TASK_OF_KIND[dataset_kind(dataset, lambda *path: document.where("dataset", *path))], dataset
+
+
 def _read_text(document: Document, key: str) -> str:
     value = document.data.get(key)
     if not isinstance(value, str) or not value:
@@ -177,7 +207,7 @@ def _load_task(name: str, where: str) -> Task:
 
 
 def _read_objective(document: Document, task: Task | type[Task]) -> Objective:
-    metric = document.mapping("objective").get("metric")
+    metric = document.mapping("objective").get("metric", next(iter(task.metrics)))
     if isinstance(metric, str) and metric not in task.metrics:
         raise InputError(
             f"`metric` must be a metric of the task, but got `{metric}`",
@@ -185,7 +215,31 @@ def _read_objective(document: Document, task: Task | type[Task]) -> Objective:
             hint=nearest(metric, task.metrics),
         )
     direction = task.metrics[metric] if isinstance(metric, str) else "maximize"
-    return read_section(Objective, document, "objective", direction=direction)
+    return read_section(Objective, document, "objective", metric=metric, direction=direction)
+
+
+def _read_pruning(document: Document, objective: Objective) -> Pruning:
+    pareto = objective.mode == "pareto"
+    pruning = read_section(Pruning, document, "pruning", **({"scheduler": "none"} if pareto else {}))
+    if pareto and pruning.scheduler != "none" and pruning.level != "off":
+        raise InputError(
+            f"with mode pareto no single figure may stop a trial, but the scheduler is `{pruning.scheduler}`",
+            where=document.where("pruning", "scheduler"),
+            hint="write `scheduler: none` or leave the key away; --pruning off does the same",
+        )
+    return pruning
+
+
+def _check_sampler(search: Search, objective: Objective, space: Space, document: Document) -> None:
+    """Refuse a sampler that cannot search this space for this objective."""
+    sampler, place = SAMPLERS[search.sampler], document.where("search", "sampler")
+    if objective.mode == "pareto" and not sampler.many_objectives:
+        able = ", ".join(name for name, strategy in SAMPLERS.items() if strategy.many_objectives)
+        raise InputError(f"`{search.sampler}` looks for one figure, but mode pareto has two", where=place, hint=able)
+    try:
+        sampler.check(space)
+    except InputError as error:
+        raise InputError(error.message, where=place, hint=error.hint) from None
 
 
 def _with_epochs(document: Document, task: Task | type[Task], budget: Budget) -> Document:

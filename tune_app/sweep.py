@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -21,10 +22,11 @@ from tune_app.folder import LocalFolder
 from tune_app.fuse import blown
 from tune_app.optuna_journal import OptunaJournal
 from tune_app.recorder import Recorder
-from tune_app.search import StudySearch
+from tune_app.search import StudySearch, make_sampler
 from tune_app.slots import Slots
 from tune_app.spec import Spec
 from tune_app.store import History, Study, column_types
+from tune_app.strategy import grid_configs
 from tune_app.study_writer import StudyWriter
 from tune_app.trial import derive_seed
 from tune_app.variable import Config
@@ -76,17 +78,15 @@ def run_sweep(
     """
     slots = Slots(spec.resources.cpus, float(spec.resources.gpus), _concurrent(spec))
     history = study.history()
-    metric, direction = spec.objective.metric, spec.objective.direction
+    objective = spec.objective
     records = [record for record in history.trials.values() if record.finished]
-    search = StudySearch(spec.space, metric, direction, spec.search.sampler, _sampler_seed(spec, len(records)))
+    seed = _sampler_seed(spec, len(records))
+    sampler = make_sampler(spec.search.sampler, spec.space, seed, spec.budget.trials)
+    search = StudySearch(spec.space, objective, sampler, seed)
     search.remember(records)
-    scheduler = schedule.make_scheduler(spec.pruning, metric, direction, spec.budget.epochs)
-    schedule.remember(scheduler, history.trials.values(), metric)
-    wanted = [*start_with] or [c for sweep in history.sweeps for c in sweep.get("start_with", [])]
-    known = [record.config for record in history.trials.values()]
-    requests = _start_with(
-        open_requests(history.trials, spec.budget.trials, spec_seed(spec)), [c for c in wanted if c not in known]
-    )
+    scheduler = schedule.make_scheduler(spec.pruning, objective.direction, spec.budget.epochs)
+    schedule.remember(scheduler, history.trials.values(), objective)
+    requests = _requests(spec, history, start_with)
     with _writing(spec, study, history, data, start_with) as (writer, journal):
         recorder = Recorder(
             study,
@@ -94,8 +94,7 @@ def run_sweep(
             history,
             journal,
             spec.space,
-            metric,
-            direction,
+            objective,
             spec.budget.trials,
             float(spec.resources.gpus),
         )
@@ -173,7 +172,7 @@ def make_worker(spec: Spec, study: Study, data: Dataset) -> type[Worker]:
     context = WorkerContext(
         task=spec.task,
         data=ray.put(data.without_test()),
-        metric=spec.objective.metric,
+        objective=spec.objective,
         rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
         store=study.folder.url,
         study=study.name,
@@ -203,10 +202,25 @@ def _concurrent(spec: Spec) -> int | None:
     return None if spec.resources.concurrent == "auto" else int(spec.resources.concurrent)
 
 
-def _start_with(requests: list[Request], configs: Sequence[Config]) -> list[Request]:
-    """Give `configs` to the first requests that have none."""
-    left = list(configs)
-    return [Request(r.trial, r.seed, r.attempt, left.pop(0)) if r.config is None and left else r for r in requests]
+def _requests(spec: Spec, history: History, start_with: Sequence[Config]) -> list[Request]:
+    """The trials to run: those left open by an earlier run, then new ones.
+
+    The first new ones have the configurations to start with; a grid gives all of them theirs, and ends with its last.
+    """
+    wanted = [*start_with] or [c for sweep in history.sweeps for c in sweep.get("start_with", [])]
+    is_grid = spec.search.sampler == "grid"
+    planned = itertools.chain(wanted, grid_configs(spec.space, spec.search.seed) if is_grid else ())
+    known = {_key(record.config) for record in history.trials.values()}
+    left = (config for config in planned if not (_key(config) in known or known.add(_key(config))))  # type: ignore[func-returns-value]
+    requests = [
+        Request(r.trial, r.seed, r.attempt, next(left, None)) if r.config is None else r
+        for r in open_requests(history.trials, spec.budget.trials, spec_seed(spec))
+    ]
+    return [r for r in requests if r.config is not None] if is_grid else requests
+
+
+def _key(config: Config) -> tuple[object, ...]:
+    return tuple(config[name] for name in sorted(config))
 
 
 @contextmanager
@@ -229,7 +243,7 @@ def _writing(
     journal = None
     if isinstance(folder, LocalFolder):
         path = folder.root / study.base / "optuna.journal"
-        journal = OptunaJournal(path, spec.name, spec.space, spec.objective.metric, spec.objective.direction)
+        journal = OptunaJournal(path, spec.name, spec.space, spec.objective)
     with StudyWriter(study, history, column_types(spec.space.variables)) as writer:
         try:
             writer.sweep_started(

@@ -12,7 +12,10 @@ from typing import Any
 import ray
 from ray.tune import Trainable
 
+from tune_app.errors import WorkFailed
 from tune_app.folder import LocalFolder, open_folder
+from tune_app.objective import objective_of, objectives_of
+from tune_app.section import Objective
 from tune_app.store import Study
 
 REPORT_PERIOD_S = 0.5
@@ -38,7 +41,7 @@ class WorkerContext:
 
     task: str
     data: ray.ObjectRef
-    metric: str
+    objective: Objective
     rungs: tuple[int, ...]
     store: str
     study: str
@@ -141,6 +144,8 @@ class Worker(Trainable):
             if training.finished:
                 self._save()
             result = self._result(rows) | (self._final() if training.finished else {})
+            if training.finished:
+                _check_objectives(self._shared.objective, {**rows[-1], **result})
         except Exception as error:
             kind = failure_kind(error)
             result = self._result(rows)
@@ -195,12 +200,23 @@ class Worker(Trainable):
                 model_parameters=training.model_parameters,
             )
         if rows:
-            result[self._shared.metric] = rows[-1][f"metric/{self._shared.metric}"]
+            value = objective_of(self._shared.objective, rows[-1])
+            result.update({} if value is None else {"objective": value})
         return result
 
     def cleanup(self) -> None:
         """Let go of the training's memory."""
         self._training = None
+
+
+def _check_objectives(objective: Objective, row: dict[str, Any]) -> None:
+    """A finished trial without its figures cannot be compared: that is its failure, and says why."""
+    if None in objectives_of(objective, row):
+        raise WorkFailed(
+            f"a finished trial must have what it is compared by, but with mode {objective.mode} one of its figures is "
+            f"undefined: metric/{objective.metric} is {row.get(f'metric/{objective.metric}')}, health/overall is "
+            f"{row.get('health/overall')}, latency_ms is {row.get('latency_ms')}"
+        )
 
 
 def _prepare_imports(path: str) -> None:

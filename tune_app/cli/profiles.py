@@ -102,6 +102,7 @@ def profile_save(
 @profiles_option
 def profile_list(as_json: bool, profiles_folder: str) -> None:
     """List the profiles."""
+    from tune_app.datasets.reference import dataset_title
     from tune_app.profile import Profiles
 
     profiles = Profiles(profiles_folder)
@@ -118,7 +119,7 @@ def profile_list(as_json: bool, profiles_folder: str) -> None:
                 "profile": name,
                 "revision": found.revision,
                 "task": found.task,
-                "dataset": found.dataset,
+                "dataset": dataset_title(found.dataset),
                 "study": kept.get("study"),
                 "trial": kept.get("trial"),
                 "objective": kept.get("objective"),

@@ -33,8 +33,12 @@ OVERRIDES = {
     "resources.gpus": ("--gpus", float, "GPUs per trial, such as 0.25."),
     "resources.devices": ("--devices", int, "Devices per trial."),
     "pruning.level": ("--pruning", str, "off, gentle, normal or aggressive."),
-    "objective.mode": ("--objective", str, "simple."),
-    "search.sampler": ("--sampler", str, "tpe or random."),
+    "objective.mode": (
+        "--objective",
+        str,
+        "simple, health or pareto: by a metric, by metric and health, or by two figures.",
+    ),
+    "search.sampler": ("--sampler", str, "What proposes configurations; `tune-app strategies` lists them."),
     "search.seed": ("--seed", int, "Seed of the sweep."),
 }
 
@@ -274,8 +278,11 @@ def _preflight(spec: Spec, data: Dataset) -> Forecast:
 
 
 def _print_space(spec: Spec) -> None:
+    from tune_app.datasets.reference import dataset_title
+
     searched = ", ".join(spec.space.searched)
-    click.echo(f"{spec.name}: {spec.task} on {spec.dataset}, {len(spec.space.searched)} variables searched: {searched}")
+    title = dataset_title(spec.dataset)
+    click.echo(f"{spec.name}: {spec.task} on {title}, {len(spec.space.searched)} variables searched: {searched}")
 
 
 def _print_forecast(forecast: Forecast, err: bool) -> None:

@@ -23,7 +23,11 @@ from tune_app.variable import Variable
 if TYPE_CHECKING:
     from tune_app.tasks.task import Task
 
-TASKS: dict[str, str] = {"image_cnn": "tune_app.tasks.image_cnn:ImageCNNTask"}
+TASKS: dict[str, str] = {
+    "image_cnn": "tune_app.tasks.image_cnn:ImageCNNTask",
+    "text_lstm": "tune_app.tasks.text_lstm:TextLSTMTask",
+    "small_gpt": "tune_app.tasks.small_gpt:SmallGPTTask",
+}
 
 TASK_OF_KIND: dict[str, str] = {"image": "image_cnn", "labelled_text": "text_lstm", "text": "small_gpt"}
 """The task for a search space that names only its data set."""
@@ -85,7 +89,7 @@ def load_dataset_of_kind(dataset: DatasetReference, kind: str) -> Dataset:
         raise InputError(
             f"the task takes data sets of kind `{kind}`, but `{named.title}` is of kind `{named.data_kind}`",
             where="dataset",
-            hint=f"the task for it is {TASK_OF_KIND[named.data_kind]}; `tune-app data list` shows the kinds of data sets",
+            hint=f"the task for it is {TASK_OF_KIND[named.data_kind]}; `tune-app data list` shows each kind",
         )
     return load_dataset(dataset)
 

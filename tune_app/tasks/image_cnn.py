@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from tune_app.dataset import Dataset, DatasetReference
 from tune_app.tasks import load_dataset_of_kind
+from tune_app.tasks.activations import ACTIVATIONS
 from tune_app.tasks.augmentation import VIEW_OFFSETS, augment, views
 from tune_app.tasks.classification import selective_figures
 from tune_app.tasks.normalization import METHODS, Normalize
@@ -34,13 +35,6 @@ from tune_app.tasks.split import probe_rows, split_rows
 from tune_app.tasks.task import Direction, Progress
 from tune_app.variable import Categorical, Config, Float, Int
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-}
 SMALLEST_POOLED = 4
 """A map is halved only while both its sides have at least this many pixels, so that none gets smaller than 2x2."""
 PROGRESS_EVERY = 10

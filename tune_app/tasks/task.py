@@ -33,7 +33,7 @@ class State(Protocol):
 class Task(Protocol):
     """What is trained. A task holds no state of its own: one instance may serve many trainings.
 
-    What a task need not have stands in `Preparing`, `Probed` and `Sampling`.
+    What a task need not have stands in `Preparing`, `Probed`, `Sampling` and `Paced`.
 
     Randomness comes from torch's, numpy's and random's global generators. The caller seeds them from the trial's
     seed before `start`, and again from seed and epoch before each `train_epoch`.
@@ -62,11 +62,11 @@ class Task(Protocol):
         """
         ...
 
-    def train_epoch(self, state: State, epoch: int, progress: Progress) -> Mapping[str, float]:
-        """Train epoch number `epoch` (from 1), validate, and return all of `metrics`."""
+    def train_epoch(self, state: State, epoch: int, progress: Progress) -> Mapping[str, float | None]:
+        """Train epoch number `epoch` (from 1), validate, and return all of `metrics`; None where one is undefined."""
         ...
 
-    def evaluate(self, state: State, arrays: Mapping[str, Any]) -> Mapping[str, float]:
+    def evaluate(self, state: State, arrays: Mapping[str, Any]) -> Mapping[str, float | None]:
         """Measure the model on `arrays`, such as ``data.test``; the names are those of `metrics` without ``val_``."""
         ...
 
@@ -104,4 +104,13 @@ class Sampling(Protocol):
 
     def sample(self, state: Any) -> str:
         """A text the model wrote; kept with the trial."""
+        ...
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A task whose epoch is not one pass over all rows of the training part."""
+
+    def rows_per_epoch(self, config: Config, rows: int) -> int:
+        """How many rows an epoch takes of a training part of `rows` rows; the forecast goes by it."""
         ...
