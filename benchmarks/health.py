@@ -1,0 +1,130 @@
+"""What measuring the health costs: epochs with it and without it, in turns.
+
+Machine: printed with each line. Workloads: each task with its defaults, one thread, on `digits`; on 12,000 synthetic
+images of 28x28 pixels (the size of MNIST, a fifth of its rows); and on the embedded texts.
+Peer: the same training without the reading of the network. Two trainings of the same seed are trained in turns, an
+epoch of one and an epoch of the other, and the order changes from pair to pair (ABBA). Two figures come of it: `share`,
+the seconds that the measuring took over the seconds of training, both of the same epoch, and `ratio`, the wall time of
+an epoch with health over that of its neighbour without, which also sees what the measuring does to what follows it.
+The first pair of each run is not counted: torch warms up in it.
+`small_gpt` has 20 batches an epoch instead of its 100, so that its share is five times what it is by default.
+Theoretical minimum: one forward and backward pass over the probe, printed as `pass_share`.
+
+    python benchmarks/health.py [--runs 5] [--epochs 12] [--workloads digits mnist-size …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from tune_app import trial
+from tune_app.dataset import Dataset
+from tune_app.reading import read_network
+from tune_app.tasks import load_task
+from tune_app.trial import Training, prepared
+
+BAR = 0.05
+
+
+def synthetic_images() -> Dataset:
+    """12,000 images of random pixels with random labels, as large as MNIST's."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (12_000, 1, 28, 28), dtype=np.uint8)
+    train = {"images": images, "labels": rng.integers(0, 10, len(images))}
+    return Dataset("mnist-size", "image", train, {}, {"classes": 10, "max_value": 255})
+
+
+WORKLOADS: dict[str, tuple[str, str | Callable[[], Dataset], dict[str, Any]]] = {
+    "digits": ("image_cnn", "digits", {}),
+    "mnist-size": ("image_cnn", synthetic_images, {}),
+    "stdlib_docs": ("text_lstm", "stdlib_docs", {}),
+    "python_reference": ("small_gpt", "python_reference", {"iterations": 20}),
+}
+"""Task, data set and what differs from the task's defaults, by name."""
+
+
+def start(workload: str, epochs: int) -> Callable[[], Training]:
+    """Something that starts one training of the workload; its data are loaded once."""
+    name, source, changes = WORKLOADS[workload]
+    task = load_task(name)
+    config = {v.name: v.default for v in task.variables} | changes
+    data = task.load_data(source) if isinstance(source, str) else source()
+    data = prepared(task, config, data.without_test())
+    return lambda: Training(task, config, data, epochs=epochs, seed=0, threads=1)
+
+
+def epoch_s(training: Training, measured: bool) -> float:
+    """Wall seconds of the next epoch, with the network read or not."""
+    trial.read_network = read_network if measured else lambda model, probe_loss: None
+    began = time.perf_counter()
+    training.run_epoch()
+    return time.perf_counter() - began
+
+
+def pass_s(training: Training) -> float:
+    """Seconds of a forward and backward pass over the probe: the median of 20."""
+    task: Any = training.task
+    model = training.state.model.train()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    times = []
+    for _ in range(20):
+        began = time.perf_counter()
+        torch.autograd.grad(task.probe_loss(training.state), trained, allow_unused=True)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def run(begin: Callable[[], Training], epochs: int) -> dict[str, float]:
+    """Two trainings in turns; the medians over their epochs."""
+    with_health, without = begin(), begin()
+    ratios, shares = [], []
+    for epoch in range(epochs):
+        order = (True, False) if epoch % 2 else (False, True)
+        seconds = {measured: epoch_s(with_health if measured else without, measured) for measured in order}
+        if epoch:
+            row = with_health.history[-1]
+            ratios.append(seconds[True] / seconds[False])
+            shares.append(row.health_s / row.duration_s)
+    duration = statistics.median(row.duration_s for row in with_health.history)
+    return {
+        "share": round(statistics.median(shares), 4),
+        "ratio": round(statistics.median(ratios), 4),
+        "pass_share": round(pass_s(with_health) / duration, 4),
+        "epoch_ms": round(1000 * duration, 1),
+        "health_ms": round(1000 * statistics.median(row.health_s for row in with_health.history), 2),
+    }
+
+
+def main() -> None:
+    """Measure, print one JSON line per run and a summary per workload."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    given = parser.parse_args()
+    machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    for workload in given.workloads:
+        begin = start(workload, given.epochs)
+        found = []
+        for _ in range(given.runs):
+            found.append(run(begin, given.epochs))
+            print(json.dumps({"measure": "health", "workload": workload, **found[-1], **machine}), flush=True)
+        summary: dict[str, Any] = {"measure": "health, over the runs", "workload": workload, "bar": BAR}
+        for figure in ("share", "ratio"):
+            values = [one[figure] for one in found]
+            summary[figure] = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+        print(json.dumps({**summary, **machine}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
