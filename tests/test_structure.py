@@ -17,13 +17,13 @@ ORDER_TEXT = """
     health reading trial preflight
     folder provenance store study_writer
     search optuna_journal schedule
-    worker cluster slots controller recorder fuse sweep
+    preparation worker cluster slots controller recorder fuse sweep
     review profile warm_start train
     progress cli __main__
 """
 ORDER = ORDER_TEXT.split()
 HEAVY = {
-    "ray": "search schedule worker cluster slots controller recorder sweep",
+    "ray": "search schedule preparation worker cluster slots controller recorder sweep",
     "torch": "tasks reading trial",
     "streamlit": "",
 }

@@ -42,6 +42,11 @@ def objective_of(objective: Objective, row: Mapping[str, Any]) -> float | None:
     return (1 - weight) * value + weight * (health if objective.direction == "maximize" else 1 - health)
 
 
+def label_of(objective: Objective) -> str:
+    """What tables and the live display call the figure of `objective_of`."""
+    return "objective" if objective.mode == "health" else objective.metric
+
+
 def objectives_of(objective: Objective, row: Mapping[str, Any]) -> list[float | None]:
     """All figures that the sampler is told: one, or with mode ``pareto`` the metric and the one against it."""
     first = objective_of(objective, row)

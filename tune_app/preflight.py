@@ -16,11 +16,13 @@ from tune_app import pruning
 from tune_app.dataset import Dataset
 from tune_app.errors import InputError
 from tune_app.spec import Spec
-from tune_app.tasks.task import Task
-from tune_app.trial import EpochRow, Training, describe_error, failure_kind, pick_device
+from tune_app.tasks.task import Paced, Task
+from tune_app.trial import EpochRow, Training, describe_error, failure_kind, pick_device, prepared
 from tune_app.variable import Config
 
 TRIED_ROWS = 256
+TRIED_CHARACTERS = 16384
+"""What is tried of a text, whose rows are its characters."""
 RANDOM_CONFIGS = 2
 
 
@@ -110,24 +112,32 @@ def _configurations(spec: Spec) -> Iterator[tuple[str, Config]]:
 
 
 def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) -> Probe:
-    part = data.head(TRIED_ROWS)
+    part = data.head(TRIED_CHARACTERS if data.kind == "text" else TRIED_ROWS)
     try:
         training = Training(
             task,
             config,
-            part,
+            prepared(task, config, part),
             epochs=int(config.get("epochs", spec.budget.epochs)),
             seed=spec.search.seed,
             device=pick_device() if spec.resources.gpus else "cpu",
             threads=max(1, math.floor(spec.resources.cpus)),
         )
         row: EpochRow = training.run_epoch()
-        if spec.objective.metric not in row.metrics:
-            raise InputError(f"the task reports no `{spec.objective.metric}`")
+        if row.metrics[spec.objective.metric] is None:
+            raise InputError(f"the metric `{spec.objective.metric}` is undefined for this data set")
         with tempfile.TemporaryDirectory() as folder:
             training.save(Path(folder, "checkpoint.pt"))
             training.restore(Path(folder, "checkpoint.pt"))
     except Exception as error:
         return Probe(label, config, kind=failure_kind(error), error=describe_error(error))
-    share = part.rows / data.rows if data.rows else 1.0  # a task may bring its own data
-    return Probe(label, config, training.model_parameters, row.duration_s / share)
+    return Probe(label, config, training.model_parameters, row.duration_s / _share(task, config, part, data))
+
+
+def _share(task: Task, config: Config, part: Dataset, data: Dataset) -> float:
+    """How much of an epoch on `data` an epoch on `part` is."""
+    if not data.rows:  # a task may bring its own data
+        return 1.0
+    if isinstance(task, Paced):
+        return task.rows_per_epoch(config, part.rows) / task.rows_per_epoch(config, data.rows)
+    return part.rows / data.rows

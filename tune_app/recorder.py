@@ -10,7 +10,7 @@ from typing import Any
 from ray.tune import Callback
 
 from tune_app.controller import SweepTrial
-from tune_app.objective import objective_of
+from tune_app.objective import label_of, objective_of
 from tune_app.optuna_journal import OptunaJournal
 from tune_app.section import Objective
 from tune_app.space import Space
@@ -134,7 +134,7 @@ class Recorder(Callback):
                 for live in self._running.values()
             ],
             "latest": self._latest,
-            "metric": self._objective.metric,
+            "metric": label_of(self._objective),
             "best": None if self.best is None else {"trial": self.best["trial"], "objective": self.best["objective"]},
             "elapsed_s": round(seconds - self._began, 1),
             "left_s": self._left(slots),

@@ -16,6 +16,8 @@ import pyarrow as pa
 from tune_app.catalogue import Catalogue, parse_value
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import InputError, WorkFailed
+from tune_app.objective import front
+from tune_app.section import Objective
 from tune_app.store import Store, Study
 from tune_app.variable import GROUPS, Categorical, Config
 
@@ -79,6 +81,16 @@ def ranked_trials(study: Study) -> pd.DataFrame:
     )
     others = table[table["state"] != "COMPLETED"].sort_values("trial")
     return pd.concat([completed, others], ignore_index=True)
+
+
+def front_trials(study: Study) -> pd.DataFrame:
+    """The Pareto front of a study with that mode, the best metric first; without rows for another mode."""
+    objective = Objective.model_validate(study.document()["objective"])
+    completed = ranked_trials(study).query("state == 'COMPLETED'")
+    if objective.mode != "pareto":
+        return completed.head(0)
+    rows = [{str(key): value for key, value in row.items()} for row in completed.to_dict(orient="records")]
+    return completed.iloc[front(objective, rows)].reset_index(drop=True)
 
 
 def trial_row(study: Study, number: int | None) -> pd.Series[Any]:

@@ -21,6 +21,7 @@ from tune_app.dataset import Dataset
 from tune_app.folder import LocalFolder
 from tune_app.fuse import blown
 from tune_app.optuna_journal import OptunaJournal
+from tune_app.preparation import start_preparation
 from tune_app.recorder import Recorder
 from tune_app.search import StudySearch, make_sampler
 from tune_app.slots import Slots
@@ -28,6 +29,8 @@ from tune_app.spec import Spec
 from tune_app.store import History, Study, column_types
 from tune_app.strategy import grid_configs
 from tune_app.study_writer import StudyWriter
+from tune_app.tasks import load_task
+from tune_app.tasks.task import Preparing
 from tune_app.trial import derive_seed
 from tune_app.variable import Config
 from tune_app.worker import Worker, WorkerContext
@@ -169,9 +172,12 @@ def _drive(
 
 def make_worker(spec: Spec, study: Study, data: Dataset) -> type[Worker]:
     """The worker class for this sweep: data set and settings are in the object store, once."""
+    shared_data = ray.put(data.without_test())
+    prepares = isinstance(load_task(spec.task), Preparing)
     context = WorkerContext(
         task=spec.task,
-        data=ray.put(data.without_test()),
+        data=shared_data,
+        preparation=start_preparation(spec.task, os.getcwd()) if prepares else None,
         objective=spec.objective,
         rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
         store=study.folder.url,

@@ -31,6 +31,7 @@ class WorkerContext:
     Attributes:
         task: name of the task, see `tune_app.tasks.load_task`.
         data: the data set without its test part, itself in the object store.
+        preparation: the actor that prepares it, see `tune_app.preparation`; None where the task prepares nothing.
         rungs: epochs at which the scheduler decides.
         store: root of the store, reachable from every node: checkpoints go there.
         study: name of the study.
@@ -41,6 +42,7 @@ class WorkerContext:
 
     task: str
     data: ray.ObjectRef
+    preparation: ray.actor.ActorHandle | None
     objective: Objective
     rungs: tuple[int, ...]
     store: str
@@ -91,7 +93,7 @@ class Worker(Trainable):
         training = Training(
             load_task(shared.task),
             self._request["config"],
-            ray.get(shared.data),
+            self._data(),
             epochs=self._request["epochs"],
             seed=self._request["seed"],
             device=device,
@@ -100,6 +102,16 @@ class Worker(Trainable):
         if self._request["attempt"] > 1:
             self._restore(training)
         return training
+
+    def _data(self) -> Any:
+        """The data set as this trial takes it."""
+        if self._shared.preparation is None:
+            return ray.get(self._shared.data)
+        try:
+            (prepared,) = ray.get(self._shared.preparation.get.remote(self._request["config"], [self._shared.data]))
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None  # what the task raised, without Ray's frames around it
+        return ray.get(prepared)
 
     def _save(self) -> None:
         """Write the checkpoint where every node finds it."""

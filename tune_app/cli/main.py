@@ -8,7 +8,7 @@ import traceback
 import click
 
 from tune_app import __version__
-from tune_app.cli import data, profiles, results, sweeps
+from tune_app.cli import data, profiles, results, strategies, sweeps
 from tune_app.errors import TuneAppError, nearest
 
 
@@ -29,6 +29,7 @@ cli.add_command(profiles.apply)
 cli.add_command(profiles.profile)
 cli.add_command(profiles.train)
 cli.add_command(data.data)
+cli.add_command(strategies.strategies)
 
 
 def main(arguments: list[str] | None = None) -> None:

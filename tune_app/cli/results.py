@@ -76,16 +76,23 @@ def trials(study: str, as_json: bool, as_csv: bool, store: str) -> None:
 @json_option
 @store_option
 def show(study: str, trial: int | None, as_json: bool, store: str) -> None:
-    """Show one trial of STUDY: the best one, or TRIAL by its number. Exits with 1 where nothing completed."""
-    from tune_app.review import trial_row
+    """Show one trial of STUDY: the best one, or TRIAL by its number; without it, also the Pareto front of a study with
+    two objectives. Exits with 1 where nothing completed."""
+    from tune_app.review import front_trials, trial_row
     from tune_app.store import Store
 
     opened = Store(store).study(study)
     row = trial_row(opened, trial)
     found = {str(key): value for key, value in row.items()}
+    pareto = front_trials(opened) if trial is None else None
     if as_json:
-        print_json(nested(found))
+        numbers = [] if pareto is None else pareto["trial"].tolist()
+        print_json({**nested(found), **({"front": numbers} if numbers else {})})
         return
+    if pareto is not None and not pareto.empty:
+        click.echo("Pareto front:")
+        leaderboard(pareto, opened.document(), rows=len(pareto))
+        click.echo(f"\nthe trial with the best {opened.document()['objective']['metric']}:")
     print_row(found, opened.document())
 
 
@@ -93,7 +100,7 @@ def print_row(found: dict[str, Any], document: dict[str, Any]) -> None:
     """Print one trial: what it reached, its configuration by group, the searched variables marked."""
     searched = set(searched_columns(document))
     facts = {k: v for k, v in found.items() if "/" not in k and shown(v)}
-    width = max(len(k) for k in [*facts, *(k.rsplit("/", 1)[-1] for k in found)]) + 2
+    width = max(len(k) for k in [*facts, *(k.rsplit("/", 1)[-1] for k in found)]) + 4
     for name, value in facts.items():
         click.echo(f"{name:<{width}}{shown(value)}")
     for prefix in ("metric", "health", "config/architecture", "config/training", "config/data", "config/inference"):
@@ -110,11 +117,25 @@ def leaderboard(table: pd.DataFrame, document: dict[str, Any], rows: int = 5) ->
     best = [row for row in records(table) if row["state"] == "COMPLETED"][:rows]
     if not best:
         raise WorkFailed("no trial completed", hint="`tune-app trials` shows why")
-    lines = {document["objective"]["metric"]: "objective"}
+    lines = _compared(document)
     lines |= {column.rsplit("/", 1)[-1]: column for column in searched_columns(document)}
     print_table(
         [{"best trials": name} | {f"trial {r['trial']}": r[column] for r in best} for name, column in lines.items()]
     )
+
+
+def _compared(document: dict[str, Any]) -> dict[str, str]:
+    """The columns by which trials are compared, under the names that tables give them."""
+    from tune_app.objective import AGAINST, label_of
+    from tune_app.section import Objective
+
+    objective = Objective.model_validate(document["objective"])
+    columns = {label_of(objective): "objective"}
+    if objective.mode == "health":
+        columns |= {objective.metric: f"metric/{objective.metric}", "health": "health/overall"}
+    if objective.mode == "pareto":
+        columns[objective.against] = AGAINST[objective.against][0]
+    return columns
 
 
 def searched_columns(document: dict[str, Any]) -> list[str]:

@@ -234,16 +234,17 @@ def _name_in_use(study: Study) -> InputError:
 
 
 def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:
-    from tune_app.review import ranked_trials
+    from tune_app.review import front_trials, ranked_trials
 
-    ranked = ranked_trials(study)
+    ranked, pareto = ranked_trials(study), front_trials(study)
     if as_json:
         best = records(ranked)[0] if outcome.best else None
-        print_json({"study": spec.name, "reason": outcome.reason, "states": outcome.states, "best": best})
+        found = {"study": spec.name, "reason": outcome.reason, "states": outcome.states, "best": best}
+        print_json({**found, **({} if pareto.empty else {"front": pareto["trial"].tolist()})})
     elif outcome.best:
         counts = ", ".join(f"{count} {state.lower()}" for state, count in sorted(outcome.states.items()))
         click.echo(f"{spec.name}: {counts}")
-        leaderboard(ranked, study.document())
+        leaderboard(ranked if pareto.empty else pareto, study.document())
         click.echo(
             f"\nkeep the best: tune-app profile save NAME --trial {spec.name}"
             f"\nall trials:    tune-app trials {spec.name}        results: {study.trials_path}"

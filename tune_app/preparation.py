@@ -1,0 +1,51 @@
+"""Prepared data, made once per distinct preprocessing and shared by all trials of a sweep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from typing import Any
+
+import ray
+
+from tune_app.dataset import Dataset
+from tune_app.variable import Config
+
+
+class Preparation:
+    """Prepares the data set of a sweep: an actor, so that two trials which want the same do not both make it.
+
+    What it makes lies in the object store, where trials on a node read it without a copy.
+
+    Args:
+        task: name of a task that prepares its data, see `tune_app.tasks.task.Preparing`.
+        import_path: folder from which a user's own task is imported.
+    """
+
+    def __init__(self, task: str, import_path: str) -> None:
+        from tune_app.tasks import load_task  # it imports torch
+
+        if import_path not in sys.path:
+            sys.path.insert(0, import_path)
+        self._task: Any = load_task(task)
+        self._made: dict[str, ray.ObjectRef] = {}
+
+    def get(self, config: Config, data: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
+        """The data set, in `data` and the answer as the only reference of a list, so that references travel."""
+        raw: Dataset = ray.get(data[0])
+        key = content_key(raw, {name: config[name] for name in self._task.prepared_by})
+        if key not in self._made:
+            self._made[key] = ray.put(self._task.prepare(config, raw))
+        return [self._made[key]]
+
+
+def content_key(data: Dataset, values: Config) -> str:
+    """SHA-256 of a data set's content and the variables that its preparation depends on."""
+    return hashlib.sha256(f"{data.sha256()} {json.dumps(values, sort_keys=True)}".encode()).hexdigest()
+
+
+def start_preparation(task: str, import_path: str) -> ray.actor.ActorHandle:
+    """Start the actor; it takes no CPU from the trials, and comes back where its node is lost."""
+    actor = ray.remote(Preparation).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+    return actor.remote(task, import_path)
