@@ -1,0 +1,42 @@
+"""The example of a user's own task, as docs/own_task.md says it is used."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from tune_app.tasks import PARTS
+from tune_app.tasks import task as contract
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_example_is_tuned(command: Callable[..., subprocess.Popen[str]]) -> None:
+    process = command("run", "space.yaml", "--trials", "4", "--json", cwd=DOCS / "own_task")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    found = json.loads(out)
+    assert sum(found["states"].values()) == 4
+    assert found["states"].get("FAILED", 0) == 0
+    assert found["best"]["objective"] > 0.9
+
+
+def test_the_page_names_every_part_of_the_contract() -> None:
+    text = (DOCS / "own_task.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(\w+)|, `(\w+)\(", text, flags=re.MULTILINE))
+    words = {word for pair in named for word in pair}
+    optional = {
+        name
+        for kind in (contract.Preparing, contract.Probed, contract.Sampling, contract.Paced)
+        for name in (*vars(kind), *kind.__annotations__)
+        if not name.startswith("_")
+    }
+    assert set(PARTS) | optional <= words
+
+
+def test_the_example_is_as_short_as_the_page_says() -> None:
+    lines = (DOCS / "own_task" / "tabular_mlp.py").read_text(encoding="utf-8").splitlines()
+    assert sum(bool(line.strip()) for line in lines) <= 60
