@@ -173,9 +173,8 @@ class Training:
         """
         assert not self.finished, f"all {self.epochs} epochs are done"
         epoch = self.epoch + 1
-        _seed_everything(self.seed, epoch)
         started_at, start = datetime.now(UTC), time.perf_counter()
-        returned = self.task.train_epoch(self.state, epoch, progress)
+        returned = self._train_epoch(epoch, progress)
         duration_s = time.perf_counter() - start
         metrics = _checked_metrics(returned, list(self.task.metrics), epoch)
         _check_parameters(self.state.model, epoch)
@@ -185,6 +184,16 @@ class Training:
         self.epoch = epoch
         self.history.append(EpochRow(epoch, metrics, started_at, datetime.now(UTC), duration_s, figures, health_s))
         return self.history[-1]
+
+    def follow_epoch(self) -> None:
+        """Train one more epoch as a rank that does not lead, see `tune_app.tasks.replica`: nothing is measured."""
+        assert not self.finished, f"all {self.epochs} epochs are done"
+        self._train_epoch(self.epoch + 1, lambda fraction: None)
+        self.epoch += 1
+
+    def _train_epoch(self, epoch: int, progress: Progress) -> Mapping[str, float | None]:
+        _seed_everything(self.seed, epoch)
+        return self.task.train_epoch(self.state, epoch, progress)
 
     def _measure_health(self, metrics: dict[str, float | None]) -> Health:
         task, state = self.task, self.state

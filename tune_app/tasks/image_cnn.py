@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tune_app.dataset import Dataset, DatasetReference
-from tune_app.tasks import load_dataset_of_kind
+from tune_app.tasks import load_dataset_of_kind, replica
 from tune_app.tasks.activations import ACTIVATIONS
 from tune_app.tasks.augmentation import VIEW_OFFSETS, augment, views
 from tune_app.tasks.classification import selective_figures
@@ -196,7 +196,7 @@ class ImageCNN(nn.Module):
             stride = 2 if halve and settings.pooling == "stride" else 1
             layers.append(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=not settings.batch_norm))
             if settings.batch_norm:
-                layers.append(nn.BatchNorm2d(outputs))
+                layers.append(replica.BatchNorm2d(outputs))
             inputs = outputs
             if halve:
                 # A strided convolution rounds an odd side up, pooling rounds it down.
@@ -239,10 +239,14 @@ def build_model(config: Config, data: Dataset) -> ImageCNN:
 
 @dataclass
 class ImageState:
-    """One training: the images stay on the device as tensors from first to last."""
+    """One training: the images stay on the device as tensors from first to last.
+
+    `network` is the model, or what its training passes go through on several devices.
+    """
 
     settings: Settings
     model: ImageCNN
+    network: nn.Module
     optimization: Optimization
     max_value: float
     images: Tensor
@@ -273,6 +277,7 @@ class ImageCNNTask:
     """
 
     data_kind: ClassVar[str] = "image"
+    data_parallel: ClassVar[bool] = True
     variables = variables_of(Settings)
     constraints: ClassVar[tuple[str, ...]] = ()
     metrics: ClassVar[Mapping[str, Direction]] = {
@@ -315,6 +320,7 @@ class ImageCNNTask:
         return ImageState(
             settings=settings,
             model=model,
+            network=replica.wrap(model),
             optimization=Optimization(
                 optimizer,
                 learning_rate=settings.learning_rate,
@@ -349,14 +355,19 @@ class ImageCNNTask:
                 noise=settings.noise,
                 cutout=settings.cutout,
             )
-            labels = state.labels.index_select(0, chosen)
-            with autocast(settings.precision, device):
-                loss = functional.cross_entropy(model(images), labels, label_smoothing=settings.label_smoothing)
+            images, labels = replica.part_of(images), replica.part_of(state.labels.index_select(0, chosen))
+            with replica.own_randomness(device, number), autocast(settings.precision, device):
+                logits = state.network(images)
+                loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+            loss = replica.weigh(loss, len(labels), len(chosen))
             state.optimization.step(loss)
             # The sum stays on the device: reading it would make the host wait for every batch.
             total.add_(loss.detach(), alpha=len(chosen))
             if number % PROGRESS_EVERY == 0:
                 progress(number / batches)
+        total = replica.mean(total)
+        if not replica.leads():
+            return {}
         measured = measure(model, settings, state.validation_images, state.validation_labels)
         return {"train_loss": total.item() / len(order), **{f"val_{name}": value for name, value in measured.items()}}
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tune_app.dataset import Arrays, Dataset, DatasetReference
-from tune_app.tasks import load_dataset_of_kind
+from tune_app.tasks import load_dataset_of_kind, replica
 from tune_app.tasks.optimization import PRECISIONS, Optimization, autocast
 from tune_app.tasks.settings import setting, variables_of
 from tune_app.tasks.task import Direction, Progress
@@ -240,10 +240,14 @@ class SmallGPT(nn.Module):
 
 @dataclass
 class GPTState:
-    """One training: the text stays on the device as numbers from first to last."""
+    """One training: the text stays on the device as numbers from first to last.
+
+    `network` is the model, or what its training passes go through on several devices.
+    """
 
     settings: Settings
     model: SmallGPT
+    network: nn.Module
     optimization: Optimization
     training_tokens: Tensor
     validation_tokens: Tensor
@@ -277,6 +281,7 @@ class SmallGPTTask:
     """
 
     data_kind: ClassVar[str] = "text"
+    data_parallel: ClassVar[bool] = True
     variables = variables_of(Settings)
     constraints: ClassVar[tuple[str, ...]] = (
         "n_embd % n_head == 0",
@@ -330,6 +335,7 @@ class SmallGPTTask:
         return GPTState(
             settings=settings,
             model=model,
+            network=replica.wrap(model),
             optimization=Optimization(
                 make_adamw(model, settings),
                 learning_rate=settings.learning_rate,
@@ -352,14 +358,20 @@ class SmallGPTTask:
         total = torch.zeros((), device=tokens.device)
         model.train()
         for number in range(1, batches + 1):
-            inputs, targets = blocks_at(tokens, draw_starts(tokens, settings), settings.block_size)
-            with autocast(settings.precision, tokens.device):
-                loss = next_token_loss(model(inputs), targets)
+            starts = draw_starts(tokens, settings)
+            mine = replica.part_of(starts)
+            inputs, targets = blocks_at(tokens, mine, settings.block_size)
+            with replica.own_randomness(tokens.device, number), autocast(settings.precision, tokens.device):
+                loss = next_token_loss(state.network(inputs), targets)
+            loss = replica.weigh(loss, len(mine), len(starts))
             state.optimization.step(loss)
             # The sum stays on the device: reading it would make the host wait for every batch.
             total.add_(loss.detach())
             if number % PROGRESS_EVERY == 0:
                 progress(number / batches)
+        total = replica.mean(total)
+        if not replica.leads():
+            return {}
         measured = measure(model, settings, state.validation_tokens)
         return {"train_loss": total.item() / batches, **{f"val_{name}": value for name, value in measured.items()}}
 

@@ -33,7 +33,7 @@ class State(Protocol):
 class Task(Protocol):
     """What is trained. A task holds no state of its own: one instance may serve many trainings.
 
-    What a task need not have stands in `Preparing`, `Probed`, `Sampling` and `Paced`.
+    What a task need not have stands in `Preparing`, `Probed`, `Sampling`, `Paced` and `DataParallel`.
 
     Randomness comes from torch's, numpy's and random's global generators. The caller seeds them from the trial's
     seed before `start`, and again from seed and epoch before each `train_epoch`.
@@ -114,3 +114,18 @@ class Paced(Protocol):
     def rows_per_epoch(self, config: Config, rows: int) -> int:
         """How many rows an epoch takes of a training part of `rows` rows; the forecast goes by it."""
         ...
+
+
+@runtime_checkable
+class DataParallel(Protocol):
+    """A task that can train on several devices, a process on each; `tune_app.tasks.replica` has all that it takes.
+
+    All processes call `start` and `train_epoch` with the same arguments and the same seeds. After the last epoch they
+    hold the same weights, those of one process but for rounding. What `train_epoch` returns counts on the first rank
+    only, and only that one is asked for anything else.
+
+    Attributes:
+        data_parallel: True; a task that says so asks `replica` for its part of each batch.
+    """
+
+    data_parallel: ClassVar[bool]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tune_app.dataset import Arrays, Dataset, DatasetReference
-from tune_app.tasks import load_dataset_of_kind
+from tune_app.tasks import load_dataset_of_kind, replica
 from tune_app.tasks.activations import ACTIVATIONS
 from tune_app.tasks.classification import answers_of, macro_f1, roc_auc, selective_figures
 from tune_app.tasks.optimization import (
@@ -272,10 +272,14 @@ class Texts:
 
 @dataclass
 class TextState:
-    """One training: the texts stay on the device as numbers from first to last."""
+    """One training: the texts stay on the device as numbers from first to last.
+
+    `network` is the model, or what its training passes go through on several devices.
+    """
 
     settings: Settings
     model: TextLSTM
+    network: nn.Module
     optimization: Optimization
     texts: Texts
     training_rows: Tensor
@@ -309,6 +313,7 @@ class TextLSTMTask:
     """
 
     data_kind: ClassVar[str] = "labelled_text"
+    data_parallel: ClassVar[bool] = True
     variables = variables_of(Settings)
     constraints: ClassVar[tuple[str, ...]] = ()
     metrics: ClassVar[Mapping[str, Direction]] = {
@@ -388,6 +393,7 @@ class TextLSTMTask:
         return TextState(
             settings=settings,
             model=model,
+            network=replica.wrap(model),
             optimization=Optimization(
                 optimizer,
                 learning_rate=settings.learning_rate,
@@ -414,15 +420,19 @@ class TextLSTMTask:
             if settings.word_dropout > 0:
                 hidden = (torch.rand(tokens.shape, device=device) < settings.word_dropout) & (tokens != PADDING)
                 tokens = tokens.masked_fill(hidden, UNKNOWN)
-            with autocast(settings.precision, device):
-                loss = functional.cross_entropy(
-                    model(tokens, lengths), labels, label_smoothing=settings.label_smoothing
-                )
+            tokens, lengths, labels = map(replica.part_of, (tokens, lengths, labels))
+            with replica.own_randomness(device, number), autocast(settings.precision, device):
+                logits = state.network(tokens, lengths)
+                loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+            loss = replica.weigh(loss, len(labels), len(chosen))
             state.optimization.step(loss)
             # The sum stays on the device: reading it would make the host wait for every batch.
             total.add_(loss.detach(), alpha=len(chosen))
             if number % PROGRESS_EVERY == 0:
                 progress(number / batches)
+        total = replica.mean(total)
+        if not replica.leads():
+            return {}
         measured = measure(model, settings, state.texts, state.validation_rows)
         return {"train_loss": total.item() / len(order), **{f"val_{name}": value for name, value in measured.items()}}
 

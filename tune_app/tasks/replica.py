@@ -1,0 +1,200 @@
+"""This process's part of a data-parallel training, by torch.distributed's state.
+
+Without a process group everything here gives back what it was given: a training on one device runs as if this module
+were not there. In a group of N ranks a task draws each batch, and all randomness that makes it, as it would alone;
+then each rank trains on its own rows of it, and the gradients, the summed loss and batch normalisation are those of
+the whole batch. So N devices learn what one does, but for the order in which floats are added up, and for dropout.
+
+A task that says `data_parallel = True` (see `tune_app.tasks.task.DataParallel`) wraps its model in `start` and does
+four things in `train_epoch`:
+
+    mine = replica.part_of(batch)                             # after the whole batch was drawn
+    with replica.own_randomness(device, number):              # dropout differs from rank to rank
+        loss = replica.weigh(loss_of(network(mine)), len(mine), len(batch))
+    total = replica.mean(total)                               # at the end: the epoch's sum of such losses
+    if not replica.leads(): return {}                         # only the first rank validates
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.nn.parallel import DistributedDataParallel
+
+TIMEOUT = timedelta(minutes=5)
+"""How long a rank waits for another one before it gives up; one that died is noticed at once, or by Ray."""
+
+Rows = TypeVar("Rows", bound=Tensor)
+
+
+def open_store(host: str) -> tuple[TCPStore, int]:
+    """Start, on the first rank, what the ranks find each other by; gives it and its port at `host`."""
+    # It picks the port itself, so that nobody else takes it in between.
+    store = TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
+    return store, store.port
+
+
+def join(store: TCPStore | tuple[str, int], rank: int, size: int, device: torch.device) -> None:
+    """Become rank number `rank` of `size`: NCCL for GPUs, each rank its own, gloo for CPUs; returns when all are there.
+
+    Args:
+        store: of `open_store` on the first rank, its host and port on the others.
+
+    Raises:
+        torch.distributed.DistError: the others did not come within `TIMEOUT`.
+    """
+    if isinstance(store, tuple):
+        store = TCPStore(store[0], store[1], is_master=False, timeout=TIMEOUT)
+    if device.type == "cuda":
+        device = torch.device("cuda", torch.cuda.current_device())
+        distributed.init_process_group(
+            "nccl", store=store, rank=rank, world_size=size, timeout=TIMEOUT, device_id=device
+        )
+    else:
+        distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+
+
+def in_group() -> bool:
+    """Whether this process is one of several that train together."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def leads() -> bool:
+    """Whether this process is the first rank, or alone: the one that validates and whose metrics count."""
+    return not in_group() or distributed.get_rank() == 0
+
+
+def part_of(rows: Rows) -> Rows:
+    """This rank's share of a batch, along its first axis; shares differ by one row at most, and may be empty."""
+    if not in_group():
+        return rows
+    return rows.tensor_split(distributed.get_world_size())[distributed.get_rank()]  # type: ignore[return-value]
+
+
+def weigh(loss: Tensor, rows: int, batch: int) -> Tensor:
+    """`loss`, the mean over this rank's `rows` rows of a batch of `batch`, so that its mean over ranks is the batch's.
+
+    DistributedDataParallel averages gradients over the ranks, whatever each of them had to do.
+    """
+    if not in_group():
+        return loss
+    if rows == 0:
+        return loss.nan_to_num()  # the mean over nothing, whose gradient is zero everywhere
+    return loss * (rows * distributed.get_world_size() / batch)
+
+
+def mean(total: Tensor) -> Tensor:
+    """The mean of `total` over the ranks; all of them must call it."""
+    if not in_group():
+        return total
+    total = total.clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()
+
+
+def wrap(model: nn.Module) -> nn.Module:
+    """What the training passes of `model` go through, so that the gradients are averaged over the ranks.
+
+    The parameters stay those of `model`; it is made once all ranks have built or restored the same ones. Evaluation and
+    checkpoints use `model` itself, which waits for nobody.
+    """
+    if not in_group():
+        return model
+    network = DistributedDataParallel(model)
+    # Not by the argument, whose name depends on torch's version. Buffers are computed from whole batches, see
+    # `BatchNorm2d`, and so are the same everywhere.
+    network.broadcast_buffers = False
+    return network
+
+
+@contextmanager
+def own_randomness(device: torch.device, number: int) -> Iterator[None]:
+    """Random numbers of this rank's own, for the forward pass of batch `number` of an epoch.
+
+    Afterwards the generators stand where they stood: what draws the batches goes on as it would alone, and the ranks
+    stay in step, also where one has fewer rows to drop units of.
+    """
+    if not in_group():
+        yield
+        return
+    seed = np.random.SeedSequence([torch.initial_seed(), number, distributed.get_rank()]).generate_state(1)[0]
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(seed))
+        yield
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation over the batch of all ranks; alone, torch's own to the last digit.
+
+    ``torch.nn.SyncBatchNorm`` does the same on GPUs only. The statistics of the ranks are put together as by Chan et
+    al. (1979), without the cancellation that sums of squares suffer from. Checkpoints are those of ``BatchNorm2d``.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(batch, channels, height, width) to the same shape."""
+        if not (in_group() and self.training):
+            return super().forward(input)
+        mean, variance, count = _batch_statistics(input.float())
+        self._remember(mean.detach(), variance.detach(), count)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        offset = self.bias - mean * scale
+        return torch.addcmul(_per_channel(offset), input.float(), _per_channel(scale)).to(input.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+
+
+def _batch_statistics(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance (channels) of `values` over the rows of all ranks, and their count, with gradients."""
+    own_count = values.numel() // values.shape[1]
+    own_mean = values.sum(dim=(0, 2, 3)) / max(1, own_count)
+    own_squares = (values - _per_channel(own_mean)).square().sum(dim=(0, 2, 3))
+    own = torch.stack([torch.full_like(own_mean, own_count), own_mean, own_squares])
+    counts, means, squares = _gather(own).unbind(dim=1)
+    count = counts[:, 0].sum()
+    mean = (means * counts).sum(dim=0) / count
+    variance = (squares + counts * (means - mean).square()).sum(dim=0) / count
+    return mean, variance, count
+
+
+def _per_channel(values: Tensor) -> Tensor:
+    return values[:, None, None]
+
+
+def _gather(own: Tensor) -> Tensor:
+    """`own` of every rank, stacked in their order."""
+    # A sum of tensors that are zero but in one row: unlike all_gather, it is its own gradient.
+    places = torch.zeros(distributed.get_world_size(), *[1] * own.dim(), device=own.device)
+    places[distributed.get_rank()] = 1.0
+    gathered: Tensor = _Sum.apply(places * own)  # type: ignore[no-untyped-call]
+    return gathered
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all ranks, with its gradient: torch.distributed's own operations have none."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        distributed.all_reduce(total)
+        return total
