@@ -132,7 +132,7 @@ class Search(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """What all randomness of the sweep starts from; the same seed proposes the same first configurations."""
     start_from: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Profiles or studies whose configurations are tried first."""
+    """Profiles or studies whose configurations are tried first; without any, the task's defaults are."""
 
 
 class Pruning(Section):

@@ -138,6 +138,11 @@ class Space:
         """
         return feasibility.repair(self, config, rng, candidates=5 if nearest else 1)
 
+    def nearest_to_defaults(self) -> Config:
+        """The feasible configuration in which every searched variable is nearest to the task's default."""
+        config = self.fill(lambda name: self.searched[name].nearest(self.by_name[name].default))
+        return self.repair(config, np.random.default_rng(0))
+
     def smallest(self) -> Config:
         """The feasible configuration with every searched number of the architecture at or near its low end."""
         return self._extreme(low=True)

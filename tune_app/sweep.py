@@ -211,10 +211,13 @@ def _concurrent(spec: Spec) -> int | None:
 def _requests(spec: Spec, history: History, start_with: Sequence[Config]) -> list[Request]:
     """The trials to run: those left open by an earlier run, then new ones.
 
-    The first new ones have the configurations to start with; a grid gives all of them theirs, and ends with its last.
+    The first new ones have the configurations to start with, the task's defaults where none are given: they are what
+    its author found good, so that every study has something to beat. A grid gives all trials theirs, and ends with its
+    last one.
     """
-    wanted = [*start_with] or [c for sweep in history.sweeps for c in sweep.get("start_with", [])]
     is_grid = spec.search.sampler == "grid"
+    kept = [c for sweep in history.sweeps for c in sweep.get("start_with", [])]
+    wanted = [*start_with] or kept or ([] if is_grid else [spec.space.nearest_to_defaults()])
     planned = itertools.chain(wanted, grid_configs(spec.space, spec.search.seed) if is_grid else ())
     known = {_key(record.config) for record in history.trials.values()}
     left = (config for config in planned if not (_key(config) in known or known.add(_key(config))))  # type: ignore[func-returns-value]

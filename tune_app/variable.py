@@ -63,6 +63,16 @@ class Float:
         steps = (value - self.low) / self.step  # type: ignore[operator]
         return abs(steps - round(steps)) < 1e-8 * max(1.0, abs(steps))
 
+    def nearest(self, value: object) -> float:
+        """The member nearest to `value`; the low end for what is no number."""
+        if not _is_number(value):
+            return self.low
+        clipped = min(self.high, max(self.low, float(value)))  # type: ignore[arg-type]
+        if self.step is None:
+            return clipped
+        last = math.floor((self.high - self.low) / self.step + 1e-8)
+        return self.low + min(last, round((clipped - self.low) / self.step)) * self.step
+
     def sample(self, rng: np.random.Generator) -> float:
         """Draw one value, uniform (in the logarithm where `log` is set)."""
         if self.step is not None:
@@ -116,6 +126,13 @@ class Int:
         """Whether `value` is a whole number of this domain."""
         return _is_whole(value) and self.low <= value <= self.high and (value - self.low) % self.step == 0  # type: ignore[operator]
 
+    def nearest(self, value: object) -> int:
+        """The member nearest to `value`; the low end for what is no number."""
+        if not _is_number(value):
+            return self.low
+        clipped = min(self.high, max(self.low, float(value)))  # type: ignore[arg-type]
+        return self.low + min((self.high - self.low) // self.step, round((clipped - self.low) / self.step)) * self.step
+
     def sample(self, rng: np.random.Generator) -> int:
         """Draw one value, uniform (in the logarithm where `log` is set)."""
         if self.log:
@@ -159,6 +176,15 @@ class Categorical:
     def contains(self, value: object) -> bool:
         """Whether `value` is one of the choices; true and 1 are told apart."""
         return isinstance(value, (bool, int, float, str)) and _choice_key(value) in map(_choice_key, self.choices)
+
+    def nearest(self, value: object) -> Value:
+        """`value` where it is one of the choices; else the nearest number among them, or the first choice."""
+        if self.contains(value):
+            return self.choices[list(map(_choice_key, self.choices)).index(_choice_key(value))]  # type: ignore[arg-type]
+        numbers = [choice for choice in self.choices if _is_number(choice)]
+        if not _is_number(value) or not numbers:
+            return self.choices[0]
+        return min(numbers, key=lambda choice: abs(choice - value))  # type: ignore[operator]
 
     def sample(self, rng: np.random.Generator) -> Value:
         """Draw one of the choices."""
