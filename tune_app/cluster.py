@@ -18,8 +18,8 @@ from ray._private.parameter import RayParams
 
 from tune_app.errors import InputError
 
-PRELOADED = "tune_app.worker,tune_app.trial,torch._dynamo"
-"""What the workers of a local node import while they wait for the first trial; torch's optimisers need the last one."""
+PRELOADED = "tune_app.worker,tune_app.trial"
+"""What the workers of a local node import while they wait for the first trial."""
 
 
 @contextmanager

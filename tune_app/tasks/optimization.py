@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,13 +30,28 @@ def build_optimizer(
     The fused variants update all parameters in one call, which is what counts for small models.
     """
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr=learning_rate, momentum=momentum, weight_decay=weight_decay, fused=True)
+        return lean(torch.optim.SGD)(
+            parameters, lr=learning_rate, momentum=momentum, weight_decay=weight_decay, fused=True
+        )
     if name == "adam":
-        return torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
+        return lean(torch.optim.Adam)(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
     if name == "adamw":
-        return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
+        return lean(torch.optim.AdamW)(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
     assert name == "rmsprop", name
-    return torch.optim.RMSprop(parameters, lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
+    return lean(torch.optim.RMSprop)(parameters, lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
+
+
+OptimizerT = TypeVar("OptimizerT", bound=torch.optim.Optimizer)
+
+
+def lean(kind: type[OptimizerT]) -> type[OptimizerT]:
+    """The optimiser `kind`, the same but for what guards it against `torch.compile`, which nothing here uses.
+
+    The guards import ``torch._dynamo``, which takes as long as importing torch itself, in every process of a sweep.
+    """
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "state_dict", "load_state_dict")}
+    step = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), {**plain, "step": step})
 
 
 def learning_rate_factor(schedule: str, step: int, total: int, warmup: float) -> float:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from tune_app.dataset import Arrays, Dataset, DatasetReference
 from tune_app.tasks import load_dataset_of_kind, replica
-from tune_app.tasks.optimization import PRECISIONS, Optimization, autocast
+from tune_app.tasks.optimization import PRECISIONS, Optimization, autocast, lean
 from tune_app.tasks.settings import setting, variables_of
 from tune_app.tasks.task import Direction, Progress
 from tune_app.tasks.tensors import to_device
@@ -412,7 +412,9 @@ def make_adamw(model: SmallGPT, settings: Settings) -> torch.optim.AdamW:
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
     betas = (settings.beta1, settings.beta2)
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, betas=betas, fused=True)
+    return lean(torch.optim.AdamW)(
+        [g for g in groups if g["params"]], lr=settings.learning_rate, betas=betas, fused=True
+    )
 
 
 def batches_per_epoch(settings: Settings, tokens: int) -> int:
