@@ -8,7 +8,7 @@ import traceback
 import click
 
 from tune_app import __version__
-from tune_app.cli import data, profiles, results, strategies, sweeps
+from tune_app.cli import data, jobs, profiles, results, strategies, sweeps
 from tune_app.errors import TuneAppError, nearest
 
 
@@ -28,6 +28,8 @@ cli.add_command(results.show)
 cli.add_command(profiles.apply)
 cli.add_command(profiles.profile)
 cli.add_command(profiles.train)
+cli.add_command(jobs.submit)
+cli.add_command(jobs.jobs)
 cli.add_command(data.data)
 cli.add_command(strategies.strategies)
 

@@ -245,20 +245,12 @@ def train(
     """Train PROFILE, or a trial, or the session where neither is named; leaves a checkpoint and metrics."""
     from dataclasses import replace
 
-    from tune_app.profile import Profiles
     from tune_app.store import Store
     from tune_app.train import study_threads
     from tune_app.train import train as run_training
 
-    profiles, opened = Profiles(profiles_folder), Store(store)
-    if trial_text and profile_name:
-        raise InputError("a profile and --trial exclude each other")
-    if trial_text:
-        study, number = parse_trial(trial_text)
-        chosen = _chosen(profiles, store, study, number, None)
-    else:
-        chosen = profiles.load(profile_name) if profile_name else profiles.session()
-    chosen = chosen.edited(parse_settings(settings))
+    opened = Store(store)
+    chosen = chosen_to_train(profile_name, trial_text, settings, store, profiles_folder)
     if epochs is not None and "epochs" in chosen.config:
         chosen = replace(chosen, config={**chosen.config, "epochs": epochs}).validated(where="--epochs")
     known = chosen.provenance.get("study") in opened.studies()
@@ -278,6 +270,27 @@ def train(
     else:
         click.echo("\n".join(f"{name:<28}{shown(value)}" for name, value in trained.metrics.items()))
         click.echo(f"checkpoint and metrics: {trained.folder}")
+
+
+def chosen_to_train(
+    profile_name: str | None, trial_text: str | None, settings: tuple[str, ...], store: str, profiles_folder: str
+) -> Profile:
+    """The configuration of a profile or a trial, or the session where neither is named, with `settings` above it.
+
+    Raises:
+        InputError: both are named, or there is no such thing.
+    """
+    from tune_app.profile import Profiles
+
+    profiles = Profiles(profiles_folder)
+    if trial_text and profile_name:
+        raise InputError("a profile and --trial exclude each other")
+    if trial_text:
+        study, number = parse_trial(trial_text)
+        chosen = _chosen(profiles, store, study, number, None)
+    else:
+        chosen = profiles.load(profile_name) if profile_name else profiles.session()
+    return chosen.edited(parse_settings(settings))
 
 
 def _chosen(profiles: Profiles, store: str, study: str | None, trial: int | None, profile_name: str | None) -> Profile:

@@ -1,0 +1,278 @@
+"""Verbs for jobs: submit, and jobs list, status, logs, cancel, purge, shutdown."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tune_app.cli.options import json_option, print_json, profiles_option, set_option, store_option
+from tune_app.cli.profiles import chosen_to_train
+from tune_app.cli.results import print_table
+from tune_app.cli.sweeps import override_options, read_overrides
+from tune_app.errors import InputError, Interrupted, WorkFailed
+
+if TYPE_CHECKING:
+    from tune_app.job import Job
+    from tune_app.job_request import JobRequest
+    from tune_app.jobs import Jobs
+
+TRAINING_TAKES = ("budget_epochs", "search_seed")
+"""Which of a sweep's options a training takes too."""
+
+
+@click.command()
+@click.argument("space", type=click.Path(), required=False)
+@click.option("--profile", "profile_name", metavar="NAME", help="Train this profile instead of sweeping a space.")
+@click.option("--trial", "trial_text", metavar="STUDY:N", help="Train the configuration of this trial instead.")
+@override_options
+@set_option
+@click.option("--start-from", multiple=True, metavar="NAME", help="Begin with this profile, or a study's best trials.")
+@click.option(
+    "--address",
+    envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
+    help="Job server of a cluster, such as http://head:8265; a head on this machine without it.",
+)
+@click.option("--no-preflight", is_flag=True, help="Skip the check before the sweep.")
+@click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
+@click.option("--wait", is_flag=True, help="Wait for its end; exit 1 where it failed, 130 where it was cancelled.")
+@click.option("--follow", is_flag=True, help="Show what it prints and wait for its end.")
+@json_option
+@store_option
+@profiles_option
+def submit(
+    space: str | None,
+    profile_name: str | None,
+    trial_text: str | None,
+    settings: tuple[str, ...],
+    start_from: tuple[str, ...],
+    address: str | None,
+    no_preflight: bool,
+    no_fuse: bool,
+    wait: bool,
+    follow: bool,
+    as_json: bool,
+    store: str,
+    profiles_folder: str,
+    **given: Any,
+) -> None:
+    """Sweep SPACE, or train a profile or a trial, as a job of Ray; the job goes on when this command has ended."""
+    from tune_app.job_request import sweep_request, training_request
+    from tune_app.jobs import Jobs
+    from tune_app.store import Store
+
+    if sum(source is not None for source in (space, profile_name, trial_text)) != 1:
+        raise InputError("name a space, --profile or --trial, one of the three")
+    opened = Store(store)
+    request: JobRequest
+    with contextlib.redirect_stdout(sys.stderr):  # a user's task may print
+        if space is not None:
+            overrides = read_overrides(given, settings, start_from)
+            request = sweep_request(
+                space, overrides, opened, profiles_folder, preflight=not no_preflight, fuse=not no_fuse
+            )
+        else:
+            wrong = [name for name, value in given.items() if value is not None and name not in TRAINING_TAKES]
+            if wrong or start_from:
+                raise InputError("a training takes --epochs, --seed and --set, and no option of a sweep")
+            request = training_request(
+                chosen_to_train(profile_name, trial_text, settings, store, profiles_folder),
+                epochs=given["budget_epochs"],
+                seed=given["search_seed"],
+            )
+        mine = Jobs(opened)
+        job = mine.submit(request, address=address)
+    if not as_json or follow or wait:
+        click.echo(
+            f"submitted {job.id}{f', study {job.study}' if job.study else ''}; `tune-app jobs logs {job.id} --follow`",
+            err=True,
+        )
+    if follow or wait:
+        job = _wait(mine, job, follow)
+    if as_json:
+        print_json(_row(mine, job))
+    _raise_end(job)
+
+
+@click.group()
+def jobs() -> None:
+    """List jobs, look at one, read its log, cancel it, clear away old ones."""
+
+
+@jobs.command("list")
+@click.option("--state", "states", multiple=True, metavar="STATE", help="Only jobs in this state; may be repeated.")
+@json_option
+@store_option
+def jobs_list(states: tuple[str, ...], as_json: bool, store: str) -> None:
+    """List the jobs of the store, the latest last."""
+    opened = _jobs(store)
+    chosen = _states(states)
+    rows = [_row(opened, job) for job in opened.all() if not chosen or job.state in chosen]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table([_short(row) for row in rows])
+    else:
+        click.echo(
+            f"no jobs in {opened.store.folder.url}; start one with `tune-app submit search_spaces/digits_cnn.yaml`"
+        )
+
+
+@jobs.command("status")
+@click.argument("job_id", metavar="ID")
+@json_option
+@store_option
+def jobs_status(job_id: str, as_json: bool, store: str) -> None:
+    """Show how job ID stands."""
+    opened = _jobs(store)
+    row = _row(opened, opened.get(job_id))
+    if as_json:
+        print_json(row)
+        return
+    shown = {**row, "progress": _progress(row["progress"])}
+    for name in ("id", "kind", "state", "reason", "message", "progress", "study", "requested_by", "requested_at",
+                 "started_at", "ended_at", "address", "folder", "log"):  # fmt: skip
+        if shown[name] is not None:
+            click.echo(f"{name:<14}{shown[name]}")
+
+
+@jobs.command("logs")
+@click.argument("job_id", metavar="ID")
+@click.option("--follow", is_flag=True, help="Go on until the job has ended.")
+@store_option
+def jobs_logs(job_id: str, follow: bool, store: str) -> None:
+    """Print what job ID printed."""
+    opened = _jobs(store)
+    job = opened.get(job_id)
+    if follow and not job.ended:
+        _wait(opened, job, follow=True, err=False)
+    else:
+        _print_log(opened.records.log(job_id), err=False)
+
+
+@jobs.command("cancel")
+@click.argument("job_id", metavar="ID")
+@json_option
+@store_option
+def jobs_cancel(job_id: str, as_json: bool, store: str) -> None:
+    """Stop job ID within seconds; what it finished is kept, and `tune-app resume` goes on with its study."""
+    opened = _jobs(store)
+    job = opened.cancel(job_id)
+    if as_json:
+        print_json(_row(opened, job))
+    else:
+        click.echo(f"{job.id} is {job.state}: {job.message}")
+
+
+@jobs.command("purge")
+@click.option(
+    "--state", "states", multiple=True, metavar="STATE", help="Jobs in this end state; all end states without it."
+)
+@click.option("--older-than", default="7d", show_default=True, metavar="TIME", help="Ended so long ago: 30m, 2h, 7d.")
+@click.option("--with-studies", is_flag=True, help="Remove their studies too, with all results and checkpoints.")
+@click.option("--yes", is_flag=True, help="Do it, instead of showing what would go.")
+@json_option
+@store_option
+def jobs_purge(
+    states: tuple[str, ...], older_than: str, with_studies: bool, yes: bool, as_json: bool, store: str
+) -> None:
+    """Remove the records and logs of jobs that ended; shows what would go unless --yes is given."""
+    from tune_app.job import END_STATES
+
+    opened = _jobs(store)
+    chosen = _states(states) or END_STATES
+    if running := [state for state in chosen if state not in END_STATES]:
+        raise InputError(f"only ended jobs can be removed, but got --state {running[0]}", hint=", ".join(END_STATES))
+    found = opened.purgeable(chosen, _age(older_than))
+    for job in found if yes else []:
+        opened.purge(job, study=with_studies)
+    if as_json:
+        print_json({"removed": yes, "with_studies": with_studies, "jobs": [_row(opened, job) for job in found]})
+        return
+    print_table([_short(_row(opened, job)) for job in found]) if found else click.echo("no job is that old")
+    if found and yes:
+        click.echo(f"removed {len(found)} jobs{' with their studies' if with_studies else '; their studies are kept'}")
+    elif found:
+        click.echo(f"these {len(found)} jobs would go{' with their studies' if with_studies else ''}; --yes does it")
+
+
+@jobs.command("shutdown")
+@store_option
+def jobs_shutdown(store: str) -> None:
+    """End the Ray head that jobs on this machine started; it ends by itself when no job has run for five minutes."""
+    head = _jobs(store).end_head()
+    click.echo(f"ended the head at {head.address}" if head else "no head runs on this machine for this store")
+
+
+def _jobs(store: str) -> Jobs:
+    from tune_app.jobs import Jobs
+    from tune_app.store import Store
+
+    return Jobs(Store(store))
+
+
+def _states(given: tuple[str, ...]) -> tuple[str, ...]:
+    from tune_app.errors import nearest
+    from tune_app.job import STATES
+
+    for state in given:
+        if state.upper() not in STATES:
+            raise InputError(f"there is no state `{state}`", where="--state", hint=nearest(state.upper(), STATES))
+    return tuple(state.upper() for state in given)
+
+
+def _age(text: str) -> Any:
+    from datetime import timedelta
+
+    from tune_app.section import parse_duration
+
+    try:
+        return timedelta(seconds=0.0 if text == "0" else parse_duration(text))
+    except (ValueError, OverflowError):
+        raise InputError(f"`--older-than` takes a time such as 30m, 2h 7d, or 0, but got `{text}`") from None
+
+
+def _wait(opened: Jobs, job: Job, follow: bool, err: bool = True) -> Job:
+    try:
+        return opened.wait(job.id, (lambda text: _print_log(text, err)) if follow else lambda text: None)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped watching; the job `{job.id}` goes on", hint=f"`tune-app jobs cancel {job.id}` stops it"
+        ) from None
+
+
+def _print_log(content: bytes, err: bool) -> None:
+    click.echo(content.decode(errors="replace"), nl=False, err=err)
+
+
+def _raise_end(job: Job) -> None:
+    """A job that did not end well ends the command that waited for it in the same way."""
+    log = f"`tune-app jobs logs {job.id}` shows more"
+    if job.state == "FAILED":
+        raise WorkFailed(f"the job `{job.id}` failed ({job.reason}): {job.message}", hint=log)
+    if job.state == "CANCELLED":
+        raise Interrupted(f"the job `{job.id}` was cancelled: {job.message}", hint=log)
+
+
+def _row(opened: Jobs, job: Job) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {**asdict(job), "progress": opened.progress(job), "log": opened.records.log_path(job.id)}
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: row[name] for name in ("id", "state", "reason", "study", "requested_by", "requested_at")}
+    shown["requested_at"] = row["requested_at"][:19]
+    return {**shown, "progress": _progress(row["progress"]), "message": row["message"]}
+
+
+def _progress(live: dict[str, Any] | None) -> str | None:
+    if live is None:
+        return None
+    from tune_app.progress import duration
+
+    best = f", best {live['best']['objective']:.4g}" if live["best"] else ""
+    left = f", about {duration(live['left_s'])} left" if live["left_s"] is not None else ""
+    return f"{live['ended']}/{live['total']} trials{best}{left}"

@@ -1,0 +1,98 @@
+"""What a job is asked to do: checked where it is asked for, carried in its record, and made a command where it runs.
+
+A request holds the whole space, or the whole profile, as it was when it was asked for: whoever edits the file
+afterwards does not change a job that waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_app.document import Document
+from tune_app.errors import InputError
+from tune_app.job import Job
+from tune_app.profile import Profile, Profiles
+from tune_app.spec import load_spec
+from tune_app.store import Store
+from tune_app.warm_start import starting_configs
+
+NAME_LENGTH = 56
+"""So much of a space's name is left in a job's, where the run number follows."""
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A request that was found valid.
+
+    Attributes:
+        kind: ``sweep`` or ``training``.
+        space: what its run numbers count.
+        study: the study's name, where the user gave one.
+        content: what is kept in the job's record.
+    """
+
+    kind: str
+    space: str
+    study: str | None
+    content: Mapping[str, Any]
+
+
+def sweep_request(
+    path: str | Path,
+    overrides: Mapping[str, Any],
+    store: Store,
+    profiles_folder: str,
+    *,
+    preflight: bool = True,
+    fuse: bool = True,
+) -> JobRequest:
+    """A request to sweep the space in the file at `path`, with `overrides` above it as in `load_spec`.
+
+    Raises:
+        InputError: the space is not valid, what it starts from is not there, or the name of the study is taken.
+    """
+    spec = load_spec(path, overrides)
+    name = overrides.get("name")
+    if name in store.studies():
+        raise InputError(
+            f"the study `{name}` exists in {store.folder.url}",
+            hint="choose another name with --name, or leave it away: the run number is the study's name then",
+        )
+    if spec.search.start_from:
+        starting_configs(spec, store.folder, profiles_folder)
+    profiles = Profiles(profiles_folder)
+    kept = {n: profiles.load(n).to_yaml() for n in spec.search.start_from if n in profiles.names()}
+    content = {"space": spec.to_yaml(), "profiles": kept, "preflight": preflight, "fuse": fuse}
+    space = spec.name if name is None else str(Document.read(path).data.get("name", name))
+    return JobRequest("sweep", space[:NAME_LENGTH], name, content)
+
+
+def training_request(profile: Profile, *, epochs: int | None, seed: int | None) -> JobRequest:
+    """A request to train `profile`; its own epochs and seed where none are given.
+
+    Raises:
+        InputError: a value does not fit the profile's task.
+    """
+    content = {"profile": profile.validated().to_yaml(), "name": profile.name, "epochs": epochs, "seed": seed}
+    return JobRequest("training", f"train-{profile.name}"[:NAME_LENGTH], None, content)
+
+
+def command(job: Job, store: str, scratch: Path) -> list[str]:
+    """What does the work of `job`: the arguments of ``tune-app``; the files that it reads are written to `scratch`."""
+    profiles = scratch / "profiles"
+    profiles.mkdir()
+    places = ["--store", store, "--profiles", str(profiles)]
+    if job.kind == "training":
+        name = job.request["name"]
+        (profiles / f"{name}.yaml").write_text(job.request["profile"], encoding="utf-8")
+        given = [[f"--{key}", str(job.request[key])] for key in ("epochs", "seed") if job.request[key] is not None]
+        return ["train", name, *(part for option in given for part in option), *places]
+    for name, text in job.request["profiles"].items():
+        (profiles / f"{name}.yaml").write_text(text, encoding="utf-8")
+    space = scratch / f"{job.space}.yaml"
+    space.write_text(job.request["space"], encoding="utf-8")
+    off = [flag for flag, key in (("--no-preflight", "preflight"), ("--no-fuse", "fuse")) if not job.request[key]]
+    return ["run", str(space), "--name", str(job.study), *off, *places]
