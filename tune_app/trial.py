@@ -28,6 +28,9 @@ from tune_app.reading import latency_ms, read_network
 from tune_app.tasks.task import Preparing, Probed, Progress, Sampling, Task
 from tune_app.variable import Config
 
+# cuBLAS is deterministic with this only, and reads it when CUDA starts (torch.use_deterministic_algorithms).
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 FailureKind = Literal["error", "diverged", "oom"]
 
 OOM_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "_ALLOC_FAILED")
@@ -112,7 +115,8 @@ class Training:
     nothing of what the next epoch sees. `data` is what `prepared` gives.
 
     Side effects: seeds the global generators of torch, numpy and random; sets torch's threads for the whole process
-    where `threads` is given; restarts the process's (or the GPU's) record of peak memory.
+    where `threads` is given; restarts the process's (or the GPU's) record of peak memory; on a GPU, makes torch choose
+    kernels that give the same digits each time.
 
     Attributes:
         epoch: epochs done so far.
@@ -138,6 +142,8 @@ class Training:
         self.device = torch.device(device)
         self.epoch = 0
         self.history: list[EpochRow] = []
+        if self.device.type == "cuda":
+            _use_deterministic_kernels()
         self._peak_is_ours = _restart_peak_memory(self.device)
         _seed_everything(seed, 0)
         self.state = task.start(self.config, data, epochs=epochs, seed=seed, device=self.device)
@@ -296,6 +302,12 @@ def _innermost_frame(error: BaseException) -> traceback.FrameSummary | None:
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text if len(text) <= LONGEST_ERROR else text[: LONGEST_ERROR - 1] + "…"
+
+
+def _use_deterministic_kernels() -> None:
+    # Only a warning where an operation has none: a user's task shall train nevertheless.
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
 
 
 def _seed_everything(seed: int, epoch: int) -> None:
