@@ -20,7 +20,7 @@ from tune_app.errors import InputError, WorkFailed
 from tune_app.profile import NAME_PATTERN, Profile, Profiles, differences, from_trial, read_profile
 from tune_app.spec import Spec
 from tune_app.store import Study
-from tune_app.tasks import load_task
+from tune_app.tasks import TASKS, load_task
 from tune_app.variable import GROUPS, Config, group_config
 
 MakeStudy = Callable[..., Study]
@@ -430,8 +430,17 @@ def test_a_shipped_profile_is_valid(path: Path) -> None:
     assert set(shipped.config) == {v.name for v in load_task(shipped.task).variables}
 
 
-def test_the_example_has_the_defaults() -> None:
-    assert Profiles(REPOSITORY / "profiles").load("digits-example").config == DEFAULTS
+def test_there_is_an_example_with_the_defaults_for_each_task() -> None:
+    shipped = Profiles(REPOSITORY / "profiles")
+    examples = {found.task: found.config for found in map(shipped.load, shipped.names())}
+    assert examples == {name: {v.name: v.default for v in load_task(name).variables} for name in TASKS}
+
+
+def test_a_variable_that_the_task_got_later_has_its_default(tmp_path: Path) -> None:
+    shipped = (REPOSITORY / "profiles" / "digits-example.yaml").read_text(encoding="utf-8")
+    (tmp_path / "digits-example.yaml").write_text(shipped.replace("    crop: 0.0\n", ""), encoding="utf-8")
+    assert "crop" not in (tmp_path / "digits-example.yaml").read_text(encoding="utf-8")
+    assert Profiles(tmp_path).load("digits-example").config == DEFAULTS
 
 
 def test_from_a_trial(tmp_path: Path, make_study: MakeStudy, make_spec: MakeSpec) -> None:
