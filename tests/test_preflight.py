@@ -222,6 +222,14 @@ def test_slots_follow_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(Wobbly(), resources={"concurrent": 3}).slots == 3
 
 
+def test_several_devices_take_their_part_of_the_time_and_of_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr(Wobbly, "data_parallel", True, raising=False)
+    forecast = run(Wobbly(), resources={"cpus": 2, "devices": 2})
+    assert forecast.slots == 2
+    assert forecast.seconds == pytest.approx(forecast.device_hours * 3600 / 4)
+
+
 def test_a_real_task() -> None:
     document = {
         "schema_version": 1,

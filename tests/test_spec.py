@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -213,7 +213,8 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "negative gpus": ("resources: {}", "resources: {gpus: -1}", ":9 resources.gpus", ("greater than or equal to 0",)),
     "nan gpus": ("resources: {}", "resources: {gpus: .nan}", ":9 resources.gpus", ("finite",)),
     "concurrent": ("resources: {}", "resources: {concurrent: 0}", ":9 resources.concurrent", ("auto", "0")),
-    "devices": ("resources: {}", "resources: {devices: 2}", ":9 resources.devices", ("not available yet", "2")),
+    "devices": ("resources: {}", "resources: {devices: 2}", ":9 resources.devices", ("data_parallel", "but got 2")),
+    "no devices": ("resources: {}", "resources: {devices: 0}", ":9 resources.devices", ("or equal to 1", "0")),
     "epochs above the budget": ("  data:", "    epochs: 4\n  data:", ":19 parameters.training.epochs", (
         "at most budget.epochs (3)", "4")),
     "searched epochs": (
@@ -456,3 +457,15 @@ def test_a_shipped_file_has_a_comment_for_every_key(path: Path) -> None:
     keyed = {int(place.rpartition(":")[2]) for place in document.places.values()}
     bare = [n for n in keyed if "#" not in lines[n - 1] and not re.fullmatch(r" *\w+:", lines[n - 1])]
     assert not bare
+
+
+def test_our_tasks_train_on_several_devices(make_spec: Callable[..., Spec]) -> None:
+    assert make_spec(resources={"devices": 3}).resources.devices == 3
+    assert make_spec(resources={"devices": 2, "gpus": 1}).resources.gpus == 1
+
+
+@pytest.mark.parametrize("gpus", [0.5, 2])
+def test_each_of_several_devices_is_one_whole_gpu(make_spec: Callable[..., Spec], gpus: float) -> None:
+    with pytest.raises(InputError, match=f"`gpus` must be 0 or 1 .* but got {gpus}") as caught:
+        make_spec(resources={"devices": 2, "gpus": gpus})
+    assert caught.value.where == "small space resources.gpus"

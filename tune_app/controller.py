@@ -19,7 +19,7 @@ from typing import Any
 import ray
 from ray.exceptions import OutOfMemoryError
 from ray.train._internal.storage import StorageContext
-from ray.tune import Callback, CheckpointConfig, PlacementGroupFactory
+from ray.tune import Callback, CheckpointConfig
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import TrialScheduler
@@ -178,7 +178,7 @@ class SweepController(TuneController):
                 request,
                 trial_id=name_of(request["trial"]),
                 storage=copy.copy(storage),
-                placement_group_factory=PlacementGroupFactory([slots.bundle]),
+                placement_group_factory=slots.resources_per_trial,
             )
 
         self._slots = slots

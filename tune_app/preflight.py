@@ -50,8 +50,9 @@ class Forecast:
 
     Attributes:
         epochs: epochs of all trials together, if the scheduler stops as many as it aims to.
-        device_hours: hours of one slot, epochs alone.
-        seconds: wall time on `slots` slots.
+        device_hours: hours of one device, epochs alone.
+        seconds: wall time on `slots` slots; a trial on several devices is taken to be as many times as fast, which is
+            the most it can be.
     """
 
     trials: int
@@ -89,7 +90,8 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
     times = [p.epoch_s or 0.0 for p in [p for p in timed if p.label == "random"] or timed]
     epochs = spec.budget.trials * pruning.expected_epochs(spec.pruning, spec.budget.epochs)
     seconds = epochs * sum(times) / len(times)
-    slots = max(1, int((os.cpu_count() or 1) // spec.resources.cpus))
+    devices = spec.resources.devices
+    slots = max(1, int((os.cpu_count() or 1) // (spec.resources.cpus * devices)))
     if spec.resources.concurrent != "auto":
         slots = int(spec.resources.concurrent)
     return Forecast(
@@ -97,7 +99,7 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
         rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
         epochs=epochs,
         device_hours=seconds / 3600,
-        seconds=seconds / slots,
+        seconds=seconds / (slots * devices),
         slots=slots,
         probes=probes,
     )

@@ -21,7 +21,6 @@ MODES = ("simple", "health", "pareto")
 SECOND_OBJECTIVES = ("health", "size", "latency")
 LEVELS = ("off", "gentle", "normal", "aggressive")
 DIRECTIONS = ("maximize", "minimize")
-MAX_DEVICES = 1
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -75,12 +74,6 @@ def _concurrent(value: object) -> int | str:
 def _gpus(value: object) -> object:
     if value == "auto":
         raise ValueError("must be a number; auto is not available yet")
-    return value
-
-
-def _devices(value: int) -> int:
-    if value > MAX_DEVICES:
-        raise ValueError(f"must be {MAX_DEVICES}; training one trial on more devices is not available yet")
     return value
 
 
@@ -148,13 +141,13 @@ class Resources(Section):
     """What one trial occupies of the cluster."""
 
     cpus: Annotated[Finite, Field(gt=0), AfterValidator(_whole_above_one)] = 1.0
-    """CPU cores for one trial; a fraction lets several trials share one."""
+    """CPU cores for each device of a trial; a fraction lets several trials share one."""
     gpus: Annotated[Finite, BeforeValidator(_gpus), Field(ge=0), AfterValidator(_whole_above_one)] = 0.0
-    """GPUs for one trial; 0.25 lets four trials share one, 0 trains on the CPU."""
+    """GPUs for each device of a trial; 0.25 lets four trials share one, 0 trains on the CPU."""
     concurrent: Annotated[int | Literal["auto"], BeforeValidator(_concurrent)] = "auto"
     """How many trials run at once; auto fills the cluster."""
-    devices: Annotated[Whole, AfterValidator(_devices)] = 1
-    """How many devices train one trial together."""
+    devices: Whole = 1
+    """How many devices train one trial together, each with its part of every batch; of GPUs each takes a whole one."""
 
 
 SectionT = TypeVar("SectionT", bound=Section)

@@ -134,6 +134,7 @@ def _read(document: Document, overrides: Mapping[str, Any], task: Task | type[Ta
     search = read_section(Search, document, "search")
     pruning = _read_pruning(document, objective)
     resources = read_section(Resources, document, "resources")
+    _check_devices(resources, task_name, task, document)
     space = read_space(_with_epochs(document, task, budget), task.variables, task.constraints)
     _check_epochs(space, budget, document)
     _check_sampler(search, objective, space, document)
@@ -228,6 +229,23 @@ def _read_pruning(document: Document, objective: Objective) -> Pruning:
             hint="write `scheduler: none` or leave the key away; --pruning off does the same",
         )
     return pruning
+
+
+def _check_devices(resources: Resources, name: str, task: Task | type[Task], document: Document) -> None:
+    if resources.devices == 1:
+        return
+    if not getattr(task, "data_parallel", False):
+        raise InputError(
+            f"`devices` must be 1 for a task that cannot train on several, but got {resources.devices}, and `{name}` "
+            "does not say `data_parallel = True`",
+            where=document.where("resources", "devices"),
+            hint="tune_app.tasks.replica says what it takes",
+        )
+    if resources.gpus not in (0, 1):
+        raise InputError(
+            f"`gpus` must be 0 or 1 where devices is above 1: each device is a whole GPU, but got {resources.gpus:g}",
+            where=document.where("resources", "gpus"),
+        )
 
 
 def _check_sampler(search: Search, objective: Objective, space: Space, document: Document) -> None:

@@ -22,6 +22,7 @@ from tune_app.folder import LocalFolder
 from tune_app.fuse import blown
 from tune_app.optuna_journal import OptunaJournal
 from tune_app.preparation import start_preparation
+from tune_app.rank import WorkerContext
 from tune_app.recorder import Recorder
 from tune_app.search import StudySearch, make_sampler
 from tune_app.slots import Slots
@@ -33,7 +34,7 @@ from tune_app.tasks import load_task
 from tune_app.tasks.task import Preparing
 from tune_app.trial import derive_seed
 from tune_app.variable import Config
-from tune_app.worker import Worker, WorkerContext
+from tune_app.worker import Worker
 
 Show = Callable[[dict[str, Any]], None]
 
@@ -79,7 +80,7 @@ def run_sweep(
         InputError: no node can hold a trial.
         WorkFailed: the store could not be written.
     """
-    slots = Slots(spec.resources.cpus, float(spec.resources.gpus), _concurrent(spec))
+    slots = Slots(spec.resources.cpus, float(spec.resources.gpus), _concurrent(spec), spec.resources.devices)
     history = study.history()
     objective = spec.objective
     records = [record for record in history.trials.values() if record.finished]
@@ -99,7 +100,7 @@ def run_sweep(
             spec.space,
             objective,
             spec.budget.trials,
-            float(spec.resources.gpus),
+            float(spec.resources.gpus) * spec.resources.devices,
         )
         if requests:
             worker = make_worker(spec, study, data)
@@ -184,6 +185,7 @@ def make_worker(spec: Spec, study: Study, data: Dataset) -> type[Worker]:
         study=study.name,
         threads=max(1, math.floor(spec.resources.cpus)),
         gpus=float(spec.resources.gpus),
+        devices=spec.resources.devices,
         import_path=os.getcwd(),
     )
     return type("Worker", (Worker,), {"context": ray.put(context), "__module__": Worker.__module__})

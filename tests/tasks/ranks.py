@@ -90,7 +90,7 @@ def main(address: str, rank: int, size: int, output: Path) -> None:
         while not port.exists():
             time.sleep(0.01)
         store = ("127.0.0.1", int(port.read_text()))
-    replica.join(store, rank, size, torch.device("cpu"))
+    replica.join(store, rank, size, "cpu")
     output.write_text(json.dumps({name: run(name) for name in CASES}))
     torch.distributed.destroy_process_group()
 

@@ -41,7 +41,7 @@ def open_store(host: str) -> tuple[TCPStore, int]:
     return store, store.port
 
 
-def join(store: TCPStore | tuple[str, int], rank: int, size: int, device: torch.device) -> None:
+def join(store: TCPStore | tuple[str, int], rank: int, size: int, device: str | torch.device) -> None:
     """Become rank number `rank` of `size`: NCCL for GPUs, each rank its own, gloo for CPUs; returns when all are there.
 
     Args:
@@ -52,7 +52,7 @@ def join(store: TCPStore | tuple[str, int], rank: int, size: int, device: torch.
     """
     if isinstance(store, tuple):
         store = TCPStore(store[0], store[1], is_master=False, timeout=TIMEOUT)
-    if device.type == "cuda":
+    if torch.device(device).type == "cuda":
         device = torch.device("cuda", torch.cuda.current_device())
         distributed.init_process_group(
             "nccl", store=store, rank=rank, world_size=size, timeout=TIMEOUT, device_id=device
