@@ -204,7 +204,10 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "no time": ("epochs: 3", "trial_time: 0s", ":6 budget.trial_time", ("above 0", "'0s'")),
     "sampler": ("search: {}", "search: {sampler: tep}", ":7 search.sampler", ("tpe, random", "did you mean `tpe`")),
     "seed": ("search: {}", "search: {seed: -1}", ":7 search.seed", ("greater than or equal to 0", "-1")),
-    "start from": ("search: {}", "search: {start_from: best}", ":7 search.start_from", ("tuple", "'best'")),
+    "start from": ("search: {}", "search: {start_from: best}", ":7 search.start_from", (
+        "must be a list of names", "'best'")),
+    "other direction": ("val_accuracy}", "val_loss, direction: maximize}", ":5 objective.direction", (
+        "`val_loss` is better the other way", "write minimize")),
     "scheduler": ("pruning: {}", "pruning: {scheduler: asah}", ":8 pruning.scheduler", ("did you mean `asha`",)),
     "level": ("pruning: {}", "pruning: {level: norml}", ":8 pruning.level", ("did you mean `normal`",)),
     "cpus": ("resources: {}", "resources: {cpus: 1.5}", ":9 resources.cpus", ("whole number", "1.5")),
@@ -377,8 +380,9 @@ DOCUMENTS = st.fixed_dictionaries(
         "name": st.from_regex(r"[a-z0-9][a-z0-9_-]{0,63}", fullmatch=True),
         "task": words,
         "dataset": words,
-        "objective": st.fixed_dictionaries({"metric": st.sampled_from(["val_accuracy", "val_loss"])}, optional={
-            "direction": st.sampled_from(["maximize", "minimize"])}),
+        "objective": st.sampled_from([
+            {"metric": "val_accuracy"}, {"metric": "val_loss"}, {"metric": "val_loss", "direction": "minimize"},
+            {"mode": "health", "health_weight": 0.5}]),
         "parameters": st.fixed_dictionaries({"training": st.fixed_dictionaries({"rate": rates})}),
     },
     optional={

@@ -77,6 +77,12 @@ def _gpus(value: object) -> object:
     return value
 
 
+def _names(value: object) -> object:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):
+        raise ValueError("must be a list of names, such as [digits-best]")
+    return value
+
+
 Seconds = Annotated[float | None, BeforeValidator(_time)]
 Whole = Annotated[int, Field(ge=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -124,7 +130,7 @@ class Search(Section):
     """What proposes configurations; `tune-app strategies` lists them."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """What all randomness of the sweep starts from; the same seed proposes the same first configurations."""
-    start_from: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    start_from: Annotated[tuple[str, ...], BeforeValidator(_names), Field(strict=False)] = ()
     """Profiles or studies whose configurations are tried first; without any, the task's defaults are."""
 
 

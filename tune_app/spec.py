@@ -216,7 +216,14 @@ def _read_objective(document: Document, task: Task | type[Task]) -> Objective:
             hint=nearest(metric, task.metrics),
         )
     direction = task.metrics[metric] if isinstance(metric, str) else "maximize"
-    return read_section(Objective, document, "objective", metric=metric, direction=direction)
+    objective = read_section(Objective, document, "objective", metric=metric, direction=direction)
+    if objective.direction != direction:
+        raise InputError(
+            f"`direction` must be that of the metric, but `{metric}` is better the other way",
+            where=document.where("objective", "direction"),
+            hint=f"write {direction}, or leave the key away",
+        )
+    return objective
 
 
 def _read_pruning(document: Document, objective: Objective) -> Pruning:
