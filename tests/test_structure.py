@@ -19,13 +19,13 @@ ORDER_TEXT = """
     search optuna_journal schedule
     preparation rank group worker cluster slots controller recorder fuse sweep
     review profile warm_start train
-    job job_store job_request job_runner job_head jobs
+    job job_store job_request job_runner job_folder job_head jobs
     progress cli __main__
 """
 ORDER = ORDER_TEXT.split()
 HEAVY = {
     "ray": "search schedule preparation rank group worker cluster slots controller recorder sweep"
-    " job_head jobs",
+    " job_folder job_head jobs",
     "torch": "tasks reading trial",
     "streamlit": "",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # Ray reads these when it is imported or starts; our workers inherit them.
@@ -13,29 +13,48 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
+from ray._private import services
 from ray._private.node import Node
 from ray._private.parameter import RayParams
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without types
+from ray.exceptions import AuthenticationError, RpcError
 
 from tune_app.errors import InputError
 
 PRELOADED = "tune_app.worker,tune_app.trial"
 """What the workers of a local node import while they wait for the first trial."""
 
+TOKEN_HINT = "set RAY_AUTH_MODE=token, and put the cluster's token into ~/.ray/auth_token or into RAY_AUTH_TOKEN"
+
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None, fallback: Callable[[InputError], None] | None = None) -> Iterator[None]:
     """Use the cluster at `address` (``auto`` finds the one of this machine), or one started here for the while.
 
     Without an address, ``RAY_ADDRESS`` counts, which Ray sets inside its jobs. Only the main thread may do this: Linux
     ends Ray's processes together with the thread that started them.
 
+    Args:
+        fallback: told that no cluster answers, and this machine is used instead; without it that is an error.
+
     Raises:
-        InputError: no cluster answers at the address.
+        InputError: no cluster answers at the address, or it refuses us.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    node = start_node() if not address or address == "local" else None
+    node = None
     try:
-        _connect(node.address if node else str(address))
+        if not address or address == "local":
+            node = start_node()
+            _connect(node.address)
+        else:
+            try:
+                _connect(address)
+            except NoCluster as error:
+                if fallback is None:
+                    raise
+                fallback(error)
+                node = start_node()
+                _connect(node.address)
         yield
     finally:
         ray.shutdown()
@@ -44,28 +63,52 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def _connect(address: str) -> None:
-    _check_listening(address)
+    _check_answering(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except AuthenticationError as error:
+        raise _refused(address, error) from error
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _no_cluster(address, error) from error
 
 
-def _check_listening(address: str) -> None:
-    """Ask the port first: Ray itself tries for minutes before it says that nobody answers."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdecimal():
-        return
+def _check_answering(address: str) -> None:
+    """Ask the port first, and whether it takes our token: Ray itself tries for minutes before it says so."""
     try:
+        found = services.canonicalize_bootstrap_address_or_die(address) if address == "auto" else address
+        host, colon, port = found.removeprefix("ray://").rpartition(":")
+        if not colon or not port.isdecimal():
+            return
+        if address == "auto":  # a head that is bound to loopback is found too, where Ray would not reach it
+            host = services.resolve_ip_for_localhost(host)
         socket.create_connection((host, int(port)), timeout=5).close()
+        if not found.startswith("ray://"):
+            GcsClient(address=f"{host}:{port}")
+    except AuthenticationError as error:
+        raise _refused(address, error) from error
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, error) from error
+    except RpcError:
+        return  # Ray says more about it
 
 
-def _no_cluster(address: str, error: Exception) -> InputError:
-    return InputError(
+def _refused(address: str, error: AuthenticationError) -> InputError:
+    return InputError(f"the Ray cluster at `{address}` refused us: {first_sentence(error)}", hint=TOKEN_HINT)
+
+
+def first_sentence(error: Exception) -> str:
+    """The beginning of an error of Ray, which goes on for a page."""
+    return (str(error).strip().splitlines() or ["?"])[0].partition(". ")[0].removesuffix(".")
+
+
+class NoCluster(InputError):
+    """No cluster answers at the address."""
+
+
+def _no_cluster(address: str, error: Exception) -> NoCluster:
+    return NoCluster(
         f"no Ray cluster answers at `{address}`: {(str(error).splitlines() or ['?'])[0]}",
-        hint="start one with `ray start --head`, or leave --address away to use this machine",
+        hint="start one with `ray start --head`, or use this machine: leave --address away, or add --fallback local",
     )
 
 

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -42,11 +43,17 @@ class JobHead:
         address: of its job server, ``http://127.0.0.1:…``.
         ray: of the head itself, for drivers.
         pid: of the process that holds it; its end is the end of the head.
+        token_path: a file with the token that it asks for, which this user alone can read.
     """
 
     address: str
     ray: str
     pid: int
+    token_path: str
+
+    def token(self) -> str:
+        """The token that it asks for: whoever may submit a job runs it as this user."""
+        return Path(self.token_path).read_text(encoding="utf-8")
 
 
 def find_head(folder: Folder) -> JobHead | None:
@@ -161,11 +168,15 @@ def main() -> None:
 
 
 def _serve(folder: Folder, temporary: str, idle_s: float) -> None:
-    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):  # of other clusters
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN"):  # of other clusters
         os.environ.pop(name, None)
+    token_path = Path(temporary, "token")
+    token_path.write_text(secrets.token_hex(32), encoding="utf-8")  # in a folder that nobody else can enter
     os.environ.update(
         {
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the one way to bind everything to loopback on Linux
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token_path),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_JOB_START_TIMEOUT_SECONDS": "1e9",  # a job may wait for its turn as long as it takes
             "RAY_JOB_STOP_WAIT_TIME_S": "8",
@@ -186,7 +197,7 @@ def _serve(folder: Folder, temporary: str, idle_s: float) -> None:
     )
     node = Node(params, head=True, shutdown_at_exit=True, spawn_reaper=True, ray_init_cluster=True)
     ray._private.utils.write_ray_address(node.gcs_address, temporary)
-    head = JobHead(f"http://{node.webui_url}", node.gcs_address, os.getpid())
+    head = JobHead(f"http://{node.webui_url}", node.gcs_address, os.getpid(), str(token_path))
     content = json.dumps(asdict(head)).encode()
     folder.write(_name(), content)
     try:
@@ -200,7 +211,7 @@ def _serve(folder: Folder, temporary: str, idle_s: float) -> None:
 def _wait_until_idle(folder: Folder, head: JobHead, content: bytes, idle_s: float) -> None:
     from ray.job_submission import JobSubmissionClient
 
-    client = JobSubmissionClient(head.address)
+    client = JobSubmissionClient(head.address)  # the token is in the environment
     last_work = time.monotonic()
     while folder.read(_name()) == content:
         time.sleep(LOOK_S)

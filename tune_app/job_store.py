@@ -60,9 +60,21 @@ class JobStore:
         return [name for name in self.folder.names("jobs") if ID_PATTERN.fullmatch(name)]
 
     def all(self) -> list[Job]:
-        """All jobs as their records say, sorted by id; a folder that is being removed is passed over."""
-        contents = ((job_id, self.folder.read(_record(job_id))) for job_id in self.ids())
-        return [read_job(content, self.folder.path(_record(i))) for i, content in contents if content is not None]
+        """The jobs whose records can be read, sorted by id."""
+        return [found for found in self.read() if isinstance(found, Job)]
+
+    def read(self) -> list[Job | InputError]:
+        """All jobs, sorted by id, with an error in the place of a damaged record."""
+        found: list[Job | InputError] = []
+        for job_id in self.ids():
+            content = self.folder.read(_record(job_id))
+            if content is None:  # it is being removed
+                continue
+            try:
+                found.append(read_job(content, self.folder.path(_record(job_id))))
+            except InputError as error:
+                found.append(error)
+        return found
 
     def get(self, job_id: str) -> Job:
         """The job `job_id`.

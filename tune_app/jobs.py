@@ -8,6 +8,7 @@ believed as long as the job's process gives signs of life; only then is Ray aske
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import secrets
 import shlex
@@ -22,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_app.errors import InputError, TuneAppError, WorkFailed
-from tune_app.folder import LocalFolder
 from tune_app.job import END_STATES, Job
+from tune_app.job_folder import check_size, excludes
 from tune_app.job_head import JobHead, end_head, ensure_head, find_head, head_lock
 from tune_app.job_request import JobRequest
 from tune_app.job_store import JobStore
@@ -38,9 +39,6 @@ LOST_S = 90.0
 """After so much silence, and where the job server cannot be asked, a job counts as lost."""
 YIELD_S = 9.0
 """So long a job may take to stop by itself before Ray ends its processes."""
-EXCLUDES = (".git", ".venv", "venv", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", "*.pyc")
-"""What a job on a cluster does not get of the folder it was asked for in, besides the store and what git ignores."""
-
 _environment = threading.Lock()
 
 
@@ -65,8 +63,10 @@ class Jobs:
         if address is None:
             with head_lock(self.store.folder):
                 head = ensure_head(self.store.folder)
-                return self._submit(request, connect(head.address), head, None, by)
-        return self._submit(request, connect(address), None, address, by)
+                return self._submit(request, connect(head.address, head.token()), head, None, by)
+        client = connect(address)
+        check_size(Path.cwd(), excludes(Path.cwd(), self.store.folder))
+        return self._submit(request, client, None, address, by)
 
     def _submit(
         self,
@@ -120,13 +120,9 @@ class Jobs:
         runner = ["-m", "tune_app.job_runner", self.store.folder.url, job.id]
         if head is not None:
             return {**told, "entrypoint": "exec " + shlex.join([sys.executable, *runner, "--ray", head.ray])}
-        excludes = list(EXCLUDES)
-        root = self.store.folder.root if isinstance(self.store.folder, LocalFolder) else None
-        if root is not None and root.is_relative_to(job.folder):
-            excludes.append(f"/{root.relative_to(job.folder)}")
         environment = {
             "working_dir": job.folder,
-            "excludes": excludes,
+            "excludes": excludes(Path(job.folder), self.store.folder),
             "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "8"},  # Ray's own 3 s are short for a sweep's last rows
         }
         return {**told, "entrypoint": "exec " + shlex.join(["python", *runner]), "runtime_env": environment}
@@ -142,6 +138,10 @@ class Jobs:
     def all(self) -> list[Job]:
         """All jobs as they stand, the latest last."""
         return sorted(map(self._looked_after, self.records.all()), key=lambda job: (job.requested_at, job.id))
+
+    def damaged(self) -> list[InputError]:
+        """What is wrong with the records that cannot be read."""
+        return [found for found in self.records.read() if isinstance(found, InputError)]
 
     def progress(self, job: Job) -> dict[str, Any] | None:
         """How far a sweep has come: trials that ended, all of them, the best so far, seconds left; None before it."""
@@ -187,11 +187,10 @@ class Jobs:
 
     def _stop(self, job: Job) -> None:
         """Have Ray end the job's processes, and wait until it has."""
-        address = self._address(job)
-        if address is None:
+        client = self._client(job)
+        if client is None:
             return  # with its head, all that ran on it is gone
-        client = connect(address)
-        with _ray_errors(address):
+        with _ray_errors(client.get_address()):
             client.stop_job(job.submission_id)
             deadline = time.monotonic() + 15
             while time.monotonic() < deadline and not client.get_job_status(job.submission_id).is_terminal():
@@ -249,18 +248,18 @@ class Jobs:
     def _is_here(self, job: Job) -> bool:
         return job.address is None and job.host == socket.gethostname()
 
-    def _address(self, job: Job) -> str | None:
-        """Where its job server is; None where that was this machine's head, which is gone.
+    def _client(self, job: Job) -> JobSubmissionClient | None:
+        """A client of its job server; None where that was this machine's head, which is gone.
 
         Raises:
-            InputError: it is the head of another machine.
+            InputError: no server answers, it refuses us, or it is the head of another machine.
         """
         if job.address is not None:
-            return job.address
+            return connect(job.address)
         if not self._is_here(job):
             raise InputError(f"the job `{job.id}` runs on the head of {job.host}, which is reached from there alone")
         head = find_head(self.store.folder)
-        return head.address if head else None
+        return connect(head.address, head.token()) if head else None
 
     def _looked_after(self, job: Job) -> Job:
         """The job, ended where its process is gone without having said so."""
@@ -285,10 +284,10 @@ class Jobs:
             return job
 
     def _as_ray_says(self, job: Job) -> Job:
-        address = self._address(job)
-        if address is None:
+        client = self._client(job)
+        if client is None:
             return job
-        client = connect(address)
+        address = client.get_address()
         with _ray_errors(address):
             found = next((j for j in client.list_jobs() if j.submission_id == job.submission_id), None)
         if found is None:
@@ -310,8 +309,11 @@ class Jobs:
         return self.records.end(job.id, "FAILED", reason="lost", message=why + again)
 
 
-def connect(address: str) -> JobSubmissionClient:
+def connect(address: str, token: str | None = None) -> JobSubmissionClient:
     """A client of the job server at `address`.
+
+    Args:
+        token: what the server wants to see; Ray's own settings say it where it is None.
 
     Raises:
         InputError: it is no address of a job server, none answers there, or it refuses us.
@@ -324,6 +326,9 @@ def connect(address: str) -> JobSubmissionClient:
     _check_listening(address, rest.partition("/")[0], 443 if scheme == "https" else 80)
     from ray.job_submission import JobSubmissionClient
 
+    logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # they tell of every file that is packed
+    logging.getLogger("ray._private.runtime_env").setLevel(logging.WARNING)
+
     class Client(JobSubmissionClient):  # type: ignore[misc]  # mypy skips Ray
         """Ray's client, which gives up on a server that does not answer."""
 
@@ -335,7 +340,7 @@ def connect(address: str) -> JobSubmissionClient:
         former = os.environ.get("RAY_API_SERVER_ADDRESS")
         os.environ["RAY_API_SERVER_ADDRESS"] = address
         try:
-            return Client(address)
+            return Client(address, headers={"Authorization": f"Bearer {token}"} if token else None)
         finally:
             if former is None:
                 del os.environ["RAY_API_SERVER_ADDRESS"]
@@ -361,22 +366,20 @@ def _ray_errors(address: str) -> Iterator[None]:
     import requests
     from ray.exceptions import AuthenticationError
 
+    from tune_app.cluster import TOKEN_HINT, first_sentence
+
     try:
         yield
     except AuthenticationError as error:
-        refused = (str(error).strip().splitlines() or ["?"])[0].removesuffix(".")
-        raise InputError(
-            f"the cluster at `{address}` refused us: {refused}",
-            hint="set RAY_AUTH_MODE=token and put the cluster's token into ~/.ray/auth_token, or set RAY_AUTH_TOKEN",
-        ) from error
+        raise InputError(f"the cluster at `{address}` refused us: {first_sentence(error)}", hint=TOKEN_HINT) from error
     except (ConnectionError, requests.RequestException) as error:
         raise InputError(f"no job server answers at `{address}`: {_in_one_line(error)}") from error
     except (RuntimeError, ValueError) as error:
         text = _in_one_line(error)
-        if "exceeds the maximum size" in text or "exceeded" in text:
+        if "Version check" in text:
             raise InputError(
-                f"the current folder is too large to be sent to the cluster: {text}",
-                hint="start from a smaller folder, or name in .rayignore what the job does not need",
+                f"what answers at `{address}` is not the job server of a Ray cluster: {text}",
+                hint="it is where Ray's dashboard is: port 8265 of the head, where nobody chose another",
             ) from error
         raise WorkFailed(f"the job server at `{address}` did not take it: {text}") from error
 

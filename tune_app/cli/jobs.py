@@ -110,6 +110,8 @@ def jobs_list(states: tuple[str, ...], as_json: bool, store: str) -> None:
     opened = _jobs(store)
     chosen = _states(states)
     rows = [_row(opened, job) for job in opened.all() if not chosen or job.state in chosen]
+    for error in opened.damaged():
+        click.echo(f"warning: {error.where}: {error.message}", err=True)
     if as_json:
         print_json(rows)
     elif rows:

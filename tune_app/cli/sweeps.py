@@ -44,6 +44,13 @@ OVERRIDES = {
 
 Command = Callable[..., Any]
 
+address_option = click.option(
+    "--address", help="Ray cluster: auto for the one of this machine, ray://…; this machine without it."
+)
+fallback_option = click.option(
+    "--fallback", type=click.Choice(["local"]), help="Run on this machine where no cluster answers at --address."
+)
+
 
 def override_options(command: Command) -> Command:
     """Add the options that stand above the search space file."""
@@ -87,7 +94,8 @@ def check(space: str, settings: tuple[str, ...], as_json: bool, **given: Any) ->
 @override_options
 @set_option
 @click.option("--start-from", multiple=True, metavar="NAME", help="Begin with this profile, or a study's best trials.")
-@click.option("--address", help="Ray cluster: auto for the one of this machine, ray://…; this machine without it.")
+@address_option
+@fallback_option
 @click.option("--no-preflight", is_flag=True, help="Skip the check before the sweep.")
 @click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
 @json_option
@@ -98,6 +106,7 @@ def run(
     settings: tuple[str, ...],
     start_from: tuple[str, ...],
     address: str | None,
+    fallback: str | None,
     no_preflight: bool,
     no_fuse: bool,
     as_json: bool,
@@ -122,14 +131,15 @@ def run(
         return Prepared.of(spec, study, spec.budget.time, not no_preflight, starts)
 
     Document.read(space)  # a file that is no YAML is refused before anything starts
-    _sweep(prepare, address, not no_fuse, as_json)
+    _sweep(prepare, address, fallback == "local", not no_fuse, as_json)
 
 
 @click.command()
 @click.argument("study")
 @click.option("--trials", type=click.IntRange(min=1), help="Add so many trials.")
 @click.option("--time", "time_", help="Stop after this time, such as 30m or 2h.")
-@click.option("--address", help="Ray cluster: auto for the one of this machine, ray://…; this machine without it.")
+@address_option
+@fallback_option
 @click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
 @json_option
 @store_option
@@ -138,6 +148,7 @@ def resume(
     trials: int | None,
     time_: str | None,
     address: str | None,
+    fallback: str | None,
     no_fuse: bool,
     as_json: bool,
     store: str,
@@ -162,7 +173,7 @@ def resume(
     def prepare() -> Prepared:
         return Prepared.of(Spec.from_dict(document.data, document.source), opened, time_limit, preflight=False)
 
-    _sweep(prepare, address, not no_fuse, as_json)
+    _sweep(prepare, address, fallback == "local", not no_fuse, as_json)
 
 
 @dataclass
@@ -194,7 +205,7 @@ class Prepared:
         return cls(spec, study, data, time_limit, forecast, start_with, new=not study.exists())
 
 
-def _sweep(prepare: Callable[[], Prepared], address: str | None, fuse: bool, as_json: bool) -> None:
+def _sweep(prepare: Callable[[], Prepared], address: str | None, fallback: bool, fuse: bool, as_json: bool) -> None:
     """Start Ray while the space is read and tried in a thread, then sweep, then show what was found."""
     from rich.console import Console
 
@@ -204,7 +215,7 @@ def _sweep(prepare: Callable[[], Prepared], address: str | None, fuse: bool, as_
     # What a user's task prints belongs to the person who watches, not to the one document on stdout.
     with contextlib.redirect_stdout(sys.stderr), ThreadPoolExecutor(1) as thread:
         preparing = thread.submit(prepare)
-        with connected(address):
+        with connected(address, _say_fallback if fallback else None):
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own handler would answer in its words
             ready = preparing.result()
             from tune_app.sweep import run_sweep
@@ -224,6 +235,10 @@ def _sweep(prepare: Callable[[], Prepared], address: str | None, fuse: bool, as_
                     fuse=fuse,
                 )
     _report(ready.spec, ready.study, outcome, as_json)
+
+
+def _say_fallback(error: InputError) -> None:
+    click.echo(f"{error.message}; running on this machine (--fallback local)", err=True)
 
 
 def _name_in_use(study: Study) -> InputError:
