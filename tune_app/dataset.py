@@ -27,6 +27,9 @@ class Dataset:
       ``class_names``.
     - ``text``: ``text`` uint32 (N,), one Unicode code point per row, the test part following on the training part.
 
+    The training part of the first two may have ``groups`` int64 (N,): rows of one number come from one source, such as
+    photographs of one sign, and are not parted between training and validation.
+
     Attributes:
         name: what search spaces call it.
         kind: what a row is; a task states the kind it takes, and a user's task may take one of its own.

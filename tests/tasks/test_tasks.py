@@ -11,6 +11,7 @@ import pytest
 
 from tune_app.errors import InputError
 from tune_app.tasks import PARTS, TASKS, contract_faults, load_dataset_of_kind, load_task
+from tune_app.tasks.split import split_rows
 from tune_app.trial import Training
 from tune_app.variable import Float, Variable
 
@@ -163,3 +164,28 @@ def test_data_set_of_another_kind() -> None:
         load_task("image_cnn").load_data("tinyshakespeare")  # said before anything is downloaded
     assert "the task for it is small_gpt" in caught.value.hint
     assert load_dataset_of_kind("python_reference", "text").name == "python_reference"
+
+
+def test_rows_of_one_source_stay_on_one_side() -> None:
+    groups = [number // 5 for number in range(100)]
+    for fraction in (0.01, 0.2, 0.5, 0.9):
+        training, validation = split_rows(100, validation_fraction=fraction, training_fraction=1.0, groups=groups)
+        sides = [{groups[row] for row in part.tolist()} for part in (training, validation)]
+        assert not sides[0] & sides[1]
+        assert len(training) + len(validation) == 100
+        assert 100 * fraction <= len(validation) <= 100 * fraction + 5 or fraction == 0.9
+    assert len(split_rows(100, validation_fraction=0.9, training_fraction=1.0, groups=groups)[0]) >= 2
+
+
+@pytest.mark.parametrize("groups", [[0] * 20, [0] * 19 + [1], None])
+def test_a_split_without_sources_to_part(groups: list[int] | None) -> None:
+    training, validation = split_rows(20, validation_fraction=0.2, training_fraction=1.0, groups=groups)
+    assert len(training) >= 2
+    assert len(validation) >= 1
+    assert sorted([*training.tolist(), *validation.tolist()]) == list(range(20))
+
+
+def test_each_row_its_own_source_is_the_plain_split() -> None:
+    plain = split_rows(50, validation_fraction=0.2, training_fraction=0.5)
+    grouped = split_rows(50, validation_fraction=0.2, training_fraction=0.5, groups=list(range(50)))
+    assert [part.tolist() for part in plain] == [part.tolist() for part in grouped]

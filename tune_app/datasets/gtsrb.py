@@ -92,10 +92,15 @@ def _part(images: dict[str, bytes], signs: dict[str, Sign], folder: str, part: s
             hint=f"the archives are {', '.join(file.name for file in GTSRB.files)}",
         )
     names = sorted(images)
+    # CLASS/TRACK_FRAME.ppm: the frames of a track show one sign while the car comes nearer.
+    tracks = [name.rpartition("_")[0] for name in names]
+    numbers = np.unique(tracks, return_inverse=True)[1].astype(np.int64)
+    groups = {"groups": numbers} if part == "training" else {}
     return shuffled(
         {
             "images": np.stack([_read_sign(images[name], signs[name], f"{folder}:{name}") for name in names]),
             "labels": np.array([signs[name].label for name in names], dtype=np.int64),
+            **groups,
         }
     )
 

@@ -305,6 +305,7 @@ class ImageCNNTask:
             len(images),
             validation_fraction=settings.validation_fraction,
             training_fraction=settings.training_fraction,
+            groups=data.train.get("groups"),
         )
         training, validation = training.to(device), validation.to(device)
         model = build_model(config, data).to(device)

@@ -347,7 +347,10 @@ class TextLSTMTask:
             if part
         }
         training, _ = split_rows(
-            len(parts["train"]), validation_fraction=settings.validation_fraction, training_fraction=1.0
+            len(parts["train"]),
+            validation_fraction=settings.validation_fraction,
+            training_fraction=1.0,
+            groups=data.train.get("groups"),
         )
         vocabulary = build_vocabulary(
             (parts["train"][row] for row in training.tolist()), settings.vocabulary_size, settings.min_count
@@ -357,7 +360,8 @@ class TextLSTMTask:
             if name not in parts:
                 return {}
             encoded = encode(parts[name], vocabulary, settings.max_length, settings.truncation)
-            return {**encoded, "labels": np.asarray(part["labels"], dtype=np.int64)}
+            kept = {key: np.asarray(part[key], dtype=np.int64) for key in ("labels", "groups") if key in part}
+            return {**encoded, **kept}
 
         return Dataset(
             name=data.name,
@@ -378,6 +382,7 @@ class TextLSTMTask:
             len(texts),
             validation_fraction=settings.validation_fraction,
             training_fraction=settings.training_fraction,
+            groups=data.train.get("groups"),
         )
         vocabulary = data.info["vocabulary"]
         words = len(vocabulary) + UNKNOWN + 1
