@@ -12,8 +12,8 @@ from tune_app.progress import Progress, duration, line, panel
 LIVE: dict[str, Any] = {
     "state": "running", "total": 40, "slots": 2, "metric": "val_accuracy",
     "trials": {"RUNNING": 2, "COMPLETED": 5, "PRUNED": 7, "FAILED": 1},
-    "running": [{"trial": 13, "epoch": 3, "epochs": 15, "value": 0.91234, "seconds": 4.2},
-                {"trial": 14, "epoch": 0, "epochs": 15, "value": None, "seconds": 0.3}],
+    "running": [{"trial": 13, "epoch": 3, "epochs": 15, "fraction": 0.4, "value": 0.91234, "seconds": 4.2},
+                {"trial": 14, "epoch": 0, "epochs": 15, "fraction": None, "value": None, "seconds": 0.3}],
     "latest": {"trial": 13, "epoch": 3, "value": 0.91234},
     "best": {"trial": 8, "objective": 0.98765}, "left_s": 190.0,
 }  # fmt: skip
@@ -39,7 +39,7 @@ def test_the_panel_has_a_bar_the_line_and_one_line_per_running_trial() -> None:
     bar, text, first, second = shown(LIVE)
     assert set(bar) == {"━", "╸"}  # 13 of 40 of 60 columns; the rest has no colour here
     assert text == line(LIVE)
-    assert first.split() == ["trial", "13", "epoch", "3/15", "val_accuracy", "0.9123", "4", "s"]
+    assert first.split() == ["trial", "13", "epoch", "3.4/15", "val_accuracy", "0.9123", "4", "s"]
     assert second.split() == ["trial", "14", "epoch", "0/15", "val_accuracy", "…", "0", "s"]
 
 

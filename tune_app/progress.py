@@ -68,7 +68,7 @@ def panel(live: dict[str, Any]) -> RenderableType:
         value = "…" if trial["value"] is None else f"{trial['value']:.4g}"
         running.add_row(
             f"trial {trial['trial']}",
-            f"epoch {trial['epoch']}/{trial['epochs']}",
+            f"epoch {trial['epoch'] + (trial['fraction'] or 0):.4g}/{trial['epochs']}",
             f"{live['metric']} {value}",
             f"{trial['seconds']:.0f} s",
         )

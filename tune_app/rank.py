@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 
+from tune_app.epoch_progress import EpochProgress
 from tune_app.folder import LocalFolder, open_folder
 from tune_app.section import Objective
 from tune_app.store import Study
@@ -80,6 +81,7 @@ class Rank:
         self._shared = shared
         self._folder = open_folder(shared.store)
         self._training: Training | None = None
+        self._progress = EpochProgress(shared.study, -1)
 
     def open_store(self) -> tuple[str, int]:
         """Host and port at which the ranks find each other; called on the first one, before `join`."""
@@ -117,6 +119,7 @@ class Rank:
             if request["attempt"] > 1:
                 self._restore(training)
         self._training = training
+        self._progress = EpochProgress(shared.study, request["trial"])
         return training.history
 
     def _device(self) -> Any:
@@ -149,7 +152,8 @@ class Rank:
         """Train one more epoch; its row, on the first rank."""
         with _describing():
             if replica.leads():
-                return self._begun.run_epoch()
+                self._progress.epoch = self._begun.epoch + 1
+                return self._begun.run_epoch(self._progress)
             self._begun.follow_epoch()
             return None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ray.tune import Callback
 
+from tune_app import epoch_progress
 from tune_app.controller import SweepTrial
 from tune_app.objective import label_of, objective_of
 from tune_app.optuna_journal import OptunaJournal
@@ -63,6 +64,7 @@ class Recorder(Callback):
             "trial": request["trial"],
             "epoch": 0,
             "epochs": request["epochs"],
+            "fraction": None,
             "started": time.monotonic(),
             "value": None,
         }
@@ -122,6 +124,7 @@ class Recorder(Callback):
     def live(self, state: str, slots: int) -> dict[str, Any]:
         """The sweep as it stands, for the terminal and for ``live.json``."""
         seconds = time.monotonic()
+        self._learn_progress()
         return {
             "state": state,
             "at": now(),
@@ -129,7 +132,7 @@ class Recorder(Callback):
             "slots": slots,
             "trials": {**self.states, "RUNNING": len(self._running)},
             "running": [
-                {key: live[key] for key in ("trial", "epoch", "epochs", "value")}
+                {key: live[key] for key in ("trial", "epoch", "epochs", "fraction", "value")}
                 | {"seconds": round(seconds - live["started"], 1)}
                 for live in self._running.values()
             ],
@@ -140,6 +143,16 @@ class Recorder(Callback):
             "left_s": self._left(slots),
             "mean_duration_s": self._ended_s / self.ended if self.ended else None,
         }
+
+    def _learn_progress(self) -> None:
+        """Bring the running trials up to what their workers told since their last reports."""
+        told = epoch_progress.read(self._study.name, [live["trial"] for live in self._running.values()])
+        for live in self._running.values():
+            epoch, fraction = told.get(live["trial"], (0, 0.0))
+            if epoch > live["epoch"]:  # reports come in batches, so the epochs before the told one are done
+                live.update(epoch=epoch - 1, fraction=fraction)
+            else:
+                live["fraction"] = None
 
     def _left(self, slots: int) -> float | None:
         """Seconds to go: the mean duration of the ended trials, pruned ones included, over the slots."""

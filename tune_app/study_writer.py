@@ -20,7 +20,7 @@ from tune_app.store import EPOCH_COLUMNS, SCHEMA_VERSION, TRIAL_COLUMNS, History
 from tune_app.variable import Config
 
 FLUSH_PERIOD_S = 1.0
-LIVE_PERIOD_S = 0.25
+LIVE_PERIOD_S = 0.1
 # A table that has grown so large that writing it takes long is written less often: at most 1/20 of the time.
 FLUSH_SHARE = 20
 

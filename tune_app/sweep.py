@@ -15,7 +15,7 @@ from typing import Any
 
 import ray
 
-from tune_app import provenance, pruning, schedule
+from tune_app import epoch_progress, provenance, pruning, schedule
 from tune_app.controller import Request, SweepController, open_requests
 from tune_app.dataset import Dataset
 from tune_app.folder import LocalFolder
@@ -35,6 +35,9 @@ from tune_app.tasks.task import Preparing
 from tune_app.trial import derive_seed
 from tune_app.variable import Config
 from tune_app.worker import Worker
+
+LOOK_PERIOD_S = 0.05
+"""How often the live state is made anew: a reader shall see a trial start within a quarter of a second."""
 
 Show = Callable[[dict[str, Any]], None]
 
@@ -117,6 +120,7 @@ def run_sweep(
             reason, message = _drive(controller, recorder, writer, slots, spec, show, time_limit, fuse)
         else:
             reason, message = None, None
+        epoch_progress.forget(study.name)
         live = recorder.live("ended", slots.count)
         writer.live(live)
         show(live)
@@ -143,7 +147,7 @@ def _drive(
             while not controller.is_finished():
                 controller.step()
                 if time.monotonic() >= next_look or interrupts.count:
-                    next_look = time.monotonic() + 0.1
+                    next_look = time.monotonic() + LOOK_PERIOD_S
                     writer.check()
                     live = recorder.live("running", slots.count)
                     writer.live(live)

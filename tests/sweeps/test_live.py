@@ -1,0 +1,47 @@
+"""What a reader who has the store alone sees of a sweep while it runs."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+class Reader(threading.Thread):
+    """Reads ``live.json`` again and again, and keeps what it saw with the moment it saw it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(daemon=True)
+        self.path, self.seen, self.stop = path, [], False
+        self.seen: list[tuple[datetime, dict[str, Any]]]
+
+    def run(self) -> None:
+        while not self.stop:
+            if self.path.exists():
+                self.seen.append((datetime.now(UTC), json.loads(self.path.read_text())))
+            time.sleep(0.02)
+
+
+def test_a_reader_sees_every_start_and_the_fraction_of_each_epoch(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    reader = Reader(tmp_path / "studies" / "faulty" / "live.json")
+    reader.start()
+    parameters = {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 0.8}}
+    swept = run_space(tmp_path, make_space(budget={"trials": 4, "epochs": 2}, parameters=parameters))
+    reader.stop = True
+    reader.join()
+
+    running = [(at, trial) for at, live in reader.seen for trial in live["running"]]
+    for event in map(json.loads, swept.study.folder.read(f"{swept.study.base}/events.jsonl").splitlines()):
+        if event["type"] == "trial_started":
+            first = next(at for at, trial in running if trial["trial"] == event["trial"])
+            assert (first - datetime.fromisoformat(event["at"])).total_seconds() < 1.0
+    halves = {(trial["trial"], trial["epoch"]) for _, trial in running if trial["fraction"] == 0.5}
+    assert halves == {(number, epoch) for number in range(4) for epoch in (0, 1)}
+    last = reader.seen[-1][1] if reader.seen[-1][1]["state"] == "ended" else json.loads(reader.path.read_text())
+    assert last["trials"] == {"COMPLETED": 4, "RUNNING": 0}
+    assert last["running"] == []

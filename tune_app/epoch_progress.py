@@ -1,0 +1,57 @@
+"""How much of its epoch each running trial has done: told by workers, read by the driver, through Ray's key-value
+store.
+
+A worker that trains can answer nobody, so it leaves a few bytes where the driver finds them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put, internal_kv_get_gcs_client
+
+NAMESPACE = b"tune-app"
+TELL_PERIOD_S = 0.25
+"""A worker tells its progress at most this often: telling takes a millisecond or less."""
+
+
+class EpochProgress:
+    """What a task calls with the fraction of an epoch that is done, see `tune_app.tasks.task.Progress`.
+
+    Attributes:
+        epoch: the number of the epoch that trains now.
+    """
+
+    def __init__(self, study: str, trial: int) -> None:
+        self._key = _key(study, trial)
+        self._next = 0.0
+        self.epoch = 0
+
+    def __call__(self, fraction: float) -> None:
+        """Tell `fraction` (0..1), if the last telling is long enough ago."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + TELL_PERIOD_S
+            _internal_kv_put(self._key, f"{self.epoch} {fraction:.4f}", overwrite=True, namespace=NAMESPACE)
+
+
+def read(study: str, trials: Iterable[int]) -> dict[int, tuple[int, float]]:
+    """Epoch and fraction of those `trials` that told them; asks once for all."""
+    keys = {_key(study, trial): trial for trial in trials}
+    if not keys:
+        return {}
+    told = internal_kv_get_gcs_client().internal_kv_multi_get(list(keys), NAMESPACE)
+    return {keys[key]: (int(epoch), float(fraction)) for key, (epoch, fraction) in _split(told)}
+
+
+def forget(study: str) -> None:
+    """Remove what the workers of a study told."""
+    _internal_kv_del(_key(study, None), del_by_prefix=True, namespace=NAMESPACE)
+
+
+def _key(study: str, trial: int | None) -> bytes:
+    return f"epoch/{study}/{'' if trial is None else trial}".encode()
+
+
+def _split(told: dict[bytes, bytes]) -> Iterable[tuple[bytes, list[bytes]]]:
+    return ((key, value.split()) for key, value in told.items())
