@@ -27,8 +27,11 @@ check: install
 	$(RUN)/python -m pytest -q
 
 bench: install
+	$(RUN)/python benchmarks/startup.py
 	$(RUN)/python benchmarks/overhead.py
 	$(RUN)/python benchmarks/peers.py
+	$(RUN)/python benchmarks/health.py
+	$(RUN)/python benchmarks/devices.py
 
 # Writes the exact versions of a fresh environment made from pyproject.toml. TORCH keeps torch at one version.
 TORCH ?= torch==2.13.0
