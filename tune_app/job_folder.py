@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from tune_app.errors import InputError
@@ -50,8 +51,9 @@ def check_size(folder: Path, excluded: list[str]) -> int:
                 hint="submit from the folder of your code, or name in .rayignore what the job does not need",
             )
 
+    silent = logging.Logger("packing", logging.CRITICAL)
     try:
-        packaging._dir_travel(folder, [packaging._get_excludes(folder, excluded)], add, include_gitignore=True)
+        packaging._dir_travel(folder, [packaging._get_excludes(folder, excluded)], add, True, silent)
     except OSError as error:
         raise cannot_read(error.filename or folder, error) from error
     return sum(sizes.values())

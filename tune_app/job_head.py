@@ -20,19 +20,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
-from tune_app.errors import WorkFailed
+from tune_app.errors import TuneAppError, WorkFailed
 from tune_app.folder import Folder, LocalFolder, cannot_write, open_folder
 
 START_S = 120.0
 IDLE_S = 300.0
 LOOK_S = 2.0
+PREFIX = "tune-app-head-"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def find_head(folder: Folder) -> JobHead | None:
         head = JobHead(**json.loads(content))
     except (ValueError, TypeError):  # of another version; it ends by itself
         return None
-    return head if _answers(head.address) else None
+    return head if _lives(head) else None
 
 
 def ensure_head(folder: Folder) -> JobHead:
@@ -82,10 +83,11 @@ def end_head(folder: Folder) -> JobHead | None:
     """End the head of this machine, with what runs on it; gives the one that was ended."""
     head = find_head(folder)
     if head is None:
+        _clear_away(folder)
         return None
     os.kill(head.pid, signal.SIGTERM)
     deadline = time.monotonic() + 20
-    while _answers(head.address) and time.monotonic() < deadline:
+    while _lives(head) and time.monotonic() < deadline:
         time.sleep(0.1)
     return head
 
@@ -107,6 +109,7 @@ def head_lock(folder: Folder) -> Iterator[None]:
 
 
 def _start(folder: Folder) -> JobHead:
+    _clear_away(folder)
     log = _lock_path(folder).with_suffix(".log")
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -131,11 +134,24 @@ def _start(folder: Folder) -> JobHead:
     )
 
 
-def _answers(address: str) -> bool:
-    host, _, port = address.removeprefix("http://").rpartition(":")
+def _clear_away(folder: Folder) -> None:
+    """Remove what a head left that was killed."""
+    content = folder.read(_name())
+    if content is None:
+        return
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        left = Path(json.loads(content)["token_path"]).parent
+        if left.name.startswith(PREFIX):
+            shutil.rmtree(left, ignore_errors=True)
+    folder.remove(_name())
+
+
+def _lives(head: JobHead) -> bool:
+    host, _, port = head.address.removeprefix("http://").rpartition(":")
     try:
+        os.kill(head.pid, 0)
         socket.create_connection((host, int(port)), timeout=2).close()
-    except (OSError, ValueError, OverflowError):
+    except (OSError, ValueError, OverflowError):  # OSError: no such process, another user's, or nobody listens
         return False
     return True
 
@@ -148,7 +164,7 @@ def _lock_path(folder: Folder) -> Path:
     if isinstance(folder, LocalFolder):
         return folder.root / "jobs" / ".heads" / f"{socket.gethostname()}.lock"
     known_as = hashlib.sha256(folder.url.encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"tune-app-head-{os.getuid()}-{known_as}.lock"
+    return Path(tempfile.gettempdir()) / f"{PREFIX}{os.getuid()}-{known_as}.lock"
 
 
 def main() -> None:
@@ -159,19 +175,22 @@ def main() -> None:
     given = parser.parse_args()
     folder = open_folder(given.store)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    # A folder of its own: Ray looks there for "the" cluster of a machine, of which there may be several.
-    temporary = tempfile.mkdtemp(prefix="tune-app-head-")
+    # Not TMPDIR: the paths of Ray's sockets in it must be short.
+    private = tempfile.mkdtemp(prefix=PREFIX, dir="/tmp")
     try:
-        _serve(folder, temporary, given.idle)
+        _serve(folder, Path(private), given.idle)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(private, ignore_errors=True)
 
 
-def _serve(folder: Folder, temporary: str, idle_s: float) -> None:
+def _serve(folder: Folder, private: Path, idle_s: float) -> None:
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN"):  # of other clusters
         os.environ.pop(name, None)
-    token_path = Path(temporary, "token")
-    token_path.write_text(secrets.token_hex(32), encoding="utf-8")  # in a folder that nobody else can enter
+    token_path = private / "token"
+    token_path.write_text(secrets.token_hex(32), encoding="utf-8")
+    # Of its own, because Ray looks there for "the" cluster of a machine, of which there may be several; and inside the
+    # private one, because Ray opens it to everybody.
+    temporary = str(private / "ray")
     os.environ.update(
         {
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the one way to bind everything to loopback on Linux
@@ -179,9 +198,9 @@ def _serve(folder: Folder, temporary: str, idle_s: float) -> None:
             "RAY_AUTH_TOKEN_PATH": str(token_path),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_JOB_START_TIMEOUT_SECONDS": "1e9",  # a job may wait for its turn as long as it takes
-            "RAY_JOB_STOP_WAIT_TIME_S": "8",
         }
     )
+    os.environ.setdefault("RAY_JOB_STOP_WAIT_TIME_S", "8")  # Ray's own 3 s are short for a sweep's last rows
     import ray._private.utils
     from ray._private.node import Node
     from ray._private.parameter import RayParams
@@ -201,28 +220,45 @@ def _serve(folder: Folder, temporary: str, idle_s: float) -> None:
     content = json.dumps(asdict(head)).encode()
     folder.write(_name(), content)
     try:
-        _wait_until_idle(folder, head, content, idle_s)
+        _wait_until_idle(folder, content, idle_s, lambda: _is_busy(head.address), lambda: not node.dead_processes())
     finally:
         if folder.read(_name()) == content:
             folder.remove(_name())
-        node.kill_all_processes(check_alive=False, allow_graceful=False)
+        node.kill_all_processes(check_alive=False, allow_graceful=True)
 
 
-def _wait_until_idle(folder: Folder, head: JobHead, content: bytes, idle_s: float) -> None:
-    from ray.job_submission import JobSubmissionClient
-
-    client = JobSubmissionClient(head.address)  # the token is in the environment
+def _wait_until_idle(
+    folder: Folder, content: bytes, idle_s: float, is_busy: Callable[[], bool], is_whole: Callable[[], bool]
+) -> None:
+    """Wait until nothing has run for `idle_s`, the file that tells of this head is gone, or a part of it has died."""
     last_work = time.monotonic()
-    while folder.read(_name()) == content:
-        time.sleep(LOOK_S)
-        if any(not job.status.is_terminal() for job in client.list_jobs()):
+    while is_whole() and _is_known(folder, content):
+        if is_busy():
             last_work = time.monotonic()
         elif time.monotonic() - last_work > idle_s:
             with head_lock(folder):
-                # Whoever held the lock may have brought a job.
-                if all(job.status.is_terminal() for job in client.list_jobs()):
+                if not is_busy():  # whoever held the lock may have brought a job
                     folder.remove(_name())
                     return
+        time.sleep(LOOK_S)
+
+
+def _is_known(folder: Folder, content: bytes) -> bool:
+    try:
+        return folder.read(_name()) == content
+    except TuneAppError:  # a store that does not answer for a while must not end the jobs
+        return True
+
+
+def _is_busy(address: str) -> bool:
+    """Whether a job or another driver runs; a job server that does not say counts as busy."""
+    import requests
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return any(not job.status.is_terminal() for job in JobSubmissionClient(address).list_jobs())
+    except (RuntimeError, ConnectionError, requests.RequestException):
+        return True
 
 
 def _free_port() -> int:

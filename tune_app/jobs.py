@@ -326,8 +326,8 @@ def connect(address: str, token: str | None = None) -> JobSubmissionClient:
     _check_listening(address, rest.partition("/")[0], 443 if scheme == "https" else 80)
     from ray.job_submission import JobSubmissionClient
 
-    logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # they tell of every file that is packed
-    logging.getLogger("ray._private.runtime_env").setLevel(logging.WARNING)
+    for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # they tell of every package that is sent
 
     class Client(JobSubmissionClient):  # type: ignore[misc]  # mypy skips Ray
         """Ray's client, which gives up on a server that does not answer."""

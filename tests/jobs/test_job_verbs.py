@@ -1,0 +1,143 @@
+"""The verbs for jobs, in process and without Ray."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tune_app.cli import main as cli_main
+from tune_app.job import Job
+from tune_app.jobs import Jobs
+
+MakeJob = Callable[..., Job]
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def tune_app(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Command:
+    """Run the command in process: exit code, stdout, stderr."""
+    monkeypatch.setenv("TUNE_APP_STORE", jobs.store.folder.url)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = cli_main.run(list(arguments))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def ended(jobs: Jobs, new_job: MakeJob) -> list[Job]:
+    """A job that succeeded, one that failed, one that waits."""
+    for _ in range(3):
+        jobs.records.create("digits", new_job)
+    jobs.records.add_to_log("digits-2", b"epoch 1\nerror: it broke\n")
+    jobs.records.end("digits-1", "SUCCEEDED", code=0)
+    jobs.records.end("digits-2", "FAILED", reason="error", message="it broke", code=1)
+    return jobs.all()
+
+
+@pytest.mark.usefixtures("ended")
+def test_list_and_status(tune_app: Command) -> None:
+    code, out, _ = tune_app("jobs", "list")
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()[1:]] == [
+        ["digits-1", "SUCCEEDED"], ["digits-2", "FAILED"], ["digits-3", "QUEUED"],
+    ]  # fmt: skip
+    rows = json.loads(tune_app("jobs", "list", "--state", "failed", "--json")[1])
+    assert [(row["id"], row["reason"], row["run"], row["progress"]) for row in rows] == [("digits-2", "error", 2, None)]
+    code, out, _ = tune_app("jobs", "status", "digits-2")
+    assert code == 0
+    assert "message       it broke" in out
+    assert json.loads(tune_app("jobs", "status", "digits-2", "--json")[1]) == rows[0]
+    assert tune_app("jobs", "logs", "digits-2")[1] == "epoch 1\nerror: it broke\n"
+    assert tune_app("jobs", "logs", "digits-1", "--follow")[1] == ""
+
+
+def test_an_empty_store(tune_app: Command, jobs: Jobs) -> None:
+    assert "no jobs in" in tune_app("jobs", "list")[1]
+    assert json.loads(tune_app("jobs", "list", "--json")[1]) == []
+    assert "no job is that old" in tune_app("jobs", "purge")[1]
+    assert not Path(jobs.store.folder.url).exists()
+
+
+@pytest.mark.usefixtures("ended")
+def test_purge_shows_first_and_removes_with_yes(tune_app: Command, jobs: Jobs) -> None:
+    assert "no job is that old" in tune_app("jobs", "purge")[1]
+    _, out, _ = tune_app("jobs", "purge", "--older-than", "0")
+    assert "these 2 jobs would go; --yes does it" in out
+    assert len(jobs.records.ids()) == 3
+    found = json.loads(tune_app("jobs", "purge", "--older-than", "0", "--state", "FAILED", "--json")[1])
+    assert (found["removed"], [row["id"] for row in found["jobs"]]) == (False, ["digits-2"])
+    _, out, _ = tune_app("jobs", "purge", "--older-than", "0", "--yes")
+    assert "removed 2 jobs; their studies are kept" in out
+    assert jobs.records.ids() == ["digits-3"]
+
+
+@pytest.mark.usefixtures("ended")
+def test_a_damaged_record_is_told_of(tune_app: Command, jobs: Jobs) -> None:
+    jobs.records.folder.write("jobs/digits-2/job.json", b"{")
+    code, out, err = tune_app("jobs", "list", "--json")
+    assert (code, [row["id"] for row in json.loads(out)]) == (0, ["digits-1", "digits-3"])
+    assert "digits-2/job.json" in err
+
+
+@pytest.mark.usefixtures("ended")
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["submit"], "name a space, --profile or --trial, one of the three"),
+        (["submit", "space.yaml", "--profile", "fine"], "one of the three"),
+        (["submit", "--profile", "fine", "--trials", "3"], "a training takes --epochs, --seed and --set"),
+        (["submit", "--profile", "fine", "--start-from", "x"], "a training takes --epochs, --seed and --set"),
+        (["submit", "--profile", "fine"], "there is no profile `fine`"),
+        (["submit", "missing.yaml"], "missing.yaml"),
+        (["jobs", "status", "digit-1"], "there is no job `digit-1`"),
+        (["jobs", "logs", "../x"], "there is no job `../x`"),
+        (["jobs", "cancel", "digits-2"], "the job `digits-2` has ended: FAILED"),
+        (["jobs", "list", "--state", "done"], "there is no state `done`"),
+        (["jobs", "purge", "--state", "queued"], "only ended jobs can be removed"),
+        (["jobs", "purge", "--older-than", "soon"], "`--older-than` takes a time"),
+    ],
+)
+def test_a_users_mistake_is_told_in_two_lines(tune_app: Command, arguments: list[str], error: str) -> None:
+    code, out, err = tune_app(*arguments)
+    assert (code, out) == (2, "")
+    assert error in err
+    assert 1 <= len(err.splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "code"), [("SUCCEEDED", None, 0), ("FAILED", "error", 1), ("CANCELLED", "cancelled", 130)]
+)
+def test_waiting_ends_as_the_job_did(
+    tune_app: Command,
+    jobs: Jobs,
+    new_job: MakeJob,
+    monkeypatch: pytest.MonkeyPatch,
+    make_spec: Any,
+    state: str,
+    reason: str | None,
+    code: int,
+) -> None:
+    def submit(self: Jobs, request: Any, **given: Any) -> Job:
+        job = jobs.records.create("digits", lambda run: new_job(run, request=request.content))
+        jobs.records.add_to_log(job.id, b"it ran\n")
+        jobs.records.end(job.id, state, reason=reason, message=reason)
+        return job
+
+    monkeypatch.setattr(Jobs, "submit", submit)
+    Path("space.yaml").write_text(make_spec().to_yaml())
+    assert tune_app("submit", "space.yaml")[0] == 0
+    got, out, err = tune_app("submit", "space.yaml", "--follow", "--json")
+    assert got == code
+    assert json.loads(out)["state"] == state
+    assert "it ran\n" in err
+    assert tune_app("submit", "space.yaml", "--wait")[0] == code

@@ -1,0 +1,254 @@
+"""Jobs through Ray's job server, on a head of this machine that all tests here share."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tune_app import jobs as jobs_module
+from tune_app.errors import InputError, WorkFailed
+from tune_app.job import Job
+from tune_app.job_head import find_head
+from tune_app.job_request import JobRequest
+from tune_app.jobs import Jobs, connect
+
+MakeJob = Callable[..., Job]
+
+
+def test_a_sweep_from_submit_to_its_results(shell: Any) -> None:
+    done = shell("submit", "space.yaml", "--no-preflight", "--follow", "--json")
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
+    assert (row["id"], row["state"], row["study"], row["run"]) == ("faulty-1", "SUCCEEDED", "faulty-1", 1)
+    assert row["progress"]["ended"] == row["progress"]["total"] == 3
+    assert row["progress"]["best"]["objective"] > 0
+    assert Path(row["log"]).read_text() in done.stderr, "--follow shows the log"
+    assert len(pd.read_parquet(shell.store / "trials" / "study=faulty-1")) == 3
+    assert "SUCCEEDED" in shell("jobs", "list").stdout
+    assert "3/3 trials" in shell("jobs", "status", "faulty-1").stdout
+    assert shell("jobs", "logs", "faulty-1").stdout == Path(row["log"]).read_text()
+
+
+def test_the_head_listens_on_loopback_alone_and_asks_for_its_token(shell: Any) -> None:
+    head = find_head(shell.jobs.store.folder)
+    assert head is not None
+    assert Path(head.token_path).parent.stat().st_mode & 0o077 == 0
+    with pytest.raises(InputError, match="refused us") as caught:
+        connect(head.address, "wrong")
+    assert "RAY_AUTH_MODE=token" in caught.value.hint
+    assert len(str(caught.value).splitlines()) == 2
+    with socket.socket() as probe, pytest.raises(OSError, match="refused"):
+        probe.connect((_own_address(), int(head.address.rpartition(":")[2])))
+
+
+def test_cancelling_a_sweep_keeps_what_it_finished(shell: Any) -> None:
+    slow = ("--set", "training.pace=0.5", "--trials", "50", "--epochs", "3")
+    job = shell.submit("space.yaml", "--no-preflight", "--name", "mine", *slow)
+    assert (job.id, job.run, job.study) == ("faulty-2", 2, "mine")
+    with pytest.raises(InputError, match="the study `mine` is the one of the job `faulty-2`"):
+        shell.jobs.submit(JobRequest("sweep", "faulty", "mine", {}))
+    shell.until(lambda: (shell.jobs.progress(job) or {"ended": 0})["ended"] >= 2)
+    began = time.monotonic()
+    done = shell("jobs", "cancel", job.id)
+    assert time.monotonic() - began < 10
+    assert "faulty-2 is CANCELLED: cancelled by" in done.stdout
+    states = pd.read_parquet(shell.store / "trials" / "study=mine")["state"]
+    assert 2 <= len(states) < 50
+    assert set(states) <= {"COMPLETED", "CANCELLED"}, "a trial that was about to end did so"
+
+
+def test_a_process_that_is_frozen_is_ended_by_ray(
+    shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "YIELD_S", 0.5)
+    job = _train(shell, new_training, monkeypatch, "slow", pace=0.5, epochs=500)
+    shell.until(lambda: b"epoch 1" in shell.jobs.records.log(job.id))
+    (runner,) = _processes(f"job_runner {shell.store} {job.id}")
+    os.kill(runner, signal.SIGSTOP)
+    cancelled = shell.jobs.cancel(job.id, by="me")
+    assert (cancelled.state, cancelled.message) == ("CANCELLED", "cancelled by me; it did not yield and was killed")
+    shell.until(lambda: not _processes(f"job_runner {shell.store} {job.id}"), 10)
+
+
+def test_jobs_of_a_head_that_was_killed_are_lost_and_a_new_head_takes_the_next(
+    shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = _train(shell, new_training, monkeypatch, "long", pace=5.0, epochs=500)
+    shell.until(lambda: shell.jobs.get(job.id).state == "RUNNING")
+    busy = shell("jobs", "shutdown")
+    assert (busy.returncode, job.id in busy.stderr) == (2, True)
+    head = find_head(shell.jobs.store.folder)
+    assert head is not None
+    os.kill(head.pid, signal.SIGKILL)
+    shell.until(lambda: shell.jobs.get(job.id).ended, 20)
+    lost = shell.jobs.get(job.id)
+    assert (lost.state, lost.reason) == ("FAILED", "lost")
+    assert "the Ray head on" in str(lost.message)
+    shell.until(lambda: not _processes(f"job_runner {shell.store} {job.id}"), 20)
+    assert shell("jobs", "shutdown").stdout.startswith("no head runs")
+    assert not Path(head.token_path).parent.exists(), "what it left is cleared away"
+
+
+# What follows needs no head.
+
+
+def test_a_job_is_lost_when_the_job_server_does_not_know_it(
+    jobs: Jobs, new_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "SILENT_S", -1)
+    with _job_server([]) as address:
+        job = _running(jobs, new_job, address)
+        assert (job.state, job.reason) == ("FAILED", "lost")
+        assert "the head was started anew" in str(job.message)
+        assert "tune-app resume digits-1" in str(job.message)
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "reason"),
+    [("RUNNING", "RUNNING", None), ("STOPPED", "CANCELLED", "cancelled"), ("FAILED", "FAILED", "lost")],
+)
+def test_a_silent_job_is_what_ray_says(
+    jobs: Jobs, new_job: MakeJob, monkeypatch: pytest.MonkeyPatch, status: str, state: str, reason: str | None
+) -> None:
+    monkeypatch.setattr(jobs_module, "SILENT_S", -1)
+    known = {"type": "SUBMISSION", "submission_id": "digits-1-abcd", "status": status, "entrypoint": "", "message": "m"}
+    with _job_server([known]) as address:
+        job = _running(jobs, new_job, address)
+        assert (job.state, job.reason) == (state, reason)
+
+
+def test_a_job_whose_cluster_is_silent_is_lost_only_after_a_while(
+    jobs: Jobs, new_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "SILENT_S", -1)
+    assert _running(jobs, new_job, "http://127.0.0.1:1").state == "RUNNING"
+    monkeypatch.setattr(jobs_module, "YIELD_S", 0.0)
+    with pytest.raises(WorkFailed, match="was asked to stop and has not yet"):
+        jobs.cancel("digits-1")
+    assert jobs.records.asked_to_stop("digits-1") is not None, "its process may still see it"
+    monkeypatch.setattr(jobs_module, "LOST_S", -1)
+    lost = jobs.get("digits-1")
+    assert (lost.state, lost.reason) == ("FAILED", "lost")
+    with pytest.raises(InputError, match="has ended: FAILED"):
+        jobs.cancel("digits-1")
+
+
+def test_a_job_that_was_never_given_to_ray_is_not_queued_for_ever(
+    jobs: Jobs, new_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.records.create("digits", new_job)
+    assert jobs.get("digits-1").state == "QUEUED"
+    monkeypatch.setattr(jobs_module, "LOST_S", -1)
+    assert jobs.get("digits-1").reason == "lost"
+
+
+def test_purge_removes_by_state_and_age_and_studies_only_when_asked(
+    jobs: Jobs, new_job: MakeJob, make_study: Any, make_spec: Any
+) -> None:
+    for run, state in ((1, "SUCCEEDED"), (2, "FAILED"), (3, "SUCCEEDED")):
+        job = jobs.records.create("digits", new_job)
+        make_study(jobs.store.folder.url, make_spec(name=job.study))
+        jobs.records.end(f"digits-{run}", state)
+    jobs.records.create("digits", new_job)
+    assert jobs.purgeable(("SUCCEEDED",), timedelta(hours=1)) == []
+    found = jobs.purgeable(("SUCCEEDED",), timedelta())
+    assert [job.id for job in found] == ["digits-1", "digits-3"]
+    jobs.purge(found[0])
+    jobs.purge(found[1], study=True)
+    assert jobs.records.ids() == ["digits-2", "digits-4"]
+    assert jobs.store.studies() == ["digits-1", "digits-2"]
+    assert not jobs.store.folder.names("trials/study=digits-3")
+    assert jobs.records.create("digits", new_job).run == 5
+
+
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [
+        ("head:8265", "must be http://HOST:PORT"),
+        ("ray://head:10001", "must be http://HOST:PORT"),
+        ("http://127.0.0.1:1", "no job server answers at `http://127.0.0.1:1`"),
+        ("http://127.0.0.1:port", "no job server answers"),
+    ],
+)
+def test_an_address_without_a_job_server_is_refused_in_two_lines(address: str, error: str) -> None:
+    with pytest.raises(InputError, match=error) as caught:
+        connect(address)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_another_server_than_rays_is_refused() -> None:
+    with _job_server([], status=404) as address, pytest.raises(InputError, match="is not the job server of a Ray"):
+        connect(address)
+
+
+def _train(shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch, name: str, **config: Any) -> Job:
+    """Submit a training: it needs no Ray, so that the job is there sooner."""
+    facts = new_training(name, **config)
+    monkeypatch.chdir(shell.project)
+    return shell.jobs.submit(JobRequest("training", facts["space"], None, facts["request"]))
+
+
+def _running(jobs: Jobs, new_job: MakeJob, address: str) -> Job:
+    job = jobs.records.create("digits", lambda run: new_job(run, address=address))
+    jobs.records.submitted(job.id)
+    jobs.records.change(job.id, lambda found: found.moved("RUNNING"))
+    jobs.records.beat(job.id)
+    return jobs.get(job.id)
+
+
+@contextmanager
+def _job_server(known: list[dict[str, Any]], status: int = 200) -> Iterator[str]:
+    """A server that answers as Ray's does and knows these jobs."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            version = {"version": "4", "ray_version": "2.60.0", "ray_commit": "", "session_name": ""}
+            content = json.dumps(version if self.path == "/api/version" else known).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *given: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def _processes(text: str) -> list[int]:
+    """Processes with `text` in their command line, those of a shell around them left out."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if text in command and command.startswith(sys.executable):
+            found.append(int(path.parent.name))
+    return found
+
+
+def _own_address() -> str:
+    """An address of this machine that is not loopback; no packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
