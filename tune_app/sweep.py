@@ -224,9 +224,11 @@ def _requests(spec: Spec, history: History, start_with: Sequence[Config]) -> lis
     is_grid = spec.search.sampler == "grid"
     kept = [c for sweep in history.sweeps for c in sweep.get("start_with", [])]
     wanted = [*start_with] or kept or ([] if is_grid else [spec.space.nearest_to_defaults()])
-    planned = itertools.chain(wanted, grid_configs(spec.space, spec.search.seed) if is_grid else ())
     known = {_key(record.config) for record in history.trials.values()}
-    left = (config for config in planned if not (_key(config) in known or known.add(_key(config))))  # type: ignore[func-returns-value]
+    first = [config for config in wanted if _key(config) not in known]
+    known |= {_key(config) for config in first}
+    grid = grid_configs(spec.space, spec.search.seed) if is_grid else iter(())
+    left = itertools.chain(first, (config for config in grid if _key(config) not in known))
     requests = [
         Request(r.trial, r.seed, r.attempt, next(left, None)) if r.config is None else r
         for r in open_requests(history.trials, spec.budget.trials, spec_seed(spec))
