@@ -32,12 +32,16 @@ class JobRequest:
         space: what its run numbers count.
         study: the study's name, where the user gave one.
         content: what is kept in the job's record.
+        cpus: that Ray sets aside for the job's own process; a sweep's trials ask for theirs themselves.
+        gpus: the same.
     """
 
     kind: str
     space: str
     study: str | None
     content: Mapping[str, Any]
+    cpus: float | None = None
+    gpus: float | None = None
 
 
 def sweep_request(
@@ -70,14 +74,23 @@ def sweep_request(
     return JobRequest("sweep", space[:NAME_LENGTH], name, content)
 
 
-def training_request(profile: Profile, *, epochs: int | None, seed: int | None) -> JobRequest:
+def training_request(
+    profile: Profile,
+    *,
+    epochs: int | None = None,
+    seed: int | None = None,
+    cpus: float | None = None,
+    gpus: float | None = None,
+) -> JobRequest:
     """A request to train `profile`; its own epochs and seed where none are given.
+
+    With `cpus` or `gpus` it runs on a machine of the cluster that has them free, else on the head.
 
     Raises:
         InputError: a value does not fit the profile's task.
     """
     content = {"profile": profile.validated().to_yaml(), "name": profile.name, "epochs": epochs, "seed": seed}
-    return JobRequest("training", f"train-{profile.name}"[:NAME_LENGTH], None, content)
+    return JobRequest("training", f"train-{profile.name}"[:NAME_LENGTH], None, content, cpus, gpus)
 
 
 def command(job: Job, store: str, scratch: Path) -> list[str]:

@@ -79,7 +79,11 @@ class Jobs:
         job = self._record(request, address, by or _user())
         try:
             with _ray_errors(address or "this machine's head"):
-                client.submit_job(**self._submission(job, head))
+                client.submit_job(
+                    **self._submission(job, head),
+                    entrypoint_num_cpus=request.cpus,
+                    entrypoint_num_gpus=request.gpus,
+                )
         except TuneAppError as error:
             self.records.end(job.id, "FAILED", reason="error", message=error.message)
             raise
@@ -119,7 +123,12 @@ class Jobs:
         told = {"submission_id": job.submission_id, "metadata": {"tune_app_job": job.id}}
         runner = ["-m", "tune_app.job_runner", self.store.folder.url, job.id]
         if head is not None:
-            return {**told, "entrypoint": "exec " + shlex.join([sys.executable, *runner, "--ray", head.ray])}
+            # The head has the environment of whoever was the first to need it.
+            settings = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("TUNE_APP_")]
+            return {
+                **told,
+                "entrypoint": shlex.join(["exec", "env", *settings, sys.executable, *runner, "--ray", head.ray]),
+            }
         environment = {
             "working_dir": job.folder,
             "excludes": excludes(Path(job.folder), self.store.folder),

@@ -31,7 +31,7 @@ SPACE: dict[str, Any] = {
     "budget": {"trials": 3, "epochs": 2},
     "search": {"sampler": "random"},
     "pruning": {"level": "off"},
-    "resources": {"concurrent": 2},
+    "resources": {"concurrent": 1},
     "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}}},
 }
 MakeJob = Callable[..., Job]

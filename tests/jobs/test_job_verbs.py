@@ -95,8 +95,8 @@ def test_a_damaged_record_is_told_of(tune_app: Command, jobs: Jobs) -> None:
     [
         (["submit"], "name a space, --profile or --trial, one of the three"),
         (["submit", "space.yaml", "--profile", "fine"], "one of the three"),
-        (["submit", "--profile", "fine", "--trials", "3"], "a training takes --epochs, --seed and --set"),
-        (["submit", "--profile", "fine", "--start-from", "x"], "a training takes --epochs, --seed and --set"),
+        (["submit", "--profile", "fine", "--trials", "3"], "a training takes --epochs, --seed, --cpus, --gpus"),
+        (["submit", "--profile", "fine", "--start-from", "x"], "a training takes --epochs, --seed, --cpus, --gpus"),
         (["submit", "--profile", "fine"], "there is no profile `fine`"),
         (["submit", "missing.yaml"], "missing.yaml"),
         (["jobs", "status", "digit-1"], "there is no job `digit-1`"),

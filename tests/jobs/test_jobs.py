@@ -56,7 +56,7 @@ def test_the_head_listens_on_loopback_alone_and_asks_for_its_token(shell: Any) -
 
 
 def test_cancelling_a_sweep_keeps_what_it_finished(shell: Any) -> None:
-    slow = ("--set", "training.pace=0.5", "--trials", "50", "--epochs", "3")
+    slow = ("--set", "training.pace=0.3", "--trials", "50")
     job = shell.submit("space.yaml", "--no-preflight", "--name", "mine", *slow)
     assert (job.id, job.run, job.study) == ("faulty-2", 2, "mine")
     with pytest.raises(InputError, match="the study `mine` is the one of the job `faulty-2`"):
@@ -199,7 +199,7 @@ def _train(shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch, name:
     """Submit a training: it needs no Ray, so that the job is there sooner."""
     facts = new_training(name, **config)
     monkeypatch.chdir(shell.project)
-    return shell.jobs.submit(JobRequest("training", facts["space"], None, facts["request"]))
+    return shell.jobs.submit(JobRequest("training", facts["space"], None, facts["request"], cpus=1))
 
 
 def _running(jobs: Jobs, new_job: MakeJob, address: str) -> Job:

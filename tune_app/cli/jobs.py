@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tune_app.job_request import JobRequest
     from tune_app.jobs import Jobs
 
-TRAINING_TAKES = ("budget_epochs", "search_seed")
+TRAINING_TAKES = ("budget_epochs", "search_seed", "resources_cpus", "resources_gpus")
 """Which of a sweep's options a training takes too."""
 
 
@@ -76,11 +76,15 @@ def submit(
         else:
             wrong = [name for name, value in given.items() if value is not None and name not in TRAINING_TAKES]
             if wrong or start_from:
-                raise InputError("a training takes --epochs, --seed and --set, and no option of a sweep")
+                raise InputError(
+                    "a training takes --epochs, --seed, --cpus, --gpus and --set, and no option of a sweep"
+                )
             request = training_request(
                 chosen_to_train(profile_name, trial_text, settings, store, profiles_folder),
                 epochs=given["budget_epochs"],
                 seed=given["search_seed"],
+                cpus=given["resources_cpus"],
+                gpus=given["resources_gpus"],
             )
         mine = Jobs(opened)
         job = mine.submit(request, address=address)
