@@ -10,6 +10,7 @@ end do so; a request to terminate, which stops the trials and keeps the study wh
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
 import socket
@@ -73,7 +74,9 @@ class JobRunner:
         self._jobs.beat(job.id)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
-        with tempfile.TemporaryDirectory(prefix="tune-app-job-") as scratch:
+        # Beside the record where that is possible: what a killed process leaves goes with it.
+        own = self._jobs.folder.path(f"jobs/{job.id}") if self._local else None
+        with tempfile.TemporaryDirectory(prefix=".scratch-", dir=own) as scratch:
             code = self._run_command(Path(scratch))
         self._end(code)
         return code
@@ -88,6 +91,7 @@ class JobRunner:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 cwd=self._job.folder if here else None,  # elsewhere Ray has unpacked that folder and gone there
+                preexec_fn=_end_with_parent,
             )
         log = _Log(spool, self._jobs, self._job.id, period_s=LOOK_S if self._local else BEAT_S)
         beat_at = stopping_at = 0.0
@@ -134,6 +138,12 @@ class JobRunner:
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._stopped_by = self._stopped_by or f"{signal.Signals(number).name} from Ray"
+
+
+def _end_with_parent() -> None:
+    """Have Linux end this process together with its parent: Ray's end of a job may reach the parent alone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
 
 
 class _Log:

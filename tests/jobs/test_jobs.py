@@ -81,14 +81,15 @@ def test_a_process_that_is_frozen_is_ended_by_ray(
     os.kill(runner, signal.SIGSTOP)
     cancelled = shell.jobs.cancel(job.id, by="me")
     assert (cancelled.state, cancelled.message) == ("CANCELLED", "cancelled by me; it did not yield and was killed")
-    shell.until(lambda: not _processes(f"job_runner {shell.store} {job.id}"), 10)
+    shell.until(lambda: not _of_job(shell, job), 10)
 
 
 def test_jobs_of_a_head_that_was_killed_are_lost_and_a_new_head_takes_the_next(
     shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = _train(shell, new_training, monkeypatch, "long", pace=5.0, epochs=500)
-    shell.until(lambda: shell.jobs.get(job.id).state == "RUNNING")
+    job = _train(shell, new_training, monkeypatch, "long", pace=0.5, epochs=500)
+    shell.until(lambda: b"epoch 1" in shell.jobs.records.log(job.id))
+    assert len(_of_job(shell, job)) == 2
     busy = shell("jobs", "shutdown")
     assert (busy.returncode, job.id in busy.stderr) == (2, True)
     head = find_head(shell.jobs.store.folder)
@@ -98,7 +99,7 @@ def test_jobs_of_a_head_that_was_killed_are_lost_and_a_new_head_takes_the_next(
     lost = shell.jobs.get(job.id)
     assert (lost.state, lost.reason) == ("FAILED", "lost")
     assert "the Ray head on" in str(lost.message)
-    shell.until(lambda: not _processes(f"job_runner {shell.store} {job.id}"), 20)
+    shell.until(lambda: not _of_job(shell, job), 20)
     assert shell("jobs", "shutdown").stdout.startswith("no head runs")
     assert not Path(head.token_path).parent.exists(), "what it left is cleared away"
 
@@ -232,6 +233,10 @@ def _job_server(known: list[dict[str, Any]], status: int = 200) -> Iterator[str]
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+def _of_job(shell: Any, job: Job) -> list[int]:
+    return _processes(f"job_runner {shell.store} {job.id}") + _processes(f"--store {shell.store} ")
 
 
 def _processes(text: str) -> list[int]:
