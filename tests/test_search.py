@@ -59,6 +59,22 @@ def test_tight_constraints_are_met_within_50_ms_a_suggestion(sampler: str) -> No
         assert statistics.median(times) < 0.05
 
 
+@pytest.mark.parametrize("sampler", ["gp", "nsga2"])
+def test_a_sampler_that_ignores_pruned_trials_is_told_their_last_value(sampler: str) -> None:
+    search = search_of(make_space(), sampler)
+    search.suggest("t")
+    search.on_trial_complete("t", result(0.1, 0.2, finished=False))
+    row = {
+        "trial": 1, "state": "PRUNED", "objective": 0.4, "failure_kind": None, "error": None, "epochs": 1,
+        "started_at": "2026-01-01T00:00:00+00:00", "ended_at": "2026-01-01T00:01:00+00:00",
+    }  # fmt: skip
+    config = make_space().fill(lambda name: make_space().by_name[name].default)
+    epochs = {1: {"epoch": 1, "metric/score": 0.4}}
+    search.remember([TrialRecord(1, "t1", config, 1, 1, row["started_at"], epochs, row)])
+    told = [(trial.state, trial.value) for trial in search._ot_study.get_trials()]
+    assert told == [(TrialState.COMPLETE, 0.2), (TrialState.COMPLETE, 0.4)]
+
+
 def test_a_variable_that_does_not_apply_is_not_in_the_optuna_trial() -> None:
     search = search_of(make_space())
     for number in range(20):

@@ -147,6 +147,17 @@ def test_a_grid_refuses_what_cannot_be_counted() -> None:
         ),
         ({"objective": {"health_weight": 1.5}}, "objective.health_weight", ("less than or equal to 1",)),
         ({"objective": {"mode": "pareto", "against": "speed"}}, "objective.against", ("health, size, latency",)),
+        ({"parameters": {"architecture": {"filters": 4}}}, "parameters", ("must search a variable", "20 trials")),
+        (
+            {"parameters": {"data": {"validation_fraction": {"type": "float", "low": 0.1, "high": 0.5}}}},
+            "data.validation_fraction",
+            ("must have one value", "validation_fraction: 0.2"),
+        ),
+        (
+            {"objective": {"mode": "pareto"}, "pruning": {"level": "normal"}},
+            "pruning.level",
+            ("no single figure may stop a trial", "normal"),
+        ),
         ({"task": "text_lstm"}, "task", ("does not take data sets of kind `image`", "image_cnn")),
         ({"dataset": "digit"}, "dataset", ("did you mean `digits`",)),
         ({"dataset": {"kind": "folder", "path": "x"}}, "dataset.kind", ("image_folder",)),
@@ -164,10 +175,11 @@ def test_the_task_follows_from_the_data_set() -> None:
     spec = Spec.from_dict(document(), "here")
     assert spec.task == "image_cnn"
     assert spec.objective.metric == "val_accuracy"
-    parameters = {"architecture": {"n_layer": 1}}
+    parameters = {"architecture": {"n_layer": {"type": "int", "low": 1, "high": 2}}}
     assert Spec.from_dict(document(dataset="python_reference", parameters=parameters), "here").task == "small_gpt"
+    units: dict[str, Any] = {"architecture": {"units": {"type": "int", "low": 4, "high": 8}}}
     own = {"kind": "table", "path": "reviews.csv", "text": "review", "label": "stars"}
-    spec = Spec.from_dict(document(dataset=own, parameters={"architecture": {"units": 4}}), "here")
+    spec = Spec.from_dict(document(dataset=own, parameters=units), "here")
     assert spec.task == "text_lstm"
     assert Spec.from_dict(spec.to_dict(), "there") == spec
 

@@ -43,6 +43,12 @@ def read_space(document: Document, variables: Catalogue, constraints: Sequence[s
         if not isinstance(content, dict):
             fixed[name] = _read_fixed(variable, content, document, path)
             continue
+        if not variable.searchable:
+            raise InputError(
+                f"`{name}` must have one value, since trials that differ in it cannot be compared",
+                where=document.where(*path),
+                hint=f"write for example `{name}: {variable.default}`",
+            )
         searched[name] = _read_domain(variable, content, document, path)
         condition = variable.when if content.get("when") is None else content["when"]
         if condition is not None:

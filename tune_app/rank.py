@@ -14,6 +14,7 @@ import ray
 
 from tune_app.epoch_progress import EpochProgress
 from tune_app.folder import LocalFolder, open_folder
+from tune_app.preparation import prepared_data
 from tune_app.section import Objective
 from tune_app.store import Study
 from tune_app.tasks import load_task, replica
@@ -129,11 +130,7 @@ class Rank:
         """The data set as this trial takes it."""
         if self._shared.preparation is None:
             return ray.get(self._shared.data)
-        try:
-            (prepared,) = ray.get(self._shared.preparation.get.remote(config, [self._shared.data]))
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None  # what the task raised, without Ray's frames around it
-        return ray.get(prepared)
+        return prepared_data(self._shared.preparation, config, self._shared.data)
 
     def _restore(self, training: Training) -> None:
         saved = self._folder.read(self._checkpoint)

@@ -24,8 +24,9 @@ DORMANT = 0.025
 thresholds of Sokar et al. (2023)."""
 SAMPLES = 256
 """Activations, each of one row and position, from which a layer's dimensions are told."""
-REPEATS = 5
-"""Passes of which the latency is the median, after one to warm up."""
+LATENCY_S = 0.05
+"""Seconds of passes of which the latency is the shortest: what else runs on the machine only ever makes one longer."""
+MOST_PASSES = 200
 
 
 class ProbeError(WorkFailed):
@@ -75,7 +76,7 @@ def read_network(model: nn.Module, probe_loss: Callable[[], Tensor]) -> Reading:
 
 
 def latency_ms(model: nn.Module, probe_loss: Callable[[], Tensor]) -> float | None:
-    """Median wall milliseconds that a forward pass of `model` takes per row of the probe, in evaluation mode.
+    """Least wall milliseconds that a forward pass of `model` takes per row of the probe, in evaluation mode.
 
     Timed is the model itself, not what `probe_loss` does around it. None where the model's first argument is no tensor,
     whose first axis is the rows, or where `probe_loss` does not call the model as a whole.
@@ -97,12 +98,15 @@ def latency_ms(model: nn.Module, probe_loss: Callable[[], Tensor]) -> float | No
     hooks = [model.register_forward_pre_hook(before), model.register_forward_hook(after)]
     try:
         with _evaluating(list(model.modules())), torch.inference_mode():
-            for _ in range(1 + REPEATS):
+            end = time.perf_counter() + LATENCY_S
+            for number in range(MOST_PASSES):
                 probe_loss()
+                if number > 1 and time.perf_counter() > end:
+                    break
     finally:
         for handle in hooks:
             handle.remove()
-    return sorted(times[1:])[len(times[1:]) // 2] if times[1:] else None
+    return min(times) if times else None
 
 
 def _wait(tensor: Tensor) -> None:

@@ -95,6 +95,8 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
         """The trial's worker was lost for good, or killed because the trial took too long."""
+        if trial.request["trial"] not in self._history.trials:  # its worker never came up
+            self.on_trial_start(iteration, trials, trial)
         if trial.trial_id in self._timed_out:
             self._end(trial, "FAILED", "error", self._timed_out[trial.trial_id])
         elif trial.out_of_memory:

@@ -63,7 +63,7 @@ def make_quasi_random(space: Space, seed: int, trials: int) -> BaseSampler:
 
 def make_cma_es(space: Space, seed: int, trials: int) -> BaseSampler:
     """Covariance matrix adaptation."""
-    return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+    return CmaEsSampler(seed=seed, warn_independent_sampling=False, consider_pruned_trials=True)
 
 
 def make_gp(space: Space, seed: int, trials: int) -> BaseSampler:
@@ -138,6 +138,10 @@ class FeasibleSampler(BaseSampler):
         self._inner.reseed_rng()
 
 
+IGNORE_PRUNED = (GPSampler, NSGAIISampler)
+"""Samplers of Optuna that learn from completed trials alone, which leaves next to nothing where most are pruned."""
+
+
 class StudySearch(OptunaSearch):
     """Tune's `OptunaSearch` over a `Space`, told every trial as what it was.
 
@@ -155,6 +159,7 @@ class StudySearch(OptunaSearch):
             sampler=FeasibleSampler(sampler, space, seed),
         )
         self._objective = objective
+        self._pruned_state = TrialState.COMPLETE if isinstance(sampler, IGNORE_PRUNED) else TrialState.PRUNED
         self._trial_space = space
         self._distributions = space.distributions()
         self._reports: dict[str, dict[int, float]] = {}
@@ -173,7 +178,10 @@ class StudySearch(OptunaSearch):
     def remember(self, records: list[TrialRecord]) -> None:
         """Tell the sampler of trials that ended before this process began."""
         for record in records:
-            self._ot_study.add_trial(frozen_trial(self._trial_space, record, self._objective, AVOIDED))
+            trial = frozen_trial(self._trial_space, record, self._objective, AVOIDED)
+            if trial.state == TrialState.PRUNED and trial.intermediate_values:
+                trial.state = self._pruned_state
+            self._ot_study.add_trial(trial)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep the reports of a running trial; the sampler learns of them when the trial ends."""
@@ -185,7 +193,8 @@ class StudySearch(OptunaSearch):
         """Tell Optuna how the trial ended: COMPLETE, PRUNED with all its reports, or failed.
 
         A configuration that diverged or ran out of memory is told as pruned before its first report, which ranks it
-        last with TPE; Optuna's samplers ignore trials told as FAIL.
+        last with TPE; Optuna's samplers ignore trials told as FAIL. A sampler of `IGNORE_PRUNED` is told a pruned trial
+        as complete with its last value.
         """
         if result is not None and "rows" in result:
             self.on_trial_result(trial_id, result)
@@ -201,7 +210,7 @@ class StudySearch(OptunaSearch):
         else:
             for epoch, value in sorted(reports.items()):
                 trial.report(value, epoch)
-            if result["finished"]:
+            if result["finished"] or (self._pruned_state == TrialState.COMPLETE and reports):
                 self._ot_study.tell(trial, reports[max(reports)])
             else:
                 self._ot_study.tell(trial, state=TrialState.PRUNED)

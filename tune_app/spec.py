@@ -136,6 +136,7 @@ def _read(document: Document, overrides: Mapping[str, Any], task: Task | type[Ta
     resources = read_section(Resources, document, "resources")
     _check_devices(resources, task_name, task, document)
     space = read_space(_with_epochs(document, task, budget), task.variables, task.constraints)
+    _check_searched(space, budget, document)
     _check_epochs(space, budget, document)
     _check_sampler(search, objective, space, document)
     return Spec(
@@ -229,11 +230,13 @@ def _read_objective(document: Document, task: Task | type[Task]) -> Objective:
 def _read_pruning(document: Document, objective: Objective) -> Pruning:
     pareto = objective.mode == "pareto"
     pruning = read_section(Pruning, document, "pruning", **({"scheduler": "none"} if pareto else {}))
-    if pareto and pruning.scheduler != "none" and pruning.level != "off":
+    given = document.mapping("pruning")
+    if pareto and pruning.level != "off" and ({"scheduler", "level"} & set(given)) and given.get("scheduler") != "none":
+        key = "scheduler" if "scheduler" in given else "level"
         raise InputError(
-            f"with mode pareto no single figure may stop a trial, but the scheduler is `{pruning.scheduler}`",
-            where=document.where("pruning", "scheduler"),
-            hint="write `scheduler: none` or leave the key away; --pruning off does the same",
+            f"with mode pareto no single figure may stop a trial, but the {key} is `{given[key]}`",
+            where=document.where("pruning", key),
+            hint="write `scheduler: none` or leave the section away; --pruning off does the same",
         )
     return pruning
 
@@ -252,6 +255,15 @@ def _check_devices(resources: Resources, name: str, task: Task | type[Task], doc
         raise InputError(
             f"`gpus` must be 0 or 1 where devices is above 1: each device is a whole GPU, but got {resources.gpus:g}",
             where=document.where("resources", "gpus"),
+        )
+
+
+def _check_searched(space: Space, budget: Budget, document: Document) -> None:
+    if not space.searched and budget.trials > 1:
+        raise InputError(
+            f"a sweep of {budget.trials} trials must search a variable, but every one has a single value",
+            where=document.where(PARAMETERS),
+            hint="give one a range, such as `learning_rate: {type: float, low: 1e-4, high: 0.1, log: true}`",
         )
 
 

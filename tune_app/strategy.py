@@ -46,7 +46,7 @@ class Strategy:
 
 
 def grid_values(domain: Domain) -> tuple[Value, ...] | None:
-    """Every value of `domain`, None where it is continuous or a logarithmic range, which has no even steps."""
+    """Every value of `domain`; None where it is continuous. A logarithmic range of whole numbers has all of them."""
     if isinstance(domain, Categorical):
         return domain.choices
     if isinstance(domain, Float):
@@ -125,12 +125,12 @@ SAMPLERS: dict[str, Strategy] = {
         many_objectives=True,
     ),
     "quasi-random": Strategy(
-        "A Sobol sequence: numbers spread more evenly than at random, categories at random.",
+        "A Sobol sequence: numbers spread more evenly than at random, categories at random; begins anew on resume.",
         "tune_app.search:make_quasi_random",
         many_objectives=True,
     ),
     "cma-es": Strategy(
-        "Covariance matrix adaptation: for numbers without conditions; the rest is drawn at random.",
+        "Covariance matrix adaptation: for numbers without conditions, the rest at random; begins anew on resume.",
         "tune_app.search:make_cma_es",
         check=check_cma_es,
     ),
@@ -140,7 +140,7 @@ SAMPLERS: dict[str, Strategy] = {
         many_objectives=True,
     ),
     "nsga2": Strategy(
-        "Genetic algorithm for several objectives; needs hundreds of trials.",
+        "Genetic algorithm for several objectives; needs hundreds of trials; begins anew on resume.",
         "tune_app.search:make_nsga2",
         many_objectives=True,
     ),

@@ -65,7 +65,7 @@ def train(
             rows.append(training.run_epoch())
             on_epoch(rows[-1])
         metrics = _figures(rows[-1])
-        if data.test:
+        if any(len(array) for array in data.test.values()):
             measured = task.evaluate(training.state, data.test)
             metrics |= {f"test_{name}": None if value is None else float(value) for name, value in measured.items()}
         latency_ms, sample = training.latency_ms, training.sample()

@@ -218,6 +218,8 @@ class Variable:
         default: the value it takes where nobody names one.
         description: one sentence, used by help texts and forms.
         when: an expression over the task's variables; where it is false the variable has no effect.
+        searchable: whether a space may search it; not where its values cannot be compared, since they change what
+            trials are compared on.
     """
 
     name: str
@@ -226,6 +228,7 @@ class Variable:
     default: Value
     description: str
     when: str | None = None
+    searchable: bool = True
 
     def __post_init__(self) -> None:
         assert self.domain.contains(self.default), f"default of {self.name} is outside its domain"

@@ -95,3 +95,12 @@ class Faulty:
 
     def evaluate(self, state: State, arrays: Mapping[str, Any]) -> Mapping[str, float]:
         return {"score": 0.0}
+
+
+class Deadly(Faulty):
+    """Its preparation ends the process that it runs in, as the kernel does where memory runs out."""
+
+    prepared_by: ClassVar[tuple[str, ...]] = ("width",)
+
+    def prepare(self, config: dict[str, Any], data: Dataset) -> Dataset:
+        os._exit(1)

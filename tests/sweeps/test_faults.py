@@ -120,3 +120,12 @@ def test_optuna_knows_every_trial_as_what_it_was(swept: Any) -> None:
     assert all(trial.state.is_finished() for trial in found.values())
     assert found[FAULTS.index("nan")].user_attrs["failure_kind"] == "diverged"
     assert study.best_trial.number == swept.outcome.best["trial"]
+
+
+def test_a_preparation_that_kills_its_process_fails_the_trial(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    swept = run_space(tmp_path, make_space(task="faulty:Deadly", budget={"trials": 1, "epochs": 2}))
+    (row,) = swept.trials.to_dict(orient="records")
+    assert (row["state"], row["failure_kind"]) == ("FAILED", "error")
+    assert "the process that prepares the data died in each of 3 attempts" in row["error"]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tune_app.dataset import Dataset
+from tune_app.errors import InputError
 from tune_app.expression import Expression
 from tune_app.tasks.small_gpt import (
     GPTState,
@@ -367,6 +368,34 @@ def test_bits_per_character_count_characters_also_for_bytes() -> None:
     nats = metrics["val_loss"] * tokens
     assert metrics["val_bits_per_character"] == pytest.approx(nats / math.log(2) / 199.5, rel=0.01)
     assert isinstance(TASK.sample(state), str)
+
+
+def test_the_same_text_is_validated_whatever_a_token_is() -> None:
+    text = "to be or not to be, " * 100 + "漢字とかな" * 60
+    for fraction in (0.1, 0.13):
+        chars, bytes_ = (
+            trained(data=text_of(text), tokenizer=t, validation_fraction=fraction, training_fraction=0.5)[0]
+            for t in ("char", "byte")
+        )
+        written = [
+            "".join(chr(chars.vocabulary[token - 1]) for token in part.tolist())
+            for part in (chars.training_tokens, chars.validation_tokens)
+        ]
+        assert bytes(bytes_.training_tokens.tolist()).decode() == written[0]
+        assert bytes(bytes_.validation_tokens.tolist()).decode() == written[1]
+
+
+def test_a_character_that_training_lacks_is_never_right() -> None:
+    state, _ = trained(data=text_of("ab" * 100, test="☃☃☃☃"))
+    with torch.no_grad():
+        state.model.output.weight.zero_()  # every character is as likely, and the first one answered
+    unknown = prepared(TASK, config(), text_of("ab" * 100, test="☃☃☃☃")).test["tokens"]
+    assert TASK.evaluate(state, {"tokens": unknown})["accuracy"] == 0
+
+
+def test_too_short_a_text_is_refused() -> None:
+    with pytest.raises(InputError, match="at least 10 characters to train on, but has 3"):
+        training(data=text_of("abc"))
 
 
 def test_it_learns_a_text_that_repeats() -> None:

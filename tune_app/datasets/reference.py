@@ -137,6 +137,10 @@ def read_reference(reference: DatasetReference, where: Where = default_where) ->
         read = model.model_validate(dict(given))
     except ValidationError as error:
         raise _input_error(error.errors(include_url=False)[0], model, where) from None
+    if isinstance(read, Table) and read.text == read.label:
+        raise InputError(
+            f"`text` and `label` must be two columns, but both are `{read.text}`", where=where("label"), hint=FORMS
+        )
     if isinstance(read, Named) and read.path is not None and not DATASETS[read.name].files:
         raise InputError(
             f"`path` must stand only where a data set has files, but `{read.name}` is embedded",

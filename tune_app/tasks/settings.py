@@ -18,9 +18,12 @@ from typing import Any
 from tune_app.variable import Domain, Group, Value, Variable
 
 
-def setting(group: Group, domain: Domain, default: Value, description: str, when: str | None = None) -> Any:
+def setting(
+    group: Group, domain: Domain, default: Value, description: str, when: str | None = None, searchable: bool = True
+) -> Any:
     """A dataclass field that is a variable of the task; the arguments are those of `Variable`."""
     metadata = {"default": default, "group": group, "domain": domain, "description": description, "when": when}
+    metadata["searchable"] = searchable
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tune_app.dataset import Arrays, Dataset, DatasetReference
+from tune_app.errors import InputError
 from tune_app.tasks import load_dataset_of_kind, replica
 from tune_app.tasks.optimization import PRECISIONS, Optimization, autocast, lean
 from tune_app.tasks.settings import setting, variables_of
@@ -24,7 +25,8 @@ from tune_app.tasks.tensors import to_device
 from tune_app.variable import Categorical, Config, Float, Int
 
 UNKNOWN = 0
-"""Token number of a character that the training part does not have."""
+"""Token number of a character that the training part does not have; predicting it is never right."""
+FEWEST_CHARACTERS = 10
 BYTES = 256
 PROGRESS_EVERY = 5
 """Batches between two calls of `progress`."""
@@ -120,7 +122,7 @@ class Settings:
         "data", Float(0.01, 1.0), 1.0, "Fraction used of the text before the validation part, from its beginning."
     )
     validation_fraction: float = setting(
-        "data", Float(0.01, 0.9), 0.1, "Fraction of the text, at its end, set apart for validation."
+        "data", Float(0.01, 0.9), 0.1, "Fraction of the text, at its end, set apart for validation.", searchable=False
     )
 
     temperature: float = setting(
@@ -276,7 +278,8 @@ class SmallGPTTask:
     training part, read in blocks one after another; every token of it is predicted once but the first.
 
     Metrics: `val_bits_per_character` is the cross-entropy of the validation text in bits over its characters, whatever
-    a token is; `val_loss` the same in nats over its tokens; `val_accuracy` the share of tokens that were the likeliest.
+    a token is; `val_loss` the same in nats over its tokens; `val_accuracy` the share of tokens that were the likeliest:
+    these two compare trials of one tokenizer only.
     `train_loss` is the mean over the epoch while the weights changed.
     """
 
@@ -328,8 +331,7 @@ class SmallGPTTask:
         settings = Settings(**config)  # type: ignore[arg-type]
         tokens = to_device(data.train["tokens"], device)
         vocabulary = data.info["vocabulary"]
-        validation = min(max(2, round(len(tokens) * settings.validation_fraction)), len(tokens) - 2)
-        training = max(2, round((len(tokens) - validation) * settings.training_fraction))
+        training, rest = split_text(tokens, settings)
         model = SmallGPT(settings, len(vocabulary) + 1 if vocabulary else BYTES).to(device)
         batches = batches_per_epoch(settings, training)
         return GPTState(
@@ -346,7 +348,7 @@ class SmallGPTTask:
                 floor=settings.final_learning_rate,
             ),
             training_tokens=tokens[:training],
-            validation_tokens=tokens[len(tokens) - validation :],
+            validation_tokens=tokens[rest:],
             vocabulary=vocabulary,
             seed=seed,
         )
@@ -404,6 +406,30 @@ def _utf8(part: Arrays) -> Arrays:
     return {"tokens": np.frombuffer(text.encode(), dtype=np.uint8)}
 
 
+def split_text(tokens: Tensor, settings: Settings) -> tuple[int, int]:
+    """Where the training ends and where the validation begins, as positions in `tokens` (length).
+
+    Both are counted in characters, so that the same text is validated whatever a token is.
+
+    Raises:
+        InputError: the text has fewer than `FEWEST_CHARACTERS`.
+    """
+    starts = starts_character(tokens, settings).nonzero().flatten()
+    count = len(starts)
+    if count < FEWEST_CHARACTERS:
+        raise InputError(f"a text must have at least {FEWEST_CHARACTERS} characters to train on, but has {count}")
+    validation = min(max(2, round(count * settings.validation_fraction)), count - 2)
+    training = max(2, round((count - validation) * settings.training_fraction))
+    return int(starts[training]), int(starts[count - validation])
+
+
+def starts_character(tokens: Tensor, settings: Settings) -> Tensor:
+    """Which of `tokens` begin a character: of bytes, all but those of the form 10xxxxxx (UTF-8)."""
+    if settings.tokenizer == "byte":
+        return (tokens & 0xC0) != 0x80
+    return torch.ones_like(tokens, dtype=torch.bool)
+
+
 def make_adamw(model: SmallGPT, settings: Settings) -> torch.optim.AdamW:
     """AdamW with weight decay on the matrices only."""
     parameters = list(model.parameters())
@@ -457,11 +483,11 @@ def measure(model: SmallGPT, settings: Settings, tokens: Tensor) -> dict[str, fl
         with autocast(settings.precision, tokens.device):
             logits = model(inputs)
         loss += next_token_loss(logits, targets, reduction="sum")
-        right += (logits.argmax(dim=-1) == targets).sum()
+        known = targets != UNKNOWN if settings.tokenizer == "char" else torch.ones_like(targets, dtype=torch.bool)
+        right += ((logits.argmax(dim=-1) == targets) & known).sum()
     predicted = tokens[1:]
-    # A byte of the form 10xxxxxx continues a character of UTF-8.
-    is_start = (predicted & 0xC0) != 0x80 if settings.tokenizer == "byte" else torch.ones_like(predicted)
-    nats, correct, characters = torch.stack([loss, right, is_start.sum().double()]).tolist()
+    characters_seen = starts_character(predicted, settings).sum().double()
+    nats, correct, characters = torch.stack([loss, right, characters_seen]).tolist()
     return {
         "loss": nats / len(predicted),
         "bits_per_character": nats / math.log(2) / max(1.0, characters),

@@ -136,6 +136,7 @@ class Settings:
         Float(0.01, 0.9),
         0.2,
         "Fraction of the texts set apart for validation: always the same ones, so that trials are comparable.",
+        searchable=False,
     )
 
     temperature: float = setting(
