@@ -44,7 +44,7 @@ def test_the_sweep_trained_real_models(shell: Shell) -> None:
     assert len(trials) == 6
     assert set(trials["state"]) <= {"COMPLETED", "PRUNED"}
     assert trials["objective"].max() > 0.5
-    assert len([c for c in trials.columns if c.startswith("config/")]) == 30
+    assert len([c for c in trials.columns if c.startswith("config/")]) == 34
 
 
 def test_training_a_trial_again_gives_its_metrics_to_the_last_digit(shell: Shell) -> None:
