@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
@@ -21,6 +22,8 @@ def read(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", FILES)
 def test_it_is_what_the_launcher_takes(name: str) -> None:
     validate_config(prepare_config(read(name)))
+    with pytest.raises(jsonschema.ValidationError, match="max_wrokers"):  # so what it takes means something
+        validate_config(prepare_config({**read(name), "max_wrokers": 3}))
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -64,3 +64,12 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
 
 def test_durations_are_said_in_words() -> None:
     assert [duration(s) for s in (0.4, 59, 61, 7500)] == ["0 s", "59 s", "1 min 1 s", "2 h 5 min"]
+
+
+def test_the_panel_is_drawn_a_few_times_a_second_however_often_it_is_told() -> None:
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    with Progress(console) as progress:
+        for _ in range(50):
+            progress.update(LIVE)
+    assert isinstance(console.file, io.StringIO)
+    assert 1 <= console.file.getvalue().count("13/40 trials") <= 4

@@ -15,6 +15,7 @@ from tune_app.section import Budget, Objective, Pruning, Resources, Search
 from tune_app.spec import load_spec
 from tune_app.tasks import load_task
 from tune_app.trial import Training, prepared
+from tune_app.variable import GROUPS
 
 FOLDER = Path(__file__).parents[1] / "search_spaces"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -69,7 +70,7 @@ def test_every_key_is_there_and_explained(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     for line in lines:
         key = line.strip().partition(":")[0]
-        if line.startswith(" ") and not line.lstrip().startswith("#") and key not in _groups():
+        if line.startswith(" ") and not line.lstrip().startswith("#") and key not in GROUPS:
             assert "#" in line, f"explain `{line.strip()}`"
     text = "\n".join(lines)
     for section in (Objective, Budget, Search, Pruning, Resources):
@@ -79,7 +80,3 @@ def test_every_key_is_there_and_explained(path: Path) -> None:
     assert path.stem in text, "how it is run"
     named: Any = load_spec(path).name
     assert named == path.stem.replace("_", "-")
-
-
-def _groups() -> tuple[str, ...]:
-    return ("architecture", "training", "data", "inference")

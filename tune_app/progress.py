@@ -25,7 +25,6 @@ class Progress:
         self._panel = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._next = 0.0
         self._first = True
-        self._best: int | None = None
 
     def __enter__(self) -> Progress:
         if self._panel is not None:
@@ -39,14 +38,16 @@ class Progress:
             self._panel.stop()
 
     def update(self, live: dict[str, Any]) -> None:
-        """Show `live`, see `Recorder.live`, when the last showing is long enough ago or there is news."""
+        """Show `live`, see `Recorder.live`, when the last showing is long enough ago."""
         if self._first and live["latest"]:
             self._first = False
             self._console.print(_first_line(live), highlight=False, soft_wrap=True)
+        if time.monotonic() < self._next:
+            return
         if self._panel is not None:
             self._next = time.monotonic() + PANEL_PERIOD_S
             self._panel.update(panel(live), refresh=True)
-        elif time.monotonic() >= self._next:
+        else:
             self._next = time.monotonic() + PLAIN_PERIOD_S
             self._console.print(line(live), highlight=False, soft_wrap=True)
 

@@ -82,7 +82,6 @@ class Rank:
         self._shared = shared
         self._folder = open_folder(shared.store)
         self._training: Training | None = None
-        self._progress = EpochProgress(shared.study, -1)
 
     def open_store(self) -> tuple[str, int]:
         """Host and port at which the ranks find each other; called on the first one, before `join`."""

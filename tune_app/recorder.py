@@ -43,6 +43,7 @@ class Recorder(Callback):
         self._total = total
         self._gpu_fraction = gpu_fraction
         self._began = time.monotonic()
+        self._next_question = 0.0
         self._running: dict[str, dict[str, Any]] = {}
         self._timed_out: dict[str, str] = {}
         self.states: Counter[str] = Counter(r.row["state"] for r in history.trials.values() if r.row and r.finished)
@@ -148,6 +149,9 @@ class Recorder(Callback):
 
     def _learn_progress(self) -> None:
         """Bring the running trials up to what their workers told since their last reports."""
+        if time.monotonic() < self._next_question:
+            return
+        self._next_question = time.monotonic() + epoch_progress.TELL_PERIOD_S
         told = epoch_progress.read(self._study.name, [live["trial"] for live in self._running.values()])
         for live in self._running.values():
             epoch, fraction = told.get(live["trial"], (0, 0.0))

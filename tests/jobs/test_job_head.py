@@ -46,7 +46,10 @@ def test_it_ends_when_its_store_goes_away_or_another_head_took_its_place(folder:
 
 
 def test_it_ends_when_a_part_of_it_has_died(folder: LocalFolder) -> None:
-    _wait_until_idle(folder, b"mine", 1e9, lambda: True, lambda: False)
+    whole = iter([True, False])
+    _wait_until_idle(folder, b"mine", 1e9, lambda: True, lambda: next(whole))
+    assert list(whole) == []
+    assert folder.read(_name()) == b"mine", "whoever runs it removes the file"
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"address": "x"}'])
