@@ -13,7 +13,7 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
-from ray._private import services
+from ray._private import ray_constants, services
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without types
@@ -60,6 +60,8 @@ def connected(address: str | None, fallback: Callable[[InputError], None] | None
         ray.shutdown()
         if node:
             node.kill_all_processes(check_alive=False, allow_graceful=False)
+            ray_constants.ENABLE_RAY_CLUSTER = True
+            del os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR]
 
 
 def _connect(address: str) -> None:
@@ -128,6 +130,10 @@ def start_node() -> LocalNode:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
+    # On loopback alone: nobody else reaches it, and it stays when the machine changes its network. This process has
+    # read the variable already.
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
     params = RayParams(
         include_dashboard=False,
         include_log_monitor=False,

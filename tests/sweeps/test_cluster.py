@@ -20,3 +20,23 @@ def test_a_sweep_may_fall_back_to_this_machine_and_is_told_so() -> None:
         "no Ray cluster answers at `127.0.0.1:1`: [Errno 111] Connection refused",
         "True",
     ]
+
+
+LOOPBACK = """
+import ray, socket
+from ray._private.services import node_ip_address_from_perspective
+from tune_app.cluster import connected
+with connected(None):
+    node = ray.nodes()[0]
+    print(node["NodeManagerAddress"])
+    try:
+        socket.create_connection((node_ip_address_from_perspective(), node["NodeManagerPort"]), timeout=5)
+    except OSError as error:
+        print(type(error).__name__)
+"""
+
+
+def test_the_node_of_a_sweep_here_is_reached_through_loopback_alone() -> None:
+    done = subprocess.run([sys.executable, "-c", LOOPBACK], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["127.0.0.1", "ConnectionRefusedError"]
