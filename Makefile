@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 SPACE ?= search_spaces/digits_cnn.yaml
+# Two processes: the sweeps, which mostly wait for Ray, beside everything else.
+TEST_OPTIONS ?= -n 2 --dist loadgroup
 
 .PHONY: install sweep test check bench lock
 install: $(VENV)/.installed
@@ -18,13 +20,13 @@ sweep: install
 	$(RUN)/tune-app run $(SPACE)
 
 test: install
-	$(RUN)/python -m pytest -q
+	$(RUN)/python -m pytest -q $(TEST_OPTIONS)
 
 check: install
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
-	$(RUN)/python -m pytest -q
+	$(RUN)/python -m pytest -q $(TEST_OPTIONS)
 
 bench: install
 	$(RUN)/python benchmarks/startup.py
