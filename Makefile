@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 SPACE ?= search_spaces/digits_cnn.yaml
-# Two processes: the sweeps, which mostly wait for Ray, beside everything else.
-TEST_OPTIONS ?= -n 2 --dist loadgroup
+# Two processes, the sweeps in one of them; then, by themselves, the tests that measure time.
+PYTEST := $(RUN)/python -m pytest -q
+TESTS := $(PYTEST) -n 2 --dist loadgroup -m "not alone" && $(PYTEST) -m alone
 
 .PHONY: install sweep test check bench lock
 install: $(VENV)/.installed
@@ -20,13 +21,13 @@ sweep: install
 	$(RUN)/tune-app run $(SPACE)
 
 test: install
-	$(RUN)/python -m pytest -q $(TEST_OPTIONS)
+	$(TESTS)
 
 check: install
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
-	$(RUN)/python -m pytest -q $(TEST_OPTIONS)
+	$(TESTS)
 
 bench: install
 	$(RUN)/python benchmarks/startup.py

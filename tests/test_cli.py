@@ -85,6 +85,7 @@ def shell(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, cwd=REPOSITORY)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["run", "--help"], ["profile", "save", "--help"], ["data", "fetch", "--help"], ["--version"]],

@@ -94,6 +94,7 @@ def test_it_is_a_value() -> None:
         assert twin.names == one.names
 
 
+@pytest.mark.alone
 def test_it_is_fast() -> None:
     expression = Expression.parse("filters * conv_layers <= 128")
     times = []

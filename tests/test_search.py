@@ -44,6 +44,7 @@ def result(*values: float, finished: bool, **more: Any) -> dict[str, Any]:
     return {"rows": rows, "finished": finished, "epoch": len(values), **more}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_tight_constraints_are_met_within_50_ms_a_suggestion(sampler: str) -> None:
     space = make_space("width % heads == 0", "heads > 40", "heads % 5 == 0")  # about 1 in 100 or fewer are feasible

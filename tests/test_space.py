@@ -205,6 +205,7 @@ def test_repair_gives_up_with_the_constraint() -> None:
         hopeless.sample(np.random.default_rng(0))
 
 
+@pytest.mark.alone
 def test_one_in_a_hundred_takes_under_50_ms() -> None:
     searched: dict[str, Domain] = {**SEARCHED, "dropout": Float(0.0, 0.9), "batch_size": Int(1, 1000)}
     tight = space(searched, constraints=("dropout < 0.09", "batch_size <= 100"))
@@ -230,6 +231,7 @@ def test_smallest_and_largest() -> None:
     check(bound, bound.smallest())
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("searched", "constraints", "found"),
     [

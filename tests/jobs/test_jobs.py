@@ -55,6 +55,7 @@ def test_the_head_listens_on_loopback_alone_and_asks_for_its_token(shell: Any) -
         probe.connect((_own_address(), int(head.address.rpartition(":")[2])))
 
 
+@pytest.mark.alone
 def test_cancelling_a_sweep_keeps_what_it_finished(shell: Any) -> None:
     slow = ("--set", "training.pace=0.3", "--trials", "50")
     job = shell.submit("space.yaml", "--no-preflight", "--name", "mine", *slow)

@@ -114,6 +114,7 @@ def test_one_interrupt_finishes_what_runs_and_resume_goes_on(command: Any, space
     check_whole(store, TRIALS)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("stop", ["two interrupts", "terminate"])
 def test_stopping_at_once_cancels_what_runs(command: Any, space_file: Any, tmp_path: Path, stop: str) -> None:
     store = tmp_path / "results"
@@ -178,6 +179,7 @@ def test_two_processes_cannot_sweep_one_study(command: Any, space_file: Any, tmp
     check_whole(store, TRIALS)
 
 
+@pytest.mark.alone
 def test_the_time_budget_ends_the_sweep_and_keeps_what_is_finished(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:
