@@ -7,12 +7,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, cast
 
+import numpy as np
 import pytest
 import torch
 
 from tune_app.dataset import Dataset
 from tune_app.errors import InputError
-from tune_app.preflight import RANDOM_CONFIGS, TRIED_ROWS, Forecast, preflight
+from tune_app.preflight import RANDOM_CONFIGS, TRIED_ROWS, Forecast, GpuMemory, gpu_memory, preflight
 from tune_app.spec import Spec
 from tune_app.tasks import load_task
 from tune_app.tasks.task import Task
@@ -245,3 +246,33 @@ def test_a_real_task() -> None:
     sizes = [p.model_parameters or 0 for p in forecast.probes]
     assert sizes[0] == min(sizes) < max(sizes) == sizes[1]
     assert all(0 < (p.epoch_s or 0) < 30 for p in forecast.probes)
+
+
+def test_the_memory_of_the_largest_configuration_on_all_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Wobbly(data=Dataset("rows", "none", {"x": np.zeros(3 * TRIED_ROWS)}, {}))
+    monkeypatch.setattr("tune_app.preflight.gpu_memory_in_use", lambda: (300, 1000))
+    trained: list[Config] = []
+    task.result = lambda config: trained.append(config) or {"accuracy": 0.5, "loss": 1.0}  # type: ignore[func-returns-value]
+    assert gpu_memory(spec(task), cast(Task, task), task.data) == GpuMemory(300, 1000)
+    assert [config["layers"] for config in trained] == [8]
+    assert task.started == [(3 * TRIED_ROWS, 9)]
+
+
+def test_a_configuration_too_large_for_the_gpu_takes_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Wobbly(fails="oom")
+    monkeypatch.setattr("tune_app.preflight.gpu_memory_in_use", lambda: (300, 1000))
+    assert gpu_memory(spec(task), cast(Task, task), task.data) == GpuMemory(1000, 1000)
+
+
+def test_one_that_cannot_be_built_is_refused_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Wobbly(fails="start")
+    monkeypatch.setattr("tune_app.preflight.gpu_memory_in_use", lambda: (300, 1000))
+    with pytest.raises(InputError, match="the largest configuration cannot be trained"):
+        gpu_memory(spec(task), cast(Task, task), task.data)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU")
+def test_without_a_gpu_there_is_no_figure() -> None:
+    task = Wobbly()
+    assert gpu_memory(spec(task), cast(Task, task), task.data) is None
+    assert task.started == []

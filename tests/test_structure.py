@@ -17,15 +17,15 @@ ORDER_TEXT = """
     health reading trial preflight
     folder provenance store study_writer
     search optuna_journal schedule
-    epoch_progress preparation rank group worker cluster slots controller recorder fuse sweep
+    epoch_progress preparation rank group worker cluster autoscaling slots gpu_share controller recorder fuse sweep
     review profile warm_start train
     job job_store job_request job_runner job_folder job_head jobs
     progress cli __main__
 """
 ORDER = ORDER_TEXT.split()
 HEAVY = {
-    "ray": "search schedule epoch_progress preparation rank group worker cluster slots controller recorder sweep"
-    " job_folder job_head jobs",
+    "ray": "search schedule epoch_progress preparation rank group worker cluster autoscaling slots"
+    " gpu_share controller recorder sweep job_folder job_head jobs",
     "torch": "tasks reading trial",
     "streamlit": "",
 }

@@ -134,6 +134,11 @@ class TrialQueue(SearchGenerator):
         self._open -= 1
         super().on_trial_complete(trial_id, result, error)
 
+    @property
+    def left(self) -> int:
+        """Trials that have not ended."""
+        return len(self._requests) + self._open
+
     def is_finished(self) -> bool:
         """Whether no further trial will come."""
         return not self._requests
@@ -182,8 +187,9 @@ class SweepController(TuneController):
             )
 
         self._slots = slots
+        self._queue = TrialQueue(search, requests, slots, make, epochs_of, name_of)
         super().__init__(
-            search_alg=TrialQueue(search, requests, slots, make, epochs_of, name_of),
+            search_alg=self._queue,
             scheduler=scheduler,
             callbacks=[callback],
             metric=search.metric,
@@ -197,7 +203,7 @@ class SweepController(TuneController):
 
     def step(self) -> None:
         """Handle one event, on the cluster as it is now."""
-        self._slots.refresh()
+        self._slots.refresh(self._queue.left)
         self._max_pending_trials = max(1, self._slots.count)
         super().step()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,23 @@ from tune_app.dataset import Dataset
 from tune_app.errors import InputError
 from tune_app.spec import Spec
 from tune_app.tasks.task import Paced, Task
-from tune_app.trial import EpochRow, Training, describe_error, failure_kind, pick_device, prepared
+from tune_app.trial import (
+    EpochRow,
+    Training,
+    describe_error,
+    failure_kind,
+    gpu_memory_in_use,
+    pick_device,
+    prepared,
+)
 from tune_app.variable import Config
 
 TRIED_ROWS = 256
 TRIED_CHARACTERS = 16384
 """What is tried of a text, whose rows are its characters."""
 RANDOM_CONFIGS = 2
+MEASURING_S = 60.0
+"""So long, at most, the largest configuration is trained to see what memory it takes."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +91,7 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
     probes = tuple(_probe(spec, task, data, label, config) for label, config in _configurations(spec))
     failed = [p for p in probes if p.kind == "error"] or ([probes[0]] if all(p.kind for p in probes) else [])
     if failed:
-        probe = failed[0]
-        raise InputError(
-            f"the {probe.label} configuration cannot be trained ({probe.kind}): {probe.error}",
-            where=f"task {spec.task}",
-            hint="configuration: " + ", ".join(f"{name}={value}" for name, value in probe.config.items()),
-        )
+        raise _untrainable(spec, failed[0])
     timed = [p for p in probes if p.epoch_s is not None]
     times = [p.epoch_s or 0.0 for p in [p for p in timed if p.label == "random"] or timed]
     epochs = spec.budget.trials * pruning.expected_epochs(spec.pruning, spec.budget.epochs)
@@ -102,6 +108,14 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
         seconds=seconds / (slots * devices),
         slots=slots,
         probes=probes,
+    )
+
+
+def _untrainable(spec: Spec, probe: Probe) -> InputError:
+    return InputError(
+        f"the {probe.label} configuration cannot be trained ({probe.kind}): {probe.error}",
+        where=f"task {spec.task}",
+        hint="configuration: " + ", ".join(f"{name}={value}" for name, value in probe.config.items()),
     )
 
 
@@ -134,6 +148,63 @@ def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) ->
     except Exception as error:
         return Probe(label, config, kind=failure_kind(error), error=describe_error(error))
     return Probe(label, config, training.model_parameters, row.duration_s / _share(task, config, part, data))
+
+
+@dataclass(frozen=True)
+class GpuMemory:
+    """Bytes of a GPU that one trial takes.
+
+    Attributes:
+        used: at most, what torch and CUDA themselves need included.
+        total: what the GPU has.
+    """
+
+    used: int
+    total: int
+
+
+class _MeasuredEnough(Exception):
+    """The configuration was trained for `MEASURING_S`."""
+
+
+def gpu_memory(spec: Spec, task: Task, data: Dataset) -> GpuMemory | None:
+    """What the largest configuration takes of this process's GPU, from its first epoch on all the data.
+
+    Nothing else may use the GPU meanwhile: what does is counted too. All of the GPU, where that was not enough. None
+    where torch sees no GPU.
+
+    Raises:
+        InputError: the configuration cannot be trained.
+    """
+    if gpu_memory_in_use() is None:
+        return None
+    config, deadline = spec.space.largest(), time.monotonic() + MEASURING_S
+
+    def progress(fraction: float) -> None:
+        if time.monotonic() > deadline:
+            raise _MeasuredEnough
+
+    kind = None
+    try:
+        Training(
+            task,
+            config,
+            prepared(task, config, data.without_test()),
+            epochs=int(config.get("epochs", spec.budget.epochs)),
+            seed=spec.search.seed,
+            device=pick_device(),
+            threads=max(1, math.floor(spec.resources.cpus)),
+        ).run_epoch(progress)
+    except _MeasuredEnough:
+        pass
+    except Exception as error:
+        kind = failure_kind(error)
+        if kind == "error":
+            raise _untrainable(spec, Probe("largest", config, kind=kind, error=describe_error(error))) from error
+    memory = gpu_memory_in_use()
+    assert memory is not None
+    used, total = memory
+    return GpuMemory(total if kind == "oom" else used, total)
 
 
 def _share(task: Task, config: Config, part: Dataset, data: Dataset) -> float:

@@ -58,7 +58,8 @@ def line(live: dict[str, Any]) -> str:
     counts = ", ".join(f"{live['trials'][s]} {s.lower()}" for s in STATES if live["trials"].get(s))
     best = live["best"]
     found = f"best {live['metric']} {best['objective']:.4g} (trial {best['trial']})" if best else "no best yet"
-    return f"{ended}/{live['total']} trials: {counts or 'none yet'}; {found}; {_left(live)}"
+    waiting = "none yet" if live["slots"] else "waiting for a node"
+    return f"{ended}/{live['total']} trials: {counts or waiting}; {found}; {_left(live)}"
 
 
 def panel(live: dict[str, Any]) -> RenderableType:

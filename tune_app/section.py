@@ -71,10 +71,12 @@ def _concurrent(value: object) -> int | str:
     raise ValueError("must be auto or a whole number of at least 1")
 
 
-def _gpus(value: object) -> object:
+def _gpus(value: object) -> float | str:
     if value == "auto":
-        raise ValueError("must be a number; auto is not available yet")
-    return value
+        return "auto"
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
+        raise ValueError("must be auto, or a number of at least 0")
+    return _whole_above_one(float(value))
 
 
 def _names(value: object) -> object:
@@ -148,8 +150,8 @@ class Resources(Section):
 
     cpus: Annotated[Finite, Field(gt=0), AfterValidator(_whole_above_one)] = 1.0
     """CPU cores for each device of a trial; a fraction lets several trials share one."""
-    gpus: Annotated[Finite, BeforeValidator(_gpus), Field(ge=0), AfterValidator(_whole_above_one)] = 0.0
-    """GPUs for each device of a trial; 0.25 lets four trials share one, 0 trains on the CPU."""
+    gpus: Annotated[float | Literal["auto"], BeforeValidator(_gpus)] = 0.0
+    """GPUs for each device of a trial; 0.25 lets four trials share one, 0 trains on the CPU, auto measures it."""
     concurrent: Annotated[int | Literal["auto"], BeforeValidator(_concurrent)] = "auto"
     """How many trials run at once; auto fills the cluster."""
     devices: Whole = 1

@@ -10,6 +10,7 @@ from ray.air.execution.resources.fixed import FixedResourceManager
 from ray.air.execution.resources.placement_group import PlacementGroupResourceManager
 from ray.tune import PlacementGroupFactory
 
+from tune_app.autoscaling import Autoscaler
 from tune_app.errors import InputError
 
 REFRESH_S = 2.0
@@ -36,19 +37,29 @@ class Slots:
         gpus: GPUs of each device of a trial, a share or a whole number.
         concurrent: at most so many trials at once; None for as many as fit.
         devices: devices of one trial.
+        trials: how many trials there are to run.
+
+    Raises:
+        InputError: no node can hold a trial, and none that could is being started.
     """
 
-    def __init__(self, cpus: float, gpus: float, concurrent: int | None, devices: int = 1) -> None:
+    def __init__(self, cpus: float, gpus: float, concurrent: int | None, devices: int = 1, trials: int = 1) -> None:
         self._cpus, self._gpus, self._concurrent, self._devices = cpus, gpus, concurrent, devices
         self._bundle = {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
         bundles = [self._bundle] if devices == 1 else [{}, *[self._bundle] * devices]
         self.resources_per_trial = PlacementGroupFactory(bundles, strategy="PACK")
         self.resources = FixedResourceManager(ray.cluster_resources()) if devices == 1 else _Groups()
+        self._autoscaler = Autoscaler([self._bundle] * devices)
         self._asked_at = -math.inf
         self.count = 0
-        self.refresh()
-        if not self.count:
+        self.refresh(trials)
+        if not self.count and not self._autoscaler.starts():
+            self.release()
             raise self._too_small()
+
+    def release(self) -> None:
+        """Ask for no further nodes."""
+        self._autoscaler.release()
 
     def _too_small(self) -> InputError:
         have = ray.cluster_resources()
@@ -61,11 +72,12 @@ class Slots:
             hint="ask for less, for example with --gpus 0 --cpus 1" + (" --devices 1" if self._devices > 1 else ""),
         )
 
-    def refresh(self) -> None:
-        """Look at the nodes again, at most every `REFRESH_S`."""
+    def refresh(self, trials: int) -> None:
+        """Look at the nodes again, at most every `REFRESH_S`, and ask for those that `trials` trials could use."""
         if time.monotonic() - self._asked_at < REFRESH_S:
             return
         self._asked_at = time.monotonic()
+        self._autoscaler.want(min(trials, self._concurrent or trials))
         fitting = sum(self._fitting(node["Resources"]) for node in _nodes()) // self._devices
         self.count = min(fitting, self._concurrent or fitting)
         if isinstance(self.resources, _Groups):

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,10 @@ class Spec:
             InputError: the first thing that breaks a rule, with its place.
         """
         return _read(Document.of(document, where), {}, task)
+
+    def with_gpus(self, gpus: float) -> Spec:
+        """The same with this share of a GPU for each device of a trial."""
+        return replace(self, resources=self.resources.model_copy(update={"gpus": gpus}))
 
     def to_dict(self) -> dict[str, Any]:
         """The canonical document with every section written out; `from_dict` gives an equal specification back."""
@@ -253,7 +257,7 @@ def _check_devices(resources: Resources, name: str, task: Task | type[Task], doc
         )
     if resources.gpus not in (0, 1):
         raise InputError(
-            f"`gpus` must be 0 or 1 where devices is above 1: each device is a whole GPU, but got {resources.gpus:g}",
+            f"`gpus` must be 0 or 1 where devices is above 1: each device is a whole GPU, but got {resources.gpus}",
             where=document.where("resources", "gpus"),
         )
 

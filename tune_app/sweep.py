@@ -83,7 +83,6 @@ def run_sweep(
         InputError: no node can hold a trial.
         WorkFailed: the store could not be written.
     """
-    slots = Slots(spec.resources.cpus, float(spec.resources.gpus), _concurrent(spec), spec.resources.devices)
     history = study.history()
     objective = spec.objective
     records = [record for record in history.trials.values() if record.finished]
@@ -94,6 +93,8 @@ def run_sweep(
     scheduler = schedule.make_scheduler(spec.pruning, objective.direction, spec.budget.epochs)
     schedule.remember(scheduler, history.trials.values(), objective)
     requests = _requests(spec, history, start_with)
+    resources = spec.resources
+    slots = Slots(resources.cpus, float(resources.gpus), _concurrent(spec), resources.devices, len(requests))
     with _writing(spec, study, history, data, start_with) as (writer, journal):
         recorder = Recorder(
             study,
@@ -172,6 +173,7 @@ def _drive(
                 controller.abandon()
         finally:
             controller.cleanup()
+            slots.release()
     return reason, message
 
 

@@ -102,6 +102,17 @@ def cap_gpu_memory(share: float) -> None:
         torch.cuda.set_per_process_memory_fraction(share)
 
 
+def gpu_memory_in_use() -> tuple[int, int] | None:
+    """Bytes in use on this process's GPU, by whatever uses it, and all that it has; None without CUDA.
+
+    What torch's allocator once took it keeps, so that after a training this is the most that it needed.
+    """
+    if not torch.cuda.is_available():
+        return None
+    free, total = torch.cuda.mem_get_info()
+    return total - free, total
+
+
 def prepared(task: Task, config: Config, data: Dataset) -> Dataset:
     """The data set as a `Training` with `config` takes it: `data` itself where the task prepares nothing."""
     return task.prepare(config, data) if isinstance(task, Preparing) else data

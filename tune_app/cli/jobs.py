@@ -79,6 +79,8 @@ def submit(
                 raise InputError(
                     "a training takes --epochs, --seed, --cpus, --gpus and --set, and no option of a sweep"
                 )
+            if given["resources_gpus"] == "auto":
+                raise InputError("a training needs a number of GPUs, but got --gpus auto", hint="--gpus 1")
             request = training_request(
                 chosen_to_train(profile_name, trial_text, settings, store, profiles_folder),
                 epochs=given["budget_epochs"],

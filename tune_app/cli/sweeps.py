@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from tune_app.store import Study
     from tune_app.sweep import Outcome
 
+
+class GpuCount(click.ParamType[Any]):
+    """A number, or ``auto``."""
+
+    name = "number|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it; what a number may be is the search space's to say."""
+        return value if value == "auto" else click.FLOAT.convert(value, param, ctx)
+
+
 OVERRIDES = {
     "name": ("--name", str, "Name of the study."),
     "budget.trials": ("--trials", int, "How many trials."),
@@ -30,7 +41,7 @@ OVERRIDES = {
     "budget.epochs": ("--epochs", int, "At most so many epochs per trial."),
     "resources.concurrent": ("--concurrent", str, "Trials at once: a number, or auto for all that fit."),
     "resources.cpus": ("--cpus", float, "CPUs per trial."),
-    "resources.gpus": ("--gpus", float, "GPUs per trial, such as 0.25."),
+    "resources.gpus": ("--gpus", GpuCount(), "GPUs per trial, such as 0.25; auto measures how many trials fit on one."),
     "resources.devices": ("--devices", int, "Devices per trial."),
     "pruning.level": ("--pruning", str, "off, gentle, normal or aggressive."),
     "objective.mode": (
@@ -218,8 +229,13 @@ def _sweep(prepare: Callable[[], Prepared], address: str | None, fallback: bool,
         with connected(address, _say_fallback if fallback else None):
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own handler would answer in its words
             ready = preparing.result()
+            from tune_app.gpu_share import measured_share
             from tune_app.sweep import run_sweep
 
+            if ready.spec.resources.gpus == "auto":
+                share, found = measured_share(ready.spec, ready.data)
+                ready.spec = ready.spec.with_gpus(share)
+                click.echo(f"gpus: auto: {found}", err=True)
             if ready.forecast is not None:
                 _print_forecast(ready.forecast, err=True)
             with ready.study.writing(), Progress(Console(stderr=True)) as progress:
