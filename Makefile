@@ -35,6 +35,7 @@ bench: install
 	$(RUN)/python benchmarks/peers.py
 	$(RUN)/python benchmarks/health.py
 	$(RUN)/python benchmarks/devices.py
+	$(RUN)/python benchmarks/live.py
 
 # Writes the exact versions of a fresh environment made from pyproject.toml. TORCH keeps torch at one version.
 TORCH ?= torch==2.13.0

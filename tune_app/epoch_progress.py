@@ -12,8 +12,10 @@ from collections.abc import Iterable
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put, internal_kv_get_gcs_client
 
 NAMESPACE = b"tune-app"
-TELL_PERIOD_S = 0.25
+TELL_PERIOD_S = 0.2
 """A worker tells its progress at most this often: telling takes a millisecond or less."""
+ASK_PERIOD_S = 0.1
+"""The driver asks this often; both, the live state's making and its writing, make less than half a second."""
 
 
 class EpochProgress:

@@ -151,7 +151,7 @@ class Recorder(Callback):
         """Bring the running trials up to what their workers told since their last reports."""
         if time.monotonic() < self._next_question:
             return
-        self._next_question = time.monotonic() + epoch_progress.TELL_PERIOD_S
+        self._next_question = time.monotonic() + epoch_progress.ASK_PERIOD_S
         told = epoch_progress.read(self._study.name, [live["trial"] for live in self._running.values()])
         for live in self._running.values():
             epoch, fraction = told.get(live["trial"], (0, 0.0))
