@@ -2,9 +2,9 @@
 
 Machine: printed with each line; it needs a GPU that torch and Ray see. Workload: 32 random configurations of
 search_spaces/python_reference_gpt.yaml (the same in each run, by the seed), 2 epochs, no pruning, one CPU core each or
-what there is; the text is embedded. The figure is the trials over the time from the first one's start to the last one's end.
-Peer: one trial at a time on the whole GPU. Theoretical maximum: as many times that as trials run side by side, until the
-GPU is busy all the time. Each trial's memory is capped at its share, so that a run also shows whether all of them fit:
+what there is; the text is embedded. The figure is the trials over the time from the first start to the last end.
+Peer: one trial at a time on the whole GPU. Theoretical maximum: as many times that as trials run side by side, until
+the GPU is busy all the time. Each trial's memory is capped at its share, so that a run shows whether all of them fit:
 `failed` counts those that did not.
 
     python benchmarks/gpus.py [--shares 1 2 4 8 16] [--runs 3]
