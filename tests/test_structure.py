@@ -18,7 +18,7 @@ ORDER_TEXT = """
     folder provenance store study_writer
     search optuna_journal schedule
     epoch_progress preparation rank group worker cluster autoscaling slots gpu_share controller recorder fuse sweep
-    review profile warm_start train
+    review importance plots profile warm_start train
     job job_store job_request job_runner job_folder job_head jobs
     progress cli __main__
 """

@@ -1,0 +1,186 @@
+"""The figures of a study: what is drawn, from a real study's tables."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from tune_app import plots
+from tune_app.errors import WorkFailed
+from tune_app.importance import LEAST_TRIALS, importance
+from tune_app.spec import Spec
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+DOCUMENT: dict[str, Any] = {
+    "schema_version": 1,
+    "name": "pictures",
+    "task": "image_cnn",
+    "dataset": "digits",
+    "objective": {"metric": "val_accuracy"},
+    "budget": {"trials": 40, "epochs": 9},
+    "parameters": {
+        "architecture": {"filters": {"type": "categorical", "choices": [8, 16, 32]}},
+        "training": {
+            "optimizer": {"type": "categorical", "choices": ["sgd", "adamw"]},
+            "learning_rate": {"type": "float", "low": 1e-4, "high": 1.0, "log": True},
+            "momentum": {"type": "float", "low": 0.5, "high": 0.99, "when": "optimizer == 'sgd'"},
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def spec() -> Spec:
+    return Spec.from_dict(DOCUMENT, "here")
+
+
+@pytest.fixture(scope="module")
+def trials(spec: Spec) -> pd.DataFrame:
+    """40 trials on two slots whose objective follows the learning rate alone; some failed, some were pruned."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(40):
+        config = spec.space.sample(rng)
+        state = "FAILED" if number % 5 == 4 else "PRUNED" if number % 3 == 2 else "COMPLETED"
+        began = BEGAN + timedelta(seconds=number // 2 * 10)
+        rows.append(
+            {
+                "trial": number,
+                "state": state,
+                "objective": None if state == "FAILED" else 1.0 - abs(np.log10(float(config["learning_rate"])) + 2) / 4,
+                "failure_kind": "diverged" if state == "FAILED" else None,
+                "error": "Diverged: a metric must be finite" if state == "FAILED" else None,
+                "started_at": began,
+                "ended_at": began + timedelta(seconds=9),
+                "duration_s": 9.0,
+                "node": "127.0.0.1",
+                **{f"config/{spec.space.by_name[name].group}/{name}": value for name, value in config.items()},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def epochs(trials: pd.DataFrame) -> pd.DataFrame:
+    """Nine epochs of a completed trial, three of the others."""
+    ends = {"COMPLETED": 9, "PRUNED": 3, "FAILED": 3}
+    return pd.DataFrame(
+        [
+            {"trial": trial, "epoch": epoch, "metric/val_accuracy": epoch / 10}
+            for trial, state in zip(trials["trial"], trials["state"], strict=True)
+            for epoch in range(1, ends[state] + 1)
+        ]
+    )
+
+
+def named(figure: go.Figure) -> dict[str, Any]:
+    json.loads(figure.to_json())  # what a browser gets
+    return {trace.name: trace for trace in figure.data if trace.name}
+
+
+def test_the_history_marks_pruned_and_failed_trials(trials: pd.DataFrame, spec: Spec) -> None:
+    traces = named(plots.optimisation_history(trials, spec.objective))
+    counts = trials["state"].value_counts()
+    assert {name: len(traces[name].x) for name in ("completed", "pruned", "failed")} == {
+        state.lower(): counts[state] for state in counts.index
+    }
+    best = np.asarray(traces["best so far"].y, float)
+    assert (np.diff(best) >= 0).all()
+    assert best[-1] == trials.loc[trials["state"] == "COMPLETED", "objective"].max()
+    assert "diverged: Diverged" in traces["failed"].text[0]
+
+
+def test_the_best_so_far_of_a_loss_falls(trials: pd.DataFrame) -> None:
+    losses = Spec.from_dict({**DOCUMENT, "objective": {"metric": "val_loss"}}, "here").objective
+    assert (np.diff(np.asarray(named(plots.optimisation_history(trials, losses))["best so far"].y, float)) <= 0).all()
+
+
+def test_curves_of_pruned_trials_end_where_they_were_stopped(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
+    traces = named(plots.learning_curves(epochs, trials, "metric/val_accuracy", highlight=[0]))
+    pruned = trials.loc[trials["state"] == "PRUNED", "trial"]
+    assert list(traces["pruned here"].x) == [3] * len(pruned)
+    assert len(traces["trial 0"].x) == 9
+    assert traces["trial 0"].line.width > traces["trial 1"].line.width
+
+
+def test_a_metric_that_no_trial_has(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
+    figure = plots.learning_curves(epochs, trials, "metric/val_f1")
+    assert figure.layout.annotations[0].text == "No trial has a figure for val f1 yet."
+
+
+def test_too_many_curves_are_thinned_and_counted(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
+    many = [trials.assign(trial=trials["trial"] + 100 * copy) for copy in range(10)]
+    curves = [epochs.assign(trial=epochs["trial"] + 100 * copy) for copy in range(10)]
+    figure = plots.learning_curves(pd.concat(curves), pd.concat(many), "metric/val_accuracy")
+    assert figure.layout.title.text == f"Learning curves ({400 - plots.CURVES} of 400 trials not drawn)"
+
+
+def test_parallel_coordinates_and_their_selection(trials: pd.DataFrame, spec: Spec) -> None:
+    (lines,) = plots.parallel_coordinates(trials, spec).data
+    axes = {axis.label: axis for axis in lines.dimensions}
+    assert list(axes) == ["filters", "optimizer", "learning_rate", "momentum", "val_accuracy"]
+    assert list(axes["filters"].ticktext) == ["8", "16", "32"]
+    chosen = plots.within(
+        trials, spec, {"filters": (0.5, 1.5), "learning_rate": (-3.0, -1.0), "val_accuracy": (0.8, 1.0)}
+    )
+    having = trials[
+        (trials["config/architecture/filters"] == 16)
+        & trials["config/training/learning_rate"].between(1e-3, 1e-1)
+        & (trials["objective"] >= 0.8)
+    ]
+    assert list(chosen["trial"]) == list(having["trial"])
+    assert len(chosen)
+
+
+def test_slices_and_contours_draw_every_trial(trials: pd.DataFrame, spec: Spec) -> None:
+    told = trials["objective"].notna().sum()
+    figure = plots.slice_plot(trials, spec, "learning_rate")
+    assert sum(len(trace.x) for trace in figure.data) == told
+    assert figure.layout.xaxis.type == "log"
+    surface, points = plots.contour_plot(trials, spec, "learning_rate", "filters").data
+    assert len(points.x) == told
+    values = np.asarray(surface.z, float)
+    assert values.shape == (plots.GRID, plots.GRID)
+    assert trials["objective"].min() <= values.min() <= values.max() <= trials["objective"].max()
+
+
+def test_the_timeline_has_a_lane_for_each_slot(trials: pd.DataFrame) -> None:
+    figure = plots.timeline(trials)
+    assert {lane for trace in figure.data for lane in trace.y} == {"127.0.0.1 / 1", "127.0.0.1 / 2"}
+    assert sum(len(trace.x) for trace in figure.data) == 40
+
+
+def test_what_explains_the_objective_comes_first(trials: pd.DataFrame, spec: Spec) -> None:
+    shares = importance(spec, trials)
+    assert next(iter(shares)) == "learning_rate"
+    assert shares["learning_rate"] > 0.7
+    assert set(shares) == set(spec.space.searched)
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert importance(spec, trials) == shares
+    assert list(plots.importances(shares).data[0].y)[-1] == "learning_rate"
+
+
+def test_importances_of_too_few_or_equal_trials_are_refused(trials: pd.DataFrame, spec: Spec) -> None:
+    with pytest.raises(WorkFailed, match=f"need {LEAST_TRIALS} completed trials, but the study has 3"):
+        importance(spec, trials[trials["state"] == "COMPLETED"].head(3))
+    with pytest.raises(WorkFailed, match="the same objective"):
+        importance(spec, trials.assign(objective=0.5))
+
+
+def test_an_empty_study_says_so_in_every_figure(trials: pd.DataFrame, epochs: pd.DataFrame, spec: Spec) -> None:
+    none = trials.head(0)
+    for figure in (
+        plots.optimisation_history(none, spec.objective),
+        plots.learning_curves(epochs.head(0), none, "metric/val_accuracy"),
+        plots.parallel_coordinates(none, spec),
+        plots.slice_plot(none, spec, "filters"),
+        plots.contour_plot(none, spec, "filters", "learning_rate"),
+        plots.timeline(none),
+    ):
+        assert figure.layout.annotations[0].text.startswith("No trial")

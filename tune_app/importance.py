@@ -1,0 +1,50 @@
+"""Which searched variables mattered, by Optuna's fANOVA."""
+
+from __future__ import annotations
+
+import optuna
+import pandas as pd
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.trial import TrialState, create_trial
+
+from tune_app.errors import WorkFailed
+from tune_app.review import config_of
+from tune_app.spec import Spec
+
+LEAST_TRIALS = 4
+"""With fewer completed trials a forest tells noise; the number is a judgement."""
+TREES = 64
+"""As Optuna's own default."""
+
+
+def importance(spec: Spec, trials: pd.DataFrame) -> dict[str, float]:
+    """Share of the objective's variance over the completed trials that each searched variable explains, largest first.
+
+    Hutter, Hoos and Leyton-Brown (2014), as Optuna computes it. A variable that was not active has the value that the
+    trial ran with, the task's default. Pruned trials are left out: their figures are of fewer epochs. The shares add
+    up to 1, and are the same for the same trials.
+
+    Args:
+        trials: of the study of `spec`, as `tune_app.review` gives them.
+
+    Raises:
+        WorkFailed: fewer than `LEAST_TRIALS` trials completed, or all have the same objective.
+    """
+    completed = trials[(trials["state"] == "COMPLETED") & trials["objective"].notna()]
+    if len(completed) < LEAST_TRIALS:
+        raise WorkFailed(
+            f"importances need {LEAST_TRIALS} completed trials, but the study has {len(completed)}",
+            hint=f"`tune-app resume {spec.name} --trials N` adds more",
+        )
+    if completed["objective"].nunique() == 1:
+        raise WorkFailed("importances need trials that differ, but all completed ones have the same objective")
+    distributions = spec.space.distributions()
+    study = optuna.create_study(direction=spec.objective.direction)
+    for _, row in completed.iterrows():
+        config = config_of(row, spec.space.variables)
+        # A default may lie outside the range that was searched, where it stands for "not active".
+        params = {name: spec.space.searched[name].nearest(config[name]) for name in distributions}
+        study.add_trial(
+            create_trial(state=TrialState.COMPLETE, params=params, distributions=distributions, value=row["objective"])
+        )
+    return get_param_importances(study, evaluator=FanovaImportanceEvaluator(n_trees=TREES, seed=0))

@@ -1,0 +1,385 @@
+"""Pictures of a study, as plotly figures: for the page, reports and notebooks.
+
+Tables are those of `tune_app.review`. A figure without anything to show says so in words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from tune_app.objective import AGAINST, label_of
+from tune_app.section import Objective
+from tune_app.spec import Spec
+from tune_app.variable import Categorical
+
+COLOURS = {
+    "COMPLETED": "#2a9d5c",
+    "PRUNED": "#8a8f98",
+    "FAILED": "#d1495b",
+    "CANCELLED": "#c8a415",
+    "RUNNING": "#3d7ea6",
+}
+"""Of the states; told apart also by the usual colour-blind, and each has a symbol of its own beside."""
+SYMBOLS = {"COMPLETED": "circle", "PRUNED": "line-ew-open", "FAILED": "x", "CANCELLED": "square", "RUNNING": "diamond"}
+SCALE = "Viridis"
+CURVES = 200
+"""More learning curves than this cannot be told apart: the best completed and the latest others are drawn."""
+GRID = 40
+"""Points along each axis of a contour plot."""
+
+
+def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool = False) -> go.Figure:
+    """The objective of each trial by number, with the best so far; failed trials stand at the lower edge."""
+    figure = _figure("Optimisation history", "Trial", label_of(objective), log_y=log)
+    told = trials[trials["objective"].notna() & (trials["state"] != "FAILED")]
+    for state, rows in told.groupby("state"):
+        figure.add_scatter(
+            x=rows["trial"],
+            y=rows["objective"],
+            mode="markers",
+            name=str(state).lower(),
+            marker={"color": COLOURS[str(state)], "symbol": SYMBOLS[str(state)], "size": 9, "line": {"width": 2}},
+            hovertemplate="trial %{x}<br>%{y:.4g}",
+        )
+    failed = trials[trials["state"] == "FAILED"]
+    if len(failed):
+        figure.add_scatter(
+            x=failed["trial"],
+            y=[told["objective"].min() if len(told) else 1.0] * len(failed),
+            mode="markers",
+            name="failed",
+            marker={"color": COLOURS["FAILED"], "symbol": SYMBOLS["FAILED"], "size": 10},
+            text=failed["failure_kind"].astype(str) + ": " + failed["error"].astype(str).str.slice(0, 120),
+            hovertemplate="trial %{x}<br>%{text}",
+        )
+    completed = told[told["state"] == "COMPLETED"].sort_values("trial")
+    if len(completed):
+        so_far = (
+            completed["objective"].cummin() if objective.direction == "minimize" else completed["objective"].cummax()
+        )
+        figure.add_scatter(
+            x=completed["trial"],
+            y=so_far,
+            mode="lines",
+            line={"shape": "hv", "color": COLOURS["COMPLETED"]},
+            name="best so far",
+            hoverinfo="skip",
+        )
+    return figure if len(trials) else _empty(figure, "No trial has ended yet.")
+
+
+def learning_curves(
+    epochs: pd.DataFrame, trials: pd.DataFrame, column: str, log: bool = False, highlight: Sequence[int] = ()
+) -> go.Figure:
+    """`column` over the epochs of each trial; a pruned one ends where it was stopped, with a mark.
+
+    Args:
+        epochs: rows of the study's epochs, with ``metric/…`` and ``health/…`` columns.
+        column: which of them, such as ``metric/val_loss``.
+        highlight: numbers of trials that stand out.
+    """
+    figure = _figure("Learning curves", "Epoch", _title(column), log_y=log)
+    states = dict(zip(trials["trial"], trials["state"], strict=True))
+    shown = epochs[epochs[column].notna()] if column in epochs else epochs.head(0)
+    numbers = _most_telling(trials, set(shown["trial"]), highlight)
+    for number in numbers:
+        rows = shown[shown["trial"] == number].sort_values("epoch")
+        state = states.get(number, "RUNNING")
+        strong = number in highlight
+        figure.add_scatter(
+            x=rows["epoch"],
+            y=rows[column],
+            mode="lines+markers" if len(rows) == 1 or strong else "lines",
+            line={"color": COLOURS[state], "width": 4 if strong else 1.4},
+            opacity=1.0 if strong or (state == "COMPLETED" and not highlight) else 0.45,
+            name=f"trial {number}",
+            legendgroup=state,
+            showlegend=False,
+            hovertemplate=f"trial {number} ({state.lower()})<br>epoch %{{x}}<br>%{{y:.4g}}",
+        )
+    ends = shown[shown["trial"].isin([n for n in numbers if states.get(n) == "PRUNED"])]
+    ends = ends.loc[ends.groupby("trial")["epoch"].idxmax()] if len(ends) else ends
+    if len(ends):
+        figure.add_scatter(
+            x=ends["epoch"],
+            y=ends[column],
+            mode="markers",
+            marker={"symbol": SYMBOLS["PRUNED"], "size": 9, "line": {"width": 2}, "color": COLOURS["PRUNED"]},
+            name="pruned here",
+            hoverinfo="skip",
+        )
+    for state in dict.fromkeys(states.get(n, "RUNNING") for n in numbers):
+        line = {"color": COLOURS[state], "width": 3}
+        figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=state.lower())
+    left_out = shown["trial"].nunique() - len(numbers)
+    if left_out:
+        figure.update_layout(title=f"Learning curves ({left_out} of {left_out + len(numbers)} trials not drawn)")
+    return figure if numbers else _empty(figure, f"No trial has a figure for {_title(column)} yet.")
+
+
+def parallel_coordinates(trials: pd.DataFrame, spec: Spec, names: Sequence[str] | None = None) -> go.Figure:
+    """One line per trial with an objective, through its value of each searched variable, or of each of `names`.
+
+    A range dragged along an axis keeps the lines that pass it; `within` gives the trials of such ranges.
+    """
+    figure = go.Figure()
+    figure.update_layout(title="Parallel coordinates", margin={"l": 90, "r": 60, "t": 90, "b": 40})
+    rows = trials[trials["objective"].notna()]
+    if rows.empty:
+        return _empty(figure, "No trial has an objective yet.")
+    label = label_of(spec.objective)
+    dimensions: list[dict[str, Any]] = []
+    for name in names or spec.space.searched:
+        values = _numbers(spec, name, rows[_column(spec, name)])
+        dimensions.append({"label": name, "values": values, **_ticks(spec, name, values)})
+    dimensions.append({"label": label, "values": rows["objective"]})
+    line = {"color": rows["objective"], "colorscale": SCALE, "showscale": True, "colorbar": {"title": label}}
+    figure.add_parcoords(line=line, dimensions=dimensions, labelangle=-20)
+    return figure
+
+
+def within(trials: pd.DataFrame, spec: Spec, ranges: Mapping[str, tuple[float, float]]) -> pd.DataFrame:
+    """The trials with an objective whose values lie in all `ranges` along the axes of `parallel_coordinates`.
+
+    An axis is named as it is labelled there, and counts as it does there: a choice by its position, a variable on a log
+    scale by its decimal logarithm.
+    """
+    kept = trials[trials["objective"].notna()]
+    for name, (low, high) in ranges.items():
+        is_variable = name in spec.space.searched
+        values = _numbers(spec, name, kept[_column(spec, name)]) if is_variable else kept["objective"]
+        kept = kept[values.between(low, high)]
+    return kept
+
+
+def importances(shares: Mapping[str, float]) -> go.Figure:
+    """What `tune_app.importance.importance` found, the largest at the top."""
+    figure = _figure("What mattered", "Share of the objective's variance", "")
+    names = list(shares)[::-1]
+    figure.add_bar(
+        x=[shares[name] for name in names],
+        y=names,
+        orientation="h",
+        marker={"color": COLOURS["RUNNING"]},
+        hovertemplate="%{y}: %{x:.1%}",
+    )
+    figure.update_xaxes(tickformat=".0%")
+    figure.update_layout(height=max(260, 60 + 26 * len(names)))
+    return figure
+
+
+def slice_plot(trials: pd.DataFrame, spec: Spec, name: str, log: bool = False) -> go.Figure:
+    """The objective over one searched variable, later trials darker."""
+    figure = _figure(f"Objective over {name}", name, label_of(spec.objective), log_y=log)
+    rows = trials[trials["objective"].notna()]
+    column = _column(spec, name)
+    _use_scale(figure, spec, name, "x")
+    for state, part in rows.groupby("state"):
+        figure.add_scatter(
+            x=_shown(spec, name, part[column]),
+            y=part["objective"],
+            mode="markers",
+            name=str(state).lower(),
+            marker={
+                "color": part["trial"],
+                "colorscale": "Blues",
+                "cmin": -rows["trial"].max() / 2,
+                "cmax": rows["trial"].max(),
+                "symbol": SYMBOLS[str(state)],
+                "size": 9,
+                "line": {"width": 1},
+            },
+            customdata=part["trial"],
+            hovertemplate="trial %{customdata}<br>%{x}<br>%{y:.4g}",
+        )
+    return figure if len(rows) else _empty(figure, "No trial has an objective yet.")
+
+
+def contour_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> go.Figure:
+    """The objective over two searched variables: the trials, and between them the mean of the nearest ones.
+
+    The surface is the mean of all trials weighted by the inverse square of their distance (Shepard 1968), with each
+    axis scaled to its range; it interpolates and promises nothing about what was not tried.
+    """
+    figure = _figure(f"Objective over {x} and {y}", x, y)
+    rows = trials[trials["objective"].notna()]
+    if rows.empty:
+        return _empty(figure, "No trial has an objective yet.")
+    axes = {name: _numbers(spec, name, rows[_column(spec, name)]) for name in (x, y)}
+    ends = {name: (values.min(), values.max()) for name, values in axes.items()}
+    lines = {name: np.linspace(*ends[name], GRID) for name in (x, y)}
+    spans = {name: max(ends[name][1] - ends[name][0], 1e-12) for name in (x, y)}
+    distance = sum(
+        ((grid[..., None] - axes[name].to_numpy()) / spans[name]) ** 2
+        for name, grid in zip((x, y), np.meshgrid(lines[x], lines[y]), strict=True)
+    )
+    weights = 1.0 / np.maximum(distance, 1e-6)
+    surface = (weights * rows["objective"].to_numpy()).sum(-1) / weights.sum(-1)
+    figure.add_contour(
+        x=_from_numbers(spec, x, lines[x]),
+        y=_from_numbers(spec, y, lines[y]),
+        z=surface,
+        colorscale=SCALE,
+        colorbar={"title": label_of(spec.objective)},
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=_from_numbers(spec, x, axes[x]),
+        y=_from_numbers(spec, y, axes[y]),
+        mode="markers",
+        marker={"color": rows["objective"], "colorscale": SCALE, "line": {"width": 1, "color": "white"}, "size": 8},
+        customdata=rows[["trial", "objective"]],
+        hovertemplate="trial %{customdata[0]}<br>%{customdata[1]:.4g}",
+        showlegend=False,
+    )
+    for name, side in ((x, "x"), (y, "y")):
+        _use_scale(figure, spec, name, side)
+        domain = spec.space.searched[name]
+        if isinstance(domain, Categorical):
+            ticks = {"tickvals": list(range(len(domain.choices))), "ticktext": [str(c) for c in domain.choices]}
+            figure.update_layout({f"{side}axis": ticks})
+    return figure
+
+
+def timeline(trials: pd.DataFrame) -> go.Figure:
+    """When each trial ran, by the node it ran on; trials that ran at the same time on a node lie above one another."""
+    figure = _figure("Timeline", "Time (UTC)", "")
+    rows = trials[trials["started_at"].notna() & trials["ended_at"].notna()].sort_values("started_at")
+    ends: dict[str, list[datetime]] = {}
+    lanes = []
+    for node, began, ended in zip(rows["node"].fillna("?"), rows["started_at"], rows["ended_at"], strict=True):
+        free = ends.setdefault(str(node), [])
+        lane = next((number for number, end in enumerate(free) if end <= began), len(free))
+        free[lane : lane + 1] = [ended]
+        lanes.append(f"{node} / {lane + 1}")
+    rows = rows.assign(lane=lanes)
+    for state, part in rows.groupby("state"):
+        figure.add_bar(
+            base=part["started_at"],
+            x=(part["ended_at"] - part["started_at"]).dt.total_seconds() * 1000,
+            y=part["lane"],
+            orientation="h",
+            name=str(state).lower(),
+            marker={"color": COLOURS[str(state)], "line": {"width": 1, "color": "white"}},
+            text=part["trial"],
+            customdata=part["duration_s"],
+            hovertemplate="trial %{text}<br>%{customdata:.3g} s",
+        )
+    figure.update_xaxes(type="date")
+    figure.update_yaxes(categoryorder="array", categoryarray=sorted(set(lanes), reverse=True))
+    figure.update_layout(barmode="overlay", height=max(260, 120 + 34 * len(set(lanes))))
+    return figure if len(rows) else _empty(figure, "No trial has ended yet.")
+
+
+def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Figure:
+    """Both figures of a study with mode pareto, and the front between them."""
+    metric, against = f"metric/{spec.objective.metric}", AGAINST[spec.objective.against][0]
+    figure = _figure("Pareto front", _title(metric), _title(against))
+    completed = trials[trials["state"] == "COMPLETED"]
+    for rows, name, colour, mode in (
+        (completed, "completed", COLOURS["PRUNED"], "markers"),
+        (front.sort_values(metric) if len(front) else front, "front", COLOURS["COMPLETED"], "lines+markers"),
+    ):
+        figure.add_scatter(
+            x=rows[metric],
+            y=rows[against],
+            mode=mode,
+            name=name,
+            marker={"color": colour, "size": 9},
+            customdata=rows["trial"],
+            hovertemplate="trial %{customdata}<br>%{x:.4g}, %{y:.4g}",
+        )
+    return figure if len(completed) else _empty(figure, "No trial completed yet.")
+
+
+def _figure(title: str, x: str, y: str, log_y: bool = False) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        title=title,
+        xaxis_title=x,
+        yaxis_title=y,
+        margin={"l": 60, "r": 20, "t": 50, "b": 50},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+    )
+    if log_y:
+        figure.update_yaxes(type="log")
+    return figure
+
+
+def _empty(figure: go.Figure, words: str) -> go.Figure:
+    figure.add_annotation(text=words, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 16})
+    return figure
+
+
+def _title(column: str) -> str:
+    return column.removeprefix("metric/").replace("health/", "health: ").replace("_", " ")
+
+
+def _column(spec: Spec, name: str) -> str:
+    return f"config/{spec.space.by_name[name].group}/{name}"
+
+
+def _most_telling(trials: pd.DataFrame, having: set[int], highlight: Sequence[int]) -> list[int]:
+    """At most `CURVES` numbers of trials: those that stand out, then completed ones, then the latest of the others."""
+    order = {"COMPLETED": 0}
+    ranked = sorted(
+        zip(trials["trial"], trials["state"], strict=True), key=lambda pair: (order.get(pair[1], 1), -pair[0])
+    )
+    running = having - set(trials["trial"])
+    numbers = [*highlight, *running, *(number for number, _ in ranked)]
+    return sorted([n for n in dict.fromkeys(numbers) if n in having][:CURVES])
+
+
+def _is_log(spec: Spec, name: str) -> bool:
+    return bool(getattr(spec.space.searched[name], "log", False))
+
+
+def _choices(spec: Spec, name: str) -> list[str] | None:
+    domain = spec.space.searched[name]
+    return [str(choice) for choice in domain.choices] if isinstance(domain, Categorical) else None
+
+
+def _shown(spec: Spec, name: str, values: pd.Series[Any]) -> pd.Series[Any]:
+    """Values as an axis shows them: choices as texts, so that 8, 16 and 32 lie evenly."""
+    return values.astype(str) if _choices(spec, name) is not None else values
+
+
+def _numbers(spec: Spec, name: str, values: pd.Series[Any]) -> pd.Series[Any]:
+    """Values as distances are measured: choices by position, logarithms on a log scale."""
+    choices = _choices(spec, name)
+    if choices is not None:
+        return values.astype(str).map(choices.index).astype(float)
+    numbers = values.astype(float)
+    return numbers.map(math.log10) if _is_log(spec, name) else numbers
+
+
+def _ticks(spec: Spec, name: str, values: pd.Series[Any]) -> dict[str, Any]:
+    """How an axis of numbers is written: choices by name, powers of ten and the ends on a log scale."""
+    choices = _choices(spec, name)
+    if choices is not None:
+        return {"tickvals": list(range(len(choices))), "ticktext": choices}
+    if not _is_log(spec, name):
+        return {}
+    low, high = float(values.min()), float(values.max())
+    inner = [float(power) for power in range(int(np.floor(low)) + 1, int(np.ceil(high)))]
+    marks = [low, *(power for power in inner if low + 0.1 < power < high - 0.1), high]
+    return {"tickvals": marks, "ticktext": [f"{10**mark:.3g}" for mark in marks]}
+
+
+def _from_numbers(spec: Spec, name: str, values: Any) -> Any:
+    return 10.0**values if _choices(spec, name) is None and _is_log(spec, name) else values
+
+
+def _use_scale(figure: go.Figure, spec: Spec, name: str, side: str) -> None:
+    choices = _choices(spec, name)
+    if choices is None:
+        figure.update_layout({f"{side}axis": {"type": "log" if _is_log(spec, name) else "linear"}})
+    else:
+        figure.update_layout({f"{side}axis": {"categoryorder": "array", "categoryarray": choices}})
