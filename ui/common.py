@@ -1,0 +1,154 @@
+"""What all parts of the page share: the store, the chosen study and its tables, how values are written, the token."""
+
+from __future__ import annotations
+
+import hmac
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from tune_app.errors import TuneAppError
+from tune_app.folder import LocalFolder
+from tune_app.jobs import Jobs
+from tune_app.profile import Profiles
+from tune_app.review import default_store, load_epochs, load_trials
+from tune_app.spec import Spec
+from tune_app.store import Store, Study
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+TOKEN = "TUNE_APP_API_TOKEN"
+NO_STUDY = "There is no study here yet. Start a sweep on the page **Sweep**, or with `tune-app run`."
+
+
+def store() -> Store:
+    """The store that the page shows: ``TUNE_APP_STORE``, else ``./results``."""
+    return Store(default_store())
+
+
+def jobs() -> Jobs:
+    """The jobs of the store."""
+    return Jobs(store())
+
+
+def profiles() -> Profiles:
+    """The profiles: ``TUNE_APP_PROFILES``, else ``./profiles``."""
+    return Profiles()
+
+
+def require_token() -> None:
+    """Ask for the token where the page is reachable from elsewhere, as the API does; nothing is shown before it."""
+    address = st.get_option("server.address") or ""
+    if address in LOOPBACK or st.session_state.get("token_shown"):
+        return
+    token = os.environ.get(TOKEN)
+    if not token:
+        st.error(f"This page is not bound to loopback, so it needs a token: set {TOKEN} where it is started.")
+        st.stop()
+    given = st.text_input("Token", type="password", help=f"Whoever started the page set it as {TOKEN}.")
+    if given and hmac.compare_digest(given.encode(), token.encode()):
+        st.session_state["token_shown"] = True
+        st.rerun()
+    if given:
+        st.error("This is not the token.")
+    st.stop()
+
+
+def studies() -> list[str]:
+    """The studies of the store, the one that was written last first."""
+    opened = store()
+    return sorted(opened.studies(), key=lambda name: _last_written(opened.study(name)), reverse=True)
+
+
+def _last_written(study: Study) -> str:
+    try:
+        return str(study.json("live.json").get("at", ""))
+    except TuneAppError:  # a damaged live state; what is damaged is said where the study is shown
+        return ""
+
+
+def choose_study() -> None:
+    """The study of all parts, in the side bar; the newest one at first."""
+    names = studies()
+    if names:
+        if st.session_state.get("study") not in names:
+            st.session_state["study"] = names[0]
+        st.sidebar.selectbox("Study", names, key="study")
+    else:
+        st.session_state.pop("study", None)
+    st.sidebar.caption(f"Store: {store().folder.url}")
+
+
+def chosen_study() -> Study:
+    """The study that was chosen; where there is none, the part says so and ends here."""
+    name = st.session_state.get("study")
+    if name is None:
+        st.info(NO_STUDY)
+        st.stop()
+    with said():
+        return store().study(name)
+    st.stop()
+
+
+@contextmanager
+def said() -> Iterator[None]:
+    """Show an error of ours as a sentence, and end the part there."""
+    try:
+        yield
+    except TuneAppError as error:
+        st.error(str(error))
+        st.stop()
+
+
+def spec_of(study: Study) -> Spec:
+    """The search space as the study ran it, checked against today's task."""
+    with said():
+        return Spec.from_dict(study.document(), study.folder.path(f"{study.base}/spec.yaml"))
+
+
+def trials_of(study: Study) -> pd.DataFrame:
+    """The study's trials; read again only when they were written again."""
+    with said():
+        return _trials(study.name, study.folder.url, _stamp(study, "trials"))
+
+
+def epochs_of(study: Study) -> pd.DataFrame:
+    """The study's epochs; read again only when they were written again."""
+    with said():
+        return _epochs(study.name, study.folder.url, _stamp(study, "epochs"))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _trials(name: str, root: str, stamp: float) -> pd.DataFrame:
+    return load_trials(name, root).sort_values("trial", ignore_index=True)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _epochs(name: str, root: str, stamp: float) -> pd.DataFrame:
+    return load_epochs(name, root)
+
+
+def _stamp(study: Study, kind: str) -> float:
+    """Another number after each writing of a table; on an object store every two seconds, so that it is not asked often."""
+    if isinstance(study.folder, LocalFolder):
+        path = study.folder.root / kind / f"study={study.name}" / "data.parquet"
+        return path.stat().st_mtime if path.exists() else 0.0
+    return pd.Timestamp.now().timestamp() // 2
+
+
+def number(value: Any) -> str:
+    """A value with four significant digits; a dash where there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def percent(share: float | None) -> str:
+    """A share of 0..1 as a percentage; a dash where there is none."""
+    return "–" if share is None or math.isnan(share) else f"{share:.1%}"
