@@ -32,7 +32,7 @@ def routes(server: Server) -> APIRouter:
         wanted = request_of(server, asked)
         by = f"{request.client.host if request.client else 'somebody'} over HTTP"
         job = server.jobs.accept(wanted, address=server.settings.address, by=by)
-        server.later(lambda: server.jobs.give(job, wanted), f"the job {job.id}")
+        server.later(lambda: server.jobs.give(job, wanted), f"submitting {job.id}")
         response.headers["Location"] = f"/jobs/{job.id}"
         return JobId(id=job.id, study=job.study, state=job.state)
 

@@ -60,9 +60,16 @@ class Server:
         self._facts: dict[str, tuple[object, StudyFacts]] = {}
         self._layers: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
         self._building = threading.Lock()
+        self._begun: set[str] = set()
 
     def later(self, work: Callable[[], object], what: str) -> None:
-        """Do `work` after the answer; what it raises is told to the server's log."""
+        """Do `work` after the answer, unless it was begun under the same name and goes on.
+
+        What it raises is told to the server's log.
+        """
+        if what in self._begun:
+            return
+        self._begun.add(what)
 
         def run() -> None:
             try:
@@ -71,6 +78,8 @@ class Server:
                 log.warning("%s: %s", what, error.message)
             except Exception:
                 log.exception("%s failed", what)
+            finally:
+                self._begun.discard(what)
 
         self._work.submit(run)
 
