@@ -3,7 +3,7 @@
 Machine and load average: printed with each line. Workload: `tune-app serve` on loopback with a sweep of
 search_spaces/digits_cnn.yaml that it was asked for, on a Ray head of this machine. Two clients, each a process with one
 connection, together ask for `GET /jobs/{id}` at a fixed rate, on a schedule: the clock of a request starts when it is
-due, so that a slow answer counts for those that wait behind it, too. The same is measured afterwards, without the sweep.
+due, so that a slow answer counts for those that wait behind it. The same is measured afterwards, without the sweep.
 Peer: none. Theoretical minimum: one round trip on loopback and two looks at the file system, some 0.1 ms; beside a
 sweep, the time until the kernel lets one more process run.
 

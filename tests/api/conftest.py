@@ -1,4 +1,4 @@
-"""A store with jobs in every state, and servers over it: real ones, on free ports of loopback, in threads of the tests."""
+"""A store with jobs in every state, and real servers over it, on free ports of loopback in threads of the tests."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ class Place:
             self.records.beat(job.id)
         if state not in ("QUEUED", "RUNNING"):
             reason = None if state == "SUCCEEDED" else "error"
-            self.records.end(job.id, state, reason=reason, message=reason and "it broke", code=0 if reason is None else 1)
+            self.records.end(
+                job.id, state, reason=reason, message=reason and "it broke", code=0 if reason is None else 1
+            )
         self.records.add_to_log(job.id, f"{job.id} speaks\nsecond line\n".encode())
         return self.records.get(job.id)
 
@@ -102,7 +104,9 @@ def _make_place(root: Path, make_study: Any, make_spec: Any) -> Place:
     place = Place(root)
     for name in ("ended-1", "failed-1", "running-1"):
         spec = replace(make_spec(), name=name)
-        ends = ("FAILED", "FAILED") if name == "failed-1" else ("COMPLETED", "PRUNED", "COMPLETED", "FAILED", "COMPLETED")
+        ends = (
+            ("FAILED", "FAILED") if name == "failed-1" else ("COMPLETED", "PRUNED", "COMPLETED", "FAILED", "COMPLETED")
+        )
         study = make_study(root / "results", spec, ends=ends)
         counts = {state: ends.count(state) for state in ends}
         best = {"trial": 0, "objective": 0.9} if "COMPLETED" in ends else None
@@ -128,7 +132,14 @@ def _start_trial(place: Place) -> None:
 
     study = place.store.study("running-1")
     variables = load_task("image_cnn").variables
-    row = {"trial": 5, "epoch": 1, "ended_at": now(), "duration_s": 0.5, "metric/val_accuracy": 0.95, "metric/val_loss": 0.1}
+    row = {
+        "trial": 5,
+        "epoch": 1,
+        "ended_at": now(),
+        "duration_s": 0.5,
+        "metric/val_accuracy": 0.95,
+        "metric/val_loss": 0.1,
+    }
     with StudyWriter(study, study.history(), column_types(variables)) as writer:
         writer.trial_started(5, "running-1-00005", {v.name: v.default for v in variables}, 7, 1)
         writer.epochs([row])
@@ -168,7 +179,7 @@ def running(settings: Settings) -> Iterator[httpx.Client]:
                 thread.join(30)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serve() -> Serve:
     """See `running`."""
     return running

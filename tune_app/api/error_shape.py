@@ -85,9 +85,10 @@ def translate_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
-        hint = "the paths are listed at /docs" if error.status_code == 404 else ""
-        where = f"{request.method} {request.url.path}"
-        return error_response(error.status_code, str(error.detail), where, hint, dict(error.headers or {}))
+        status, where = error.status_code, f"{request.method} {request.url.path}"
+        rules = {404: "there is no such path", 405: f"{request.method} is not a method of this path"}
+        hint = "/docs lists the paths and their methods" if status in rules else ""
+        return error_response(status, rules.get(status, str(error.detail)), where, hint, dict(error.headers or {}))
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> Response:

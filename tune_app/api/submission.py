@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tune_app.api.admission import Admission
 from tune_app.api.models import Source, SweepRequest, TrainingRequest
 from tune_app.api.server import Server
 from tune_app.document import Document
-from tune_app.errors import NotFound, nearest
+from tune_app.errors import NotFound, WorkFailed, nearest
 from tune_app.job_request import JobRequest, sweep_request, training_request
 from tune_app.profile import Profile, find_configuration
 
@@ -110,16 +109,18 @@ def configuration(server: Server, source: Source) -> Profile:
     """The configuration that a request names, if its task and data may be named over HTTP.
 
     Raises:
-        NotFound: there is no such profile, study or trial.
+        NotFound: there is no such profile, study or trial, or the best trial is wanted and none completed.
         InputError: its task or its data may not be named.
-        WorkFailed: the best trial is wanted, and none completed.
     """
-    admission: Admission = server.admission
+    admission = server.admission
     if source.study is not None:  # before its task is loaded
         found = server.store.study(source.study).document()
         admission.check(found["task"], found["dataset"], f"study {source.study}")
-    profile = find_configuration(
-        server.profiles, server.store, profile=source.profile, study=source.study, trial=source.trial
-    )
+    try:
+        profile = find_configuration(
+            server.profiles, server.store, profile=source.profile, study=source.study, trial=source.trial
+        )
+    except WorkFailed as error:
+        raise NotFound(error.message, where=error.where, hint=error.hint) from error
     admission.check(profile.task, profile.dataset, f"profile {profile.name}")
     return profile
