@@ -7,7 +7,7 @@ due, so that a slow answer counts for those that wait behind it. The same is mea
 Peer: none. Theoretical minimum: one round trip on loopback and two looks at the file system, some 0.1 ms; beside a
 sweep, the time until the kernel lets one more process run.
 
-    python benchmarks/api.py [--seconds 30] [--rate 200] [--runs 1]
+    python benchmarks/api.py [--seconds 30] [--rate 200] [--runs 1] [--at http://127.0.0.1:8000/jobs/digits-cnn-1]
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIENTS = 2
@@ -132,16 +133,23 @@ def run(seconds: float, rate: float) -> Iterator[dict[str, Any]]:
         yield {"measure": "GET /jobs/{id}, no sweep", **measure(port, path, seconds, rate)}
 
 
+def there(url: str, seconds: float, rate: float) -> Iterator[dict[str, Any]]:
+    """A job of a server that runs already."""
+    at = urlsplit(url)
+    yield {"measure": "GET /jobs/{id}", **measure(at.port or 80, at.path, seconds, rate)}
+
+
 def main() -> None:
     """Measure and print one JSON line per measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--at", metavar="URL", help="a job of a server that runs already, instead of one of our own")
     given = parser.parse_args()
     machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     for _ in range(given.runs):
-        for found in run(given.seconds, given.rate):
+        for found in there(given.at, given.seconds, given.rate) if given.at else run(given.seconds, given.rate):
             print(json.dumps({**found, **machine}), flush=True)
 
 

@@ -176,7 +176,7 @@ class Jobs:
     def progress(self, job: Job) -> dict[str, Any] | None:
         """How far a sweep has come: trials that ended, all of them, the best so far, seconds left; None before it."""
         live = Study(self.store.folder, job.study).json("live.json") if job.study else {}
-        if not live:
+        if "trials" not in live:
             return None
         counts = live["trials"]
         return {

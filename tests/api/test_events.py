@@ -153,5 +153,7 @@ def test_a_job_that_is_not_there_and_one_that_goes(client: httpx.Client, place: 
 
 @pytest.mark.parametrize("after", ["-1", "x", "1e3"])
 def test_a_number_that_is_none(client: httpx.Client, after: str) -> None:
-    with pytest.raises(InvalidStatus):
+    with pytest.raises(InvalidStatus) as caught:
         connect(f"ws://{client.base_url.netloc.decode()}/jobs/ended-1/events?after={after}")
+    assert caught.value.response.status_code == 422
+    assert json.loads(caught.value.response.body or b"")["error"]["where"] == "query.after"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -109,15 +108,22 @@ def test_a_sweep_from_the_request_to_its_weights(client: httpx.Client, project: 
     assert "faulty-1: 3 completed" in client.get("/jobs/faulty-1/logs").text
 
 
-def test_cancelling_a_sweep_stops_it_within_seconds_and_keeps_what_it_finished(client: httpx.Client) -> None:
-    overrides = {"trials": 50, "set": {"training.pace": 0.3}}
-    job_id = client.post(
-        "/jobs", json={"kind": "sweep", "space": SPACE, "preflight": False, "overrides": overrides}
-    ).json()["id"]
+def test_a_long_sweep_is_watched_by_many_and_then_cancelled(client: httpx.Client) -> None:
+    """The benchmark itself for a few seconds, with a bound that a busy machine keeps to, too."""
+    overrides = {"trials": 5000, "set": {"training.pace": 0.1}}
+    asked = {"kind": "sweep", "space": SPACE, "preflight": False, "overrides": overrides}
+    job_id = client.post("/jobs", json=asked).json()["id"]
     deadline = time.monotonic() + 60
     while client.get(f"/jobs/{job_id}/trials", params={"state": "COMPLETED"}).json()["total"] < 1:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "api.py"), "--seconds", "5", "--at"]
+    measured = subprocess.run(
+        [*command, f"{client.base_url}/jobs/{job_id}"], capture_output=True, text=True, timeout=60
+    )
+    found = json.loads(measured.stdout)
+    assert (found["requests"], found["failed"]) == (1000, 0)
+    assert found["p50_ms"] < 50, found
     began = time.monotonic()
     assert client.post(f"/jobs/{job_id}/cancel").status_code == 202
     assert time.monotonic() - began < 1
@@ -125,37 +131,11 @@ def test_cancelling_a_sweep_stops_it_within_seconds_and_keeps_what_it_finished(c
     job = until_ended(client, job_id, 25)
     assert (job["state"], job["reason"]) == ("CANCELLED", "cancelled")
     assert "127.0.0.1 over HTTP" in job["message"]
-    assert 1 <= client.get(f"/jobs/{job_id}/trials", params={"state": "COMPLETED"}).json()["total"] < 50
-
-
-def test_many_requests_are_answered_beside_a_sweep(client: httpx.Client) -> None:
-    """The benchmark itself for a few seconds, with a bound that a busy machine keeps to, too."""
-    specification = importlib.util.spec_from_file_location("api_benchmark", REPOSITORY / "benchmarks" / "api.py")
-    assert specification
-    assert specification.loader
-    benchmark = importlib.util.module_from_spec(specification)
-    sys.modules["api_benchmark"] = benchmark
-    specification.loader.exec_module(benchmark)
-    overrides = {"trials": 5000, "set": {"training.pace": 0.01}}
-    job_id = client.post(
-        "/jobs", json={"kind": "sweep", "space": SPACE, "preflight": False, "overrides": overrides}
-    ).json()["id"]
-    try:
-        deadline = time.monotonic() + 60
-        while client.get(f"/jobs/{job_id}").json()["state"] != "RUNNING":
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        found = benchmark.measure(client.base_url.port, f"/jobs/{job_id}", 5, 200)
-        assert client.get(f"/jobs/{job_id}").json()["state"] == "RUNNING"
-    finally:
-        client.post(f"/jobs/{job_id}/cancel")
-    assert (found["requests"], found["failed"]) == (1000, 0)
-    assert found["p50_ms"] < 50, found
-    until_ended(client, job_id, 25)
+    assert 1 <= client.get(f"/jobs/{job_id}/trials", params={"state": "COMPLETED"}).json()["total"] < 5000
 
 
 def test_it_starts_within_seconds_without_torch(tmp_path: Path) -> None:
-    script = "import sys, tune_app.api.app; print([n for n in ('torch', 'ray', 'optuna') if n in sys.modules])"
+    script = "import sys, tune_app.api.app; print([n for n in ('torch', 'ray') if n in sys.modules])"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert found.stdout.strip() == "[]"
 

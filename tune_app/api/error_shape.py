@@ -6,8 +6,8 @@ import json
 import logging
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
 
 from tune_app.api.models import ErrorBody
@@ -83,6 +83,10 @@ def translate_errors(app: FastAPI) -> None:
     def invalid(request: Request, error: RequestValidationError) -> Response:
         return _invalid(error)
 
+    @app.exception_handler(WebSocketRequestValidationError)
+    async def invalid_socket(socket: WebSocket, error: WebSocketRequestValidationError) -> None:
+        await socket.send_denial_response(_invalid(error))
+
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
         status, where = error.status_code, f"{request.method} {request.url.path}"
@@ -96,7 +100,7 @@ def translate_errors(app: FastAPI) -> None:
         return error_response(500, "the server met an error of its own", hint="its log has the details")
 
 
-def _invalid(error: RequestValidationError) -> Response:
+def _invalid(error: RequestValidationError | WebSocketRequestValidationError) -> Response:
     """The first fault that pydantic found: the rule, the value, where it stands, and what would be right."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]

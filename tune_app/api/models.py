@@ -312,6 +312,8 @@ class TrialWithEpochs(TrialFacts):
     """One trial with all of its epochs."""
 
     history: list[EpochFacts]
+    sample: str | None
+    """What the model wrote, of a task whose model writes something."""
 
 
 class LayerFacts(_Told):
