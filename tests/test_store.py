@@ -189,7 +189,7 @@ def test_a_damaged_line_of_the_log(line: bytes, study: Study, tmp_path: Path) ->
 
 
 def test_a_log_that_grows_is_read_on_line_by_whole_line(study: Study, tmp_path: Path) -> None:
-    path = tmp_path / "results" / study.base / "events.jsonl"
+    path = tmp_path / study.base / "events.jsonl"
     whole = path.read_bytes()
     reading, events = EventLog(study), []
     for end in range(0, len(whole) + 97, 97):
