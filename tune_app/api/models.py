@@ -64,8 +64,8 @@ class Overrides(_Asked):
     """Trials at once."""
     cpus: float | None = None
     """CPUs per trial."""
-    gpus: float | None = None
-    """GPUs per trial, such as 0.25."""
+    gpus: float | Literal["auto"] | None = None
+    """GPUs per trial, such as 0.25; auto measures how many trials fit on one."""
     devices: int | None = None
     """Devices per trial."""
     pruning: str | None = None
