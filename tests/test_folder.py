@@ -50,6 +50,22 @@ def test_write_and_write_again(folder: Folder) -> None:
     assert not folder.exists("a/c")
 
 
+def test_a_stamp_tells_one_content_from_the_next(folder: Folder) -> None:
+    assert folder.stamp("a/b.txt") is None
+    stamps = []
+    for content in (b"one", b"two", b"six"):
+        folder.write("a/b.txt", content)
+        stamps += [folder.stamp("a/b.txt"), folder.stamp("a/b.txt")]
+    assert [stamps.index(stamp) for stamp in stamps] == [0, 0, 2, 2, 4, 4]
+
+
+def test_a_file_is_read_from_a_byte_on(folder: Folder) -> None:
+    assert folder.read("log", 3) is None
+    folder.append("log", b"abc")
+    folder.append("log", b"def")
+    assert [folder.read("log", start) for start in (0, 2, 6, 9)] == [b"abcdef", b"cdef", b"", b""]
+
+
 def test_append(folder: Folder) -> None:
     for number in range(12):
         folder.append("log/events", b"%d\n" % number)

@@ -18,7 +18,7 @@ from tune_app import review
 from tune_app.errors import InputError, WorkFailed
 from tune_app.profile import from_trial
 from tune_app.spec import Spec
-from tune_app.store import EPOCH_COLUMNS, TRIAL_COLUMNS, Store, Study, column_types, make_table
+from tune_app.store import EPOCH_COLUMNS, TRIAL_COLUMNS, EventLog, Store, Study, column_types, make_table
 from tune_app.tasks import load_task
 from tune_app.trial import derive_seed
 from tune_app.variable import Categorical, Domain, Float, Int, Value, Variable
@@ -186,6 +186,17 @@ def test_a_damaged_line_of_the_log(line: bytes, study: Study, tmp_path: Path) ->
     with pytest.raises(InputError, match="must be one event") as caught:
         study.history()
     assert caught.value.where == f"{log}:{number}"
+
+
+def test_a_log_that_grows_is_read_on_line_by_whole_line(study: Study, tmp_path: Path) -> None:
+    path = tmp_path / study.base / "events.jsonl"
+    whole = path.read_bytes()
+    reading, events = EventLog(study), []
+    for end in range(0, len(whole) + 97, 97):
+        path.write_bytes(whole[:end])
+        events += reading.read_on()
+    assert [event["event"] for event in events] == list(range(1, whole.count(b"\n") + 1))
+    assert reading.history == study.history()
 
 
 def test_a_missing_table_and_a_missing_spec(study: Study, tmp_path: Path) -> None:

@@ -18,15 +18,15 @@ ORDER_TEXT = """
     folder provenance store study_writer
     search optuna_journal schedule
     epoch_progress preparation rank group worker cluster autoscaling slots gpu_share controller recorder fuse sweep
-    review importance plots profile warm_start train
+    review importance plots profile warm_start train architecture weights
     job job_store job_request job_runner job_folder job_head jobs
-    progress cli __main__
+    api progress cli __main__
 """
 ORDER = ORDER_TEXT.split()
 HEAVY = {
     "ray": "search schedule epoch_progress preparation rank group worker cluster autoscaling slots"
     " gpu_share controller recorder sweep job_folder job_head jobs",
-    "torch": "tasks reading trial",
+    "torch": "tasks reading trial architecture weights",
     "streamlit": "",
 }
 

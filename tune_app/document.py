@@ -44,8 +44,16 @@ class Document:
         Raises:
             InputError: there is no such file, or it is not one well-formed mapping in UTF-8 with unique keys.
         """
-        source = str(path)
-        return cls._of(source, _parse(source, _text(Path(path))), "a file must hold a mapping")
+        return cls.parse(_text(Path(path)), str(path))
+
+    @classmethod
+    def parse(cls, text: str, source: str) -> Document:
+        """Read the text of such a file, which messages call `source`.
+
+        Raises:
+            InputError: it is not one well-formed mapping with unique keys.
+        """
+        return cls._of(source, _parse(source, text), "a file must hold a mapping")
 
     @classmethod
     def of(cls, data: Mapping[str, Any], source: str) -> Document:
@@ -124,6 +132,8 @@ def _text(path: Path) -> str:
 
 
 def _parse(source: str, text: str) -> object:
+    if len(text) > MAX_BYTES:
+        raise InputError(f"a file must have at most {MAX_BYTES:,} characters, but got {len(text):,}", where=source)
     opened = text.count("[") + text.count("{")
     if opened > MAX_OPENED:
         rule = f"a file may open at most {MAX_OPENED:,} brackets and braces"
@@ -180,7 +190,15 @@ def _scalar(value: Any, path: KeyPath, source: str, places: Mapping[KeyPath, str
         if value.bit_length() > 63:
             raise InputError("a whole number must fit in 64 bits, but got more", where=_place(path, source, places))
         return int(value)
-    return float(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return float(value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
+        raise InputError(
+            f"a text must be Unicode, but got {value!a:.100}", where=_place(path, source, places)
+        ) from None
+    return str(value)
 
 
 def _place(path: KeyPath, source: str, places: Mapping[KeyPath, str]) -> str:

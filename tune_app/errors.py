@@ -45,6 +45,14 @@ class InputError(TuneAppError, ValueError):
     exit_code = 2
 
 
+class NotFound(InputError):
+    """What was named does not exist. Exit code 2, HTTP status 404."""
+
+
+class Conflict(InputError):
+    """What was asked for does not go together with how things stand now. Exit code 2, HTTP status 409."""
+
+
 class WorkFailed(TuneAppError):
     """The input was right and the work failed. Exit code 1."""
 

@@ -39,12 +39,19 @@ class Folder(ABC):
         """Make what was appended to `name` survive the death of the machine."""
 
     @abstractmethod
-    def read(self, name: str) -> bytes | None:
-        """All of the file, appended parts included; None where there is none."""
+    def read(self, name: str, start: int = 0) -> bytes | None:
+        """The file from byte `start`, appended parts included; None where there is none."""
 
     @abstractmethod
     def exists(self, name: str) -> bool:
         """Whether there is a file of that name."""
+
+    @abstractmethod
+    def stamp(self, name: str) -> object:
+        """Something that differs after the file was written with `write`; None where there is none.
+
+        On this machine it costs a look at the file's entry, behind an object store as much as reading.
+        """
 
     @abstractmethod
     def names(self, prefix: str) -> list[str]:
@@ -141,11 +148,13 @@ class LocalFolder(Folder):
         except OSError as error:
             raise cannot_write(target, error) from error
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, start: int = 0) -> bytes | None:
         """See `Folder.read`."""
         target = self.root / name
         try:
-            return target.read_bytes()
+            with target.open("rb") as file:
+                file.seek(start)
+                return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -154,6 +163,17 @@ class LocalFolder(Folder):
     def exists(self, name: str) -> bool:
         """See `Folder.exists`."""
         return os.path.isfile(self.root / name)
+
+    def stamp(self, name: str) -> object:
+        """See `Folder.stamp`."""
+        target = f"{self.url}/{name}"
+        try:
+            found = os.stat(target)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise cannot_read(target, error) from error
+        return found.st_mtime_ns, found.st_size, found.st_ino
 
     def names(self, prefix: str) -> list[str]:
         """See `Folder.names`."""
@@ -213,20 +233,24 @@ class RemoteFolder(Folder):
         self._write(f"{name}{PARTS}/{number:06d}", content)
         self._parts[name] = number
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, start: int = 0) -> bytes | None:
         """See `Folder.read`."""
         pieces = [
             self._read(name),
             *(self._read(f"{name}{PARTS}/{part}") for part in self._all_names(f"{name}{PARTS}")),
         ]
         found = [piece for piece in pieces if piece is not None]
-        return b"".join(found) if found else None
+        return b"".join(found)[start:] if found else None
 
     def exists(self, name: str) -> bool:
         """See `Folder.exists`."""
         with _reading(self.path(name)):
             file, parts = self._fs.get_file_info([f"{self._root}/{name}", f"{self._root}/{name}{PARTS}"])
         return bool(file.type == fs.FileType.File or parts.type == fs.FileType.Directory)
+
+    def stamp(self, name: str) -> object:
+        """See `Folder.stamp`."""
+        return self._read(name)  # an object store's times are of whole seconds, in which a file may change twice
 
     def names(self, prefix: str) -> list[str]:
         """See `Folder.names`."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tune_app.document import Document
-from tune_app.errors import InputError
+from tune_app.errors import Conflict
 from tune_app.job import Job
 from tune_app.profile import Profile, Profiles
-from tune_app.spec import load_spec
+from tune_app.spec import read_spec
 from tune_app.store import Store
 from tune_app.warm_start import starting_configs
 
@@ -45,7 +45,7 @@ class JobRequest:
 
 
 def sweep_request(
-    path: str | Path,
+    source: str | Path | Document,
     overrides: Mapping[str, Any],
     store: Store,
     profiles_folder: str,
@@ -53,15 +53,17 @@ def sweep_request(
     preflight: bool = True,
     fuse: bool = True,
 ) -> JobRequest:
-    """A request to sweep the space in the file at `path`, with `overrides` above it as in `load_spec`.
+    """A request to sweep the space in the file at `source`, or in a document, with `overrides` as in `load_spec`.
 
     Raises:
-        InputError: the space is not valid, what it starts from is not there, or the name of the study is taken.
+        Conflict: the name of the study is taken.
+        InputError: the space is not valid, or what it starts from is not there.
     """
-    spec = load_spec(path, overrides)
+    document = source if isinstance(source, Document) else Document.read(source)
+    spec = read_spec(document, overrides)
     name = overrides.get("name")
     if name in store.studies():
-        raise InputError(
+        raise Conflict(
             f"the study `{name}` exists in {store.folder.url}",
             hint="choose another name with --name, or leave it away: the run number is the study's name then",
         )
@@ -70,7 +72,7 @@ def sweep_request(
     profiles = Profiles(profiles_folder)
     kept = {n: profiles.load(n).to_yaml() for n in spec.search.start_from if n in profiles.names()}
     content = {"space": spec.to_yaml(), "profiles": kept, "preflight": preflight, "fuse": fuse}
-    space = spec.name if name is None else str(Document.read(path).data.get("name", name))
+    space = spec.name if name is None else str(document.data.get("name", name))
     return JobRequest("sweep", space[:NAME_LENGTH], name, content)
 
 

@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 
 from filelock import FileLock, Timeout
 
-from tune_app.errors import InputError, WorkFailed, nearest
-from tune_app.folder import Folder, LocalFolder, cannot_read, cannot_write
+from tune_app.errors import InputError, NotFound, WorkFailed, nearest
+from tune_app.folder import Folder, LocalFolder, cannot_write
 from tune_app.job import ID_PATTERN, Job, read_job
 from tune_app.store import now
 
@@ -80,13 +80,14 @@ class JobStore:
         """The job `job_id`.
 
         Raises:
-            InputError: there is none, or its record is damaged.
+            NotFound: there is none.
+            InputError: its record is damaged.
         """
         content = self.folder.read(_record(job_id)) if ID_PATTERN.fullmatch(job_id) else None
         if content is None:
             ids = self.ids()
             hint = nearest(job_id, ids) if ids else "there are no jobs yet; start one with `tune-app submit SPACE`"
-            raise InputError(f"there is no job `{job_id}` in {self.folder.url}", hint=hint)
+            raise NotFound(f"there is no job `{job_id}` in {self.folder.url}", hint=hint)
         return read_job(content, self.folder.path(_record(job_id)))
 
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
@@ -155,17 +156,7 @@ class JobStore:
 
     def log(self, job_id: str, start: int = 0) -> bytes:
         """What the job printed, from byte `start`; empty where it printed nothing yet."""
-        if not isinstance(self.folder, LocalFolder):
-            return (self.folder.read(_log(job_id)) or b"")[start:]
-        path = self.folder.root / _log(job_id)
-        try:
-            with path.open("rb") as file:
-                file.seek(start)
-                return file.read()
-        except FileNotFoundError:
-            return b""
-        except OSError as error:
-            raise cannot_read(path, error) from error
+        return self.folder.read(_log(job_id), start) or b""
 
     def add_to_log(self, job_id: str, content: bytes) -> None:
         """Add to what the job printed."""

@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_app.errors import InputError, TuneAppError, WorkFailed
+from tune_app.errors import Conflict, InputError, TuneAppError, WorkFailed
 from tune_app.job import END_STATES, Job
 from tune_app.job_folder import check_size, excludes
 from tune_app.job_head import JobHead, end_head, ensure_head, find_head, head_lock
@@ -60,25 +60,46 @@ class Jobs:
             InputError: no job server answers, it refuses us, or the name of the study is taken.
             WorkFailed: Ray did not take the job; its record says why.
         """
+        with self._server(address) as (client, head):
+            return self._give(self._record(request, address, by or _user()), request, client, head)
+
+    def accept(self, request: JobRequest, *, address: str | None = None, by: str | None = None) -> Job:
+        """Record a job for `request` at once; `give` gives it to Ray, which may take as long as a head takes to start.
+
+        Raises:
+            Conflict: the name of the study is taken.
+        """
+        return self._record(request, address, by or _user())
+
+    def give(self, job: Job, request: JobRequest) -> Job:
+        """Give a job that was accepted to Ray; see `submit`. Where that fails, the record says why.
+
+        Raises:
+            InputError: no job server answers, or it refuses us.
+            WorkFailed: Ray did not take the job.
+        """
+        try:
+            with self._server(job.address) as (client, head):
+                return self._give(job, request, client, head)
+        except TuneAppError as error:
+            self.records.end(job.id, "FAILED", reason="error", message=error.message)
+            raise
+
+    @contextmanager
+    def _server(self, address: str | None) -> Iterator[tuple[JobSubmissionClient, JobHead | None]]:
+        """A client of the job server at `address`; without one, of this machine's head, started where there is none."""
         if address is None:
             with head_lock(self.store.folder):
                 head = ensure_head(self.store.folder)
-                return self._submit(request, connect(head.address, head.token()), head, None, by)
+                yield connect(head.address, head.token()), head
+            return
         client = connect(address)
         check_size(Path.cwd(), excludes(Path.cwd(), self.store.folder))
-        return self._submit(request, client, None, address, by)
+        yield client, None
 
-    def _submit(
-        self,
-        request: JobRequest,
-        client: JobSubmissionClient,
-        head: JobHead | None,
-        address: str | None,
-        by: str | None,
-    ) -> Job:
-        job = self._record(request, address, by or _user())
+    def _give(self, job: Job, request: JobRequest, client: JobSubmissionClient, head: JobHead | None) -> Job:
         try:
-            with _ray_errors(address or "this machine's head"):
+            with _ray_errors(job.address or "this machine's head"):
                 client.submit_job(
                     **self._submission(job, head),
                     entrypoint_num_cpus=request.cpus,
@@ -110,7 +131,7 @@ class Jobs:
         if request.study is not None:
             holder = next((j for j in self.records.all() if j.study == request.study and not j.ended), None)
             if holder is not None:
-                raise InputError(
+                raise Conflict(
                     f"the study `{request.study}` is the one of the job `{holder.id}`, which is {holder.state}",
                     hint="choose another name with --name",
                 )
@@ -155,7 +176,7 @@ class Jobs:
     def progress(self, job: Job) -> dict[str, Any] | None:
         """How far a sweep has come: trials that ended, all of them, the best so far, seconds left; None before it."""
         live = Study(self.store.folder, job.study).json("live.json") if job.study else {}
-        if not live:
+        if "trials" not in live:
             return None
         counts = live["trials"]
         return {
@@ -177,7 +198,7 @@ class Jobs:
         if job.state == "CANCELLED":
             return job
         if job.ended:
-            raise InputError(f"the job `{job_id}` has ended: {job.state}", hint="only a job that has not ended can be")
+            raise Conflict(f"the job `{job_id}` has ended: {job.state}", hint="only a job that has not ended can be")
         self.records.ask_to_stop(job_id, who)
         deadline = time.monotonic() + (YIELD_S if job.state == "RUNNING" else 0)
         while not (job := self.records.get(job_id)).ended and time.monotonic() < deadline:

@@ -16,16 +16,16 @@ from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
 from tune_app import provenance, review
-from tune_app.catalogue import check_group, check_value, find_variable
+from tune_app.catalogue import check_group, check_value, find_variable, parse_value
 from tune_app.dataset import DatasetReference
 from tune_app.document import Document, shown
-from tune_app.errors import InputError, WorkFailed, nearest
+from tune_app.errors import Conflict, InputError, NotFound, WorkFailed, nearest
 from tune_app.expression import Expression
 from tune_app.folder import LocalFolder
 from tune_app.space import Space
-from tune_app.store import Study, now
+from tune_app.store import Store, Study, now
 from tune_app.tasks import load_task
-from tune_app.variable import Config, flatten_config, group_config
+from tune_app.variable import Config, Value, flatten_config, group_config
 
 SCHEMA_VERSION = 1
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -79,8 +79,10 @@ class Profile:
         """
         return replace(self, config=self.space().validate(self.config, where or f"profile {self.name}"))
 
-    def edited(self, edits: Mapping[str, str]) -> Profile:
-        """This profile with values from ``--set group.variable=value``; provenance says what was found and saved.
+    def edited(self, edits: Mapping[str, Value]) -> Profile:
+        """This profile with other values by ``group.variable``; provenance says what was found and saved.
+
+        A text is read as the variable's type, as ``--set group.variable=value`` gives it.
 
         Raises:
             InputError: an unknown variable, a value outside its domain, or a constraint that no longer holds.
@@ -88,9 +90,12 @@ class Profile:
         space = self.space()
         config = dict(self.config)
         marks = dict(self.provenance.get("edited") or {})
-        for key, text in edits.items():
-            value = space.parse_value(key, text, where=f"--set {key}={text}")
-            variable = space.by_name[key.rpartition(".")[2]]
+        for key, given in edits.items():
+            where = f"--set {key}={given}"
+            variable = find_variable(key, space.variables, where)
+            value = (
+                parse_value(variable, given, where) if isinstance(given, str) else check_value(variable, given, where)
+            )
             found = marks.get(variable.key, {}).get("found", config[variable.name])
             config[variable.name] = value
             marks.pop(variable.key, None)
@@ -165,6 +170,26 @@ def from_trial(study: Study, row: pd.Series[Any], name: str) -> Profile:
     )
 
 
+def find_configuration(
+    profiles: Profiles, store: Store, *, profile: str | None = None, study: str | None = None, trial: int | None = None
+) -> Profile:
+    """The configuration of a profile, of trial number `trial` of a study, or of the study's best trial for None.
+
+    Raises:
+        NotFound: there is no such thing.
+        InputError: not exactly one of `profile` and `study` is given.
+        WorkFailed: the best trial is wanted, and none completed.
+    """
+    if (study is None) == (profile is None):
+        raise InputError("name a study or a profile, one of the two", hint="for example `tune-app apply digits-cnn`")
+    if profile is not None:
+        return profiles.load(profile)
+    assert study is not None
+    opened = store.study(study)
+    row = review.trial_row(opened, trial)
+    return from_trial(opened, row, f"{study}-{int(row['trial'])}"[:64])
+
+
 def _is_mapping(document: Document, key: str) -> bool:
     return isinstance(document.data.get(key), dict)
 
@@ -175,7 +200,11 @@ def read_profile(path: Path) -> Profile:
     Raises:
         InputError: it is not a profile of a version that this program knows, or a value does not fit.
     """
-    document = Document.read(path)
+    return read_document(Document.read(path))
+
+
+def read_document(document: Document) -> Profile:
+    """Read a profile that is in memory already; see `read_profile`."""
     for key in document.data:
         if key not in KEYS:
             raise InputError(
@@ -199,14 +228,14 @@ def read_profile(path: Path) -> Profile:
         revision=_read_revision(document),
     )
     try:
-        return profile.validated(where=str(path))
+        return profile.validated(where=document.source)
     except InputError as error:
-        raise InputError(error.message, where=_within(path, error.where), hint=error.hint) from None
+        raise InputError(error.message, where=_within(document.source, error.where), hint=error.hint) from None
 
 
-def _within(path: Path, where: str) -> str:
+def _within(source: str, where: str) -> str:
     """`where` with the file in front; an expression that fails says only its own text."""
-    return where if where.startswith(str(path)) else f"{path} {where}".strip()
+    return where if where.startswith(source) else f"{source} {where}".strip()
 
 
 def _text(document: Document, key: str) -> str:
@@ -296,9 +325,9 @@ class Profiles:
             path = self._former(name) / f"{revision}.yaml"
             if not path.is_file():
                 kept = ", ".join(str(r) for r in self.revisions(name)) or "none"
-                raise InputError(f"the profile `{name}` has no revision {revision}", hint=f"kept: {kept}")
+                raise NotFound(f"the profile `{name}` has no revision {revision}", hint=f"kept: {kept}")
         elif not path.is_file():
-            raise InputError(
+            raise NotFound(
                 f"there is no profile `{name}` in {self.folder}",
                 hint=nearest(name, self.names()) if self.names() else "save one with `tune-app profile save`",
             )
@@ -324,19 +353,15 @@ class Profiles:
             loaded_revision: the revision that the caller saw last; 0 for a new profile.
 
         Raises:
-            InputError: a value does not fit, or the profile changed since it was loaded.
+            InputError: a value does not fit.
+            Conflict: the profile changed since it was loaded.
             WorkFailed: the folder cannot be written.
         """
         profile = profile.validated()
         path = self._path(profile.name)
         with self._writing():
             current = self._revision(profile.name) if path.is_file() else 0
-            if current != loaded_revision:
-                raise InputError(
-                    f"the profile `{profile.name}` is at revision {current}, but revision {loaded_revision} was loaded",
-                    where=str(path),
-                    hint="look at it with `tune-app profile diff`, then save again (--replace on the command line)",
-                )
+            self._check_unchanged(profile.name, current, loaded_revision)
             number = max([0, *self.revisions(profile.name)]) + 1
             saved = replace(profile, revision=number, provenance={**profile.provenance, "saved_at": now()})
             if "code" not in saved.provenance:
@@ -346,16 +371,30 @@ class Profiles:
             _write(path, saved.to_yaml())
         return saved
 
-    def delete(self, name: str) -> None:
+    def _check_unchanged(self, name: str, current: int, loaded: int) -> None:
+        if current != loaded:
+            raise Conflict(
+                f"the profile `{name}` is at revision {current}, but revision {loaded} was loaded",
+                where=str(self._path(name)),
+                hint="look at it with `tune-app profile diff`, then save again (--replace on the command line)",
+            )
+
+    def delete(self, name: str, *, loaded_revision: int | None = None) -> None:
         """Remove a profile from the list; its revisions stay in the history.
 
+        Args:
+            loaded_revision: the revision that the caller saw last; None for whatever it is at now.
+
         Raises:
-            InputError: there is none.
+            NotFound: there is none.
+            Conflict: it changed since it was loaded.
         """
         path = self._path(name)
         with self._writing():
             if not path.is_file():
                 self.load(name)
+            if loaded_revision is not None:
+                self._check_unchanged(name, self._revision(name), loaded_revision)
             _write(self._former(name) / f"{self._revision(name)}.yaml", path.read_text(encoding="utf-8"))
             try:
                 path.unlink()
@@ -377,7 +416,7 @@ class Profiles:
         """
         path = self.folder / ".session.yaml"
         if not path.is_file():
-            raise InputError(
+            raise NotFound(
                 f"there is no session in {self.folder}: nothing was applied yet",
                 hint="`tune-app apply STUDY` applies the best trial of a study",
             )

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tune_app.catalogue import Catalogue, parse_value
 from tune_app.datasets.reference import dataset_title
-from tune_app.errors import InputError, WorkFailed
+from tune_app.errors import InputError, NotFound, WorkFailed
 from tune_app.objective import front
 from tune_app.section import Objective
 from tune_app.store import Store, Study
@@ -97,7 +97,7 @@ def trial_row(study: Study, number: int | None) -> pd.Series[Any]:
     """The row of trial `number`, of the best one for None; what is absent is None.
 
     Raises:
-        InputError: no such trial has ended.
+        NotFound: no such trial has ended.
         WorkFailed: the best one is wanted and nothing completed.
     """
     if number is None:
@@ -106,7 +106,7 @@ def trial_row(study: Study, number: int | None) -> pd.Series[Any]:
     found = [position for position, trial in enumerate(table["trial"]) if trial == number]
     if not found:
         ended = f"{table['trial'].min()} to {table['trial'].max()}" if len(table) else "none"
-        raise InputError(f"the study `{study.name}` has no trial {number} that ended", hint=f"its trials: {ended}")
+        raise NotFound(f"the study `{study.name}` has no trial {number} that ended", hint=f"its trials: {ended}")
     return _row(table, found[0])
 
 

@@ -115,7 +115,14 @@ def load_spec(
     Raises:
         InputError: the first thing that breaks a rule, with file, line and key.
     """
-    return _read(Document.read(path), overrides or {}, task)
+    return read_spec(Document.read(path), overrides, task)
+
+
+def read_spec(
+    document: Document, overrides: Mapping[str, Any] | None = None, task: Task | type[Task] | None = None
+) -> Spec:
+    """Read a search space that is in memory already; see `load_spec`."""
+    return _read(document, overrides or {}, task)
 
 
 def _read(document: Document, overrides: Mapping[str, Any], task: Task | type[Task] | None) -> Spec:

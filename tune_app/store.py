@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from tune_app.errors import InputError, nearest
+from tune_app.errors import Conflict, InputError, NotFound, nearest
 from tune_app.folder import Folder, LocalFolder, cannot_write, open_folder
 from tune_app.variable import Categorical, Config, Float, Int, Variable
 
@@ -159,7 +159,7 @@ class Store:
         names = self.studies()
         if name not in names:
             hint = nearest(name, names) if names else "the store is empty; start with `tune-app run`"
-            raise InputError(f"there is no study `{name}` in {self.folder.url}", hint=hint)
+            raise NotFound(f"there is no study `{name}` in {self.folder.url}", hint=hint)
         return Study(self.folder, name)
 
 
@@ -217,22 +217,9 @@ class Study:
         Raises:
             InputError: the log is damaged, or of a schema version that this program does not know.
         """
-        name = f"{self.base}/events.jsonl"
-        content = self.folder.read(name) or b""
-        history = History()
-        for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
-            where = f"{self.folder.path(name)}:{number}"
-            try:
-                event = json.loads(line)
-                if event["type"] == "sweep_started":
-                    _check_version(event.get("schema_version", SCHEMA_VERSION), where)
-                history.apply(event)
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
-                if isinstance(error, InputError):
-                    raise
-                rule = f"a line of the event log must be one event, but got {line[:80].decode(errors='replace')!r}"
-                raise InputError(rule, where=where, hint="remove the line; what it told is lost") from error
-        return history
+        log = EventLog(self)
+        log.read_on()
+        return log.history
 
     def document(self) -> dict[str, Any]:
         """``spec.yaml``: the search space as it was run.
@@ -281,7 +268,7 @@ class Study:
             # Not 0: `being_written` of another process may hold it for a moment.
             lock.acquire(timeout=LOCK_WAIT_S)
         except Timeout:
-            raise InputError(
+            raise Conflict(
                 f"the study `{self.name}` is being written by another process",
                 where=self.folder.path(self.base),
                 hint="wait for it, stop it, or choose another name with --name",
@@ -311,6 +298,49 @@ class Study:
     def _lock_path(self, folder: LocalFolder) -> Path:
         # Beside the study's folder, which appears with its first file: a run that is refused leaves no empty study.
         return folder.root / "studies" / f".{self.name}.lock"
+
+
+class EventLog:
+    """The event log of one study, read on from where the last reading ended.
+
+    Attributes:
+        history: what the events told that were read so far.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._name = f"{study.base}/events.jsonl"
+        self._lines = self._bytes = 0
+        self.history = History()
+
+    def read_on(self) -> list[Row]:
+        """Take the events that were added since the last call into `history`, and give them.
+
+        A last line that was cut by a crash, or is being written, is left for a later call.
+
+        Raises:
+            InputError: the log is damaged, or of a schema version that this program does not know.
+        """
+        content = self._study.folder.read(self._name, self._bytes) or b""
+        whole = content[: content.rfind(b"\n") + 1]
+        events = [self._take(line) for line in whole.splitlines()]
+        self._bytes += len(whole)
+        return events
+
+    def _take(self, line: bytes) -> Row:
+        self._lines += 1
+        where = f"{self._study.folder.path(self._name)}:{self._lines}"
+        try:
+            event: Row = json.loads(line)
+            if event["type"] == "sweep_started":
+                _check_version(event.get("schema_version", SCHEMA_VERSION), where)
+            self.history.apply(event)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            rule = f"a line of the event log must be one event, but got {line[:80].decode(errors='replace')!r}"
+            raise InputError(rule, where=where, hint="remove the line; what it told is lost") from error
+        return event
 
 
 def column_types(variables: Iterable[Variable]) -> dict[str, pa.DataType]:

@@ -133,7 +133,7 @@ def _epochs(name: str, root: str, stamp: float) -> pd.DataFrame:
 
 
 def _stamp(study: Study, kind: str) -> float:
-    """Another number after each writing of a table; on an object store every two seconds, so that it is not asked often."""
+    """Another number after each writing of a table; on an object store every two seconds, so as to ask rarely."""
     if isinstance(study.folder, LocalFolder):
         path = study.folder.root / kind / f"study={study.name}" / "data.parquet"
         return path.stat().st_mtime if path.exists() else 0.0

@@ -27,6 +27,7 @@ def data() -> None:
 @json_option
 def data_list(as_json: bool) -> None:
     """List the data sets: what they are, their licence, and whether they are in the cache folder."""
+    from tune_app.datasets.cache import state_of
     from tune_app.datasets.registry import DATASETS
 
     if as_json:
@@ -38,7 +39,7 @@ def data_list(as_json: bool) -> None:
                 "dataset": entry.name,
                 "kind": entry.kind,
                 "MB": round(entry.bytes / 1e6, 1) if entry.files else None,
-                "state": _state(entry),
+                "state": state_of(entry),
                 "description": entry.description,
                 "licence": entry.licence,
             }
@@ -71,11 +72,11 @@ def data_fetch(names: tuple[str, ...], accept_terms: bool, as_json: bool) -> Non
 @json_option
 def data_verify(names: tuple[str, ...], as_json: bool) -> None:
     """Compare the files in the cache folder with their checksums: of NAME, or of all that are there."""
-    from tune_app.datasets.cache import data_folder
+    from tune_app.datasets.cache import data_folder, state_of
     from tune_app.datasets.download import verify
     from tune_app.datasets.registry import DATASETS
 
-    chosen = _entries(names) if names else [e for e in DATASETS.values() if e.files and _state(e) != "absent"]
+    chosen = _entries(names) if names else [e for e in DATASETS.values() if e.files and state_of(e) != "absent"]
     rows = [
         {"dataset": entry.name, "state": state, "path": str(data_folder() / entry.name / file)}
         for entry in chosen
@@ -105,18 +106,8 @@ def _entries(names: tuple[str, ...]) -> list[Entry]:
     return [DATASETS[name] for name in dict.fromkeys(names)]
 
 
-def _state(entry: Entry) -> str:
-    """From the files' presence alone: `verify` reads them."""
-    from tune_app.datasets.cache import data_folder
-
-    if not entry.files:
-        return "embedded"
-    there = sum(data_folder().joinpath(entry.name, file.name).is_file() for file in entry.files)
-    return "fetched" if there == len(entry.files) else "incomplete" if there else "absent"
-
-
 def _described(entry: Entry) -> dict[str, Any]:
-    from tune_app.datasets.cache import data_folder
+    from tune_app.datasets.cache import data_folder, state_of
 
     return {
         "dataset": entry.name,
@@ -124,7 +115,7 @@ def _described(entry: Entry) -> dict[str, Any]:
         "description": entry.description,
         "licence": entry.licence,
         "terms": entry.terms,
-        "state": _state(entry),
+        "state": state_of(entry),
         "bytes": entry.bytes,
         "files": [
             {

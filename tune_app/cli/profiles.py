@@ -294,18 +294,10 @@ def chosen_to_train(
 
 
 def _chosen(profiles: Profiles, store: str, study: str | None, trial: int | None, profile_name: str | None) -> Profile:
-    from tune_app.profile import from_trial
-    from tune_app.review import trial_row
+    from tune_app.profile import find_configuration
     from tune_app.store import Store
 
-    if (study is None) == (profile_name is None):
-        raise InputError("name a study or a profile, one of the two", hint="for example `tune-app apply digits-cnn`")
-    if profile_name is not None:
-        return profiles.load(profile_name)
-    assert study is not None
-    opened = Store(store).study(study)
-    row = trial_row(opened, trial)
-    return from_trial(opened, row, f"{study}-{int(row['trial'])}"[:64])
+    return find_configuration(profiles, Store(store), profile=profile_name, study=study, trial=trial)
 
 
 def _at(profiles: Profiles, text: str) -> Profile:

@@ -31,6 +31,14 @@ def data_folder() -> Path:
     return Path(pooch.os_cache("tune-app"))
 
 
+def state_of(entry: Entry) -> str:
+    """``embedded``, ``fetched``, ``incomplete`` or ``absent``: from the files' presence alone; `verify` reads them."""
+    if not entry.files:
+        return "embedded"
+    there = sum(data_folder().joinpath(entry.name, file.name).is_file() for file in entry.files)
+    return "fetched" if there == len(entry.files) else "incomplete" if there else "absent"
+
+
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Make `folder` and write in it alone: other processes that do the same wait.

@@ -1,0 +1,205 @@
+"""A store with jobs in every state, and real servers over it, on free ports of loopback in threads of the tests."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+import yaml
+
+from tune_app.api.app import make_app
+from tune_app.api.listening import bind
+from tune_app.api.settings import Settings
+from tune_app.job import Job
+from tune_app.job_store import JobStore
+from tune_app.profile import Profiles, from_trial
+from tune_app.review import trial_row
+from tune_app.store import Store, now
+from tune_app.trial import Training
+
+REPOSITORY = Path(__file__).parents[2]
+NOWHERE = "http://127.0.0.1:1"
+"""The address of a job server that does not answer."""
+Serve = Callable[..., Any]
+
+
+@dataclass
+class Place:
+    """What a server stands on."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(
+            store=str(self.root / "results"),
+            profiles=str(self.root / "profiles"),
+            search_spaces=str(self.root / "search_spaces"),
+            address=NOWHERE,
+        )
+
+    @property
+    def store(self) -> Store:
+        return Store(self.settings.store)
+
+    @property
+    def records(self) -> JobStore:
+        return JobStore(self.store.folder)
+
+    @property
+    def profiles(self) -> Profiles:
+        return Profiles(self.settings.profiles)
+
+    def add_job(self, space: str, state: str, **given: Any) -> Job:
+        """A job of this space in this state, as the server's own would be."""
+
+        def make(run: int) -> Job:
+            facts = {
+                "id": f"{space}-{run}",
+                "kind": "sweep",
+                "space": space,
+                "run": run,
+                "study": f"{space}-{run}",
+                "request": {"space": "", "profiles": {}, "preflight": True, "fuse": True},
+                "requested_by": "someone@here",
+                "requested_at": now(),
+                "address": NOWHERE,
+                "host": "elsewhere",
+                "folder": str(self.root),
+                "submission_id": f"{space}-{run}-abcd",
+            }
+            return Job(**{**facts, **given})
+
+        job = self.records.create(space, make)
+        self.records.submitted(job.id)
+        if state != "QUEUED":
+            self.records.change(job.id, lambda found: found.moved("RUNNING"))
+            self.records.beat(job.id)
+        if state not in ("QUEUED", "RUNNING"):
+            reason = None if state == "SUCCEEDED" else "error"
+            self.records.end(
+                job.id, state, reason=reason, message=reason and "it broke", code=0 if reason is None else 1
+            )
+        self.records.add_to_log(job.id, f"{job.id} speaks\nsecond line\n".encode())
+        return self.records.get(job.id)
+
+
+@pytest.fixture
+def make_place(make_study: Any, make_spec: Any) -> Callable[[Path], Place]:
+    """Make `place` in a folder."""
+    return lambda root: _make_place(root, make_study, make_spec)
+
+
+def _make_place(root: Path, make_study: Any, make_spec: Any) -> Place:
+    """A study that ended, one in which all failed, one that runs, with their jobs; a profile; a search space."""
+    place = Place(root)
+    for name in ("ended-1", "failed-1", "running-1"):
+        spec = replace(make_spec(), name=name)
+        ends = (
+            ("FAILED", "FAILED") if name == "failed-1" else ("COMPLETED", "PRUNED", "COMPLETED", "FAILED", "COMPLETED")
+        )
+        study = make_study(root / "results", spec, ends=ends)
+        counts = {state: ends.count(state) for state in ends}
+        best = {"trial": 0, "objective": 0.9} if "COMPLETED" in ends else None
+        live = {"state": "ended", "total": len(ends), "trials": counts, "best": best, "left_s": None}
+        study.folder.write(f"{study.base}/live.json", json.dumps(live).encode())
+    place.add_job("ended", "SUCCEEDED")
+    place.add_job("failed", "FAILED")
+    place.add_job("running", "RUNNING")
+    study = place.store.study("ended-1")
+    place.profiles.save(from_trial(study, trial_row(study, None), "mine"), loaded_revision=0)
+    _start_trial(place)
+    _add_checkpoint(place)
+    (root / "search_spaces").mkdir()
+    (root / "search_spaces" / "small.yaml").write_text(yaml.safe_dump(make_spec().to_dict()))
+    return place
+
+
+def _start_trial(place: Place) -> None:
+    """Have trial 5 of `running-1` in its second epoch."""
+    from tune_app.store import column_types
+    from tune_app.study_writer import StudyWriter
+    from tune_app.tasks import load_task
+
+    study = place.store.study("running-1")
+    variables = load_task("image_cnn").variables
+    row = {
+        "trial": 5,
+        "epoch": 1,
+        "ended_at": now(),
+        "duration_s": 0.5,
+        "metric/val_accuracy": 0.95,
+        "metric/val_loss": 0.1,
+    }
+    with StudyWriter(study, study.history(), column_types(variables)) as writer:
+        writer.trial_started(5, "running-1-00005", {v.name: v.default for v in variables}, 7, 1)
+        writer.epochs([row])
+        live = {"state": "running", "total": 9, "trials": {"COMPLETED": 3, "PRUNED": 1, "FAILED": 1, "RUNNING": 1}}
+        writer.live({**live, "best": {"trial": 0, "objective": 0.9}, "left_s": 12.5})
+
+
+def _add_checkpoint(place: Place) -> None:
+    """Give the best trial of `ended-1` the checkpoint that training it would have left."""
+    from tune_app.tasks import load_task
+
+    study = place.store.study("ended-1")
+    record = study.history().trials[0]
+    task = load_task("image_cnn")
+    training = Training(task, record.config, task.load_data("digits"), epochs=2, seed=record.seed)
+    training.save(place.store.folder.root / study.checkpoint(0))  # type: ignore[attr-defined]  # the store is a folder
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[httpx.Client]:
+    """A server in a thread, and a client of it that shows the token."""
+    with bind("127.0.0.1", 0) as listening:
+        port = listening.getsockname()[1]
+        listening.listen(128)
+        config = uvicorn.Config(make_app(settings), log_config=None, server_header=False, ws_max_size=4096)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
+            try:
+                yield client
+            finally:
+                server.should_exit = True
+                thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Serve:
+    """See `running`."""
+    return running
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, make_study: Any, make_spec: Any) -> Place:
+    """See `_make_place`; shared by the tests of a module."""
+    return _make_place(tmp_path_factory.mktemp("api"), make_study, make_spec)
+
+
+@pytest.fixture(scope="module")
+def client(place: Place) -> Iterator[httpx.Client]:
+    """A client of a server over `place`, without a token."""
+    with running(place.settings) as found:
+        yield found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those of one file share its server."""
+    for item in items:
+        if Path(item.path).parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group(f"api {item.path.name}"))

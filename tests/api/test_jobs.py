@@ -1,0 +1,278 @@
+"""Jobs over HTTP: asked for, listed, looked at, cancelled, removed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tune_app import jobs as jobs_module
+from tune_app.api.submission import ABOVE
+from tune_app.cli.sweeps import OVERRIDES
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "YIELD_S", 0.2)
+
+
+@pytest.fixture(scope="module")
+def space(make_spec: Any) -> dict[str, Any]:
+    """A search space as a request carries it."""
+    document: dict[str, Any] = make_spec().to_dict()
+    return document
+
+
+def submitted(client: httpx.Client, place: Any, **asked: Any) -> Any:
+    """The record of a job that was asked for; what Ray is told cannot reach it."""
+    response = client.post("/jobs", json=asked)
+    assert response.status_code == 202, response.text
+    told = response.json()
+    assert response.headers["Location"] == f"/jobs/{told['id']}"
+    assert told["state"] == "QUEUED"
+    return place.records.get(told["id"])
+
+
+def refused(response: httpx.Response, status: int, code: str) -> dict[str, str]:
+    """The error of a response, which must have the one shape."""
+    assert response.status_code == status, response.text
+    document = response.json()
+    assert set(document) == {"error"}
+    assert set(document["error"]) == {"code", "message", "where", "hint"}
+    assert document["error"]["code"] == code
+    return dict(document["error"])
+
+
+def test_the_overrides_are_those_of_the_command_line() -> None:
+    assert set(ABOVE.values()) == {*OVERRIDES, "search.start_from"}
+    assert {name: f"--{name}" for name in ABOVE if name != "start_from"} == {
+        name: OVERRIDES[key][0] for name, key in ABOVE.items() if name != "start_from"
+    }
+
+
+def test_a_sweep_of_a_space_of_the_server(client: httpx.Client, place: Any) -> None:
+    overrides = {
+        "trials": 3,
+        "time": "30m",
+        "sampler": "random",
+        "set": {"training.batch_size": 100},
+        "start_from": ["mine"],
+    }
+    job = submitted(client, place, kind="sweep", search_space="small", overrides=overrides, fuse=False)
+    kept = yaml.safe_load(job.request["space"])
+    assert (job.kind, job.space, job.study) == ("sweep", "digits-small", job.id)
+    assert (kept["budget"]["trials"], kept["budget"]["time"], kept["search"]["sampler"]) == (3, 1800, "random")
+    assert kept["parameters"]["training"]["batch_size"] == 100
+    assert (list(job.request["profiles"]), job.request["preflight"], job.request["fuse"]) == (["mine"], True, False)
+    assert job.requested_by == "127.0.0.1 over HTTP"
+
+
+@pytest.mark.parametrize("form", [dict, yaml.safe_dump])
+def test_a_sweep_of_a_space_that_comes_with_the_request(
+    client: httpx.Client, place: Any, space: dict[str, Any], form: Callable[[Any], Any]
+) -> None:
+    job = submitted(client, place, kind="sweep", space=form({**space, "name": "inline"}))
+    assert yaml.safe_load(job.request["space"])["parameters"] == space["parameters"]
+    assert job.space == "inline"
+
+
+@pytest.mark.parametrize("source", [{"profile": "mine"}, {"study": "ended-1", "trial": 2}, {"study": "ended-1"}])
+def test_a_training(client: httpx.Client, place: Any, source: dict[str, Any]) -> None:
+    job = submitted(client, place, kind="training", **source, epochs=3, set={"training.learning_rate": 0.03})
+    profile = yaml.safe_load(job.request["profile"])
+    assert (job.kind, job.study, job.request["epochs"]) == ("training", None, 3)
+    assert profile["config"]["training"]["learning_rate"] == 0.03
+    assert profile["provenance"]["trial"] == source.get("trial", 0)
+
+
+def test_a_job_that_ray_does_not_take_has_failed_and_says_why(client: httpx.Client, place: Any) -> None:
+    job = submitted(client, place, kind="training", profile="mine")
+    deadline = time.monotonic() + 20
+    while (found := client.get(f"/jobs/{job.id}").json())["state"] == "QUEUED":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (found["state"], found["reason"]) == ("FAILED", "error")
+    assert "no job server answers" in found["message"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "where", "said"),
+    [
+        ({}, "body", "discriminator"),
+        ({"kind": "sweep"}, "body.sweep", "either `search_space` or `space`"),
+        ({"kind": "sweep", "search_space": "small", "space": {}}, "body.sweep", "either `search_space` or `space`"),
+        ({"kind": "sweep", "search_space": "small", "colour": 1}, "body.sweep.colour", "`colour`"),
+        ({"kind": "sweep", "search_space": 3}, "body.sweep.search_space", "must be a valid string, but got 3"),
+        ({"kind": "training"}, "body.training", "either `profile` or `study`"),
+        ({"kind": "training", "profile": "mine", "trial": 1}, "body.training", "`trial` must stand beside `study`"),
+        ({"kind": "training", "profile": "mine", "epochs": 0}, "body.training.epochs", "must be greater than or equal"),
+    ],
+)
+def test_a_request_of_a_wrong_form(client: httpx.Client, asked: dict[str, Any], where: str, said: str) -> None:
+    error = refused(client.post("/jobs", json=asked), 422, "invalid")
+    assert error["where"] == where
+    assert said in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "overrides", "where", "said", "hint"),
+    [
+        ({"budget": {"trails": 3}}, {}, "body.space budget.trails", "`trails`", "did you mean `trials`?"),
+        ({}, {"trials": 0}, "override budget.trials", "`trials` must be greater", "trials: How many"),
+        ({}, {"sampler": "tpo"}, "override search.sampler", "`sampler` must be one of", "did you mean `tpe`?"),
+        (
+            {},
+            {"set": {"training.momentun": 1}},
+            "override parameters.training.momentun",
+            "variable of the task",
+            "did you mean `momentum`",
+        ),
+        ({"name": "half a \ud800 pair"}, {}, "body.space name", "must be Unicode", ""),
+        ({}, {"start_from": ["nobody"]}, "search.start_from", "must name profiles or studies", "mine"),
+    ],
+)
+def test_a_space_that_is_not_valid(
+    client: httpx.Client, space: dict[str, Any], change: Any, overrides: Any, where: str, said: str, hint: str
+) -> None:
+    asked = {"kind": "sweep", "space": {**space, **change}, "overrides": overrides}
+    response = client.post("/jobs", content=json.dumps(asked), headers={"Content-Type": "application/json"})
+    error = refused(response, 422, "invalid")
+    assert error["where"] == where
+    assert said in error["message"]
+    assert hint in error["hint"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"kind": "sweep", "search_space": "smal"}, "there is no search space `smal`"),
+        ({"kind": "sweep", "search_space": "../profiles/mine"}, "there is no search space"),
+        ({"kind": "training", "profile": "yours"}, "there is no profile `yours`"),
+        ({"kind": "training", "study": "nothing"}, "there is no study `nothing`"),
+        ({"kind": "training", "study": "ended-1", "trial": 99}, "has no trial 99"),
+    ],
+)
+def test_what_is_not_there(client: httpx.Client, asked: dict[str, Any], said: str) -> None:
+    assert said in refused(client.post("/jobs", json=asked), 404, "not_found")["message"]
+
+
+def test_a_link_out_of_the_folder_of_search_spaces_is_none(client: httpx.Client, place: Any) -> None:
+    (place.root / "outside.yaml").write_text("name: outside")
+    (place.root / "search_spaces" / "linked.yaml").symlink_to(place.root / "outside.yaml")
+    assert "linked" not in [line["search_space"] for line in client.get("/search-spaces").json()]
+    refused(client.post("/jobs", json={"kind": "sweep", "search_space": "linked"}), 404, "not_found")
+
+
+def test_the_name_of_a_study_that_is_taken(client: httpx.Client) -> None:
+    asked = {"kind": "sweep", "search_space": "small", "overrides": {"name": "ended-1"}}
+    error = refused(client.post("/jobs", json=asked), 409, "conflict")
+    assert "the study `ended-1` exists" in error["message"]
+
+
+def test_the_list_is_filtered_and_paged_the_latest_first(client: httpx.Client, place: Any) -> None:
+    everything = client.get("/jobs").json()
+    assert everything["total"] == len(everything["items"]) == len(place.records.all())
+    times = [job["requested_at"] for job in everything["items"]]
+    assert times == sorted(times, reverse=True)
+    running = client.get("/jobs", params={"state": "RUNNING"}).json()
+    assert [job["id"] for job in running["items"]] == ["running-1"]
+    assert running["items"][0]["progress"] == {
+        "ended": 5, "total": 9, "running": 1, "best": {"trial": 0, "objective": 0.9}, "left_s": 12.5,
+    }  # fmt: skip
+    two = client.get("/jobs", params={"state": ["SUCCEEDED", "FAILED"], "kind": "sweep", "space": "failed"}).json()
+    assert [job["id"] for job in two["items"]] == ["failed-1"]
+    page = client.get("/jobs", params={"offset": 1, "limit": 2}).json()
+    assert page["items"] == everything["items"][1:3]
+    assert page["total"] == everything["total"]
+    refused(client.get("/jobs", params={"limit": 0}), 422, "invalid")
+    assert refused(client.get("/jobs", params={"state": "running"}), 422, "invalid")["where"].startswith("query.state")
+
+
+def test_a_damaged_record_is_named_and_hides_no_other(client: httpx.Client, place: Any) -> None:
+    folder = place.root / "results" / "jobs" / "torn-1"
+    folder.mkdir()
+    (folder / "job.json").write_text("{")
+    try:
+        found = client.get("/jobs").json()
+        assert "torn-1/job.json" in found["damaged"][0]
+        assert "ended-1" in [job["id"] for job in found["items"]]
+        refused(client.get("/jobs/torn-1"), 422, "invalid")
+    finally:
+        (folder / "job.json").unlink()
+        folder.rmdir()
+
+
+def test_a_job_is_as_its_record_says_at_any_moment(client: httpx.Client, place: Any) -> None:
+    job = place.add_job("changing", "RUNNING")
+    found = client.get(f"/jobs/{job.id}").json()
+    assert {key: value for key, value in found.items() if key != "progress"} == dataclasses.asdict(job)
+    place.records.end(job.id, "FAILED", reason="error", message="broke")
+    assert client.get(f"/jobs/{job.id}").json()["message"] == "broke"
+
+
+@pytest.mark.parametrize("job_id", ["none-1", "..%2f..%2fprofiles", "%00", "A" * 200])
+def test_a_job_that_is_not_there(client: httpx.Client, job_id: str) -> None:
+    for suffix in ("", "/logs", "/trials", "/trials/0", "/best-model", "/best-model/download"):
+        refused(client.get(f"/jobs/{job_id}{suffix}"), 404, "not_found")
+
+
+def test_what_a_job_printed_is_read_on(client: httpx.Client) -> None:
+    whole = client.get("/jobs/ended-1/logs")
+    assert whole.text == "ended-1 speaks\nsecond line\n"
+    assert whole.headers["content-type"].startswith("text/plain")
+    first = client.get("/jobs/ended-1/logs", params={"limit": 10})
+    rest = client.get("/jobs/ended-1/logs", params={"start": first.headers["Next-Start"]})
+    assert first.text + rest.text == whole.text
+    assert client.get("/jobs/ended-1/logs", params={"start": 10**6}).text == ""
+
+
+def test_cancelling_leaves_the_request_at_once_and_ends_what_has_ended_never(client: httpx.Client, place: Any) -> None:
+    job = place.add_job("stopping", "RUNNING")
+    response = client.post(f"/jobs/{job.id}/cancel")
+    assert (response.status_code, response.json()["id"]) == (202, job.id)
+    assert place.records.asked_to_stop(job.id) == "127.0.0.1 over HTTP"
+    place.records.end(job.id, "CANCELLED", reason="cancelled", message="cancelled")
+    assert client.post(f"/jobs/{job.id}/cancel").json()["state"] == "CANCELLED"
+    refused(client.post("/jobs/ended-1/cancel"), 409, "conflict")
+    refused(client.post("/jobs/none-1/cancel"), 404, "not_found")
+
+
+@pytest.fixture
+def finished(place: Any, make_study: Any, make_spec: Any) -> Iterator[str]:
+    """A job that ended, with its study."""
+    make_study(place.root / "results", dataclasses.replace(make_spec(), name="old-1"))
+    yield place.add_job("old", "SUCCEEDED", study="old-1").id
+    place.store.folder.remove("studies/old-1")
+
+
+def test_removing_keeps_the_study_unless_asked(client: httpx.Client, place: Any, finished: str) -> None:
+    refused(client.delete("/jobs/running-1"), 409, "conflict")
+    assert client.get(f"/jobs/{finished}/trials").json()["total"] == 5
+    assert client.delete(f"/jobs/{finished}").status_code == 204
+    refused(client.get(f"/jobs/{finished}"), 404, "not_found")
+    refused(client.delete(f"/jobs/{finished}"), 404, "not_found")
+    assert "old-1" in place.store.studies()
+    again = place.add_job("old", "SUCCEEDED", study="old-1").id
+    assert client.delete(f"/jobs/{again}", params={"with_study": True}).status_code == 204
+    assert "old-1" not in place.store.studies()
+
+
+def test_a_method_or_a_path_that_there_is_not(client: httpx.Client) -> None:
+    refused(client.patch("/jobs"), 405, "method_not_allowed")
+    assert refused(client.get("/job"), 404, "not_found")["where"] == "GET /job"
+
+
+def test_a_body_that_is_no_json(client: httpx.Client) -> None:
+    for content in (b"{", b"\xff\xfe", b"[" * 100_000, b'{"kind": ' + b"9" * 5000 + b"}"):
+        response = client.post("/jobs", content=content, headers={"Content-Type": "application/json"})
+        assert response.status_code in (400, 422), response.text
+        assert set(response.json()["error"]) == {"code", "message", "where", "hint"}

@@ -1,0 +1,122 @@
+"""Trials and the best model over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+import torch
+
+from tune_app.tasks import load_task
+
+
+def numbers(page: dict[str, Any]) -> list[int]:
+    return [item["trial"] for item in page["items"]]
+
+
+def test_trials_come_as_a_leaderboard_with_everything(client: httpx.Client) -> None:
+    page = client.get("/jobs/ended-1/trials").json()
+    assert numbers(page) == [0, 2, 4, 1, 3]
+    assert page["total"] == 5
+    best, failed = page["items"][0], page["items"][4]
+    assert (best["state"], best["objective"], best["epochs"]) == ("COMPLETED", pytest.approx(0.9), 2)
+    assert best["metrics"] == {"val_accuracy": pytest.approx(0.9), "val_loss": 1.0}
+    variables = load_task("image_cnn").variables
+    assert {g: list(v) for g, v in best["configuration"].items()} == {
+        g: [v.name for v in variables if v.group == g] for g in ("architecture", "training", "data", "inference")
+    }
+    assert best["configuration"]["training"]["batch_size"] == 500
+    assert best["ended_at"] > best["started_at"]
+    assert (failed["state"], failed["failure_kind"], failed["objective"]) == ("FAILED", "error", None)
+    assert failed["error"].startswith("ValueError")
+
+
+def test_a_running_trial_shows_what_is_known_so_far(client: httpx.Client) -> None:
+    page = client.get("/jobs/running-1/trials", params={"state": "RUNNING"}).json()
+    (trial,) = page["items"]
+    assert (trial["trial"], trial["ended_at"], trial["duration_s"], trial["epochs"]) == (5, None, None, 1)
+    assert (trial["objective"], trial["metrics"]["val_loss"]) == (0.95, 0.1)
+    assert trial["configuration"]["training"]["optimizer"] == "adamw"
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"sort": "trial", "order": "desc"}, [5, 4, 3, 2, 1, 0]),
+        ({"sort": "objective"}, [4, 2, 1, 0, 5, 3]),
+        ({"sort": "objective", "order": "desc"}, [5, 0, 1, 2, 4, 3]),
+        ({"sort": "metrics.val_loss"}, [5, 0, 1, 2, 4, 3]),
+        ({"sort": "epochs", "state": ["PRUNED", "FAILED"]}, [3, 1]),
+        ({"state": "COMPLETED", "offset": 1, "limit": 1}, [2]),
+        ({"offset": 50}, []),
+    ],
+)
+def test_trials_are_sorted_filtered_and_paged(client: httpx.Client, asked: dict[str, Any], expected: list[int]) -> None:
+    assert numbers(client.get("/jobs/running-1/trials", params=asked).json()) == expected
+
+
+def test_an_unknown_sort_is_refused_with_the_nearest(client: httpx.Client) -> None:
+    for sort, near in (("objectiv", "objective"), ("metrics.val_los", "metrics.val_loss"), ("config", "")):
+        error = client.get("/jobs/ended-1/trials", params={"sort": sort}).json()["error"]
+        assert (error["code"], error["where"]) == ("invalid", "query.sort")
+        assert near in error["hint"]
+
+
+def test_one_trial_with_its_epochs(client: httpx.Client) -> None:
+    trial = client.get("/jobs/ended-1/trials/2").json()
+    assert [row["epoch"] for row in trial["history"]] == [1, 2]
+    assert trial["history"][1]["metrics"] == trial["metrics"]
+    missing = client.get("/jobs/ended-1/trials/9")
+    assert (missing.status_code, missing.json()["error"]["hint"]) == (404, "its trials: 0 to 4")
+
+
+def test_a_job_that_has_no_study_yet_has_no_trials(client: httpx.Client, place: Any) -> None:
+    job = place.add_job("waiting", "QUEUED")
+    assert client.get(f"/jobs/{job.id}/trials").json()["items"] == []
+    assert client.get(f"/jobs/{job.id}/trials/0").status_code == 404
+    assert client.get(f"/jobs/{job.id}/best-model").status_code == 404
+
+
+def test_the_best_model_is_what_its_network_is_made_of(client: httpx.Client) -> None:
+    found = client.get("/jobs/ended-1/best-model").json()
+    assert (found["trial"]["trial"], found["metric"], found["layers_missing"]) == (0, "val_accuracy", None)
+    config = found["configuration"]["architecture"]
+    layers = found["layers"]
+    convolution = next(layer for layer in layers if layer["type"] == "Conv2d")
+    assert convolution["parameter_shapes"]["weight"] == [config["filters"], 1, 3, 3]
+    assert convolution["output_shape"][1:] == [config["filters"], 8, 8]
+    assert layers[-1]["output_shape"][1:] == [10]
+    assert client.get("/jobs/ended-1/best-model").json() == found
+
+
+def test_the_weights_come_with_their_configuration_and_load_safely(client: httpx.Client, tmp_path: Any) -> None:
+    response = client.get("/jobs/ended-1/best-model/download")
+    assert response.status_code == 200
+    assert 'filename="ended-1-0.pt"' in response.headers["content-disposition"]
+    (tmp_path / "best.pt").write_bytes(response.content)
+    saved = torch.load(tmp_path / "best.pt", weights_only=True)
+    told = client.get("/jobs/ended-1/best-model").json()
+    assert (saved["study"], saved["trial"], saved["task"]) == ("ended-1", 0, "image_cnn")
+    assert saved["config"] == told["configuration"]
+    assert saved["metrics"] == told["metrics"]
+    assert "optimization" not in saved
+    shapes = {
+        f"{layer['name']}.{name}": tuple(shape)
+        for layer in told["layers"]
+        for name, shape in layer["parameter_shapes"].items()
+    }
+    assert shapes == {name: tuple(saved["weights"][name].shape) for name in shapes}
+
+
+def test_there_is_no_best_model_where_nothing_completed(client: httpx.Client) -> None:
+    for path in ("/jobs/failed-1/best-model", "/jobs/failed-1/best-model/download"):
+        response = client.get(path)
+        assert response.status_code == 404
+        assert "no trial of the job `failed-1` completed" in response.json()["error"]["message"]
+
+
+def test_a_checkpoint_that_is_gone(client: httpx.Client) -> None:
+    response = client.get("/jobs/running-1/best-model/download")
+    assert response.status_code == 404
+    assert "has no checkpoint" in response.json()["error"]["message"]

@@ -1,0 +1,125 @@
+"""The one shape of errors, ``{"error": {"code", "message", "where", "hint"}}``, and which error has which status."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from starlette.exceptions import HTTPException
+
+from tune_app.api.models import ErrorBody
+from tune_app.errors import Conflict, InputError, NotFound, TuneAppError, nearest
+
+CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    412: "changed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid",
+    500: "internal",
+    503: "work_failed",
+}
+"""The code of each status that the API answers with."""
+MEANINGS = {
+    400: "The request cannot be read, or its Host is not one of this server's.",
+    401: "A bearer token is required and was not given, or is wrong.",
+    403: "The request comes from a web page that may not use this server.",
+    404: "There is no such thing.",
+    405: "The method is not one of this path's.",
+    409: "It does not go together with how things stand now.",
+    412: "What was loaded has changed since.",
+    413: "The request is too large.",
+    422: "The request is not valid.",
+    503: "The work failed: the store cannot be read or written, for example.",
+}
+EVERYWHERE = (400, 401, 403, 405, 413, 422, 503)
+log = logging.getLogger("tune_app.api")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The entries of these statuses for the OpenAPI document."""
+    return {status: {"model": ErrorBody, "description": MEANINGS[status]} for status in statuses}
+
+
+def error_response(
+    status: int, message: str, where: str = "", hint: str = "", headers: dict[str, str] | None = None
+) -> Response:
+    """An error as a response."""
+    body = {"error": {"code": CODES.get(status, "error"), "message": message, "where": where, "hint": hint}}
+    # ASCII: a message may show half a surrogate pair that came with the request.
+    return Response(json.dumps(body).encode("ascii"), status, headers, "application/json")
+
+
+def response_of(error: TuneAppError) -> Response:
+    """One of our errors as a response."""
+    match error:
+        case NotFound():
+            status = 404
+        case Conflict():
+            status = 409
+        case InputError():
+            status = 422
+        case _:
+            status = 503
+    return error_response(status, error.message, error.where, error.hint)
+
+
+def translate_errors(app: FastAPI) -> None:
+    """Have every error of `app` answered in the one shape."""
+
+    @app.exception_handler(TuneAppError)
+    def ours(request: Request, error: TuneAppError) -> Response:
+        return response_of(error)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        return _invalid(error)
+
+    @app.exception_handler(WebSocketRequestValidationError)
+    async def invalid_socket(socket: WebSocket, error: WebSocketRequestValidationError) -> None:
+        await socket.send_denial_response(_invalid(error))
+
+    @app.exception_handler(HTTPException)
+    def refused(request: Request, error: HTTPException) -> Response:
+        status, where = error.status_code, f"{request.method} {request.url.path}"
+        rules = {404: "there is no such path", 405: f"{request.method} is not a method of this path"}
+        hint = "/docs lists the paths and their methods" if status in rules else ""
+        return error_response(status, rules.get(status, str(error.detail)), where, hint, dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    def broken(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return error_response(500, "the server met an error of its own", hint="its log has the details")
+
+
+def _invalid(error: RequestValidationError | WebSocketRequestValidationError) -> Response:
+    """The first fault that pydantic found: the rule, the value, where it stands, and what would be right."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    name, value = place[-1], repr(first.get("input"))[:100]
+    context = first.get("ctx") or {}
+    if first["type"] == "json_invalid":
+        return error_response(422, f"the body must be JSON, but {context.get('error', 'it is not')}", "body")
+    if first["type"] == "missing":
+        message, hint = f"`{name}` must be given", ""
+    elif first["type"] == "extra_forbidden":
+        message, hint = f"a key must be one of those that /docs lists, but got `{name}`", ""
+    else:
+        rule = first["msg"].removeprefix("Value error, ")
+        for begin in ("Input should be", "Input should", "String should", "List should", "Value should"):
+            rule = rule.replace(begin, "must be" if begin.endswith("be") else "must")
+        message = f"`{name}` {rule}, but got {value}" if rule.startswith("must") else f"{rule}, but got {value}"
+        hint = ""
+        if "expected" in context and isinstance(first.get("input"), str):
+            hint = nearest(
+                first["input"], [text.strip("'") for text in context["expected"].replace(" or ", ", ").split(", ")]
+            )
+    return error_response(422, message, ".".join(place), hint)

@@ -1,0 +1,120 @@
+"""Routes of jobs: asked for, listed, looked at, cancelled, removed, and what they printed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from tune_app.api.error_shape import documented
+from tune_app.api.models import JobAsked, JobFacts, JobId, JobPage, JobWithRequest
+from tune_app.api.server import Server
+from tune_app.api.submission import request_of
+from tune_app.errors import Conflict
+from tune_app.folder import LocalFolder
+from tune_app.job import Job
+
+State = Literal["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
+Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="How many to pass over.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
+LARGEST_PIECE = 4_000_000
+
+
+def routes(server: Server) -> APIRouter:
+    """The routes of jobs."""
+    router = APIRouter(prefix="/jobs", tags=["jobs"])
+    is_quick = isinstance(server.store.folder, LocalFolder)
+
+    @router.post("", status_code=202, responses=documented(404, 409))
+    def submit(asked: JobAsked, request: Request, response: Response) -> JobId:
+        """Ask for a sweep or a training. It is checked and recorded now, and given to Ray at once after the answer."""
+        wanted = request_of(server, asked)
+        by = f"{request.client.host if request.client else 'somebody'} over HTTP"
+        job = server.jobs.accept(wanted, address=server.settings.address, by=by)
+        server.later(lambda: server.jobs.give(job, wanted), f"submitting {job.id}")
+        response.headers["Location"] = f"/jobs/{job.id}"
+        return JobId(id=job.id, study=job.study, state=job.state)
+
+    @router.get("")
+    def list_jobs(
+        state: Annotated[list[State] | None, Query(description="Only jobs in this state; may be repeated.")] = None,
+        kind: Annotated[Literal["sweep", "training"] | None, Query(description="Only jobs of this kind.")] = None,
+        space: Annotated[str | None, Query(description="Only jobs of this space.")] = None,
+        offset: Offset = 0,
+        limit: Limit = 100,
+    ) -> JobPage:
+        """The jobs of the store, the latest first."""
+        found, damaged = server.views.all()
+        wanted = [
+            job
+            for job in found
+            if (not state or job.state in state)
+            and (kind is None or job.kind == kind)
+            and (space is None or job.space == space)
+        ]
+        items = [JobFacts.model_validate(server.views.document(job)) for job in wanted[offset : offset + limit]]
+        return JobPage(
+            items=items,
+            total=len(wanted),
+            offset=offset,
+            limit=limit,
+            damaged=[f"{error.where}: {error.message}" for error in damaged],
+        )
+
+    @router.get("/{job_id}", response_model=JobWithRequest, responses=documented(404))
+    async def get_job(job_id: str) -> Response:
+        """A job as it stands, with its progress and what was asked for."""
+        # Where it costs two looks at the file system, handing it to a thread would cost more.
+        body = server.views.body(job_id) if is_quick else await run_in_threadpool(server.views.body, job_id)
+        return Response(body, media_type="application/json")
+
+    @router.post("/{job_id}/cancel", status_code=202, responses=documented(404, 409))
+    def cancel(job_id: str, request: Request) -> JobFacts:
+        """Ask a job to stop: it does so within seconds after the answer, and what it finished is kept."""
+        job = server.views.job(job_id)
+        if job.ended and job.state != "CANCELLED":
+            raise Conflict(f"the job `{job.id}` has ended: {job.state}", hint="only a job that has not ended can be")
+        if not job.ended:
+            by = f"{request.client.host if request.client else 'somebody'} over HTTP"
+            server.jobs.records.ask_to_stop(job.id, by)
+            server.later(lambda: server.jobs.cancel(job.id, by=by), f"cancelling {job.id}")
+        return JobFacts.model_validate(server.views.document(job))
+
+    @router.delete("/{job_id}", status_code=204, responses=documented(404, 409))
+    def remove(
+        job_id: str,
+        with_study: Annotated[bool, Query(description="Remove its study too, with all results.")] = False,
+    ) -> None:
+        """Remove the record and the log of a job that has ended; its study stays unless `with_study` says otherwise."""
+        job = server.views.job(job_id)
+        if not job.ended:
+            raise Conflict(f"the job `{job.id}` is {job.state}", hint=f"POST /jobs/{job.id}/cancel stops it")
+        server.jobs.purge(job, study=with_study)
+        server.forget(job, study=with_study)
+
+    @router.get(
+        "/{job_id}/logs",
+        response_class=Response,
+        responses={
+            200: {
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+                "description": "The text.",
+                "headers": {
+                    "Next-Start": {"description": "The `start` of what follows.", "schema": {"type": "integer"}}
+                },
+            },
+            **documented(404),
+        },
+    )
+    def logs(
+        job_id: str,
+        start: Annotated[int, Query(ge=0, le=2**53, description="The byte to begin at.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=LARGEST_PIECE, description="Bytes at most.")] = LARGEST_PIECE,
+    ) -> Response:
+        """What the job printed; ask again with the header Next-Start as `start` to read on."""
+        job: Job = server.views.job(job_id)
+        text = server.jobs.records.log(job.id, start)[:limit]
+        return Response(text, media_type="text/plain", headers={"Next-Start": str(start + len(text))})
+
+    return router

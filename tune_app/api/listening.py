@@ -1,0 +1,113 @@
+"""Where a server listens, and that it has a token where others can reach it."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+
+from tune_app.api.settings import Settings
+from tune_app.errors import InputError
+
+TOKEN_VARIABLE = "TUNE_APP_API_TOKEN"
+SHORTEST_TOKEN = 16
+TOKEN_HINT = f"set {TOKEN_VARIABLE}, or name a file with --token-file; `openssl rand -hex 32` makes one"
+GRACE_S = 5
+"""So long requests and WebSockets may take to end when the server is stopped."""
+
+
+def read_token(path: str | None) -> str | None:
+    """The token: the content of the file at `path`, else ``TUNE_APP_API_TOKEN``; None where there is neither.
+
+    Raises:
+        InputError: the file cannot be read, or what it holds is no token.
+    """
+    where = path or TOKEN_VARIABLE
+    try:
+        token = Path(path).read_text(encoding="utf-8").strip() if path else os.environ.get(TOKEN_VARIABLE)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InputError(f"the token's file must be readable, but {reason}", where=where, hint=TOKEN_HINT) from None
+    if token is None:
+        return None
+    # What may stand in a header and in a subprotocol (RFC 6750, RFC 6455).
+    if len(token) < SHORTEST_TOKEN or not all(c.isascii() and (c.isalnum() or c in "-._~+") for c in token):
+        raise InputError(
+            f"a token must have at least {SHORTEST_TOKEN} letters, digits or -._~+, but has {len(token)} characters",
+            where=where,
+            hint="`openssl rand -hex 32` makes one",
+        )
+    return token
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens at `host` and `port`; port 0 takes a free one.
+
+    Raises:
+        InputError: there is no such address on this machine, or somebody else listens there.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise _cannot_listen(host, port, error) from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        listening.close()
+        raise _cannot_listen(host, port, error) from error
+    return listening
+
+
+def check_token(listening: socket.socket, token: str | None) -> None:
+    """Refuse to be open to others without a token.
+
+    Raises:
+        InputError: there is no token, and the address is not loopback.
+    """
+    address = listening.getsockname()[0]
+    if token is None and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        raise InputError(
+            f"a token is required where others can reach the server, but {address} is not loopback and there is none",
+            where="--host",
+            hint=TOKEN_HINT,
+        )
+
+
+def serve(settings: Settings, listening: socket.socket, host: str) -> None:
+    """Answer requests on `listening` until an interrupt; says on stderr where it listens when it does."""
+    import uvicorn
+
+    from tune_app.api.app import make_app
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    app = make_app(settings, hosts=[host.lower()])
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # who asks is who connects
+        ws_max_size=4096,  # clients have nothing to say
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    listening.listen(config.backlog)
+    shown, port = listening.getsockname()[:2]
+    at = f"[{shown}]" if ":" in shown else shown
+    print(f"listening at http://{at}:{port}, documented at http://{at}:{port}/docs", file=sys.stderr, flush=True)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _cannot_listen(host: str, port: int, error: Exception) -> InputError:
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return InputError(
+        f"the server must be able to listen at {host} port {port}, but {reason}",
+        where="--host, --port",
+        hint="choose another --port, or 0 for one that is free",
+    )

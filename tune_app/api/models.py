@@ -1,0 +1,433 @@
+"""What requests and responses hold: the forms that /docs shows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tune_app.variable import Value
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Amount = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Json = dict[str, Any]
+Configuration = dict[str, dict[str, Value]]
+"""By group: ``{"training": {"learning_rate": 0.01}}``."""
+Figures = dict[str, float | None]
+
+
+class _Asked(BaseModel):
+    """What a request holds: exact types, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class _Told(BaseModel):
+    """What a response holds."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class ErrorFacts(_Told):
+    """What went wrong."""
+
+    code: str
+    """A word for programs, one for each status: `not_found`, `invalid`, …"""
+    message: str
+    """The rule, and the value found."""
+    where: str
+    """Where it stands, such as `body.trials` or a file with its line; may be empty."""
+    hint: str
+    """The nearest valid choice, or what to do; may be empty."""
+
+
+class ErrorBody(_Told):
+    """The one shape of errors."""
+
+    error: ErrorFacts
+
+
+class Overrides(_Asked):
+    """What stands above a search space, as the options of `tune-app submit` do."""
+
+    name: str | None = None
+    """Name of the study; the job's id without it."""
+    trials: int | None = None
+    """How many trials."""
+    time: str | float | None = None
+    """Stop after this time, such as `30m`, or so many seconds."""
+    epochs: int | None = None
+    """At most so many epochs per trial."""
+    concurrent: int | Literal["auto"] | None = None
+    """Trials at once."""
+    cpus: float | None = None
+    """CPUs per trial."""
+    gpus: float | Literal["auto"] | None = None
+    """GPUs per trial, such as 0.25; auto measures how many trials fit on one."""
+    devices: int | None = None
+    """Devices per trial."""
+    pruning: str | None = None
+    """off, gentle, normal or aggressive."""
+    objective: str | None = None
+    """simple, health or pareto."""
+    sampler: str | None = None
+    """What proposes configurations; `GET /strategies` lists them."""
+    seed: int | None = None
+    """Seed of the sweep."""
+    start_from: list[str] | None = None
+    """Profiles or studies to begin with."""
+    set: dict[str, Value] = {}
+    """Variables to fix, by `group.variable`."""
+
+
+class SweepRequest(_Asked):
+    """A sweep: a search space of the server's by its name, or one that comes with the request."""
+
+    kind: Literal["sweep"]
+    search_space: str | None = None
+    """One of the server's own, as `GET /search-spaces` names it."""
+    space: Json | str | None = None
+    """A search space itself: what would stand in its file, as an object, or as YAML text."""
+    overrides: Overrides = Overrides()
+    preflight: bool = True
+    """Whether some configurations are tried before the sweep."""
+    fuse: bool = True
+    """Whether the sweep ends when trials keep failing."""
+
+    @model_validator(mode="after")
+    def _one_space(self) -> SweepRequest:
+        if (self.search_space is None) == (self.space is None):
+            raise ValueError("either `search_space` or `space` must be given")
+        return self
+
+
+class Source(_Asked):
+    """Where a configuration comes from: a profile, or a trial of a study."""
+
+    profile: str | None = None
+    """Name of a profile."""
+    study: str | None = None
+    """Name of a study."""
+    trial: Count | None = None
+    """Number of the trial of `study`; the best one without it."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Source:
+        if (self.profile is None) == (self.study is None):
+            raise ValueError("either `profile` or `study` must be given")
+        if self.profile is not None and self.trial is not None:
+            raise ValueError("`trial` must stand beside `study`")
+        return self
+
+
+class TrainingRequest(Source):
+    """A full training with a profile, or with a trial's configuration."""
+
+    kind: Literal["training"]
+    epochs: Positive | None = None
+    """Epochs; the configuration's own without it."""
+    seed: Seed | None = None
+    """Seed; the trial's own without it."""
+    cpus: Amount | None = None
+    """CPUs that a machine of the cluster must have free."""
+    gpus: Amount | None = None
+    """GPUs that it must have free."""
+    set: dict[str, Value] = {}
+    """Variables to change, by `group.variable`."""
+
+
+JobAsked = Annotated[SweepRequest | TrainingRequest, Field(discriminator="kind")]
+
+
+class SessionRequest(Source):
+    """The configuration to put in force."""
+
+    set: dict[str, Value] = {}
+    """Variables to change, by `group.variable`."""
+
+
+class ProfileRequest(_Asked):
+    """A profile to save: from a source, or in full. `revision`, or the header If-Match, says what it replaces."""
+
+    source: Source | None = None
+    """A trial or another profile to take everything from."""
+    task: str | None = None
+    """The task, where there is no source."""
+    dataset: str | Json | None = None
+    """The data set, where there is no source."""
+    config: dict[str, dict[str, Any]] | None = None
+    """The configuration by group, where there is no source; what is left out has the task's default."""
+    constraints: list[str] | None = None
+    """What must hold when it is edited, where there is no source."""
+    provenance: Json | None = None
+    """Where it comes from, where there is no source."""
+    set: dict[str, Value] = {}
+    """Variables to change, by `group.variable`; provenance says so."""
+    note: str | None = None
+    """A sentence to keep with it."""
+    revision: Count | None = None
+    """The revision that it replaces; none, or 0, for a new profile."""
+
+    @model_validator(mode="after")
+    def _source_or_content(self) -> ProfileRequest:
+        own = [n for n in ("task", "dataset", "config", "constraints", "provenance") if getattr(self, n) is not None]
+        if self.source is not None and own:
+            raise ValueError(f"`{own[0]}` must not stand beside `source`")
+        if self.source is None and (self.task is None or self.dataset is None or self.config is None):
+            raise ValueError("either `source`, or `task`, `dataset` and `config` must be given")
+        return self
+
+
+class Best(_Told):
+    """The best trial so far."""
+
+    trial: int
+    objective: float
+
+
+class ProgressFacts(_Told):
+    """How far a sweep has come."""
+
+    ended: int
+    """Trials that ended."""
+    total: int
+    running: int
+    best: Best | None
+    left_s: float | None
+    """Seconds to go, as far as they can be told."""
+
+
+class JobFacts(_Told):
+    """A job as it stands."""
+
+    id: str
+    kind: Literal["sweep", "training"]
+    space: str
+    """What its run number counts: the space's name; `train-<profile>` for a training."""
+    run: int
+    study: str | None
+    """The study that a sweep writes."""
+    requested_by: str
+    requested_at: str
+    address: str | None
+    """The job server it was given to; null for the one of the machine `host`."""
+    host: str
+    folder: str
+    """The folder it runs in."""
+    submission_id: str
+    """Its name at Ray."""
+    state: Literal["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
+    reason: str | None
+    """Why it ended as it did: `error`, `lost`, `cancelled`."""
+    message: str | None
+    """The reason in words."""
+    exit_code: int | None
+    submitted_at: str | None
+    started_at: str | None
+    ended_at: str | None
+    schema_version: int
+    progress: ProgressFacts | None
+    """Of a sweep that has begun."""
+
+
+class JobWithRequest(JobFacts):
+    """A job as it stands, with what was asked for."""
+
+    request: Json
+    """The whole space or profile, as it was when it was asked for."""
+
+
+class JobId(_Told):
+    """A job that was accepted."""
+
+    id: str
+    study: str | None
+    state: str
+
+
+class JobPage(_Told):
+    """Some of the jobs, the latest first."""
+
+    items: list[JobFacts]
+    total: int
+    """How many there are in all."""
+    offset: int
+    limit: int
+    damaged: list[str]
+    """What is wrong with the records that cannot be read."""
+
+
+class TrialFacts(_Told):
+    """One trial."""
+
+    trial: int
+    trial_id: str
+    state: Literal["RUNNING", "COMPLETED", "PRUNED", "FAILED", "CANCELLED"]
+    objective: float | None
+    failure_kind: str | None
+    error: str | None
+    epochs: int
+    """Epochs that were trained."""
+    started_at: str
+    ended_at: str | None
+    duration_s: float | None
+    node: str | None
+    device: str | None
+    gpu_fraction: float | None
+    peak_memory_mb: float | None
+    model_parameters: int | None
+    latency_ms: float | None
+    seed: int
+    attempt: int
+    configuration: Configuration
+    metrics: Figures
+    """Of the last epoch."""
+    health: Figures
+    """Of the last epoch."""
+
+
+class TrialPage(_Told):
+    """Some of a job's trials."""
+
+    items: list[TrialFacts]
+    total: int
+    """How many there are in the wanted states."""
+    offset: int
+    limit: int
+
+
+class EpochFacts(_Told):
+    """One epoch of a trial."""
+
+    epoch: int
+    ended_at: str
+    duration_s: float
+    metrics: Figures
+    health: Figures
+
+
+class TrialWithEpochs(TrialFacts):
+    """One trial with all of its epochs."""
+
+    history: list[EpochFacts]
+    sample: str | None
+    """What the model wrote, of a task whose model writes something."""
+
+
+class LayerFacts(_Told):
+    """A layer of a network, as `tune_app.architecture.Layer` explains it."""
+
+    name: str
+    type: str
+    settings: str
+    input_shapes: list[list[int]]
+    output_shape: list[int] | None
+    parameter_shapes: dict[str, list[int]]
+    parameters: int
+    trainable: int
+
+
+class BestModel(_Told):
+    """The best trial of a job's study, and its network."""
+
+    study: str
+    task: str
+    dataset: str | Json
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    trial: TrialFacts
+    configuration: Configuration
+    metrics: Figures
+    layers: list[LayerFacts] | None
+    """In the order in which the network computes them; null where it could not be built here."""
+    layers_missing: str | None
+    """Why there are no layers."""
+
+
+class ProfileFacts(_Told):
+    """A profile as it stands in its file."""
+
+    schema_version: int
+    name: str
+    revision: int
+    task: str
+    dataset: str | Json
+    note: str
+    config: Configuration
+    constraints: list[str]
+    provenance: Json
+
+
+class ProfileLine(_Told):
+    """A profile in the list."""
+
+    name: str
+    revision: int | None
+    task: str | None
+    dataset: str | Json | None
+    note: str | None
+    study: str | None
+    trial: int | None
+    objective: float | None
+    saved_at: str | None
+    invalid: str | None
+    """What is wrong with its file."""
+
+
+class RevisionLine(_Told):
+    """A revision of a profile."""
+
+    revision: int
+    saved_at: str | None
+    study: str | None
+    trial: int | None
+    note: str
+    changed: dict[str, list[Any]]
+    """What it changed: `group.variable` to the former and the new value."""
+
+
+class StrategyLine(_Told):
+    """A sampler or a scheduler."""
+
+    name: str
+    summary: str
+
+
+class Strategies(_Told):
+    """What proposes configurations, and what stops trials early."""
+
+    samplers: list[StrategyLine]
+    schedulers: list[StrategyLine]
+
+
+class SearchSpaceLine(_Told):
+    """A search space of the server's."""
+
+    search_space: str
+    """What `POST /jobs` calls it."""
+    document: Json | None
+    """What stands in its file."""
+    invalid: str | None
+    """What is wrong with the file; whether it fits its task shows when it is swept."""
+
+
+class DatasetLine(_Told):
+    """A data set that tune-app knows by name."""
+
+    name: str
+    kind: str
+    description: str
+    licence: str
+    terms: str | None
+    state: Literal["embedded", "fetched", "incomplete", "absent"]
+    bytes: int
+    """How much is downloaded."""
+
+
+class Health(_Told):
+    """The server answers."""
+
+    status: Literal["ok"]
+    version: str

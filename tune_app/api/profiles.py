@@ -1,0 +1,147 @@
+"""Routes of profiles and of the session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+
+from tune_app.api.error_shape import documented, error_response
+from tune_app.api.models import ProfileFacts, ProfileLine, ProfileRequest, RevisionLine, SessionRequest
+from tune_app.api.server import Server
+from tune_app.api.submission import configuration
+from tune_app.document import Document
+from tune_app.errors import Conflict, InputError
+from tune_app.profile import SCHEMA_VERSION, Profile, differences, read_document
+
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description='The revision that was loaded, as in the header ETag: `"3"`.')
+]
+
+
+def routes(server: Server) -> APIRouter:
+    """The routes of profiles and of the session."""
+    router = APIRouter(tags=["profiles"])
+    profiles = server.profiles
+
+    @router.get("/profiles", response_model=list[ProfileLine])
+    def list_profiles() -> list[dict[str, Any]]:
+        """The profiles."""
+        return [_line(server, name) for name in profiles.names()]
+
+    @router.get("/profiles/{name}", response_model=ProfileFacts, responses=documented(404))
+    def get_profile(
+        name: str,
+        response: Response,
+        revision: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="A former revision.")] = None,
+    ) -> dict[str, Any]:
+        """A profile; its revision stands in the header ETag, too."""
+        found = profiles.load(name, revision)
+        response.headers["ETag"] = f'"{found.revision}"'
+        return found.to_dict()
+
+    @router.put(
+        "/profiles/{name}",
+        response_model=ProfileFacts,
+        responses={201: {"model": ProfileFacts, "description": "It is new."}, **documented(404, 409, 412)},
+    )
+    def put_profile(name: str, asked: ProfileRequest, response: Response, if_match: IfMatch = None) -> Any:
+        """Save a profile; nothing is replaced that the request does not know the revision of.
+
+        The revision stands in `revision`, where another one in force is answered with 409, or in the header If-Match,
+        with 412. Former revisions are kept.
+        """
+        tagged = _revision(if_match)
+        if tagged is not None and asked.revision not in (None, tagged):
+            raise InputError(f"`revision` and If-Match must agree, but are {asked.revision} and {tagged}")
+        loaded = tagged if tagged is not None else asked.revision or 0
+        profile = _wanted(server, name, asked)
+        try:
+            saved = profiles.save(profile, loaded_revision=loaded)
+        except Conflict as error:
+            hint = f"look at it with GET /profiles/{name}, then save again with the revision that you saw"
+            return error_response(409 if tagged is None else 412, error.message, f"profile {name}", hint)
+        response.status_code = 200 if loaded else 201
+        response.headers["ETag"] = f'"{saved.revision}"'
+        return saved.to_dict()
+
+    @router.delete("/profiles/{name}", status_code=204, responses=documented(404, 412))
+    def delete_profile(name: str, if_match: IfMatch = None) -> Response:
+        """Remove a profile; its revisions stay in its history."""
+        try:
+            profiles.delete(name, loaded_revision=_revision(if_match))
+        except Conflict as error:
+            return error_response(412, error.message, f"profile {name}", f"look at it with GET /profiles/{name}")
+        return Response(status_code=204)
+
+    @router.get("/profiles/{name}/history", response_model=list[RevisionLine], responses=documented(404))
+    def history(name: str) -> list[dict[str, Any]]:
+        """The revisions of a profile, also of a deleted one, with what each changed."""
+        numbers = profiles.revisions(name)
+        if not numbers:
+            profiles.load(name)
+        lines: list[dict[str, Any]] = []
+        former: Profile | None = None
+        for number in numbers:
+            found = profiles.load(name, number)
+            lines.append(
+                {
+                    "revision": number,
+                    **{key: found.provenance.get(key) for key in ("saved_at", "study", "trial")},
+                    "note": found.note,
+                    "changed": differences(former, found) if former else {},
+                }
+            )
+            former = found
+        return lines
+
+    @router.get("/session", response_model=ProfileFacts, tags=["session"], responses=documented(404))
+    def get_session() -> dict[str, Any]:
+        """The configuration in force: what `tune-app train` uses when no profile is named."""
+        return profiles.session().to_dict()
+
+    @router.post("/session", response_model=ProfileFacts, tags=["session"], responses=documented(404))
+    def apply(asked: SessionRequest) -> dict[str, Any]:
+        """Put a configuration in force: of a trial, of a study's best trial, or of a profile."""
+        return profiles.apply(configuration(server, asked).edited(asked.set)).to_dict()
+
+    return router
+
+
+def _line(server: Server, name: str) -> dict[str, Any]:
+    line: dict[str, Any] = dict.fromkeys(ProfileLine.model_fields)
+    try:
+        found = server.profiles.load(name)
+    except InputError as error:
+        return {**line, "name": name, "invalid": error.message}
+    kept = {key: found.provenance.get(key) for key in ("study", "trial", "objective", "saved_at")}
+    facts = {key: getattr(found, key) for key in ("name", "revision", "task", "dataset", "note")}
+    return {**line, **kept, **facts}
+
+
+def _wanted(server: Server, name: str, asked: ProfileRequest) -> Profile:
+    if asked.source is not None:
+        profile = replace(configuration(server, asked.source), name=name)
+    else:
+        server.admission.check(asked.task, asked.dataset, "body")
+        given = asked.model_dump(include={"task", "dataset", "config", "constraints", "provenance"}, exclude_none=True)
+        profile = read_document(Document.of({"schema_version": SCHEMA_VERSION, "name": name, **given}, "body"))
+    if asked.note is not None:
+        note = Document.of({"note": asked.note}, "body").data["note"]
+        profile = replace(profile, note=note)
+    return profile.edited(asked.set)
+
+
+def _revision(tag: str | None) -> int | None:
+    """The revision in a header If-Match.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    if tag is None:
+        return None
+    text = tag.strip().strip('"')
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise InputError(f'If-Match must be one revision, such as "3", but got {tag!r:.50}', where="header If-Match")
+    return int(text)

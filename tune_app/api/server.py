@@ -1,0 +1,142 @@
+"""What all routes of a server share."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from tune_app.api.admission import Admission
+from tune_app.api.job_views import JobViews, JobWatch
+from tune_app.api.settings import Settings
+from tune_app.api.study_logs import StudyLogs
+from tune_app.errors import TuneAppError, WorkFailed
+from tune_app.job import Job
+from tune_app.jobs import Jobs
+from tune_app.profile import Profiles
+from tune_app.section import Objective
+from tune_app.store import Store, Study
+
+AT_ONCE = 8
+"""Jobs that are given to Ray, or stopped, at the same time; others wait."""
+BUILD_S = 120.0
+"""So long building a network may take, with loading its data."""
+log = logging.getLogger("tune_app.api")
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What of a study does not change while it runs.
+
+    Attributes:
+        columns: of the configuration, ``config/<group>/<variable>``.
+    """
+
+    document: dict[str, Any]
+    objective: Objective
+    columns: tuple[str, ...]
+
+
+class Server:
+    """What all routes share: the store, the profiles, what is known of them, and work that goes on after an answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = Store(settings.store)
+        self.jobs = Jobs(self.store)
+        self.profiles = Profiles(settings.profiles)
+        self.admission = Admission(settings.classes, settings.data_folders)
+        self.views = JobViews(self.jobs)
+        self.logs = StudyLogs(self.store)
+        self.watch = JobWatch(self.jobs, self.views)
+        self._work = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="api-work")
+        self._facts: dict[str, tuple[object, StudyFacts]] = {}
+        self._layers: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+        self._building = threading.Lock()
+        self._begun: set[str] = set()
+
+    def later(self, work: Callable[[], object], what: str) -> None:
+        """Do `work` after the answer, unless it was begun under the same name and goes on.
+
+        What it raises is told to the server's log.
+        """
+        if what in self._begun:
+            return
+        self._begun.add(what)
+
+        def run() -> None:
+            try:
+                work()
+            except TuneAppError as error:
+                log.warning("%s: %s", what, error.message)
+            except Exception:
+                log.exception("%s failed", what)
+            finally:
+                self._begun.discard(what)
+
+        self._work.submit(run)
+
+    def close(self) -> None:
+        """Stop watching, and wait for the work that was begun."""
+        self.watch.stop()
+        self._work.shutdown(wait=True)
+
+    def study(self, job: Job) -> Study | None:
+        """The study of a job; None for a training, and before the study has begun."""
+        study = Study(self.store.folder, job.study) if job.study else None
+        return study if study and study.exists() else None
+
+    def facts(self, study: Study) -> StudyFacts:
+        """What of `study` does not change while it runs, read once."""
+        stamp = self.store.folder.stamp(f"{study.base}/spec.yaml")
+        known = self._facts.get(study.name)
+        if known is None or known[0] != stamp:
+            document = study.document()
+            names = study.table("trials").schema.names
+            columns = tuple(name for name in names if name.startswith("config/"))
+            facts = StudyFacts(document, Objective.model_validate(document["objective"]), columns)
+            if not columns:  # the sweep has only just begun
+                return facts
+            known = self._facts[study.name] = stamp, facts
+        return known[1]
+
+    def layers(self, study: Study, trial: int, trial_id: str) -> list[dict[str, Any]]:
+        """The layers of a trial's network, see `tune_app.architecture`; built once, in a process of its own.
+
+        Raises:
+            WorkFailed: the network cannot be built here.
+        """
+        key = study.name, trial, trial_id
+        with self._building:  # one at a time: the cores are the sweep's
+            if key not in self._layers:
+                try:
+                    done = subprocess.run(
+                        [sys.executable, "-m", "tune_app.architecture", self.store.folder.url, study.name, str(trial)],
+                        capture_output=True,
+                        timeout=BUILD_S,
+                        stdin=subprocess.DEVNULL,
+                        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},  # the GPUs are the sweep's, too
+                    )
+                    found = json.loads(done.stdout)
+                except (subprocess.TimeoutExpired, ValueError) as error:
+                    raise WorkFailed(f"the network of trial {trial} could not be built: {error}") from error
+                if isinstance(found, dict):
+                    raise WorkFailed(found["message"], where=found["where"], hint=found["hint"])
+                self._layers[key] = found
+        return self._layers[key]
+
+    def forget(self, job: Job, *, study: bool) -> None:
+        """Let go of what is known of a job that was removed, and of its study where that went, too."""
+        self.views.forget(job.id)
+        if study and job.study:
+            self.logs.forget(job.study)
+            self._facts.pop(job.study, None)
+            for key in [key for key in self._layers if key[0] == job.study]:
+                del self._layers[key]

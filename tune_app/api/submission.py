@@ -1,0 +1,126 @@
+"""What `POST /jobs` asks for, as the request that a job is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tune_app.api.models import Source, SweepRequest, TrainingRequest
+from tune_app.api.server import Server
+from tune_app.document import Document
+from tune_app.errors import NotFound, WorkFailed, nearest
+from tune_app.job_request import JobRequest, sweep_request, training_request
+from tune_app.profile import Profile, find_configuration
+
+ABOVE = {
+    "name": "name",
+    "trials": "budget.trials",
+    "time": "budget.time",
+    "epochs": "budget.epochs",
+    "concurrent": "resources.concurrent",
+    "cpus": "resources.cpus",
+    "gpus": "resources.gpus",
+    "devices": "resources.devices",
+    "pruning": "pruning.level",
+    "objective": "objective.mode",
+    "sampler": "search.sampler",
+    "seed": "search.seed",
+    "start_from": "search.start_from",
+}
+"""The key of a search space file that each override stands above, as with `tune-app submit`."""
+
+
+def space_files(folder: str) -> dict[str, Path]:
+    """The search spaces of the server by name; a link that leads out of the folder is none."""
+    root = Path(folder).resolve()
+    found = {path.stem: path for path in sorted(root.glob("*.yaml")) if path.is_file()}
+    return {name: path for name, path in found.items() if path.resolve().is_relative_to(root)}
+
+
+def request_of(server: Server, asked: SweepRequest | TrainingRequest) -> JobRequest:
+    """The request, checked: what it names is there and may be named, and it fits its task.
+
+    Raises:
+        NotFound: what it names is not there.
+        Conflict: the name of the study is taken.
+        InputError: it is not valid, or names what may not be named.
+    """
+    return _sweep(server, asked) if isinstance(asked, SweepRequest) else _training(server, asked)
+
+
+def _sweep(server: Server, asked: SweepRequest) -> JobRequest:
+    document = _document(server.settings.search_spaces, asked)
+    server.admission.check(document.data.get("task"), document.data.get("dataset"), document.source)
+    given = asked.overrides.model_dump(exclude_none=True)
+    overrides: dict[str, Any] = {ABOVE[name]: value for name, value in given.items() if name != "set"}
+    if asked.overrides.set:
+        overrides["parameters"] = dict(asked.overrides.set)
+    starts = [*(asked.overrides.start_from or []), *_names(document.mapping("search").get("start_from"))]
+    _check_starts(server, starts)
+    return sweep_request(
+        document,
+        overrides,
+        server.store,
+        str(server.profiles.folder),
+        preflight=asked.preflight,
+        fuse=asked.fuse,
+    )
+
+
+def _document(folder: str, asked: SweepRequest) -> Document:
+    if isinstance(asked.space, str):
+        return Document.parse(asked.space, "body.space")
+    if asked.space is not None:
+        return Document.of(asked.space, "body.space")
+    files = space_files(folder)
+    if asked.search_space not in files:
+        raise NotFound(
+            f"there is no search space `{asked.search_space:.100}` in {folder}",
+            where="body.search_space",
+            hint=nearest(asked.search_space, files, limit=len(files)) if files else "the folder has none",
+        )
+    return Document.read(files[asked.search_space])
+
+
+def _names(given: object) -> Sequence[str]:
+    """The names in a `start_from` that is not checked yet."""
+    return [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
+
+
+def _check_starts(server: Server, names: Sequence[str]) -> None:
+    """Studies are asked for their configurations, for which their task is loaded."""
+    studies = set(server.store.studies()) - set(server.profiles.names())
+    for name in names:
+        if name in studies:
+            found = server.store.study(name).document()
+            server.admission.check(found["task"], found["dataset"], f"study {name}")
+
+
+def _training(server: Server, asked: TrainingRequest) -> JobRequest:
+    profile = configuration(server, asked).edited(asked.set)
+    if asked.epochs is not None and "epochs" in profile.config:
+        profile = replace(profile, config={**profile.config, "epochs": asked.epochs}).validated(where="body.epochs")
+    return training_request(profile, epochs=asked.epochs, seed=asked.seed, cpus=asked.cpus, gpus=asked.gpus)
+
+
+def configuration(server: Server, source: Source) -> Profile:
+    """The configuration that a request names, if its task and data may be named over HTTP.
+
+    Raises:
+        NotFound: there is no such profile, study or trial, or the best trial is wanted and none completed.
+        InputError: its task or its data may not be named.
+    """
+    admission = server.admission
+    if source.study is not None:  # before its task is loaded
+        found = server.store.study(source.study).document()
+        admission.check(found["task"], found["dataset"], f"study {source.study}")
+    try:
+        profile = find_configuration(
+            server.profiles, server.store, profile=source.profile, study=source.study, trial=source.trial
+        )
+    except WorkFailed as error:
+        raise NotFound(error.message, where=error.where, hint=error.hint) from error
+    admission.check(profile.task, profile.dataset, f"profile {profile.name}")
+    return profile

@@ -1,0 +1,124 @@
+"""Trials and epochs as JSON documents, from what the event log tells; their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tune_app.errors import InputError, nearest
+from tune_app.objective import objective_of
+from tune_app.section import Objective
+from tune_app.store import STATES, History, Row, TrialRecord
+from tune_app.variable import GROUPS
+
+ROW_KEYS = (
+    "objective", "failure_kind", "error", "ended_at", "duration_s", "node", "device", "gpu_fraction",
+    "peak_memory_mb", "model_parameters", "latency_ms",
+)  # fmt: skip
+SORTS = (
+    "rank", "trial", "state", "objective", "epochs", "started_at", "ended_at", "duration_s", "peak_memory_mb",
+    "model_parameters", "latency_ms",
+)  # fmt: skip
+"""What trials can be sorted by, besides ``metrics.NAME`` and ``health.NAME``."""
+
+
+def family(row: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The values of the columns ``prefix/…`` by the rest of their names."""
+    return {key.removeprefix(f"{prefix}/"): value for key, value in row.items() if key.startswith(f"{prefix}/")}
+
+
+def trial_view(record: TrialRecord, columns: Sequence[str], objective: Objective) -> dict[str, Any]:
+    """One trial; one that has not ended has what is known so far.
+
+    Args:
+        columns: of the configuration, ``config/<group>/<variable>``, in their order.
+    """
+    running = record.row is None
+    row = _last(record)
+    by_group: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+    for _, group, name in (column.split("/", 2) for column in columns):
+        if name in record.config:
+            by_group[group][name] = record.config[name]
+    return {
+        "trial": record.trial,
+        "trial_id": record.trial_id,
+        "state": "RUNNING" if running else row["state"],
+        **{key: None if running else row.get(key) for key in ROW_KEYS},
+        "objective": objective_of(objective, row) if running and row else row.get("objective"),
+        "epochs": max(record.epochs, default=0) if running else row["epochs"],
+        "started_at": record.started_at,
+        "seed": record.seed,
+        "attempt": record.attempt,
+        "configuration": by_group,
+        "metrics": family(row, "metric"),
+        "health": family(row, "health"),
+    }
+
+
+def epoch_view(row: Row) -> dict[str, Any]:
+    """One epoch."""
+    facts = {key: row[key] for key in ("epoch", "ended_at", "duration_s")}
+    return {**facts, "metrics": family(row, "metric"), "health": family(row, "health")}
+
+
+def chosen(
+    history: History, states: Sequence[str], sort: str, descending: bool, objective: Objective
+) -> list[TrialRecord]:
+    """The trials in `states` (all for none) in the wanted order; those without the value that decides come last.
+
+    ``rank`` is the order of a leaderboard: the completed ones first and the best first, then the others by number.
+
+    Raises:
+        InputError: they cannot be sorted by that.
+    """
+    _check_sort(history, sort)
+    found = [record for record in history.trials.values() if not states or _state(record) in states]
+    keyed = [(_key(record, sort, objective), record) for record in sorted(found, key=lambda record: record.trial)]
+    present = sorted((k for k in keyed if k[0] is not None), key=lambda k: k[0], reverse=descending)
+    return [record for _, record in present] + [record for key, record in keyed if key is None]
+
+
+def _check_sort(history: History, sort: str) -> None:
+    if sort in SORTS:
+        return
+    figures = {
+        key.replace("metric/", "metrics.").replace("health/", "health.")
+        for record in history.trials.values()
+        for key in _last(record)
+        if key.startswith(("metric/", "health/"))
+    }
+    # Before the first epoch nobody knows which there will be.
+    if sort not in figures and (figures or not sort.startswith(("metrics.", "health."))):
+        valid = [*SORTS, *figures]
+        raise InputError(
+            f"trials cannot be sorted by `{sort:.100}`", where="query.sort", hint=nearest(sort, valid, limit=len(SORTS))
+        )
+
+
+def _state(record: TrialRecord) -> str:
+    return STATES[0] if record.row is None else str(record.row["state"])
+
+
+def _last(record: TrialRecord) -> Row:
+    """The row of the trial, or of its last epoch where it has not ended."""
+    return record.row or record.epochs.get(max(record.epochs, default=0), {})
+
+
+def _key(record: TrialRecord, sort: str, objective: Objective) -> Any:
+    row = _last(record)
+    group, _, name = sort.partition(".")
+    match sort:
+        case "rank":
+            if _state(record) != "COMPLETED":
+                return (1, 0.0, record.trial)
+            sign = -1.0 if objective.direction == "maximize" else 1.0
+            return (0, sign * row["objective"], record.trial)
+        case "trial" | "started_at":
+            return getattr(record, sort)
+        case "state":
+            return _state(record)
+        case "epochs":
+            return max(record.epochs, default=0)
+        case "objective":
+            return row.get("objective") if record.row else objective_of(objective, row) if row else None
+    return row.get(f"{'metric' if group == 'metrics' else group}/{name}" if name else sort)

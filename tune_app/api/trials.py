@@ -1,0 +1,65 @@
+"""Routes of a job's trials."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from tune_app.api.error_shape import documented
+from tune_app.api.jobs import Limit, Offset
+from tune_app.api.models import TrialPage, TrialWithEpochs
+from tune_app.api.server import Server
+from tune_app.api.trial_views import SORTS, chosen, epoch_view, trial_view
+from tune_app.errors import NotFound
+
+State = Literal["RUNNING", "COMPLETED", "PRUNED", "FAILED", "CANCELLED"]
+
+
+def routes(server: Server) -> APIRouter:
+    """The routes of trials."""
+    router = APIRouter(prefix="/jobs/{job_id}/trials", tags=["trials"])
+
+    @router.get("", response_model=TrialPage, responses=documented(404))
+    def list_trials(
+        job_id: str,
+        state: Annotated[list[State] | None, Query(description="Only trials in this state; may be repeated.")] = None,
+        sort: Annotated[
+            str,
+            Query(description=f"{', '.join(SORTS)}, metrics.NAME or health.NAME; rank: completed first, best first."),
+        ] = "rank",
+        order: Annotated[
+            Literal["asc", "desc"], Query(description="Trials without the value always come last.")
+        ] = "asc",
+        offset: Offset = 0,
+        limit: Limit = 100,
+    ) -> dict[str, Any]:
+        """The trials of a job, running ones too: configuration by group, metrics, health, times."""
+        study = server.study(server.views.job(job_id))
+        if study is None:
+            return {"items": [], "total": 0, "offset": offset, "limit": limit}
+        facts = server.facts(study)
+        with server.logs.reading(study) as history:
+            found = chosen(history, state or (), sort, order == "desc", facts.objective)
+            part = found[offset : offset + limit]
+            items = [trial_view(record, facts.columns, facts.objective) for record in part]
+        return {"items": items, "total": len(found), "offset": offset, "limit": limit}
+
+    @router.get("/{trial}", response_model=TrialWithEpochs, responses=documented(404))
+    def get_trial(job_id: str, trial: int) -> dict[str, Any]:
+        """One trial with all of its epochs."""
+        job = server.views.job(job_id)
+        study = server.study(job)
+        if study is None:
+            raise NotFound(f"the job `{job_id}` has no trials{' yet' if job.study else ': it is a training'}")
+        facts = server.facts(study)
+        with server.logs.reading(study) as history:
+            record = history.trials.get(trial)
+            if record is None:
+                known = f"{min(history.trials)} to {max(history.trials)}" if history.trials else "none"
+                raise NotFound(f"the study `{study.name}` has no trial {trial}", hint=f"its trials: {known}")
+            epochs = [epoch_view(record.epochs[number]) for number in sorted(record.epochs)]
+            sample = (record.row or {}).get("sample")
+            return {**trial_view(record, facts.columns, facts.objective), "history": epochs, "sample": sample}
+
+    return router

@@ -1,0 +1,75 @@
+"""The verb `serve`."""
+
+from __future__ import annotations
+
+import click
+
+from tune_app.cli.options import profiles_option, store_option
+
+
+@click.command()
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Where to listen; a token is required off loopback."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--token-file", metavar="FILE", help="File with the token that clients show; TUNE_APP_API_TOKEN without it."
+)
+@click.option(
+    "--search-spaces",
+    envvar="TUNE_APP_SEARCH_SPACES",
+    default="search_spaces",
+    show_default=True,
+    metavar="FOLDER",
+    help="Folder of the search spaces that requests may name.",
+)
+@click.option(
+    "--allow-class", "classes", multiple=True, metavar="PACKAGE.MODULE:CLASS", help="A task that requests may name."
+)
+@click.option(
+    "--data-folder", "folders", multiple=True, metavar="FOLDER", help="A folder in which requests may name data."
+)
+@click.option(
+    "--allow-origin", "origins", multiple=True, metavar="URL", help="A web page's origin that may use the server."
+)
+@click.option(
+    "--address",
+    envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
+    help="Job server of the cluster for jobs, such as http://head:8265; a head on this machine without it.",
+)
+@store_option
+@profiles_option
+def serve(
+    host: str,
+    port: int,
+    token_file: str | None,
+    search_spaces: str,
+    classes: tuple[str, ...],
+    folders: tuple[str, ...],
+    origins: tuple[str, ...],
+    address: str | None,
+    store: str,
+    profiles_folder: str,
+) -> None:
+    """Serve jobs, results and profiles over HTTP, with the documentation at /docs, until Ctrl-C."""
+    from tune_app.api.listening import bind, check_token, read_token
+    from tune_app.api.listening import serve as answer
+    from tune_app.api.settings import Settings
+
+    token = read_token(token_file)
+    with bind(host, port) as listening:
+        check_token(listening, token)
+        answer(
+            Settings(
+                store=store,
+                profiles=profiles_folder,
+                search_spaces=search_spaces,
+                token=token,
+                classes=classes,
+                data_folders=folders,
+                origins=[origin.rstrip("/") for origin in origins],
+                address=address,
+            ),
+            listening,
+            host,
+        )

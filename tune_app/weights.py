@@ -1,0 +1,63 @@
+"""A trial's weights with its configuration, in one file that ``torch.load(…, weights_only=True)`` reads."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tune_app.errors import NotFound, WorkFailed
+from tune_app.store import Study, TrialRecord
+from tune_app.variable import GROUPS
+
+SCHEMA_VERSION = 1
+
+
+def write_weights(study: Study, record: TrialRecord, path: Path) -> None:
+    """Write the weights of a trial to `path`, from its checkpoint; the optimiser's state is left out.
+
+    The file holds a mapping: ``schema_version``, ``study``, ``trial``, ``task``, ``dataset``, ``config`` (by group),
+    ``metrics``, ``epochs``, ``seed`` and ``weights``. The weights are what the task's ``state_dict()`` holds as
+    ``model``, which ours and most others have; of a task without it, all that its ``state_dict()`` gives.
+
+    Raises:
+        NotFound: the trial has no checkpoint: it did not complete, or the checkpoint was removed.
+        WorkFailed: the checkpoint cannot be read, or `path` cannot be written.
+    """
+    name = study.checkpoint(record.trial)
+    content = study.folder.read(name)
+    if content is None or record.row is None:
+        raise NotFound(
+            f"trial {record.trial} of the study `{study.name}` has no checkpoint",
+            where=study.folder.path(name),
+            hint="only trials that completed keep one",
+        )
+    document = study.document()
+    try:
+        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        state: Any = saved["state"]
+        torch.save(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "study": study.name,
+                "trial": record.trial,
+                "task": document["task"],
+                "dataset": document["dataset"],
+                "config": {group: _family(record.row, f"config/{group}") for group in GROUPS},
+                "metrics": _family(record.row, "metric"),
+                "epochs": record.row["epochs"],
+                "seed": record.seed,
+                "weights": state.get("model", state),
+            },
+            path,
+        )
+    except Exception as error:  # of a damaged file or a full disk, torch raises nearly anything
+        problem = " ".join(str(error).split())[:200]
+        raise WorkFailed(f"the weights cannot be taken from the checkpoint: {problem}", where=name) from error
+
+
+def _family(row: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The values of the columns ``prefix/…`` by the rest of their names."""
+    return {key.removeprefix(f"{prefix}/"): value for key, value in row.items() if key.startswith(f"{prefix}/")}
