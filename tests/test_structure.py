@@ -16,7 +16,7 @@ ORDER_TEXT = """
     document strategy section objective parameters spec pruning
     health reading trial preflight
     folder provenance store study_writer
-    search optuna_journal schedule
+    search optuna_journal tensorboard_log schedule
     epoch_progress preparation rank group worker cluster autoscaling slots gpu_share controller recorder fuse sweep
     review importance plots profile warm_start train architecture weights
     job job_store job_request job_runner job_folder job_head jobs

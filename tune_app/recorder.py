@@ -17,6 +17,7 @@ from tune_app.section import Objective
 from tune_app.space import Space
 from tune_app.store import History, Row, Study, now
 from tune_app.study_writer import StudyWriter
+from tune_app.tensorboard_log import TensorBoardLog
 
 
 class Recorder(Callback):
@@ -31,13 +32,14 @@ class Recorder(Callback):
         writer: StudyWriter,
         history: History,
         journal: OptunaJournal | None,
+        tensorboard: TensorBoardLog | None,
         space: Space,
         objective: Objective,
         total: int,
         gpu_fraction: float,
     ) -> None:
         self._study = study
-        self._writer, self._history, self._journal = writer, history, journal
+        self._writer, self._history, self._journal, self._tensorboard = writer, history, journal, tensorboard
         self._columns = {v.name: f"config/{v.group}/{v.name}" for v in space.variables}
         self._objective = objective
         self._total = total
@@ -82,6 +84,8 @@ class Recorder(Callback):
         rows = result["rows"]
         if rows:
             self._writer.epochs(rows)
+            if self._tensorboard is not None:
+                self._tensorboard.epochs(trial.request["trial"], rows)
             news = {"epoch": rows[-1]["epoch"], "value": objective_of(self._objective, rows[-1])}
             self._running[trial.trial_id].update(news)
             self._latest = {"trial": trial.request["trial"], **news}
@@ -212,6 +216,8 @@ class Recorder(Callback):
             self.failures.append(row)
         if self._journal is not None and state != "CANCELLED":
             self._journal.add(record)
+        if self._tensorboard is not None:
+            self._tensorboard.end(record.trial, record.config)
         self._keep_best(row)
 
     def _keep_best(self, row: Row) -> None:

@@ -32,6 +32,7 @@ from tune_app.strategy import grid_configs
 from tune_app.study_writer import StudyWriter
 from tune_app.tasks import load_task
 from tune_app.tasks.task import Preparing
+from tune_app.tensorboard_log import TensorBoardLog
 from tune_app.trial import derive_seed
 from tune_app.variable import Config
 from tune_app.worker import Worker
@@ -68,6 +69,7 @@ def run_sweep(
     start_with: Sequence[Config] = (),
     time_limit: float | None = None,
     fuse: bool = True,
+    tensorboard: bool = True,
 ) -> Outcome:
     """Run the trials of `spec` that `study` does not have yet; Ray must be connected and the study locked.
 
@@ -78,6 +80,7 @@ def run_sweep(
             that a resumed one needs none.
         time_limit: seconds after which this run ends.
         fuse: stop when trials keep failing, see `tune_app.fuse`.
+        tensorboard: write what TensorBoard shows, where the store is a folder.
 
     Raises:
         InputError: no node can hold a trial.
@@ -95,12 +98,13 @@ def run_sweep(
     requests = _requests(spec, history, start_with)
     resources = spec.resources
     slots = Slots(resources.cpus, float(resources.gpus), _concurrent(spec), resources.devices, len(requests))
-    with _writing(spec, study, history, data, start_with) as (writer, journal):
+    with _writing(spec, study, history, data, start_with, tensorboard) as (writer, journal, board):
         recorder = Recorder(
             study,
             writer,
             history,
             journal,
+            board,
             spec.space,
             objective,
             spec.budget.trials,
@@ -244,9 +248,10 @@ def _key(config: Config) -> tuple[object, ...]:
 
 @contextmanager
 def _writing(
-    spec: Spec, study: Study, history: History, data: Dataset, start_with: Sequence[Config]
-) -> Iterator[tuple[StudyWriter, OptunaJournal | None]]:
-    """The study's files, open for writing: the space as run, where it comes from, events, tables, Optuna's journal."""
+    spec: Spec, study: Study, history: History, data: Dataset, start_with: Sequence[Config], tensorboard: bool
+) -> Iterator[tuple[StudyWriter, OptunaJournal | None, TensorBoardLog | None]]:
+    """The study's files, open for writing: the space as run, where it comes from, events, tables, and what
+    optuna-dashboard and TensorBoard show."""
     folder = study.folder
     folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
     facts = {
@@ -259,10 +264,11 @@ def _writing(
     }
     if not history.last_event:
         folder.write(f"{study.base}/provenance.json", json.dumps(facts, indent=2).encode())
-    journal = None
+    journal = board = None
     if isinstance(folder, LocalFolder):
-        path = folder.root / study.base / "optuna.journal"
-        journal = OptunaJournal(path, spec.name, spec.space, spec.objective)
+        path = folder.root / study.base
+        journal = OptunaJournal(path / "optuna.journal", spec.name, spec.space, spec.objective)
+        board = TensorBoardLog(path / "tensorboard", list(load_task(spec.task).metrics)) if tensorboard else None
     with StudyWriter(study, history, column_types(spec.space.variables)) as writer:
         try:
             writer.sweep_started(
@@ -271,12 +277,14 @@ def _writing(
             for record in history.trials.values():
                 if record.finished and journal is not None:
                     journal.add(record)
-            yield writer, journal
+            yield writer, journal, board
         finally:
-            if journal is not None:
-                journal.close()
-    if journal is not None and journal.error is not None:
-        raise journal.error
+            logs = [log for log in (journal, board) if log is not None]
+            for log in logs:
+                log.close()
+    for log in logs:
+        if log.error is not None:
+            raise log.error
 
 
 @dataclass

@@ -58,6 +58,7 @@ Command = Callable[..., Any]
 address_option = click.option(
     "--address", help="Ray cluster: auto for the one of this machine, ray://…; this machine without it."
 )
+tensorboard_option = click.option("--no-tensorboard", is_flag=True, help="Write nothing for TensorBoard.")
 fallback_option = click.option(
     "--fallback", type=click.Choice(["local"]), help="Run on this machine where no cluster answers at --address."
 )
@@ -109,6 +110,7 @@ def check(space: str, settings: tuple[str, ...], as_json: bool, **given: Any) ->
 @fallback_option
 @click.option("--no-preflight", is_flag=True, help="Skip the check before the sweep.")
 @click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
+@tensorboard_option
 @json_option
 @store_option
 @profiles_option
@@ -120,6 +122,7 @@ def run(
     fallback: str | None,
     no_preflight: bool,
     no_fuse: bool,
+    no_tensorboard: bool,
     as_json: bool,
     store: str,
     profiles_folder: str,
@@ -142,7 +145,7 @@ def run(
         return Prepared.of(spec, study, spec.budget.time, not no_preflight, starts)
 
     Document.read(space)  # a file that is no YAML is refused before anything starts
-    _sweep(prepare, address, fallback == "local", not no_fuse, as_json)
+    _sweep(prepare, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
 
 
 @click.command()
@@ -152,6 +155,7 @@ def run(
 @address_option
 @fallback_option
 @click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
+@tensorboard_option
 @json_option
 @store_option
 def resume(
@@ -161,6 +165,7 @@ def resume(
     address: str | None,
     fallback: str | None,
     no_fuse: bool,
+    no_tensorboard: bool,
     as_json: bool,
     store: str,
 ) -> None:
@@ -184,7 +189,7 @@ def resume(
     def prepare() -> Prepared:
         return Prepared.of(Spec.from_dict(document.data, document.source), opened, time_limit, preflight=False)
 
-    _sweep(prepare, address, fallback == "local", not no_fuse, as_json)
+    _sweep(prepare, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
 
 
 @dataclass
@@ -216,7 +221,9 @@ class Prepared:
         return cls(spec, study, data, time_limit, forecast, start_with, new=not study.exists())
 
 
-def _sweep(prepare: Callable[[], Prepared], address: str | None, fallback: bool, fuse: bool, as_json: bool) -> None:
+def _sweep(
+    prepare: Callable[[], Prepared], address: str | None, fallback: bool, fuse: bool, tensorboard: bool, as_json: bool
+) -> None:
     """Start Ray while the space is read and tried in a thread, then sweep, then show what was found."""
     from rich.console import Console
 
@@ -249,6 +256,7 @@ def _sweep(prepare: Callable[[], Prepared], address: str | None, fallback: bool,
                     start_with=ready.start_with,
                     time_limit=ready.time_limit,
                     fuse=fuse,
+                    tensorboard=tensorboard,
                 )
     _report(ready.spec, ready.study, outcome, as_json)
 
