@@ -19,7 +19,7 @@ from tune_app.dataset import Dataset, DatasetReference
 from tune_app.tasks import load_dataset_of_kind, replica
 from tune_app.tasks.activations import ACTIVATIONS
 from tune_app.tasks.augmentation import VIEW_OFFSETS, augment, views
-from tune_app.tasks.classification import selective_figures
+from tune_app.tasks.classification import answers_of, selective_figures
 from tune_app.tasks.normalization import METHODS, Normalize
 from tune_app.tasks.optimization import (
     OPTIMIZERS,
@@ -379,6 +379,11 @@ class ImageCNNTask:
         with autocast(settings.precision, state.images.device):
             logits = state.model(state.images[:count])
             return functional.cross_entropy(logits, state.labels[:count], label_smoothing=settings.label_smoothing)
+
+    def classify(self, state: ImageState) -> tuple[list[int], list[int]]:
+        """Labels and answers of the validation images."""
+        answers = answers_of(predict(state.model, state.settings, state.validation_images))
+        return state.validation_labels.tolist(), answers.tolist()
 
     def evaluate(self, state: ImageState, arrays: Mapping[str, Any]) -> Mapping[str, float]:
         """Loss, accuracy, coverage and selective accuracy on ``images`` and ``labels`` of `arrays`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
@@ -95,6 +95,15 @@ class Probed(Protocol):
 
         One forward pass of ``state.model`` in its current mode, without augmentation; nothing of `state` changes.
         """
+        ...
+
+
+@runtime_checkable
+class Classifying(Protocol):
+    """A task whose model answers with one of several classes."""
+
+    def classify(self, state: Any) -> tuple[Sequence[int], Sequence[int]]:
+        """The true class of each row of the validation part and the model's answer, numbers from 0."""
         ...
 
 

@@ -447,6 +447,12 @@ class TextLSTMTask:
         texts = Texts.of(arrays, state.texts.labels.device)
         return measure(state.model, state.settings, texts, torch.arange(len(texts)))
 
+    def classify(self, state: TextState) -> tuple[list[int], list[int]]:
+        """Labels and answers of the validation texts."""
+        rows = state.validation_rows
+        answers = answers_of(predict(state.model, state.settings, state.texts, rows), state.settings.decision_threshold)
+        return state.texts.labels.index_select(0, rows.to(state.texts.labels.device)).tolist(), answers.tolist()
+
     def probe_loss(self, state: TextState) -> Tensor:
         """The loss on the first training texts."""
         tokens, lengths, labels = state.texts.rows(state.training_rows[: probe_rows(len(state.training_rows))])
