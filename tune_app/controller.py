@@ -12,6 +12,7 @@ import copy
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,8 @@ os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "10")
 
 LOST_RETRIES = 3
 """How often a trial whose process or node died is run again."""
+SILENCE_S = 10.0
+"""A worker that has reported nothing for so long is written to, so that a broken connection is found."""
 
 
 @dataclass(frozen=True)
@@ -200,12 +203,28 @@ class SweepController(TuneController):
         )
         self._print_trial_errors = False
         self._class_cache = _ActorClasses()
+        self._next_probe = 0.0
 
     def step(self) -> None:
         """Handle one event, on the cluster as it is now."""
         self._slots.refresh(self._queue.left)
         self._max_pending_trials = max(1, self._slots.count)
+        self._probe_silent()
         super().step()
+
+    def _probe_silent(self) -> None:
+        """Write to the workers that are silent; nobody waits for their answers.
+
+        Where a link was cut for a while, the worker's side may have given the connection up. This side would wait for
+        its report for minutes more; what it writes is refused at once, and the trial counts as lost and is run again.
+        """
+        if time.monotonic() < self._next_probe:
+            return
+        self._next_probe = time.monotonic() + SILENCE_S
+        for trial in self._running_trials:
+            actor = trial.temporary_state.ray_actor
+            if actor is not None and time.time() - trial.run_metadata.last_result_time > SILENCE_S:
+                actor.__ray_ready__.remote()
 
     def _maybe_add_actors(self) -> None:
         """Give idle workers to trials that wait for one, before Tune starts or stops any.
