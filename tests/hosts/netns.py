@@ -112,8 +112,12 @@ class Host:
         (line,) = [line for line in shown.stdout.splitlines() if line.strip().startswith("eth0:")]
         return int(line.split(":")[1].split()[0])
 
+    def kill(self) -> None:
+        """End all its processes; the host itself stays, and tells whoever talks to them that they are gone."""
+        subprocess.run(self.command("sh", "-c", "kill -KILL -1"), check=True)
+
     def end(self) -> None:
-        """End all its processes at once, without a word to anybody; what was its name and its link goes too."""
+        """Take its power: processes and link are gone at once."""
         for first in children(self.keeper.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(first, signal.SIGKILL)
@@ -194,7 +198,7 @@ class Hosts:
         return host
 
     def end(self, host: Host) -> None:
-        """Take the power from a host."""
+        """Take the power from a host, which is none of them any more."""
         self.all.remove(host)
         host.end()
 

@@ -68,7 +68,10 @@ def install(host: netns.Host, here: Path) -> None:
     (packages,) = environment.glob("lib/python3*/site-packages")
     ours = sysconfig.get_paths()["purelib"]
     (packages / "found.pth").write_text(f"{here}/home/{INSTALLED}\n{ours}\n")
-    for command, module, function in (("ray", "ray.scripts.scripts", "main"), ("tune-app", "tune_app.__main__", "main")):
+    for command, module, function in (
+        ("ray", "ray.scripts.scripts", "main"),
+        ("tune-app", "tune_app.__main__", "main"),
+    ):
         script = environment / "bin" / command
         python = here / "home" / INSTALLED / ".venv/bin/python"
         script.write_text(f"#!{python}\nfrom {module} import {function}\n{function}()\n")

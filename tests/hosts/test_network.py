@@ -83,12 +83,12 @@ def test_a_host_that_joins_is_used_within_15_s(hosts: netns.Hosts, sweep_on: Any
     assert sweep.most_at_once() == 4
 
 
-def test_a_host_that_is_killed(hosts: netns.Hosts, sweep_on: Any) -> None:
+def test_a_host_whose_processes_are_killed(hosts: netns.Hosts, sweep_on: Any) -> None:
     sweep = sweep_on(hosts)
     sweep.run(hosts.all[0], trials=18, epochs=4)
     host = hosts.all[-1]
     sweep.until(lambda: host.address in sweep.nodes().values())
-    hosts.end(host)
+    host.kill()
     ended_at = datetime.now(UTC)
     sweep.finish(18)
     check_run_again(sweep, ended_at, within_s=15)
@@ -99,7 +99,7 @@ def test_a_host_that_loses_its_power(watchful_hosts: netns.Hosts, sweep_on: Any)
     sweep.run(watchful_hosts.all[0], trials=12, epochs=4)
     host = watchful_hosts.all[-1]
     sweep.until(lambda: host.address in sweep.nodes().values())
-    host.cut()  # so that nobody is told
+    host.cut()
     watchful_hosts.end(host)
     ended_at = datetime.now(UTC)
     sweep.finish(12)

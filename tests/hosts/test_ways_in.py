@@ -6,6 +6,7 @@ The launcher runs on a fourth host, which has nothing but the key and the cluste
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -78,7 +79,7 @@ def hosts() -> Iterator[netns.Hosts]:
 
 @pytest.fixture(scope="module")
 def laptop(hosts: netns.Hosts) -> Iterator[Laptop]:
-    """The laptop, once `ray up` is done; the cluster's job server is forwarded to it."""
+    """The laptop, with a cluster that it started, whose job server is forwarded to it."""
     document = yaml.safe_load((ROOT / FILE).read_text())
     named = [document["provider"]["head_ip"], *document["provider"]["worker_ips"]]
     assert [host.address for host in hosts.all[:3]] == named
@@ -86,15 +87,65 @@ def laptop(hosts: netns.Hosts) -> Iterator[Laptop]:
     made = Laptop(hosts.all[3], environment)
     made.ray("get-auth-token", "--generate")
     began = time.monotonic()
-    print(made.ray("up", "--yes", "--no-config-cache", FILE))
-    while "3 node" not in made.ray("exec", FILE, "ray status | grep -c '^ 1 node_\\|^ 1 local.cluster.node\\|node' && ray status"):
-        assert time.monotonic() - began < 120
+    made.ray("up", "--yes", "--no-config-cache", FILE)
+    print(f"`ray up` returned after {time.monotonic() - began:.0f} s")
+    while "3 local.cluster.node" not in (status := made.ray("exec", FILE, "ray status")):
+        assert time.monotonic() - began < 120, status
         time.sleep(1)
     print(f"three nodes after {time.monotonic() - began:.0f} s")
+    forward = made.start("ray.scripts.scripts", "dashboard", FILE)
     yield made
+    for pid in netns.children(forward.pid):
+        os.kill(pid, signal.SIGKILL)
+    forward.communicate(timeout=20)
 
 
 def test_ray_submit(laptop: Laptop, tmp_path: Path) -> None:
-    print(laptop.ray("submit", FILE, "clusters/sweep.py", SPACE, *SMALL, "--store", str(tmp_path)))
-    table = pd.read_parquet(tmp_path / "trials" / "study=digits-cnn")
+    laptop.ray("submit", FILE, "clusters/sweep.py", SPACE, *SMALL, "--store", str(tmp_path))
+    check_swept(tmp_path, "digits-cnn")
+
+
+def test_ray_job_submit(laptop: Laptop, tmp_path: Path) -> None:
+    output = laptop.ray(
+        "job", "submit", "--address", JOB_SERVER, "--working-dir", ".",
+        "--", "tune-app", "run", SPACE, *SMALL, "--store", str(tmp_path),
+    )  # fmt: skip
+    assert "succeeded" in output
+    check_swept(tmp_path, "digits-cnn")
+
+
+def test_tune_app_submit(laptop: Laptop, tmp_path: Path) -> None:
+    laptop("tune_app", "submit", SPACE, *SMALL, "--address", JOB_SERVER, "--store", str(tmp_path), "--wait")
+    check_swept(tmp_path, "digits-cnn-1")
+    assert "SUCCEEDED" in laptop("tune_app", "jobs", "status", "digits-cnn-1", "--store", str(tmp_path))
+
+
+def test_without_the_token_nobody_gets_in(laptop: Laptop, hosts: netns.Hosts, tmp_path: Path) -> None:
+    stranger = {"HOME": "/nonexistent", "RAY_AUTH_MODE": "disabled"}
+    ours = laptop("tune_app", "submit", SPACE, "--address", JOB_SERVER, "--store", str(tmp_path), code=2, **stranger)
+    assert "refused us" in ours
+    assert "RAY_AUTH_MODE=token" in ours
+    direct = laptop("tune_app", "run", SPACE, "--address", hosts.address, "--store", str(tmp_path), code=2, **stranger)
+    assert "refused us" in direct
+    assert "Unauthorized" in laptop.ray("job", "list", "--address", JOB_SERVER, code=1, **stranger)
+
+
+def test_ray_down_leaves_no_ray_behind(laptop: Laptop, hosts: netns.Hosts) -> None:
+    assert all("raylet" in processes(host) for host in hosts.all[:3])
+    laptop.ray("down", "--yes", FILE)
+    assert not any("raylet" in processes(host) for host in hosts.all[:3])
+
+
+def check_swept(store: Path, study: str) -> None:
+    """Six trials were completed or pruned, on more than one host, and their checkpoints are there."""
+    table = pd.read_parquet(store / "trials" / f"study={study}")
     assert sorted(table["trial"]) == list(range(6))
+    assert set(table["state"]) <= {"COMPLETED", "PRUNED"}
+    print(table["node"].value_counts().to_dict())
+    assert len(set(table["node"])) > 1
+    assert list((store / "studies" / study / "checkpoints").iterdir())
+
+
+def processes(host: netns.Host) -> str:
+    """What runs on a host."""
+    return subprocess.run(host.command("ps", "ax", "-o", "args"), capture_output=True, text=True, check=True).stdout
