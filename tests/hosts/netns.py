@@ -139,8 +139,8 @@ class Hosts:
     """A bridge, the hosts that are plugged into it, and a Ray cluster on them; the first host is its head.
 
     Args:
-        folder: an empty one with a name of its own, which the bridge gets, for the files of the hosts. Its path must be short,
-            because those of Ray's sockets must be.
+        folder: an empty one for the files of the hosts. Its name, which must be unique, is the bridge's too; its path
+            must be short, because those of Ray's sockets must be.
         environment: what every process of Ray sees beside this process's environment.
 
     Attributes:

@@ -5,14 +5,13 @@ The hosts stay up from test to test; the last one of those that share them ends 
 
 from __future__ import annotations
 
-import subprocess
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import netns
 from steady import DATA_BYTES
+from sweeping import kill
 
 
 def test_every_slot_is_used_and_the_data_travels_to_every_host_once(hosts: netns.Hosts, sweep_on: Any) -> None:
@@ -32,13 +31,11 @@ def test_every_slot_is_used_and_the_data_travels_to_every_host_once(hosts: netns
         assert DATA_BYTES < count < 1.5 * DATA_BYTES
 
 
-def test_a_driver_that_is_killed_is_followed_by_one_on_another_host(
-    hosts: netns.Hosts, sweep_on: Any, killed: Callable[[subprocess.Popen[str]], None]
-) -> None:
+def test_a_driver_that_is_killed_is_followed_by_one_on_another_host(hosts: netns.Hosts, sweep_on: Any) -> None:
     sweep = sweep_on(hosts)
     driver = sweep.run(hosts.all[0], trials=18, epochs=3)
     sweep.until(lambda: len(sweep.events("trial_ended")) >= 5)
-    killed(driver)
+    kill(driver)
     ended = set(sweep.nodes())
     assert len(ended) < 18
     sweep.command(hosts.all[1], "resume", sweep.name)

@@ -5,11 +5,8 @@ The launcher runs on a fourth host, which has nothing but the key and the cluste
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +17,8 @@ import pandas as pd
 import pytest
 import ssh
 import yaml
+from sweeping import PYTHONPATH, ROOT, kill, short_folder
 
-ROOT = Path(__file__).parents[2]
 FILE = "clusters/on_prem.yaml"
 SPACE = "search_spaces/digits_cnn.yaml"
 SMALL = ("--trials", "6", "--epochs", "2", "--cpus", "1", "--gpus", "0", "--concurrent", "3")
@@ -35,13 +32,13 @@ class Laptop:
     host: netns.Host
     environment: dict[str, str]
 
-    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *command: str, stdout: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
         """Start a Python module's command in the project's folder."""
         return subprocess.Popen(
             self.host.command("env", f"--chdir={ROOT}", sys.executable, "-m", *command),
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
         )
@@ -66,8 +63,7 @@ def hosts() -> Iterator[netns.Hosts]:
     """Three hosts with sshd, as on_prem.yaml names them, and the laptop."""
     if reason := netns.why_not() or ssh.why_not():
         pytest.skip(reason)
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    with netns.Hosts(Path(tempfile.mkdtemp(prefix="tn", dir="/tmp")), {"PYTHONPATH": path}) as made:
+    with netns.Hosts(short_folder(), PYTHONPATH) as made:
         for _ in range(4):
             made.add()
         key = ssh.make_key(made.all[3])
@@ -93,11 +89,11 @@ def laptop(hosts: netns.Hosts) -> Iterator[Laptop]:
         assert time.monotonic() - began < 120, status
         time.sleep(1)
     print(f"three nodes after {time.monotonic() - began:.0f} s")
-    forward = made.start("ray.scripts.scripts", "dashboard", FILE)
+    forward = made.start(
+        "ray.scripts.scripts", "dashboard", FILE, stdout=subprocess.DEVNULL
+    )  # it leaves ssh behind, which ends with the host
     yield made
-    for pid in netns.children(forward.pid):
-        os.kill(pid, signal.SIGKILL)
-    forward.communicate(timeout=20)
+    kill(forward)
 
 
 def test_ray_submit(laptop: Laptop, tmp_path: Path) -> None:
@@ -132,8 +128,9 @@ def test_without_the_token_nobody_gets_in(laptop: Laptop, hosts: netns.Hosts, tm
 
 def test_ray_down_leaves_no_ray_behind(laptop: Laptop, hosts: netns.Hosts) -> None:
     assert all("raylet" in processes(host) for host in hosts.all[:3])
-    laptop.ray("down", "--yes", FILE)
-    assert not any("raylet" in processes(host) for host in hosts.all[:3])
+    said = laptop.ray("down", "--yes", FILE)
+    for host in hosts.all[:3]:
+        assert "raylet" not in processes(host), said
 
 
 def check_swept(store: Path, study: str) -> None:
@@ -148,4 +145,5 @@ def check_swept(store: Path, study: str) -> None:
 
 def processes(host: netns.Host) -> str:
     """What runs on a host."""
-    return subprocess.run(host.command("ps", "ax", "-o", "args"), capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(host.command("ps", "ax", "-o", "stat,args"), capture_output=True, text=True, check=True)
+    return "".join(line for line in shown.stdout.splitlines(keepends=True) if not line.startswith("Z"))
