@@ -246,9 +246,14 @@ class SweepController(TuneController):
         return not self._is_starting(trial) and bool(super()._maybe_reuse_cached_actor(trial))
 
     def _is_starting(self, trial: SweepTrial) -> bool:
-        """Whether Ray is starting a worker for the trial."""
+        """Whether Ray is starting a worker for the trial, and has room for it.
+
+        Where a node was lost and its trials asked for new workers before the slots were counted again, there are more
+        workers than slots: those that start would wait for ever for what the idle ones hold.
+        """
         worker = self._trial_to_actor.get(trial)
-        return worker is not None and self._actor_manager.is_actor_started(worker)
+        has_room = self._actor_manager.num_live_actors <= self._slots.count
+        return has_room and worker is not None and self._actor_manager.is_actor_started(worker)
 
     def checkpoint(self, force: bool = False, wait: bool = False) -> None:
         """Nothing: the event log is the restore point."""

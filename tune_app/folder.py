@@ -219,7 +219,8 @@ class RemoteFolder(Folder):
     """A folder behind an object store, where a file appears whole when its writing ends and nothing can be appended.
 
     An appended file is therefore a row of numbered parts, ``name.parts/000001``, …, behind the file ``name`` if there
-    is one; merged, ``name.parts/000123.merged`` stands for all up to that number. Writing such a file as a whole removes its parts first: only there a reader may see something between.
+    is one; merged, ``name.parts/000123.merged`` stands for all up to that number. Writing such a file as a whole removes
+    its parts first: only there a reader may see something between.
     """
 
     def __init__(self, url: str, filesystem: fs.FileSystem, root: str) -> None:
@@ -261,13 +262,13 @@ class RemoteFolder(Folder):
         if len(parts) < 2:
             return
         with ThreadPoolExecutor(READERS) as threads:
-            pieces = threads.map(self._read, [f"{name}{PARTS}/{part}" for part in parts])
+            pieces = threads.map(self._read, parts)
             self._write(f"{name}{PARTS}/{_number(parts[-1]):06d}{MERGED}", b"".join(piece or b"" for piece in pieces))
-            list(threads.map(self._remove, [f"{name}{PARTS}/{part}" for part in parts]))
+            list(threads.map(self._remove, parts))
 
     def _current_parts(self, name: str) -> list[str]:
-        """Names of the parts in their order, without those that a merged one replaces."""
-        parts = self._all_names(f"{name}{PARTS}")
+        """The parts in their order, without those that a merged one replaces."""
+        parts = [f"{name}{PARTS}/{part}" for part in self._all_names(f"{name}{PARTS}")]
         merged = [position for position, part in enumerate(parts) if part.endswith(MERGED)]
         return parts[merged[-1] :] if merged else parts
 
@@ -334,7 +335,7 @@ class RemoteFolder(Folder):
 
 
 def _number(part: str) -> int:
-    return int(part.removesuffix(MERGED))
+    return int(part.rpartition("/")[2].removesuffix(MERGED))
 
 
 @contextlib.contextmanager

@@ -114,7 +114,7 @@ class Host:
 
     def kill(self) -> None:
         """End all its processes; the host itself stays, and tells whoever talks to them that they are gone."""
-        subprocess.run(self.command("sh", "-c", "kill -KILL -1"), check=True)
+        subprocess.run(self.command("sh", "-c", "kill -KILL -1"))  # it does not survive this itself
 
     def end(self) -> None:
         """Take its power: processes and link are gone at once."""
