@@ -219,8 +219,8 @@ class RemoteFolder(Folder):
     """A folder behind an object store, where a file appears whole when its writing ends and nothing can be appended.
 
     An appended file is therefore a row of numbered parts, ``name.parts/000001``, …, behind the file ``name`` if there
-    is one; merged, ``name.parts/000123.merged`` stands for all up to that number. Writing such a file as a whole removes
-    its parts first: only there a reader may see something between.
+    is one; merged, ``name.parts/000123.merged`` stands for all up to that number. Writing such a file as a whole
+    removes its parts first: only there a reader may see something between.
     """
 
     def __init__(self, url: str, filesystem: fs.FileSystem, root: str) -> None:

@@ -88,7 +88,7 @@ def test_a_host_whose_processes_are_killed(hosts: netns.Hosts, sweep_on: Any) ->
     host.kill()
     ended_at = datetime.now(UTC)
     sweep.finish(18)
-    check_run_again(sweep, ended_at, within_s=15)
+    check_run_again(sweep, ended_at, within_s=45)
 
 
 def test_a_host_that_loses_its_power(watchful_hosts: netns.Hosts, sweep_on: Any) -> None:
@@ -100,7 +100,7 @@ def test_a_host_that_loses_its_power(watchful_hosts: netns.Hosts, sweep_on: Any)
     watchful_hosts.end(host)
     ended_at = datetime.now(UTC)
     sweep.finish(12)
-    check_run_again(sweep, ended_at, within_s=30)
+    check_run_again(sweep, ended_at, within_s=60)
 
 
 def check_run_again(sweep: Any, since: datetime, within_s: float) -> None:
