@@ -52,6 +52,28 @@ class Request:
     config: Config | None = None
 
 
+class _Config(dict[str, Any]):
+    """A worker's request, which Tune adds facts of its own to; they are as large as it, and are not sent."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Config:
+        return _Config(copy.deepcopy(dict(self), memo))
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, ({key: value for key, value in self.items() if not key.startswith("__")},)
+
+
+class _Storage(StorageContext):
+    """Tune's idea of where results go, which stays with the driver: sent to a worker it is None."""
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+    def __copy__(self) -> _Storage:
+        made = object.__new__(_Storage)
+        made.__dict__.update(self.__dict__)
+        return made
+
+
 class SweepTrial(TuneTrial):
     """Tune's trial, with the worker class at hand and no folder of its own.
 
@@ -63,7 +85,7 @@ class SweepTrial(TuneTrial):
     def __init__(self, worker: type[Worker], request: dict[str, Any], **kwargs: Any) -> None:
         self._worker = worker
         self.out_of_memory = False
-        super().__init__("worker", config=request, max_failures=LOST_RETRIES, stub=True, **kwargs)
+        super().__init__("worker", config=_Config(request), max_failures=LOST_RETRIES, stub=True, **kwargs)
 
     @property
     def request(self) -> dict[str, Any]:
@@ -178,7 +200,7 @@ class SweepController(TuneController):
         name_of: Callable[[int], str],
     ) -> None:
         self._scratch = tempfile.mkdtemp(prefix="tune-app-")
-        storage = StorageContext(storage_path=self._scratch, experiment_dir_name="sweep")
+        storage = _Storage(storage_path=self._scratch, experiment_dir_name="sweep")
 
         def make(request: dict[str, Any]) -> SweepTrial:
             return SweepTrial(

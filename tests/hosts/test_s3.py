@@ -76,7 +76,7 @@ class Site:
         """The live state, as it is in the store; empty before it is there."""
         return dict(json.loads(self("-c", LIVE)))
 
-    def keys(self) -> list[str]:
+    def objects(self) -> list[str]:
         """Names of all objects."""
         return [str(key) for key in json.loads(self("-c", LIST))]
 
@@ -125,7 +125,7 @@ def test_a_sweep_is_killed_resumed_and_read_from_another_host(site: Site, tmp_pa
     assert len(json.loads(site("-c", READ))) == 12
 
     assert site.tune_app("show", "s3", "0")["state"] == "COMPLETED"
-    keys = [key for key in site.keys() if not key.endswith("/")]
+    keys = [key for key in site.objects() if not key.endswith("/")]
     assert len([key for key in keys if "/checkpoints/" in key]) == 12
     others = [key.removeprefix("team/") for key in keys if "/checkpoints/" not in key]
     print(others)
