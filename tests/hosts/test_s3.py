@@ -64,8 +64,9 @@ class Site:
 
     def __call__(self, *command: str) -> str:
         """Run Python on the second host; what it printed."""
-        output, errors = self.start(self.hosts.all[1], *command).communicate(timeout=120)
-        assert "Traceback" not in errors, errors
+        started = self.start(self.hosts.all[1], *command)
+        output, errors = started.communicate(timeout=120)
+        assert started.returncode == 0, errors
         return output
 
     def tune_app(self, *arguments: str) -> Any:

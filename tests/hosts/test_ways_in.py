@@ -129,8 +129,13 @@ def test_without_the_token_nobody_gets_in(laptop: Laptop, hosts: netns.Hosts, tm
 def test_ray_down_leaves_no_ray_behind(laptop: Laptop, hosts: netns.Hosts) -> None:
     assert all("raylet" in processes(host) for host in hosts.all[:3])
     said = laptop.ray("down", "--yes", FILE)
-    for host in hosts.all[:3]:
-        assert "raylet" not in processes(host), said
+    assert "raylet" not in processes(hosts.all[0]), said
+    # Ray's launcher ends the head; the others end when they have missed it for a minute.
+    began = time.monotonic()
+    while any("raylet" in processes(host) for host in hosts.all[1:3]):
+        assert time.monotonic() - began < 120
+        time.sleep(1)
+    print(f"the last Ray ended {time.monotonic() - began:.0f} s after `ray down`")
 
 
 def check_swept(store: Path, study: str) -> None:
