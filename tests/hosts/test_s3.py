@@ -133,4 +133,5 @@ def test_a_sweep_is_killed_resumed_and_read_from_another_host(site: Site, tmp_pa
     assert len(others) < 10, "a finished study has few files"
     assert site.live()["state"] == "ended"
     trained = site.tune_app("train", "--trial", "s3:0", "--epochs", "2")
-    print(trained)
+    assert trained["folder"].startswith(f"{STORE}/trainings/")
+    assert f"{trained['folder'].removeprefix(f's3://{BUCKET}/')}/checkpoint.pt" in site.objects()
