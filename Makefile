@@ -7,7 +7,7 @@ SPACE ?= search_spaces/digits_cnn.yaml
 PYTEST := $(RUN)/python -m pytest -q
 TESTS := $(PYTEST) -n 2 --dist loadgroup -m "not alone" && $(PYTEST) -m alone
 
-.PHONY: install sweep test check bench lock
+.PHONY: install sweep test test-hosts check bench lock
 install: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -22,6 +22,10 @@ sweep: install
 
 test: install
 	$(TESTS)
+
+# Clusters of several hosts on this machine; needs root and, in Debian, iproute2, openssh-server, rsync.
+test-hosts: install
+	$(RUN)/python -m pytest -q -rs tests/hosts
 
 check: install
 	$(RUN)/ruff check .

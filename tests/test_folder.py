@@ -74,6 +74,30 @@ def test_append(folder: Folder) -> None:
     assert folder.exists("log/events")
 
 
+def test_what_was_appended_and_merged_is_the_same(folder: Folder) -> None:
+    folder.write("log", b"first;")
+    for number in range(12):
+        folder.append("log", b"%d;" % number)
+        if number in (0, 4, 5, 9):
+            folder.merge("log")
+    assert folder.read("log") == b"first;" + b"".join(b"%d;" % n for n in range(12))
+    folder.merge("log")
+    folder.merge("nothing")
+    assert folder.read("log") == b"first;" + b"".join(b"%d;" % n for n in range(12))
+    assert folder.names("") == ["log"]
+
+
+def test_a_merge_that_was_cut_short_loses_and_doubles_nothing() -> None:
+    filesystem, root = pyarrow.fs.FileSystem.from_uri("mock:///root")
+    folder = RemoteFolder("mock://root", filesystem, root)
+    for text in (b"a", b"b", b"c"):
+        folder.append("log", text)
+    folder.write("log.parts/000002.merged", b"ab")  # written, and then killed before the parts went
+    assert folder.read("log") == b"abc"
+    folder.append("log", b"d")
+    assert RemoteFolder("mock://root", filesystem, root).read("log") == b"abcd"
+
+
 def test_append_and_write_mix(folder: Folder) -> None:
     folder.write("log", b"a")
     folder.append("log", b"b")

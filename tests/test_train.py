@@ -179,11 +179,18 @@ def test_a_test_metric_that_is_no_number_is_null_in_the_file(store: Store) -> No
     assert record_of(trained)["metrics"]["test_loss"] is None
 
 
+def test_a_training_goes_into_an_object_store(store: Store) -> None:
+    remote = Store("mock:///bucket")
+    trained = train(profile(), remote, epochs=1, seed=5, threads=1)
+    name = trained.folder.removeprefix("mock:///bucket/")
+    assert remote.folder.names(name) == ["checkpoint.pt", "metrics.json", "profile.yaml"]
+    local = train(profile(), store, epochs=1, seed=5, threads=1)
+    assert trained.metrics == local.metrics
+
+
 def test_what_cannot_be_trained(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must name a data set"):
         train(Profile("a", "image_cnn", "digit", dict(CHANGED)), store, epochs=1, seed=0)
-    with pytest.raises(InputError, match="writes to a local folder"):
-        train(profile(), Store("mock:///bucket"), epochs=1, seed=0)
     (tmp_path / "trainings").write_text("in the way")
     with pytest.raises(WorkFailed, match=r"cannot write .*checkpoint\.pt"):
         train(profile(), store, epochs=1, seed=0, threads=1)

@@ -12,6 +12,7 @@ import copy
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,8 @@ os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "10")
 
 LOST_RETRIES = 3
 """How often a trial whose process or node died is run again."""
+SILENCE_S = 10.0
+"""A worker that has reported nothing for so long is written to, so that a broken connection is found."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,28 @@ class Request:
     seed: int
     attempt: int = 1
     config: Config | None = None
+
+
+class _Config(dict[str, Any]):
+    """A worker's request, which Tune adds facts of its own to; they are as large as it, and are not sent."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Config:
+        return _Config(copy.deepcopy(dict(self), memo))
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, ({key: value for key, value in self.items() if not key.startswith("__")},)
+
+
+class _Storage(StorageContext):
+    """Tune's idea of where results go, which stays with the driver: sent to a worker it is None."""
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+    def __copy__(self) -> _Storage:
+        made = object.__new__(_Storage)
+        made.__dict__.update(self.__dict__)
+        return made
 
 
 class SweepTrial(TuneTrial):
@@ -60,7 +85,7 @@ class SweepTrial(TuneTrial):
     def __init__(self, worker: type[Worker], request: dict[str, Any], **kwargs: Any) -> None:
         self._worker = worker
         self.out_of_memory = False
-        super().__init__("worker", config=request, max_failures=LOST_RETRIES, stub=True, **kwargs)
+        super().__init__("worker", config=_Config(request), max_failures=LOST_RETRIES, stub=True, **kwargs)
 
     @property
     def request(self) -> dict[str, Any]:
@@ -175,7 +200,7 @@ class SweepController(TuneController):
         name_of: Callable[[int], str],
     ) -> None:
         self._scratch = tempfile.mkdtemp(prefix="tune-app-")
-        storage = StorageContext(storage_path=self._scratch, experiment_dir_name="sweep")
+        storage = _Storage(storage_path=self._scratch, experiment_dir_name="sweep")
 
         def make(request: dict[str, Any]) -> SweepTrial:
             return SweepTrial(
@@ -200,12 +225,28 @@ class SweepController(TuneController):
         )
         self._print_trial_errors = False
         self._class_cache = _ActorClasses()
+        self._next_probe = 0.0
 
     def step(self) -> None:
         """Handle one event, on the cluster as it is now."""
         self._slots.refresh(self._queue.left)
         self._max_pending_trials = max(1, self._slots.count)
+        self._probe_silent()
         super().step()
+
+    def _probe_silent(self) -> None:
+        """Write to the workers that are silent; nobody waits for their answers.
+
+        Where a link was cut for a while, the worker's side may have given the connection up. This side would wait for
+        its report for minutes more; what it writes is refused at once, and the trial counts as lost and is run again.
+        """
+        if time.monotonic() < self._next_probe:
+            return
+        self._next_probe = time.monotonic() + SILENCE_S
+        for trial in self._running_trials:
+            actor = trial.temporary_state.ray_actor
+            if actor is not None and time.time() - trial.run_metadata.last_result_time > SILENCE_S:
+                actor.__ray_ready__.remote()
 
     def _maybe_add_actors(self) -> None:
         """Give idle workers to trials that wait for one, before Tune starts or stops any.
@@ -227,9 +268,14 @@ class SweepController(TuneController):
         return not self._is_starting(trial) and bool(super()._maybe_reuse_cached_actor(trial))
 
     def _is_starting(self, trial: SweepTrial) -> bool:
-        """Whether Ray is starting a worker for the trial."""
+        """Whether Ray is starting a worker for the trial, and has room for it.
+
+        Where a node was lost and its trials asked for new workers before the slots were counted again, there are more
+        workers than slots: those that start would wait for ever for what the idle ones hold.
+        """
         worker = self._trial_to_actor.get(trial)
-        return worker is not None and self._actor_manager.is_actor_started(worker)
+        has_room = self._actor_manager.num_live_actors <= self._slots.count
+        return has_room and worker is not None and self._actor_manager.is_actor_started(worker)
 
     def checkpoint(self, force: bool = False, wait: bool = False) -> None:
         """Nothing: the event log is the restore point."""

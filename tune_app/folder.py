@@ -12,6 +12,7 @@ import shutil
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pyarrow import fs
@@ -20,6 +21,10 @@ from tune_app.errors import InputError, WorkFailed
 
 PARTS = ".parts"
 """What is behind the name of an appended file in an object store."""
+MERGED = ".merged"
+"""What is behind the number of a part that replaces all up to its number."""
+READERS = 16
+"""So many parts of an appended file are read at once."""
 
 
 class Folder(ABC):
@@ -37,6 +42,9 @@ class Folder(ABC):
 
     def sync(self, name: str) -> None:  # noqa: B027  # what an object store took is kept
         """Make what was appended to `name` survive the death of the machine."""
+
+    def merge(self, name: str) -> None:  # noqa: B027  # what is appended to a file of this machine is one file
+        """Keep what was appended to `name` in one piece."""
 
     @abstractmethod
     def read(self, name: str, start: int = 0) -> bytes | None:
@@ -211,7 +219,8 @@ class RemoteFolder(Folder):
     """A folder behind an object store, where a file appears whole when its writing ends and nothing can be appended.
 
     An appended file is therefore a row of numbered parts, ``name.parts/000001``, …, behind the file ``name`` if there
-    is one. Writing such a file as a whole removes its parts first: only there a reader may see something between.
+    is one; merged, ``name.parts/000123.merged`` stands for all up to that number. Writing such a file as a whole
+    removes its parts first: only there a reader may see something between.
     """
 
     def __init__(self, url: str, filesystem: fs.FileSystem, root: str) -> None:
@@ -219,6 +228,7 @@ class RemoteFolder(Folder):
         self._fs = filesystem
         self._root = root.rstrip("/")
         self._parts: dict[str, int] = {}
+        self._made: set[str] = set()
 
     def write(self, name: str, content: bytes) -> None:
         """See `Folder.write`."""
@@ -235,12 +245,32 @@ class RemoteFolder(Folder):
 
     def read(self, name: str, start: int = 0) -> bytes | None:
         """See `Folder.read`."""
-        pieces = [
-            self._read(name),
-            *(self._read(f"{name}{PARTS}/{part}") for part in self._all_names(f"{name}{PARTS}")),
-        ]
-        found = [piece for piece in pieces if piece is not None]
-        return b"".join(found)[start:] if found else None
+        while True:
+            parts = self._current_parts(name)
+            with ThreadPoolExecutor(READERS) as threads:  # there may be thousands, and each takes its time
+                first, *found = threads.map(self._read, [name, *parts])
+            pieces = [piece for piece in found if piece is not None]
+            if len(pieces) == len(parts):  # else they were merged in the meantime
+                break
+        if first is None and not pieces:
+            return None
+        return b"".join([first or b"", *pieces])[start:]
+
+    def merge(self, name: str) -> None:
+        """See `Folder.merge`; the new piece is there before the former ones go."""
+        parts = self._current_parts(name)
+        if len(parts) < 2:
+            return
+        with ThreadPoolExecutor(READERS) as threads:
+            pieces = threads.map(self._read, parts)
+            self._write(f"{name}{PARTS}/{_number(parts[-1]):06d}{MERGED}", b"".join(piece or b"" for piece in pieces))
+            list(threads.map(self._remove, parts))
+
+    def _current_parts(self, name: str) -> list[str]:
+        """The parts in their order, without those that a merged one replaces."""
+        parts = [f"{name}{PARTS}/{part}" for part in self._all_names(f"{name}{PARTS}")]
+        merged = [position for position, part in enumerate(parts) if part.endswith(MERGED)]
+        return parts[merged[-1] :] if merged else parts
 
     def exists(self, name: str) -> bool:
         """See `Folder.exists`."""
@@ -264,13 +294,15 @@ class RemoteFolder(Folder):
 
     def _last_part(self, name: str) -> int:
         if name not in self._parts:
-            self._parts[name] = max(map(int, self._all_names(f"{name}{PARTS}")), default=0)
+            self._parts[name] = max(map(_number, self._all_names(f"{name}{PARTS}")), default=0)
         return self._parts[name]
 
     def _write(self, name: str, content: bytes) -> None:
         target = f"{self._root}/{name}"
         try:
-            self._fs.create_dir(target.rsplit("/", 1)[0], recursive=True)
+            if (folder := target.rsplit("/", 1)[0]) not in self._made:  # a request, where there are no folders too
+                self._fs.create_dir(folder, recursive=True)
+                self._made.add(folder)
             with self._fs.open_output_stream(target) as stream:
                 stream.write(content)
         except OSError as error:
@@ -291,6 +323,7 @@ class RemoteFolder(Folder):
 
     def _remove(self, name: str) -> None:
         target = f"{self._root}/{name}"
+        self._made.clear()
         try:
             kind = self._fs.get_file_info(target).type
             if kind == fs.FileType.Directory:
@@ -299,6 +332,10 @@ class RemoteFolder(Folder):
                 self._fs.delete_file(target)
         except OSError as error:
             raise cannot_write(self.path(name), error) from error
+
+
+def _number(part: str) -> int:
+    return int(part.rpartition("/")[2].removesuffix(MERGED))
 
 
 @contextlib.contextmanager

@@ -21,6 +21,8 @@ from tune_app.variable import Config
 
 FLUSH_PERIOD_S = 1.0
 LIVE_PERIOD_S = 0.1
+REMOTE_PERIOD_S = 1.0
+"""An object store takes a request for each batch of events and each live state, and each costs time and money."""
 # A table that has grown so large that writing it takes long is written less often: at most 1/20 of the time.
 FLUSH_SHARE = 20
 
@@ -95,7 +97,7 @@ class StudyWriter:
             self._new_rows["trials"].append(row)
 
     def live(self, state: Mapping[str, Any]) -> None:
-        """Replace the live state; written within `LIVE_PERIOD_S`."""
+        """Replace the live state; written within `LIVE_PERIOD_S`, or `REMOTE_PERIOD_S` where the store is remote."""
         content = json.dumps(state).encode()
         with self._mutex:
             self._live = content
@@ -140,8 +142,9 @@ class StudyWriter:
 
     def _run(self) -> None:
         next_tables = time.monotonic() + FLUSH_PERIOD_S
+        period = LIVE_PERIOD_S if isinstance(self._folder, LocalFolder) else REMOTE_PERIOD_S
         try:
-            while not self._closing.wait(LIVE_PERIOD_S):
+            while not self._closing.wait(period):
                 self._flush_events()
                 self._flush_live()
                 began = time.monotonic()
@@ -150,6 +153,7 @@ class StudyWriter:
                     cost = time.monotonic() - began
                     next_tables = began + max(FLUSH_PERIOD_S, FLUSH_SHARE * cost)
             self._flush_events()
+            self._folder.merge(f"{self._study.base}/events.jsonl")
             self._flush_tables()
             self._flush_live()
         except BaseException as error:  # handed to the thread that uses the writer, by `check`

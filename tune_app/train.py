@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tune_app import provenance
-from tune_app.errors import InputError, TuneAppError, WorkFailed
-from tune_app.folder import LocalFolder
+from tune_app.errors import TuneAppError, WorkFailed
+from tune_app.folder import Folder, LocalFolder
 from tune_app.profile import Profile
 from tune_app.store import Store, Study, now
 from tune_app.tasks import load_task
@@ -53,8 +55,6 @@ def train(
         InputError: the data set or the task cannot be loaded.
         WorkFailed: the training failed, or the store cannot be written.
     """
-    if not isinstance(store.folder, LocalFolder):
-        raise InputError(f"`train` writes to a local folder, but the store is {store.folder.url}", hint="use --store")
     task = load_task(profile.task)
     raw = task.load_data(profile.dataset)
     try:
@@ -76,14 +76,7 @@ def train(
             f"the training failed: {describe_error(error)}", where=f"task {profile.task}", hint="--debug shows more"
         ) from error
     name = f"{profile.name}-{now().replace(':', '').replace('+0000', '')}"
-    folder = store.folder.root / "trainings" / name
-    try:
-        training.save(folder / "checkpoint.pt")
-    except (OSError, RuntimeError) as error:  # torch raises RuntimeError where the disk is full
-        raise WorkFailed(
-            f"cannot write {folder / 'checkpoint.pt'}: {describe_error(error)}",
-            hint="free some space or choose another place with --store",
-        ) from error
+    _save(training, store.folder, f"trainings/{name}/checkpoint.pt")
     record = {
         "task": profile.task,
         "dataset": profile.dataset,
@@ -103,7 +96,21 @@ def train(
     }
     store.folder.write(f"trainings/{name}/metrics.json", json.dumps(record, indent=2).encode())
     store.folder.write(f"trainings/{name}/profile.yaml", profile.to_yaml().encode())
-    return Trained(str(folder), metrics, training.config, epochs, seed)
+    return Trained(store.folder.path(f"trainings/{name}"), metrics, training.config, epochs, seed)
+
+
+def _save(training: Training, folder: Folder, name: str) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = folder.root / name if isinstance(folder, LocalFolder) else Path(scratch, "checkpoint.pt")
+        try:
+            training.save(path)
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError where the disk is full
+            raise WorkFailed(
+                f"cannot write {path}: {describe_error(error)}",
+                hint="free some space or choose another place with --store",
+            ) from error
+        if not isinstance(folder, LocalFolder):
+            folder.write(name, path.read_bytes())
 
 
 def _figures(row: EpochRow) -> dict[str, float | None]:

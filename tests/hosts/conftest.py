@@ -1,0 +1,42 @@
+"""Clusters of several hosts on this machine. These tests need root and Debian packages: `make test-hosts`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import netns
+import pytest
+from sweeping import Sweep, cluster, kill
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[netns.Hosts]:
+    """Three hosts for all tests of a module."""
+    with cluster(3) as made:
+        yield made
+
+
+@pytest.fixture
+def watchful_hosts() -> Iterator[netns.Hosts]:
+    """Two hosts whose head finds a silent one dead soon; docs/cluster.md has these settings."""
+    settings = {"period_ms": "1000", "timeout_ms": "2000", "failure_threshold": "3"}
+    with cluster(2, **{f"RAY_health_check_{name}": value for name, value in settings.items()}) as made:
+        yield made
+
+
+MakeSweep = Callable[[netns.Hosts], Sweep]
+
+
+@pytest.fixture
+def sweep_on(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MakeSweep]:
+    """A study of its own for each test, in a store that all hosts see."""
+    made: list[Sweep] = []
+
+    def make(hosts: netns.Hosts) -> Sweep:
+        made.append(Sweep(hosts, tmp_path, request.node.name.removeprefix("test_").replace("_", "-")[:60]))
+        return made[-1]
+
+    yield make
+    for driver in (driver for sweep in made for driver in sweep.drivers):
+        kill(driver)

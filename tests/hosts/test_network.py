@@ -1,0 +1,112 @@
+"""Sweeps over several hosts with addresses of their own, and what becomes of them when the network or a host fails.
+
+The hosts stay up from test to test; the last one of those that share them ends one.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import netns
+from steady import DATA_BYTES
+from sweeping import kill
+
+
+def test_every_slot_is_used_and_the_data_travels_to_every_host_once(hosts: netns.Hosts, sweep_on: Any) -> None:
+    before = [host.received_bytes() for host in hosts.all]
+    sweep = sweep_on(hosts)
+    sweep.run(hosts.all[0], trials=24, epochs=3, gpus=0.25)
+    table = sweep.finish(24)
+    assert sweep.most_at_once() == 12
+    assert set(table["node"]) == {host.address for host in hosts.all}
+    assert set(table["gpu_fraction"]) == {0.25}
+    assert set(table["metric/seen"]) == {DATA_BYTES}
+    assert len(list((sweep.store / "studies" / sweep.name / "checkpoints").iterdir())) == 24
+    received = [host.received_bytes() - start for host, start in zip(hosts.all, before, strict=True)]
+    print("received, in data sets:", [f"{count / DATA_BYTES:.2f}" for count in received])
+    assert received[0] < 0.5 * DATA_BYTES, "the head has the data, it gets reports only"
+    for count in received[1:]:
+        assert DATA_BYTES < count < 1.5 * DATA_BYTES
+
+
+def test_a_driver_that_is_killed_is_followed_by_one_on_another_host(hosts: netns.Hosts, sweep_on: Any) -> None:
+    sweep = sweep_on(hosts)
+    driver = sweep.run(hosts.all[0], trials=18, epochs=3)
+    sweep.until(lambda: len(sweep.events("trial_ended")) >= 5)
+    kill(driver)
+    ended = set(sweep.nodes())
+    assert len(ended) < 18
+    sweep.command(hosts.all[1], "resume", sweep.name)
+    table = sweep.finish(18)
+    again = {event["trial"] for event in sweep.restarts()}
+    assert again, "nothing ran when it was killed"
+    assert not again & ended
+    assert len(set(table["node"])) == 3
+
+
+def test_a_link_that_is_cut_for_20_s_and_comes_back(hosts: netns.Hosts, sweep_on: Any) -> None:
+    sweep = sweep_on(hosts)
+    sweep.run(hosts.all[0], trials=30, epochs=4)
+    sweep.until(lambda: len(sweep.events("trial_ended")) >= 1)
+    host = hosts.all[1]
+    host.cut()
+    try:
+        time.sleep(20)
+    finally:
+        host.mend()
+    mended_at = datetime.now(UTC)
+    table = sweep.finish(30)
+    print(
+        "seconds from the link's return to the last trial's end:", (table["ended_at"].max() - mended_at).total_seconds()
+    )
+    print("trials run again:", sorted(event["trial"] for event in sweep.restarts()))
+    assert table["ended_at"].max() - mended_at < timedelta(seconds=60)
+
+
+def test_a_host_that_joins_is_used_within_15_s(hosts: netns.Hosts, sweep_on: Any) -> None:
+    sweep = sweep_on(hosts)
+    sweep.run(hosts.all[0], trials=24, epochs=5, gpus=1)
+    sweep.until(lambda: sweep.most_at_once() == 3)
+    host = hosts.add()
+    asked_at = datetime.now(UTC)
+    hosts.start_ray(host)
+    joined_at = datetime.now(UTC)
+    table = sweep.finish(24)
+    first = table[table["node"] == host.address]["started_at"].min()
+    print("seconds from `ray start` to the first trial:", (first - asked_at).total_seconds())
+    assert (first - joined_at).total_seconds() < 15
+    assert sweep.most_at_once() == 4
+
+
+def test_a_host_whose_processes_are_killed(hosts: netns.Hosts, sweep_on: Any) -> None:
+    sweep = sweep_on(hosts)
+    sweep.run(hosts.all[0], trials=18, epochs=4)
+    host = hosts.all[-1]
+    sweep.until(lambda: host.address in sweep.nodes().values())
+    host.kill()
+    ended_at = datetime.now(UTC)
+    sweep.finish(18)
+    check_run_again(sweep, ended_at, within_s=45)
+
+
+def test_a_host_that_loses_its_power(watchful_hosts: netns.Hosts, sweep_on: Any) -> None:
+    sweep = sweep_on(watchful_hosts)
+    sweep.run(watchful_hosts.all[0], trials=12, epochs=4)
+    host = watchful_hosts.all[-1]
+    sweep.until(lambda: host.address in sweep.nodes().values())
+    host.cut()
+    watchful_hosts.end(host)
+    ended_at = datetime.now(UTC)
+    sweep.finish(12)
+    check_run_again(sweep, ended_at, within_s=60)
+
+
+def check_run_again(sweep: Any, since: datetime, within_s: float) -> None:
+    """The trials of a host that ended at `since` were run again, elsewhere and soon."""
+    restarts = sweep.restarts()
+    assert 1 <= len(restarts) <= 2, "two trials share its GPU"
+    seconds = [(datetime.fromisoformat(event["at"]) - since).total_seconds() for event in restarts]
+    print("seconds from the host's end to the second attempts:", seconds)
+    assert max(seconds) < within_s
