@@ -26,7 +26,7 @@ ORDER = ORDER_TEXT.split()
 HEAVY = {
     "ray": "search schedule epoch_progress preparation rank group worker cluster autoscaling slots"
     " gpu_share controller recorder sweep job_folder job_head jobs",
-    "torch": "tasks reading trial architecture weights",
+    "torch": "tasks reading trial architecture weights inspection",
     "streamlit": "",
 }
 
