@@ -11,6 +11,8 @@ from tune_app.errors import WorkFailed
 from tune_app.review import config_of
 from tune_app.spec import Spec
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study on stderr
+
 LEAST_TRIALS = 4
 """With fewer completed trials a forest tells noise; the number is a judgement."""
 TREES = 64

@@ -37,7 +37,7 @@ GRID = 40
 
 def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool = False) -> go.Figure:
     """The objective of each trial by number, with the best so far; failed trials stand at the lower edge."""
-    figure = _figure("Optimisation history", "Trial", label_of(objective), log_y=log)
+    figure = titled_figure("Optimisation history", "Trial", label_of(objective), log_y=log)
     told = trials[trials["objective"].notna() & (trials["state"] != "FAILED")]
     for state, rows in told.groupby("state"):
         figure.add_scatter(
@@ -72,7 +72,7 @@ def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool =
             name="best so far",
             hoverinfo="skip",
         )
-    return figure if len(trials) else _empty(figure, "No trial has ended yet.")
+    return figure if len(trials) else empty_figure(figure, "No trial has ended yet.")
 
 
 def learning_curves(
@@ -85,7 +85,7 @@ def learning_curves(
         column: which of them, such as ``metric/val_loss``.
         highlight: numbers of trials that stand out.
     """
-    figure = _figure("Learning curves", "Epoch", _title(column), log_y=log)
+    figure = titled_figure("Learning curves", "Epoch", _title(column), log_y=log)
     states = dict(zip(trials["trial"], trials["state"], strict=True))
     shown = epochs[epochs[column].notna()] if column in epochs else epochs.head(0)
     numbers = _most_telling(trials, set(shown["trial"]), highlight)
@@ -121,7 +121,7 @@ def learning_curves(
     left_out = shown["trial"].nunique() - len(numbers)
     if left_out:
         figure.update_layout(title=f"Learning curves ({left_out} of {left_out + len(numbers)} trials not drawn)")
-    return figure if numbers else _empty(figure, f"No trial has a figure for {_title(column)} yet.")
+    return figure if numbers else empty_figure(figure, f"No trial has a figure for {_title(column)} yet.")
 
 
 def parallel_coordinates(trials: pd.DataFrame, spec: Spec, names: Sequence[str] | None = None) -> go.Figure:
@@ -133,7 +133,7 @@ def parallel_coordinates(trials: pd.DataFrame, spec: Spec, names: Sequence[str] 
     figure.update_layout(title="Parallel coordinates", margin={"l": 90, "r": 60, "t": 90, "b": 40})
     rows = trials[trials["objective"].notna()]
     if rows.empty:
-        return _empty(figure, "No trial has an objective yet.")
+        return empty_figure(figure, "No trial has an objective yet.")
     label = label_of(spec.objective)
     dimensions: list[dict[str, Any]] = []
     for name in names or spec.space.searched:
@@ -161,7 +161,7 @@ def within(trials: pd.DataFrame, spec: Spec, ranges: Mapping[str, tuple[float, f
 
 def importances(shares: Mapping[str, float]) -> go.Figure:
     """What `tune_app.importance.importance` found, the largest at the top."""
-    figure = _figure("What mattered", "Share of the objective's variance", "")
+    figure = titled_figure("What mattered", "Share of the objective's variance", "")
     names = list(shares)[::-1]
     figure.add_bar(
         x=[shares[name] for name in names],
@@ -177,7 +177,7 @@ def importances(shares: Mapping[str, float]) -> go.Figure:
 
 def slice_plot(trials: pd.DataFrame, spec: Spec, name: str, log: bool = False) -> go.Figure:
     """The objective over one searched variable, later trials darker."""
-    figure = _figure(f"Objective over {name}", name, label_of(spec.objective), log_y=log)
+    figure = titled_figure(f"Objective over {name}", name, label_of(spec.objective), log_y=log)
     rows = trials[trials["objective"].notna()]
     column = _column(spec, name)
     _use_scale(figure, spec, name, "x")
@@ -199,7 +199,7 @@ def slice_plot(trials: pd.DataFrame, spec: Spec, name: str, log: bool = False) -
             customdata=part["trial"],
             hovertemplate="trial %{customdata}<br>%{x}<br>%{y:.4g}",
         )
-    return figure if len(rows) else _empty(figure, "No trial has an objective yet.")
+    return figure if len(rows) else empty_figure(figure, "No trial has an objective yet.")
 
 
 def contour_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> go.Figure:
@@ -208,10 +208,10 @@ def contour_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> go.Figure:
     The surface is the mean of all trials weighted by the inverse square of their distance (Shepard 1968), with each
     axis scaled to its range; it interpolates and promises nothing about what was not tried.
     """
-    figure = _figure(f"Objective over {x} and {y}", x, y)
+    figure = titled_figure(f"Objective over {x} and {y}", x, y)
     rows = trials[trials["objective"].notna()]
     if rows.empty:
-        return _empty(figure, "No trial has an objective yet.")
+        return empty_figure(figure, "No trial has an objective yet.")
     axes = {name: _numbers(spec, name, rows[_column(spec, name)]) for name in (x, y)}
     ends = {name: (values.min(), values.max()) for name, values in axes.items()}
     lines = {name: np.linspace(*ends[name], GRID) for name in (x, y)}
@@ -250,7 +250,7 @@ def contour_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> go.Figure:
 
 def timeline(trials: pd.DataFrame) -> go.Figure:
     """When each trial ran, by the node it ran on; trials that ran at the same time on a node lie above one another."""
-    figure = _figure("Timeline", "Time (UTC)", "")
+    figure = titled_figure("Timeline", "Time (UTC)", "")
     rows = trials[trials["started_at"].notna() & trials["ended_at"].notna()].sort_values("started_at")
     ends: dict[str, list[datetime]] = {}
     lanes = []
@@ -275,13 +275,13 @@ def timeline(trials: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(type="date")
     figure.update_yaxes(categoryorder="array", categoryarray=sorted(set(lanes), reverse=True))
     figure.update_layout(barmode="overlay", height=max(260, 120 + 34 * len(set(lanes))))
-    return figure if len(rows) else _empty(figure, "No trial has ended yet.")
+    return figure if len(rows) else empty_figure(figure, "No trial has ended yet.")
 
 
 def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Figure:
     """Both figures of a study with mode pareto, and the front between them."""
     metric, against = f"metric/{spec.objective.metric}", AGAINST[spec.objective.against][0]
-    figure = _figure("Pareto front", _title(metric), _title(against))
+    figure = titled_figure("Pareto front", _title(metric), _title(against))
     completed = trials[trials["state"] == "COMPLETED"]
     for rows, name, colour, mode in (
         (completed, "completed", COLOURS["PRUNED"], "markers"),
@@ -296,16 +296,17 @@ def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Fi
             customdata=rows["trial"],
             hovertemplate="trial %{customdata}<br>%{x:.4g}, %{y:.4g}",
         )
-    return figure if len(completed) else _empty(figure, "No trial completed yet.")
+    return figure if len(completed) else empty_figure(figure, "No trial completed yet.")
 
 
-def _figure(title: str, x: str, y: str, log_y: bool = False) -> go.Figure:
+def titled_figure(title: str, x: str, y: str, log_y: bool = False) -> go.Figure:
+    """An empty figure with this title and these axes, in the style of all others."""
     figure = go.Figure()
     figure.update_layout(
         title=title,
         xaxis_title=x,
         yaxis_title=y,
-        margin={"l": 60, "r": 20, "t": 50, "b": 50},
+        margin={"l": 60, "r": 20, "t": 80, "b": 50},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
     )
     if log_y:
@@ -313,7 +314,8 @@ def _figure(title: str, x: str, y: str, log_y: bool = False) -> go.Figure:
     return figure
 
 
-def _empty(figure: go.Figure, words: str) -> go.Figure:
+def empty_figure(figure: go.Figure, words: str) -> go.Figure:
+    """`figure` with `words` where there is nothing to show."""
     figure.add_annotation(text=words, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 16})
     return figure
 

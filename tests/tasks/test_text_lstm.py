@@ -417,3 +417,11 @@ def test_figures_are_those_of_scikit_learn() -> None:
         else:
             assert area is None
     assert roc_auc(log_probabilities[:, :2], torch.zeros(200, dtype=torch.int64)) is None
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5])
+def test_the_classes_it_answers_are_those_it_is_measured_by(threshold: float) -> None:
+    state, metrics = trained(decision_threshold=threshold)
+    labels, answers = TASK.classify(state)
+    right = sum(label == answer for label, answer in zip(labels, answers, strict=True))
+    assert right / len(labels) == pytest.approx(metrics["val_accuracy"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -190,3 +191,39 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         # As Text: an error may hold brackets, which rich would take for its markup.
         table.add_row(*[Text(" ".join(shown(row.get(name)).split())) for name in names])
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240, highlight=False).print(table)
+
+
+class TrialNumber(click.ParamType[Any]):
+    """A trial's number, or ``best``."""
+
+    name = "number|best"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        return value if value == "best" else click.IntRange(min=0).convert(value, param, ctx)
+
+
+@click.command()
+@click.argument("study")
+@click.option("--trial", type=TrialNumber(), help="One trial: its number, or best.")
+@click.option("-o", "--output", default="report.html", show_default=True, help="The file to write.")
+@store_option
+def report(study: str, trial: int | str | None, output: str, store: str) -> None:
+    """Write STUDY, or one of its trials, as one HTML file with pictures that opens without a network."""
+    from pathlib import Path
+
+    from tune_app.folder import cannot_write
+    from tune_app.report import study_report, trial_report
+    from tune_app.store import Store
+
+    opened = Store(store).study(study)
+    with contextlib.redirect_stdout(sys.stderr):  # a user's task may print
+        if trial is None:
+            text = study_report(opened)
+        else:
+            text = trial_report(opened, trial if isinstance(trial, int) else None)
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(output, error) from error
+    click.echo(f"{output}: {len(text) / 2**20:.1f} MiB", err=True)
