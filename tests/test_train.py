@@ -122,7 +122,7 @@ def test_what_it_leaves(store: Store, tmp_path: Path) -> None:
     folder = Path(trained.folder)
     assert folder.parent == tmp_path / "trainings"
     assert re.fullmatch(r"small-\d{4}-\d\d-\d\dT\d{6}\.\d{6}", folder.name)
-    assert sorted(p.name for p in folder.iterdir()) == ["checkpoint.pt", "metrics.json", "profile.yaml"]
+    assert sorted(p.name for p in folder.iterdir()) == ["checkpoint.pt", "live.json", "metrics.json", "profile.yaml"]
     record = record_of(trained)
     assert record["metrics"] == trained.metrics
     assert set(trained.metrics) == {
@@ -169,7 +169,7 @@ def test_a_training_that_fails(fails: str, part: str, store: Store, tmp_path: Pa
         train(profile(), store, epochs=2, seed=5, threads=1)
     assert part in caught.value.message
     assert len(str(caught.value).splitlines()) <= 2
-    assert list(tmp_path.iterdir()) == [], "nothing half done is left"
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [], "nothing half done is left"
 
 
 def test_a_test_metric_that_is_no_number_is_null_in_the_file(store: Store) -> None:
@@ -183,7 +183,7 @@ def test_a_training_goes_into_an_object_store(store: Store) -> None:
     remote = Store("mock:///bucket")
     trained = train(profile(), remote, epochs=1, seed=5, threads=1)
     name = trained.folder.removeprefix("mock:///bucket/")
-    assert remote.folder.names(name) == ["checkpoint.pt", "metrics.json", "profile.yaml"]
+    assert remote.folder.names(name) == ["checkpoint.pt", "live.json", "metrics.json", "profile.yaml"]
     local = train(profile(), store, epochs=1, seed=5, threads=1)
     assert trained.metrics == local.metrics
 
@@ -192,7 +192,7 @@ def test_what_cannot_be_trained(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must name a data set"):
         train(Profile("a", "image_cnn", "digit", dict(CHANGED)), store, epochs=1, seed=0)
     (tmp_path / "trainings").write_text("in the way")
-    with pytest.raises(WorkFailed, match=r"cannot write .*checkpoint\.pt"):
+    with pytest.raises(WorkFailed, match=r"cannot write .*trainings"):
         train(profile(), store, epochs=1, seed=0, threads=1)
 
 

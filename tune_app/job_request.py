@@ -104,7 +104,7 @@ def command(job: Job, store: str, scratch: Path) -> list[str]:
         name = job.request["name"]
         (profiles / f"{name}.yaml").write_text(job.request["profile"], encoding="utf-8")
         given = [[f"--{key}", str(job.request[key])] for key in ("epochs", "seed") if job.request[key] is not None]
-        return ["train", name, *(part for option in given for part in option), *places]
+        return ["train", name, "--name", job.id, *(part for option in given for part in option), *places]
     for name, text in job.request["profiles"].items():
         (profiles / f"{name}.yaml").write_text(text, encoding="utf-8")
     space = scratch / f"{job.space}.yaml"

@@ -70,10 +70,11 @@ class JobRunner:
         if by := self._jobs.asked_to_stop(job.id):
             self._jobs.end(job.id, "CANCELLED", reason="cancelled", message=f"cancelled by {by} before it began")
             return 130
-        self._job = job = self._jobs.change(job.id, lambda found: found.moved("RUNNING"))
-        self._jobs.beat(job.id)
+        # Before the record says RUNNING: whoever reads that may send a signal at once.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+        self._job = job = self._jobs.change(job.id, lambda found: found.moved("RUNNING"))
+        self._jobs.beat(job.id)
         # Beside the record where that is possible: what a killed process leaves goes with it.
         own = self._jobs.folder.path(f"jobs/{job.id}") if self._local else None
         with tempfile.TemporaryDirectory(prefix=".scratch-", dir=own) as scratch:

@@ -28,6 +28,7 @@ from tune_app.job_folder import check_size, excludes
 from tune_app.job_head import JobHead, end_head, ensure_head, find_head, head_lock
 from tune_app.job_request import JobRequest
 from tune_app.job_store import JobStore
+from tune_app.live_training import read_live_training
 from tune_app.store import Store, Study, now
 
 if TYPE_CHECKING:
@@ -174,7 +175,13 @@ class Jobs:
         return [found for found in self.records.read() if isinstance(found, InputError)]
 
     def progress(self, job: Job) -> dict[str, Any] | None:
-        """How far a sweep has come: trials that ended, all of them, the best so far, seconds left; None before it."""
+        """How far a job has come; None before it began.
+
+        A sweep: trials that ended, all of them, those that run, the best so far, seconds left. A training: see
+        `tune_app.live_training`.
+        """
+        if job.kind == "training":
+            return read_live_training(self.store.folder, job.id)
         live = Study(self.store.folder, job.study).json("live.json") if job.study else {}
         if "trials" not in live:
             return None

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tune_app import provenance
-from tune_app.errors import TuneAppError, WorkFailed
+from tune_app.errors import InputError, TuneAppError, WorkFailed
 from tune_app.folder import Folder, LocalFolder
+from tune_app.live_training import LiveTraining
 from tune_app.profile import Profile
 from tune_app.store import Store, Study, now
 from tune_app.tasks import load_task
@@ -43,26 +44,35 @@ def train(
     *,
     epochs: int,
     seed: int,
+    name: str | None = None,
     threads: int | None = None,
     on_epoch: Callable[[EpochRow], None] = lambda row: None,
 ) -> Trained:
-    """Train `profile` for `epochs` epochs and leave a checkpoint and the metrics in ``<store>/trainings/``.
+    """Train `profile` for `epochs` epochs and leave a checkpoint and the metrics in ``<store>/trainings/<name>/``.
+
+    While it trains, ``live.json`` there tells how far it is, see `tune_app.live_training`.
 
     Args:
+        name: of the training; the profile's with the moment without it.
         threads: CPU threads; the number decides the last digits of the results. None for torch's own choice.
 
     Raises:
-        InputError: the data set or the task cannot be loaded.
+        InputError: the data set or the task cannot be loaded, or the name is taken.
         WorkFailed: the training failed, or the store cannot be written.
     """
+    name = name or f"{profile.name}-{now().replace(':', '').replace('+0000', '')}"
+    if store.folder.exists(f"trainings/{name}/metrics.json"):
+        raise InputError(f"the training `{name}` exists in {store.folder.url}", hint="choose another --name")
     task = load_task(profile.task)
     raw = task.load_data(profile.dataset)
+    live = LiveTraining(store.folder, name, epochs)
     try:
         data = prepared(task, profile.config, raw)
         training = Training(task, profile.config, data, epochs=epochs, seed=seed, device=pick_device(), threads=threads)
         rows = []
         while not training.finished:
-            rows.append(training.run_epoch())
+            rows.append(training.run_epoch(live.progress))
+            live.epoch_ended(rows[-1].epoch, rows[-1].metrics)
             on_epoch(rows[-1])
         metrics = _figures(rows[-1])
         if any(len(array) for array in data.test.values()):
@@ -70,12 +80,13 @@ def train(
             metrics |= {f"test_{name}": None if value is None else float(value) for name, value in measured.items()}
         latency_ms, sample = training.latency_ms, training.sample()
     except TuneAppError:
+        live.forget()
         raise
     except Exception as error:  # of a task, anything may come
+        live.forget()
         raise WorkFailed(
             f"the training failed: {describe_error(error)}", where=f"task {profile.task}", hint="--debug shows more"
         ) from error
-    name = f"{profile.name}-{now().replace(':', '').replace('+0000', '')}"
     _save(training, store.folder, f"trainings/{name}/checkpoint.pt")
     record = {
         "task": profile.task,

@@ -97,5 +97,5 @@ def test_a_training_carries_its_profile(profiles: Profiles, scratch: Path, new_j
     job = new_job(kind="training", study=None, request=request.content)
     arguments = command(job, "results", scratch)
     folder = str(scratch / "profiles")
-    assert arguments == ["train", "mine", "--epochs", "4", "--store", "results", "--profiles", folder]
+    assert arguments == ["train", "mine", "--name", job.id, "--epochs", "4", "--store", "results", "--profiles", folder]
     assert Profiles(folder).load("mine").config == profiles.load("mine").config

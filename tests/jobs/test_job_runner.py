@@ -74,7 +74,9 @@ def test_a_training_runs_in_the_users_folder_and_leaves_record_and_log(
     assert "epoch 2: score 0.52" in log
     assert printed == log, "Ray's log of the job shows it too"
     assert jobs.store.folder.names("trainings")
-    assert jobs.progress(done) is None
+    progress = jobs.progress(done)
+    assert progress is not None
+    assert (progress["epoch"], progress["epochs"], progress["metrics"]["score"]) == (2, 2, 0.52)
 
 
 def test_a_job_that_fails_tells_its_reason(jobs: Jobs, add: Callable[..., Job], start: Start) -> None:

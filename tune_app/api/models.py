@@ -199,6 +199,19 @@ class ProgressFacts(_Told):
     """Seconds to go, as far as they can be told."""
 
 
+class TrainingProgress(_Told):
+    """How far a training has come."""
+
+    epoch: int
+    """Epochs that are done."""
+    epochs: int
+    fraction: float | None
+    """Of the epoch that trains; null between two."""
+    metrics: dict[str, float | None]
+    """Of the last epoch that ended."""
+    at: str
+
+
 class JobFacts(_Told):
     """A job as it stands."""
 
@@ -228,8 +241,8 @@ class JobFacts(_Told):
     started_at: str | None
     ended_at: str | None
     schema_version: int
-    progress: ProgressFacts | None
-    """Of a sweep that has begun."""
+    progress: ProgressFacts | TrainingProgress | None
+    """Of a job that has begun."""
 
 
 class JobWithRequest(JobFacts):

@@ -281,6 +281,8 @@ def _progress(live: dict[str, Any] | None) -> str | None:
         return None
     from tune_app.progress import duration
 
+    if "epochs" in live:
+        return f"{live['epoch']}/{live['epochs']} epochs"
     best = f", best {live['best']['objective']:.4g}" if live["best"] else ""
     left = f", about {duration(live['left_s'])} left" if live["left_s"] is not None else ""
     return f"{live['ended']}/{live['total']} trials{best}{left}"

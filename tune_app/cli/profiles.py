@@ -228,6 +228,7 @@ def profile_delete(name: str, yes: bool, profiles_folder: str) -> None:
 @click.option("--trial", "trial_text", metavar="STUDY:N", help="Train the configuration of this trial instead.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs; the configuration's own without it.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed; the trial's own without it.")
+@click.option("--name", help="Name of the training's folder; the profile's with the time without it.")
 @set_option
 @json_option
 @store_option
@@ -237,6 +238,7 @@ def train(
     trial_text: str | None,
     epochs: int | None,
     seed: int | None,
+    name: str | None,
     settings: tuple[str, ...],
     as_json: bool,
     store: str,
@@ -245,10 +247,13 @@ def train(
     """Train PROFILE, or a trial, or the session where neither is named; leaves a checkpoint and metrics."""
     from dataclasses import replace
 
+    from tune_app.profile import NAME_PATTERN
     from tune_app.store import Store
     from tune_app.train import study_threads
     from tune_app.train import train as run_training
 
+    if name is not None and not NAME_PATTERN.fullmatch(name):
+        raise InputError(f"a name must be small letters, digits, - and _, but got `{name}`", where="--name")
     opened = Store(store)
     chosen = chosen_to_train(profile_name, trial_text, settings, store, profiles_folder)
     if epochs is not None and "epochs" in chosen.config:
@@ -260,6 +265,7 @@ def train(
             opened,
             epochs=epochs or int(chosen.config.get("epochs", chosen.provenance.get("epochs") or 1)),
             seed=(chosen.provenance.get("seed") or 0) if seed is None else seed,
+            name=name,
             threads=study_threads(opened.study(chosen.provenance["study"])) if known else None,
             on_epoch=lambda row: click.echo(
                 f"epoch {row.epoch}: " + ", ".join(f"{k} {shown(v)}" for k, v in row.metrics.items()), err=True
