@@ -75,6 +75,13 @@ def test_a_swinging_accuracy() -> None:
     assert accuracy_consistency([0.9, 0.5] * 5) == pytest.approx(0.0)
 
 
+def test_the_longer_a_metric_goes_down_the_less_consistent_it_is() -> None:
+    lasting = [accuracy_consistency([1.0 - 0.1 * epoch for epoch in range(count)]) or 0.0 for count in (5, 10, 20, 40)]
+    assert falls(lasting)
+    assert lasting[-1] < 0.1
+    assert accuracy_consistency([0.5, 0.7, 0.9, 0.88, 0.9, 0.89]) == pytest.approx(0.95, abs=0.03)
+
+
 def test_a_loss_that_does_not_move() -> None:
     still = [0.7] * 6
     assert (training_stability(still), convergence_quality(still), accuracy_consistency(still)) == (1.0, 0.0, 1.0)

@@ -189,11 +189,13 @@ def convergence_quality(losses: Sequence[float]) -> float | None:
 
 
 def accuracy_consistency(values: Sequence[float]) -> float | None:
-    """How little the main metric falls back from one epoch to the next: 1 where it never does.
+    """How little the main metric falls back: 1 where it never does.
 
-    One minus twice the mean fall over the last five steps, over the range of all values so far: our own figure. A
-    metric that jumps between two values gets 0 or little more. Neither scale nor offset matters, so it serves an
-    accuracy and a loss alike; a metric that does not move is consistent.
+    Over the last five epochs, in parts of the range of all values so far, the worse of two: one minus twice the mean
+    fall from one epoch to the next, and one minus the mean distance to the best value until then. The first tells a
+    metric that jumps between two values, which gets 0 or little more, the second one that goes down steadily. Our own
+    figure. Neither scale nor offset matters, so it serves an accuracy and a loss alike; a metric that does not move is
+    consistent.
 
     Args:
         values: the main metric by epoch, turned so that larger is better.
@@ -203,9 +205,13 @@ def accuracy_consistency(values: Sequence[float]) -> float | None:
     if len(values) < 4:
         return None
     largest = max(map(abs, values)) or 1.0
-    scope = max(values) / largest - min(values) / largest
+    scaled = [value / largest for value in values]  # so that differences are finite
+    scope = max(scaled) - min(scaled)
+    if not scope:
+        return 1.0
     falls = [max(0.0, -step) for step in _steps(values)[-LAST_STEPS:]]
-    return _within(1.0 - 2.0 * sum(falls) / len(falls) / scope) if scope else 1.0
+    behind = [best - value for best, value in zip(itertools.accumulate(scaled, max), scaled, strict=True)][-LAST_STEPS:]
+    return _within(1.0 - max(2.0 * sum(falls) / len(falls), sum(behind) / len(behind)) / scope)
 
 
 def _values(history: Sequence[Mapping[str, float | None]], metric: str) -> list[float]:
