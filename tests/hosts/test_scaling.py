@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,6 +18,19 @@ import pytest
 from tune_app.gpu_share import SPARE, trials_per_gpu
 from tune_app.preflight import GpuMemory
 
+SWEEPS = Path(__file__).parents[1] / "sweeps"
+"""Where the task of these sweeps is: one that takes no time."""
+SPACE = {
+    "schema_version": 1,
+    "name": "scaling",
+    "task": "faulty:Faulty",
+    "dataset": "none",
+    "objective": {"metric": "score"},
+    "budget": {"trials": 8, "epochs": 2},
+    "search": {"sampler": "random"},
+    "pruning": {"level": "off"},
+    "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}}},
+}
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "disabled"}
 START_S = 60
 
@@ -69,7 +81,7 @@ def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         head = subprocess.Popen(
             [sys.executable, "-m", "ray.scripts.scripts", *command],
             env=environment,
-            cwd=Path(__file__).parent,
+            cwd=SWEEPS,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -84,37 +96,47 @@ def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     head.wait()
 
 
-def test_machines_are_asked_for_and_used(scaling: str, command: Any, space_file: Any, tmp_path: Path) -> None:
-    process = command(
-        "run", space_file(), "--no-preflight", "--gpus", "0.5", "--concurrent", "auto", "--json", address=scaling
+def run(folder: Path, *options: str, address: str | None) -> subprocess.CompletedProcess[str]:
+    """``tune-app run`` with the space of these tests, on the cluster at `address` or on this machine."""
+    (folder / "space.json").write_text(json.dumps(SPACE))  # JSON is YAML
+    command = ["run", str(folder / "space.json"), "--no-preflight", "--store", str(folder / "results"), *options]
+    command += ["--profiles", str(folder / "profiles"), *(["--address", address] if address else [])]
+    environment = {**os.environ, **(LOOPBACK if address else {})}
+    return subprocess.run(
+        [sys.executable, "-m", "tune_app", *command],
+        cwd=SWEEPS,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=150,
     )
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert json.loads(output)["states"] == {"COMPLETED": 8}
-    trials = pd.read_parquet(tmp_path / "results" / "trials" / "study=faulty")
-    assert set(trials["gpu_fraction"]) == {0.5}
 
 
-def test_what_no_machine_of_it_can_hold_is_refused(scaling: str, command: Any, space_file: Any) -> None:
-    process = command("run", space_file(), "--no-preflight", "--gpus", "4", address=scaling)
-    output, errors = process.communicate(timeout=60)
-    assert (process.returncode, output) == (2, "")
-    assert "a trial needs 1 CPUs and 4 GPUs on one node" in errors
+def test_machines_are_asked_for_and_used(scaling: str, tmp_path: Path) -> None:
+    done = run(tmp_path, "--gpus", "0.5", "--json", address=scaling)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["states"] == {"COMPLETED": 8}
+    assert set(pd.read_parquet(tmp_path / "results" / "trials" / "study=scaling")["gpu_fraction"]) == {0.5}
+    assert "waiting for a node" in done.stderr
 
 
-def test_auto_measures_where_the_gpu_is(scaling: str, command: Any, space_file: Any) -> None:
-    process = command("run", space_file(), "--no-preflight", "--gpus", "auto", address=scaling)
-    output, errors = process.communicate(timeout=120)
-    assert (process.returncode, output) == (2, "")
-    assert "torch sees no GPU where Ray has one" in errors
+def test_what_no_machine_of_it_can_hold_is_refused(scaling: str, tmp_path: Path) -> None:
+    done = run(tmp_path, "--gpus", "4", address=scaling)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a trial needs 1 CPUs and 4 GPUs on one node" in done.stderr
 
 
-def test_auto_without_a_gpu_trains_on_cpus(command: Any, space_file: Any, tmp_path: Path) -> None:
-    process = command("run", space_file(budget={"trials": 2, "epochs": 1}), "--no-preflight", "--gpus", "auto")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    assert "gpus: auto: no node has a GPU: trials train on CPUs" in errors
-    assert "gpus: 0.0" in (tmp_path / "results" / "studies" / "faulty" / "spec.yaml").read_text()
+def test_auto_measures_where_the_gpu_is(scaling: str, tmp_path: Path) -> None:
+    done = run(tmp_path, "--gpus", "auto", address=scaling)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "torch sees no GPU where Ray has one" in done.stderr
+
+
+def test_auto_without_a_gpu_trains_on_cpus(tmp_path: Path) -> None:
+    done = run(tmp_path, "--gpus", "auto", "--trials", "2", address=None)
+    assert done.returncode == 0, done.stderr
+    assert "gpus: auto: no node has a GPU: trials train on CPUs" in done.stderr
+    assert "gpus: 0.0" in (tmp_path / "results" / "studies" / "scaling" / "spec.yaml").read_text()
 
 
 @pytest.mark.parametrize(("used", "count"), [(100, 8), (108, 8), (109, 7), (800, 1), (1000, 1)])
