@@ -489,3 +489,33 @@ def test_provenance_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", "")
     assert provenance.git_commit() is None
     assert set(provenance.machine()) == {"host", "system"}
+
+
+def test_rename_keeps_the_history(profiles: Profiles) -> None:
+    first = profiles.save(replace(make(), note="name: b\nname: c"), loaded_revision=0)
+    profiles.save(replace(first, config={**DEFAULTS, "filters": 8}), loaded_revision=1)
+    renamed = profiles.rename("a", "b", loaded_revision=2)
+    assert (renamed.name, renamed.revision, renamed.config["filters"]) == ("b", 2, 8)
+    assert renamed.note == first.note
+    assert profiles.names() == ["b"]
+    assert profiles.revisions("b") == [1, 2]
+    assert profiles.load("b", 1) == replace(first, name="b")
+    assert profiles.revisions("a") == []
+    assert profiles.rename("b", "123").name == "123"
+
+
+def test_rename_refuses_a_name_in_use_and_a_changed_profile(profiles: Profiles) -> None:
+    profiles.save(make("a"), loaded_revision=0)
+    profiles.save(make("b"), loaded_revision=0)
+    with pytest.raises(InputError, match="a profile has the name `b`"):
+        profiles.rename("a", "b")
+    profiles.delete("b")
+    with pytest.raises(InputError, match="a deleted profile, whose history is kept, has the name `b`"):
+        profiles.rename("a", "b")
+    with pytest.raises(InputError, match="is at revision 1, but revision 3 was loaded"):
+        profiles.rename("a", "c", loaded_revision=3)
+    with pytest.raises(InputError, match="there is no profile `x`"):
+        profiles.rename("x", "c")
+    with pytest.raises(InputError, match="a profile's name must match"):
+        profiles.rename("a", "../c")
+    assert profiles.names() == ["a"]

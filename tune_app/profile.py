@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -401,6 +402,37 @@ class Profiles:
             except OSError as error:
                 raise _cannot_write(path, error) from error
 
+    def rename(self, name: str, new: str, *, loaded_revision: int | None = None) -> Profile:
+        """Give a profile another name; its revisions go with it. Where this is cut short, both names exist.
+
+        Args:
+            loaded_revision: the revision that the caller saw last; None for whatever it is at now.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: the new name is taken, by a profile or by the history of a deleted one, or the profile changed
+                since it was loaded.
+            InputError: the new name is none.
+        """
+        path, target = self._path(name), self._path(new)
+        with self._writing():
+            if not path.is_file():
+                self.load(name)
+            if loaded_revision is not None:
+                self._check_unchanged(name, self._revision(name), loaded_revision)
+            if self.revisions(new):
+                what = "a profile" if target.is_file() else "a deleted profile, whose history is kept,"
+                raise Conflict(f"{what} has the name `{new}`", where=str(target), hint="choose another name")
+            for former in sorted(self._former(name).glob("*.yaml")):
+                _write(self._former(new) / former.name, _renamed(former.read_text(encoding="utf-8"), new))
+            _write(target, _renamed(path.read_text(encoding="utf-8"), new))
+            try:
+                path.unlink()
+                shutil.rmtree(self._former(name), ignore_errors=True)
+            except OSError as error:
+                raise _cannot_write(path, error) from error
+        return self.load(new)
+
     def apply(self, profile: Profile) -> Profile:
         """Make `profile` the session: what ``train`` uses when no profile is named."""
         session = replace(profile.validated(), provenance={**profile.provenance, "saved_at": now()})
@@ -478,6 +510,14 @@ def differences(old: Profile, new: Profile) -> dict[str, tuple[Any, Any]]:
         if before != after:
             found[key] = (before, after)
     return found
+
+
+def _renamed(text: str, name: str) -> str:
+    """The text of a profile's file under another name; the rest stays as it is, also where it is valid no more.
+
+    In quotes, because a name may look like a number.
+    """
+    return re.sub(r"(?m)^name:.*$", f"name: '{name}'", text, count=1)
 
 
 def _write(path: Path, text: str) -> None:

@@ -74,6 +74,9 @@ def _last_written(study: Study) -> str:
 def choose_study() -> None:
     """The study of all parts, in the side bar; the newest one at first."""
     names = studies()
+    wanted = st.session_state.pop("study_wanted", None)  # by a part: what a widget holds may be set only before it
+    if wanted in names:
+        st.session_state["study"] = wanted
     if names:
         if st.session_state.get("study") not in names:
             st.session_state["study"] = names[0]
@@ -147,6 +150,12 @@ def number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def measured(name: str, value: Any) -> str:
+    """A metric's value as people expect it: a share of the whole as a percentage, else as a number."""
+    share = name.rsplit("/")[-1].endswith(("accuracy", "coverage")) and isinstance(value, float)
+    return f"{100 * value:.4g} %" if share and math.isfinite(value) else number(value)
 
 
 def percent(share: float | None) -> str:
