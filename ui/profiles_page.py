@@ -1,10 +1,248 @@
-"""To be written."""
+"""Profiles: which there are and whether they are valid today, what is in them, how they came to be, and the session."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
 import streamlit as st
+from common import number, profiles
+from profile_saving import changes
+
+from tune_app.datasets.reference import dataset_title
+from tune_app.errors import NotFound, TuneAppError
+from tune_app.profile import Profile, differences
+from tune_app.tasks import load_task
+from tune_app.variable import GROUPS
+
+NO_PROFILE = "There are no profiles in {folder} yet. Save one on the page **Review**, or with `tune-app profile save`."
+SESSION = "the session"
 
 
 def show() -> None:
     """The part."""
-    st.info("profiles_page")
+    st.header("Profiles")
+    if message := st.session_state.pop("profiles_said", None):
+        st.success(message)
+    loaded, invalid = _load()
+    session = _session(loaded)
+    if not loaded and not invalid:
+        st.info(NO_PROFILE.format(folder=profiles().folder))
+        return
+    _list(loaded, invalid, session)
+    names = [*loaded, *invalid]
+    if wanted := st.session_state.pop("profile_wanted", None):
+        st.session_state["profile_open"] = wanted
+    if st.session_state.get("profile_open") not in names:
+        st.session_state["profile_open"] = names[0]
+    name = str(st.selectbox("Profile", names, key="profile_open", persist_state="session"))
+    values, compare, history = st.tabs(["Open", "Compare", "History"], key="profile_tabs")
+    with values:
+        if name in loaded:
+            _values(loaded[name])
+        else:
+            st.error(invalid[name])
+            st.caption("Its file can be put right by hand, or a former revision restored under History.")
+        _manage(name)
+    with compare:
+        _compare(name, loaded, session)
+    with history:
+        _history(name)
+
+
+def _load() -> tuple[dict[str, Profile], dict[str, str]]:
+    """The profiles that are valid against today's tasks, and what is wrong with the others."""
+    loaded, invalid = {}, {}
+    for name in profiles().names():
+        try:
+            loaded[name] = profiles().load(name)
+        except TuneAppError as error:
+            invalid[name] = str(error)
+    return loaded, invalid
+
+
+def _session(loaded: dict[str, Profile]) -> Profile | None:
+    """Say which configuration is in force, and how it relates to the profiles."""
+    try:
+        session = profiles().session()
+    except NotFound:
+        st.caption("No session: nothing was applied yet, so `tune-app train` needs a profile's name.")
+        return None
+    except TuneAppError as error:
+        st.error(f"The session is not valid today: {error}")
+        return None
+    same = [name for name, profile in loaded.items() if not differences(profile, session)]
+    origin = _origin(session)
+    text = f"**In force**: {', '.join(f'**{name}**' for name in same) or session.name}"
+    text += f", from {origin}" if origin else ""
+    st.markdown(f"{text}, applied {_time(session.provenance.get('saved_at'))}.")
+    return session
+
+
+def _origin(profile: Profile) -> str:
+    kept = profile.provenance
+    return f"trial {kept.get('trial')} of {kept['study']}" if kept.get("study") else ""
+
+
+def _time(text: Any) -> str:
+    return f"{str(text)[:16].replace('T', ' ')} UTC" if text else "–"
+
+
+def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile | None) -> None:
+    rows = []
+    for name, profile in loaded.items():
+        kept = profile.provenance
+        objective = kept.get("objective")
+        rows.append(
+            {
+                "Profile": name,
+                "In force": "yes" if session is not None and not differences(profile, session) else "",
+                "Valid today": "yes",
+                "Revision": str(profile.revision),
+                "Task": profile.task,
+                "Data set": dataset_title(profile.dataset),
+                "Found in": _origin(profile) or "–",
+                "Objective": number(objective),
+                "Edited": str(len(kept.get("edited") or {})),
+                "Saved": _time(kept.get("saved_at")),
+            }
+        )
+    rows += [{"Profile": name, "Valid today": "no"} for name in invalid]
+    st.dataframe(pd.DataFrame(rows).fillna("–"), hide_index=True, width="stretch")
+
+
+def _values(profile: Profile) -> None:
+    if profile.note:
+        st.info(profile.note)
+    variables = load_task(profile.task).variables
+    marks = profile.provenance.get("edited") or {}
+    for column, group in zip(st.columns(len(GROUPS)), GROUPS, strict=True):
+        own = [variable for variable in variables if variable.group == group]
+        edited = " *" if any(variable.key in marks for variable in own) else ""
+        column.markdown(f"**{group.capitalize()}**{edited}")
+        lines = [
+            f"`{v.name}` {number(profile.config[v.name])}"
+            + (f" (found {number(marks[v.key].get('found'))})" if v.key in marks else "")
+            for v in own
+        ]
+        column.markdown("  \n".join(lines) or "–")
+    if marks:
+        st.caption("* edited by a person; what the trial found stands beside it.")
+    with st.expander("Where it comes from", icon=":material/history_edu:"):
+        st.json({**profile.provenance, "constraints": list(profile.constraints)}, expanded=1)
+
+
+def _manage(name: str) -> None:
+    revision = profiles().revisions(name)[-1]
+    apply, edit, rename, delete = st.columns([2, 2, 3, 3], vertical_alignment="bottom")
+    if apply.button("Apply", icon=":material/check:", width="stretch", help="Makes it the session."):
+        _do(lambda: profiles().apply(profiles().load(name)), f"**{name}** is in force now.")
+    if edit.button("Edit", icon=":material/edit:", width="stretch", help="Opens it on the page Review."):
+        st.session_state["review_source"] = "A profile"
+        st.session_state["review_profile"] = name
+        st.switch_page(st.session_state["pages"]["review"])
+    with rename.popover("Rename…", icon=":material/edit_note:", width="stretch"):
+        new = st.text_input("New name", key=f"rename {name}").strip()
+        if st.button("Rename", disabled=not new or new == name):
+            st.session_state["profile_wanted"] = new
+            if not _do(
+                lambda: profiles().rename(name, new, loaded_revision=revision),
+                f"**{name}** is called **{new}** now.",
+            ):
+                del st.session_state["profile_wanted"]
+    with delete.popover("Delete…", icon=":material/delete:", width="stretch"):
+        st.markdown(f"Delete **{name}** (revision {revision})? Its revisions stay in the history.")
+        if st.button("Delete", type="primary", key=f"delete {name}"):
+            _do(
+                lambda: profiles().delete(name, loaded_revision=revision),
+                f"**{name}** was deleted; `tune-app profile show {name} --revision {revision}` still shows it.",
+            )
+
+
+def _do(work: Callable[[], object], done: str) -> bool:
+    """Do something that changes the profiles, then show them anew; an error is shown in its place."""
+    try:
+        work()
+    except TuneAppError as error:
+        st.error(str(error))
+        return False
+    st.session_state["profiles_said"] = done
+    st.rerun()
+
+
+def _compare(name: str, loaded: dict[str, Profile], session: Profile | None) -> None:
+    """Any two: profiles, their former revisions, the session."""
+    options: list[str] = []
+    for known in loaded:
+        former = profiles().revisions(known)[:-1]
+        options += [known, *(f"{known}@{revision}" for revision in reversed(former))]
+    options += [SESSION] if session is not None else []
+    if len(options) < 2:
+        st.caption("There is nothing to compare with yet: no second profile, no former revision, no session.")
+        return
+    left, right = st.columns(2)
+    if st.session_state.get("compare_old") not in options:
+        st.session_state["compare_old"] = name if name in options else options[0]
+    if st.session_state.get("compare_new") not in options:
+        st.session_state["compare_new"] = next(o for o in options if o != st.session_state["compare_old"])
+    old = str(left.selectbox("One", options, key="compare_old", persist_state="session"))
+    new = str(right.selectbox("The other", options, key="compare_new", persist_state="session"))
+    try:
+        found = differences(_named(old, session), _named(new, session))
+    except TuneAppError as error:
+        st.error(str(error))
+        return
+    if not found:
+        st.success("No difference in any value.")
+        return
+    rows = [{"Variable": key, old: _shown(a, b), f"{new} ": _shown(b, a)} for key, (a, b) in found.items()]
+    st.table(pd.DataFrame(rows).set_index("Variable"))
+
+
+def _shown(value: Any, other: Any) -> str:
+    """Four significant digits, or all of them where the difference lies behind."""
+    return number(value) if number(value) != number(other) else repr(value)
+
+
+def _named(text: str, session: Profile | None) -> Profile:
+    """The profile that ``name``, ``name@revision`` or the session stands for."""
+    if text == SESSION and session is not None:
+        return session
+    name, at, revision = text.partition("@")
+    return profiles().load(name, int(revision) if at else None)
+
+
+def _history(name: str) -> None:
+    numbers = profiles().revisions(name)
+    former: Profile | None = None
+    lines: list[tuple[int, str]] = []
+    for revision in numbers:
+        try:
+            found = profiles().load(name, revision)
+        except TuneAppError as error:
+            lines.append((revision, f"**Revision {revision}** is not valid today: {error}"))
+            continue
+        what = changes(differences(former, found)) if former is not None else ""
+        note = f" {found.note}" if found.note else ""
+        origin = f", from {_origin(found)}" if _origin(found) else ""
+        head = f"**Revision {revision}**, saved {_time(found.provenance.get('saved_at'))}{origin}.{note}"
+        lines.append((revision, f"{head}\n\n{what or ('The first.' if former is None else 'No value changed.')}"))
+        former = found
+    for revision, text in reversed(lines):
+        with st.container(border=True):
+            told, button = st.columns([5, 1])
+            told.markdown(text)
+            if revision == numbers[-1]:
+                button.caption("in force")
+            elif button.button("Restore", key=f"restore {name} {revision}", help="Saves it anew; nothing is lost."):
+                _do(
+                    lambda revision=revision: _restore(name, revision, numbers[-1]),  # type: ignore[misc]
+                    f"Revision {revision} of **{name}** was saved anew as revision {numbers[-1] + 1}.",
+                )
+
+
+def _restore(name: str, revision: int, loaded: int) -> None:
+    """Save a former revision anew, unless somebody else saved the profile meanwhile."""
+    profiles().save(replace(profiles().load(name, revision), name=name), loaded_revision=loaded)

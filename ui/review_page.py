@@ -19,18 +19,22 @@ import review_form
 import sweep_page
 import trials_page
 from common import choose_study, require_token
+from drafts import show_unsaved
 
 st.set_page_config(page_title="tune-app", page_icon=":material/tune:", layout="wide")
 require_token()
-page = st.navigation(
-    [
-        st.Page(trials_page.show, title="Trials", icon=":material/table_rows:", url_path="trials", default=True),
-        st.Page(sweep_page.show, title="Sweep", icon=":material/rocket_launch:", url_path="sweep"),
-        st.Page(review_form.show, title="Review", icon=":material/edit_note:", url_path="review"),
-        st.Page(architecture_page.show, title="Architecture", icon=":material/deployed_code:", url_path="architecture"),
-        st.Page(profiles_page.show, title="Profiles", icon=":material/bookmarks:", url_path="profiles"),
-        st.Page(health_page.show, title="Health", icon=":material/monitor_heart:", url_path="health"),
-    ]
-)
+pages = {
+    "trials": st.Page(trials_page.show, title="Trials", icon=":material/table_rows:", url_path="trials", default=True),
+    "sweep": st.Page(sweep_page.show, title="Sweep", icon=":material/rocket_launch:", url_path="sweep"),
+    "review": st.Page(review_form.show, title="Review", icon=":material/edit_note:", url_path="review"),
+    "architecture": st.Page(
+        architecture_page.show, title="Architecture", icon=":material/deployed_code:", url_path="architecture"
+    ),
+    "profiles": st.Page(profiles_page.show, title="Profiles", icon=":material/bookmarks:", url_path="profiles"),
+    "health": st.Page(health_page.show, title="Health", icon=":material/monitor_heart:", url_path="health"),
+}
+st.session_state["pages"] = pages  # for a part that leads to another one
+page = st.navigation(list(pages.values()))
 choose_study()
+show_unsaved()
 page.run()

@@ -1,10 +1,103 @@
-"""To be written."""
+"""Sweep: choose a search space, see what it will take, start it, watch it, stop it."""
 
 from __future__ import annotations
 
 import streamlit as st
+from common import NO_STUDY, jobs, profiles, store
+from forecast import begin, show_forecast
+from job_view import PERIOD_S, show_state, start, stop_button
+from live_sweep import job_of, show_live
+from sweep_form import SweepSettings, sweep_form
+
+from tune_app.errors import TuneAppError
+from tune_app.job import Job
+from tune_app.job_request import sweep_request
+
+LAST_LINES = 12
 
 
 def show() -> None:
     """The part."""
-    st.info("sweep_page")
+    st.header("Sweep")
+    with st.expander("Start a sweep", expanded=not _busy(), icon=":material/rocket_launch:"):
+        settings = sweep_form()
+        if settings is not None:
+            _buttons(settings)
+            show_forecast(settings)
+    st.fragment(_live, run_every=PERIOD_S)()
+
+
+def _busy() -> bool:
+    """Whether a sweep was asked for and has not ended; nothing but the jobs' records is looked at."""
+    return any(job.kind == "sweep" and not job.ended for job in jobs().records.all())
+
+
+def _buttons(settings: SweepSettings) -> None:
+    left, right, _ = st.columns([1, 1, 2])
+    wrong = bool(settings.problems)
+    check = left.button(
+        "Preflight",
+        icon=":material/fact_check:",
+        disabled=wrong,
+        width="stretch",
+        help="Builds and trains a few configurations for a moment, and forecasts what the sweep will take.",
+    )
+    go = right.button("Start", type="primary", icon=":material/play_arrow:", disabled=wrong, width="stretch")
+    if check:
+        st.session_state["preflight"] = begin(settings)
+        st.session_state.pop("preflight_waited", None)
+    if go and not _was_just_started():
+        try:
+            with st.spinner("Checking the search space…"):
+                request = sweep_request(settings.document, settings.overrides, store(), str(profiles().folder))
+                st.session_state["sweep_job"] = start(request).id
+        except TuneAppError as error:
+            st.error(str(error))
+        else:
+            st.rerun()
+
+
+def _was_just_started() -> bool:
+    """Whether the sweep of this page still waits for Ray: a second click on Start is no second sweep."""
+    waiting = st.session_state.get("sweep_job")
+    return waiting is not None and any(j.id == waiting and j.submitted_at is None for j in _waiting())
+
+
+def _waiting() -> list[Job]:
+    """Sweeps that were asked for and have no study yet."""
+    studies = store().studies()
+    return [job for job in jobs().all() if job.kind == "sweep" and not job.ended and job.study not in studies]
+
+
+def _live() -> None:
+    """What happens now; everything below is drawn anew every second, everything above is left alone."""
+    try:
+        _follow_own()
+        for job in _waiting():
+            show_state(job)
+            if lines := jobs().records.log(job.id).decode(errors="replace").splitlines():
+                st.code("\n".join(lines[-LAST_LINES:]), language=None, wrap_lines=True)
+            stop_button(job)
+        name = st.session_state.get("study")
+        if name is not None:
+            show_live(store().study(name), job_of(name))
+        elif not _waiting():
+            st.info(NO_STUDY)
+    except TuneAppError as error:  # a study that was removed this moment, a store that cannot be read
+        st.error(str(error))
+
+
+def _follow_own() -> None:
+    """The sweep that was started here: chosen as the page's study once it is there, explained where it never was."""
+    job_id = st.session_state.get("sweep_job")
+    if job_id is None:
+        return
+    job = jobs().get(job_id)
+    if job.study in store().studies():
+        st.session_state["study_wanted"] = job.study
+        del st.session_state["sweep_job"]
+        st.rerun()
+    if job.ended:
+        show_state(job)
+        if lines := jobs().records.log(job.id).decode(errors="replace").splitlines():
+            st.code("\n".join(lines[-LAST_LINES:]), language=None, wrap_lines=True)

@@ -8,7 +8,7 @@ import traceback
 import click
 
 from tune_app import __version__
-from tune_app.cli import data, jobs, profiles, results, serve, strategies, sweeps
+from tune_app.cli import data, jobs, page, profiles, results, serve, strategies, sweeps
 from tune_app.errors import TuneAppError, nearest
 
 
@@ -34,6 +34,7 @@ cli.add_command(jobs.jobs)
 cli.add_command(data.data)
 cli.add_command(strategies.strategies)
 cli.add_command(serve.serve)
+cli.add_command(page.ui)
 
 
 def main(arguments: list[str] | None = None) -> None:

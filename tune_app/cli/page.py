@@ -1,0 +1,63 @@
+"""The verb `ui`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from tune_app.cli.options import profiles_option, store_option
+from tune_app.errors import WorkFailed
+
+
+@click.command()
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Where to listen; a token is required off loopback."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0 takes a free one.")
+@store_option
+@profiles_option
+def ui(host: str, port: int, store: str, profiles_folder: str) -> None:
+    """Show the review page in a browser, until Ctrl-C: sweeps, trials, profiles. Off loopback it asks for the token
+    in TUNE_APP_API_TOKEN.
+    """
+    from tune_app.api.listening import bind, check_token, read_token
+
+    with bind(host, port) as listening:
+        check_token(listening, read_token(None))
+        port = listening.getsockname()[1]
+    at = f"[{host}]" if ":" in host else host
+    click.echo(f"the review page is at http://{at}:{port}", err=True)
+    options = {
+        "server.address": host,
+        "server.port": str(port),
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "logger.hideWelcomeMessage": "true",
+    }
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    os.environ.update(TUNE_APP_STORE=store, TUNE_APP_PROFILES=profiles_folder)
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(page_path()), *arguments])
+
+
+def page_path() -> Path:
+    """The page's script: beside the package in a checkout, as the package `tune_app_ui` where it is installed.
+
+    Raises:
+        WorkFailed: it is in neither place.
+    """
+    root = Path(__file__).parents[2]
+    for folder in ("ui", "tune_app_ui"):
+        path = root / folder / "review_page.py"
+        if path.is_file():
+            return path
+    raise WorkFailed(
+        "the review page must be installed beside the package, but it is not",
+        where=str(root),
+        hint="install tune-app again, or run `streamlit run ui/review_page.py` in a checkout",
+    )

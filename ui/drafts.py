@@ -1,0 +1,54 @@
+"""The drafts of one browser: kept beside the widgets, whose state Streamlit drops with the part that shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from tune_app.draft import Draft
+
+LEAVING = """<script>window.onbeforeunload = %s;</script>"""
+ASK = "function (event) { event.preventDefault(); event.returnValue = ''; return ''; }"
+
+
+def drafts() -> dict[str, Draft]:
+    """The drafts by subject, such as ``digits-cnn-1 · trial 17``."""
+    found: dict[str, Draft] = st.session_state.setdefault("drafts", {})
+    return found
+
+
+def _kept() -> dict[str, Any]:
+    """What of each draft was saved or applied last."""
+    found: dict[str, Any] = st.session_state.setdefault("kept_drafts", {})
+    return found
+
+
+def _state(draft: Draft) -> tuple[Mapping[str, Any], str]:
+    return {field.variable.name: field.entered for field in draft.changed}, draft.note
+
+
+def keep(subject: str) -> None:
+    """Note that the draft was saved or applied as it stands."""
+    _kept()[subject] = _state(drafts()[subject])
+
+
+def is_unsaved(subject: str) -> bool:
+    """Whether the draft has edits that were neither saved nor applied."""
+    draft = drafts()[subject]
+    edited = bool(draft.changed) or draft.note != draft.found.note
+    return edited and _state(draft) != _kept().get(subject)
+
+
+def show_unsaved() -> None:
+    """Say in the side bar, from every part, which edits are not saved; the browser asks before it leaves them."""
+    unsaved = [subject for subject in drafts() if is_unsaved(subject)]
+    if unsaved:
+        names = ", ".join(f"**{subject}**" for subject in unsaved)
+        st.sidebar.warning(f"Unsaved edits: {names}. Apply or save them on the page Review.", icon=":material/edit:")
+    # The number makes it another element when the answer changes: a script runs when its element appears.
+    handler = ASK if unsaved else "null"
+    with st.sidebar:
+        st.html(LEAVING % handler + f"<!-- {json.dumps(len(unsaved))} -->", unsafe_allow_javascript=True)

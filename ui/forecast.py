@@ -1,0 +1,105 @@
+"""The preflight of a search space, in a process of its own: a user's task may fail, hang, or need much memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from common import number
+from sweep_form import SweepSettings
+
+from tune_app.cli.sweeps import OVERRIDES
+from tune_app.progress import duration
+
+
+@dataclass
+class Preflight:
+    """A preflight that runs or has ended.
+
+    Attributes:
+        settings: fingerprint of the settings that it was asked for.
+        folder: what it reads and prints.
+    """
+
+    settings: str
+    process: subprocess.Popen[bytes]
+    folder: tempfile.TemporaryDirectory[str]
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a result."""
+        return self.process.poll() is not None
+
+    def result(self) -> dict[str, Any] | str:
+        """The forecast, or what was found wrong, in words."""
+        folder = Path(self.folder.name)
+        if self.process.returncode == 0:
+            found: dict[str, Any] = json.loads((folder / "out").read_bytes())["forecast"]
+            return found
+        text = (folder / "err").read_text(encoding="utf-8", errors="replace").strip()
+        start = text.rfind("error: ")
+        return text[start + len("error: ") :] if start >= 0 else text[-500:] or "the check ended without a word"
+
+
+def begin(settings: SweepSettings) -> Preflight:
+    """Start ``tune-app check`` for `settings`."""
+    folder = tempfile.TemporaryDirectory(prefix="tune-app-check-")
+    space = Path(folder.name) / "space.yaml"
+    space.write_text(json.dumps(settings.document.data), encoding="utf-8")  # every JSON document is YAML
+    options = [part for key, value in settings.overrides.items() for part in (OVERRIDES[key][0], str(value))]
+    with (Path(folder.name) / "out").open("wb") as out, (Path(folder.name) / "err").open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tune_app", "check", str(space), "--json", *options],
+            stdout=out,
+            stderr=err,
+            stdin=subprocess.DEVNULL,
+        )
+    return Preflight(settings.fingerprint(), process, folder)
+
+
+def show_forecast(settings: SweepSettings) -> None:
+    """The forecast that was asked for last, live while it is worked out."""
+    found: Preflight | None = st.session_state.get("preflight")
+    if found is not None:
+        st.fragment(_show, run_every=None if found.ended else 1.0)(settings.fingerprint())
+
+
+def _show(settings: str) -> None:
+    found: Preflight = st.session_state["preflight"]
+    if not found.ended:
+        st.session_state["preflight_waited"] = True
+        st.info("Building and training the smallest, the largest and some random configurations for a moment…")
+        return
+    if st.session_state.pop("preflight_waited", False):
+        st.rerun()  # nothing is left to wait for
+    if found.settings != settings:
+        st.warning("The settings changed since this forecast; ask for another one.")
+    result = found.result()
+    if isinstance(result, str):
+        st.error(result, icon=":material/error:")
+        return
+    rungs = ", ".join(map(str, result["rungs"]))
+    st.success(
+        f"**About {duration(result['seconds'])}** for {result['trials']} trials on {result['slots']} at once: "
+        f"{number(result['epochs'])} epochs together, {result['device_hours']:.2g} device hours. "
+        + (f"Trials that do badly stop at epoch {rungs}." if rungs else "Every trial runs to its end."),
+        icon=":material/schedule:",
+    )
+    st.table(
+        {
+            "Tried": [probe["label"] for probe in result["probes"]],
+            "Parameters": [number(probe["model_parameters"]) for probe in result["probes"]],
+            "An epoch takes": [_seconds(probe["epoch_s"]) for probe in result["probes"]],
+            "Problem": [probe["error"] or "none" for probe in result["probes"]],
+        }
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g} s"

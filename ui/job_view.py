@@ -1,0 +1,102 @@
+"""Jobs on the page: given to Ray without making the page wait, followed live, stopped."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import streamlit as st
+from common import jobs, said
+
+from tune_app.errors import TuneAppError
+from tune_app.job import Job
+from tune_app.job_request import JobRequest
+from tune_app.jobs import SILENT_S, Jobs
+
+PERIOD_S = 1.0
+LAST_LINES = 14
+WORDS = {
+    "QUEUED": "waiting for Ray; the first job on this machine starts it, which takes some ten seconds",
+    "RUNNING": "running",
+    "SUCCEEDED": "done",
+    "FAILED": "failed",
+    "CANCELLED": "stopped",
+}
+
+
+def address() -> str | None:
+    """The cluster's job server, as the command line and the API take it; this machine's own head without it."""
+    return os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS") or None
+
+
+def start(request: JobRequest) -> Job:
+    """Record a job at once, and give it to Ray beside the page; where that fails, its record says why.
+
+    Raises:
+        Conflict: the name of the study is taken.
+    """
+    opened = jobs()
+    job = opened.accept(request, address=address())
+    threading.Thread(target=_give, args=(opened, job, request), name=f"give {job.id}", daemon=True).start()
+    return job
+
+
+def _give(opened: Jobs, job: Job, request: JobRequest) -> None:
+    try:
+        opened.give(job, request)
+    except TuneAppError:
+        pass  # it stands in the record, which the page shows
+    except Exception as error:
+        opened.records.end(job.id, "FAILED", reason="error", message=f"{type(error).__name__}: {error}")
+        raise
+
+
+def follow(job_id: str) -> None:
+    """The job as it stands, with the end of its log; refreshed until it has ended."""
+    with said():
+        job = jobs().get(job_id)
+    st.fragment(_show, run_every=None if job.ended else PERIOD_S)(job_id)
+
+
+def _show(job_id: str) -> None:
+    with said():
+        job = jobs().get(job_id)
+    shown = st.session_state.setdefault("jobs_followed", {})
+    show_state(job)
+    log = jobs().records.log(job_id).decode(errors="replace").splitlines()
+    if log:
+        st.code("\n".join(log[-LAST_LINES:]), language=None, wrap_lines=True)
+    if not job.ended:
+        stop_button(job)
+    elif shown.get(job_id) is False:  # it ended while it was followed: nothing more to ask for
+        shown[job_id] = True
+        st.rerun()
+    shown[job_id] = job.ended
+
+
+def show_state(job: Job) -> None:
+    """The job's state in a sentence; a silence is said, because then the state may be an old one."""
+    text = f"Job **{job.id}**: {WORDS[job.state]}."
+    if job.state == "FAILED":
+        st.error(f"{text} {job.message or ''}", icon=":material/error:")
+    elif job.state == "SUCCEEDED":
+        st.success(text, icon=":material/check_circle:")
+    else:
+        st.info(f"{text} {job.message or ''}".strip(), icon=":material/hourglass_top:" if not job.ended else None)
+    silence = None if job.ended else jobs().records.silence_s(job.id)
+    if silence is not None and silence > SILENT_S:
+        server = job.address or f"the Ray head on {job.host}"
+        st.warning(f"No sign of life for {silence:.0f} s, and {server} cannot say what became of it.")
+
+
+def stop_button(job: Job) -> None:
+    """A button that stops the job; what it finished is kept."""
+    if not st.button("Stop", key=f"stop {job.id}", icon=":material/stop_circle:"):
+        return
+    try:
+        with st.spinner("Stopping: running trials may take some seconds to end…"):
+            jobs().cancel(job.id)
+    except TuneAppError as error:
+        st.error(str(error))
+    else:
+        st.rerun()

@@ -1,0 +1,130 @@
+"""A study while it runs: counts, the best so far, how far each running trial is, and what went wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from common import jobs, measured, number, trials_of
+from job_view import show_state, stop_button
+
+from tune_app.errors import TuneAppError
+from tune_app.job import Job
+from tune_app.progress import duration
+from tune_app.store import Study
+
+SHOWN_TRIALS = 8
+SHOWN_ERRORS = 5
+STATES = ("COMPLETED", "PRUNED", "FAILED", "RUNNING")
+KINDS = {
+    "error": "raised an error",
+    "diverged": "diverged",
+    "oom": "ran out of memory",
+    "lost": "was lost with its process or machine",
+}
+
+
+def show_live(study: Study, job: Job | None) -> None:
+    """The study's state as it is written now."""
+    try:
+        live, running = study.json("live.json"), study.being_written()
+        document = study.document()
+    except TuneAppError as error:  # it is being removed, or damaged
+        st.error(str(error))
+        return
+    if "trials" not in live:
+        st.info(f"**{study.name}** is starting: no trial has begun yet.")
+        _job(job)
+        return
+    counts, total = live["trials"], live.get("total") or 0
+    ended = sum(count for state, count in counts.items() if state != "RUNNING")
+    state = _state(study, live, running)
+    st.markdown(f"**{study.name}** {state}")
+    st.progress(min(1.0, ended / max(1, total)), text=f"{ended} of {total} trials ended")
+    trials = trials_of(study)
+    _tiles(live, trials, document["objective"])
+    _job(job)
+    if running:
+        _running(live)
+    _errors(trials)
+
+
+def _job(job: Job | None) -> None:
+    if job is None:
+        return
+    if job.state in ("QUEUED", "RUNNING"):
+        show_state(job)
+        stop_button(job)
+    elif job.state != "SUCCEEDED":
+        show_state(job)
+
+
+def _state(study: Study, live: dict[str, Any], running: bool) -> str:
+    if running:
+        waiting = "" if live.get("slots", 1) else ", waiting for a machine"
+        return f"runs since {duration(live.get('elapsed_s') or 0)}{waiting}."
+    if live.get("state") == "running":
+        return f"was interrupted. `tune-app resume {study.name}` goes on with it."
+    return "has ended."
+
+
+def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]) -> None:
+    counts = live["trials"]
+    first = st.columns(4)
+    for tile, state in zip(first, STATES, strict=True):
+        tile.metric(state.capitalize(), counts.get(state, 0), border=True)
+    metric, best = objective["metric"], live.get("best")
+    values = trials.loc[trials["state"] == "COMPLETED", f"metric/{metric}"] if len(trials) else pd.Series(dtype=float)
+    top = values.max() if objective["direction"] == "maximize" else values.min()
+    # A health score is no share of anything, so it is written as the number that it is.
+    score = best and (measured if objective["mode"] == "simple" else _plain)(metric, best["objective"])
+    second = st.columns(4)
+    second[0].metric(f"Best {metric}", "–" if pd.isna(top) else measured(metric, float(top)), border=True)
+    second[1].metric(f"Best score (trial {best['trial']})" if best else "Best score", score or "–", border=True)
+    mean, left = live.get("mean_duration_s"), live.get("left_s")
+    second[2].metric("Average duration", "–" if mean is None else f"{number(float(mean))} s", border=True)
+    second[3].metric("Time left", "–" if left is None else f"about {duration(left)}", border=True)
+
+
+def _plain(name: str, value: float) -> str:
+    return number(value)
+
+
+def _running(live: dict[str, Any]) -> None:
+    trials = live.get("running") or []
+    if not trials:
+        return
+    st.markdown("**Running trials**")
+    for trial in trials[:SHOWN_TRIALS]:
+        fraction = trial["fraction"] or 0.0
+        done = (trial["epoch"] + fraction) / max(1, trial["epochs"])
+        batches = f", {100 * fraction:.0f} % of its batches" if trial["fraction"] is not None else ""
+        value = "" if trial["value"] is None else f" · {live['metric']} {measured(live['metric'], trial['value'])}"
+        epoch = min(trial["epochs"], trial["epoch"] + 1)
+        st.progress(
+            min(1.0, done),
+            text=f"trial {trial['trial']} · epoch {epoch} of {trial['epochs']}{batches}{value} · "
+            f"{duration(trial['seconds'])}",
+        )
+    if len(trials) > SHOWN_TRIALS:
+        st.caption(f"and {len(trials) - SHOWN_TRIALS} more")
+
+
+def _errors(trials: pd.DataFrame) -> None:
+    failed = trials[trials["state"] == "FAILED"].sort_values("ended_at", ascending=False)
+    if failed.empty:
+        return
+    st.markdown("**Newest errors**")
+    for _, row in failed.head(SHOWN_ERRORS).iterrows():
+        kind = KINDS.get(str(row["failure_kind"]), "failed")
+        st.error(f"Trial {row['trial']} {kind}: {row['error'] or 'nothing more is known'}", icon=":material/error:")
+    if len(failed) > SHOWN_ERRORS:
+        st.caption(f"and {len(failed) - SHOWN_ERRORS} more; the page Trials lists all of them")
+
+
+def job_of(study: str) -> Job | None:
+    """The newest job that writes the study; None for one that was started in a terminal."""
+    found = [job for job in jobs().records.all() if job.study == study]
+    newest = max(found, key=lambda job: job.requested_at, default=None)
+    return None if newest is None else jobs().get(newest.id)

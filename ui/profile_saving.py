@@ -1,0 +1,125 @@
+"""Saving a configuration to a profile: what it changes there, and never over something that was not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+from common import number, profiles
+from drafts import drafts, keep
+
+from tune_app.draft import Draft
+from tune_app.errors import Conflict, TuneAppError
+from tune_app.profile import Profile, differences
+
+NEW, EXISTING = "A new profile", "An existing one"
+
+
+def changes(found: Mapping[str, tuple[Any, Any]]) -> str:
+    """Differences as a list: the variable, what was there, what is there now."""
+    return "\n".join(f"- `{key}`: {_code(*pair)}" for key, pair in found.items())
+
+
+def _code(before: Any, after: Any) -> str:
+    shown = number(before), number(after)
+    if shown[0] == shown[1]:  # they differ behind the fourth digit
+        shown = repr(before), repr(after)
+    return " → ".join(f"`{text.replace('`', '´') or ' '}`" for text in shown)
+
+
+def save_panel(subject: str, profile: Profile) -> None:
+    """The panel that saves `profile`, the draft of `subject`."""
+    st.markdown("**Save to profile**")
+    names = profiles().names()
+    own = subject.removeprefix("profile ") if subject.startswith("profile ") else None
+    st.session_state.setdefault(f"{subject} | target", EXISTING if own in names else NEW)
+    target = st.radio(
+        "Save to",
+        [NEW, EXISTING] if names else [NEW],
+        key=f"{subject} | target",
+        horizontal=True,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    if target == NEW:
+        _save_new(subject, profile, names)
+    else:
+        _save_existing(subject, profile, names, own)
+    if message := st.session_state.pop("saved_said", None):
+        st.success(message)
+
+
+def _save_new(subject: str, profile: Profile, names: list[str]) -> None:
+    name = st.text_input(
+        "Name of the profile",
+        key=f"{subject} | new name",
+        placeholder="digits-best",
+        help="Small letters, digits, - and _; at most 64.",
+        persist_state="session",
+    ).strip()
+    taken = name in names
+    if taken:
+        st.warning(f"There is a profile **{name}** already. Choose *{EXISTING}* to see what would change in it.")
+    if st.button("Save", key=f"{subject} | save new", icon=":material/save:", disabled=not name or taken):
+        _save(subject, profile, name, 0)
+
+
+def _save_existing(subject: str, profile: Profile, names: list[str], own: str | None) -> None:
+    st.session_state.setdefault(f"{subject} | existing", own if own in names else names[0])
+    if st.session_state[f"{subject} | existing"] not in names:
+        st.session_state[f"{subject} | existing"] = names[0]
+    name = str(st.selectbox("Profile", names, key=f"{subject} | existing", persist_state="session"))
+    try:
+        now = profiles().load(name)
+    except TuneAppError as error:
+        st.error(f"{error}\n\nSave under another name instead.")
+        return
+    # The revision that this person looked at: what is saved must know of everything up to it.
+    looked_at = st.session_state.setdefault(f"{subject} | looked at", {})
+    draft = drafts()[subject]
+    seen = looked_at.setdefault(name, draft.found.revision if name == own else now.revision)
+    if seen != now.revision:
+        _changed_meanwhile(subject, profile, name, seen, now)
+        return
+    found = differences(now, profile)
+    if found:
+        st.markdown(f"Changes revision {now.revision} of **{name}**:\n\n{changes(found)}")
+    else:
+        st.caption(f"The same values as revision {now.revision} of {name}.")
+    if st.button("Save", key=f"{subject} | save existing", icon=":material/save:"):
+        _save(subject, profile, name, seen)
+
+
+def _changed_meanwhile(subject: str, profile: Profile, name: str, seen: int, now: Profile) -> None:
+    """Somebody else saved it: show theirs and ours, and let the person decide."""
+    st.warning(
+        f"**{name}** changed meanwhile: you looked at revision {seen}, and revision {now.revision} is in force now. "
+        "Nothing was overwritten. Save on top of it, or save as a new profile.",
+        icon=":material/merge:",
+    )
+    try:
+        theirs = differences(profiles().load(name, seen), now)
+        st.markdown(f"Revision {now.revision} changed:\n\n{changes(theirs) or '- no value'}")
+    except TuneAppError as error:  # that revision is not kept, or no longer valid
+        st.caption(str(error))
+    st.markdown(f"Saving yours would change in revision {now.revision}:\n\n{changes(differences(now, profile))}")
+    if st.button(f"Save on top of revision {now.revision}", key=f"{subject} | save on top", icon=":material/save_as:"):
+        _save(subject, profile, name, now.revision)
+
+
+def _save(subject: str, profile: Profile, name: str, loaded_revision: int) -> None:
+    try:
+        saved = profiles().save(replace(profile, name=name), loaded_revision=loaded_revision)
+    except Conflict:  # within this very moment; the next look shows both
+        st.rerun()
+    except TuneAppError as error:
+        st.error(str(error))
+        return
+    st.session_state.setdefault(f"{subject} | looked at", {})[name] = saved.revision
+    if subject == f"profile {name}":
+        drafts()[subject] = Draft.of(saved)
+    keep(subject)
+    st.session_state["saved_said"] = f"Saved **{name}**, revision {saved.revision}."
+    st.rerun()
