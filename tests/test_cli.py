@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -436,3 +438,40 @@ def test_profiles_of_the_environment(tune_app: Command, tmp_path: Path) -> None:
     tune_app("profile", "save", "mine", "--trial", "digits-small")
     assert Profiles().names() == ["mine"]
     assert (tmp_path / "profiles" / "mine.yaml").is_file()
+
+
+def test_the_page_is_found_and_served(tmp_path: Path) -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tune_app", "ui", "--port", "0", "--store", str(tmp_path / "results")],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert server.stderr is not None
+    try:
+        line = server.stderr.readline()
+        assert line.startswith("the review page is at http://127.0.0.1:"), line
+        address = f"{line.split()[-1]}/_stcore/health"
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(address, timeout=5) as answer:
+                    assert answer.read() == b"ok"
+                break
+            except urllib.error.URLError:
+                time.sleep(0.1)
+        else:
+            pytest.fail("the page did not answer in 30 s")
+    finally:
+        server.terminate()
+        server.wait(20)
+        server.stderr.close()
+
+
+def test_the_page_is_not_open_to_others_without_a_token(tune_app: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TUNE_APP_API_TOKEN", raising=False)
+    ran = tune_app("ui", "--host", "0.0.0.0", "--port", "0")
+    assert ran.code == 2
+    assert "a token is required where others can reach the server" in ran.error
+    monkeypatch.setenv("TUNE_APP_API_TOKEN", "short")
+    assert "a token must have at least 16" in tune_app("ui", "--host", "0.0.0.0", "--port", "0").error

@@ -34,7 +34,7 @@ def show_live(study: Study, job: Job | None) -> None:
         st.error(str(error))
         return
     if "trials" not in live:
-        st.info(f"**{study.name}** is starting: no trial has begun yet.")
+        st.info(f"No trial of **{study.name}** has begun{' yet' * running}.")
         _job(job)
         return
     counts, total = live["trials"], live.get("total") or 0
@@ -84,7 +84,7 @@ def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]
     second[1].metric(f"Best score (trial {best['trial']})" if best else "Best score", score or "–", border=True)
     mean, left = live.get("mean_duration_s"), live.get("left_s")
     second[2].metric("Average duration", "–" if mean is None else f"{number(float(mean))} s", border=True)
-    second[3].metric("Time left", "–" if left is None else f"about {duration(left)}", border=True)
+    second[3].metric("Time left, about", "–" if left is None else duration(left), border=True)
 
 
 def _plain(name: str, value: float) -> str:

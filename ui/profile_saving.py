@@ -104,9 +104,26 @@ def _changed_meanwhile(subject: str, profile: Profile, name: str, seen: int, now
         st.markdown(f"Revision {now.revision} changed:\n\n{changes(theirs) or '- no value'}")
     except TuneAppError as error:  # that revision is not kept, or no longer valid
         st.caption(str(error))
-    st.markdown(f"Saving yours would change in revision {now.revision}:\n\n{changes(differences(now, profile))}")
+    try:
+        mine = _on_top(subject, profile, now)
+    except TuneAppError as error:  # what both changed does not go together
+        st.error(f"Your changes do not fit on top of revision {now.revision}: {error}")
+        return
+    st.markdown(f"Yours would change in revision {now.revision}:\n\n{changes(differences(now, mine)) or '- no value'}")
     if st.button(f"Save on top of revision {now.revision}", key=f"{subject} | save on top", icon=":material/save_as:"):
-        _save(subject, profile, name, now.revision)
+        _save(subject, mine, name, now.revision)
+
+
+def _on_top(subject: str, profile: Profile, now: Profile) -> Profile:
+    """What this person saves on top of another's revision.
+
+    Who edits the profile itself changed some of its values, and the others' stay; who brings a trial brings all values.
+    """
+    if subject != f"profile {now.name}":
+        return profile
+    draft = drafts()[subject]
+    edits = {field.variable.key: field.entered for field in draft.changed}
+    return replace(now.edited(edits), note=draft.note if draft.note != draft.found.note else now.note)
 
 
 def _save(subject: str, profile: Profile, name: str, loaded_revision: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from common import number, profiles
+from common import measured, number, profiles
 from profile_saving import changes
 
 from tune_app.datasets.reference import dataset_title
@@ -104,9 +104,9 @@ def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile 
                 "Task": profile.task,
                 "Data set": dataset_title(profile.dataset),
                 "Found in": _origin(profile) or "–",
-                "Objective": number(objective),
+                "Objective": measured(str(kept.get("metric")), objective),
                 "Edited": str(len(kept.get("edited") or {})),
-                "Saved": _time(kept.get("saved_at")),
+                "Saved (UTC)": _time(kept.get("saved_at")).removesuffix(" UTC"),
             }
         )
     rows += [{"Profile": name, "Valid today": "no"} for name in invalid]

@@ -134,7 +134,7 @@ def _form(subject: str) -> None:
 def _field(subject: str, field: DraftField) -> None:
     name = field.variable.name
     with st.container(border=True):
-        entry, about, reset = st.columns([10, 10, 2], vertical_alignment="top")
+        entry, about, reset = st.columns([9, 13, 2], vertical_alignment="top")
         with entry:
             _widget(subject, field)
         with about:
@@ -188,11 +188,15 @@ def _about(field: DraftField) -> str:
     if not field.applies:
         reason = f"only where `{variable.when}`" if variable.when else "under the study's conditions"
         marks += f":gray-badge[has no effect now] {reason}  \n"
-    ranges = variable.domain.describe()
+    ranges = f"{_capital(variable.domain.describe())}."
     if field.searched is not None and field.searched != variable.domain:
-        ranges += f"; searched: {field.searched.describe()}"
-    found = f"found: **{escaped(number(field.found))}**"
-    return f"{marks}{found}  \n:small[{escaped(variable.description)}]  \n:small[:gray[{escaped(ranges)}]]"
+        ranges += f" Searched: {field.searched.describe()}."
+    found = f":small[found: **{escaped(number(field.found))}**]"
+    return f"{marks}{found}  \n:small[{escaped(variable.description)} :gray[{escaped(ranges)}]]"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def escaped(text: str) -> str:

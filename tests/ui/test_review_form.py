@@ -90,8 +90,8 @@ def test_the_best_trial_stands_there_with_every_variable(page: AppTest, study: S
     for name, value in found.items():
         assert float(entered[name]) == value if isinstance(value, float) else entered[name] == value
     assert "Nothing changed yet." in texts(page)
-    assert "a number from" in texts(page)
-    assert "searched\\: a number from 0.0001 to 0.1" in texts(page)
+    assert "A number from" in texts(page)
+    assert "Searched\\: a number from 0.0001 to 0.1" in texts(page)
 
 
 def test_what_has_no_effect_is_greyed_out(page: AppTest) -> None:

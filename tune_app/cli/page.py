@@ -11,6 +11,8 @@ import click
 from tune_app.cli.options import profiles_option, store_option
 from tune_app.errors import WorkFailed
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 @click.command()
 @click.option(
@@ -37,9 +39,13 @@ def ui(host: str, port: int, store: str, profiles_folder: str) -> None:
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
+        "theme.light.primaryColor": "#2f74e8",
+        "theme.dark.primaryColor": "#5b93f5",
         "logger.hideWelcomeMessage": "true",
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    if host in LOOPBACK:  # against pages elsewhere whose name leads here (DNS rebinding)
+        arguments += [part for name in LOOPBACK for part in ("--server.allowedHosts", name)]
     os.environ.update(TUNE_APP_STORE=store, TUNE_APP_PROFILES=profiles_folder)
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(page_path()), *arguments])

@@ -1,0 +1,116 @@
+"""A real server of the page over a store of its own, and Debian's chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tune_app.job_head import end_head
+from tune_app.profile import Profiles
+from tune_app.store import Store
+
+HERE = Path(__file__).parent
+WAIT_MS = 20_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One server and one head for all tests here, where the tests run in several processes."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+class Site:
+    """The page as it is served, and what it stands on."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = ""
+        self.store = Store(root / "results")
+        self.profiles = Profiles(root / "profiles")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {
+            "TUNE_APP_STORE": str(self.root / "results"),
+            "TUNE_APP_PROFILES": str(self.root / "profiles"),
+            "TUNE_APP_SEARCH_SPACES": str(self.root / "search_spaces"),
+        }
+        addresses = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
+        return {key: value for key, value in os.environ.items() if key not in addresses} | own
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, make_spec: Any) -> Iterator[Site]:
+    """See `Site`; its one search space is a small one of the digits."""
+    found = Site(tmp_path_factory.mktemp("site"))
+    (found.root / "search_spaces").mkdir()
+    space = make_spec(name="digits-page", budget={"trials": 4, "epochs": 2}, pruning={"level": "off"}).to_dict()
+    (found.root / "search_spaces" / "digits_page.yaml").write_text(yaml.safe_dump(space))
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tune_app", "ui", "--port", "0"],
+        cwd=found.root,
+        env=found.environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert server.stderr is not None
+        line = server.stderr.readline()
+        address = re.search(r"http://\S+", line)
+        assert address, line
+        found.url = address.group()
+        yield found
+    finally:
+        end_head(found.store.folder)
+        server.terminate()
+        server.wait(20)
+        assert server.stderr is not None
+        server.stderr.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium without a screen; skipped where it or playwright is absent."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def new_page(browser: Any, site: Site) -> Iterator[Callable[[str], Any]]:
+    """Open a part of the page in a browser of its own: another person."""
+    contexts = []
+
+    def open_part(part: str) -> Any:
+        context = browser.new_context(viewport={"width": 1280, "height": 720})
+        contexts.append(context)
+        context.set_default_timeout(WAIT_MS)
+        page = context.new_page()
+        for _ in range(50):  # until the server listens
+            try:
+                page.goto(f"{site.url}/{part}")
+                break
+            except Exception:
+                page.wait_for_timeout(200)
+        page.get_by_role("heading", name=part.capitalize(), exact=True).wait_for()
+        return page
+
+    yield open_part
+    for context in contexts:
+        context.close()

@@ -1,0 +1,246 @@
+"""The part Sweep: what it is started with, the forecast, what it shows while a sweep runs, what is wrong in words."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from streamlit.testing.v1 import AppTest
+
+from tune_app.job import Job
+from tune_app.jobs import Jobs
+from tune_app.store import Store, Study, column_types, now
+from tune_app.study_writer import StudyWriter
+
+UI = Path(__file__).parents[2] / "ui"
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(UI)!r})
+from common import choose_study
+import sweep_page
+choose_study()
+sweep_page.show()
+"""
+NOWHERE = "http://127.0.0.1:1"
+"""The address of a job server that does not answer."""
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_spec: Any) -> Store:
+    """An empty store beside one search space."""
+    (tmp_path / "search_spaces").mkdir()
+    document = make_spec(budget={"trials": 3, "epochs": 1}).to_dict()
+    (tmp_path / "search_spaces" / "small.yaml").write_text(yaml.safe_dump(document))
+    monkeypatch.setenv("TUNE_APP_STORE", str(tmp_path / "results"))
+    monkeypatch.setenv("TUNE_APP_PROFILES", str(tmp_path / "profiles"))
+    monkeypatch.setenv("TUNE_APP_SEARCH_SPACES", str(tmp_path / "search_spaces"))
+    monkeypatch.setenv("RAY_ADDRESS", NOWHERE)
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def page(store: Store) -> AppTest:
+    return clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
+
+
+def clean(page: AppTest) -> AppTest:
+    """The page after a run without an exception."""
+    assert not page.exception, page.exception
+    return page
+
+
+def texts(page: AppTest) -> str:
+    """All that the page says."""
+    kinds = (page.markdown, page.caption, page.error, page.warning, page.success, page.info)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+def labelled(page: AppTest, kind: str, label: str) -> Any:
+    return next(found for found in getattr(page, kind) if found.label == label)
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    return clean(labelled(page, "button", label).click().run())
+
+
+def until(page: AppTest, holds: Callable[[], Any], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, texts(page)
+        time.sleep(0.1)
+        clean(page.run())
+
+
+def test_an_empty_store_is_of_use_at_first_sight(page: AppTest) -> None:
+    assert "There is no study here yet" in texts(page)
+    assert labelled(page, "selectbox", "Search space").value == "small"
+    assert labelled(page, "number_input", "Trials").value == 3
+    assert labelled(page, "text_input", "Trials at once").value == "auto"
+    assert "searching 5 variables on the data set digits" in texts(page)
+    assert not labelled(page, "button", "Start").disabled
+
+
+def test_what_is_wrong_is_said_at_the_entry_and_cannot_be_started(page: AppTest) -> None:
+    clean(labelled(page, "text_input", "Time limit").set_value("soon").run())
+    assert "`time` must be a time above 0 such as 90s, 30m, 2h" in texts(page)
+    assert labelled(page, "button", "Start").disabled
+    assert labelled(page, "button", "Preflight").disabled
+    clean(labelled(page, "text_input", "Time limit").set_value("30m").run())
+    assert not labelled(page, "button", "Start").disabled
+
+
+def test_start_with_what_was_entered_where_no_job_server_answers(page: AppTest, store: Store) -> None:
+    labelled(page, "number_input", "Trials").set_value(2)
+    labelled(page, "text_input", "Time limit").set_value("1h")
+    labelled(page, "text_input", "Trials at once").set_value("1")
+    labelled(page, "text_input", "GPUs per device").set_value("0.5")
+    labelled(page, "selectbox", "Pruning").set_value("gentle")
+    labelled(page, "selectbox", "Sampler").set_value("random")
+    labelled(page, "selectbox", "Objective").set_value("health")
+    press(page, "Start")
+    (job,) = Jobs(store).records.all()
+    asked = yaml.safe_load(job.request["space"])
+    assert asked["budget"] == {"trials": 2, "epochs": 1, "time": 3600.0, "trial_time": None}
+    assert (asked["resources"]["concurrent"], asked["resources"]["gpus"]) == (1, 0.5)
+    assert (asked["pruning"]["level"], asked["search"]["sampler"]) == ("gentle", "random")
+    assert asked["objective"]["mode"] == "health"
+    until(page, lambda: page.error)
+    assert f"no job server answers at `{NOWHERE}`" in page.error[0].value
+
+
+def test_an_uploaded_space(page: AppTest, make_spec: Any) -> None:
+    content = yaml.safe_dump(replace(make_spec(), name="mine").to_dict()).encode()
+    clean(page.file_uploader[0].set_value(("mine.yaml", content, "application/yaml")).run())
+    assert labelled(page, "selectbox", "Search space").value == "uploaded: mine.yaml"
+    assert labelled(page, "number_input", "Trials").value == 5
+    clean(page.file_uploader[0].set_value(("bad.yaml", b"budget: [", "application/yaml")).run())
+    assert "YAML must be well-formed" in texts(page)
+
+
+def test_the_preflight_forecasts_in_a_process_of_its_own(page: AppTest) -> None:
+    press(page, "Preflight")
+    assert "Building and training the smallest, the largest" in texts(page)
+    until(page, lambda: page.success)
+    assert "for 3 trials on" in page.success[0].value
+    assert list(page.table[0].value["Tried"]) == ["smallest", "largest", "random", "random"]
+    clean(labelled(page, "number_input", "Trials").set_value(30).run())
+    assert "The settings changed since this forecast" in texts(page)
+
+
+def test_a_preflight_that_finds_something_says_it(page: AppTest, make_spec: Any) -> None:
+    document = {**make_spec().to_dict(), "dataset": "nothing-like-this"}
+    content = yaml.safe_dump(document).encode()
+    clean(page.file_uploader[0].set_value(("bad.yaml", content, "application/yaml")).run())
+    press(page, "Preflight")
+    until(page, lambda: page.error)
+    assert "nothing-like-this" in page.error[0].value
+    assert "Traceback" not in page.error[0].value
+
+
+@pytest.fixture
+def running(store: Store, make_study: Any, make_spec: Any) -> Iterator[Study]:
+    """A study that is being written: five trials ended, two run."""
+    study: Study = make_study(store.folder.root, make_spec())  # type: ignore[attr-defined]
+    spec = make_spec()
+    with study.writing(), StudyWriter(study, study.history(), column_types(spec.space.variables)) as writer:
+        live = {
+            "state": "running",
+            "at": now(),
+            "total": 9,
+            "slots": 2,
+            "trials": {"COMPLETED": 3, "PRUNED": 1, "FAILED": 1, "RUNNING": 2},
+            "running": [
+                {"trial": 5, "epoch": 1, "epochs": 2, "fraction": 0.25, "value": 0.81234, "seconds": 12.3},
+                {"trial": 6, "epoch": 0, "epochs": 2, "fraction": None, "value": None, "seconds": 1.0},
+            ],
+            "latest": None,
+            "metric": "val_accuracy",
+            "best": {"trial": 0, "objective": 0.9},
+            "elapsed_s": 75.0,
+            "left_s": 190.0,
+            "mean_duration_s": 1.23456,
+        }
+        writer.live(live)
+        yield study
+
+
+def test_while_it_runs(running: Study) -> None:
+    page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
+    tiles = {tile.label: tile.value for tile in page.metric}
+    assert tiles == {
+        "Completed": "3",
+        "Pruned": "1",
+        "Failed": "1",
+        "Running": "2",
+        "Best val_accuracy": "90 %",
+        "Best score (trial 0)": "90 %",
+        "Average duration": "1.235 s",
+        "Time left, about": "3 min 10 s",
+    }
+    bars = [element.proto.text for element in page.get("progress")]
+    assert bars[0] == "5 of 9 trials ended"
+    assert bars[1] == "trial 5 · epoch 2 of 2, 25 % of its batches · val_accuracy 81.23 % · 12 s"
+    assert bars[2] == "trial 6 · epoch 1 of 2 · 1 s"
+    assert "Trial 3 raised an error: ValueError: no [/bracket] fits" in page.error[0].value
+    assert "runs since 1 min 15 s" in texts(page)
+
+
+def test_a_study_whose_sweep_died(store: Store, make_study: Any) -> None:
+    study = make_study(store.folder.root)  # type: ignore[attr-defined]
+    study.folder.write(f"{study.base}/live.json", b'{"state": "running"}')
+    page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
+    assert "No trial of **digits-small** has begun" in texts(page)
+    live = {"state": "running", "total": 9, "trials": {"COMPLETED": 3}, "running": [], "best": None}
+    study.folder.write(f"{study.base}/live.json", json.dumps(live).encode())
+    assert "was interrupted. `tune-app resume digits-small` goes on with it." in texts(clean(page.run()))
+    study.folder.write(f"{study.base}/live.json", b"{")
+    assert page.run().error
+
+
+def test_only_failures(store: Store, make_study: Any) -> None:
+    make_study(store.folder.root, ends=("FAILED",) * 7)  # type: ignore[attr-defined]
+    study = store.study("digits-small")
+    live = {"state": "ended", "total": 7, "trials": {"FAILED": 7}, "running": [], "best": None, "metric": "x"}
+    study.folder.write(f"{study.base}/live.json", json.dumps(live).encode())
+    page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
+    tiles = {tile.label: tile.value for tile in page.metric}
+    assert (tiles["Failed"], tiles["Best val_accuracy"], tiles["Time left, about"]) == ("7", "–", "–")
+    assert len(page.error) == 5
+    assert "and 2 more" in texts(page)
+
+
+def test_a_job_whose_server_cannot_be_reached(page: AppTest, store: Store) -> None:
+    def make(run: int) -> Job:
+        return Job(
+            id="mine-1",
+            kind="sweep",
+            space="mine",
+            run=run,
+            study="mine-1",
+            request={},
+            requested_by="someone@here",
+            requested_at=now(),
+            address=NOWHERE,
+            host="elsewhere",
+            folder="/",
+            submission_id="mine-1-abcd",
+        )
+
+    records = Jobs(store).records
+    records.create("mine", make)
+    records.submitted("mine-1")
+    records.change("mine-1", lambda job: job.moved("RUNNING"))
+    records.folder.write("jobs/mine-1/heartbeat", b"2026-01-01T00:00:00+00:00")
+    clean(page.run())
+    # After so long a silence, where nobody can be asked, it counts as lost.
+    assert "There is no study here yet" in texts(page)
+    records.folder.write("jobs/mine-1/job.json", records.get("mine-1").to_json().replace(b"FAILED", b"RUNNING"))
+    clean(page.run())
+    assert Jobs(store).get("mine-1").state == "FAILED"
