@@ -63,7 +63,7 @@ def _job(job: Job | None) -> None:
 def _state(study: Study, live: dict[str, Any], running: bool) -> str:
     if running:
         waiting = "" if live.get("slots", 1) else ", waiting for a machine"
-        return f"runs since {duration(live.get('elapsed_s') or 0)}{waiting}."
+        return f"has been running for {duration(live.get('elapsed_s') or 0)}{waiting}."
     if live.get("state") == "running":
         return f"was interrupted. `tune-app resume {study.name}` goes on with it."
     return "has ended."
@@ -75,7 +75,7 @@ def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]
     for tile, state in zip(first, STATES, strict=True):
         tile.metric(state.capitalize(), counts.get(state, 0), border=True)
     metric, best = objective["metric"], live.get("best")
-    values = trials.loc[trials["state"] == "COMPLETED", f"metric/{metric}"] if len(trials) else pd.Series(dtype=float)
+    values = trials[trials["state"] == "COMPLETED"].get(f"metric/{metric}", pd.Series(dtype=float))
     top = values.max() if objective["direction"] == "maximize" else values.min()
     # A health score is no share of anything, so it is written as the number that it is.
     score = best and (measured if objective["mode"] == "simple" else _plain)(metric, best["objective"])

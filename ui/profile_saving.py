@@ -110,7 +110,12 @@ def _changed_meanwhile(subject: str, profile: Profile, name: str, seen: int, now
         st.error(f"Your changes do not fit on top of revision {now.revision}: {error}")
         return
     st.markdown(f"Yours would change in revision {now.revision}:\n\n{changes(differences(now, mine)) or '- no value'}")
-    if st.button(f"Save on top of revision {now.revision}", key=f"{subject} | save on top", icon=":material/save_as:"):
+    shown: dict[str, int] = st.session_state.setdefault(f"{subject} | shown", {})
+    before, shown[name] = shown.get(name), now.revision
+    pressed = st.button(
+        f"Save on top of revision {now.revision}", key=f"{subject} | save on top", icon=":material/save_as:"
+    )
+    if pressed and before == now.revision:  # else yet another revision came before the button was pressed
         _save(subject, mine, name, now.revision)
 
 

@@ -38,6 +38,7 @@ def show() -> None:
     if st.session_state.get("profile_open") not in names:
         st.session_state["profile_open"] = names[0]
     name = str(st.selectbox("Profile", names, key="profile_open", persist_state="session"))
+    revision = _shown_revision(name)
     values, compare, history = st.tabs(["Open", "Compare", "History"], key="profile_tabs")
     with values:
         if name in loaded:
@@ -45,11 +46,11 @@ def show() -> None:
         else:
             st.error(invalid[name])
             st.caption("Its file can be put right by hand, or a former revision restored under History.")
-        _manage(name)
+        _manage(name, revision)
     with compare:
         _compare(name, loaded, session)
     with history:
-        _history(name)
+        _history(name, revision)
 
 
 def _load() -> tuple[dict[str, Profile], dict[str, str]]:
@@ -134,8 +135,15 @@ def _values(profile: Profile) -> None:
         st.json({**profile.provenance, "constraints": list(profile.constraints)}, expanded=1)
 
 
-def _manage(name: str) -> None:
-    revision = profiles().revisions(name)[-1]
+def _shown_revision(name: str) -> int:
+    """The revision that this person saw when they pressed a button: what is done to a later one is a conflict."""
+    shown: dict[str, int] = st.session_state.setdefault("profiles_shown", {})
+    now = profiles().revisions(name)[-1]
+    before, shown[name] = shown.get(name, now), now
+    return before
+
+
+def _manage(name: str, revision: int) -> None:
     apply, edit, rename, delete = st.columns([2, 2, 3, 3], vertical_alignment="bottom")
     if apply.button("Apply", icon=":material/check:", width="stretch", help="Makes it the session."):
         _do(lambda: profiles().apply(profiles().load(name)), f"**{name}** is in force now.")
@@ -214,7 +222,7 @@ def _named(text: str, session: Profile | None) -> Profile:
     return profiles().load(name, int(revision) if at else None)
 
 
-def _history(name: str) -> None:
+def _history(name: str, shown: int) -> None:
     numbers = profiles().revisions(name)
     former: Profile | None = None
     lines: list[tuple[int, str]] = []
@@ -238,7 +246,7 @@ def _history(name: str) -> None:
                 button.caption("in force")
             elif button.button("Restore", key=f"restore {name} {revision}", help="Saves it anew; nothing is lost."):
                 _do(
-                    lambda revision=revision: _restore(name, revision, numbers[-1]),  # type: ignore[misc]
+                    lambda revision=revision: _restore(name, revision, shown),  # type: ignore[misc]
                     f"Revision {revision} of **{name}** was saved anew as revision {numbers[-1] + 1}.",
                 )
 

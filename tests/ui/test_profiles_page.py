@@ -93,11 +93,15 @@ def test_restore_saves_a_former_revision_anew(page: AppTest, profiles: Profiles)
     assert "saved anew as revision 3" in texts(page)
 
 
-def test_restore_overwrites_nothing_that_came_meanwhile(page: AppTest, profiles: Profiles) -> None:
+def test_what_somebody_else_saved_meanwhile_is_neither_replaced_nor_deleted(page: AppTest, profiles: Profiles) -> None:
     newer = profiles.save(profiles.load("best").edited({"training.batch_size": 64}), loaded_revision=2)
-    # The button that the browser shows knows of revision 2 only.
+    # The buttons that the browser shows know of revision 2 only.
     clean(page.button(key="restore best 1").click().run())
-    assert profiles.load("best", 3).config == newer.config
+    assert "is at revision 3, but revision 2 was loaded" in page.error[0].value
+    newer = profiles.save(newer.edited({"training.batch_size": 32}), loaded_revision=3)
+    clean(page.button(key="delete best").click().run())
+    assert "is at revision 4, but revision 3 was loaded" in page.error[0].value
+    assert profiles.load("best") == newer
 
 
 def test_rename_and_its_refusal(page: AppTest, profiles: Profiles) -> None:

@@ -197,9 +197,12 @@ def test_saving_to_an_existing_profile_shows_the_difference_and_loses_no_update(
     press(page, "save existing")
     assert profiles.load("mine").revision == 2
     assert "changed meanwhile: you looked at revision 1, and revision 2 is in force now" in texts(page)
-    assert "Saving yours would change in revision 2" in texts(page)
-    press(page, "save on top")
+    assert "Yours would change in revision 2" in texts(page)
+    profiles.save(profiles.load("mine"), loaded_revision=2)
+    press(page, "save on top")  # of revision 2, which is the last no more
     assert profiles.revisions("mine") == [1, 2, 3]
+    press(page, "save on top")
+    assert profiles.revisions("mine") == [1, 2, 3, 4]
     assert profiles.load("mine").config["learning_rate"] == 0.02
 
 
@@ -211,6 +214,22 @@ def test_a_profile_is_edited_and_saved_under_its_name(page: AppTest, profiles: P
     clean(page.button(key="profile mine | save existing").click().run())
     assert profiles.load("mine").config["learning_rate"] == 0.03
     assert "Nothing changed yet." in texts(page)
+
+
+def test_what_two_people_changed_in_a_profile_is_put_together(page: AppTest, profiles: Profiles, study: Study) -> None:
+    first = profiles.save(from_trial(study, trial_row(study, None), "mine"), loaded_revision=0)
+    page.session_state["review_source"] = "A profile"
+    clean(page.run())
+    clean(page.text_input(key="profile mine | learning_rate").set_value("3e-2").run())
+    profiles.save(replace(first.edited({"training.batch_size": 64}), note="Theirs."), loaded_revision=1)
+    clean(page.run())
+    assert "**mine** changed meanwhile: revision 1 was loaded" in texts(page)
+    assert "- `training.batch_size`: `500` → `64`" in texts(page)
+    clean(page.button(key="profile mine | save on top").click().run())
+    saved = profiles.load("mine")
+    assert saved.config == {**first.config, "learning_rate": 0.03, "batch_size": 64}
+    assert saved.note == "Theirs."
+    assert set(saved.provenance["edited"]) == {"training.learning_rate", "training.batch_size"}
 
 
 def test_training_with_it_is_a_job(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,7 +189,7 @@ def test_while_it_runs(running: Study) -> None:
     assert bars[1] == "trial 5 · epoch 2 of 2, 25 % of its batches · val_accuracy 81.23 % · 12 s"
     assert bars[2] == "trial 6 · epoch 1 of 2 · 1 s"
     assert "Trial 3 raised an error: ValueError: no [/bracket] fits" in page.error[0].value
-    assert "runs since 1 min 15 s" in texts(page)
+    assert "has been running for 1 min 15 s" in texts(page)
 
 
 def test_a_study_whose_sweep_died(store: Store, make_study: Any) -> None:
