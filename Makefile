@@ -7,7 +7,7 @@ SPACE ?= search_spaces/digits_cnn.yaml
 PYTEST := $(RUN)/python -m pytest -q
 TESTS := $(PYTEST) -n 2 --dist loadgroup -m "not alone" && $(PYTEST) -m alone
 
-.PHONY: install sweep test test-hosts check bench lock
+.PHONY: install sweep test test-hosts check bench lock ui
 install: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -19,6 +19,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 sweep: install
 	$(RUN)/tune-app run $(SPACE)
+
+ui: install
+	$(RUN)/tune-app ui
 
 test: install
 	$(TESTS)

@@ -9,76 +9,116 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, TimeoutError, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "screenshots"
+HIDE_STORE = """for (const text of document.querySelectorAll('.stSidebar p'))
+    if (text.textContent.startsWith('Store: ')) text.textContent = 'Store: results'"""
 SIZE = {"width": 1280, "height": 720}
 
 
-def show_sweep(page: Page) -> None:
-    """The settings, and the study below them."""
-    page.get_by_text("trials ended").wait_for()
+@dataclass(frozen=True)
+class Site:
+    """The page as it is served, and the environment of commands that write its store."""
+
+    url: str
+    environment: dict[str, str]
+
+    def tune_app(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a command on the same store."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tune_app", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
-def show_review(page: Page) -> None:
+@contextmanager
+def sweeping(page: Page, site: Site) -> Iterator[None]:
+    """A sweep while it runs."""
+    space, name = "search_spaces/digits_cnn.yaml", f"digits-cnn-{time.time():.0f}"
+    sweep = site.tune_app("run", space, "--name", name, "--epochs", "8", "--no-preflight")
+    try:
+        for _ in range(30):  # the newest study is the one that a new visitor sees
+            page.reload()
+            with suppress(TimeoutError):
+                page.get_by_text("Running trials").wait_for(timeout=3000)
+                break
+        page.get_by_text("batches").first.wait_for()
+        yield
+    finally:
+        sweep.terminate()
+        sweep.wait(60)
+
+
+@contextmanager
+def reviewing(page: Page, site: Site) -> Iterator[None]:
     """A changed value beside what was found."""
     page.get_by_role("tab", name="Training").click()
     rate = page.get_by_label("learning_rate", exact=True)
     rate.fill("0.02")
     rate.press("Enter")
     page.get_by_text("1 changed", exact=True).wait_for()
+    yield
 
 
-def show_profiles(page: Page) -> None:
+@contextmanager
+def keeping(page: Page, site: Site) -> Iterator[None]:
     """The list, and the values of one."""
     page.get_by_text("Where it comes from").wait_for()
+    yield
 
 
-PARTS: dict[str, Callable[[Page], None]] = {
-    "sweep": show_sweep,
-    "review": show_review,
-    "profiles": show_profiles,
+PARTS: dict[str, Callable[[Page, Site], AbstractContextManager[None]]] = {
+    "review": reviewing,
+    "profiles": keeping,
+    "sweep": sweeping,
 }
-"""What is done on each part before its picture is taken."""
+"""Inside of what the picture of each part is taken; the sweep last, because its study is the newest then."""
 
 
 def main() -> None:
     """Take the pictures that the arguments name, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parts = parser.parse_args().parts or list(PARTS)
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="tune-app-pictures-") as folder,
-        served(Path(folder)) as url,
+        served(Path(folder)) as site,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for scheme in ("light", "dark"):
             for part in parts:
                 page = browser.new_page(viewport=SIZE, color_scheme=scheme)  # type: ignore[arg-type]
-                page.goto(f"{url}/{part}")
+                page.goto(f"{site.url}/{part}")
                 page.get_by_role("heading", name=part.capitalize(), exact=True).wait_for()
-                PARTS[part](page)
-                page.wait_for_timeout(1500)  # until nothing moves
-                page.screenshot(path=FOLDER / f"{part}{'-dark' * (scheme == 'dark')}.png")
+                with PARTS[part](page, site):
+                    page.wait_for_timeout(1500)  # until nothing moves
+                    page.evaluate(HIDE_STORE)
+                    page.screenshot(path=FOLDER / f"{part}{'-dark' * (scheme == 'dark')}.png")
                 page.close()
         browser.close()
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The page over a store with one study and two profiles; gives its address."""
+def served(folder: Path) -> Iterator[Site]:
+    """The page over a store with one study and two profiles."""
     environment = {
         **os.environ,
         "TUNE_APP_STORE": str(folder / "results"),
@@ -104,7 +144,12 @@ def served(folder: Path) -> Iterator[str]:
     try:
         assert server.stderr is not None
         line = next(line for line in server.stderr if "http://" in line)
-        yield re.search(r"http://\S+", line).group()  # type: ignore[union-attr]
+        site = Site(line.split()[-1], environment)
+        for _ in range(100):  # until it listens
+            with suppress(OSError), urllib.request.urlopen(f"{site.url}/_stcore/health", timeout=5):
+                break
+            time.sleep(0.2)
+        yield site
     finally:
         server.terminate()
         server.wait(20)

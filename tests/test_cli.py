@@ -451,7 +451,7 @@ def test_the_page_is_found_and_served(tmp_path: Path) -> None:
     assert server.stderr is not None
     try:
         line = server.stderr.readline()
-        assert line.startswith("the review page is at http://127.0.0.1:"), line
+        assert line.startswith("starting the review page: http://127.0.0.1:"), line
         address = f"{line.split()[-1]}/_stcore/health"
         for _ in range(300):
             try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +26,15 @@ class Preflight:
 
     Attributes:
         settings: fingerprint of the settings that it was asked for.
-        folder: what it reads and prints.
+        folder: what it reads and prints; removed with it.
     """
 
     settings: str
     process: subprocess.Popen[bytes]
-    folder: tempfile.TemporaryDirectory[str]
+    folder: Path
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     @property
     def ended(self) -> bool:
@@ -38,22 +43,21 @@ class Preflight:
 
     def result(self) -> dict[str, Any] | str:
         """The forecast, or what was found wrong, in words."""
-        folder = Path(self.folder.name)
         if self.process.returncode == 0:
-            found: dict[str, Any] = json.loads((folder / "out").read_bytes())["forecast"]
+            found: dict[str, Any] = json.loads((self.folder / "out").read_bytes())["forecast"]
             return found
-        text = (folder / "err").read_text(encoding="utf-8", errors="replace").strip()
+        text = (self.folder / "err").read_text(encoding="utf-8", errors="replace").strip()
         start = text.rfind("error: ")
         return text[start + len("error: ") :] if start >= 0 else text[-500:] or "the check ended without a word"
 
 
 def begin(settings: SweepSettings) -> Preflight:
     """Start ``tune-app check`` for `settings`."""
-    folder = tempfile.TemporaryDirectory(prefix="tune-app-check-")
-    space = Path(folder.name) / "space.yaml"
+    folder = Path(tempfile.mkdtemp(prefix="tune-app-check-"))
+    space = folder / "space.yaml"
     space.write_text(json.dumps(settings.document.data), encoding="utf-8")  # every JSON document is YAML
     options = [part for key, value in settings.overrides.items() for part in (OVERRIDES[key][0], str(value))]
-    with (Path(folder.name) / "out").open("wb") as out, (Path(folder.name) / "err").open("wb") as err:
+    with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, "-m", "tune_app", "check", str(space), "--json", *options],
             stdout=out,

@@ -41,13 +41,18 @@ def show_live(study: Study, job: Job | None) -> None:
     ended = sum(count for state, count in counts.items() if state != "RUNNING")
     state = _state(study, live, running)
     st.markdown(f"**{study.name}** {state}")
-    st.progress(min(1.0, ended / max(1, total)), text=f"{ended} of {total} trials ended")
+    st.progress(min(1.0, ended / max(1, total)), text=f"{ended} of {total} trials ended{_cancelled(counts)}")
     trials = trials_of(study)
     _tiles(live, trials, document["objective"])
     _job(job)
     if running:
         _running(live)
     _errors(trials)
+
+
+def _cancelled(counts: dict[str, int]) -> str:
+    """Trials that were stopped unfinished, which no tile counts."""
+    return f", {counts['CANCELLED']} of them stopped unfinished" if counts.get("CANCELLED") else ""
 
 
 def _job(job: Job | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from common import measured, number, profiles
+from common import number, profiles
 from profile_saving import changes
 
 from tune_app.datasets.reference import dataset_title
@@ -105,7 +105,7 @@ def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile 
                 "Task": profile.task,
                 "Data set": dataset_title(profile.dataset),
                 "Found in": _origin(profile) or "–",
-                "Objective": measured(str(kept.get("metric")), objective),
+                "Objective": number(objective),
                 "Edited": str(len(kept.get("edited") or {})),
                 "Saved (UTC)": _time(kept.get("saved_at")).removesuffix(" UTC"),
             }

@@ -12,6 +12,7 @@ from sweep_form import SweepSettings, sweep_form
 from tune_app.errors import TuneAppError
 from tune_app.job import Job
 from tune_app.job_request import sweep_request
+from tune_app.store import Study
 
 LAST_LINES = 12
 
@@ -28,8 +29,11 @@ def show() -> None:
 
 
 def _busy() -> bool:
-    """Whether a sweep was asked for and has not ended; nothing but the jobs' records is looked at."""
-    return any(job.kind == "sweep" and not job.ended for job in jobs().records.all())
+    """Whether a sweep was asked for and has not ended, or the chosen study is being written."""
+    if any(job.kind == "sweep" and not job.ended for job in jobs().records.all()):
+        return True
+    name = st.session_state.get("study")
+    return name is not None and Study(store().folder, name).being_written()
 
 
 def _buttons(settings: SweepSettings) -> None:

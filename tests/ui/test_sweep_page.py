@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +219,9 @@ def test_only_failures(store: Store, make_study: Any) -> None:
     assert "and 2 more" in texts(page)
 
 
-def test_a_job_whose_server_cannot_be_reached(page: AppTest, store: Store) -> None:
+def add_job(store: Store) -> Job:
+    """A sweep that was given to a job server that does not answer now."""
+
     def make(run: int) -> Job:
         return Job(
             id="mine-1",
@@ -235,12 +240,33 @@ def test_a_job_whose_server_cannot_be_reached(page: AppTest, store: Store) -> No
 
     records = Jobs(store).records
     records.create("mine", make)
-    records.submitted("mine-1")
+    return records.submitted("mine-1")
+
+
+def test_a_job_that_waits_and_one_that_cannot_be_stopped(page: AppTest, store: Store) -> None:
+    add_job(store)
+    clean(page.run())
+    assert "Job **mine-1**: waiting for Ray" in texts(page)
+    press(page, "Stop")
+    assert "was asked to stop and has not yet, and Ray cannot end it" in page.error[0].value
+
+
+def test_a_job_whose_server_cannot_be_reached(page: AppTest, store: Store) -> None:
+    add_job(store)
+    records = Jobs(store).records
     records.change("mine-1", lambda job: job.moved("RUNNING"))
-    records.folder.write("jobs/mine-1/heartbeat", b"2026-01-01T00:00:00+00:00")
+    silent = datetime.now(UTC) - timedelta(seconds=30)
+    records.folder.write("jobs/mine-1/heartbeat", silent.isoformat().encode())
+    records.add_to_log("mine-1", b"forecast: 3 trials\n")
     clean(page.run())
-    # After so long a silence, where nobody can be asked, it counts as lost.
-    assert "There is no study here yet" in texts(page)
-    records.folder.write("jobs/mine-1/job.json", records.get("mine-1").to_json().replace(b"FAILED", b"RUNNING"))
-    clean(page.run())
-    assert Jobs(store).get("mine-1").state == "FAILED"
+    assert "Job **mine-1**: running." in texts(page)
+    assert "No sign of life for 3" in page.warning[0].value
+    assert f"{NOWHERE} cannot say what became of it." in page.warning[0].value
+    assert page.code[0].value == "forecast: 3 trials"
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed(store: Store) -> None:
+    code = f"import sys; sys.path.insert(0, {str(UI)!r}); import sweep_page, review_form, profiles_page; "
+    code += "print(*{'torch', 'ray'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == ""

@@ -31,7 +31,7 @@ def ui(host: str, port: int, store: str, profiles_folder: str) -> None:
         check_token(listening, read_token(None))
         port = listening.getsockname()[1]
     at = f"[{host}]" if ":" in host else host
-    click.echo(f"the review page is at http://{at}:{port}", err=True)
+    click.echo(f"starting the review page: http://{at}:{port}", err=True)
     options = {
         "server.address": host,
         "server.port": str(port),
