@@ -50,7 +50,8 @@ class Site:
 @contextmanager
 def sweeping(page: Page, site: Site) -> Iterator[None]:
     """A sweep while it runs."""
-    space, name = "search_spaces/digits_cnn.yaml", f"digits-cnn-{time.time():.0f}"
+    studies = Path(site.environment["TUNE_APP_STORE"]) / "studies"
+    space, name = "search_spaces/digits_cnn.yaml", f"digits-cnn-{len(list(studies.iterdir())) + 1}"
     sweep = site.tune_app("run", space, "--name", name, "--epochs", "8", "--no-preflight")
     try:
         for _ in range(30):  # the newest study is the one that a new visitor sees
@@ -69,6 +70,7 @@ def sweeping(page: Page, site: Site) -> Iterator[None]:
 def reviewing(page: Page, site: Site) -> Iterator[None]:
     """A changed value beside what was found."""
     page.get_by_role("tab", name="Training").click()
+    page.mouse.move(0, 0)
     rate = page.get_by_label("learning_rate", exact=True)
     rate.fill("0.02")
     rate.press("Enter")

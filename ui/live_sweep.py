@@ -80,20 +80,19 @@ def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]
     for tile, state in zip(first, STATES, strict=True):
         tile.metric(state.capitalize(), counts.get(state, 0), border=True)
     metric, best = objective["metric"], live.get("best")
+    simple = objective["mode"] == "simple"
     values = trials[trials["state"] == "COMPLETED"].get(f"metric/{metric}", pd.Series(dtype=float))
     top = values.max() if objective["direction"] == "maximize" else values.min()
-    # A health score is no share of anything, so it is written as the number that it is.
-    score = best and (measured if objective["mode"] == "simple" else _plain)(metric, best["objective"])
+    if simple and best:  # the table is written a moment later than the live state
+        top = best["objective"]
+    # A score of metric and health is no share of anything, so it is written as the number that it is.
+    score = best and (measured(metric, best["objective"]) if simple else number(best["objective"]))
     second = st.columns(4)
     second[0].metric(f"Best {metric}", "–" if pd.isna(top) else measured(metric, float(top)), border=True)
     second[1].metric(f"Best score (trial {best['trial']})" if best else "Best score", score or "–", border=True)
     mean, left = live.get("mean_duration_s"), live.get("left_s")
     second[2].metric("Average duration", "–" if mean is None else f"{number(float(mean))} s", border=True)
     second[3].metric("Time left, about", "–" if left is None else duration(left), border=True)
-
-
-def _plain(name: str, value: float) -> str:
-    return number(value)
 
 
 def _running(live: dict[str, Any]) -> None:
