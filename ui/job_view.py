@@ -6,7 +6,7 @@ import os
 import threading
 
 import streamlit as st
-from common import jobs, said
+from common import jobs, measured, said
 
 from tune_app.errors import TuneAppError
 from tune_app.job import Job
@@ -63,6 +63,7 @@ def _show(job_id: str) -> None:
         job = jobs().get(job_id)
     shown = st.session_state.setdefault("jobs_followed", {})
     show_state(job)
+    _training(job)
     log = jobs().records.log(job_id).decode(errors="replace").splitlines()
     if log:
         st.code("\n".join(log[-LAST_LINES:]), language=None, wrap_lines=True)
@@ -72,6 +73,22 @@ def _show(job_id: str) -> None:
         shown[job_id] = True
         st.rerun()
     shown[job_id] = job.ended
+
+
+def _training(job: Job) -> None:
+    """How far a training is, and its latest metrics."""
+    live = jobs().progress(job)
+    if job.kind != "training" or live is None:
+        return
+    done, epochs, fraction = live["epoch"], live["epochs"], live["fraction"] or 0.0
+    batches = f", {100 * fraction:.0f} % of its batches" if live["fraction"] is not None else ""
+    st.progress(
+        min(1.0, (done + fraction) / max(1, epochs)), text=f"epoch {min(epochs, done + 1)} of {epochs}{batches}"
+    )
+    if live["metrics"]:
+        st.markdown("  \n".join(f"{name} **{measured(name, value)}**" for name, value in live["metrics"].items()))
+    if job.state == "SUCCEEDED":
+        st.caption(f"Checkpoint and metrics: {jobs().store.folder.path(f'trainings/{job.id}')}")
 
 
 def show_state(job: Job) -> None:

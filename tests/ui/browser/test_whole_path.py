@@ -8,16 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tune_app.jobs import Jobs
 from tune_app.profile import Profiles, from_trial
 from tune_app.review import trial_row
 
-SWEEP_MS = 100_000
+SWEEP_MS = 150_000
 EDITS = {
     "architecture": ("dropout", "0.125"),
     "training": ("learning_rate", "1.5e-2"),
     "data": ("rotation", "7.5"),
     "inference": ("temperature", "1.25"),
 }
+
+
+pytestmark = pytest.mark.timeout(400)
 
 
 def part(page: Any, title: str) -> None:
@@ -76,6 +82,8 @@ def test_sweep_review_save_and_train(new_page: Callable[[str], Any], site: Any) 
     page.get_by_role("button", name="Train with this").click()
     page.get_by_text(re.compile("Job train-.*: done")).wait_for(timeout=SWEEP_MS)
 
+    page.get_by_text("epoch 2 of 2").wait_for()
+
     edited = {name: float(text) for name, text in EDITS.values()}
     expected = {**best.config, **edited}
     assert {name for name in expected if expected[name] != best.config[name]} == set(edited)
@@ -85,6 +93,18 @@ def test_sweep_review_save_and_train(new_page: Callable[[str], Any], site: Any) 
     trained = json.loads(record.read_text())
     assert trained["config"] == expected
     assert trained["epochs"] == best.config["epochs"] == len(trained["history"])
+
+
+def test_a_sweep_is_stopped_and_keeps_what_it_finished(new_page: Callable[[str], Any], site: Any) -> None:
+    page = new_page("sweep")
+    enter(page, "Trials", "500")
+    page.get_by_role("button", name="Start", exact=True).press("Enter")
+    page.get_by_text(" of 500 trials ended").wait_for(timeout=SWEEP_MS)
+    page.get_by_text("Running trials").wait_for()
+    page.get_by_role("button", name="Stop", exact=True).press("Enter")
+    page.get_by_text(re.compile("Job digits-page-.*: stopped")).wait_for(timeout=SWEEP_MS)
+    page.get_by_text("has ended.").wait_for()
+    assert {job.state for job in Jobs(site.store).all() if job.kind == "sweep"} <= {"CANCELLED", "SUCCEEDED"}
 
 
 def test_two_people_edit_one_profile(new_page: Callable[[str], Any], site: Any, make_study: Any) -> None:
