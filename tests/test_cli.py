@@ -256,6 +256,8 @@ def test_profiles_from_save_to_delete(tune_app: Command) -> None:
     assert tune_app("profile", "save", "copy", "--from", "mine").code == 0
     assert tune_app("apply", "--profile", "copy").code == 0
     assert tune_app("profile", "save", "session-kept").code == 0
+    assert tune_app("profile", "rename", "mine", "yours").out.startswith("mine is called yours now (revision ")
+    assert tune_app("profile", "rename", "yours", "mine").code == 0
     assert "deleted mine" in tune_app("profile", "delete", "mine", "--yes").out
     assert tune_app("profile", "show", "mine").code == 2
     assert tune_app("profile", "show", "mine", "--revision", "2", "--json").json["revision"] == 2

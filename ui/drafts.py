@@ -42,12 +42,27 @@ def is_unsaved(subject: str) -> bool:
     return edited and _state(draft) != _kept().get(subject)
 
 
+def forget(subject: str) -> None:
+    """Let go of a draft, and of its widgets, which would bring its values back."""
+    drafts().pop(subject, None)
+    for key in [key for key in st.session_state if str(key).startswith(f"{subject} | ")]:
+        del st.session_state[key]
+
+
+def _discard(subjects: list[str]) -> None:
+    for subject in subjects:
+        forget(subject)
+
+
 def show_unsaved() -> None:
     """Say in the side bar, from every part, which edits are not saved; the browser asks before it leaves them."""
     unsaved = [subject for subject in drafts() if is_unsaved(subject)]
     if unsaved:
         names = ", ".join(f"**{subject}**" for subject in unsaved)
         st.sidebar.warning(f"Unsaved edits: {names}. Apply or save them on the page Review.", icon=":material/edit:")
+        with st.sidebar.popover("Discard…", icon=":material/delete:"):
+            st.markdown("What was edited and not saved will be lost.")
+            st.button("Discard all unsaved edits", on_click=_discard, args=(unsaved,))
     # The number makes it another element when the answer changes: a script runs when its element appears.
     handler = ASK if unsaved else "null"
     with st.sidebar:

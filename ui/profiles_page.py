@@ -26,7 +26,8 @@ def show() -> None:
     st.header("Profiles")
     if message := st.session_state.pop("profiles_said", None):
         st.success(message)
-    loaded, invalid = _load()
+    with st.spinner("Checking the profiles against their tasks…"):
+        loaded, invalid = _load()
     session = _session(loaded)
     if not loaded and not invalid:
         st.info(NO_PROFILE.format(folder=profiles().folder))
@@ -41,12 +42,12 @@ def show() -> None:
     revision = _shown_revision(name)
     values, compare, history = st.tabs(["Open", "Compare", "History"], key="profile_tabs")
     with values:
-        if name in loaded:
-            _values(loaded[name])
-        else:
+        if name in invalid:
             st.error(invalid[name])
             st.caption("Its file can be put right by hand, or a former revision restored under History.")
         _manage(name, revision)
+        if name in loaded:
+            _values(loaded[name])
     with compare:
         _compare(name, loaded, session)
     with history:
@@ -121,7 +122,7 @@ def _values(profile: Profile) -> None:
     marks = profile.provenance.get("edited") or {}
     for column, group in zip(st.columns(len(GROUPS)), GROUPS, strict=True):
         own = [variable for variable in variables if variable.group == group]
-        edited = " *" if any(variable.key in marks for variable in own) else ""
+        edited = " \\*" if any(variable.key in marks for variable in own) else ""
         column.markdown(f"**{group.capitalize()}**{edited}")
         lines = [
             f"`{v.name}` {number(profile.config[v.name])}"
@@ -130,7 +131,7 @@ def _values(profile: Profile) -> None:
         ]
         column.markdown("  \n".join(lines) or "–")
     if marks:
-        st.caption("* edited by a person; what the trial found stands beside it.")
+        st.caption("\\* edited by a person; what the trial found stands beside it.")
     with st.expander("Where it comes from", icon=":material/history_edu:"):
         st.json({**profile.provenance, "constraints": list(profile.constraints)}, expanded=1)
 
@@ -243,7 +244,7 @@ def _history(name: str, shown: int) -> None:
             told, button = st.columns([5, 1])
             told.markdown(text)
             if revision == numbers[-1]:
-                button.caption("in force")
+                button.caption("the present one")
             elif button.button("Restore", key=f"restore {name} {revision}", help="Saves it anew; nothing is lost."):
                 _do(
                     lambda revision=revision: _restore(name, revision, shown),  # type: ignore[misc]

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from common import chosen_study, measured, number, profiles, said, spec_of
-from drafts import drafts, is_unsaved, keep
+from drafts import drafts, forget, is_unsaved, keep
 from job_view import follow, start
 from profile_saving import changes, save_panel
 
@@ -75,7 +75,7 @@ def _trial_subject(study: Study) -> str:
         st.selectbox("Trial", list(labels), key=key, format_func=lambda n: labels[n], persist_state="session") or 0
     )
     subject = f"{study.name} · trial {trial}"
-    with said():
+    with said(), st.spinner("Loading the trial and its task…"):
         row = trial_row(study, trial)
         draft = drafts().get(subject)
         # A study that was removed and run again under the same name has other values.
@@ -94,7 +94,7 @@ def _label(row: pd.Series[Any], metric: str) -> str:
 
 def _profile_subject(name: str) -> str:
     subject = f"profile {name}"
-    with said():
+    with said(), st.spinner("Loading the profile and its task…"):
         now = profiles().load(name)
     draft = drafts().get(subject)
     if draft is None or (now.revision != draft.found.revision and not is_unsaved(subject)):
@@ -109,10 +109,9 @@ def _profile_subject(name: str) -> str:
 
 
 def _begin(subject: str, draft: Draft) -> None:
-    """Start a draft anew; widgets of a former one would bring its values back."""
+    """Start a draft anew."""
+    forget(subject)
     drafts()[subject] = draft
-    for key in [key for key in st.session_state if str(key).startswith(f"{subject} | ")]:
-        del st.session_state[key]
 
 
 def _key(subject: str, name: str) -> str:

@@ -133,6 +133,14 @@ def test_changes_are_marked_and_put_back(page: AppTest) -> None:
     assert widget(page, "text_area", "the note").value == ""
 
 
+def test_unsaved_edits_are_discarded_from_the_side_bar(page: AppTest) -> None:
+    before = widget(page, "text_input", "learning_rate").value
+    edit_rate(page, "2e-2")
+    clean(page.sidebar.button[0].click().run())
+    assert not page.sidebar.warning
+    assert widget(page, "text_input", "learning_rate").value == before
+
+
 def test_another_trial_has_its_own_edits(page: AppTest) -> None:
     edit_rate(page, "2e-2")
     trial = next(box for box in page.selectbox if box.label == "Trial")

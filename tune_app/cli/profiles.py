@@ -51,7 +51,7 @@ def apply(
 
 @click.group()
 def profile() -> None:
-    """Save, list, compare and delete profiles."""
+    """Save, list, compare, rename and delete profiles."""
 
 
 @profile.command("save")
@@ -202,6 +202,18 @@ def profile_history(name: str, as_json: bool, profiles_folder: str) -> None:
         print_json(rows)
     else:
         print_table(rows)
+
+
+@profile.command("rename")
+@click.argument("name")
+@click.argument("new")
+@profiles_option
+def profile_rename(name: str, new: str, profiles_folder: str) -> None:
+    """Give profile NAME the name NEW; its history goes with it."""
+    from tune_app.profile import Profiles
+
+    renamed = Profiles(profiles_folder).rename(name, new)
+    click.echo(f"{name} is called {new} now (revision {renamed.revision})")
 
 
 @profile.command("delete")

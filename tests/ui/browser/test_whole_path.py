@@ -110,12 +110,16 @@ def test_a_sweep_is_stopped_and_keeps_what_it_finished(new_page: Callable[[str],
 def test_two_people_edit_one_profile(new_page: Callable[[str], Any], site: Any, make_study: Any) -> None:
     study = make_study(site.root / "results")
     first = site.profiles.save(from_trial(study, trial_row(study, None), "shared"), loaded_revision=0)
-    one, other = (new_page("review") for _ in range(2))
+    one, other = new_page("review"), new_page("profiles")
+    one.get_by_text("A profile", exact=True).click()
+    # Streamlit names a box by its label and what is chosen; the first one chooses what is edited.
+    one.get_by_role("combobox", name="Profile").first.click()
+    one.get_by_role("option", name="shared").click()
+    other.get_by_role("combobox", name="Profile").first.click()
+    other.get_by_role("option", name="shared").click()
+    other.get_by_text("trial 0 of digits-small").first.wait_for()
+    other.get_by_role("button", name="Edit", exact=True).click()
     for page in (one, other):
-        page.get_by_text("A profile", exact=True).click()
-        # Streamlit names a box by its label and what is chosen; the first one chooses what is edited.
-        page.get_by_role("combobox", name="Profile").first.click()
-        page.get_by_role("option", name="shared").click()
         page.get_by_text("The same values as revision 1 of shared.").wait_for()
     edit(one, "architecture", "dropout", "0.25")
     edit(other, "training", "learning_rate", "0.03")
