@@ -13,7 +13,7 @@ from profile_saving import changes
 
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import NotFound, TuneAppError
-from tune_app.profile import Profile, differences
+from tune_app.profile import Profile, Profiles, differences
 from tune_app.tasks import load_task
 from tune_app.variable import GROUPS
 
@@ -59,10 +59,38 @@ def _load() -> tuple[dict[str, Profile], dict[str, str]]:
     loaded, invalid = {}, {}
     for name in profiles().names():
         try:
-            loaded[name] = profiles().load(name)
+            loaded[name] = _profile(name)
         except TuneAppError as error:
             invalid[name] = str(error)
     return loaded, invalid
+
+
+def _profile(name: str, revision: int | None = None) -> Profile:
+    """A profile, or a former revision of it; read again only when the profile was written again."""
+    return _read(str(profiles().folder), name, revision, _stamp(name))
+
+
+def _revisions(name: str) -> list[int]:
+    """The numbers of its revisions, the present one last."""
+    return _read_revisions(str(profiles().folder), name, _stamp(name))
+
+
+def _stamp(name: str) -> int:
+    """Another number after each writing: whatever changes a profile or its history writes its file."""
+    try:
+        return (profiles().folder / f"{name}.yaml").stat().st_mtime_ns
+    except OSError:  # it was removed this moment
+        return 0
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _read(folder: str, name: str, revision: int | None, stamp: int) -> Profile:
+    return Profiles(folder).load(name, revision)
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _read_revisions(folder: str, name: str, stamp: int) -> list[int]:
+    return Profiles(folder).revisions(name)
 
 
 def _session(loaded: dict[str, Profile]) -> Profile | None:
@@ -116,6 +144,8 @@ def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile 
 
 
 def _values(profile: Profile) -> None:
+    origin = f", from {_origin(profile)}" if _origin(profile) else ""
+    st.caption(f"{profile.name}, revision {profile.revision}{origin}")
     if profile.note:
         st.info(profile.note)
     variables = load_task(profile.task).variables
@@ -185,7 +215,7 @@ def _compare(name: str, loaded: dict[str, Profile], session: Profile | None) -> 
     """Any two: profiles, their former revisions, the session."""
     options: list[str] = []
     for known in loaded:
-        former = profiles().revisions(known)[:-1]
+        former = _revisions(known)[:-1]
         options += [known, *(f"{known}@{revision}" for revision in reversed(former))]
     options += [SESSION] if session is not None else []
     if len(options) < 2:
@@ -220,16 +250,16 @@ def _named(text: str, session: Profile | None) -> Profile:
     if text == SESSION and session is not None:
         return session
     name, at, revision = text.partition("@")
-    return profiles().load(name, int(revision) if at else None)
+    return _profile(name, int(revision) if at else None)
 
 
 def _history(name: str, shown: int) -> None:
-    numbers = profiles().revisions(name)
+    numbers = _revisions(name)
     former: Profile | None = None
     lines: list[tuple[int, str]] = []
     for revision in numbers:
         try:
-            found = profiles().load(name, revision)
+            found = _profile(name, revision)
         except TuneAppError as error:
             lines.append((revision, f"**Revision {revision}** is not valid today: {error}"))
             continue

@@ -117,7 +117,7 @@ def test_two_people_edit_one_profile(new_page: Callable[[str], Any], site: Any, 
     one.get_by_role("option", name="shared").click()
     other.get_by_role("combobox", name="Profile").first.click()
     other.get_by_role("option", name="shared").click()
-    other.get_by_text("trial 0 of digits-small").first.wait_for()
+    other.get_by_text("shared, revision 1").wait_for()
     other.get_by_role("button", name="Edit", exact=True).click()
     for page in (one, other):
         page.get_by_text("The same values as revision 1 of shared.").wait_for()
