@@ -19,7 +19,7 @@ from tune_app.profile import Profiles
 from tune_app.store import Store
 
 HERE = Path(__file__).parent
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

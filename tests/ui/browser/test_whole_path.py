@@ -100,7 +100,7 @@ def test_a_sweep_is_stopped_and_keeps_what_it_finished(new_page: Callable[[str],
     enter(page, "Trials", "500")
     page.get_by_role("button", name="Start", exact=True).press("Enter")
     page.get_by_text(" of 500 trials ended").wait_for(timeout=SWEEP_MS)
-    page.get_by_text("Running trials").wait_for()
+    page.get_by_text("Running trials").wait_for(timeout=SWEEP_MS)
     page.get_by_role("button", name="Stop", exact=True).press("Enter")
     page.get_by_text(re.compile("Job digits-page-.*: stopped")).wait_for(timeout=SWEEP_MS)
     page.get_by_text("has ended.").wait_for()
