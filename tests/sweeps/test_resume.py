@@ -184,7 +184,7 @@ def test_the_time_budget_ends_the_sweep_and_keeps_what_is_finished(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:
     document = make_space(**SLOW)
-    document["budget"] = {"trials": 200, "epochs": 4, "time": 10}
+    document["budget"] = {"trials": 200, "epochs": 4, "time": 16}
     swept = run_space(tmp_path, document)
     assert swept.outcome.reason == "time"
     states = swept.trials["state"].value_counts()
