@@ -7,7 +7,7 @@ SPACE ?= search_spaces/digits_cnn.yaml
 PYTEST := $(RUN)/python -m pytest -q
 TESTS := $(PYTEST) -n 2 --dist loadgroup -m "not alone" && $(PYTEST) -m alone
 
-.PHONY: install sweep test test-hosts check bench lock ui
+.PHONY: install sweep test test-hosts test-browser check bench lock ui
 install: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -29,6 +29,10 @@ test: install
 # Clusters of several hosts on this machine; needs root and, in Debian, iproute2, openssh-server, rsync.
 test-hosts: install
 	$(RUN)/python -m pytest -q -rs tests/hosts
+
+# The page in a real browser; needs Debian's chromium.
+test-browser: install
+	$(PYTEST) -rs tests/ui/browser
 
 check: install
 	$(RUN)/ruff check .
