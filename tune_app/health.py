@@ -20,6 +20,20 @@ WEIGHTS = {
     "accuracy_consistency": 0.10,
 }
 FIGURES = (*WEIGHTS, "overall")
+MEANINGS = {
+    "neuron_utilisation": "Share of the hidden units that the network uses. The others give the same for every input, "
+    "or have no say in the loss.",
+    "training_stability": "Share of the training loss's movement that went down: 100 % is a loss that never rises.",
+    "parameter_efficiency": "How much of its width the network fills with different features. It is low where the "
+    "network is wider than it needs to be.",
+    "gradient_health": "How evenly the gradient reaches the layers. It is low where the gradient vanishes or explodes "
+    "on its way.",
+    "convergence_quality": "How much of its best descent the validation loss holds at the end. It is low where the "
+    "loss never settled, or rose again.",
+    "accuracy_consistency": "How little the main metric falls back from one epoch to the next, over the last five.",
+    "overall": "Mean of the figures that are there, each with its weight.",
+}
+"""What each figure means, for people."""
 LOST_DECADES = 24 * math.log10(2)
 """Decades between two numbers of which float32, with its 24 binary digits, loses the smaller when it adds them."""
 LAST_EPOCHS = 3
