@@ -156,6 +156,28 @@ def test_the_timeline_has_a_lane_for_each_slot(trials: pd.DataFrame) -> None:
     assert sum(len(trace.x) for trace in figure.data) == 40
 
 
+def test_many_trials_are_drawn_by_webgl_and_a_timeline_shows_the_latest(trials: pd.DataFrame, spec: Spec) -> None:
+    copies = [
+        trials.assign(
+            trial=trials["trial"] + 40 * copy,
+            started_at=trials["started_at"] + timedelta(hours=copy),
+            ended_at=trials["ended_at"] + timedelta(hours=copy),
+        )
+        for copy in range(3 * plots.MANY // 40)
+    ]
+    many = pd.concat(copies, ignore_index=True)
+    for figure in (
+        plots.optimisation_history(many, spec.objective),
+        plots.slice_plot(many, spec, "learning_rate"),
+        plots.contour_plot(many, spec, "learning_rate", "filters"),
+    ):
+        assert "scattergl" in {trace.type for trace in figure.data}
+    figure = plots.timeline(many)
+    assert figure.layout.title.text == f"Timeline (the latest {plots.MANY:,} of {len(many):,} trials)"
+    shown = [number for trace in figure.data for number in trace.text]
+    assert sorted(map(int, shown)) == list(range(len(many) - plots.MANY, len(many)))
+
+
 def test_what_explains_the_objective_comes_first(trials: pd.DataFrame, spec: Spec) -> None:
     shares = importance(spec, trials)
     assert next(iter(shares)) == "learning_rate"

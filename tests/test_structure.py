@@ -15,11 +15,11 @@ ORDER_TEXT = """
     errors variable expression catalogue distribution feasibility space
     dataset datasets tasks
     document strategy section objective parameters spec pruning
-    health reading trial preflight
+    health diagnosis reading trial preflight
     folder provenance store study_writer
     search optuna_journal tensorboard_log schedule
     epoch_progress preparation rank group worker cluster autoscaling slots gpu_share controller recorder fuse sweep
-    review importance plots profile draft warm_start live_training train architecture weights
+    review selection importance plots profile draft warm_start live_training train architecture weights
     inspection trial_plots report
     job job_store job_request job_runner job_folder job_head jobs
     api progress cli __main__

@@ -1,10 +1,20 @@
-"""A trained network looked into: what it answers, what its layers hold and make, how gradients flow through it."""
+"""A trained network looked into: what it answers, what its layers hold and make, how gradients flow through it.
+
+    python -m tune_app.inspection STORE STUDY TRIAL
+
+prints what it saw of each layer as a JSON list, or what went wrong as a mapping; the page uses this command, so that the
+task's code runs in a process that ends.
+"""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import json
+import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from tune_app.errors import NotFound, TuneAppError, WorkFailed
+from tune_app.health import Layer
+from tune_app.reading import read_by_name
 from tune_app.review import config_of, trial_row
-from tune_app.store import Study
+from tune_app.store import Store, Study
 from tune_app.tasks import load_task
 from tune_app.tasks.task import Classifying, Probed
 from tune_app.trial import Training, describe_error, prepared
@@ -44,6 +56,8 @@ class LayerInspection:
         biases: of its vectors, the scales of normalisations among them; None where it has none.
         gradient: mean absolute gradient of the probe's loss by the values of its matrices; None without a probe.
         activations: mean and standard deviation of what it gives for the probe, and the part of zeros; None without.
+        units, used: features it makes, and how many of them are used, as `health.neuron_utilisation` counts them; None
+            for the output layer, and without a probe.
     """
 
     name: str
@@ -51,6 +65,8 @@ class LayerInspection:
     biases: Histogram | None
     gradient: float | None
     activations: tuple[float, float, float] | None
+    units: int | None = None
+    used: int | None = None
 
 
 @dataclass(frozen=True)
@@ -141,10 +157,12 @@ def _look(
     finally:
         for hook in hooks:
             hook.remove()
+    task = training.task
+    hidden = read_by_name(model, lambda: task.probe_loss(training.state)) if isinstance(task, Probed) else {}
     layers = tuple(
         layer
         for name, module in named.items()
-        if (layer := _layer(name, module, gradients, made.get(name))) is not None
+        if (layer := _layer(name, module, gradients, made.get(name), hidden.get(name))) is not None
     )
     images = taken[0] if taken and taken[0].dim() == 4 and taken[0].is_floating_point() else None
     if images is None:
@@ -158,7 +176,7 @@ def _look(
 
 
 def _layer(
-    name: str, module: nn.Module, gradients: Mapping[str, Tensor], output: Tensor | None
+    name: str, module: nn.Module, gradients: Mapping[str, Tensor], output: Tensor | None, hidden: Layer | None
 ) -> LayerInspection | None:
     own = {key: p.detach() for key, p in module._parameters.items() if p is not None}
     matrices = {key: p for key, p in own.items() if p.dim() > 1}
@@ -177,6 +195,8 @@ def _layer(
         biases=_histogram(vectors) if vectors else None,
         gradient=float(torch.cat(flowing).mean()) if flowing else None,
         activations=activations,
+        units=hidden.units if hidden else None,
+        used=hidden.used if hidden else None,
     )
 
 
@@ -184,3 +204,25 @@ def _histogram(tensors: list[Tensor]) -> Histogram:
     values = torch.cat([t.flatten().float() for t in tensors]).numpy(force=True)
     counts, edges = np.histogram(values, BINS)
     return Histogram(tuple(counts.tolist()), tuple(edges.tolist()))
+
+
+def main() -> int:
+    """Print what is seen of the layers of the trial that the arguments name; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tune_app.inspection")
+    parser.add_argument("store")
+    parser.add_argument("study")
+    parser.add_argument("trial", type=int)
+    given = parser.parse_args()
+    torch.set_num_threads(1)  # it looks; the cores are the sweep's
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # a user's task may print
+            seen = inspect_trial(Store(given.store).study(given.study), given.trial)
+    except TuneAppError as error:
+        print(json.dumps({"message": error.message, "where": error.where, "hint": error.hint}))
+        return error.exit_code
+    print(json.dumps([asdict(layer) for layer in seen.layers]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -31,6 +31,8 @@ SYMBOLS = {"COMPLETED": "circle", "PRUNED": "line-ew-open", "FAILED": "x", "CANC
 SCALE = "Viridis"
 CURVES = 200
 """More learning curves than this cannot be told apart: the best completed and the latest others are drawn."""
+MANY = 1000
+"""From here on points are drawn by WebGL, and a timeline shows the latest trials only: SVG takes seconds for more."""
 GRID = 40
 """Points along each axis of a contour plot."""
 
@@ -40,20 +42,20 @@ def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool =
     figure = titled_figure("Optimisation history", "Trial", label_of(objective), log_y=log)
     told = trials[trials["objective"].notna() & (trials["state"] != "FAILED")]
     for state, rows in told.groupby("state"):
-        figure.add_scatter(
+        _points(
+            figure,
             x=rows["trial"],
             y=rows["objective"],
-            mode="markers",
             name=str(state).lower(),
             marker={"color": COLOURS[str(state)], "symbol": SYMBOLS[str(state)], "size": 9, "line": {"width": 2}},
             hovertemplate="trial %{x}<br>%{y:.4g}",
         )
     failed = trials[trials["state"] == "FAILED"]
     if len(failed):
-        figure.add_scatter(
+        _points(
+            figure,
             x=failed["trial"],
             y=[told["objective"].min() if len(told) else 1.0] * len(failed),
-            mode="markers",
             name="failed",
             marker={"color": COLOURS["FAILED"], "symbol": SYMBOLS["FAILED"], "size": 10},
             text=failed["failure_kind"].astype(str) + ": " + failed["error"].astype(str).str.slice(0, 120),
@@ -182,10 +184,10 @@ def slice_plot(trials: pd.DataFrame, spec: Spec, name: str, log: bool = False) -
     column = _column(spec, name)
     _use_scale(figure, spec, name, "x")
     for state, part in rows.groupby("state"):
-        figure.add_scatter(
+        _points(
+            figure,
             x=_shown(spec, name, part[column]),
             y=part["objective"],
-            mode="markers",
             name=str(state).lower(),
             marker={
                 "color": part["trial"],
@@ -230,10 +232,10 @@ def contour_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> go.Figure:
         colorbar={"title": label_of(spec.objective)},
         hoverinfo="skip",
     )
-    figure.add_scatter(
+    _points(
+        figure,
         x=_from_numbers(spec, x, axes[x]),
         y=_from_numbers(spec, y, axes[y]),
-        mode="markers",
         marker={"color": rows["objective"], "colorscale": SCALE, "line": {"width": 1, "color": "white"}, "size": 8},
         customdata=rows[["trial", "objective"]],
         hovertemplate="trial %{customdata[0]}<br>%{customdata[1]:.4g}",
@@ -252,6 +254,9 @@ def timeline(trials: pd.DataFrame) -> go.Figure:
     """When each trial ran, by the node it ran on; trials that ran at the same time on a node lie above one another."""
     figure = titled_figure("Timeline", "Time (UTC)", "")
     rows = trials[trials["started_at"].notna() & trials["ended_at"].notna()].sort_values("started_at")
+    if len(rows) > MANY:
+        figure.update_layout(title=f"Timeline (the latest {MANY:,} of {len(rows):,} trials)")
+        rows = rows.tail(MANY)
     ends: dict[str, list[datetime]] = {}
     lanes = []
     for node, began, ended in zip(rows["node"].fillna("?"), rows["started_at"], rows["ended_at"], strict=True):
@@ -287,7 +292,8 @@ def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Fi
         (completed, "completed", COLOURS["PRUNED"], "markers"),
         (front.sort_values(metric) if len(front) else front, "front", COLOURS["COMPLETED"], "lines+markers"),
     ):
-        figure.add_scatter(
+        add = figure.add_scattergl if len(rows) > MANY else figure.add_scatter
+        add(
             x=rows[metric],
             y=rows[against],
             mode=mode,
@@ -312,6 +318,12 @@ def titled_figure(title: str, x: str, y: str, log_y: bool = False) -> go.Figure:
     if log_y:
         figure.update_yaxes(type="log")
     return figure
+
+
+def _points(figure: go.Figure, **trace: Any) -> None:
+    """Markers; many of them by WebGL."""
+    add = figure.add_scattergl if len(trace["x"]) > MANY else figure.add_scatter
+    add(mode="markers", **trace)
 
 
 def empty_figure(figure: go.Figure, words: str) -> go.Figure:

@@ -67,12 +67,28 @@ def read_network(model: nn.Module, probe_loss: Callable[[], Tensor]) -> Reading:
     Raises:
         ProbeError: `probe_loss` gave something else than one number with its graph.
     """
+    return _read_traces(model, probe_loss)[1]
+
+
+def read_by_name(model: nn.Module, probe_loss: Callable[[], Tensor]) -> dict[str, Layer]:
+    """The hidden layers of `read_network`, by the paths of their modules in the network.
+
+    Raises:
+        ProbeError: as `read_network`.
+    """
+    traced, reading = _read_traces(model, probe_loss)
+    names = {module: name for name, module in model.named_modules()}
+    return {names[module]: layer for module, layer in zip(traced, reading.layers, strict=False)}
+
+
+def _read_traces(model: nn.Module, probe_loss: Callable[[], Tensor]) -> tuple[list[nn.Module], Reading]:
+    """The modules at which layers begin, the output layer's last, and what was read."""
     modules = list(model.modules())
     with _tracing(modules) as traces, _evaluating(modules), torch.enable_grad():
         loss = probe_loss()
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         raise ProbeError(f"`probe_loss` must return one number with its graph, but returned {loss!r:.200}")
-    return _read(list(traces.values()), loss) if traces else Reading((), ())
+    return list(traces), _read(list(traces.values()), loss) if traces else Reading((), ())
 
 
 def latency_ms(model: nn.Module, probe_loss: Callable[[], Tensor]) -> float | None:

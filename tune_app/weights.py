@@ -1,15 +1,24 @@
-"""A trial's weights with its configuration, in one file that ``torch.load(…, weights_only=True)`` reads."""
+"""A trial's weights with its configuration, in one file that ``torch.load(…, weights_only=True)`` reads.
+
+    python -m tune_app.weights STORE STUDY TRIAL FILE
+
+writes the file and prints nothing, or what went wrong as a JSON mapping; the page uses this command, so that neither
+torch nor a checkpoint is loaded into it.
+"""
 
 from __future__ import annotations
 
+import argparse
 import io
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tune_app.errors import NotFound, WorkFailed
-from tune_app.store import Study, TrialRecord
+from tune_app.errors import NotFound, TuneAppError, WorkFailed
+from tune_app.store import Store, Study, TrialRecord
 from tune_app.variable import GROUPS
 
 SCHEMA_VERSION = 1
@@ -61,3 +70,27 @@ def write_weights(study: Study, record: TrialRecord, path: Path) -> None:
 def _family(row: dict[str, Any], prefix: str) -> dict[str, Any]:
     """The values of the columns ``prefix/…`` by the rest of their names."""
     return {key.removeprefix(f"{prefix}/"): value for key, value in row.items() if key.startswith(f"{prefix}/")}
+
+
+def main() -> int:
+    """Write the weights of the trial that the arguments name; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tune_app.weights")
+    parser.add_argument("store")
+    parser.add_argument("study")
+    parser.add_argument("trial", type=int)
+    parser.add_argument("file", type=Path)
+    given = parser.parse_args()
+    try:
+        study = Store(given.store).study(given.study)
+        record = study.history().trials.get(given.trial)
+        if record is None:
+            raise NotFound(f"the study `{study.name}` has no trial {given.trial}")
+        write_weights(study, record, given.file)
+    except TuneAppError as error:
+        print(json.dumps({"message": error.message, "where": error.where, "hint": error.hint}))
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
