@@ -13,7 +13,7 @@ import pytest
 
 from tune_app import plots
 from tune_app.errors import WorkFailed
-from tune_app.importance import LEAST_TRIALS, importance
+from tune_app.importance import LEAST_TRIALS, by_association, importance
 from tune_app.spec import Spec
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -178,6 +178,16 @@ def test_many_trials_are_drawn_by_webgl_and_a_timeline_shows_the_latest(trials: 
     assert sorted(map(int, shown)) == list(range(len(many) - plots.MANY, len(many)))
 
 
+def test_health_over_the_epochs_leaves_out_what_was_never_measured() -> None:
+    rows = {"epoch": [1, 2], "health/overall": [0.5, 0.75], "health/gradient_health": [0.5, None]}
+    figure = plots.health_over_epochs(pd.DataFrame({**rows, "health/training_stability": [None, None]}))
+    traces = named(figure)
+    assert set(traces) == {"overall", "gradient health"}
+    assert list(traces["overall"].y) == [0.5, 0.75]
+    empty = plots.health_over_epochs(pd.DataFrame({"epoch": []}))
+    assert empty.layout.annotations[0].text == "No epoch of this trial has figures of health."
+
+
 def test_what_explains_the_objective_comes_first(trials: pd.DataFrame, spec: Spec) -> None:
     shares = importance(spec, trials)
     assert next(iter(shares)) == "learning_rate"
@@ -186,6 +196,15 @@ def test_what_explains_the_objective_comes_first(trials: pd.DataFrame, spec: Spe
     assert sum(shares.values()) == pytest.approx(1.0)
     assert importance(spec, trials) == shares
     assert list(plots.importances(shares).data[0].y)[-1] == "learning_rate"
+
+
+def test_variables_in_the_order_of_their_association(trials: pd.DataFrame, spec: Spec) -> None:
+    # What falls on both sides of its best value has no rank correlation, so the objective rises with the rate here.
+    rising = trials.assign(objective=trials["config/training/learning_rate"].where(trials["objective"].notna()))
+    assert by_association(spec, rising)[0] == "learning_rate"
+    by_choice = trials.assign(objective=(trials["config/training/optimizer"] == "sgd").astype(float))
+    assert by_association(spec, by_choice)[0] == "optimizer"
+    assert set(by_association(spec, trials.head(0))) == set(spec.space.searched)
 
 
 def test_importances_of_too_few_or_equal_trials_are_refused(trials: pd.DataFrame, spec: Spec) -> None:

@@ -10,6 +10,7 @@ from optuna.trial import TrialState, create_trial
 from tune_app.errors import WorkFailed
 from tune_app.review import config_of
 from tune_app.spec import Spec
+from tune_app.variable import Categorical
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study on stderr
 
@@ -50,3 +51,22 @@ def importance(spec: Spec, trials: pd.DataFrame) -> dict[str, float]:
             create_trial(state=TrialState.COMPLETE, params=params, distributions=distributions, value=row["objective"])
         )
     return get_param_importances(study, evaluator=FanovaImportanceEvaluator(n_trees=TREES, seed=0))
+
+
+def by_association(spec: Spec, trials: pd.DataFrame) -> list[str]:
+    """The searched variables, those first with which the objective's rank goes along most: at once, and by each alone.
+
+    For numbers the square of Spearman's correlation, for choices the share of the ranks' variance between them. It is
+    for putting variables in an order; `importance` says how much they matter.
+    """
+    rows = trials[trials["objective"].notna()]
+    ranks = rows["objective"].rank()
+    strengths: dict[str, float] = {}
+    for name, domain in spec.space.searched.items():
+        values = rows[f"config/{spec.space.by_name[name].group}/{name}"]
+        if isinstance(domain, Categorical):
+            found = ranks.groupby(values.astype(str)).transform("mean").var() / ranks.var()
+        else:
+            found = ranks.corr(values.astype(float).rank()) ** 2 if values.nunique() > 1 else 0.0
+        strengths[name] = 0.0 if pd.isna(found) else float(found)
+    return sorted(strengths, key=lambda name: -strengths[name])

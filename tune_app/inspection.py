@@ -2,8 +2,8 @@
 
     python -m tune_app.inspection STORE STUDY TRIAL
 
-prints what it saw of each layer as a JSON list, or what went wrong as a mapping; the page uses this command, so that the
-task's code runs in a process that ends.
+prints what it saw of each layer as a JSON list, or what went wrong as a mapping; the page uses this command, so that
+the task's code runs in a process that ends.
 """
 
 from __future__ import annotations

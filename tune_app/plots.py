@@ -40,6 +40,7 @@ GRID = 40
 def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool = False) -> go.Figure:
     """The objective of each trial by number, with the best so far; failed trials stand at the lower edge."""
     figure = titled_figure("Optimisation history", "Trial", label_of(objective), log_y=log)
+    figure.update_xaxes(tickformat="d")
     told = trials[trials["objective"].notna() & (trials["state"] != "FAILED")]
     for state, rows in told.groupby("state"):
         _points(
@@ -88,6 +89,7 @@ def learning_curves(
         highlight: numbers of trials that stand out.
     """
     figure = titled_figure("Learning curves", "Epoch", _title(column), log_y=log)
+    figure.update_xaxes(tickformat="d", minallowed=0, dtick=1 if len(epochs) and epochs["epoch"].max() <= 10 else None)
     states = dict(zip(trials["trial"], trials["state"], strict=True))
     shown = epochs[epochs[column].notna()] if column in epochs else epochs.head(0)
     numbers = _most_telling(trials, set(shown["trial"]), highlight)
@@ -281,6 +283,32 @@ def timeline(trials: pd.DataFrame) -> go.Figure:
     figure.update_yaxes(categoryorder="array", categoryarray=sorted(set(lanes), reverse=True))
     figure.update_layout(barmode="overlay", height=max(260, 120 + 34 * len(set(lanes))))
     return figure if len(rows) else empty_figure(figure, "No trial has ended yet.")
+
+
+def health_over_epochs(epochs: pd.DataFrame) -> go.Figure:
+    """The figures of health of one trial over its epochs; the overall one stands out.
+
+    Args:
+        epochs: rows of that trial, in the order of the epochs.
+    """
+    figure = titled_figure("Health", "Epoch", "")
+    columns = [column for column in epochs if str(column).startswith("health/") and epochs[column].notna().any()]
+    for column in columns:
+        overall = column == "health/overall"
+        figure.add_scatter(
+            x=epochs["epoch"],
+            y=epochs[column],
+            mode="lines+markers",
+            name=_title(str(column)).removeprefix("health: "),
+            line={"width": 4 if overall else 1.8, "dash": "solid" if overall else "dot"},
+            hovertemplate="epoch %{x}<br>%{y:.4~p}",
+        )
+    figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.03])
+    figure.update_xaxes(tickformat="d", dtick=1 if len(epochs) <= 20 else None)
+    figure.update_layout(
+        title=None, legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
+    )
+    return figure if columns else empty_figure(figure, "No epoch of this trial has figures of health.")
 
 
 def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Figure:

@@ -73,13 +73,16 @@ def best_row(study: Study) -> pd.Series[Any]:
 
 
 def ranked_trials(study: Study) -> pd.DataFrame:
-    """All trials of a study: completed ones first and best first, then the others by number."""
-    table = _frame(study.table("trials"))
-    ascending = study.document()["objective"]["direction"] == "minimize"
-    completed = table[table["state"] == "COMPLETED"].sort_values(
-        ["objective", "trial"], ascending=[ascending, True], kind="stable"
+    """All trials of a study: see `ranked`."""
+    return ranked(_frame(study.table("trials")), study.document()["objective"]["direction"])
+
+
+def ranked(trials: pd.DataFrame, direction: str) -> pd.DataFrame:
+    """Completed trials first and best first, then the others by number."""
+    completed = trials[trials["state"] == "COMPLETED"].sort_values(
+        ["objective", "trial"], ascending=[direction == "minimize", True], kind="stable"
     )
-    others = table[table["state"] != "COMPLETED"].sort_values("trial")
+    others = trials[trials["state"] != "COMPLETED"].sort_values("trial")
     return pd.concat([completed, others], ignore_index=True)
 
 

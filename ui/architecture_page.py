@@ -1,10 +1,143 @@
-"""To be written."""
+"""Architecture: the network of one trial, layer by layer and in three dimensions, and its files."""
 
 from __future__ import annotations
 
+import json
+
+import pandas as pd
 import streamlit as st
+from columns import shown, title
+from common import chosen_study, number, spec_of, trials_of
+from following import PERIOD_S, say_state
+from network import Layers, has_weights, read_layers, read_statistics, read_weights
+from network_scene import merged, scene_file, show_scene
+from trial_choice import BEST, choose_trial, row_of
+
+from tune_app.errors import WorkFailed
+from tune_app.spec import Spec
+from tune_app.store import Study
 
 
 def show() -> None:
     """The part."""
-    st.info("architecture_page")
+    study = chosen_study()
+    spec = spec_of(study)
+    trials = trials_of(study)
+    st.header(f"Architecture in {study.name}", anchor=False)
+    if not say_state(study, trials, follow=False):
+        return
+    chosen = choose_trial(trials, spec.objective, study.name)
+    if chosen == BEST and study.being_written():
+        st.fragment(_show_network, run_every=PERIOD_S)(study, spec, chosen)
+    else:
+        _show_network(study, spec, chosen)
+
+
+def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
+    """The network of the chosen trial, or of the one that is the best now."""
+    row = row_of(trials_of(study), chosen, spec.objective)
+    trial, ended_at = int(row["trial"]), str(row["ended_at"])
+    try:
+        with st.spinner(f"The network of trial {trial} is built from its configuration…"):
+            layers = read_layers(study, trial, ended_at)
+        statistics, lacking = _statistics(study, trial, ended_at, str(row["state"]))
+    except WorkFailed as error:
+        st.error(str(error))
+        return
+    name = f"{study.name}, trial {trial}"
+    _say_sums(row, layers, spec)
+    if lacking:
+        st.caption(f":material/info: {lacking}")
+    drawn = merged(layers, statistics)
+    if not drawn:
+        st.info("This network has no layers that torch knows as modules.")
+        return
+    # Without the trial in the key, so that the view stays where it is when another trial becomes the best.
+    show_scene(drawn, name, key=f"{study.name}-scene")
+    _show_files(study, trial, drawn, name)
+    with st.expander("The layers as a table"):
+        st.dataframe(_table(drawn), hide_index=True, placeholder="–", alt=f"Layers of the network of {name}")
+
+
+def _statistics(study: Study, trial: int, ended_at: str, state: str) -> tuple[Layers, str]:
+    """What was seen of the layers, and why there is nothing where there is not."""
+    if not has_weights(study, trial):
+        return [], (
+            f"Trial {trial} ({state.lower()}) kept no checkpoint, so its layers have sizes but no health or "
+            "activation figures, and there is no model to download. Trials that completed keep one."
+        )
+    try:
+        with st.spinner("The trained network is looked into…"):
+            return read_statistics(study, trial, ended_at), ""
+    except WorkFailed as error:
+        return [], str(error)
+
+
+def _say_sums(row: pd.Series, layers: Layers, spec: Spec) -> None:
+    total = sum(layer["parameters"] for layer in layers)
+    score = f"{title('objective', spec.objective)} {shown('objective', row['objective'], spec.objective)}"
+    st.markdown(
+        f"**Trial {row['trial']}** ({str(row['state']).lower()}): {score} · {len(layers):,} layers · {total:,} parameters"
+    )
+
+
+def _show_files(study: Study, trial: int, layers: Layers, name: str) -> None:
+    file = f"{study.name}-{trial}"
+    places = st.columns(3)
+    places[0].download_button(
+        "Layers (JSON)",
+        json.dumps(layers, indent=1),
+        f"{file}-layers.json",
+        "application/json",
+        icon=":material/data_object:",
+        on_click="ignore",
+        width="stretch",
+    )
+    places[1].download_button(
+        "Drawing (HTML, one file)",
+        lambda: scene_file(layers, name),
+        f"{file}.html",
+        "text/html",
+        icon=":material/deployed_code:",
+        on_click="ignore",
+        width="stretch",
+    )
+    there = has_weights(study, trial)
+    places[2].download_button(
+        "Model (weights and configuration)",
+        lambda: read_weights(study, trial),
+        f"{file}.pt",
+        "application/octet-stream",
+        icon=":material/download:",
+        on_click="ignore",
+        width="stretch",
+        disabled=not there,
+        help="For `torch.load(file, weights_only=True)`."
+        if there
+        else "Only trials that completed keep their weights.",
+    )
+
+
+def _table(layers: Layers) -> pd.DataFrame:
+    """One row per layer, as texts where shapes are."""
+
+    def shape(axes: list[int] | None) -> str:
+        return " × ".join(map(str, axes[1:])) if axes else "–"
+
+    return pd.DataFrame(
+        [
+            {
+                "Layer": layer["name"] or "(the network itself)",
+                "Type": layer["type"],
+                "Input": ", ".join(map(shape, layer["input_shapes"])) or "–",
+                "Output": shape(layer["output_shape"]),
+                "Parameters": layer["parameters"],
+                "Units used": f"{layer['seen']['used']} of {layer['seen']['units']}"
+                if layer["seen"] and layer["seen"]["units"]
+                else "–",
+                "Mean gradient": number(layer["seen"]["gradient"] if layer["seen"] else None),
+                "Settings": layer["settings"],
+            }
+            for layer in layers
+        ]
+    )

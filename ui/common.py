@@ -78,8 +78,11 @@ def choose_study() -> None:
     if wanted in names:
         st.session_state["study"] = wanted
     if names:
-        if st.session_state.get("study") not in names:
+        former = st.session_state.get("study")
+        if former not in names:
             st.session_state["study"] = names[0]
+            if former is not None:
+                st.warning(f"The study `{former}` is no longer in the store. This is the newest one, `{names[0]}`.")
         st.sidebar.selectbox("Study", names, key="study")
     else:
         st.session_state.pop("study", None)
@@ -116,13 +119,13 @@ def spec_of(study: Study) -> Spec:
 def trials_of(study: Study) -> pd.DataFrame:
     """The study's trials; read again only when they were written again."""
     with said():
-        return _trials(study.name, study.folder.url, _stamp(study, "trials"))
+        return _trials(study.name, study.folder.url, stamp(study, "trials"))
 
 
 def epochs_of(study: Study) -> pd.DataFrame:
     """The study's epochs; read again only when they were written again."""
     with said():
-        return _epochs(study.name, study.folder.url, _stamp(study, "epochs"))
+        return _epochs(study.name, study.folder.url, stamp(study, "epochs"))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -135,7 +138,7 @@ def _epochs(name: str, root: str, stamp: float) -> pd.DataFrame:
     return load_epochs(name, root)
 
 
-def _stamp(study: Study, kind: str) -> float:
+def stamp(study: Study, kind: str) -> float:
     """Another number after each writing of a table; on an object store every two seconds, so as to ask rarely."""
     if isinstance(study.folder, LocalFolder):
         path = study.folder.root / kind / f"study={study.name}" / "data.parquet"

@@ -1,10 +1,92 @@
-"""To be written."""
+"""Health: the six figures of one trial, what they mean and what to change, and all trials by their health."""
 
 from __future__ import annotations
 
+import math
+
+import pandas as pd
 import streamlit as st
+from columns import column_config, shown, words
+from common import chosen_study, epochs_of, spec_of, trials_of
+from following import say_state
+from trial_choice import choose_trial, row_of
+
+from tune_app import plots
+from tune_app.diagnosis import Finding, findings, grade_of
+from tune_app.health import FIGURES, MEANINGS, WEIGHTS
+from tune_app.spec import Spec
+
+COLOURS = {"good": "green", "fair": "orange", "poor": "red", "unknown": "gray"}
+COLUMNS = ["trial", "state", "objective", *(f"health/{name}" for name in ("overall", *WEIGHTS))]
 
 
 def show() -> None:
     """The part."""
-    st.info("health_page")
+    study = chosen_study()
+    spec = spec_of(study)
+    trials = trials_of(study)
+    st.header(f"Health in {study.name}", anchor=False)
+    if not say_state(study, trials):
+        return
+    if "health/overall" not in trials or trials["health/overall"].isna().all():
+        st.info(
+            "No trial of this study has figures of health: no epoch was measured, or the task gives neither losses nor "
+            "a probe of its network."
+        )
+        return
+    row = row_of(trials, choose_trial(trials, spec.objective, study.name), spec.objective)
+    epochs = epochs_of(study)
+    mine = epochs[epochs["trial"] == row["trial"]].sort_values("epoch")
+    _show_trial(row, mine, spec)
+    st.subheader("Over the epochs", anchor=False)
+    st.plotly_chart(plots.health_over_epochs(mine), alt="Health over the epochs", config={"displaylogo": False})
+    st.subheader("All trials, the healthiest first", anchor=False)
+    columns = [column for column in COLUMNS if column in trials]
+    st.dataframe(
+        trials[columns].sort_values("health/overall", ascending=False, na_position="last"),
+        column_config=column_config(columns, spec),
+        hide_index=True,
+        placeholder="–",
+        height=min(400, 38 + 35 * len(trials)),
+        alt="All trials by their overall health",
+    )
+
+
+def _show_trial(row: pd.Series, epochs: pd.DataFrame, spec: Spec) -> None:
+    figures = {name: _figure(row.get(f"health/{name}")) for name in FIGURES}
+    history = [
+        {str(key).removeprefix("metric/"): _figure(value) for key, value in epoch.items() if "metric/" in str(key)}
+        for epoch in epochs.to_dict(orient="records")
+    ]
+    overall = figures["overall"]
+    st.markdown(
+        f"**Trial {row['trial']}** ({str(row['state']).lower()}, {row['epochs']} epochs, "
+        f"{shown('objective', row['objective'], spec.objective)}): overall health **{shown('health/overall', overall, spec.objective)}** "
+        f"{_badge(grade_of(overall))}"
+    )
+    found = findings(figures, {variable.name for variable in spec.space.variables}, history)
+    for start in range(0, len(found), 2):
+        for place, finding in zip(st.columns(2), found[start : start + 2], strict=False):
+            with place.container(border=True, height="stretch"):
+                _show_finding(finding, spec)
+
+
+def _show_finding(finding: Finding, spec: Spec) -> None:
+    name, weight = words(finding.figure), WEIGHTS[finding.figure]
+    value = shown(f"health/{finding.figure}", finding.value, spec.objective)
+    st.markdown(f"**{name}: {value}** {_badge(finding.grade)} :gray[weight {100 * weight:.0f} %]")
+    st.progress(finding.value or 0.0)
+    st.caption(MEANINGS[finding.figure])
+    if finding.cause:
+        st.markdown(finding.cause if finding.grade == "unknown" else f"Probable cause: {finding.cause}")
+    if finding.changes:
+        st.markdown("What to change: " + "; ".join(f"`{name}` {how}" for name, how in finding.changes) + ".")
+
+
+def _badge(grade: str) -> str:
+    return f":{COLOURS[grade]}-badge[{grade}]"
+
+
+def _figure(value: object) -> float | None:
+    """A cell of a table as a figure; None for what is absent."""
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

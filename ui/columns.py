@@ -1,0 +1,103 @@
+"""The columns of a study's tables as people read them: names, units, formats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+from common import number
+
+from tune_app.objective import label_of
+from tune_app.section import Objective
+from tune_app.spec import Spec
+
+NAMES = {
+    "trial": "Trial",
+    "trial_id": "Trial id",
+    "state": "State",
+    "failure_kind": "Failure",
+    "error": "Error",
+    "epochs": "Epochs",
+    "epoch": "Epoch",
+    "started_at": "Started (UTC)",
+    "ended_at": "Ended (UTC)",
+    "duration_s": "Duration (s)",
+    "node": "Node",
+    "device": "Device",
+    "gpu_fraction": "Share of a GPU",
+    "peak_memory_mb": "Peak memory (MB)",
+    "model_parameters": "Parameters",
+    "seed": "Seed",
+    "attempt": "Attempt",
+    "checkpoint": "Checkpoint",
+    "latency_ms": "Latency (ms per row)",
+    "health/overall": "Health",
+}
+SHARES = ("accuracy", "coverage", "health")
+"""What people expect in percent: columns that are named so."""
+
+
+def title(column: str, objective: Objective) -> str:
+    """What a column is called."""
+    if column == "objective":
+        return words(label_of(objective))
+    return NAMES.get(column) or words(column.split("/")[-1])
+
+
+def words(name: str) -> str:
+    """``neuron_utilisation`` as "Neuron utilisation"."""
+    spaced = name.replace("_", " ")
+    return spaced[:1].upper() + spaced[1:]
+
+
+def is_share(column: str, objective: Objective) -> bool:
+    """Whether people expect the column in percent."""
+    if column == "objective":
+        return objective.mode != "health" and is_share(f"metric/{objective.metric}", objective)
+    family, _, name = column.partition("/")
+    return family == "health" or (family == "metric" and name.endswith(SHARES))
+
+
+def shown(column: str, value: Any, objective: Objective) -> str:
+    """A value of the column as a text, with four significant digits."""
+    text = number(value)
+    if text != "–" and is_share(column, objective):
+        return f"{100 * value:.4g} %"
+    return f"{value:%Y-%m-%d %H:%M:%S}" if column.endswith("_at") and text != "–" else text
+
+
+def narrow(columns: list[str], spec: Spec) -> list[str]:
+    """The columns that tell trials apart at a glance, the most telling first: no ids, and no metric twice."""
+    first = [
+        "trial",
+        "state",
+        "objective",
+        "health/overall",
+        *(f"config/{group}/{name}" for group, name in _searched(spec)),
+    ]
+    last = ["duration_s", "epochs", "model_parameters", "latency_ms", "failure_kind", "error"]
+    twice = [] if spec.objective.mode == "health" else [f"metric/{spec.objective.metric}"]
+    metrics = [column for column in columns if column.startswith(("metric/", "health/")) and column not in twice]
+    order = dict.fromkeys([*first, *metrics, *last])
+    return [column for column in order if column in columns]
+
+
+def _searched(spec: Spec) -> list[tuple[str, str]]:
+    return [(spec.space.by_name[name].group, name) for name in spec.space.searched]
+
+
+def column_config(columns: list[str], spec: Spec) -> dict[str, Any]:
+    """How `st.dataframe` shows the columns."""
+    config: dict[str, Any] = {}
+    described = {f"config/{v.group}/{v.name}": v.description for v in spec.space.variables}
+    for column in columns:
+        name, help_text = title(column, spec.objective), described.get(column)
+        if column.startswith("config/"):
+            name = column.split("/")[-1]
+        if column.endswith("_at"):
+            config[column] = st.column_config.DatetimeColumn(name, format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
+        elif is_share(column, spec.objective):
+            config[column] = st.column_config.NumberColumn(name, format="percent", help=help_text)
+        else:
+            config[column] = st.column_config.Column(name, help=help_text, pinned=column == "trial")
+    return config

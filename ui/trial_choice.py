@@ -1,0 +1,39 @@
+"""One trial of a study, chosen by a person or the best one, for the parts that show a single trial."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+from columns import shown
+
+from tune_app.review import ranked
+from tune_app.section import Objective
+
+BEST = "best"
+
+
+def choose_trial(trials: pd.DataFrame, objective: Objective, study: str) -> int | str:
+    """A select box: the best trial, which it is at first, or one by number."""
+    rows = ranked(trials, objective.direction)
+    labels = {
+        int(number): f"Trial {number}: {state.lower()}, {shown('objective', value, objective)}"
+        for number, state, value in zip(rows["trial"], rows["state"], rows["objective"], strict=True)
+    }
+    has_best = len(rows) > 0 and rows.iloc[0]["state"] == "COMPLETED"
+    options: list[int | str] = [*([BEST] if has_best else []), *labels]
+    key = f"{study}-trial"
+    if st.session_state.get(key) not in options:
+        st.session_state.pop(key, None)
+    return st.selectbox(
+        "Trial",
+        options,
+        format_func=lambda option: "The best one, also while the sweep goes on" if option == BEST else labels[option],
+        key=key,
+        persist_state="session",
+    )
+
+
+def row_of(trials: pd.DataFrame, chosen: int | str, objective: Objective) -> pd.Series:
+    """The row of the chosen trial."""
+    rows = ranked(trials, objective.direction)
+    return rows.iloc[0] if chosen == BEST else rows[rows["trial"] == chosen].iloc[0]
