@@ -23,7 +23,7 @@ def show() -> None:
     study = chosen_study()
     spec = spec_of(study)
     trials = trials_of(study)
-    st.header(f"Architecture in {study.name}", anchor=False)
+    st.header("Architecture")
     if not say_state(study, trials, follow=False):
         return
     chosen = choose_trial(trials, spec.objective, study.name)
@@ -76,9 +76,8 @@ def _statistics(study: Study, trial: int, ended_at: str, state: str) -> tuple[La
 def _say_sums(row: pd.Series, layers: Layers, spec: Spec) -> None:
     total = sum(layer["parameters"] for layer in layers)
     score = f"{title('objective', spec.objective)} {shown('objective', row['objective'], spec.objective)}"
-    st.markdown(
-        f"**Trial {row['trial']}** ({str(row['state']).lower()}): {score} · {len(layers):,} layers · {total:,} parameters"
-    )
+    sizes = f"{len(layers):,} layers · {total:,} parameters"
+    st.markdown(f"**Trial {row['trial']}** ({str(row['state']).lower()}): {score} · {sizes}")
 
 
 def _show_files(study: Study, trial: int, layers: Layers, name: str) -> None:

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 import streamlit as st
-from columns import column_config, shown, words
+from columns import column_config, shown, title, words
 from common import chosen_study, epochs_of, spec_of, trials_of
 from following import say_state
 from trial_choice import choose_trial, row_of
@@ -25,7 +25,7 @@ def show() -> None:
     study = chosen_study()
     spec = spec_of(study)
     trials = trials_of(study)
-    st.header(f"Health in {study.name}", anchor=False)
+    st.header("Health")
     if not say_state(study, trials):
         return
     if "health/overall" not in trials or trials["health/overall"].isna().all():
@@ -59,10 +59,10 @@ def _show_trial(row: pd.Series, epochs: pd.DataFrame, spec: Spec) -> None:
         for epoch in epochs.to_dict(orient="records")
     ]
     overall = figures["overall"]
+    score = f"{title('objective', spec.objective)} {shown('objective', row['objective'], spec.objective)}"
     st.markdown(
-        f"**Trial {row['trial']}** ({str(row['state']).lower()}, {row['epochs']} epochs, "
-        f"{shown('objective', row['objective'], spec.objective)}): overall health **{shown('health/overall', overall, spec.objective)}** "
-        f"{_badge(grade_of(overall))}"
+        f"**Trial {row['trial']}** ({str(row['state']).lower()}): {score} · {row['epochs']} epochs · "
+        f"overall health **{shown('health/overall', overall, spec.objective)}** {_badge(grade_of(overall))}"
     )
     found = findings(figures, {variable.name for variable in spec.space.variables}, history)
     for start in range(0, len(found), 2):

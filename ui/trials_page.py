@@ -26,7 +26,7 @@ def show() -> None:
     study = chosen_study()
     spec = spec_of(study)
     trials = trials_of(study)
-    st.header(f"Trials of {study.name}", anchor=False)
+    st.header("Trials")
     if not say_state(study, trials):
         return
     _show_sums(spec, trials)
