@@ -38,7 +38,9 @@ def show_comparison(study: str, spec: Spec, trials: pd.DataFrame) -> None:
     if len(chosen) < 2:
         st.info("Choose two to six trials here, by their rows in the table, or by their cards in the gallery.")
         return
-    table, differs = side_by_side(trials.drop(columns=list(LEFT_OUT), errors="ignore"), chosen)
+    # The objective says the main metric already, but for a mixed one.
+    twice = [] if spec.objective.mode == "health" else [f"metric/{spec.objective.metric}"]
+    table, differs = side_by_side(trials.drop(columns=[*LEFT_OUT, *twice], errors="ignore"), chosen)
     texts = pd.DataFrame(
         {
             f"Trial {number}": [shown(column, table.loc[column, number], spec.objective) for column in table.index]

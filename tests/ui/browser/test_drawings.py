@@ -1,0 +1,143 @@
+"""What only a browser shows: ranges dragged along the axes filter the table, a click on a layer shows its details."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+WAIT_MS = 30_000
+WITHOUT_GPU = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture(scope="module")
+def url(trained_results: Path) -> Iterator[str]:
+    """The address of a page over the trained study, on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "ui" / "review_page.py")]
+    options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    server = subprocess.Popen(
+        [*command, *options, "--browser.gatherUsageStats", "false"],
+        env={**os.environ, "TUNE_APP_STORE": str(trained_results)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Chromium that draws WebGL without a GPU; skipped where it or playwright is absent."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=path, args=WITHOUT_GPU)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    """A page of a person of its own; what its scripts raise fails the test."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 720})
+    context.set_default_timeout(WAIT_MS)
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    yield opened
+    context.close()
+    assert not problems
+
+
+def centre(box: dict[str, float]) -> tuple[float, float]:
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_a_range_along_an_axis_filters_the_table(page: Any, url: str) -> None:
+    page.goto(url)
+    page.get_by_text("Parallel", exact=True).click()
+    brush = page.locator(".axes .axis-brush .background").last
+    brush.wait_for()
+    frame = brush.bounding_box()
+    across, _ = centre(frame)
+    page.mouse.move(across, frame["y"] + frame["height"] * 0.4)
+    page.mouse.down()
+    page.mouse.move(across, frame["y"] - 4, steps=8)
+    page.mouse.up()
+    said = page.get_by_text("trials meet the filter and the ranges on the axes.")
+    said.wait_for()
+    kept = int(said.inner_text().split()[0])
+    assert 1 <= kept < 4, "the best ones, of four with an objective"
+    page.get_by_text(f"CSV ({kept} trial").wait_for()
+    page.get_by_role("button", name="Clear the ranges").click()
+    said.wait_for(state="detached")
+
+
+def click_layer(page: Any, number: int) -> None:
+    """Click where the box of a layer is drawn."""
+    label = page.locator(f".network .label[data-layer='{number}']")
+    canvas = page.locator(".network canvas")
+    canvas.scroll_into_view_if_needed()
+    frame = canvas.bounding_box()
+    x, y = (float(label.get_attribute(f"data-{axis}")) for axis in ("x", "y"))
+    page.mouse.click(frame["x"] + x, frame["y"] + y)
+
+
+def test_a_click_on_a_layer_shows_its_details(page: Any, url: str) -> None:
+    page.goto(f"{url}/architecture")
+    page.get_by_role("option", name="1. normalize: Normalize").wait_for()
+    page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState == 'notRunning'")
+    details = page.locator(".network .details")
+    assert details.locator("h3").inner_text() == "normalize"
+    click_layer(page, 1)
+    page.locator(".network .details h3", has_text="convolutions.0").wait_for()
+    text = details.inner_text()
+    assert "Conv2d" in text
+    assert "Parameters" in text
+    page.get_by_role("listbox", name="Layers").focus()
+    page.keyboard.press("ArrowDown")
+    page.locator(".network .details h3", has_text="convolutions.1").wait_for()
+    before = page.locator(".network .label[data-layer='1']").get_attribute("data-x")
+    page.locator(".network canvas").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".network .label[data-layer='1']").get_attribute("data-x") != before, "turned by keyboard"
+
+
+def test_the_downloaded_drawing_opens_without_a_server(page: Any, url: str, tmp_path: Path) -> None:
+    page.goto(f"{url}/architecture")
+    page.get_by_role("option", name="1. normalize: Normalize").wait_for()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Drawing (HTML, one file)").click()
+    path = tmp_path / "network.html"
+    download.value.save_as(path)
+    page.context.set_offline(True)
+    page.goto(path.as_uri())
+    page.locator(".network canvas").wait_for()
+    click_layer(page, 1)
+    page.locator(".network .details h3", has_text="convolutions.0").wait_for()

@@ -1,0 +1,118 @@
+"""The part Architecture: the network of a trial, what is missing without a checkpoint, and its files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from tune_app import inspection, weights
+from tune_app.store import Store
+
+UI = Path(__file__).parents[2] / "ui"
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(UI)!r})
+from common import choose_study
+import architecture_page
+choose_study()
+architecture_page.show()
+"""
+
+
+def texts(page: AppTest) -> str:
+    assert not page.exception, page.exception
+    kinds = (page.markdown, page.caption, page.error, page.warning, page.info)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], AppTest]:
+    def run(root: Path) -> AppTest:
+        monkeypatch.setenv("TUNE_APP_STORE", str(root))
+        return AppTest.from_string(SCRIPT, default_timeout=120).run()
+
+    return run
+
+
+def scene(page: AppTest) -> dict[str, Any]:
+    """What the drawing was given."""
+    (component,) = page.get("bidi_component")
+    return json.loads(component.proto.json)
+
+
+def test_the_network_of_the_best_trial_from_the_module_itself(
+    open_page: Callable[[Path], AppTest], trained_results: Path
+) -> None:
+    page = open_page(trained_results)
+    page.selectbox(key="digits-small-trial").set_value(0).run()
+    said, drawn = texts(page), scene(page)
+    config = Store(trained_results).study("digits-small").history().trials[0].config
+    convolutions = [layer for layer in drawn["layers"] if layer["type"] == "Conv2d"]
+    assert len(convolutions) == config["conv_layers"]
+    assert convolutions[0]["output_shape"][1] == config["filters"]
+    assert convolutions[0]["seen"]["units"] == config["filters"]
+    total = sum(layer["parameters"] for layer in drawn["layers"])
+    assert f"{len(drawn['layers'])} layers · {total:,} parameters" in said
+    assert list(page.dataframe[0].value["Layer"]) == [layer["name"] for layer in drawn["layers"]]
+    page.selectbox(key="digits-small-trial").set_value(1).run()
+    said = texts(page)
+    assert "Trial 1 (pruned) kept no checkpoint, so its layers have sizes but no health or activation figures" in said
+    assert all(layer["seen"] is None for layer in scene(page)["layers"])
+    assert all(layer["output_shape"] for layer in scene(page)["layers"])
+
+
+def test_a_network_that_cannot_be_built_is_said(
+    open_page: Callable[[Path], AppTest], tmp_path: Path, make_study: Any
+) -> None:
+    study = make_study(tmp_path / "results")
+    spec = Path(study.folder.path(f"{study.base}/spec.yaml"))
+    page = open_page(tmp_path / "results")
+    spec.write_text(spec.read_text().replace("dataset: digits", "dataset: nowhere"))
+    page.run()
+    assert "nowhere" in texts(page)
+    assert not page.get("bidi_component")
+
+
+def test_an_empty_store(open_page: Callable[[Path], AppTest], tmp_path: Path) -> None:
+    assert "There is no study here yet." in texts(open_page(tmp_path / "nothing"))
+
+
+def test_the_drawing_as_one_file_needs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(UI))
+    from network_scene import scene_file
+
+    layer = {"name": "</script><b>", "type": "Linear", "seen": None}
+    document = scene_file([layer], "a & b")
+    assert "<title>a &amp; b</title>" in document
+    assert document.count("</script>") == 3
+    assert "src=" not in document.split("<script>")[0]
+    assert "import(" not in document
+    monkeypatch.delitem(sys.modules, "network_scene")
+
+
+def test_the_commands_that_the_part_runs(
+    trained_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(main: Callable[[], int], *arguments: str) -> tuple[int, Any]:
+        monkeypatch.setattr(sys, "argv", ["command", str(trained_results), "digits-small", *arguments])
+        code, printed = main(), capsys.readouterr().out
+        return code, json.loads(printed) if printed else None
+
+    code, layers = run(inspection.main, "0")
+    assert code == 0
+    assert {"weights", "gradient", "activations", "units", "used"} <= set(layers[0])
+    assert layers[-1]["units"] is None, "the output layer is not judged"
+    code, error = run(inspection.main, "1")
+    assert (code, set(error)) == (2, {"message", "where", "hint"})
+    path = tmp_path / "model.pt"
+    assert run(weights.main, "0", str(path)) == (0, None)
+    assert torch.load(path, weights_only=True)["trial"] == 0
+    code, error = run(weights.main, "77", str(path))
+    assert (code, error["message"]) == (2, "the study `digits-small` has no trial 77")

@@ -1,0 +1,83 @@
+"""The part Health: the figures of a trial with their weights, what they say, and where nothing can be said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tune_app.health import MEANINGS, WEIGHTS
+
+UI = Path(__file__).parents[2] / "ui"
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(UI)!r})
+from common import choose_study
+import health_page
+choose_study()
+health_page.show()
+"""
+
+
+def texts(page: AppTest) -> str:
+    assert not page.exception, page.exception
+    kinds = (page.markdown, page.caption, page.error, page.warning, page.info)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+@pytest.fixture
+def page(trained_results: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setenv("TUNE_APP_STORE", str(trained_results))
+    return AppTest.from_string(SCRIPT, default_timeout=60).run()
+
+
+def test_the_figures_of_the_best_trial_with_weights_and_meanings(page: AppTest) -> None:
+    page.selectbox(key="digits-small-trial").set_value(0).run()
+    said = texts(page)
+    assert "**Trial 0** (completed): Val accuracy" in said
+    for name, weight in WEIGHTS.items():
+        assert name.replace("_", " ").capitalize() in said
+        assert f":gray[weight {100 * weight:.0f} %]" in said
+        assert MEANINGS[name] in said
+    assert len(page.get("plotly_chart")) == 1
+    ranked = page.dataframe[0].value
+    assert {"trial", "health/overall", *(f"health/{name}" for name in WEIGHTS)} <= set(ranked.columns)
+    assert ranked["health/overall"].dropna().is_monotonic_decreasing
+    assert len(ranked) == 5
+
+
+def test_too_little_history_is_said_and_nothing_is_made_up(page: AppTest) -> None:
+    page.selectbox(key="digits-small-trial").set_value(1).run()
+    said = texts(page)
+    assert "Training stability: –** :gray-badge[unknown]" in said
+    assert "Too little history: it needs three epochs." in said
+    assert "Too little history: it needs four epochs." in said
+    page.selectbox(key="digits-small-trial").set_value(3).run()
+    said = texts(page)
+    assert "overall health **–** :gray-badge[unknown]" in said
+    assert "Probable cause" not in said
+    assert "What to change" not in said
+
+
+def test_causes_and_what_to_change(page: AppTest) -> None:
+    said = ""
+    for number in (0, 1):
+        page.selectbox(key="digits-small-trial").set_value(number).run()
+        said += texts(page)
+    assert "Probable cause: " in said
+    assert "What to change: `" in said
+
+
+def test_a_study_without_figures(tmp_path: Path, make_study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_study(tmp_path / "results")
+    monkeypatch.setenv("TUNE_APP_STORE", str(tmp_path / "results"))
+    page = AppTest.from_string(SCRIPT, default_timeout=60).run()
+    assert "No trial of this study has figures of health: no epoch was measured, or the task gives" in texts(page)
+
+
+def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNE_APP_STORE", str(tmp_path / "nothing"))
+    page = AppTest.from_string(SCRIPT, default_timeout=60).run()
+    assert "There is no study here yet." in texts(page)

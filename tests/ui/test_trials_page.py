@@ -1,0 +1,254 @@
+"""The part Trials: what it shows at first sight, its figures, filters, cards, comparison, and its edges."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tune_app.spec import Spec
+from tune_app.store import Store, now
+
+UI = Path(__file__).parents[2] / "ui"
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(UI)!r})
+from common import choose_study
+import trials_page
+choose_study()
+trials_page.show()
+"""
+STUDY = "digits-small"
+FIGURES = ["History", "Learning curves", "Parallel", "Importance", "Slice", "Contour", "Timeline"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, make_study: Any, make_spec: Callable[..., Spec]) -> Path:
+    root = tmp_path_factory.mktemp("trials") / "results"
+    spec = make_spec()
+    pareto = make_spec(objective={"metric": "val_accuracy", "mode": "pareto", "against": "size"})
+    make_study(root, replace(pareto, name="two-figures"))
+    make_study(root, replace(spec, name="all-failed"), ends=("FAILED", "FAILED"))
+    make_study(root, replace(spec, name="not-begun"), ends=())
+    newest = make_study(root, spec, ends=("COMPLETED", "PRUNED", "COMPLETED", "FAILED", *["COMPLETED"] * 12))
+    newest.folder.write(f"{newest.base}/live.json", json.dumps({"state": "ended", "at": now()}).encode())
+    return root
+
+
+@pytest.fixture
+def open_page(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+    """The part with a study of the store."""
+
+    def run(study: str | None = STUDY, root: Path = results) -> AppTest:
+        monkeypatch.setenv("TUNE_APP_STORE", str(root))
+        page = AppTest.from_string(SCRIPT, default_timeout=60)
+        if study is not None:
+            page.session_state["study"] = study
+        return clean(page.run())
+
+    return run
+
+
+def clean(page: AppTest) -> AppTest:
+    """The page after a run without an exception."""
+    assert not page.exception, page.exception
+    return page
+
+
+def texts(page: AppTest) -> str:
+    """All that the page says."""
+    kinds = (page.markdown, page.caption, page.error, page.warning, page.info)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+def table(page: AppTest) -> pd.DataFrame:
+    return page.dataframe[0].value
+
+
+def pick(page: AppTest, key: str, value: str) -> AppTest:
+    """Choose in a segmented control."""
+    page.segmented_control(key=f"{STUDY}-{key}").set_value(value)
+    return clean(page.run())
+
+
+def test_the_newest_study_is_useful_at_first_sight(open_page: Callable[..., AppTest]) -> None:
+    page = open_page(None)
+    assert page.selectbox(key="study").value == STUDY
+    assert {metric.label: metric.value for metric in page.metric} == {
+        "Best val accuracy": "90 %",
+        "Best trial": "0",
+        "Trials": "16 of 16",
+        "Health of the best": "–",
+    }
+    shown = table(page)
+    assert list(shown["trial"])[:2] == [0, 2], "the best first"
+    assert "config/training/learning_rate" in shown
+    assert "node" not in shown, "the same everywhere"
+    assert "metric/val_accuracy" not in shown, "the objective says it"
+    assert len(page.get("plotly_chart")) == 1
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_is_drawn_alone(open_page: Callable[..., AppTest], figure: str) -> None:
+    page = pick(open_page(), "figure", figure)
+    drawn = len(page.get("plotly_chart")), len(page.get("bidi_component"))
+    assert drawn == ((0, 2) if figure == "Parallel" else (1, 0))
+
+
+def test_the_front_of_a_study_with_two_figures_comes_first(open_page: Callable[..., AppTest]) -> None:
+    page = open_page("two-figures")
+    assert page.segmented_control(key="two-figures-figure").value == "Pareto front"
+    assert len(page.get("plotly_chart")) == 1
+
+
+def test_filters_by_choice_range_and_text(open_page: Callable[..., AppTest], results: Path) -> None:
+    page = open_page()
+    page.multiselect(key=f"{STUDY}-filter-by").set_value(["objective", "config/training/optimizer"])
+    page = clean(page.run())
+    page.number_input(key=f"{STUDY}-filter-objective-at least").set_value(0.55)
+    page = clean(page.run())
+    assert set(table(page)["trial"]) == {0, 1, 2}
+    assert "3 of 16 trials meet the filter." in texts(page)
+    page.number_input(key=f"{STUDY}-filter-objective-at least").set_value(None)
+    page.multiselect(key=f"{STUDY}-filter-config/training/optimizer").set_value(["sgd"])
+    page = clean(page.run())
+    trials = pd.read_parquet(results / "trials" / f"study={STUDY}").set_index("trial")
+    kept = trials.loc[table(page)["trial"]]
+    assert set(kept["config/training/optimizer"]) == {"sgd"}
+    assert len(kept) == (trials["config/training/optimizer"] == "sgd").sum()
+    page.multiselect(key=f"{STUDY}-filter-config/training/optimizer").set_value([])
+    page.text_input(key=f"{STUDY}-filter-text").set_value("no [/bracket] fits")
+    page = clean(page.run())
+    assert list(table(page)["trial"]) == [3]
+    page.text_input(key=f"{STUDY}-filter-text").set_value("never said")
+    page = clean(page.run())
+    assert "No trial meets the filter. Widen it, or clear the ranges on the axes." in texts(page)
+    assert not page.dataframe
+
+
+def test_a_filter_by_state_says_that_it_is_set(open_page: Callable[..., AppTest]) -> None:
+    page = open_page()
+    page.pills(key=f"{STUDY}-filter-states").set_value(["PRUNED", "FAILED"])
+    page = clean(page.run())
+    assert set(table(page)["trial"]) == {1, 3}
+    assert [block.proto.popover.label for block in page.get("popover")] == ["Filter (1)"]
+
+
+def test_the_ranges_on_the_axes_filter_the_list(open_page: Callable[..., AppTest]) -> None:
+    page = open_page()
+    page.session_state[f"{STUDY}-axis-ranges"] = {"val_accuracy": (0.75, 1.0)}
+    page = clean(page.run())
+    assert set(table(page)["trial"]) == {0, 1}
+    assert "2 of 16 trials meet the filter and the ranges on the axes." in texts(page)
+
+
+def test_all_columns_on_request(open_page: Callable[..., AppTest]) -> None:
+    page = open_page()
+    page.toggle(key=f"{STUDY}-all-columns").set_value(True)
+    page = clean(page.run())
+    assert {"node", "seed", "metric/val_accuracy", "config/data/noise"} <= set(table(page).columns)
+
+
+def test_cards_come_in_pages_and_choose_for_the_comparison(open_page: Callable[..., AppTest]) -> None:
+    page = pick(open_page(), "view", "Gallery")
+    boxes = [box for box in page.checkbox if box.label == "Compare"]
+    assert len(boxes) == 12
+    said = texts(page)
+    assert "Val accuracy **90 %**" in said
+    assert "Trial 3" not in said, "what failed comes last"
+    for number in (0, 2):
+        page.checkbox(key=f"{STUDY}-card-{number}").check()
+        page = clean(page.run())
+    page.number_input(key=f"{STUDY}-gallery-page").set_value(2)
+    page = clean(page.run())
+    assert len([box for box in page.checkbox if box.label == "Compare"]) == 4
+    assert "error: ValueError" in texts(page)
+    page = pick(page, "view", "Compare")
+    compared = table(page)
+    assert list(compared.columns) == ["What", "Differs", "Trial 0", "Trial 2"]
+    rows = compared.set_index("What")
+    assert list(rows.loc["Val accuracy"])[:3] == ["≠", "90 %", "70 %"]
+    assert set(compared["Differs"]) == {"≠"}
+    page.toggle(key=f"{STUDY}-compared-only").set_value(False)
+    everything = table(clean(page.run())).set_index("What")
+    assert everything.loc["training.batch_size", "Differs"] == ""
+    assert everything.loc["training.batch_size", "Trial 0"] == "500"
+
+
+def test_too_few_to_compare(open_page: Callable[..., AppTest]) -> None:
+    page = pick(open_page(), "view", "Compare")
+    assert "Choose two to six trials here" in texts(page)
+
+
+def test_downloads_hold_every_column_of_the_selection(
+    results: Path, monkeypatch: pytest.MonkeyPatch, make_study: Any
+) -> None:
+    monkeypatch.syspath_prepend(str(UI))
+    import streamlit as st
+    import trial_table
+
+    given: dict[str, Any] = {}
+
+    class Place:
+        def download_button(self, label: str, data: Callable[[], bytes], name: str, *rest: Any, **named: Any) -> None:
+            given[name] = (label, data())
+
+    monkeypatch.setattr(st, "columns", lambda *widths: [Place(), Place(), Place()])
+    trials = pd.read_parquet(results / "trials" / f"study={STUDY}")
+    trial_table.show_downloads(STUDY, trials.head(2))
+    label, csv = given[f"{STUDY}.csv"]
+    assert label == "CSV (2 trials)"
+    assert list(pd.read_csv(io.BytesIO(csv)).columns) == list(trials.columns)
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(given[f"{STUDY}.parquet"][1])), trials.head(2))
+    for name in [name for name in sys.modules if str(UI) in str(getattr(sys.modules[name], "__file__", ""))]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+def test_an_empty_store(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
+    page = open_page(None, tmp_path / "nothing")
+    assert "There is no study here yet. Start a sweep on the page **Sweep**" in texts(page)
+
+
+def test_a_study_in_which_nothing_has_ended(open_page: Callable[..., AppTest]) -> None:
+    page = open_page("not-begun")
+    assert "No trial of this study has ended. `tune-app resume not-begun` goes on with it." in texts(page)
+
+
+def test_a_study_that_only_failed(open_page: Callable[..., AppTest]) -> None:
+    page = open_page("all-failed")
+    said = texts(page)
+    assert "No trial of this study completed, so it has no best one: 2 failed. Failures by kind: 2 error." in said
+    assert "The first one: `ValueError: no [/bracket] fits" in said
+    assert page.metric[0].value == "–"
+    assert len(table(page)) == 2
+
+
+def test_a_store_that_is_being_written(open_page: Callable[..., AppTest], results: Path) -> None:
+    for name, words in (
+        ("not-begun", "The sweep is running, and what it finds appears here by itself."),
+        (STUDY, "The sweep is running: 14 completed, 1 pruned, 1 failed so far. This page follows it."),
+    ):
+        with Store(results).study(name).writing():
+            assert words in texts(open_page(name))
+
+
+def test_a_study_that_was_deleted(
+    open_page: Callable[..., AppTest], tmp_path: Path, make_study: Any, make_spec: Callable[..., Spec]
+) -> None:
+    make_study(tmp_path / "results", replace(make_spec(), name="left"))
+    make_study(tmp_path / "results", replace(make_spec(), name="gone"))
+    page = open_page("gone", tmp_path / "results")
+    for kind in ("studies/gone", "trials/study=gone", "epochs/study=gone"):
+        shutil.rmtree(tmp_path / "results" / kind)
+    page = clean(page.run())
+    assert "The study `gone` is no longer in the store. This is the newest one, `left`." in texts(page)
+    assert len(table(page)) == 5
