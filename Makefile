@@ -48,6 +48,7 @@ bench: install
 	$(RUN)/python benchmarks/devices.py
 	$(RUN)/python benchmarks/live.py
 	$(RUN)/python benchmarks/api.py
+	$(RUN)/python benchmarks/page.py
 
 # Writes the exact versions of a fresh environment made from pyproject.toml. TORCH keeps torch at one version.
 TORCH ?= torch==2.13.0

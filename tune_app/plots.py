@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from tune_app.objective import AGAINST, label_of
 from tune_app.section import Objective
 from tune_app.spec import Spec
-from tune_app.variable import Categorical
+from tune_app.variable import Categorical, Int
 
 COLOURS = {
     "COMPLETED": "#2a9d5c",
@@ -33,6 +33,8 @@ CURVES = 200
 """More learning curves than this cannot be told apart: the best completed and the latest others are drawn."""
 MANY = 1000
 """From here on points are drawn by WebGL, and a timeline shows the latest trials only: SVG takes seconds for more."""
+FEW = 12
+"""Whole numbers up to this many have a tick each; plotly would put some between them."""
 GRID = 40
 """Points along each axis of a contour plot."""
 
@@ -422,6 +424,9 @@ def _from_numbers(spec: Spec, name: str, values: Any) -> Any:
 def _use_scale(figure: go.Figure, spec: Spec, name: str, side: str) -> None:
     choices = _choices(spec, name)
     if choices is None:
-        figure.update_layout({f"{side}axis": {"type": "log" if _is_log(spec, name) else "linear"}})
+        domain = spec.space.searched[name]
+        few = isinstance(domain, Int) and not domain.log and domain.high - domain.low <= FEW
+        axis = {"type": "log" if _is_log(spec, name) else "linear", **({"dtick": 1} if few else {})}
+        figure.update_layout({f"{side}axis": axis})
     else:
         figure.update_layout({f"{side}axis": {"categoryorder": "array", "categoryarray": choices}})

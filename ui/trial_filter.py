@@ -12,20 +12,25 @@ from tune_app.spec import Spec
 from tune_app.variable import Categorical
 
 FIGURES = ("objective", "duration_s", "epochs", "model_parameters", "peak_memory_mb", "latency_ms")
+ENDS = ("at least", "at most")
 
 
 def choose_selection(trials: pd.DataFrame, spec: Spec, study: str) -> Selection:
     """The filter as it is set now, in a popover that says how much is filtered."""
-    active = st.session_state.get(f"{study}-filters-active", 0)
-    with st.popover(f"Filter ({active})" if active else "Filter", icon=":material/filter_alt:", width="stretch"):
-        selection = _widgets(trials, spec, study)
-    bounds = [pair for pair in selection.ranges.values() if pair != (None, None)]
-    chosen = [texts for texts in selection.choices.values() if texts]
-    now = bool(selection.states) + bool(selection.text) + len(bounds) + len(chosen)
-    if now != active:
-        st.session_state[f"{study}-filters-active"] = now
-        st.rerun()  # the popover's label was drawn before its widgets were read
-    return selection
+    active = _active(study)
+    label = f"Filter ({active})" if active else "Filter"
+    with st.popover(label, icon=":material/filter_alt:", width="stretch"):
+        return _widgets(trials, spec, study)
+
+
+def _active(study: str) -> int:
+    """How many conditions are set, from the widgets' values, which are there before the widgets are drawn."""
+    state, prefix = st.session_state, f"{study}-filter-"
+    conditions = [state.get(f"{prefix}states"), state.get(f"{prefix}text")]
+    for column in state.get(f"{prefix}by") or []:
+        bounds = [state.get(f"{prefix}{column}-{words}") for words in ENDS]
+        conditions += [state.get(f"{prefix}{column}"), any(bound is not None for bound in bounds)]
+    return sum(map(bool, conditions))
 
 
 def _widgets(trials: pd.DataFrame, spec: Spec, study: str) -> Selection:
@@ -70,7 +75,7 @@ def _widgets(trials: pd.DataFrame, spec: Spec, study: str) -> Selection:
                 key=f"{key}-{words}",
                 persist_state="session",
             )
-            for place, words, end in zip((left, right), ("at least", "at most"), ends or ("", ""), strict=True)
+            for place, words, end in zip((left, right), ENDS, ends or ("", ""), strict=True)
         ]
         ranges[column] = (bounds[0], bounds[1])
     text = st.text_input("Text in the error or the trial's id", key=f"{study}-filter-text", persist_state="session")

@@ -40,7 +40,7 @@ def show_gallery(study: str, spec: Spec, trials: pd.DataFrame) -> None:
         key = f"{study}-gallery-page"
         if st.session_state.get(key, 1) > pages:
             st.session_state[key] = pages
-        page = st.number_input(f"Page, of {pages:,}", 1, pages, key=key, persist_state="session")
+        page = st.number_input(f"Page (of {pages:,})", 1, pages, key=key, persist_state="session")
     ordered = (
         ranked(trials, spec.objective.direction)
         if order == "objective"

@@ -1,0 +1,251 @@
+"""How long the part Trials of the page takes with a large study: the first view, a filter, each figure.
+
+Machine: printed with each line. Workload: a study of 10,000 trials of `search_spaces/digits_cnn.yaml`, all columns that
+a sweep writes, and 50,000 epochs, made up and written by the package's own table format. Peers: none; the bars are the
+project's: the first view in 3 s, a filter in 1 s.
+
+`script` is the page's own run in process, by Streamlit's AppTest. `browser` is what a person sees: from the click or
+the address until table and figure are there and the page is at rest, in Debian's chromium beside the server, on the
+same cores and without a GPU, so that WebGL is done in software. It is left out where chromium or playwright is absent.
+The first run of each kind warms up the server's imports and is not counted; `first view` opens a new session each time.
+Theoretical minimum: reading the table, printed as `read`; in the browser, the same page with 12 trials, printed as
+`floor`, which is what Streamlit and the machine's other work take. The two are measured in turns.
+
+    python benchmarks/page.py [--trials 10000] [--epochs 5] [--runs 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from streamlit.testing.v1 import AppTest
+
+from tune_app.health import FIGURES
+from tune_app.review import load_trials
+from tune_app.spec import load_spec
+from tune_app.store import EPOCH_COLUMNS, TRIAL_COLUMNS, Store, Study, column_types, make_table
+
+ROOT = Path(__file__).parents[1]
+SPACE = ROOT / "search_spaces" / "digits_cnn.yaml"
+METRICS = ("val_accuracy", "val_loss", "train_loss", "val_coverage", "val_selective_accuracy")
+VIEWS = ("Learning curves", "Parallel", "Slice", "Contour", "Timeline", "History")
+WAIT_MS = 60_000
+FLOOR_TRIALS = 12
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "ui")!r})
+from common import choose_study
+import trials_page
+choose_study()
+trials_page.show()
+"""
+
+
+def write_study(root: Path, trials: int, epochs: int) -> Study:
+    """A study of made-up trials: one in ten completed, one in twenty failed, the others were pruned."""
+    spec = load_spec(SPACE)
+    study = Study(Store(root).folder, spec.name)
+    rng = np.random.default_rng(0)
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    rows: list[dict[str, Any]] = []
+    epoch_rows: list[dict[str, Any]] = []
+    for number in range(trials):
+        config = spec.space.sample(rng)
+        state = "COMPLETED" if number % 10 == 0 else "FAILED" if number % 20 == 1 else "PRUNED"
+        level = 1.0 - abs(np.log10(float(config["learning_rate"])) + 2) / 4 - rng.random() / 10
+        measured = {f"metric/{name}": level for name in METRICS} | {f"health/{name}": rng.random() for name in FIGURES}
+        start = began + timedelta(seconds=5 * (number // 8))
+        row = {
+            "trial": number,
+            "trial_id": f"{spec.name}-{number:05d}",
+            "state": state,
+            "objective": None if state == "FAILED" else level,
+            "failure_kind": "diverged" if state == "FAILED" else None,
+            "error": "Diverged: a metric must be finite" if state == "FAILED" else None,
+            "epochs": epochs,
+            "started_at": start.isoformat(),
+            "ended_at": (start + timedelta(seconds=4.5)).isoformat(),
+            "duration_s": 4.5,
+            "node": f"10.0.0.{number % 8}",
+            "device": "cpu",
+            "model_parameters": 10_000 + number,
+            "seed": number,
+            "attempt": 1,
+            "latency_ms": 0.1,
+        }
+        rows.append(row | {f"config/{v.group}/{v.name}": config[v.name] for v in spec.space.variables} | measured)
+        epoch_rows += [
+            {"trial": number, "epoch": epoch, "ended_at": start.isoformat(), "duration_s": 0.9, **measured}
+            for epoch in range(1, epochs + 1)
+        ]
+    study.folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
+    columns = {"trials": {**TRIAL_COLUMNS, **column_types(spec.space.variables)}, "epochs": dict(EPOCH_COLUMNS)}
+    for kind, table_rows in (("trials", rows), ("epochs", epoch_rows)):
+        buffer = io.BytesIO()
+        pq.write_table(make_table(table_rows, columns[kind]), buffer, compression="zstd")
+        study.folder.write(f"{kind}/study={study.name}/data.parquet", buffer.getvalue())
+    return study
+
+
+def timed(act: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
+
+
+def tell(measure: str, times: list[float], **facts: Any) -> None:
+    """One line of JSON; the first of several times warmed up."""
+    counted = times[1:] if len(times) > 1 else times
+    machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "load": round(os.getloadavg()[0], 1)}
+    found = {"median_s": statistics.median(counted), "min_s": min(counted), "max_s": max(counted), "runs": len(counted)}
+    print(
+        json.dumps({"measure": measure, **{k: round(v, 3) for k, v in found.items()}, **facts, **machine}), flush=True
+    )
+
+
+def measure_script(study: str, runs: int, facts: dict[str, Any]) -> None:
+    """The page's run in process."""
+
+    def first() -> AppTest:
+        page = AppTest.from_string(SCRIPT, default_timeout=120).run()
+        assert not page.exception, page.exception
+        return page
+
+    tell("script: first view", [timed(first) for _ in range(runs + 1)], bar_s=3, **facts)
+    page = first()
+    states = page.pills(key=f"{study}-filter-states")
+    times = []
+    for number in range(runs + 1):
+        states = page.pills(key=f"{study}-filter-states").set_value([("COMPLETED", "PRUNED")[number % 2]])
+        times.append(timed(states.run))
+    tell("script: filter", times, bar_s=1, **facts)
+    for view in VIEWS:
+        page.segmented_control(key=f"{study}-figure").set_value(view)
+        tell(f"script: {view.lower()}", [timed(page.run) for _ in range(3)], **facts)
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[str]:
+    """The page's server over the store, on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "ui" / "review_page.py")]
+    options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen(
+            [*command, *options, "--browser.gatherUsageStats", "false"],
+            env={**os.environ, "TUNE_APP_STORE": str(root)},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            for _ in range(300):
+                with socket.socket() as asked:
+                    if asked.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def measure_browser(root: Path, small: Path, runs: int, facts: dict[str, Any]) -> None:
+    """What a person sees in Debian's chromium, with the large study and with the small one."""
+    path = shutil.which("chromium")
+    try:
+        from playwright.sync_api import Page, sync_playwright
+    except ImportError:
+        path = None
+    if path is None:
+        print(json.dumps({"measure": "browser", "left_out": "chromium or playwright is absent"}))
+        return
+
+    def rest(page: Page) -> None:
+        page.wait_for_function(
+            "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+            " && document.querySelector('[data-testid=stDataFrame] canvas')"
+            " && document.querySelector('.js-plotly-plot .main-svg')"
+        )
+
+    def open_page(url: str) -> tuple[Page, float]:
+        page = context.new_page()
+        start = time.perf_counter()
+        page.goto(url)
+        rest(page)
+        return page, time.perf_counter() - start
+
+    def press(page: Page, state: str, words: str) -> float:
+        start = time.perf_counter()
+        page.get_by_role("button", name=state, exact=True).click()
+        page.get_by_text(words).wait_for()
+        rest(page)
+        return time.perf_counter() - start
+
+    with serving(root) as url, serving(small) as small_url, sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        )
+        context = browser.new_context(viewport={"width": 1280, "height": 720})
+        context.set_default_timeout(WAIT_MS)
+        names = {url: "", small_url: " floor"}
+        counts = {url: facts["trials"], small_url: FLOOR_TRIALS}
+        views: dict[str, list[float]] = {url: [], small_url: []}
+        filters: dict[str, list[float]] = {url: [], small_url: []}
+        for _ in range(runs + 1):
+            for address, times in views.items():
+                page, seconds = open_page(address)
+                times.append(seconds)
+                page.get_by_role("button", name="Filter").first.click()
+                completed = -(-counts[address] // 10)
+                words = f"{completed:,} of {counts[address]:,} trials meet the filter"
+                filters[address].append(press(page, "completed", words))
+                page.close()
+        for address, name in names.items():
+            own = {**facts, "trials": counts[address]}
+            tell(f"browser: first view{name}", views[address], bar_s=3, **own)
+            tell(f"browser: filter{name}", filters[address], bar_s=1, **own)
+        browser.close()
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=5)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        study = write_study(root, given.trials, given.epochs)
+        os.environ["TUNE_APP_STORE"] = str(root)
+        table = load_trials(study.name, root)
+        facts = {"trials": len(table), "columns": table.shape[1], "epochs": len(table) * given.epochs}
+        tell("read", [timed(lambda: load_trials(study.name, root)) for _ in range(given.runs + 1)], **facts)
+        measure_script(study.name, given.runs, facts)
+        write_study(root / "small", FLOOR_TRIALS, given.epochs)
+        measure_browser(root, root / "small", given.runs, facts)
+
+
+if __name__ == "__main__":
+    main()
