@@ -195,6 +195,9 @@ def test_what_explains_the_objective_comes_first(trials: pd.DataFrame, spec: Spe
     assert set(shares) == set(spec.space.searched)
     assert sum(shares.values()) == pytest.approx(1.0)
     assert importance(spec, trials) == shares
+    some = importance(spec, trials, most=10)
+    assert some != shares
+    assert importance(spec, trials, most=10) == some, "the same trials are drawn"
     assert list(plots.importances(shares).data[0].y)[-1] == "learning_rate"
 
 

@@ -28,9 +28,17 @@ def show() -> None:
         return
     chosen = choose_trial(trials, spec.objective, study.name)
     if chosen == BEST and study.being_written():
-        st.fragment(_show_network, run_every=PERIOD_S)(study, spec, chosen)
+        _follow_best(study, spec)
     else:
         _show_network(study, spec, chosen)
+
+
+@st.fragment(run_every=PERIOD_S)
+def _follow_best(study: Study, spec: Spec) -> None:
+    """The best trial's network while the sweep runs; the drawing changes only when another trial is the best."""
+    if not study.being_written():
+        st.rerun()
+    _show_network(study, spec, BEST)
 
 
 def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:

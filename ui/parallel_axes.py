@@ -13,6 +13,7 @@ import streamlit as st
 from plotly.offline import get_plotlyjs
 
 SCRIPT = Path(__file__).with_name("parallel_axes.js").read_text(encoding="utf-8")
+STYLE = ".axes .axis .domain, .axes .axis .tick line { stroke: currentColor; opacity: 0.5; }"
 HEIGHT = 360
 
 Ranges = dict[str, tuple[float, float]]
@@ -42,7 +43,7 @@ def show_axes(study: str, figure: go.Figure) -> None:
 
     library = st.components.v2.component("plotly_library", js=_plotly_js())
     axes = st.components.v2.component(
-        "parallel_axes", html='<div class="axes" tabindex="0"></div>', js=SCRIPT, isolate_styles=False
+        "parallel_axes", html='<div class="axes" tabindex="0"></div>', css=STYLE, js=SCRIPT, isolate_styles=False
     )
     with st.container(height=1, border=False):
         library(key="plotly-library")

@@ -14,15 +14,25 @@ from typing import Any
 
 import pytest
 
+from tune_app.spec import Spec
+from tune_app.store import Store, column_types
+from tune_app.study_writer import StudyWriter
+
 ROOT = Path(__file__).parents[3]
-WAIT_MS = 30_000
+WAIT_MS = 60_000
 WITHOUT_GPU = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 
 pytestmark = pytest.mark.xdist_group("browser")
 
 
 @pytest.fixture(scope="module")
-def url(trained_results: Path) -> Iterator[str]:
+def results(trained_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained study, to be changed here."""
+    return shutil.copytree(trained_results, tmp_path_factory.mktemp("drawings") / "results")
+
+
+@pytest.fixture(scope="module")
+def url(results: Path) -> Iterator[str]:
     """The address of a page over the trained study, on loopback."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -31,7 +41,7 @@ def url(trained_results: Path) -> Iterator[str]:
     options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
     server = subprocess.Popen(
         [*command, *options, "--browser.gatherUsageStats", "false"],
-        env={**os.environ, "TUNE_APP_STORE": str(trained_results)},
+        env={**os.environ, "TUNE_APP_STORE": str(results)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -141,3 +151,22 @@ def test_the_downloaded_drawing_opens_without_a_server(page: Any, url: str, tmp_
     page.locator(".network canvas").wait_for()
     click_layer(page, 1)
     page.locator(".network .details h3", has_text="convolutions.0").wait_for()
+
+
+def test_the_best_network_changes_as_the_sweep_goes(page: Any, url: str, results: Path) -> None:
+    study = Store(results).study("digits-small")
+    spec = Spec.from_dict(study.document(), "here")
+    with study.writing(), StudyWriter(study, study.history(), column_types(spec.space.variables)) as writer:
+        page.goto(f"{url}/architecture")
+        best = page.get_by_text("(completed): Val accuracy")
+        best.wait_for()
+        page.locator(".network canvas").wait_for()
+        assert "Trial 5" not in best.inner_text()
+        record = study.history().trials[4]
+        config = {**record.config, "conv_layers": 1, "filters": 4}
+        row = dict(record.row or {}, trial=5, trial_id="new", objective=0.99)
+        row |= {f"config/{v.group}/{v.name}": config[v.name] for v in spec.space.variables}
+        writer.trial_started(5, "new", config, record.seed, 1)
+        writer.trial_ended(row)
+        page.get_by_text("Trial 5 (completed): Val accuracy 99 %").wait_for()
+        page.locator(".network .list li", has_text="Conv2d").wait_for()
