@@ -30,8 +30,8 @@ MEANINGS = {
     "on its way.",
     "convergence_quality": "How much of its best descent the validation loss holds at the end. It is low where the "
     "loss never settled, or rose again.",
-    "accuracy_consistency": "How little the main metric falls back over the last five epochs: neither jumps nor a steady "
-    "way down.",
+    "accuracy_consistency": "How little the main metric falls back over the last five epochs: neither jumps nor a "
+    "steady way down.",
     "overall": "Mean of the figures that are there, each with its weight.",
 }
 """What each figure means, for people."""
