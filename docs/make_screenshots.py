@@ -85,7 +85,31 @@ def keeping(page: Page, site: Site) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def looking_at_trials(page: Page, site: Site) -> Iterator[None]:
+    """The first view: sums, the history, the table."""
+    page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    yield
+
+
+@contextmanager
+def looking_at_a_network(page: Page, site: Site) -> Iterator[None]:
+    """The network of the best trial, a layer chosen."""
+    page.locator(".network .list li", has_text="Conv2d").first.click()
+    yield
+
+
+@contextmanager
+def looking_at_health(page: Page, site: Site) -> Iterator[None]:
+    """The figures of the best trial."""
+    page.get_by_text("overall health").wait_for()
+    yield
+
+
 PARTS: dict[str, Callable[[Page, Site], AbstractContextManager[None]]] = {
+    "trials": looking_at_trials,
+    "architecture": looking_at_a_network,
+    "health": looking_at_health,
     "review": reviewing,
     "profiles": keeping,
     "sweep": sweeping,
@@ -104,11 +128,14 @@ def main() -> None:
         served(Path(folder)) as site,
         sync_playwright() as playwright,
     ):
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],  # WebGL without a GPU
+        )
         for scheme in ("light", "dark"):
             for part in parts:
                 page = browser.new_page(viewport=SIZE, color_scheme=scheme)  # type: ignore[arg-type]
-                page.goto(f"{site.url}/{part}")
+                page.goto(f"{site.url}/{'' if part == 'trials' else part}")  # the first part has no path of its own
                 page.get_by_role("heading", name=part.capitalize(), exact=True).wait_for()
                 with PARTS[part](page, site):
                     page.wait_for_timeout(1500)  # until nothing moves
