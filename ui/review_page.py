@@ -21,7 +21,7 @@ import trials_page
 from common import choose_study, require_token
 from drafts import show_unsaved
 
-st.set_page_config(page_title="tune-app", page_icon=":material/tune:", layout="wide")
+st.set_page_config(page_title="tune-app", page_icon="🎛️", layout="wide")
 # Streamlit leaves a sixth of a laptop's screen empty above and beside the parts.
 st.html(
     "<style>.stMainBlockContainer {padding: 3.2rem 2.5rem 3rem} .stSidebar hr {margin: 0.5rem 0}"
