@@ -8,7 +8,7 @@ Peer: none; Ray Tune with its defaults needs 1,340 ms a trial for the same, 28 t
 Theoretical minimum: two messages there and back per trial and report, about 1 ms each, over two slots.
 The sampler's own cost is measured beside it: seconds of one `ask` with tpe after 300 and after 3,000 trials.
 
-    python benchmarks/overhead.py [--runs 3] [--trials 300 3000]
+    python benchmarks/overhead.py [--runs 3] [--trials 300 3000] [--no-tensorboard]
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ class _State:
         self.level = saved["level"]
 
 
-def run(trials: int, folder: Path) -> dict[str, Any]:
-    """One sweep in a fresh process; gives milliseconds a trial and the driver's peak memory."""
+def run(trials: int, folder: Path, options: list[str]) -> dict[str, Any]:
+    """One sweep with `options` in a fresh process; gives milliseconds a trial and the driver's peak memory."""
     space = folder / "nothing.yaml"
     space.write_text(SPACE)
     command = [
@@ -117,7 +117,7 @@ def run(trials: int, folder: Path) -> dict[str, Any]:
     began = time.perf_counter()
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [*command, "--no-preflight", "--json"], cwd=ROOT / "benchmarks", stdout=log, stderr=log
+            [*command, *options, "--no-preflight", "--json"], cwd=ROOT / "benchmarks", stdout=log, stderr=log
         )
         _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - began
@@ -168,13 +168,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--trials", type=int, nargs="+", default=[300, 3000])
+    parser.add_argument("--no-tensorboard", action="store_true", help="what TensorBoard's files cost is the difference")
     given = parser.parse_args()
+    options = ["--no-tensorboard"] if given.no_tensorboard else []
     machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     found: dict[int, list[float]] = {n: [] for n in given.trials}
     for _ in range(given.runs):
         for trials in given.trials:
             with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
-                figure = run(trials, Path(folder))
+                figure = run(trials, Path(folder), options)
             found[trials].append(figure["ms_per_trial"])
             print(json.dumps({"measure": "overhead", **figure, **machine}), flush=True)
     for trials in given.trials:
