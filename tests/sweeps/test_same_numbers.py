@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
+import json
+import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.util import get_node_ip_address
 
 from tune_app.spec import Spec
 from tune_app.tasks import load_task
@@ -37,39 +38,60 @@ SPACE = {
 
 
 @pytest.fixture
-def second_node(connected: str) -> Iterator[None]:
-    """Another Ray node with two slots, at another address of this machine, for the while of a test."""
-    command = [Path(sys.executable).parent / "ray", "start", "--address", connected, "--num-cpus", "2", "--block"]
-    process = subprocess.Popen(
-        [*command, "--node-ip-address", "127.0.0.2", "--disable-usage-stats"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+def two_nodes() -> Iterator[str]:
+    """A cluster of two Ray nodes of this machine with two slots each, at two addresses; that of its head."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    head = f"{get_node_ip_address()}:{port}"
+    # A node on loopback, as sweeps on this machine start it, takes no second one.
+    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_AUTH_MODE": "disabled"}
+    common = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus=2", "--disable-usage-stats", "--block"]
+    nodes = (
+        ["--head", f"--port={port}", "--include-dashboard=false"],
+        [f"--address={head}", "--node-ip-address=127.0.0.2"],
     )
-    deadline = time.monotonic() + 30
-    while sum(node["Alive"] for node in ray.nodes()) < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    (there,) = (node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeManagerAddress"] == "127.0.0.2")
-    _warm_up(there)
-    yield
-    process.terminate()
-    process.wait(timeout=30)
+    started = []
+    try:
+        for options in nodes:
+            started.append(
+                subprocess.Popen(
+                    [*common, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+            )
+            _wait_for(head)
+        yield head
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait(timeout=60)
 
 
-def _warm_up(node: str) -> None:
-    """Start workers there, or the eight trials are done before these come up."""
+def _wait_for(address: str) -> None:
+    host, _, port = address.partition(":")
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, "the head did not come up"
+            time.sleep(0.1)
 
-    def load() -> None:
-        importlib.import_module("tune_app.trial")
-        time.sleep(1)  # so that the two run in two processes
 
-    pinned = NodeAffinitySchedulingStrategy(node, soft=False)
-    task = ray.remote(load).options(scheduling_strategy=pinned)
-    ray.get([task.remote(), task.remote()])
-
-
-def test_eight_configurations_here_and_on_two_nodes(second_node: None, run_space: Any, tmp_path: Path) -> None:
-    swept = run_space(tmp_path, SPACE)
-    trials, epochs = swept.trials, swept.epochs
+def test_eight_configurations_here_and_on_two_nodes(two_nodes: str, tmp_path: Path) -> None:
+    (tmp_path / "space.json").write_text(json.dumps(SPACE))  # JSON is YAML
+    command = [sys.executable, "-m", "tune_app", "run", str(tmp_path / "space.json"), "--no-preflight"]
+    done = subprocess.run(
+        [*command, "--address", two_nodes, "--store", str(tmp_path)],
+        env={**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_AUTH_MODE": "disabled"},
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stderr
+    trials = pd.read_parquet(tmp_path / "trials" / "study=same").set_index("trial", drop=False)
+    epochs = pd.read_parquet(tmp_path / "epochs" / "study=same")
     assert set(trials["state"]) == {"COMPLETED"}
     assert trials["node"].nunique() == 2
     task = load_task("image_cnn")
