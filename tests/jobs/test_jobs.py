@@ -22,7 +22,7 @@ import pytest
 from tune_app import jobs as jobs_module
 from tune_app.errors import InputError, WorkFailed
 from tune_app.job import Job
-from tune_app.job_head import find_head
+from tune_app.job_head import ensure_head, find_head, head_lock
 from tune_app.job_request import JobRequest
 from tune_app.jobs import Jobs, connect
 
@@ -44,8 +44,8 @@ def test_a_sweep_from_submit_to_its_results(shell: Any) -> None:
 
 
 def test_the_head_listens_on_loopback_alone_and_asks_for_its_token(shell: Any) -> None:
-    head = find_head(shell.jobs.store.folder)
-    assert head is not None
+    with head_lock(shell.jobs.store.folder):
+        head = ensure_head(shell.jobs.store.folder)
     assert Path(head.token_path).parent.stat().st_mode & 0o077 == 0
     with pytest.raises(InputError, match="refused us") as caught:
         connect(head.address, "wrong")
@@ -72,6 +72,7 @@ def test_cancelling_a_sweep_keeps_what_it_finished(shell: Any) -> None:
     assert set(states) <= {"COMPLETED", "CANCELLED"}, "a trial that was about to end did so"
 
 
+@pytest.mark.alone
 def test_a_process_that_is_frozen_is_ended_by_ray(
     shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_process_that_is_frozen_is_ended_by_ray(
     shell.until(lambda: not _of_job(shell, job), 10)
 
 
+@pytest.mark.alone
 def test_jobs_of_a_head_that_was_killed_are_lost_and_a_new_head_takes_the_next(
     shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
