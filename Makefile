@@ -27,8 +27,9 @@ test: install
 	$(TESTS)
 
 # Clusters of several hosts on this machine; needs root and, in Debian, iproute2, openssh-server, rsync.
+HOSTS ?= tests/hosts
 test-hosts: install
-	$(RUN)/python -m pytest -q -rs tests/hosts
+	$(PYTEST) -rs $(HOSTS)
 
 # The page in a real browser; needs Debian's chromium.
 test-browser: install
