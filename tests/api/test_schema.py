@@ -20,7 +20,8 @@ from tune_app import jobs as jobs_module
 from tune_app.api.app import make_app
 from tune_app.api.settings import Settings
 
-pytestmark = pytest.mark.xdist_group("schema")  # the last test counts what the others did, so they share a process
+# Tests of several operations have one name, of which pytest-xdist would run a single one.
+pytestmark = pytest.mark.alone
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 KNOWN = {"job_id": ("ended-1", "failed-1", "running-1"), "name": ("mine",), "trial": (0, 3)}
 """What is there; made-up names are tried, too."""
