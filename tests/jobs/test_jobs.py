@@ -26,6 +26,8 @@ from tune_app.job_head import ensure_head, find_head, head_lock
 from tune_app.job_request import JobRequest
 from tune_app.jobs import Jobs, connect
 
+# They tell how long things take, and follow one another on one head.
+pytestmark = pytest.mark.alone
 MakeJob = Callable[..., Job]
 
 
@@ -55,7 +57,6 @@ def test_the_head_listens_on_loopback_alone_and_asks_for_its_token(shell: Any) -
         probe.connect((_own_address(), int(head.address.rpartition(":")[2])))
 
 
-@pytest.mark.alone
 def test_cancelling_a_sweep_keeps_what_it_finished(shell: Any) -> None:
     slow = ("--set", "training.pace=0.3", "--trials", "50")
     job = shell.submit("space.yaml", "--no-preflight", "--name", "mine", *slow)
@@ -72,7 +73,6 @@ def test_cancelling_a_sweep_keeps_what_it_finished(shell: Any) -> None:
     assert set(states) <= {"COMPLETED", "CANCELLED"}, "a trial that was about to end did so"
 
 
-@pytest.mark.alone
 def test_a_process_that_is_frozen_is_ended_by_ray(
     shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,7 +86,6 @@ def test_a_process_that_is_frozen_is_ended_by_ray(
     shell.until(lambda: not _of_job(shell, job), 10)
 
 
-@pytest.mark.alone
 def test_jobs_of_a_head_that_was_killed_are_lost_and_a_new_head_takes_the_next(
     shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
