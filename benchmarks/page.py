@@ -52,7 +52,7 @@ FLOOR_TRIALS = 12
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "ui")!r})
-from common import choose_study
+from sources import choose_study
 import trials_page
 choose_study()
 trials_page.show()

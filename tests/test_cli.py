@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tune_app import readable
 from tune_app.cli import main as cli_main
 from tune_app.cli import options
 from tune_app.errors import Interrupted
@@ -433,7 +434,7 @@ def test_values_that_json_does_not_have(capsys: pytest.CaptureFixture[str]) -> N
     options.print_json({"a": values, "b": (1, {"c": 2})})
     found = json.loads(capsys.readouterr().out)
     assert found == {"a": [None, None, None, 3, None, None, "1970-01-01T00:00:00", None, True], "b": [1, {"c": 2}]}
-    assert [options.shown(v) for v in values[:1] + values[3:6] + [0.123456, "x"]] == ["", "3", "", "", "0.1235", "x"]
+    assert [readable.shown(v) for v in values[:1] + values[3:6] + [0.123456, "x"]] == ["", "3", "", "", "0.1235", "x"]
 
 
 def test_profiles_of_the_environment(tune_app: Command, tmp_path: Path) -> None:

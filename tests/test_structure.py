@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tune_app"
 ORDER_TEXT = """
-    errors variable expression catalogue distribution feasibility space
+    errors readable variable expression catalogue distribution feasibility space
     dataset datasets tasks
     document strategy section objective parameters spec pruning
     health diagnosis reading trial preflight

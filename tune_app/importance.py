@@ -67,7 +67,7 @@ def by_association(spec: Spec, trials: pd.DataFrame) -> list[str]:
     ranks = rows["objective"].rank()
     strengths: dict[str, float] = {}
     for name, domain in spec.space.searched.items():
-        values = rows[f"config/{spec.space.by_name[name].group}/{name}"]
+        values = rows[spec.space.by_name[name].column]
         if isinstance(domain, Categorical):
             found = ranks.groupby(values.astype(str)).transform("mean").var() / ranks.var()
         else:

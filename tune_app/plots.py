@@ -143,7 +143,7 @@ def parallel_coordinates(trials: pd.DataFrame, spec: Spec, names: Sequence[str] 
     label = label_of(spec.objective)
     dimensions: list[dict[str, Any]] = []
     for name in names or spec.space.searched:
-        values = _numbers(spec, name, rows[_column(spec, name)])
+        values = _numbers(spec, name, rows[spec.space.by_name[name].column])
         dimensions.append({"label": name, "values": values, **_ticks(spec, name, values)})
     dimensions.append({"label": label, "values": rows["objective"]})
     line = {"color": rows["objective"], "colorscale": SCALE, "showscale": True, "colorbar": {"title": label}}
@@ -160,7 +160,7 @@ def within(trials: pd.DataFrame, spec: Spec, ranges: Mapping[str, tuple[float, f
     kept = trials[trials["objective"].notna()]
     for name, (low, high) in ranges.items():
         is_variable = name in spec.space.searched
-        values = _numbers(spec, name, kept[_column(spec, name)]) if is_variable else kept["objective"]
+        values = _numbers(spec, name, kept[spec.space.by_name[name].column]) if is_variable else kept["objective"]
         kept = kept[values.between(low, high)]
     return kept
 
@@ -185,7 +185,7 @@ def slice_plot(trials: pd.DataFrame, spec: Spec, name: str, log: bool = False) -
     """The objective over one searched variable, later trials darker."""
     figure = titled_figure(f"Objective over {name}", name, label_of(spec.objective), log_y=log)
     rows = trials[trials["objective"].notna()]
-    column = _column(spec, name)
+    column = spec.space.by_name[name].column
     _use_scale(figure, spec, name, "x")
     for state, part in rows.groupby("state"):
         _points(
@@ -218,7 +218,7 @@ def contour_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> go.Figure:
     rows = trials[trials["objective"].notna()]
     if rows.empty:
         return empty_figure(figure, "No trial has an objective yet.")
-    axes = {name: _numbers(spec, name, rows[_column(spec, name)]) for name in (x, y)}
+    axes = {name: _numbers(spec, name, rows[spec.space.by_name[name].column]) for name in (x, y)}
     ends = {name: (values.min(), values.max()) for name, values in axes.items()}
     lines = {name: np.linspace(*ends[name], GRID) for name in (x, y)}
     spans = {name: max(ends[name][1] - ends[name][0], 1e-12) for name in (x, y)}
@@ -364,10 +364,6 @@ def empty_figure(figure: go.Figure, words: str) -> go.Figure:
 
 def _title(column: str) -> str:
     return column.removeprefix("metric/").replace("health/", "health: ").replace("_", " ")
-
-
-def _column(spec: Spec, name: str) -> str:
-    return f"config/{spec.space.by_name[name].group}/{name}"
 
 
 def _most_telling(trials: pd.DataFrame, having: set[int], highlight: Sequence[int]) -> list[int]:

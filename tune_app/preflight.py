@@ -130,15 +130,7 @@ def _configurations(spec: Spec) -> Iterator[tuple[str, Config]]:
 def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) -> Probe:
     part = data.head(TRIED_CHARACTERS if data.kind == "text" else TRIED_ROWS)
     try:
-        training = Training(
-            task,
-            config,
-            prepared(task, config, part),
-            epochs=int(config.get("epochs", spec.budget.epochs)),
-            seed=spec.search.seed,
-            device=pick_device() if spec.resources.gpus else "cpu",
-            threads=max(1, math.floor(spec.resources.cpus)),
-        )
+        training = _begun(spec, task, config, part)
         row: EpochRow = training.run_epoch()
         if row.metrics[spec.objective.metric] is None:
             raise InputError(f"the metric `{spec.objective.metric}` is undefined for this data set")
@@ -148,6 +140,18 @@ def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) ->
     except Exception as error:
         return Probe(label, config, kind=failure_kind(error), error=describe_error(error))
     return Probe(label, config, training.model_parameters, row.duration_s / _share(task, config, part, data))
+
+
+def _begun(spec: Spec, task: Task, config: Config, data: Dataset) -> Training:
+    return Training(
+        task,
+        config,
+        prepared(task, config, data),
+        epochs=int(config.get("epochs", spec.budget.epochs)),
+        seed=spec.search.seed,
+        device=pick_device() if spec.resources.gpus else "cpu",
+        threads=max(1, math.floor(spec.resources.cpus)),
+    )
 
 
 @dataclass(frozen=True)
@@ -186,15 +190,7 @@ def gpu_memory(spec: Spec, task: Task, data: Dataset) -> GpuMemory | None:
 
     kind = None
     try:
-        Training(
-            task,
-            config,
-            prepared(task, config, data.without_test()),
-            epochs=int(config.get("epochs", spec.budget.epochs)),
-            seed=spec.search.seed,
-            device=pick_device(),
-            threads=max(1, math.floor(spec.resources.cpus)),
-        ).run_epoch(progress)
+        _begun(spec, task, config, data.without_test()).run_epoch(progress)
     except _MeasuredEnough:
         pass
     except Exception as error:

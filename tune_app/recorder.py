@@ -40,7 +40,7 @@ class Recorder(Callback):
     ) -> None:
         self._study = study
         self._writer, self._history, self._journal, self._tensorboard = writer, history, journal, tensorboard
-        self._columns = {v.name: f"config/{v.group}/{v.name}" for v in space.variables}
+        self._columns = {v.name: v.column for v in space.variables}
         self._objective = objective
         self._total = total
         self._gpu_fraction = gpu_fraction

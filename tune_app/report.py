@@ -16,6 +16,7 @@ from tune_app.errors import NotFound, WorkFailed
 from tune_app.importance import importance
 from tune_app.inspection import inspect_trial
 from tune_app.objective import label_of
+from tune_app.readable import shown
 from tune_app.review import config_of, front_trials, ranked_trials, summary, trial_row
 from tune_app.spec import Spec
 from tune_app.store import Study
@@ -68,12 +69,19 @@ def study_report(study: Study) -> str:
         ("State", told["state"]),
         ("Trials", told["trials"]),
         *((state, told[state]) for state in ("completed", "pruned", "failed")),
-        (f"Best {label_of(spec.objective)}", _value(told["best"])),
-        ("Best trial", _value(told["best_trial"])),
+        (f"Best {label_of(spec.objective)}", _shown(told["best"])),
+        ("Best trial", _shown(told["best_trial"])),
     ]
     if told["best"] is None:
         notes.append("No trial completed, so that there is no best configuration.")
-    columns = ["trial", "state", "objective", "epochs", "duration_s", *(_column(spec, name) for name in first[:SLICES])]
+    columns = [
+        "trial",
+        "state",
+        "objective",
+        "epochs",
+        "duration_s",
+        *(spec.space.by_name[name].column for name in first[:SLICES]),
+    ]
     leaders = trials.head(LEADERS)[columns]
     tables: list[Table] = [("Leaderboard", [c.rpartition("/")[2] for c in columns], _rows(leaders))]
     failed = trials[trials["state"] == "FAILED"]
@@ -116,16 +124,16 @@ def trial_report(study: Study, number: int | None) -> str:
         notes.append(f"Failed ({row['failure_kind']}): {row['error']}")
     facts = [
         ("State", row["state"]),
-        ("Objective", _value(row["objective"])),
+        ("Objective", _shown(row["objective"])),
         ("Epochs", row["epochs"]),
-        ("Duration", f"{_value(row['duration_s'])} s"),
+        ("Duration", f"{_shown(row['duration_s'])} s"),
         ("Parameters", "–" if row["model_parameters"] is None else f"{int(row['model_parameters']):,}"),
         ("Device", row["device"] or "–"),
     ]
     spec = Spec.from_dict(study.document(), study.folder.path(f"{study.base}/spec.yaml"))
     groups = group_config(config_of(row, spec.space.variables), spec.space.variables)
-    settings = [(group, name, _value(value)) for group, named in groups.items() for name, value in named.items()]
-    measured = [(str(name), _value(row[name])) for name in row.index if str(name).startswith(("metric/", "health/"))]
+    settings = [(group, name, _shown(value)) for group, named in groups.items() for name, value in named.items()]
+    measured = [(str(name), _shown(row[name])) for name in row.index if str(name).startswith(("metric/", "health/"))]
     tables: list[Table] = [
         ("Figures", ["figure", "value"], measured),
         ("Configuration", ["group", "variable", "value"], settings),
@@ -170,16 +178,9 @@ def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
     return [(x, y) for _, x, y in sorted(numbered, key=lambda pair: pair[0])]
 
 
-def _column(spec: Spec, name: str) -> str:
-    return f"config/{spec.space.by_name[name].group}/{name}"
-
-
 def _rows(table: pd.DataFrame) -> list[list[str]]:
-    return [[_value(value) for value in row] for row in table.itertuples(index=False)]
+    return [[_shown(value) for value in row] for row in table.itertuples(index=False)]
 
 
-def _value(value: Any) -> str:
-    """Four significant digits; a dash where there is nothing."""
-    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _shown(value: Any) -> str:
+    return shown(value, absent="–")

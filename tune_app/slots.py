@@ -53,11 +53,11 @@ class Slots:
         self._asked_at = -math.inf
         self.count = 0
         self.refresh(trials)
-        if not self.count and not self._autoscaler.starts():
-            self.release()
+        if trials and not self.count and not self._autoscaler.starts():
+            self.close()
             raise self._too_small()
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Ask for no further nodes."""
         self._autoscaler.release()
 

@@ -345,7 +345,7 @@ class EventLog:
 
 def column_types(variables: Iterable[Variable]) -> dict[str, pa.DataType]:
     """Types of the ``config/<group>/<variable>`` columns."""
-    return {f"config/{v.group}/{v.name}": _column_type(v) for v in variables}
+    return {v.column: _column_type(v) for v in variables}
 
 
 def _column_type(variable: Variable) -> pa.DataType:

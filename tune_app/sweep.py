@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,7 +98,8 @@ def run_sweep(
     requests = _requests(spec, history, start_with)
     resources = spec.resources
     slots = Slots(resources.cpus, float(resources.gpus), _concurrent(spec), resources.devices, len(requests))
-    with _writing(spec, study, history, data, start_with, tensorboard) as (writer, journal, board):
+    files = _writing(spec, study, history, data, start_with, tensorboard)
+    with closing(slots), files as (writer, journal, board):
         recorder = Recorder(
             study,
             writer,
@@ -177,7 +178,6 @@ def _drive(
                 controller.abandon()
         finally:
             controller.cleanup()
-            slots.release()
     return reason, message
 
 

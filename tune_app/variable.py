@@ -238,6 +238,11 @@ class Variable:
         """``group.name``, as ``--set`` and profiles address it."""
         return f"{self.group}.{self.name}"
 
+    @property
+    def column(self) -> str:
+        """``config/group/name``, its column in the table of trials."""
+        return f"config/{self.group}/{self.name}"
+
 
 def group_config(config: Mapping[str, Value], variables: tuple[Variable, ...]) -> dict[str, dict[str, Value]]:
     """Arrange a flat configuration as ``{group: {name: value}}`` in the catalogue's order."""

@@ -7,11 +7,12 @@ import json
 import pandas as pd
 import streamlit as st
 from columns import shown, title
-from common import chosen_study, number, spec_of, trials_of
 from following import PERIOD_S, say_state
 from network import Layers, has_weights, read_layers, read_statistics, read_weights
 from network_scene import merged, scene_file, show_scene
+from sources import chosen_study, spec_of, trials_of
 from trial_choice import BEST, choose_trial, row_of
+from values import number
 
 from tune_app.errors import WorkFailed
 from tune_app.spec import Spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
-from common import number
+from values import number
 
 from tune_app.objective import label_of
 from tune_app.section import Objective
@@ -89,7 +89,7 @@ def _searched(spec: Spec) -> list[tuple[str, str]]:
 def column_config(columns: list[str], spec: Spec) -> dict[str, Any]:
     """How `st.dataframe` shows the columns."""
     config: dict[str, Any] = {}
-    described = {f"config/{v.group}/{v.name}": v.description for v in spec.space.variables}
+    described = {v.column: v.description for v in spec.space.variables}
     for column in columns:
         name, help_text = title(column, spec.objective), described.get(column)
         if column.startswith("config/"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
-from common import stamp
+from sources import stamp
 
 from tune_app.store import Study
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from common import number
 from sweep_form import SweepSettings
+from values import number
 
 from tune_app.cli.sweeps import OVERRIDES
 from tune_app.progress import duration

@@ -7,8 +7,8 @@ import math
 import pandas as pd
 import streamlit as st
 from columns import column_config, shown, title, words
-from common import chosen_study, epochs_of, spec_of, trials_of
 from following import say_state
+from sources import chosen_study, epochs_of, spec_of, trials_of
 from trial_choice import choose_trial, row_of
 
 from tune_app import plots

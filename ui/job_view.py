@@ -6,7 +6,8 @@ import os
 import threading
 
 import streamlit as st
-from common import jobs, measured, said
+from sources import jobs, said
+from values import measured
 
 from tune_app.errors import TuneAppError
 from tune_app.job import Job

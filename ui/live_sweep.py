@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from common import jobs, measured, number, trials_of
 from job_view import show_state, stop_button
+from sources import jobs, trials_of
+from values import measured, number
 
 from tune_app.errors import TuneAppError
 from tune_app.job import Job

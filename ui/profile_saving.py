@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import streamlit as st
-from common import number, profiles
 from drafts import drafts, keep
+from sources import profiles
+from values import number
 
 from tune_app.draft import Draft
 from tune_app.errors import Conflict, TuneAppError

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from common import number, profiles
 from profile_saving import changes
+from sources import profiles
+from values import number
 
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import NotFound, TuneAppError

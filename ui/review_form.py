@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from common import chosen_study, measured, number, profiles, said, spec_of
 from drafts import drafts, forget, is_unsaved, keep
 from job_view import follow, start
 from profile_saving import changes, save_panel
+from sources import chosen_study, profiles, said, spec_of
+from values import measured, number
 
 from tune_app.draft import Draft, DraftField
 from tune_app.errors import TuneAppError

@@ -18,8 +18,9 @@ import profiles_page
 import review_form
 import sweep_page
 import trials_page
-from common import choose_study, require_token
+from admission import require_token
 from drafts import show_unsaved
+from sources import choose_study
 
 st.set_page_config(page_title="tune-app", page_icon="🎛️", layout="wide")
 # Streamlit leaves a sixth of a laptop's screen empty above and beside the parts.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import streamlit as st
-from common import NO_STUDY, jobs, profiles, store
 from forecast import begin, show_forecast
 from job_view import PERIOD_S, show_state, start, stop_button
 from live_sweep import job_of, show_live
+from sources import NO_STUDY, jobs, profiles, store
 from sweep_form import SweepSettings, sweep_form
 
 from tune_app.errors import TuneAppError

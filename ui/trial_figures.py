@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 from columns import is_share, title
-from common import epochs_of, said
 from parallel_axes import show_axes
+from sources import epochs_of, said
 
 from tune_app import plots
 from tune_app.errors import WorkFailed

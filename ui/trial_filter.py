@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 from columns import title
-from common import number
+from values import number
 
 from tune_app.selection import Selection
 from tune_app.spec import Spec
@@ -42,7 +42,7 @@ def _widgets(trials: pd.DataFrame, spec: Spec, study: str) -> Selection:
         key=f"{study}-filter-states",
         persist_state="session",
     )
-    columns = {f"config/{spec.space.by_name[name].group}/{name}": name for name in spec.space.searched}
+    columns = {spec.space.by_name[name].column: name for name in spec.space.searched}
     figures = [*FIGURES, *(c for c in trials.columns if c.startswith(("metric/", "health/")))]
     columns |= {column: title(column, spec.objective) for column in figures if column in trials}
     by = st.multiselect(

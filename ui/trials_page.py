@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 from columns import shown, title
-from common import chosen_study, spec_of, trials_of
 from comparison import show_comparison
 from following import say_state
 from parallel_axes import axis_ranges
+from sources import chosen_study, spec_of, trials_of
 from trial_figures import show_figure
 from trial_filter import choose_selection
 from trial_gallery import show_gallery

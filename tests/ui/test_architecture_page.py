@@ -19,7 +19,7 @@ UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(UI)!r})
-from common import choose_study
+from sources import choose_study
 import architecture_page
 choose_study()
 architecture_page.show()

@@ -14,7 +14,7 @@ UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(UI)!r})
-from common import choose_study
+from sources import choose_study
 import health_page
 choose_study()
 health_page.show()

@@ -19,7 +19,7 @@ UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(UI)!r})
-from common import choose_study
+from sources import choose_study
 from drafts import show_unsaved
 import review_form
 choose_study()

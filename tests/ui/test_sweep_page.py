@@ -25,7 +25,7 @@ UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(UI)!r})
-from common import choose_study
+from sources import choose_study
 import sweep_page
 choose_study()
 sweep_page.show()

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tune_app.errors import InputError
+from tune_app.readable import is_absent
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -86,17 +87,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def is_absent(value: Any) -> bool:
-    """Whether there is no value: None, NaN, or pandas' NaT and NA (which has no truth value)."""
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
-
-
-def shown(value: Any) -> str:
-    """A value in a table: four significant digits, nothing for what is absent."""
-    if is_absent(value):
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)

@@ -15,11 +15,11 @@ from tune_app.cli.options import (
     print_json,
     profiles_option,
     set_option,
-    shown,
     store_option,
 )
 from tune_app.cli.results import print_table
 from tune_app.errors import InputError
+from tune_app.readable import shown
 
 if TYPE_CHECKING:
     from tune_app.profile import Profile, Profiles

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tune_app.cli.options import is_absent, json_option, print_json, shown, store_option
+from tune_app.cli.options import json_option, print_json, store_option
 from tune_app.errors import InputError, WorkFailed
+from tune_app.readable import is_absent, shown
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,13 +1,9 @@
-"""What all parts of the page share: the store, the chosen study and its tables, how values are written, the token."""
+"""Where the parts of the page have what they show from: the store, the chosen study, its tables, jobs and profiles."""
 
 from __future__ import annotations
 
-import hmac
-import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -20,8 +16,6 @@ from tune_app.review import default_store, load_epochs, load_trials
 from tune_app.spec import Spec
 from tune_app.store import Store, Study
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-TOKEN = "TUNE_APP_API_TOKEN"
 NO_STUDY = "There is no study here yet. Start a sweep on the page **Sweep**, or with `tune-app run`."
 
 
@@ -38,24 +32,6 @@ def jobs() -> Jobs:
 def profiles() -> Profiles:
     """The profiles: ``TUNE_APP_PROFILES``, else ``./profiles``."""
     return Profiles()
-
-
-def require_token() -> None:
-    """Ask for the token where the page is reachable from elsewhere, as the API does; nothing is shown before it."""
-    address = st.get_option("server.address") or ""
-    if address in LOOPBACK or st.session_state.get("token_shown"):
-        return
-    token = os.environ.get(TOKEN)
-    if not token:
-        st.error(f"This page is not bound to loopback, so it needs a token: set {TOKEN} where it is started.")
-        st.stop()
-    given = st.text_input("Token", type="password", help=f"Whoever started the page set it as {TOKEN}.")
-    if given and hmac.compare_digest(given.encode(), token.encode()):
-        st.session_state["token_shown"] = True
-        st.rerun()
-    if given:
-        st.error("This is not the token.")
-    st.stop()
 
 
 def studies() -> list[str]:
@@ -144,25 +120,3 @@ def stamp(study: Study, kind: str) -> float:
         path = study.folder.root / kind / f"study={study.name}" / "data.parquet"
         return path.stat().st_mtime if path.exists() else 0.0
     return pd.Timestamp.now().timestamp() // 2
-
-
-def number(value: Any) -> str:
-    """A value with four significant digits; a dash where there is none."""
-    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if not isinstance(value, (int, float)):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def measured(name: str, value: Any) -> str:
-    """A metric's value as people expect it: a share of the whole as a percentage, else as a number."""
-    share = name.rsplit("/")[-1].endswith(("accuracy", "coverage")) and isinstance(value, float)
-    return f"{100 * value:.4g} %" if share and math.isfinite(value) else number(value)
-
-
-def percent(share: float | None) -> str:
-    """A share of 0..1 as a percentage; a dash where there is none."""
-    return "–" if share is None or math.isnan(share) else f"{share:.1%}"
