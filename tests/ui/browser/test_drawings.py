@@ -136,7 +136,9 @@ def test_a_click_on_a_layer_shows_its_details(page: Any, url: str) -> None:
     before = page.locator(".network .label[data-layer='1']").get_attribute("data-x")
     page.locator(".network canvas").focus()
     page.keyboard.press("ArrowRight")
-    assert page.locator(".network .label[data-layer='1']").get_attribute("data-x") != before, "turned by keyboard"
+    page.locator(f".network .label[data-layer='1']:not([data-x='{before}'])").wait_for(
+        state="attached"
+    )  # turned by keyboard
 
 
 def test_the_downloaded_drawing_opens_without_a_server(page: Any, url: str, tmp_path: Path) -> None:
