@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 SPACE ?= search_spaces/digits_cnn.yaml
-# Two processes, the sweeps in one of them; then, by themselves, the tests that measure time.
+# Three processes, each with whole modules, for sweeps mostly wait; then, by themselves, the tests that measure time.
 PYTEST := $(RUN)/python -m pytest -q
-TESTS := $(PYTEST) -n 2 --dist loadgroup -m "not alone" && $(PYTEST) -m alone
+TESTS := $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" && $(PYTEST) -m alone
 
 .PHONY: install sweep test test-hosts test-browser check bench lock ui
 install: $(VENV)/.installed

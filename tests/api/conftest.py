@@ -196,10 +196,3 @@ def client(place: Place) -> Iterator[httpx.Client]:
     """A client of a server over `place`, without a token."""
     with running(place.settings) as found:
         yield found
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, those of one file share its server."""
-    for item in items:
-        if Path(item.path).parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group(f"api {item.path.name}"))

@@ -37,13 +37,6 @@ SPACE: dict[str, Any] = {
 MakeJob = Callable[..., Job]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests here in one process, and so with one head, where the tests run in several."""
-    for item in items:
-        if item.path.parent == HERE:
-            item.add_marker(pytest.mark.xdist_group("jobs"))
-
-
 def make_job(run: int = 1, **given: Any) -> Job:
     """A record as `Jobs.submit` makes it."""
     space = given.get("space", "digits")

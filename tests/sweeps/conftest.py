@@ -38,13 +38,6 @@ SPACE: dict[str, Any] = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests here in one process, and so on one node, where the tests run in several."""
-    for item in items:
-        if item.path.parent == HERE:
-            item.add_marker(pytest.mark.xdist_group("sweeps"))
-
-
 @pytest.fixture(scope="session")
 def markers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where tasks leave a note that their process died once; the workers inherit the address."""

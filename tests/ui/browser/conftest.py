@@ -22,13 +22,6 @@ HERE = Path(__file__).parent
 WAIT_MS = 60_000
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One server and one head for all tests here, where the tests run in several processes."""
-    for item in items:
-        if item.path.parent == HERE:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 class Site:
     """The page as it is served, and what it stands on."""
 

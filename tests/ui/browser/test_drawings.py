@@ -22,8 +22,6 @@ ROOT = Path(__file__).parents[3]
 WAIT_MS = 60_000
 WITHOUT_GPU = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 @pytest.fixture(scope="module")
 def results(trained_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
