@@ -85,7 +85,14 @@ class SweepTrial(TuneTrial):
     def __init__(self, worker: type[Worker], request: dict[str, Any], **kwargs: Any) -> None:
         self._worker = worker
         self.out_of_memory = False
-        super().__init__("worker", config=_Config(request), max_failures=LOST_RETRIES, stub=True, **kwargs)
+        super().__init__(
+            "worker",
+            config=_Config(request),
+            max_failures=LOST_RETRIES,
+            stub=True,
+            _setup_default_resource=False,
+            **kwargs,
+        )
 
     @property
     def request(self) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import ray
 from ray.exceptions import OutOfMemoryError
-from ray.tune import Trainable
 
 from tune_app.errors import WorkFailed
 from tune_app.group import Group, RankLost
@@ -21,8 +20,11 @@ CHECKPOINT_SHARE = 50
 """A checkpoint is written when training since the last one took this many times as long as writing it."""
 
 
-class Worker(Trainable):
-    """Trains the trial it was given up to the next decision of the scheduler, each time Tune asks for a step.
+class Worker:
+    """Trains the trial it was given up to the next decision of the scheduler, each time Tune asks for it.
+
+    It has the methods of `ray.tune.Trainable` that Tune's controller calls, and is none: importing Tune takes a worker
+    process as long as two thirds of importing torch.
 
     A failure of the trial is a result, not an exception: the process stays and takes the next trial. `context` is
     set on a subclass, so that what travels per trial is its configuration only.
@@ -33,19 +35,25 @@ class Worker(Trainable):
 
     context: ray.ObjectRef
 
-    def setup(self, config: dict[str, Any]) -> None:
-        """Learn once per process what the trials share, then take the first trial."""
+    def __init__(self, config: dict[str, Any], storage: None = None) -> None:
+        """Learn once per process what the trials share, then take the first trial, `config`: see `_begin`.
+
+        Args:
+            storage: Tune's, which stays with the driver.
+        """
         self._shared: WorkerContext = ray.get(self.context)
         self._rank: Rank | Group = Rank(self._shared) if self._shared.devices == 1 else Group(self.context)
+        self._node_ip = ray.util.get_node_ip_address()
         self._begin(config)
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
+    def reset(self, new_config: dict[str, Any], storage: None = None) -> bool:
         """Take another trial in the same process."""
         self._begin(new_config)
         return True
 
-    def _setup_logdir(self) -> None:
-        """Nothing: a trial leaves no folder of Tune's."""
+    def stop(self) -> None:
+        """Let go of the training's memory."""
+        self._rank.drop()
 
     def _begin(self, request: dict[str, Any]) -> None:
         self._request = request
@@ -55,7 +63,7 @@ class Worker(Trainable):
         self._since_checkpoint = 0.0
         self._checkpoint_cost = 0.0
 
-    def step(self) -> dict[str, Any]:
+    def train(self) -> dict[str, Any]:
         """Train to the next rung, the end, or for `REPORT_PERIOD_S`; the epochs' rows travel together.
 
         Raises:
@@ -127,16 +135,13 @@ class Worker(Trainable):
             "attempt": self._request["attempt"],
             "finished": False,
             "done": False,
+            "node_ip": self._node_ip,
             **self._rank.facts(),
         }
         if rows:
             value = objective_of(self._shared.objective, rows[-1])
             result.update({} if value is None else {"objective": value})
         return result
-
-    def cleanup(self) -> None:
-        """Let go of the training's memory."""
-        self._rank.drop()
 
 
 def _check_objectives(objective: Objective, row: dict[str, Any]) -> None:

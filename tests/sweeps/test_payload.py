@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ray import cloudpickle
 from ray.air.execution._internal import RayActorManager
+
+from tune_app.cluster import PRELOADED
 
 LIMIT_BYTES = 1024
 SPACE: dict[str, Any] = {
@@ -55,3 +59,11 @@ def test_a_trial_costs_less_than_one_kilobyte(
     assert starts
     assert resets
     assert max(starts + resets) + max(others) < LIMIT_BYTES
+
+
+def test_a_worker_starts_without_what_only_the_driver_uses() -> None:
+    code = f"import sys, {PRELOADED}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(done.stdout.split())
+    assert {"torch", "ray"} <= modules
+    assert not modules & {"ray.tune", "ray.data", "pandas", "torch._dynamo"}
