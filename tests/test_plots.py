@@ -167,7 +167,6 @@ def test_many_trials_are_drawn_by_webgl_and_a_timeline_shows_the_latest(trials: 
     ]
     many = pd.concat(copies, ignore_index=True)
     for figure in (
-        plots.optimisation_history(many, spec.objective),
         plots.slice_plot(many, spec, "learning_rate"),
         plots.contour_plot(many, spec, "learning_rate", "filters"),
     ):
@@ -176,6 +175,21 @@ def test_many_trials_are_drawn_by_webgl_and_a_timeline_shows_the_latest(trials: 
     assert figure.layout.title.text == f"Timeline (the latest {plots.MANY:,} of {len(many):,} trials)"
     shown = [number for trace in figure.data for number in trace.text]
     assert sorted(map(int, shown)) == list(range(len(many) - plots.MANY, len(many)))
+
+
+def test_a_long_history_draws_a_spread_of_each_state_and_says_so(trials: pd.DataFrame, spec: Spec) -> None:
+    rng = np.random.default_rng(0)
+    many = pd.concat([trials.assign(trial=trials["trial"] + 40 * copy) for copy in range(100)], ignore_index=True)
+    many["objective"] = many["objective"].where(many["objective"].isna(), rng.random(len(many)))
+    traces = named(plots.optimisation_history(many, spec.objective))
+    for state in ("COMPLETED", "PRUNED"):
+        rows = many[many["state"] == state]
+        assert len(rows) > plots.DISTINCT
+        drawn = traces[f"{state.lower()} ({plots.DISTINCT:,} of {len(rows):,})"]
+        assert len(drawn.x) == len(set(drawn.x)) == plots.DISTINCT
+        assert (min(drawn.y), max(drawn.y)) == (rows["objective"].min(), rows["objective"].max())
+        assert abs(np.median(drawn.y) - rows["objective"].median()) < 0.01
+    assert max(traces["best so far"].y) == many.loc[many["state"] == "COMPLETED", "objective"].max()
 
 
 def test_health_over_the_epochs_leaves_out_what_was_never_measured() -> None:

@@ -33,6 +33,8 @@ CURVES = 200
 """More learning curves than this cannot be told apart: the best completed and the latest others are drawn."""
 MANY = 1000
 """From here on points are drawn by WebGL, and a timeline shows the latest trials only: SVG takes seconds for more."""
+DISTINCT = 500
+"""Points of one state in the history, which is seen first and drawn anew with every filter: more lie over another."""
 FEW = 12
 """Whole numbers up to this many have a tick each; plotly would put some between them."""
 GRID = 40
@@ -45,21 +47,23 @@ def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool =
     figure.update_xaxes(tickformat="d")
     told = trials[trials["objective"].notna() & (trials["state"] != "FAILED")]
     for state, rows in told.groupby("state"):
-        _points(
-            figure,
-            x=rows["trial"],
-            y=rows["objective"],
-            name=str(state).lower(),
+        drawn = _thinned(rows.sort_values("objective"))
+        figure.add_scatter(
+            mode="markers",
+            x=drawn["trial"],
+            y=drawn["objective"],
+            name=_counted(str(state), drawn, rows),
             marker={"color": COLOURS[str(state)], "symbol": SYMBOLS[str(state)], "size": 9, "line": {"width": 2}},
             hovertemplate="trial %{x}<br>%{y:.4g}",
         )
-    failed = trials[trials["state"] == "FAILED"]
+    every = trials[trials["state"] == "FAILED"]
+    failed = _thinned(every)
     if len(failed):
-        _points(
-            figure,
+        figure.add_scatter(
+            mode="markers",
             x=failed["trial"],
             y=[told["objective"].min() if len(told) else 1.0] * len(failed),
-            name="failed",
+            name=_counted("FAILED", failed, every),
             marker={"color": COLOURS["FAILED"], "symbol": SYMBOLS["FAILED"], "size": 10},
             text=failed["failure_kind"].astype(str) + ": " + failed["error"].astype(str).str.slice(0, 120),
             hovertemplate="trial %{x}<br>%{text}",
@@ -348,6 +352,17 @@ def titled_figure(title: str, x: str, y: str, log_y: bool = False) -> go.Figure:
     if log_y:
         figure.update_yaxes(type="log")
     return figure
+
+
+def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
+    """`DISTINCT` of the rows where there are more: evenly spread over their order, the first and the last included."""
+    places = np.linspace(0, len(rows) - 1, min(len(rows), DISTINCT)).round().astype(int)
+    return rows.iloc[places]
+
+
+def _counted(state: str, drawn: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """The state's name in a legend, which says where only some of its trials are drawn."""
+    return state.lower() + (f" ({len(drawn):,} of {len(rows):,})" if len(drawn) < len(rows) else "")
 
 
 def _points(figure: go.Figure, **trace: Any) -> None:
