@@ -45,7 +45,7 @@ def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool =
     """The objective of each trial by number, with the best so far; failed trials stand at the lower edge."""
     figure = titled_figure("Optimisation history", "Trial", label_of(objective), log_y=log)
     figure.update_xaxes(tickformat="d")
-    told = trials[trials["objective"].notna() & (trials["state"] != "FAILED")]
+    told = trials.loc[trials["objective"].notna() & (trials["state"] != "FAILED"), ["trial", "state", "objective"]]
     for state, rows in told.groupby("state"):
         drawn = _thinned(rows.sort_values("objective"))
         figure.add_scatter(

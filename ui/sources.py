@@ -89,7 +89,13 @@ def said() -> Iterator[None]:
 def spec_of(study: Study) -> Spec:
     """The search space as the study ran it, checked against today's task."""
     with said():
-        return Spec.from_dict(study.document(), study.folder.path(f"{study.base}/spec.yaml"))
+        return _spec(study, study.folder.url, study.name, study.folder.read(f"{study.base}/spec.yaml"))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _spec(_study: Study, root: str, name: str, content: bytes | None) -> Spec:
+    # Reading it draws configurations, to see that its constraints can be met: a tenth of a second with every rerun.
+    return Spec.from_dict(_study.document(), _study.folder.path(f"{_study.base}/spec.yaml"))
 
 
 def trials_of(study: Study) -> pd.DataFrame:
