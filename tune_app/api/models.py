@@ -342,17 +342,35 @@ class LayerFacts(_Told):
     trainable: int
 
 
-class BestModel(_Told):
-    """The best trial of a job's study, and its network."""
+class TrainingFacts(_Told):
+    """A training that ended well."""
 
-    study: str
+    training: str
+    """Its name: the id of its job."""
+    epochs: int
+    seed: int
+    device: str
+    model_parameters: int
+    latency_ms: float | None
+    health: Figures
+    """After the last epoch."""
+
+
+class BestModel(_Told):
+    """The best trial of a job's study, or what a training made, and its network."""
+
+    study: str | None
+    """Null for a training, as are `metric`, `direction` and `trial`."""
     task: str
     dataset: str | Json
-    metric: str
-    direction: Literal["maximize", "minimize"]
-    trial: TrialFacts
+    metric: str | None
+    direction: Literal["maximize", "minimize"] | None
+    trial: TrialFacts | None
+    training: TrainingFacts | None
+    """Null for a sweep."""
     configuration: Configuration
     metrics: Figures
+    """After the last epoch; of a training, `test_…` too."""
     layers: list[LayerFacts] | None
     """In the order in which the network computes them; null where it could not be built here."""
     layers_missing: str | None
