@@ -255,7 +255,7 @@ class Jobs:
         ]
 
     def purge(self, job: Job, *, study: bool = False) -> None:
-        """Remove an ended job's record and log, and its study too where that is wanted.
+        """Remove an ended job's record and log, and its study, or what its training left, too where that is wanted.
 
         Raises:
             InputError: the study is being written.
@@ -266,6 +266,8 @@ class Jobs:
             with kept.writing():
                 for name in (f"trials/study={job.study}", f"epochs/study={job.study}", kept.base):
                     self.store.folder.remove(name)
+        elif study:
+            self.store.folder.remove(f"trainings/{job.id}")
         self.records.remove(job.id)
 
     def end_head(self) -> JobHead | None:

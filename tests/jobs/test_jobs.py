@@ -178,6 +178,15 @@ def test_purge_removes_by_state_and_age_and_studies_only_when_asked(
     assert jobs.records.create("digits", new_job).run == 5
 
 
+def test_purge_removes_what_a_training_left_only_when_asked(jobs: Jobs, new_job: MakeJob) -> None:
+    for run in (1, 2):
+        job = jobs.records.create("train", lambda run: new_job(run, space="train", kind="training", study=None))
+        jobs.store.folder.write(f"trainings/{job.id}/checkpoint.pt", b"weights")
+        jobs.purge(jobs.records.end(job.id, "FAILED"), study=run == 2)
+    assert jobs.records.ids() == []
+    assert jobs.store.folder.names("trainings") == ["train-1"]
+
+
 @pytest.mark.parametrize(
     ("address", "error"),
     [

@@ -84,9 +84,9 @@ def routes(server: Server) -> APIRouter:
     @router.delete("/{job_id}", status_code=204, responses=documented(404, 409))
     def remove(
         job_id: str,
-        with_study: Annotated[bool, Query(description="Remove its study too, with all results.")] = False,
+        with_study: Annotated[bool, Query(description="Remove its study, or what its training left, too.")] = False,
     ) -> None:
-        """Remove the record and the log of a job that has ended; its study stays unless `with_study` says otherwise."""
+        """Remove the record and the log of a job that has ended; results stay unless `with_study` says otherwise."""
         job = server.views.job(job_id)
         if not job.ended:
             raise Conflict(f"the job `{job.id}` is {job.state}", hint=f"POST /jobs/{job.id}/cancel stops it")

@@ -178,8 +178,12 @@ def jobs_cancel(job_id: str, as_json: bool, store: str) -> None:
 @click.option(
     "--state", "states", multiple=True, metavar="STATE", help="Jobs in this end state; all end states without it."
 )
-@click.option("--older-than", default="7d", show_default=True, metavar="TIME", help="Ended so long ago: 30m, 2h, 7d.")
-@click.option("--with-studies", is_flag=True, help="Remove their studies too, with all results and checkpoints.")
+@click.option(
+    "--older-than", default="7d", show_default=True, metavar="TIME", help="Ended so long ago: 30m, 2h, 7d; 0 for all."
+)
+@click.option(
+    "--with-studies", is_flag=True, help="Remove their studies and trainings too, with all results and checkpoints."
+)
 @click.option("--yes", is_flag=True, help="Do it, instead of showing what would go.")
 @json_option
 @store_option
@@ -192,18 +196,24 @@ def jobs_purge(
     opened = _jobs(store)
     chosen = _states(states) or END_STATES
     if running := [state for state in chosen if state not in END_STATES]:
-        raise InputError(f"only ended jobs can be removed, but got --state {running[0]}", hint=", ".join(END_STATES))
+        raise InputError(
+            f"only ended jobs can be removed, but got --state {running[0]}", hint=f"Valid: {', '.join(END_STATES)}"
+        )
     found = opened.purgeable(chosen, _age(older_than))
     for job in found if yes else []:
         opened.purge(job, study=with_studies)
     if as_json:
         print_json({"removed": yes, "with_studies": with_studies, "jobs": [_row(opened, job) for job in found]})
         return
-    print_table([_short(_row(opened, job)) for job in found]) if found else click.echo("no job is that old")
-    if found and yes:
-        click.echo(f"removed {len(found)} jobs{' with their studies' if with_studies else '; their studies are kept'}")
-    elif found:
-        click.echo(f"these {len(found)} jobs would go{' with their studies' if with_studies else ''}; --yes does it")
+    if not found:
+        click.echo(f"no job that is {' or '.join(chosen)} is older than {older_than}")
+        return
+    print_table([_short(_row(opened, job)) for job in found])
+    counted = f"{len(found)} job{'s' * (len(found) != 1)}"
+    if yes:
+        click.echo(f"removed {counted}{' with their results' if with_studies else '; their results are kept'}")
+    else:
+        click.echo(f"{counted} would go{' with their results' if with_studies else ''}; --yes does it")
 
 
 @jobs.command("shutdown")
@@ -239,7 +249,7 @@ def _age(text: str) -> Any:
     try:
         return timedelta(seconds=0.0 if text == "0" else parse_duration(text))
     except (ValueError, OverflowError):
-        raise InputError(f"`--older-than` takes a time such as 30m, 2h 7d, or 0, but got `{text}`") from None
+        raise InputError(f"`--older-than` takes a time such as 30m, 2h, 7d, or 0, but got `{text}`") from None
 
 
 def _wait(opened: Jobs, job: Job, follow: bool, err: bool = True) -> Job:
