@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from tune_app.variable import Value
 
@@ -16,12 +17,23 @@ Json = dict[str, Any]
 Configuration = dict[str, dict[str, Value]]
 """By group: ``{"training": {"learning_rate": 0.01}}``."""
 Figures = dict[str, float | None]
+UNKNOWN_KEY = "unknown_key"
+"""The type of pydantic's error for a key that there is not; its context has the `key` and the `valid` ones."""
 
 
 class _Asked(BaseModel):
     """What a request holds: exact types, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, given: Any) -> Any:
+        """What `extra` does as well, but without telling which keys there are."""
+        for key in given if isinstance(given, dict) else ():
+            if key not in cls.model_fields:
+                raise PydanticCustomError(UNKNOWN_KEY, "unknown", {"key": key, "valid": list(cls.model_fields)})
+        return given
 
 
 class _Told(BaseModel):
