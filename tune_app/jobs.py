@@ -344,7 +344,8 @@ class Jobs:
         return job
 
     def _lost(self, job: Job, why: str) -> Job:
-        again = f"; `tune-app resume {job.study}` goes on with its study" if job.study else ""
+        begun = job.study is not None and Study(self.store.folder, job.study).exists()
+        again = f"; `tune-app resume {job.study}` goes on with its study" if begun else ""
         return self.records.end(job.id, "FAILED", reason="lost", message=why + again)
 
 
@@ -357,12 +358,8 @@ def connect(address: str, token: str | None = None) -> JobSubmissionClient:
     Raises:
         InputError: it is no address of a job server, none answers there, or it refuses us.
     """
-    scheme, _, rest = address.partition("://")
-    if scheme not in ("http", "https") or not rest:
-        raise InputError(
-            f"a job server's address must be http://HOST:PORT, but got `{address}`", hint="such as http://head:8265"
-        )
-    _check_listening(address, rest.partition("/")[0], 443 if scheme == "https" else 80)
+    scheme, host_port = check_address(address)
+    _check_listening(address, host_port, 443 if scheme == "https" else 80)
     from ray.job_submission import JobSubmissionClient
 
     for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
@@ -385,6 +382,21 @@ def connect(address: str, token: str | None = None) -> JobSubmissionClient:
                 del os.environ["RAY_API_SERVER_ADDRESS"]
             else:
                 os.environ["RAY_API_SERVER_ADDRESS"] = former
+
+
+def check_address(address: str) -> tuple[str, str]:
+    """The scheme and the ``HOST:PORT`` of a job server's address.
+
+    Raises:
+        InputError: it is no such address.
+    """
+    scheme, _, rest = address.partition("://")
+    if scheme not in ("http", "https") or not rest:
+        raise InputError(
+            f"a job server's address must be http://HOST:PORT, but got `{address}`",
+            hint="such as http://head:8265; --address, RAY_API_SERVER_ADDRESS or RAY_ADDRESS says it",
+        )
+    return scheme, rest.partition("/")[0]
 
 
 def _check_listening(address: str, host_port: str, default_port: int) -> None:

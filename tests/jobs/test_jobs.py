@@ -117,7 +117,16 @@ def test_a_job_is_lost_when_the_job_server_does_not_know_it(
         job = _running(jobs, new_job, address)
         assert (job.state, job.reason) == ("FAILED", "lost")
         assert "the head was started anew" in str(job.message)
-        assert "tune-app resume digits-1" in str(job.message)
+        assert "tune-app resume" not in str(job.message), "its study has not begun"
+
+
+def test_a_lost_job_names_what_goes_on_with_its_study(
+    jobs: Jobs, new_job: MakeJob, make_study: Any, make_spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "SILENT_S", -1)
+    make_study(jobs.store.folder.url, make_spec(name="digits-1"))
+    with _job_server([]) as address:
+        assert "tune-app resume digits-1" in str(_running(jobs, new_job, address).message)
 
 
 @pytest.mark.parametrize(
