@@ -134,7 +134,7 @@ class Jobs:
             if holder is not None:
                 raise Conflict(
                     f"the study `{request.study}` is the one of the job `{holder.id}`, which is {holder.state}",
-                    hint="choose another name with --name",
+                    hint="choose another name, or give none",
                 )
             return self.records.create(request.space, make)
         studies = set(self.store.studies())

@@ -196,6 +196,18 @@ def test_the_name_of_a_study_that_is_taken(client: httpx.Client) -> None:
     asked = {"kind": "sweep", "search_space": "small", "overrides": {"name": "ended-1"}}
     error = refused(client.post("/jobs", json=asked), 409, "conflict")
     assert "the study `ended-1` exists" in error["message"]
+    assert "--" not in error["hint"], "an option is no help to who sent a request"
+
+
+@pytest.mark.parametrize("edits", [{"training.momentun": 1}, {"training.learning_rate": -1}])
+def test_an_edit_that_is_not_valid_is_told_where_it_stands(client: httpx.Client, edits: dict[str, Any]) -> None:
+    source = {"study": "ended-1", "set": edits}
+    for response in (
+        client.post("/jobs", json={"kind": "training", **source}),
+        client.post("/session", json=source),
+        client.put("/profiles/edited", json={"source": {"study": "ended-1"}, "set": edits}),
+    ):
+        assert refused(response, 422, "invalid")["where"].startswith("body.set training.")
 
 
 def test_the_list_is_filtered_and_paged_the_latest_first(client: httpx.Client, place: Any) -> None:
