@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_app.errors import Conflict, InputError, TuneAppError, WorkFailed
-from tune_app.job import END_STATES, Job
+from tune_app.job import END_STATES, STATES, Job
 from tune_app.job_folder import check_size, excludes
 from tune_app.job_head import JobHead, end_head, ensure_head, find_head, head_lock
 from tune_app.job_request import JobRequest
@@ -204,8 +204,7 @@ class Jobs:
         job, who = self.get(job_id), by or _user()
         if job.state == "CANCELLED":
             return job
-        if job.ended:
-            raise Conflict(f"the job `{job_id}` has ended: {job.state}", hint="only a job that has not ended can be")
+        check_cancellable(job)
         self.records.ask_to_stop(job_id, who)
         deadline = time.monotonic() + (YIELD_S if job.state == "RUNNING" else 0)
         while not (job := self.records.get(job_id)).ended and time.monotonic() < deadline:
@@ -382,6 +381,20 @@ def connect(address: str, token: str | None = None) -> JobSubmissionClient:
                 del os.environ["RAY_API_SERVER_ADDRESS"]
             else:
                 os.environ["RAY_API_SERVER_ADDRESS"] = former
+
+
+def check_cancellable(job: Job) -> None:
+    """Refuse to cancel a job that has ended.
+
+    Raises:
+        Conflict: it has.
+    """
+    if job.ended:
+        running = [state for state in STATES if state not in END_STATES]
+        raise Conflict(
+            f"only a job that is {' or '.join(running)} can be cancelled, but `{job.id}` is {job.state}",
+            hint="nothing leaves an end state",
+        )
 
 
 def check_address(address: str) -> tuple[str, str]:

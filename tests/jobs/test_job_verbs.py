@@ -96,15 +96,18 @@ def test_a_damaged_record_is_told_of(tune_app: Command, jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["submit"], "name a space, --profile or --trial, one of the three"),
-        (["submit", "space.yaml", "--profile", "fine"], "one of the three"),
-        (["submit", "--profile", "fine", "--trials", "3"], "a training takes --epochs, --seed, --cpus, --gpus"),
-        (["submit", "--profile", "fine", "--start-from", "x"], "a training takes --epochs, --seed, --cpus, --gpus"),
+        (["submit"], "name one of SPACE, --profile, --trial, but got none"),
+        (["submit", "space.yaml", "--profile", "fine"], "but got SPACE and --profile"),
+        (["submit", "--profile", "fine", "--trials", "3", "--pruning", "off"], "but got --trials, --pruning"),
+        (["submit", "--profile", "fine", "--start-from", "x"], "no option of a sweep, but got --start-from"),
         (["submit", "--profile", "fine"], "there is no profile `fine`"),
         (["submit", "missing.yaml"], "missing.yaml"),
         (["jobs", "status", "digit-1"], "there is no job `digit-1`"),
         (["jobs", "logs", "../x"], "there is no job `../x`"),
-        (["jobs", "cancel", "digits-2"], "the job `digits-2` has ended: FAILED"),
+        (
+            ["jobs", "cancel", "digits-2"],
+            "can be cancelled, but `digits-2` is FAILED",
+        ),
         (["jobs", "list", "--state", "done"], "there is no state `done`"),
         (["jobs", "purge", "--state", "queued"], "only ended jobs can be removed"),
         (["jobs", "purge", "--older-than", "soon"], "`--older-than` takes a time"),

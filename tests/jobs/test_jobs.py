@@ -155,7 +155,7 @@ def test_a_job_whose_cluster_is_silent_is_lost_only_after_a_while(
     monkeypatch.setattr(jobs_module, "LOST_S", -1)
     lost = jobs.get("digits-1")
     assert (lost.state, lost.reason) == ("FAILED", "lost")
-    with pytest.raises(InputError, match="has ended: FAILED"):
+    with pytest.raises(InputError, match="can be cancelled, but `digits-1` is FAILED"):
         jobs.cancel("digits-1")
 
 

@@ -63,8 +63,13 @@ def submit(
     from tune_app.jobs import Jobs
     from tune_app.store import Store
 
-    if sum(source is not None for source in (space, profile_name, trial_text)) != 1:
-        raise InputError("name a space, --profile or --trial, one of the three")
+    sources = {"SPACE": space, "--profile": profile_name, "--trial": trial_text}
+    named = [name for name, value in sources.items() if value is not None]
+    if len(named) != 1:
+        raise InputError(
+            f"name one of {', '.join(sources)}, but got {' and '.join(named) or 'none'}",
+            hint="for example `tune-app submit search_spaces/digits_cnn.yaml`",
+        )
     opened = Store(store)
     request: JobRequest
     with contextlib.redirect_stdout(sys.stderr):  # a user's task may print
@@ -75,9 +80,13 @@ def submit(
             )
         else:
             wrong = [name for name, value in given.items() if value is not None and name not in TRAINING_TAKES]
-            if wrong or start_from:
+            if start_from:
+                wrong.append("start_from")
+            if wrong:
+                options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
                 raise InputError(
-                    "a training takes --epochs, --seed, --cpus, --gpus and --set, and no option of a sweep"
+                    f"a training takes no option of a sweep, but got {', '.join(str(options[name]) for name in wrong)}",
+                    hint="it takes --epochs, --seed, --cpus, --gpus and --set",
                 )
             if given["resources_gpus"] == "auto":
                 raise InputError("a training needs a number of GPUs, but got --gpus auto", hint="--gpus 1")
