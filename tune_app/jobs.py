@@ -30,6 +30,7 @@ from tune_app.job_request import JobRequest
 from tune_app.job_store import JobStore
 from tune_app.live_training import read_live_training
 from tune_app.store import Store, Study, now
+from tune_app.training_record import record_path
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -138,7 +139,11 @@ class Jobs:
                 )
             return self.records.create(request.space, make)
         studies = set(self.store.studies())
-        return self.records.create(request.space, make, taken=lambda job: job.study in studies)
+
+        def taken(job: Job) -> bool:
+            return job.study in studies if job.study else self.store.folder.exists(record_path(job.id))
+
+        return self.records.create(request.space, make, taken)
 
     def _submission(self, job: Job, head: JobHead | None) -> dict[str, Any]:
         """What Ray's job server is told; on this machine no file needs to be sent."""

@@ -120,6 +120,11 @@ def test_a_job_is_lost_when_the_job_server_does_not_know_it(
         assert "tune-app resume" not in str(job.message), "its study has not begun"
 
 
+def test_a_training_passes_over_a_number_that_a_training_by_hand_has_taken(jobs: Jobs) -> None:
+    jobs.store.folder.write("trainings/train-mine-1/metrics.json", b"{}")
+    assert jobs.accept(JobRequest("training", "train-mine", None, {})).id == "train-mine-2"
+
+
 def test_a_lost_job_names_what_goes_on_with_its_study(
     jobs: Jobs, new_job: MakeJob, make_study: Any, make_spec: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
