@@ -395,6 +395,11 @@ def _check_version(found: object, where: str) -> None:
         )
 
 
+def family(row: Mapping[str, Any], prefix: str) -> Row:
+    """The values of the columns ``prefix/…`` by the rest of their names."""
+    return {key.removeprefix(f"{prefix}/"): value for key, value in row.items() if key.startswith(f"{prefix}/")}
+
+
 def now() -> str:
     """This moment in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat()

@@ -9,6 +9,7 @@ from typing import Any
 from tune_app.document import Document
 from tune_app.errors import InputError, NotFound
 from tune_app.folder import Folder
+from tune_app.store import family
 from tune_app.variable import GROUPS, Value
 
 
@@ -48,8 +49,7 @@ class TrainingRecord:
     @property
     def health(self) -> dict[str, float | None]:
         """The figures of health after the last epoch, from 0 to 1."""
-        found = self.facts["metrics"].items()
-        return {key.removeprefix("health/"): value for key, value in found if key.startswith("health/")}
+        return family(self.facts["metrics"], "health")
 
 
 def read_training(folder: Folder, name: str) -> TrainingRecord:

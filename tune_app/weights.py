@@ -20,7 +20,7 @@ import torch
 
 from tune_app.errors import NotFound, TuneAppError, WorkFailed
 from tune_app.folder import Folder
-from tune_app.store import Store, Study, TrialRecord
+from tune_app.store import Store, Study, TrialRecord, family
 from tune_app.training_record import TrainingRecord, checkpoint_path
 from tune_app.variable import GROUPS
 
@@ -52,8 +52,8 @@ def write_weights(study: Study, record: TrialRecord, path: Path) -> None:
         "trial": record.trial,
         "task": document["task"],
         "dataset": document["dataset"],
-        "config": {group: _family(record.row, f"config/{group}") for group in GROUPS},
-        "metrics": _family(record.row, "metric"),
+        "config": {group: family(record.row, f"config/{group}") for group in GROUPS},
+        "metrics": family(record.row, "metric"),
         "epochs": record.row["epochs"],
         "seed": record.seed,
     }
@@ -85,11 +85,6 @@ def _write(checkpoint: bytes, name: str, facts: Mapping[str, Any], path: Path) -
     except Exception as error:  # of a damaged file or a full disk, torch raises nearly anything
         problem = " ".join(str(error).split())[:200]
         raise WorkFailed(f"the weights cannot be taken from the checkpoint: {problem}", where=name) from error
-
-
-def _family(row: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """The values of the columns ``prefix/…`` by the rest of their names."""
-    return {key.removeprefix(f"{prefix}/"): value for key, value in row.items() if key.startswith(f"{prefix}/")}
 
 
 def main() -> int:
