@@ -298,6 +298,16 @@ def test_removing_keeps_the_study_unless_asked(client: httpx.Client, place: Any,
     assert "old-1" not in place.store.studies()
 
 
+def test_a_study_that_takes_the_name_of_a_removed_one_is_shown(
+    client: httpx.Client, place: Any, finished: str, make_study: Any, make_spec: Any
+) -> None:
+    assert client.get(f"/jobs/{finished}/trials").json()["total"] == 5
+    jobs_module.Jobs(place.store).purge(place.records.get(finished), study=True)  # by the command line, say
+    make_study(place.store.folder.url, dataclasses.replace(make_spec(), name="old-1"), ends=("PRUNED",))
+    again = place.add_job("old", "SUCCEEDED", study="old-1").id
+    assert [trial["state"] for trial in client.get(f"/jobs/{again}/trials").json()["items"]] == ["PRUNED"]
+
+
 def test_a_method_or_a_path_that_there_is_not(client: httpx.Client) -> None:
     refused(client.patch("/jobs"), 405, "method_not_allowed")
     assert refused(client.get("/job"), 404, "not_found")["where"] == "GET /job"

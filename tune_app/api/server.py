@@ -54,7 +54,7 @@ class Server:
         self.profiles = Profiles(settings.profiles)
         self.admission = Admission(settings.classes, settings.data_folders)
         self.views = JobViews(self.jobs)
-        self.logs = StudyLogs(self.store)
+        self.logs = StudyLogs()
         self.watch = JobWatch(self.jobs, self.views)
         self._work = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="api-work")
         self._facts: dict[str, tuple[object, StudyFacts]] = {}
