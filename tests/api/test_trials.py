@@ -162,3 +162,18 @@ def test_a_damaged_record_of_a_training_is_named(client: httpx.Client, place: An
     response = client.get(f"/jobs/{job.id}/best-model")
     assert response.status_code == 422
     assert response.json()["error"]["where"].endswith(f"trainings/{job.id}/metrics.json")
+
+
+def test_layers_are_those_of_the_study_that_has_the_name_now(
+    client: httpx.Client, place: Any, make_study: Any, make_spec: Any
+) -> None:
+    job = place.add_job("again", "SUCCEEDED")
+    for filters in (1, 3):
+        rates = {"type": "float", "low": 0.001, "high": 0.1}
+        searched = {"architecture": {"filters": filters}, "training": {"learning_rate": rates}}
+        spec = make_spec(name=job.study, parameters=searched)
+        place.store.folder.remove(f"studies/{job.study}")
+        make_study(place.store.folder.url, spec, ends=("COMPLETED",))
+        layers = client.get(f"/jobs/{job.id}/best-model").json()["layers"]
+        found = next(layer for layer in layers if layer["type"] == "Conv2d")
+        assert found["parameter_shapes"]["weight"][0] == filters

@@ -84,7 +84,7 @@ def _of_sweep(server: Server, job: Job) -> dict[str, Any]:
         "training": None,
         "configuration": trial["configuration"],
         "metrics": trial["metrics"],
-        **_network(server, facts.document, study.name, record.trial, f"{record.trial_id}-{record.attempt}"),
+        **_network(server, facts.document, study.name, record.trial, f"{record.started_at}-{record.attempt}"),
     }
 
 
