@@ -199,6 +199,19 @@ def test_a_log_that_grows_is_read_on_line_by_whole_line(study: Study, tmp_path: 
     assert reading.history == study.history()
 
 
+def test_a_log_that_was_damaged_is_read_on_when_it_is_mended(study: Study, tmp_path: Path) -> None:
+    path = tmp_path / study.base / "events.jsonl"
+    whole, reading = path.read_bytes(), EventLog(study)
+    path.write_bytes(whole + b"garbage\n")
+    for _ in range(2):
+        with pytest.raises(InputError, match="but got 'garbage'") as caught:
+            reading.read_on()
+        assert caught.value.where == f"{path}:{len(whole.splitlines()) + 1}"
+    path.write_bytes(whole)
+    assert reading.read_on() == []
+    assert reading.history == study.history()
+
+
 def test_a_missing_table_and_a_missing_spec(study: Study, tmp_path: Path) -> None:
     (tmp_path / "trials/study=digits-small/data.parquet").unlink()
     with pytest.raises(InputError, match="it is missing") as caught:

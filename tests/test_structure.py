@@ -19,7 +19,7 @@ ORDER_TEXT = """
     folder provenance store study_writer
     search optuna_journal tensorboard_log schedule
     epoch_progress preparation rank group worker cluster autoscaling slots gpu_share controller recorder fuse sweep
-    review selection importance plots profile draft warm_start live_training train architecture weights
+    review selection importance plots profile draft warm_start live_training training_record train architecture weights
     inspection trial_plots report
     job job_store job_request job_runner job_folder job_head jobs
     api progress cli __main__

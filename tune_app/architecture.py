@@ -1,9 +1,10 @@
-"""What a trial's network is made of: its layers with names, types, shapes and parameters.
+"""What a trained network is made of: its layers with names, types, shapes and parameters.
 
     python -m tune_app.architecture STORE STUDY TRIAL
+    python -m tune_app.architecture STORE TRAINING
 
-prints them as a JSON list, or what went wrong as a mapping. A server uses this command: building the network loads the
-study's data and runs the task's code, whose memory and faults are then those of a process that ends.
+prints them as a JSON list, or what went wrong as a mapping. A server uses this command: building the network loads its
+data and runs the task's code, whose memory and faults are then those of a process that ends.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +26,9 @@ from tune_app.review import config_of, trial_row
 from tune_app.store import Store, Study
 from tune_app.tasks import load_task
 from tune_app.tasks.task import Probed
+from tune_app.training_record import read_training
 from tune_app.trial import describe_error, prepared
+from tune_app.variable import Config
 
 Shape = tuple[int, ...]
 
@@ -96,24 +99,36 @@ def trial_layers(study: Study, trial: int) -> list[Layer]:
         WorkFailed: the task's code raised.
     """
     document, row = study.document(), trial_row(study, trial)
-    task = load_task(document["task"])
-    config = config_of(row, task.variables)
-    data = task.load_data(document["dataset"]).without_test()
+    config = config_of(row, load_task(document["task"]).variables)
+    epochs = int(config.get("epochs", document["budget"]["epochs"]))
+    return _network_layers(document, config, epochs, int(row["seed"]), f"trial {trial}")
+
+
+def training_layers(store: Store, name: str) -> list[Layer]:
+    """The layers of the network of the training `name`; see `trial_layers`.
+
+    Raises:
+        NotFound: no such training has ended well.
+        InputError: its record is damaged, or the task or its data cannot be loaded.
+        WorkFailed: the task's code raised.
+    """
+    facts = read_training(store.folder, name).facts
+    return _network_layers(facts, facts["config"], facts["epochs"], facts["seed"], f"the training `{name}`")
+
+
+def _network_layers(source: Mapping[str, Any], config: Config, epochs: int, seed: int, what: str) -> list[Layer]:
+    """See `trial_layers`; `source` names the `task` and the `dataset`."""
+    task = load_task(source["task"])
+    data = task.load_data(source["dataset"]).without_test()
     try:
-        state = task.start(
-            config,
-            prepared(task, config, data),
-            epochs=int(config.get("epochs", document["budget"]["epochs"])),
-            seed=int(row["seed"]),
-            device=torch.device("cpu"),
-        )
+        state = task.start(config, prepared(task, config, data), epochs=epochs, seed=seed, device=torch.device("cpu"))
         run = (lambda: task.probe_loss(state)) if isinstance(task, Probed) else None
         return read_layers(state.model, run)
     except TuneAppError:
         raise
     except Exception as error:  # of a task, anything may come
         raise WorkFailed(
-            f"the network of trial {trial} cannot be built: {describe_error(error)}", where=f"task {document['task']}"
+            f"the network of {what} cannot be built: {describe_error(error)}", where=f"task {source['task']}"
         ) from error
 
 
@@ -149,16 +164,20 @@ def _shapes(values: tuple[Any, ...]) -> list[Shape]:
 
 
 def main() -> int:
-    """Print the layers of the trial that the arguments name; gives the exit code."""
+    """Print the layers of the trial, or the training, that the arguments name; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tune_app.architecture")
     parser.add_argument("store")
-    parser.add_argument("study")
-    parser.add_argument("trial", type=int)
+    parser.add_argument("name", help="of a study; of a training where no trial follows")
+    parser.add_argument("trial", type=int, nargs="?")
     given = parser.parse_args()
     torch.set_num_threads(1)  # it builds and looks; the cores are the sweep's
     try:
         with contextlib.redirect_stdout(sys.stderr):  # a user's task may print
-            layers = trial_layers(Store(given.store).study(given.study), given.trial)
+            store = Store(given.store)
+            if given.trial is None:
+                layers = training_layers(store, given.name)
+            else:
+                layers = trial_layers(store.study(given.name), given.trial)
     except TuneAppError as error:
         print(json.dumps({"message": error.message, "where": error.where, "hint": error.hint}))
         return error.exit_code

@@ -78,9 +78,12 @@ def _check_answering(address: str) -> None:
     """Ask the port first, and whether it takes our token: Ray itself tries for minutes before it says so."""
     try:
         found = services.canonicalize_bootstrap_address_or_die(address) if address == "auto" else address
-        host, colon, port = found.removeprefix("ray://").rpartition(":")
-        if not colon or not port.isdecimal():
-            return
+        host, _, port = found.removeprefix("ray://").rpartition(":")
+        if not host or not port.isdecimal() or "/" in host:
+            raise InputError(
+                f"a cluster's address must be HOST:PORT, ray://HOST:PORT or auto, but got `{address}`",
+                hint="such as head:6379; http://head:8265 is the job server's, for `tune-app submit`",
+            )
         if address == "auto":  # a head that is bound to loopback is found too, where Ray would not reach it
             host = services.resolve_ip_for_localhost(host)
         socket.create_connection((host, int(port)), timeout=5).close()

@@ -65,7 +65,7 @@ def sweep_request(
     if name in store.studies():
         raise Conflict(
             f"the study `{name}` exists in {store.folder.url}",
-            hint="choose another name with --name, or leave it away: the run number is the study's name then",
+            hint="choose another name, or give none: the study is then called as its job is",
         )
     if spec.search.start_from:
         starting_configs(spec, store.folder, profiles_folder)

@@ -133,7 +133,7 @@ class JobRunner:
         errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
         ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if errors:
-            return " ".join(line.strip() for line in lines[errors[-1] :][:2]).removeprefix("error: ")
+            return "; ".join(line.strip() for line in lines[errors[-1] :][:2]).removeprefix("error: ")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return f"{ended}: {last}" if last else ended
 

@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_app.errors import Conflict, InputError, TuneAppError, WorkFailed
-from tune_app.job import END_STATES, Job
+from tune_app.job import END_STATES, STATES, Job
 from tune_app.job_folder import check_size, excludes
 from tune_app.job_head import JobHead, end_head, ensure_head, find_head, head_lock
 from tune_app.job_request import JobRequest
 from tune_app.job_store import JobStore
 from tune_app.live_training import read_live_training
 from tune_app.store import Store, Study, now
+from tune_app.training_record import record_path
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -134,11 +135,15 @@ class Jobs:
             if holder is not None:
                 raise Conflict(
                     f"the study `{request.study}` is the one of the job `{holder.id}`, which is {holder.state}",
-                    hint="choose another name with --name",
+                    hint="choose another name, or give none",
                 )
             return self.records.create(request.space, make)
         studies = set(self.store.studies())
-        return self.records.create(request.space, make, taken=lambda job: job.study in studies)
+
+        def taken(job: Job) -> bool:
+            return job.study in studies if job.study else self.store.folder.exists(record_path(job.id))
+
+        return self.records.create(request.space, make, taken)
 
     def _submission(self, job: Job, head: JobHead | None) -> dict[str, Any]:
         """What Ray's job server is told; on this machine no file needs to be sent."""
@@ -204,8 +209,7 @@ class Jobs:
         job, who = self.get(job_id), by or _user()
         if job.state == "CANCELLED":
             return job
-        if job.ended:
-            raise Conflict(f"the job `{job_id}` has ended: {job.state}", hint="only a job that has not ended can be")
+        check_cancellable(job)
         self.records.ask_to_stop(job_id, who)
         deadline = time.monotonic() + (YIELD_S if job.state == "RUNNING" else 0)
         while not (job := self.records.get(job_id)).ended and time.monotonic() < deadline:
@@ -255,7 +259,7 @@ class Jobs:
         ]
 
     def purge(self, job: Job, *, study: bool = False) -> None:
-        """Remove an ended job's record and log, and its study too where that is wanted.
+        """Remove an ended job's record and log, and its study, or what its training left, too where that is wanted.
 
         Raises:
             InputError: the study is being written.
@@ -266,6 +270,8 @@ class Jobs:
             with kept.writing():
                 for name in (f"trials/study={job.study}", f"epochs/study={job.study}", kept.base):
                     self.store.folder.remove(name)
+        elif study:
+            self.store.folder.remove(f"trainings/{job.id}")
         self.records.remove(job.id)
 
     def end_head(self) -> JobHead | None:
@@ -342,7 +348,8 @@ class Jobs:
         return job
 
     def _lost(self, job: Job, why: str) -> Job:
-        again = f"; `tune-app resume {job.study}` goes on with its study" if job.study else ""
+        begun = job.study is not None and Study(self.store.folder, job.study).exists()
+        again = f"; `tune-app resume {job.study}` goes on with its study" if begun else ""
         return self.records.end(job.id, "FAILED", reason="lost", message=why + again)
 
 
@@ -355,12 +362,8 @@ def connect(address: str, token: str | None = None) -> JobSubmissionClient:
     Raises:
         InputError: it is no address of a job server, none answers there, or it refuses us.
     """
-    scheme, _, rest = address.partition("://")
-    if scheme not in ("http", "https") or not rest:
-        raise InputError(
-            f"a job server's address must be http://HOST:PORT, but got `{address}`", hint="such as http://head:8265"
-        )
-    _check_listening(address, rest.partition("/")[0], 443 if scheme == "https" else 80)
+    scheme, host_port = check_address(address)
+    _check_listening(address, host_port, 443 if scheme == "https" else 80)
     from ray.job_submission import JobSubmissionClient
 
     for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
@@ -383,6 +386,35 @@ def connect(address: str, token: str | None = None) -> JobSubmissionClient:
                 del os.environ["RAY_API_SERVER_ADDRESS"]
             else:
                 os.environ["RAY_API_SERVER_ADDRESS"] = former
+
+
+def check_cancellable(job: Job) -> None:
+    """Refuse to cancel a job that has ended.
+
+    Raises:
+        Conflict: it has.
+    """
+    if job.ended:
+        running = [state for state in STATES if state not in END_STATES]
+        raise Conflict(
+            f"only a job that is {' or '.join(running)} can be cancelled, but `{job.id}` is {job.state}",
+            hint="nothing leaves an end state",
+        )
+
+
+def check_address(address: str) -> tuple[str, str]:
+    """The scheme and the ``HOST:PORT`` of a job server's address.
+
+    Raises:
+        InputError: it is no such address.
+    """
+    scheme, _, rest = address.partition("://")
+    if scheme not in ("http", "https") or not rest:
+        raise InputError(
+            f"a job server's address must be http://HOST:PORT, but got `{address}`",
+            hint="such as http://head:8265; --address, RAY_API_SERVER_ADDRESS or RAY_ADDRESS says it",
+        )
+    return scheme, rest.partition("/")[0]
 
 
 def _check_listening(address: str, host_port: str, default_port: int) -> None:

@@ -80,10 +80,13 @@ class Profile:
         """
         return replace(self, config=self.space().validate(self.config, where or f"profile {self.name}"))
 
-    def edited(self, edits: Mapping[str, Value]) -> Profile:
+    def edited(self, edits: Mapping[str, Value], source: str = "--set") -> Profile:
         """This profile with other values by ``group.variable``; provenance says what was found and saved.
 
         A text is read as the variable's type, as ``--set group.variable=value`` gives it.
+
+        Args:
+            source: where the values stand, for errors.
 
         Raises:
             InputError: an unknown variable, a value outside its domain, or a constraint that no longer holds.
@@ -92,7 +95,7 @@ class Profile:
         config = dict(self.config)
         marks = dict(self.provenance.get("edited") or {})
         for key, given in edits.items():
-            where = f"--set {key}={given}"
+            where = f"{source} {key}={given}"
             variable = find_variable(key, space.variables, where)
             value = (
                 parse_value(variable, given, where) if isinstance(given, str) else check_value(variable, given, where)
@@ -103,7 +106,7 @@ class Profile:
             if value != found:
                 marks[variable.key] = {"found": found, "saved": value}
         changed = replace(self, config=config, provenance={**self.provenance, "edited": marks})
-        return changed.validated(where="--set")
+        return changed.validated(where=source)
 
     def to_dict(self) -> dict[str, Any]:
         """The document in its fixed order; the configuration by group, in the catalogue's order."""

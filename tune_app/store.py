@@ -316,20 +316,23 @@ class EventLog:
     def read_on(self) -> list[Row]:
         """Take the events that were added since the last call into `history`, and give them.
 
-        A last line that was cut by a crash, or is being written, is left for a later call.
+        A last line that was cut by a crash, or is being written, is left for a later call. Where a line is damaged, the
+        next call begins with it.
 
         Raises:
             InputError: the log is damaged, or of a schema version that this program does not know.
         """
         content = self._study.folder.read(self._name, self._bytes) or b""
         whole = content[: content.rfind(b"\n") + 1]
-        events = [self._take(line) for line in whole.splitlines()]
-        self._bytes += len(whole)
+        events = []
+        for line in whole.splitlines(keepends=True):
+            events.append(self._take(line))
+            self._lines += 1
+            self._bytes += len(line)
         return events
 
     def _take(self, line: bytes) -> Row:
-        self._lines += 1
-        where = f"{self._study.folder.path(self._name)}:{self._lines}"
+        where = f"{self._study.folder.path(self._name)}:{self._lines + 1}"
         try:
             event: Row = json.loads(line)
             if event["type"] == "sweep_started":
@@ -338,7 +341,7 @@ class EventLog:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
-            rule = f"a line of the event log must be one event, but got {line[:80].decode(errors='replace')!r}"
+            rule = f"a line of the event log must be one event, but got {line.rstrip()[:80].decode(errors='replace')!r}"
             raise InputError(rule, where=where, hint="remove the line; what it told is lost") from error
         return event
 
@@ -393,6 +396,11 @@ def _check_version(found: object, where: str) -> None:
         raise InputError(
             f"`schema_version` must be 1 to {SCHEMA_VERSION}, but got {found}", where=where, hint="update tune-app"
         )
+
+
+def family(row: Mapping[str, Any], prefix: str) -> Row:
+    """The values of the columns ``prefix/…`` by the rest of their names."""
+    return {key.removeprefix(f"{prefix}/"): value for key, value in row.items() if key.startswith(f"{prefix}/")}
 
 
 def now() -> str:

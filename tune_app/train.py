@@ -17,6 +17,7 @@ from tune_app.live_training import LiveTraining
 from tune_app.profile import Profile
 from tune_app.store import Store, Study, now
 from tune_app.tasks import load_task
+from tune_app.training_record import checkpoint_path, profile_path, record_path
 from tune_app.trial import EpochRow, Training, describe_error, pick_device, prepared
 
 
@@ -61,7 +62,7 @@ def train(
         WorkFailed: the training failed, or the store cannot be written.
     """
     name = name or f"{profile.name}-{now().replace(':', '').replace('+0000', '')}"
-    if store.folder.exists(f"trainings/{name}/metrics.json"):
+    if store.folder.exists(record_path(name)):
         raise InputError(f"the training `{name}` exists in {store.folder.url}", hint="choose another --name")
     task = load_task(profile.task)
     raw = task.load_data(profile.dataset)
@@ -87,7 +88,7 @@ def train(
         raise WorkFailed(
             f"the training failed: {describe_error(error)}", where=f"task {profile.task}", hint="--debug shows more"
         ) from error
-    _save(training, store.folder, f"trainings/{name}/checkpoint.pt")
+    _save(training, store.folder, checkpoint_path(name))
     record = {
         "task": profile.task,
         "dataset": profile.dataset,
@@ -105,8 +106,8 @@ def train(
         "history": [{"epoch": r.epoch, "duration_s": r.duration_s, **_figures(r)} for r in rows],
         "code": provenance.code(),
     }
-    store.folder.write(f"trainings/{name}/metrics.json", json.dumps(record, indent=2).encode())
-    store.folder.write(f"trainings/{name}/profile.yaml", profile.to_yaml().encode())
+    store.folder.write(profile_path(name), profile.to_yaml().encode())
+    store.folder.write(record_path(name), json.dumps(record, indent=2).encode())
     return Trained(store.folder.path(f"trainings/{name}"), metrics, training.config, epochs, seed)
 
 

@@ -1,4 +1,4 @@
-"""A trial's weights with its configuration, in one file that ``torch.load(…, weights_only=True)`` reads.
+"""Weights of a trial or a training with its configuration, in a file for ``torch.load(…, weights_only=True)``.
 
     python -m tune_app.weights STORE STUDY TRIAL FILE
 
@@ -12,13 +12,16 @@ import argparse
 import io
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tune_app.errors import NotFound, TuneAppError, WorkFailed
-from tune_app.store import Store, Study, TrialRecord
+from tune_app.folder import Folder
+from tune_app.store import Store, Study, TrialRecord, family
+from tune_app.training_record import TrainingRecord, checkpoint_path
 from tune_app.variable import GROUPS
 
 SCHEMA_VERSION = 1
@@ -44,32 +47,44 @@ def write_weights(study: Study, record: TrialRecord, path: Path) -> None:
             hint="only trials that completed keep one",
         )
     document = study.document()
+    facts = {
+        "study": study.name,
+        "trial": record.trial,
+        "task": document["task"],
+        "dataset": document["dataset"],
+        "config": {group: family(record.row, f"config/{group}") for group in GROUPS},
+        "metrics": family(record.row, "metric"),
+        "epochs": record.row["epochs"],
+        "seed": record.seed,
+    }
+    _write(content, name, facts, path)
+
+
+def write_training_weights(folder: Folder, training: TrainingRecord, path: Path) -> None:
+    """The same of a training, whose name stands as ``training`` in the place of ``study`` and ``trial``.
+
+    Raises:
+        NotFound: its checkpoint was removed.
+        WorkFailed: the checkpoint cannot be read, or `path` cannot be written.
+    """
+    name = checkpoint_path(training.name)
+    content = folder.read(name)
+    if content is None:
+        raise NotFound(f"the training `{training.name}` has no checkpoint", where=folder.path(name), hint="train again")
+    facts = {key: training.facts[key] for key in ("task", "dataset", "epochs", "seed")}
+    given = {"training": training.name, **facts, "config": training.config, "metrics": training.metrics}
+    _write(content, name, given, path)
+
+
+def _write(checkpoint: bytes, name: str, facts: Mapping[str, Any], path: Path) -> None:
+    """Write `facts` with the weights in `checkpoint`, the file `name` of the store."""
     try:
-        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        saved = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
         state: Any = saved["state"]
-        torch.save(
-            {
-                "schema_version": SCHEMA_VERSION,
-                "study": study.name,
-                "trial": record.trial,
-                "task": document["task"],
-                "dataset": document["dataset"],
-                "config": {group: _family(record.row, f"config/{group}") for group in GROUPS},
-                "metrics": _family(record.row, "metric"),
-                "epochs": record.row["epochs"],
-                "seed": record.seed,
-                "weights": state.get("model", state),
-            },
-            path,
-        )
+        torch.save({"schema_version": SCHEMA_VERSION, **facts, "weights": state.get("model", state)}, path)
     except Exception as error:  # of a damaged file or a full disk, torch raises nearly anything
         problem = " ".join(str(error).split())[:200]
         raise WorkFailed(f"the weights cannot be taken from the checkpoint: {problem}", where=name) from error
-
-
-def _family(row: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """The values of the columns ``prefix/…`` by the rest of their names."""
-    return {key.removeprefix(f"{prefix}/"): value for key, value in row.items() if key.startswith(f"{prefix}/")}
 
 
 def main() -> int:

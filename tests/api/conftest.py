@@ -119,6 +119,7 @@ def _make_place(root: Path, make_study: Any, make_spec: Any) -> Place:
     place.profiles.save(from_trial(study, trial_row(study, None), "mine"), loaded_revision=0)
     _start_trial(place)
     _add_checkpoint(place)
+    _add_training(place)
     (root / "search_spaces").mkdir()
     (root / "search_spaces" / "small.yaml").write_text(yaml.safe_dump(make_spec().to_dict()))
     return place
@@ -156,6 +157,14 @@ def _add_checkpoint(place: Place) -> None:
     task = load_task("image_cnn")
     training = Training(task, record.config, task.load_data("digits"), epochs=2, seed=record.seed)
     training.save(place.store.folder.root / study.checkpoint(0))  # type: ignore[attr-defined]  # the store is a folder
+
+
+def _add_training(place: Place) -> None:
+    """The job of a training of the profile `mine`, and what it left."""
+    from tune_app.train import train
+
+    job = place.add_job("train-mine", "SUCCEEDED", kind="training", study=None)
+    train(place.profiles.load("mine"), place.store, epochs=1, seed=3, name=job.id)
 
 
 @contextmanager

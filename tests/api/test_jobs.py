@@ -107,20 +107,40 @@ def test_a_job_that_ray_does_not_take_has_failed_and_says_why(client: httpx.Clie
 @pytest.mark.parametrize(
     ("asked", "where", "said"),
     [
-        ({}, "body", "discriminator"),
-        ({"kind": "sweep"}, "body.sweep", "either `search_space` or `space`"),
-        ({"kind": "sweep", "search_space": "small", "space": {}}, "body.sweep", "either `search_space` or `space`"),
-        ({"kind": "sweep", "search_space": "small", "colour": 1}, "body.sweep.colour", "`colour`"),
-        ({"kind": "sweep", "search_space": 3}, "body.sweep.search_space", "must be a valid string, but got 3"),
-        ({"kind": "training"}, "body.training", "either `profile` or `study`"),
-        ({"kind": "training", "profile": "mine", "trial": 1}, "body.training", "`trial` must stand beside `study`"),
-        ({"kind": "training", "profile": "mine", "epochs": 0}, "body.training.epochs", "must be greater than or equal"),
+        ([], "body", "`body` must be a JSON object, but got []"),
+        ({}, "body.kind", "`kind` must be sweep or training, but got nothing"),
+        ({"kind": "swep"}, "body.kind", "`kind` must be sweep or training, but got 'swep'"),
+        ({"kind": "sweep"}, "body", "either `search_space` or `space`"),
+        ({"kind": "sweep", "search_space": "small", "space": {}}, "body", "either `search_space` or `space`"),
+        ({"kind": "sweep", "search_space": "small", "colour": 1}, "body.colour", "no key `colour`"),
+        ({"kind": "sweep", "search_space": 3}, "body.search_space", "must be a valid string, but got 3"),
+        (
+            {"kind": "sweep", "search_space": "small", "overrides": {"start_from": [3]}},
+            "body.overrides.start_from.0",
+            "`start_from` must be a valid string",
+        ),
+        ({"kind": "training"}, "body", "either `profile` or `study`"),
+        ({"kind": "training", "profile": "mine", "trial": 1}, "body", "`trial` must stand beside `study`"),
+        ({"kind": "training", "profile": "mine", "epochs": 0}, "body.epochs", "must be greater than or equal"),
     ],
 )
-def test_a_request_of_a_wrong_form(client: httpx.Client, asked: dict[str, Any], where: str, said: str) -> None:
+def test_a_request_of_a_wrong_form(client: httpx.Client, asked: Any, where: str, said: str) -> None:
     error = refused(client.post("/jobs", json=asked), 422, "invalid")
     assert error["where"] == where
     assert said in error["message"]
+
+
+def test_what_is_mistyped_is_answered_with_the_nearest(client: httpx.Client) -> None:
+    asked = {"kind": "sweep", "search_space": "small", "overrides": {"tirals": 3}}
+    for response, where, near in (
+        (client.post("/jobs", json=asked), "body.overrides.tirals", "trials"),
+        (client.post("/jobs", json={"kind": "trainin"}), "body.kind", "training"),
+        (client.get("/jobs", params={"stat": "FAILED"}), "query.stat", "state"),
+        (client.delete("/jobs/ended-1", params={"with_studies": "true"}), "query.with_studies", "with_study"),
+    ):
+        error = refused(response, 422, "invalid")
+        assert (error["where"], error["hint"].partition("?")[0]) == (where, f"did you mean `{near}`")
+    assert refused(client.get("/healthz", params={"full": 1}), 422, "invalid")["hint"] == "this path has none"
 
 
 @pytest.mark.parametrize(
@@ -176,6 +196,18 @@ def test_the_name_of_a_study_that_is_taken(client: httpx.Client) -> None:
     asked = {"kind": "sweep", "search_space": "small", "overrides": {"name": "ended-1"}}
     error = refused(client.post("/jobs", json=asked), 409, "conflict")
     assert "the study `ended-1` exists" in error["message"]
+    assert "--" not in error["hint"], "an option is no help to who sent a request"
+
+
+@pytest.mark.parametrize("edits", [{"training.momentun": 1}, {"training.learning_rate": -1}])
+def test_an_edit_that_is_not_valid_is_told_where_it_stands(client: httpx.Client, edits: dict[str, Any]) -> None:
+    source = {"study": "ended-1", "set": edits}
+    for response in (
+        client.post("/jobs", json={"kind": "training", **source}),
+        client.post("/session", json=source),
+        client.put("/profiles/edited", json={"source": {"study": "ended-1"}, "set": edits}),
+    ):
+        assert refused(response, 422, "invalid")["where"].startswith("body.set training.")
 
 
 def test_the_list_is_filtered_and_paged_the_latest_first(client: httpx.Client, place: Any) -> None:
@@ -264,6 +296,16 @@ def test_removing_keeps_the_study_unless_asked(client: httpx.Client, place: Any,
     again = place.add_job("old", "SUCCEEDED", study="old-1").id
     assert client.delete(f"/jobs/{again}", params={"with_study": True}).status_code == 204
     assert "old-1" not in place.store.studies()
+
+
+def test_a_study_that_takes_the_name_of_a_removed_one_is_shown(
+    client: httpx.Client, place: Any, finished: str, make_study: Any, make_spec: Any
+) -> None:
+    assert client.get(f"/jobs/{finished}/trials").json()["total"] == 5
+    jobs_module.Jobs(place.store).purge(place.records.get(finished), study=True)  # by the command line, say
+    make_study(place.store.folder.url, dataclasses.replace(make_spec(), name="old-1"), ends=("PRUNED",))
+    again = place.add_job("old", "SUCCEEDED", study="old-1").id
+    assert [trial["state"] for trial in client.get(f"/jobs/{again}/trials").json()["items"]] == ["PRUNED"]
 
 
 def test_a_method_or_a_path_that_there_is_not(client: httpx.Client) -> None:

@@ -23,7 +23,7 @@ from tune_app.api.settings import Settings
 # Tests of several operations have one name, of which pytest-xdist would run a single one.
 pytestmark = pytest.mark.alone
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-KNOWN = {"job_id": ("ended-1", "failed-1", "running-1"), "name": ("mine",), "trial": (0, 3)}
+KNOWN = {"job_id": ("ended-1", "failed-1", "running-1", "train-mine-1"), "name": ("mine",), "trial": (0, 3)}
 """What is there; made-up names are tried, too."""
 schema = schemathesis.openapi.from_dict(make_app(Settings("results", "profiles", "search_spaces")).openapi())
 answered: Counter[int] = Counter()

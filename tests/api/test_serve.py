@@ -150,6 +150,7 @@ def test_it_starts_within_seconds_without_torch(tmp_path: Path) -> None:
         (("--host", "192.0.2.1"), "must be able to listen"),
         (("--token-file", "none"), "must be readable"),
         (("--store", "nowhere://x"), "the store must be"),
+        (("--address", "head:8265"), "must be http://HOST:PORT"),
     ],
 )
 def test_it_does_not_start_wrongly(tmp_path: Path, options: tuple[str, ...], said: str) -> None:

@@ -120,3 +120,60 @@ def test_a_checkpoint_that_is_gone(client: httpx.Client) -> None:
     response = client.get("/jobs/running-1/best-model/download")
     assert response.status_code == 404
     assert "has no checkpoint" in response.json()["error"]["message"]
+
+
+def test_the_model_of_a_training_is_the_one_it_made(client: httpx.Client, place: Any, tmp_path: Any) -> None:
+    found = client.get("/jobs/train-mine-1/best-model").json()
+    assert [found[key] for key in ("study", "metric", "direction", "trial", "layers_missing")] == [None] * 5
+    assert (found["training"]["training"], found["training"]["seed"]) == ("train-mine-1", 3)
+    assert "overall" in found["training"]["health"]
+    assert 0 <= found["metrics"]["test_accuracy"] <= 1
+    assert not [name for name in found["metrics"] if name.startswith("health")]
+    mine = place.profiles.load("mine")
+    assert {name: value for group in found["configuration"].values() for name, value in group.items()} == mine.config
+    assert sum(layer["parameters"] for layer in found["layers"]) == found["training"]["model_parameters"]
+
+    response = client.get("/jobs/train-mine-1/best-model/download")
+    assert 'filename="train-mine-1.pt"' in response.headers["content-disposition"]
+    (tmp_path / "trained.pt").write_bytes(response.content)
+    saved = torch.load(tmp_path / "trained.pt", weights_only=True)
+    assert (saved["training"], saved["config"], saved["metrics"]) == (
+        "train-mine-1",
+        found["configuration"],
+        found["metrics"],
+    )
+    assert sum(tensor.numel() for tensor in saved["weights"].values()) >= found["training"]["model_parameters"]
+
+
+def test_a_training_that_has_not_ended_well_has_no_model(client: httpx.Client, place: Any) -> None:
+    for state in ("RUNNING", "FAILED"):
+        job = place.add_job("train-other", state, kind="training", study=None)
+        for path in ("best-model", "best-model/download"):
+            response = client.get(f"/jobs/{job.id}/{path}")
+            assert response.status_code == 404
+            assert f"`{job.id}` is {state}" in response.json()["error"]["message"]
+
+
+def test_a_damaged_record_of_a_training_is_named(client: httpx.Client, place: Any) -> None:
+    job = place.add_job("train-broken", "SUCCEEDED", kind="training", study=None)
+    folder = place.store.folder
+    folder.write(f"trainings/{job.id}/profile.yaml", b"config: {}\n")
+    folder.write(f"trainings/{job.id}/metrics.json", b"{}")
+    response = client.get(f"/jobs/{job.id}/best-model")
+    assert response.status_code == 422
+    assert response.json()["error"]["where"].endswith(f"trainings/{job.id}/metrics.json")
+
+
+def test_layers_are_those_of_the_study_that_has_the_name_now(
+    client: httpx.Client, place: Any, make_study: Any, make_spec: Any
+) -> None:
+    job = place.add_job("again", "SUCCEEDED")
+    for filters in (1, 3):
+        rates = {"type": "float", "low": 0.001, "high": 0.1}
+        searched = {"architecture": {"filters": filters}, "training": {"learning_rate": rates}}
+        spec = make_spec(name=job.study, parameters=searched)
+        place.store.folder.remove(f"studies/{job.study}")
+        make_study(place.store.folder.url, spec, ends=("COMPLETED",))
+        layers = client.get(f"/jobs/{job.id}/best-model").json()["layers"]
+        found = next(layer for layer in layers if layer["type"] == "Conv2d")
+        assert found["parameter_shapes"]["weight"][0] == filters

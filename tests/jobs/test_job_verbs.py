@@ -64,20 +64,23 @@ def test_list_and_status(tune_app: Command) -> None:
 def test_an_empty_store(tune_app: Command, jobs: Jobs) -> None:
     assert "no jobs in" in tune_app("jobs", "list")[1]
     assert json.loads(tune_app("jobs", "list", "--json")[1]) == []
-    assert "no job is that old" in tune_app("jobs", "purge")[1]
+    assert "no job that is SUCCEEDED or FAILED or CANCELLED is older than 7d" in tune_app("jobs", "purge")[1]
     assert not Path(jobs.store.folder.url).exists()
 
 
 @pytest.mark.usefixtures("ended")
 def test_purge_shows_first_and_removes_with_yes(tune_app: Command, jobs: Jobs) -> None:
-    assert "no job is that old" in tune_app("jobs", "purge")[1]
+    assert "is older than 7d" in tune_app("jobs", "purge")[1]
+    assert (
+        "no job that is CANCELLED is older" in tune_app("jobs", "purge", "--older-than", "0", "--state", "cancelled")[1]
+    )
     _, out, _ = tune_app("jobs", "purge", "--older-than", "0")
-    assert "these 2 jobs would go; --yes does it" in out
+    assert "2 jobs would go; --yes does it" in out
     assert len(jobs.records.ids()) == 3
     found = json.loads(tune_app("jobs", "purge", "--older-than", "0", "--state", "FAILED", "--json")[1])
     assert (found["removed"], [row["id"] for row in found["jobs"]]) == (False, ["digits-2"])
     _, out, _ = tune_app("jobs", "purge", "--older-than", "0", "--yes")
-    assert "removed 2 jobs; their studies are kept" in out
+    assert "removed 2 jobs; their results are kept" in out
     assert jobs.records.ids() == ["digits-3"]
 
 
@@ -93,15 +96,18 @@ def test_a_damaged_record_is_told_of(tune_app: Command, jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["submit"], "name a space, --profile or --trial, one of the three"),
-        (["submit", "space.yaml", "--profile", "fine"], "one of the three"),
-        (["submit", "--profile", "fine", "--trials", "3"], "a training takes --epochs, --seed, --cpus, --gpus"),
-        (["submit", "--profile", "fine", "--start-from", "x"], "a training takes --epochs, --seed, --cpus, --gpus"),
+        (["submit"], "name one of SPACE, --profile, --trial, but got none"),
+        (["submit", "space.yaml", "--profile", "fine"], "but got SPACE and --profile"),
+        (["submit", "--profile", "fine", "--trials", "3", "--pruning", "off"], "but got --trials, --pruning"),
+        (["submit", "--profile", "fine", "--start-from", "x"], "no option of a sweep, but got --start-from"),
         (["submit", "--profile", "fine"], "there is no profile `fine`"),
         (["submit", "missing.yaml"], "missing.yaml"),
         (["jobs", "status", "digit-1"], "there is no job `digit-1`"),
         (["jobs", "logs", "../x"], "there is no job `../x`"),
-        (["jobs", "cancel", "digits-2"], "the job `digits-2` has ended: FAILED"),
+        (
+            ["jobs", "cancel", "digits-2"],
+            "can be cancelled, but `digits-2` is FAILED",
+        ),
         (["jobs", "list", "--state", "done"], "there is no state `done`"),
         (["jobs", "purge", "--state", "queued"], "only ended jobs can be removed"),
         (["jobs", "purge", "--older-than", "soon"], "`--older-than` takes a time"),

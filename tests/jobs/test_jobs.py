@@ -117,7 +117,21 @@ def test_a_job_is_lost_when_the_job_server_does_not_know_it(
         job = _running(jobs, new_job, address)
         assert (job.state, job.reason) == ("FAILED", "lost")
         assert "the head was started anew" in str(job.message)
-        assert "tune-app resume digits-1" in str(job.message)
+        assert "tune-app resume" not in str(job.message), "its study has not begun"
+
+
+def test_a_training_passes_over_a_number_that_a_training_by_hand_has_taken(jobs: Jobs) -> None:
+    jobs.store.folder.write("trainings/train-mine-1/metrics.json", b"{}")
+    assert jobs.accept(JobRequest("training", "train-mine", None, {})).id == "train-mine-2"
+
+
+def test_a_lost_job_names_what_goes_on_with_its_study(
+    jobs: Jobs, new_job: MakeJob, make_study: Any, make_spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "SILENT_S", -1)
+    make_study(jobs.store.folder.url, make_spec(name="digits-1"))
+    with _job_server([]) as address:
+        assert "tune-app resume digits-1" in str(_running(jobs, new_job, address).message)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +160,7 @@ def test_a_job_whose_cluster_is_silent_is_lost_only_after_a_while(
     monkeypatch.setattr(jobs_module, "LOST_S", -1)
     lost = jobs.get("digits-1")
     assert (lost.state, lost.reason) == ("FAILED", "lost")
-    with pytest.raises(InputError, match="has ended: FAILED"):
+    with pytest.raises(InputError, match="can be cancelled, but `digits-1` is FAILED"):
         jobs.cancel("digits-1")
 
 
@@ -176,6 +190,15 @@ def test_purge_removes_by_state_and_age_and_studies_only_when_asked(
     assert jobs.store.studies() == ["digits-1", "digits-2"]
     assert not jobs.store.folder.names("trials/study=digits-3")
     assert jobs.records.create("digits", new_job).run == 5
+
+
+def test_purge_removes_what_a_training_left_only_when_asked(jobs: Jobs, new_job: MakeJob) -> None:
+    for run in (1, 2):
+        job = jobs.records.create("train", lambda run: new_job(run, space="train", kind="training", study=None))
+        jobs.store.folder.write(f"trainings/{job.id}/checkpoint.pt", b"weights")
+        jobs.purge(jobs.records.end(job.id, "FAILED"), study=run == 2)
+    assert jobs.records.ids() == []
+    assert jobs.store.folder.names("trainings") == ["train-1"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from tune_app.cluster import connected
+from tune_app.errors import InputError
+
 CODE = """
 import ray
 from tune_app.cluster import connected
@@ -20,6 +25,13 @@ def test_a_sweep_may_fall_back_to_this_machine_and_is_told_so() -> None:
         "no Ray cluster answers at `127.0.0.1:1`: [Errno 111] Connection refused",
         "True",
     ]
+
+
+@pytest.mark.parametrize("address", ["http://head:8265", "head", ":6379", "head:port", "ray://head"])
+def test_what_is_no_address_of_a_cluster_is_refused_and_no_reason_to_fall_back(address: str) -> None:
+    with pytest.raises(InputError, match="must be HOST:PORT") as caught, connected(address, pytest.fail):
+        pass
+    assert "`tune-app submit`" in caught.value.hint
 
 
 LOOPBACK = """

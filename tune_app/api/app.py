@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
 from tune_app import __version__
 from tune_app.api import best_model, catalogue, events, jobs, profiles, trials
 from tune_app.api.body_limit import BodyLimit
-from tune_app.api.error_shape import EVERYWHERE, documented, translate_errors
+from tune_app.api.error_shape import EVERYWHERE, documented, refuse_unknown_query, translate_errors
 from tune_app.api.security import Guard
 from tune_app.api.server import Server
 from tune_app.api.settings import Settings
@@ -48,6 +48,7 @@ def make_app(settings: Settings, hosts: Sequence[str] = ()) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         responses=documented(*EVERYWHERE),
+        dependencies=[Depends(refuse_unknown_query)],
     )
     for module in (jobs, trials, best_model, events, profiles, catalogue):
         app.include_router(module.routes(server))

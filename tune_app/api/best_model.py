@@ -16,7 +16,9 @@ from tune_app.api.models import BestModel
 from tune_app.api.server import Server
 from tune_app.api.trial_views import chosen, trial_view
 from tune_app.errors import NotFound, TuneAppError
+from tune_app.job import Job
 from tune_app.store import Study, TrialRecord
+from tune_app.training_record import TrainingRecord, read_training, record_path
 
 MEDIA_TYPE = "application/octet-stream"
 
@@ -27,31 +29,12 @@ def routes(server: Server) -> APIRouter:
 
     @router.get("", response_model=BestModel, responses=documented(404))
     def best_model(job_id: str) -> dict[str, Any]:
-        """The best completed trial so far: its configuration, its metrics, and the layers of its network.
+        """The best completed trial so far, or what a training made: configuration, metrics, the layers of the network.
 
-        The first time for a trial this takes seconds: its network is built again.
+        The first time for a trial or a training this takes seconds: its network is built again.
         """
-        study, record, trial = _best(server, job_id)
-        facts = server.facts(study)
-        document = facts.document
-        layers, missing = None, None
-        try:
-            server.admission.check(document["task"], document["dataset"], f"study {study.name}")
-            layers = server.layers(study, record.trial, f"{record.trial_id}-{record.attempt}")
-        except TuneAppError as error:
-            missing = error.message
-        return {
-            "study": study.name,
-            "task": document["task"],
-            "dataset": document["dataset"],
-            "metric": facts.objective.metric,
-            "direction": facts.objective.direction,
-            "trial": trial,
-            "configuration": trial["configuration"],
-            "metrics": trial["metrics"],
-            "layers": layers,
-            "layers_missing": missing,
-        }
+        job = server.views.job(job_id)
+        return _of_training(server, job) if job.kind == "training" else _of_sweep(server, job)
 
     @router.get(
         "/download",
@@ -65,14 +48,22 @@ def routes(server: Server) -> APIRouter:
         },
     )
     def download(job_id: str) -> FileResponse:
-        """The weights of the best trial with its configuration, for `torch.load(file, weights_only=True)`."""
-        from tune_app.weights import write_weights  # it imports torch
+        """The weights of the best trial, or of a training, with the configuration.
 
-        study, record, _ = _best(server, job_id)
+        For `torch.load(file, weights_only=True)`.
+        """
+        from tune_app.weights import write_training_weights, write_weights  # it imports torch
+
+        job = server.views.job(job_id)
         folder = Path(tempfile.mkdtemp(prefix="tune-app-weights-"))
-        name = f"{study.name}-{record.trial}.pt"
         try:
-            write_weights(study, record, folder / name)
+            if job.kind == "training":
+                name = f"{job.id}.pt"
+                write_training_weights(server.store.folder, _trained(server, job), folder / name)
+            else:
+                study, record, _ = _best(server, job)
+                name = f"{study.name}-{record.trial}.pt"
+                write_weights(study, record, folder / name)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -82,13 +73,65 @@ def routes(server: Server) -> APIRouter:
     return router
 
 
-def _best(server: Server, job_id: str) -> tuple[Study, TrialRecord, dict[str, Any]]:
+def _of_sweep(server: Server, job: Job) -> dict[str, Any]:
+    study, record, trial = _best(server, job)
+    facts = server.facts(study)
+    return {
+        "study": study.name,
+        "metric": facts.objective.metric,
+        "direction": facts.objective.direction,
+        "trial": trial,
+        "training": None,
+        "configuration": trial["configuration"],
+        "metrics": trial["metrics"],
+        **_network(server, facts.document, study.name, record.trial, f"{record.started_at}-{record.attempt}"),
+    }
+
+
+def _of_training(server: Server, job: Job) -> dict[str, Any]:
+    trained = _trained(server, job)
+    kept = ("epochs", "seed", "device", "model_parameters", "latency_ms")
+    return {
+        **dict.fromkeys(("study", "metric", "direction", "trial")),
+        "training": {"training": job.id, **{key: trained.facts[key] for key in kept}, "health": trained.health},
+        "configuration": trained.config,
+        "metrics": trained.metrics,
+        **_network(server, trained.facts, job.id, None, str(server.store.folder.stamp(record_path(job.id)))),
+    }
+
+
+def _network(server: Server, source: dict[str, Any], name: str, trial: int | None, version: str) -> dict[str, Any]:
+    """Task, data set and layers; why there are none, where the network cannot or may not be built here."""
+    layers, missing = None, None
+    kind = "training" if trial is None else "study"
+    try:
+        server.admission.check(source["task"], source["dataset"], f"{kind} {name}")
+        layers = server.layers(name, trial, version)
+    except TuneAppError as error:
+        missing = error.message
+    return {"task": source["task"], "dataset": source["dataset"], "layers": layers, "layers_missing": missing}
+
+
+def _trained(server: Server, job: Job) -> TrainingRecord:
+    """What a training made.
+
+    Raises:
+        NotFound: it has not ended well.
+        InputError: its record is damaged.
+    """
+    if job.state != "SUCCEEDED":
+        raise NotFound(
+            f"the training `{job.id}` is {job.state}, so it has no model", hint=f"GET /jobs/{job.id}/logs shows more"
+        )
+    return read_training(server.store.folder, job.id)
+
+
+def _best(server: Server, job: Job) -> tuple[Study, TrialRecord, dict[str, Any]]:
     """The study of a job and its best completed trial, also as a document.
 
     Raises:
-        NotFound: there is no such job, or nothing completed.
+        NotFound: nothing completed.
     """
-    job = server.views.job(job_id)
     study = server.study(job)
     if study is not None:
         facts = server.facts(study)
@@ -96,8 +139,6 @@ def _best(server: Server, job_id: str) -> tuple[Study, TrialRecord, dict[str, An
             for record in chosen(history, ("COMPLETED",), "rank", False, facts.objective)[:1]:
                 return study, record, trial_view(record, facts.columns, facts.objective)
     raise NotFound(
-        f"no trial of the job `{job_id}` completed, so it has no best model",
-        hint=f"GET /jobs/{job_id}/trials shows what happened"
-        if job.study
-        else "a training leaves its model in the store",
+        f"no trial of the job `{job.id}` completed, so it has no best model",
+        hint=f"GET /jobs/{job.id}/trials shows what happened",
     )

@@ -9,9 +9,11 @@ from typing import Any
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
-from tune_app.api.models import ErrorBody
+from tune_app.api.models import UNKNOWN_KEY, ErrorBody
 from tune_app.errors import Conflict, InputError, NotFound, TuneAppError, nearest
+from tune_app.job import KINDS
 
 CODES = {
     400: "bad_request",
@@ -72,6 +74,19 @@ def response_of(error: TuneAppError) -> Response:
     return error_response(status, error.message, error.where, error.hint)
 
 
+def refuse_unknown_query(connection: HTTPConnection) -> None:
+    """Refuse a query parameter that the route does not have: a filter that is mistyped would else be passed over.
+
+    Raises:
+        InputError: there is one.
+    """
+    valid = [field.alias for field in connection.scope["route"].dependant.query_params]
+    for name in connection.query_params if connection.scope["type"] == "http" else ():
+        if name not in valid:
+            hint = nearest(name, valid) if valid else "this path has none"
+            raise InputError(f"there is no query parameter `{name:.100}` here", where=f"query.{name:.100}", hint=hint)
+
+
 def translate_errors(app: FastAPI) -> None:
     """Have every error of `app` answered in the one shape."""
 
@@ -90,8 +105,12 @@ def translate_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def refused(request: Request, error: HTTPException) -> Response:
         status, where = error.status_code, f"{request.method} {request.url.path}"
-        rules = {404: "there is no such path", 405: f"{request.method} is not a method of this path"}
-        hint = "/docs lists the paths and their methods" if status in rules else ""
+        rules = {
+            400: "the body must be JSON in UTF-8, and not deeply nested",
+            404: "there is no such path",
+            405: f"{request.method} is not a method of this path",
+        }
+        hint = "/docs lists the paths and their methods" if status in (404, 405) else ""
         return error_response(status, rules.get(status, str(error.detail)), where, hint, dict(error.headers or {}))
 
     @app.exception_handler(Exception)
@@ -103,17 +122,27 @@ def translate_errors(app: FastAPI) -> None:
 def _invalid(error: RequestValidationError | WebSocketRequestValidationError) -> Response:
     """The first fault that pydantic found: the rule, the value, where it stands, and what would be right."""
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    name, value = place[-1], repr(first.get("input"))[:100]
+    # For pydantic the `kind` of a request is a part of its place; for who sent it, it is no key.
+    place = [str(part) for number, part in enumerate(first["loc"]) if number != 1 or part not in KINDS]
+    name = next((part for part in reversed(place) if not part.isdecimal()), "")  # a list's, not its item's
+    value = repr(first.get("input"))[:100]
     context = first.get("ctx") or {}
     if first["type"] == "json_invalid":
         return error_response(422, f"the body must be JSON, but {context.get('error', 'it is not')}", "body")
-    if first["type"] == "missing":
+    if first["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        tag = context.get("tag")
+        place.append("kind")
+        message = f"`kind` must be {' or '.join(KINDS)}, but got {'nothing' if tag is None else repr(tag)[:100]}"
+        hint = nearest(tag, KINDS) if tag is not None else ""
+    elif first["type"] == "missing":
         message, hint = f"`{name}` must be given", ""
-    elif first["type"] == "extra_forbidden":
-        message, hint = f"a key must be one of those that /docs lists, but got `{name}`", ""
+    elif first["type"] == UNKNOWN_KEY:
+        place.append(context["key"][:100])
+        message = f"there is no key `{context['key']:.100}` here"
+        hint = nearest(context["key"], context["valid"], limit=len(context["valid"]))
     else:
         rule = first["msg"].removeprefix("Value error, ")
+        rule = rule.replace("a valid dictionary or object to extract fields from", "a JSON object")
         for begin in ("Input should be", "Input should", "String should", "List should", "Value should"):
             rule = rule.replace(begin, "must be" if begin.endswith("be") else "must")
         message = f"`{name}` {rule}, but got {value}" if rule.startswith("must") else f"{rule}, but got {value}"

@@ -17,10 +17,10 @@ from starlette.concurrency import run_in_threadpool
 from tune_app.api.error_shape import response_of
 from tune_app.api.security import SUBPROTOCOL, offers_token
 from tune_app.api.server import Server
-from tune_app.api.trial_views import epoch_view, family
+from tune_app.api.trial_views import epoch_view
 from tune_app.errors import NotFound, TuneAppError
 from tune_app.job import Job
-from tune_app.store import EventLog, Row, Study
+from tune_app.store import EventLog, Row, Study, family
 
 LOOK_S = 0.25
 GONE = 4404

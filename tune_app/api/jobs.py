@@ -14,6 +14,7 @@ from tune_app.api.submission import request_of
 from tune_app.errors import Conflict
 from tune_app.folder import LocalFolder
 from tune_app.job import Job
+from tune_app.jobs import check_cancellable
 
 State = Literal["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="How many to pass over.")]
@@ -73,9 +74,8 @@ def routes(server: Server) -> APIRouter:
     def cancel(job_id: str, request: Request) -> JobFacts:
         """Ask a job to stop: it does so within seconds after the answer, and what it finished is kept."""
         job = server.views.job(job_id)
-        if job.ended and job.state != "CANCELLED":
-            raise Conflict(f"the job `{job.id}` has ended: {job.state}", hint="only a job that has not ended can be")
-        if not job.ended:
+        if job.state != "CANCELLED":
+            check_cancellable(job)
             by = f"{request.client.host if request.client else 'somebody'} over HTTP"
             server.jobs.records.ask_to_stop(job.id, by)
             server.later(lambda: server.jobs.cancel(job.id, by=by), f"cancelling {job.id}")
@@ -84,9 +84,9 @@ def routes(server: Server) -> APIRouter:
     @router.delete("/{job_id}", status_code=204, responses=documented(404, 409))
     def remove(
         job_id: str,
-        with_study: Annotated[bool, Query(description="Remove its study too, with all results.")] = False,
+        with_study: Annotated[bool, Query(description="Remove its study, or what its training left, too.")] = False,
     ) -> None:
-        """Remove the record and the log of a job that has ended; its study stays unless `with_study` says otherwise."""
+        """Remove the record and the log of a job that has ended; results stay unless `with_study` says otherwise."""
         job = server.views.job(job_id)
         if not job.ended:
             raise Conflict(f"the job `{job.id}` is {job.state}", hint=f"POST /jobs/{job.id}/cancel stops it")

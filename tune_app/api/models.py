@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from tune_app.variable import Value
 
@@ -16,12 +17,23 @@ Json = dict[str, Any]
 Configuration = dict[str, dict[str, Value]]
 """By group: ``{"training": {"learning_rate": 0.01}}``."""
 Figures = dict[str, float | None]
+UNKNOWN_KEY = "unknown_key"
+"""The type of pydantic's error for a key that there is not; its context has the `key` and the `valid` ones."""
 
 
 class _Asked(BaseModel):
     """What a request holds: exact types, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, given: Any) -> Any:
+        """What `extra` does as well, but without telling which keys there are."""
+        for key in given if isinstance(given, dict) else ():
+            if key not in cls.model_fields:
+                raise PydanticCustomError(UNKNOWN_KEY, "unknown", {"key": key, "valid": list(cls.model_fields)})
+        return given
 
 
 class _Told(BaseModel):
@@ -342,17 +354,35 @@ class LayerFacts(_Told):
     trainable: int
 
 
-class BestModel(_Told):
-    """The best trial of a job's study, and its network."""
+class TrainingFacts(_Told):
+    """A training that ended well."""
 
-    study: str
+    training: str
+    """Its name: the id of its job."""
+    epochs: int
+    seed: int
+    device: str
+    model_parameters: int
+    latency_ms: float | None
+    health: Figures
+    """After the last epoch."""
+
+
+class BestModel(_Told):
+    """The best trial of a job's study, or what a training made, and its network."""
+
+    study: str | None
+    """Null for a training, as are `metric`, `direction` and `trial`."""
     task: str
     dataset: str | Json
-    metric: str
-    direction: Literal["maximize", "minimize"]
-    trial: TrialFacts
+    metric: str | None
+    direction: Literal["maximize", "minimize"] | None
+    trial: TrialFacts | None
+    training: TrainingFacts | None
+    """Null for a sweep."""
     configuration: Configuration
     metrics: Figures
+    """After the last epoch; of a training, `test_…` too."""
     layers: list[LayerFacts] | None
     """In the order in which the network computes them; null where it could not be built here."""
     layers_missing: str | None

@@ -104,7 +104,7 @@ def routes(server: Server) -> APIRouter:
     @router.post("/session", response_model=ProfileFacts, tags=["session"], responses=documented(404))
     def apply(asked: SessionRequest) -> dict[str, Any]:
         """Put a configuration in force: of a trial, of a study's best trial, or of a profile."""
-        return profiles.apply(configuration(server, asked).edited(asked.set)).to_dict()
+        return profiles.apply(configuration(server, asked).edited(asked.set, "body.set")).to_dict()
 
     return router
 
@@ -130,7 +130,7 @@ def _wanted(server: Server, name: str, asked: ProfileRequest) -> Profile:
     if asked.note is not None:
         note = Document.of({"note": asked.note}, "body").data["note"]
         profile = replace(profile, note=note)
-    return profile.edited(asked.set)
+    return profile.edited(asked.set, "body.set")
 
 
 def _revision(tag: str | None) -> int | None:

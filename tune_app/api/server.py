@@ -54,11 +54,11 @@ class Server:
         self.profiles = Profiles(settings.profiles)
         self.admission = Admission(settings.classes, settings.data_folders)
         self.views = JobViews(self.jobs)
-        self.logs = StudyLogs(self.store)
+        self.logs = StudyLogs()
         self.watch = JobWatch(self.jobs, self.views)
         self._work = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="api-work")
         self._facts: dict[str, tuple[object, StudyFacts]] = {}
-        self._layers: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+        self._layers: dict[tuple[str, int | None, str], list[dict[str, Any]]] = {}
         self._building = threading.Lock()
         self._begun: set[str] = set()
 
@@ -107,18 +107,23 @@ class Server:
             known = self._facts[study.name] = stamp, facts
         return known[1]
 
-    def layers(self, study: Study, trial: int, trial_id: str) -> list[dict[str, Any]]:
-        """The layers of a trial's network, see `tune_app.architecture`; built once, in a process of its own.
+    def layers(self, name: str, trial: int | None, version: str) -> list[dict[str, Any]]:
+        """The layers of a network, see `tune_app.architecture`; built once per `version`, in a process of its own.
+
+        Args:
+            name: of the study; of the training where there is no `trial`.
 
         Raises:
             WorkFailed: the network cannot be built here.
         """
-        key = study.name, trial, trial_id
+        key = name, trial, version
+        what = f"the training `{name}`" if trial is None else f"trial {trial}"
         with self._building:  # one at a time: the cores are the sweep's
             if key not in self._layers:
                 try:
+                    named = [name] if trial is None else [name, str(trial)]
                     done = subprocess.run(
-                        [sys.executable, "-m", "tune_app.architecture", self.store.folder.url, study.name, str(trial)],
+                        [sys.executable, "-m", "tune_app.architecture", self.store.folder.url, *named],
                         capture_output=True,
                         timeout=BUILD_S,
                         stdin=subprocess.DEVNULL,
@@ -126,7 +131,7 @@ class Server:
                     )
                     found = json.loads(done.stdout)
                 except (subprocess.TimeoutExpired, ValueError) as error:
-                    raise WorkFailed(f"the network of trial {trial} could not be built: {error}") from error
+                    raise WorkFailed(f"the network of {what} could not be built: {error}") from error
                 if isinstance(found, dict):
                     raise WorkFailed(found["message"], where=found["where"], hint=found["hint"])
                 self._layers[key] = found
@@ -135,8 +140,10 @@ class Server:
     def forget(self, job: Job, *, study: bool) -> None:
         """Let go of what is known of a job that was removed, and of its study where that went, too."""
         self.views.forget(job.id)
-        if study and job.study:
+        if not study:
+            return
+        if job.study:
             self.logs.forget(job.study)
             self._facts.pop(job.study, None)
-            for key in [key for key in self._layers if key[0] == job.study]:
-                del self._layers[key]
+        for key in [key for key in self._layers if key[0] == (job.study or job.id)]:
+            del self._layers[key]

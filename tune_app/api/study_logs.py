@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune_app.store import EventLog, History, Store, Study
+from tune_app.store import EventLog, History, Study
 
 KEPT = 16
 """Studies that are kept in memory: those asked for last."""
@@ -18,8 +18,7 @@ KEPT = 16
 class StudyLogs:
     """Histories of studies, kept up to date."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
@@ -30,9 +29,11 @@ class StudyLogs:
         Raises:
             InputError: the log is damaged.
         """
+        stamp = study.folder.stamp(f"{study.base}/spec.yaml")
         with self._mutex:
-            kept = self._kept.get(study.name) or _Kept(EventLog(study))
-            self._kept[study.name] = kept
+            kept = self._kept.get(study.name)
+            if kept is None or kept.stamp != stamp:  # another one may have the name of one that was removed
+                kept = self._kept[study.name] = _Kept(stamp, EventLog(study))
             self._kept.move_to_end(study.name)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
@@ -48,5 +49,6 @@ class StudyLogs:
 
 @dataclass
 class _Kept:
+    stamp: object
     log: EventLog
     mutex: Any = field(default_factory=threading.Lock)

@@ -99,7 +99,7 @@ def _check_starts(server: Server, names: Sequence[str]) -> None:
 
 
 def _training(server: Server, asked: TrainingRequest) -> JobRequest:
-    profile = configuration(server, asked).edited(asked.set)
+    profile = configuration(server, asked).edited(asked.set, "body.set")
     if asked.epochs is not None and "epochs" in profile.config:
         profile = replace(profile, config={**profile.config, "epochs": asked.epochs}).validated(where="body.epochs")
     return training_request(profile, epochs=asked.epochs, seed=asked.seed, cpus=asked.cpus, gpus=asked.gpus)

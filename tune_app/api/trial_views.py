@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tune_app.errors import InputError, nearest
 from tune_app.objective import objective_of
 from tune_app.section import Objective
-from tune_app.store import STATES, History, Row, TrialRecord
+from tune_app.store import STATES, History, Row, TrialRecord, family
 from tune_app.variable import GROUPS
 
 ROW_KEYS = (
@@ -20,11 +20,6 @@ SORTS = (
     "model_parameters", "latency_ms",
 )  # fmt: skip
 """What trials can be sorted by, besides ``metrics.NAME`` and ``health.NAME``."""
-
-
-def family(row: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The values of the columns ``prefix/…`` by the rest of their names."""
-    return {key.removeprefix(f"{prefix}/"): value for key, value in row.items() if key.startswith(f"{prefix}/")}
 
 
 def trial_view(record: TrialRecord, columns: Sequence[str], objective: Objective) -> dict[str, Any]:

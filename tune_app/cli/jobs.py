@@ -63,8 +63,13 @@ def submit(
     from tune_app.jobs import Jobs
     from tune_app.store import Store
 
-    if sum(source is not None for source in (space, profile_name, trial_text)) != 1:
-        raise InputError("name a space, --profile or --trial, one of the three")
+    sources = {"SPACE": space, "--profile": profile_name, "--trial": trial_text}
+    named = [name for name, value in sources.items() if value is not None]
+    if len(named) != 1:
+        raise InputError(
+            f"name one of {', '.join(sources)}, but got {' and '.join(named) or 'none'}",
+            hint="for example `tune-app submit search_spaces/digits_cnn.yaml`",
+        )
     opened = Store(store)
     request: JobRequest
     with contextlib.redirect_stdout(sys.stderr):  # a user's task may print
@@ -75,9 +80,13 @@ def submit(
             )
         else:
             wrong = [name for name, value in given.items() if value is not None and name not in TRAINING_TAKES]
-            if wrong or start_from:
+            if start_from:
+                wrong.append("start_from")
+            if wrong:
+                options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
                 raise InputError(
-                    "a training takes --epochs, --seed, --cpus, --gpus and --set, and no option of a sweep"
+                    f"a training takes no option of a sweep, but got {', '.join(str(options[name]) for name in wrong)}",
+                    hint="it takes --epochs, --seed, --cpus, --gpus and --set",
                 )
             if given["resources_gpus"] == "auto":
                 raise InputError("a training needs a number of GPUs, but got --gpus auto", hint="--gpus 1")
@@ -178,8 +187,12 @@ def jobs_cancel(job_id: str, as_json: bool, store: str) -> None:
 @click.option(
     "--state", "states", multiple=True, metavar="STATE", help="Jobs in this end state; all end states without it."
 )
-@click.option("--older-than", default="7d", show_default=True, metavar="TIME", help="Ended so long ago: 30m, 2h, 7d.")
-@click.option("--with-studies", is_flag=True, help="Remove their studies too, with all results and checkpoints.")
+@click.option(
+    "--older-than", default="7d", show_default=True, metavar="TIME", help="Ended so long ago: 30m, 2h, 7d; 0 for all."
+)
+@click.option(
+    "--with-studies", is_flag=True, help="Remove their studies and trainings too, with all results and checkpoints."
+)
 @click.option("--yes", is_flag=True, help="Do it, instead of showing what would go.")
 @json_option
 @store_option
@@ -192,18 +205,24 @@ def jobs_purge(
     opened = _jobs(store)
     chosen = _states(states) or END_STATES
     if running := [state for state in chosen if state not in END_STATES]:
-        raise InputError(f"only ended jobs can be removed, but got --state {running[0]}", hint=", ".join(END_STATES))
+        raise InputError(
+            f"only ended jobs can be removed, but got --state {running[0]}", hint=f"Valid: {', '.join(END_STATES)}"
+        )
     found = opened.purgeable(chosen, _age(older_than))
     for job in found if yes else []:
         opened.purge(job, study=with_studies)
     if as_json:
         print_json({"removed": yes, "with_studies": with_studies, "jobs": [_row(opened, job) for job in found]})
         return
-    print_table([_short(_row(opened, job)) for job in found]) if found else click.echo("no job is that old")
-    if found and yes:
-        click.echo(f"removed {len(found)} jobs{' with their studies' if with_studies else '; their studies are kept'}")
-    elif found:
-        click.echo(f"these {len(found)} jobs would go{' with their studies' if with_studies else ''}; --yes does it")
+    if not found:
+        click.echo(f"no job that is {' or '.join(chosen)} is older than {older_than}")
+        return
+    print_table([_short(_row(opened, job)) for job in found])
+    counted = f"{len(found)} job{'s' * (len(found) != 1)}"
+    if yes:
+        click.echo(f"removed {counted}{' with their results' if with_studies else '; their results are kept'}")
+    else:
+        click.echo(f"{counted} would go{' with their results' if with_studies else ''}; --yes does it")
 
 
 @jobs.command("shutdown")
@@ -239,7 +258,7 @@ def _age(text: str) -> Any:
     try:
         return timedelta(seconds=0.0 if text == "0" else parse_duration(text))
     except (ValueError, OverflowError):
-        raise InputError(f"`--older-than` takes a time such as 30m, 2h 7d, or 0, but got `{text}`") from None
+        raise InputError(f"`--older-than` takes a time such as 30m, 2h, 7d, or 0, but got `{text}`") from None
 
 
 def _wait(opened: Jobs, job: Job, follow: bool, err: bool = True) -> Job:
