@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +138,9 @@ class Jobs:
                     f"the study `{request.study}` is the one of the job `{holder.id}`, which is {holder.state}",
                     hint="choose another name, or give none",
                 )
+            # A job that ended before its study began, or whose study was removed, has no part in the new one.
+            for former in [j for j in self.records.all() if j.study == request.study]:
+                self.records.change(former.id, lambda found: replace(found, study=None))
             return self.records.create(request.space, make)
         studies = set(self.store.studies())
 

@@ -11,7 +11,9 @@ import pytest
 
 from tune_app.cli import main as cli_main
 from tune_app.job import Job
+from tune_app.job_request import JobRequest
 from tune_app.jobs import Jobs
+from tune_app.store import Study
 
 MakeJob = Callable[..., Job]
 Command = Callable[..., tuple[int, str, str]]
@@ -82,6 +84,27 @@ def test_purge_shows_first_and_removes_with_yes(tune_app: Command, jobs: Jobs) -
     _, out, _ = tune_app("jobs", "purge", "--older-than", "0", "--yes")
     assert "removed 2 jobs; their results are kept" in out
     assert jobs.records.ids() == ["digits-3"]
+
+
+@pytest.mark.usefixtures("ended")
+def test_purge_passes_over_a_study_that_is_being_written(tune_app: Command, jobs: Jobs) -> None:
+    with Study(jobs.store.folder, "digits-1").writing():
+        code, out, err = tune_app("jobs", "purge", "--older-than", "0", "--with-studies", "--yes")
+    assert (code, jobs.records.ids()) == (2, ["digits-1", "digits-3"])
+    assert "removed 1 job with their results" in out
+    assert "digits-1" in err
+
+
+def test_a_study_is_of_the_last_job_that_was_asked_for_under_its_name(tune_app: Command, jobs: Jobs) -> None:
+    request = JobRequest("sweep", "digits", "mine", {})
+    lost = jobs.accept(request)
+    jobs.records.end(lost.id, "FAILED", reason="lost")
+    second = jobs.accept(request)
+    written = jobs.store.folder
+    written.write("studies/mine/spec.yaml", b"name: mine")
+    assert (jobs.get(lost.id).study, jobs.records.get(second.id).study) == (None, "mine")
+    assert tune_app("jobs", "purge", "--older-than", "0", "--state", "failed", "--with-studies", "--yes")[0] == 0
+    assert written.exists("studies/mine/spec.yaml")
 
 
 @pytest.mark.usefixtures("ended")

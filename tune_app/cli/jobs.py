@@ -209,20 +209,26 @@ def jobs_purge(
             f"only ended jobs can be removed, but got --state {running[0]}", hint=f"Valid: {', '.join(END_STATES)}"
         )
     found = opened.purgeable(chosen, _age(older_than))
-    for job in found if yes else []:
-        opened.purge(job, study=with_studies)
+    refused: list[InputError] = []
+    for job in list(found) if yes else []:
+        try:
+            opened.purge(job, study=with_studies)
+        except InputError as error:  # its study is being written; the others go nevertheless
+            refused.append(error)
+            found.remove(job)
     if as_json:
         print_json({"removed": yes, "with_studies": with_studies, "jobs": [_row(opened, job) for job in found]})
-        return
-    if not found:
+    elif not found and not refused:
         click.echo(f"no job that is {' or '.join(chosen)} is older than {older_than}")
-        return
-    print_table([_short(_row(opened, job)) for job in found])
-    counted = f"{len(found)} job{'s' * (len(found) != 1)}"
-    if yes:
-        click.echo(f"removed {counted}{' with their results' if with_studies else '; their results are kept'}")
     else:
-        click.echo(f"{counted} would go{' with their results' if with_studies else ''}; --yes does it")
+        print_table([_short(_row(opened, job)) for job in found])
+        counted = f"{len(found)} job{'s' * (len(found) != 1)}"
+        if yes:
+            click.echo(f"removed {counted}{' with their results' if with_studies else '; their results are kept'}")
+        else:
+            click.echo(f"{counted} would go{' with their results' if with_studies else ''}; --yes does it")
+    if refused:
+        raise refused[0]
 
 
 @jobs.command("shutdown")
