@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 from values import number
 
@@ -86,11 +87,11 @@ def _searched(spec: Spec) -> list[tuple[str, str]]:
     return [(spec.space.by_name[name].group, name) for name in spec.space.searched]
 
 
-def column_config(columns: list[str], spec: Spec) -> dict[str, Any]:
-    """How `st.dataframe` shows the columns."""
+def column_config(table: pd.DataFrame, spec: Spec) -> dict[str, Any]:
+    """How `st.dataframe` shows the columns of the table."""
     config: dict[str, Any] = {}
     described = {v.column: v.description for v in spec.space.variables}
-    for column in columns:
+    for column in table.columns:
         name, help_text = title(column, spec.objective), described.get(column)
         if column.startswith("config/"):
             name = column.split("/")[-1]
@@ -98,6 +99,8 @@ def column_config(columns: list[str], spec: Spec) -> dict[str, Any]:
             config[column] = st.column_config.DatetimeColumn(name, format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
         elif is_share(column, spec.objective):
             config[column] = st.column_config.NumberColumn(name, format="percent", help=help_text)
+        elif pd.api.types.is_float_dtype(table[column]):  # four digits after the point would make 0.00004 a zero
+            config[column] = st.column_config.NumberColumn(name, format="%.4g", help=help_text)
         else:
             config[column] = st.column_config.Column(name, help=help_text, pinned=column == "trial")
     return config

@@ -14,7 +14,7 @@ from typing import Any
 
 import streamlit as st
 from sweep_form import SweepSettings
-from values import number
+from values import number, sentence
 
 from tune_app.cli.sweeps import OVERRIDES
 from tune_app.progress import duration
@@ -86,7 +86,7 @@ def _show(settings: str) -> None:
         st.warning("The settings changed since this forecast; ask for another one.")
     result = found.result()
     if isinstance(result, str):
-        st.error(result, icon=":material/error:")
+        st.error(sentence(result), icon=":material/error:")
         return
     rungs = ", ".join(map(str, result["rungs"]))
     st.success(

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from job_view import show_state, stop_button
 from sources import jobs, trials_of
-from values import measured, number
+from values import escaped, measured, number, sentence
 
 from tune_app.errors import TuneAppError
 from tune_app.job import Job
@@ -32,7 +32,7 @@ def show_live(study: Study, job: Job | None) -> None:
         live, running = study.json("live.json"), study.being_written()
         document = study.document()
     except TuneAppError as error:  # it is being removed, or damaged
-        st.error(str(error))
+        st.error(sentence(error))
         return
     if "trials" not in live:
         st.info(f"No trial of **{study.name}** has begun{' yet' * running}.")
@@ -123,7 +123,9 @@ def _errors(trials: pd.DataFrame) -> None:
     st.markdown("**Newest errors**")
     for _, row in failed.head(SHOWN_ERRORS).iterrows():
         kind = KINDS.get(str(row["failure_kind"]), "failed")
-        st.error(f"Trial {row['trial']} {kind}: {row['error'] or 'nothing more is known'}", icon=":material/error:")
+        st.error(
+            f"Trial {row['trial']} {kind}: {escaped(row['error'] or 'nothing more is known')}", icon=":material/error:"
+        )
     if len(failed) > SHOWN_ERRORS:
         st.caption(f"and {len(failed) - SHOWN_ERRORS} more; the page Trials lists all of them")
 

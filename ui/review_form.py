@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from drafts import drafts, forget, is_unsaved, keep
 from job_view import follow, start
 from profile_saving import changes, save_panel
 from sources import chosen_study, profiles, said, spec_of
-from values import measured, number
+from values import escaped, measured, number, sentence
 
 from tune_app.draft import Draft, DraftField
 from tune_app.errors import TuneAppError
@@ -150,7 +149,7 @@ def _field(subject: str, field: DraftField) -> None:
                 args=(subject, name),
             )
         for problem in field.problems:
-            st.markdown(f":material/error: :red[{_sentence(problem)}]")
+            st.markdown(f":material/error: :red[{sentence(problem)}]")
 
 
 def _widget(subject: str, field: DraftField) -> None:
@@ -199,16 +198,6 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def escaped(text: str) -> str:
-    """A text that Markdown shows as it is."""
-    return re.sub(r"([\\`*_{}\[\]<>$:|~#])", r"\\\1", text)
-
-
-def _sentence(problem: str) -> str:
-    """A message of ours, whose backticks are meant as Markdown, inside coloured Markdown."""
-    return re.sub(r"([\[\]$:~#|])", r"\\\1", problem)
-
-
 def _enter(subject: str, name: str) -> None:
     drafts()[subject] = drafts()[subject].with_entry(name, st.session_state[_key(subject, name)])
 
@@ -247,7 +236,7 @@ def _actions(subject: str) -> None:
         st.text_area("Note", key=_key(subject, "the note"), height=80, on_change=_note, args=(subject,))
     if draft.problems:
         st.error(
-            "This cannot be applied, saved or trained yet:\n\n" + "\n".join(f"- {_sentence(p)}" for p in draft.problems)
+            "This cannot be applied, saved or trained yet:\n\n" + "\n".join(f"- {sentence(p)}" for p in draft.problems)
         )
         return
     with said():
@@ -266,7 +255,7 @@ def _apply(subject: str, profile: Profile) -> None:
             try:
                 profiles().apply(profile)
             except TuneAppError as error:
-                st.error(str(error))
+                st.error(sentence(error))
                 return
             keep(subject)
             st.session_state["review_said"] = f"**{profile.name}** is in force now."
@@ -285,6 +274,6 @@ def _train(subject: str, profile: Profile) -> None:
                 with st.spinner("Asking for the training…"):
                     jobs_of[subject] = start(training_request(profile)).id
             except TuneAppError as error:
-                st.error(str(error))
+                st.error(sentence(error))
         if subject in jobs_of:
             follow(jobs_of[subject])

@@ -9,6 +9,7 @@ import streamlit as st
 from columns import is_share, title
 from parallel_axes import show_axes
 from sources import epochs_of, said
+from values import sentence
 
 from tune_app import plots
 from tune_app.errors import WorkFailed
@@ -118,7 +119,7 @@ def _importance(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequen
         with st.spinner("Optuna fits a forest to the completed trials…"):
             shares = _importances(spec.sha256(), trials, spec)
     except WorkFailed as error:
-        st.info(str(error))
+        st.info(sentence(error))
         return
     figure = plots.importances(shares)
     _draw(figure, "Importance of each variable", figure.layout.height)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from tune_app.readable import shown
@@ -24,3 +25,20 @@ def measured(name: str, value: Any) -> str:
 def percent(share: float | None) -> str:
     """A share of 0..1 as a percentage; a dash where there is none."""
     return "–" if share is None or math.isnan(share) else f"{share:.1%}"
+
+
+def counted(count: int, what: str) -> str:
+    """A count with its noun: ``1 epoch``, ``3 epochs``."""
+    return f"{count:,} {what if count == 1 else what + 's'}"
+
+
+def escaped(text: object) -> str:
+    """A text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>$:|~#])", r"\\\1", str(text))
+
+
+def sentence(message: object) -> str:
+    """A message of ours as Markdown: its backticks are meant, nothing else is, and its lines stay lines."""
+    # In code, too, a bracket would end the colour around it.
+    pieces = (re.split(r"(`[^`\[\]]+`)", line.strip()) for line in str(message).splitlines())
+    return "  \n".join("".join(p if n % 2 else escaped(p) for n, p in enumerate(line)) for line in pieces)
