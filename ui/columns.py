@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from values import number
 
-from tune_app.objective import label_of
+from tune_app.objective import figure_text, is_share, label_of
 from tune_app.section import Objective
 from tune_app.spec import Spec
 
@@ -34,8 +34,6 @@ NAMES = {
     "latency_ms": "Latency (ms per row)",
     "health/overall": "Health",
 }
-SHARES = ("accuracy", "coverage", "health")
-"""What people expect in percent: columns that are named so."""
 
 
 def title(column: str, objective: Objective) -> str:
@@ -51,19 +49,11 @@ def words(name: str) -> str:
     return spaced[:1].upper() + spaced[1:]
 
 
-def is_share(column: str, objective: Objective) -> bool:
-    """Whether people expect the column in percent."""
-    if column == "objective":
-        return objective.mode != "health" and is_share(f"metric/{objective.metric}", objective)
-    family, _, name = column.partition("/")
-    return family == "health" or (family == "metric" and name.endswith(SHARES))
-
-
 def shown(column: str, value: Any, objective: Objective) -> str:
     """A value of the column as a text, with four significant digits."""
+    if is_share(column, objective):
+        return figure_text(column, value, objective)
     text = number(value)
-    if text != "–" and is_share(column, objective):
-        return f"{100 * value:.4g} %"
     return f"{value:%Y-%m-%d %H:%M:%S}" if column.endswith("_at") and text != "–" else text
 
 

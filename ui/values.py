@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
+from tune_app.objective import figure_text
 from tune_app.readable import shown
 
 
@@ -17,14 +17,8 @@ def number(value: Any) -> str:
 
 
 def measured(name: str, value: Any) -> str:
-    """A metric's value as people expect it: a share of the whole as a percentage, else as a number."""
-    share = name.rsplit("/")[-1].endswith(("accuracy", "coverage")) and isinstance(value, float)
-    return f"{100 * value:.4g} %" if share and math.isfinite(value) else number(value)
-
-
-def percent(share: float | None) -> str:
-    """A share of 0..1 as a percentage; a dash where there is none."""
-    return "–" if share is None or math.isnan(share) else f"{share:.1%}"
+    """A metric's value as people expect it."""
+    return figure_text(f"metric/{name}", value)
 
 
 def counted(count: int, what: str) -> str:
