@@ -6,6 +6,7 @@ import os
 import threading
 
 import streamlit as st
+from columns import words
 from sources import jobs, said
 from values import measured, sentence
 
@@ -87,7 +88,9 @@ def _training(job: Job) -> None:
         min(1.0, (done + fraction) / max(1, epochs)), text=f"epoch {min(epochs, done + 1)} of {epochs}{batches}"
     )
     if live["metrics"]:
-        st.markdown("  \n".join(f"{name} **{measured(name, value)}**" for name, value in live["metrics"].items()))
+        st.markdown(
+            "  \n".join(f"{words(name)} **{measured(name, value)}**" for name, value in live["metrics"].items())
+        )
     if job.state == "SUCCEEDED":
         st.caption(f"Checkpoint and metrics: {jobs().store.folder.path(f'trainings/{job.id}')}")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from columns import words
 from drafts import drafts, forget, is_unsaved, keep
 from job_view import follow, start
 from profile_saving import changes, save_panel
@@ -87,7 +88,11 @@ def _trial_subject(study: Study) -> str:
 
 def _label(row: pd.Series[Any], metric: str) -> str:
     value = row.get(f"metric/{metric}")
-    reached = f" · {metric} {measured(metric, float(value))}" if value is not None and not pd.isna(value) else ""
+    reached = (
+        f" · {words(metric).lower()} {measured(metric, float(value))}"
+        if value is not None and not pd.isna(value)
+        else ""
+    )
     state = "" if row["state"] == "COMPLETED" else f" · {row['state'].lower()}"
     return f"trial {int(row['trial'])}{reached}{state}"
 
