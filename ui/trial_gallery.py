@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from columns import shown, title
+from trial_choice import set_trial
 from values import counted, escaped
 
 from tune_app.review import ranked
@@ -75,7 +76,14 @@ def _card(study: str, spec: Spec, row: dict[Hashable, Any]) -> None:
             " · ".join(f"{v.name} {shown('', row[f'config/architecture/{v.name}'], objective)}" for v in variables)
         )
     st.caption(f":material/timer: {shown('', row['duration_s'], objective)} s, {counted(row['epochs'], 'epoch')}")
-    _compare_box(study, int(row["trial"]))
+    number = int(row["trial"])
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        _compare_box(study, number)
+        if st.button(
+            "Architecture", key=f"{study}-architecture-{number}", type="tertiary", icon=":material/deployed_code:"
+        ):
+            set_trial(study, number)
+            st.switch_page(st.session_state["pages"]["architecture"])
 
 
 def _compare_box(study: str, number: int) -> None:
