@@ -230,6 +230,11 @@ def test_an_empty_study_says_so_in_every_figure(trials: pd.DataFrame, epochs: pd
         assert figure.layout.annotations[0].text.startswith("No trial")
 
 
+def test_an_axis_has_room_for_choices_that_no_trial_took(trials: pd.DataFrame, spec: Spec) -> None:
+    (lines,) = plots.parallel_coordinates(trials[trials["config/architecture/filters"] == 8], spec).data
+    assert list(lines.dimensions[0].range) == [0, 2]
+
+
 def test_shares_are_in_percent_on_every_axis(trials: pd.DataFrame, epochs: pd.DataFrame, spec: Spec) -> None:
     (lines,) = plots.parallel_coordinates(trials, spec).data
     drawn = [

@@ -142,7 +142,7 @@ def parallel_coordinates(trials: pd.DataFrame, spec: Spec, names: Sequence[str] 
     A range dragged along an axis keeps the lines that pass it; `within` gives the trials of such ranges.
     """
     figure = go.Figure()
-    figure.update_layout(title="Parallel coordinates", margin={"l": 90, "r": 60, "t": 90, "b": 40})
+    figure.update_layout(title="Parallel coordinates", margin={"l": 90, "r": 60, "t": 120, "b": 40})
     rows = trials[trials["objective"].notna()]
     if rows.empty:
         return empty_figure(figure, "No trial has an objective yet.")
@@ -423,7 +423,10 @@ def _ticks(spec: Spec, name: str, values: pd.Series[Any]) -> dict[str, Any]:
     """How an axis of numbers is written: choices by name, powers of ten and the ends on a log scale."""
     choices = _choices(spec, name)
     if choices is not None:
-        return {"tickvals": list(range(len(choices))), "ticktext": choices}
+        ends = (
+            {"range": [0, len(choices) - 1]} if len(choices) > 1 else {}
+        )  # else choices that no trial took lie outside
+        return {"tickvals": list(range(len(choices))), "ticktext": choices, **ends}
     if not _is_log(spec, name):
         return {} if isinstance(spec.space.searched[name], Int) else {"tickformat": ".4~g"}
     low, high = float(values.min()), float(values.max())
