@@ -21,10 +21,10 @@ from tune_app.store import Study
 
 def show() -> None:
     """The part."""
+    st.header("Architecture")
     study = chosen_study()
     spec = spec_of(study)
     trials = trials_of(study)
-    st.header("Architecture")
     if not say_state(study, trials, follow=False):
         return
     chosen = choose_trial(trials, spec.objective, study.name)

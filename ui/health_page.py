@@ -23,10 +23,10 @@ COLUMNS = ["trial", "state", "objective", *(f"health/{name}" for name in ("overa
 
 def show() -> None:
     """The part."""
+    st.header("Health")
     study = chosen_study()
     spec = spec_of(study)
     trials = trials_of(study)
-    st.header("Health")
     if not say_state(study, trials):
         return
     if "health/overall" not in trials or trials["health/overall"].isna().all():

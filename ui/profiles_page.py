@@ -137,7 +137,7 @@ def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile 
                 "Found in": _origin(profile) or "–",
                 "Objective": number(objective),
                 "Edited": str(len(kept.get("edited") or {})),
-                "Saved (UTC)": _time(kept.get("saved_at")).removesuffix(" UTC"),
+                "Saved": str(kept.get("saved_at") or "–")[:10],  # the time is under History, and has no room here
             }
         )
     rows += [{"Profile": name, "Valid today": "no"} for name in invalid]

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 from columns import words
 from drafts import drafts, forget, is_unsaved, keep
+from following import say_state
 from job_view import follow, start
 from profile_saving import changes, save_panel
 from sources import chosen_study, profiles, said, spec_of
@@ -61,7 +62,7 @@ def _trial_subject(study: Study) -> str:
     with said():
         ranked, objective = ranked_trials(study), study.document()["objective"]
     if ranked.empty:
-        st.info(f"No trial of **{study.name}** has ended yet. The page Sweep shows how far it is.")
+        say_state(study, ranked)
         st.stop()
     if ranked.iloc[0]["state"] != "COMPLETED":
         st.warning("No trial of this study completed, so none is the best. The configurations can be looked at.")

@@ -258,6 +258,16 @@ def test_a_study_in_which_nothing_completed(page: AppTest) -> None:
     assert "No trial of this study completed" in page.warning[0].value
 
 
+def test_a_study_in_which_nothing_has_ended_is_followed(
+    page: AppTest, make_study: Any, make_spec: Any, results: Path
+) -> None:
+    study = make_study(results, replace(make_spec(), name="not-begun"), ends=())
+    page.session_state["study_wanted"] = "not-begun"
+    with study.writing():
+        assert "what it finds appears here by itself" in clean(page.run()).info[0].value
+    assert "`tune-app resume not-begun` goes on" in clean(page.run()).info[0].value
+
+
 def test_an_empty_store(profiles: Profiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_STORE", str(tmp_path / "empty"))
     page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
