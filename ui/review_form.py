@@ -170,7 +170,7 @@ def _widget(subject: str, field: DraftField) -> None:
         "args": (subject, variable.name),
     }
     match variable.domain:
-        case Categorical(choices) if set(choices) == {True, False}:
+        case Categorical() if _is_switch(variable):
             st.toggle(**given)
         case Categorical(choices):
             options = list(choices) if field.entered in choices else [*choices, field.entered]
@@ -179,6 +179,10 @@ def _widget(subject: str, field: DraftField) -> None:
             st.number_input(step=step, **given)
         case _:
             st.text_input(**given)
+
+
+def _is_switch(variable: Variable) -> bool:
+    return isinstance(variable.domain, Categorical) and set(variable.domain.choices) == {True, False}
 
 
 def _as_widget(variable: Variable, value: Value) -> Value:
@@ -193,8 +197,8 @@ def _about(field: DraftField) -> str:
     if not field.applies:
         reason = f"only where `{variable.when}`" if variable.when else "under the study's conditions"
         marks += f":gray-badge[has no effect now] {reason}  \n"
-    ranges = f"{_capital(variable.domain.describe())}."
-    if field.searched is not None and field.searched != variable.domain:
+    ranges = "Yes or no." if _is_switch(variable) else f"{_capital(variable.domain.describe())}."
+    if field.searched is not None and field.searched != variable.domain and not _is_switch(variable):
         ranges += f" Searched: {field.searched.describe()}."
     found = f":small[found: **{escaped(number(field.found))}**]"
     return f"{marks}{found}  \n:small[{escaped(variable.description)} :gray[{escaped(ranges)}]]"

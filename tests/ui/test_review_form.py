@@ -94,6 +94,12 @@ def test_the_best_trial_stands_there_with_every_variable(page: AppTest, study: S
     assert "Searched\\: a number from 0.0001 to 0.1" in texts(page)
 
 
+def test_a_switch_says_yes_and_no(page: AppTest) -> None:
+    said = texts(page)
+    assert "Yes or no." in said
+    assert "True, False" not in said
+
+
 def test_what_has_no_effect_is_greyed_out(page: AppTest) -> None:
     assert widget(page, "number_input", "dense_width").disabled is False
     widget(page, "number_input", "dense_layers").set_value(0)
