@@ -135,7 +135,7 @@ def main() -> None:
         for scheme in ("light", "dark"):
             for part in parts:
                 page = browser.new_page(viewport=SIZE, color_scheme=scheme)  # type: ignore[arg-type]
-                page.goto(f"{site.url}/{'' if part == 'trials' else part}")  # the first part has no path of its own
+                page.goto(f"{site.url}/{part}")
                 page.get_by_role("heading", name=part.capitalize(), exact=True).wait_for()
                 with PARTS[part](page, site):
                     page.wait_for_timeout(1500)  # until nothing moves

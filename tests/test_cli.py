@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -478,3 +479,21 @@ def test_the_page_is_not_open_to_others_without_a_token(tune_app: Command, monke
     assert "a token is required where others can reach the server" in ran.error
     monkeypatch.setenv("TUNE_APP_API_TOKEN", "short")
     assert "a token must have at least 16" in tune_app("ui", "--host", "0.0.0.0", "--port", "0").error
+
+
+@pytest.mark.parametrize(("host", "allowed"), [("0.0.0.0", ["*"]), ("127.0.0.2", ["localhost", "127.0.0.2"])])
+def test_the_page_answers_to_the_names_that_it_listens_at(
+    tune_app: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, allowed: list[str]
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda _, arguments: started.append(arguments))
+    for name in ("TUNE_APP_API_TOKEN", "TUNE_APP_STORE", "TUNE_APP_PROFILES"):  # as they were, after the test
+        monkeypatch.setenv(name, str(tmp_path))
+    (tmp_path / "token").write_text("a-long-enough-token\n")
+    tune_app("ui", "--host", host, "--port", "0", "--token-file", str(tmp_path / "token"))
+    (arguments,) = started
+    assert arguments[arguments.index("--server.address") + 1] == host
+    given = [value for name, value in pairwise(arguments) if name == "--server.allowedHosts"]
+    assert set(allowed) <= set(given)
+    assert ("*" in given) == (host == "0.0.0.0")
+    assert os.environ["TUNE_APP_API_TOKEN"] == "a-long-enough-token"

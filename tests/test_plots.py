@@ -124,10 +124,10 @@ def test_too_many_curves_are_thinned_and_counted(epochs: pd.DataFrame, trials: p
 def test_parallel_coordinates_and_their_selection(trials: pd.DataFrame, spec: Spec) -> None:
     (lines,) = plots.parallel_coordinates(trials, spec).data
     axes = {axis.label: axis for axis in lines.dimensions}
-    assert list(axes) == ["filters", "optimizer", "learning_rate", "momentum", "val_accuracy"]
+    assert list(axes) == ["filters", "optimizer", "learning_rate", "momentum", "val accuracy"]
     assert list(axes["filters"].ticktext) == ["8", "16", "32"]
     chosen = plots.within(
-        trials, spec, {"filters": (0.5, 1.5), "learning_rate": (-3.0, -1.0), "val_accuracy": (0.8, 1.0)}
+        trials, spec, {"filters": (0.5, 1.5), "learning_rate": (-3.0, -1.0), "val accuracy": (0.8, 1.0)}
     )
     having = trials[
         (trials["config/architecture/filters"] == 16)
@@ -242,3 +242,30 @@ def test_an_empty_study_says_so_in_every_figure(trials: pd.DataFrame, epochs: pd
         plots.timeline(none),
     ):
         assert figure.layout.annotations[0].text.startswith("No trial")
+
+
+def test_an_axis_has_room_for_choices_that_no_trial_took(trials: pd.DataFrame, spec: Spec) -> None:
+    (lines,) = plots.parallel_coordinates(trials[trials["config/architecture/filters"] == 8], spec).data
+    assert list(lines.dimensions[0].range) == [0, 2]
+
+
+def test_shares_are_in_percent_on_every_axis(trials: pd.DataFrame, epochs: pd.DataFrame, spec: Spec) -> None:
+    (lines,) = plots.parallel_coordinates(trials, spec).data
+    drawn = [
+        plots.optimisation_history(trials, spec.objective).layout.yaxis,
+        plots.slice_plot(trials, spec, "momentum").layout.yaxis,
+        plots.learning_curves(epochs, trials, "metric/val_accuracy").layout.yaxis,
+        plots.contour_plot(trials, spec, "momentum", "filters").data[0].colorbar,
+        lines.line.colorbar,
+        lines.dimensions[-1],
+    ]
+    assert [axis.tickformat for axis in drawn] == [".4~p"] * len(drawn)
+    loss = plots.learning_curves(epochs.assign(**{"metric/val_loss": 2.0}), trials, "metric/val_loss")
+    assert loss.layout.yaxis.tickformat == ".4~g"
+
+
+def test_failures_alone_stand_at_no_figure(trials: pd.DataFrame, spec: Spec) -> None:
+    failed = trials[trials["state"] == "FAILED"]
+    assert plots.optimisation_history(failed, spec.objective).layout.yaxis.showticklabels is False
+    assert plots.slice_plot(failed, spec, "momentum").layout.yaxis.showticklabels is False
+    assert plots.optimisation_history(trials, spec.objective).layout.yaxis.showticklabels is None

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tune_app.readable import is_absent, shown
 from tune_app.section import Objective
 
 Direction = Literal["maximize", "minimize"]
@@ -17,6 +18,8 @@ AGAINST: dict[str, tuple[str, Direction]] = {
     "latency": ("latency_ms", "minimize"),
 }
 """The second figure of a Pareto front: its column and its direction."""
+SHARES = ("accuracy", "coverage", "health")
+"""Metrics that are named so are shares of a whole."""
 
 
 def objective_of(objective: Objective, row: Mapping[str, Any]) -> float | None:
@@ -45,6 +48,25 @@ def objective_of(objective: Objective, row: Mapping[str, Any]) -> float | None:
 def label_of(objective: Objective) -> str:
     """What tables and the live display call the figure of `objective_of`."""
     return "objective" if objective.mode == "health" else objective.metric
+
+
+def is_share(column: str, objective: Objective | None = None) -> bool:
+    """Whether people expect the column in percent.
+
+    Args:
+        objective: what the column ``objective`` stands for.
+    """
+    if column == "objective" and objective is not None:  # a mean of metric and health is no share of anything
+        return objective.mode != "health" and is_share(f"metric/{objective.metric}")
+    family, _, name = column.partition("/")
+    return family == "health" or (family == "metric" and name.endswith(SHARES))
+
+
+def figure_text(column: str, value: Any, objective: Objective | None = None) -> str:
+    """A figure with four significant digits, in percent where people expect it; a dash where there is none."""
+    if is_absent(value) or not is_share(column, objective):
+        return shown(value, absent="–")
+    return f"{100 * value:.4g} %"
 
 
 def objectives_of(objective: Objective, row: Mapping[str, Any]) -> list[float | None]:

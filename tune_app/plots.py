@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from tune_app.objective import AGAINST, label_of
+from tune_app.objective import AGAINST, is_share, label_of
 from tune_app.section import Objective
 from tune_app.spec import Spec
 from tune_app.variable import Categorical, Int
@@ -43,8 +43,10 @@ GRID = 40
 
 def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool = False) -> go.Figure:
     """The objective of each trial by number, with the best so far; failed trials stand at the lower edge."""
-    figure = titled_figure("Optimisation history", "Trial", label_of(objective), log_y=log)
+    digits = _digits("objective", objective)
+    figure = titled_figure("Optimisation history", "Trial", _title(label_of(objective)), log_y=log)
     figure.update_xaxes(tickformat="d")
+    figure.update_yaxes(tickformat=digits)
     told = trials.loc[trials["objective"].notna() & (trials["state"] != "FAILED"), ["trial", "state", "objective"]]
     for state, rows in told.groupby("state"):
         drawn = _thinned(rows.sort_values("objective"))
@@ -54,11 +56,13 @@ def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool =
             y=drawn["objective"],
             name=_counted(str(state), drawn, rows),
             marker={"color": COLOURS[str(state)], "symbol": SYMBOLS[str(state)], "size": 9, "line": {"width": 2}},
-            hovertemplate="trial %{x}<br>%{y:.4g}",
+            hovertemplate=f"trial %{{x}}<br>%{{y:{digits}}}",
         )
     every = trials[trials["state"] == "FAILED"]
     failed = _thinned(every)
     if len(failed):
+        if told.empty:  # where they stand is then no figure of theirs
+            figure.update_yaxes(showticklabels=False)
         figure.add_scatter(
             mode="markers",
             x=failed["trial"],
@@ -94,7 +98,9 @@ def learning_curves(
         column: which of them, such as ``metric/val_loss``.
         highlight: numbers of trials that stand out.
     """
+    digits = _digits(column)
     figure = titled_figure("Learning curves", "Epoch", _title(column), log_y=log)
+    figure.update_yaxes(tickformat=digits)
     figure.update_xaxes(tickformat="d", minallowed=0, dtick=1 if len(epochs) and epochs["epoch"].max() <= 10 else None)
     states = dict(zip(trials["trial"], trials["state"], strict=True))
     shown = epochs[epochs[column].notna()] if column in epochs else epochs.head(0)
@@ -112,7 +118,7 @@ def learning_curves(
             name=f"trial {number}",
             legendgroup=state,
             showlegend=False,
-            hovertemplate=f"trial {number} ({state.lower()})<br>epoch %{{x}}<br>%{{y:.4g}}",
+            hovertemplate=f"trial {number} ({state.lower()})<br>epoch %{{x}}<br>%{{y:{digits}}}",
         )
     ends = shown[shown["trial"].isin([n for n in numbers if states.get(n) == "PRUNED"])]
     ends = ends.loc[ends.groupby("trial")["epoch"].idxmax()] if len(ends) else ends
@@ -140,17 +146,18 @@ def parallel_coordinates(trials: pd.DataFrame, spec: Spec, names: Sequence[str] 
     A range dragged along an axis keeps the lines that pass it; `within` gives the trials of such ranges.
     """
     figure = go.Figure()
-    figure.update_layout(title="Parallel coordinates", margin={"l": 90, "r": 60, "t": 90, "b": 40})
+    figure.update_layout(title="Parallel coordinates", margin={"l": 90, "r": 60, "t": 120, "b": 40})
     rows = trials[trials["objective"].notna()]
     if rows.empty:
         return empty_figure(figure, "No trial has an objective yet.")
-    label = label_of(spec.objective)
+    label, digits = _title(label_of(spec.objective)), _digits("objective", spec.objective)
     dimensions: list[dict[str, Any]] = []
     for name in names or spec.space.searched:
         values = _numbers(spec, name, rows[spec.space.by_name[name].column])
         dimensions.append({"label": name, "values": values, **_ticks(spec, name, values)})
-    dimensions.append({"label": label, "values": rows["objective"]})
-    line = {"color": rows["objective"], "colorscale": SCALE, "showscale": True, "colorbar": {"title": label}}
+    dimensions.append({"label": label, "values": rows["objective"], "tickformat": digits})
+    bar = {"title": label, "tickformat": digits}
+    line = {"color": rows["objective"], "colorscale": SCALE, "showscale": True, "colorbar": bar}
     figure.add_parcoords(line=line, dimensions=dimensions, labelangle=-20)
     return figure
 
@@ -187,7 +194,9 @@ def importances(shares: Mapping[str, float]) -> go.Figure:
 
 def slice_plot(trials: pd.DataFrame, spec: Spec, name: str, log: bool = False) -> go.Figure:
     """The objective over one searched variable, later trials darker."""
-    figure = titled_figure(f"Objective over {name}", name, label_of(spec.objective), log_y=log)
+    digits = _digits("objective", spec.objective)
+    figure = titled_figure(f"Objective over {name}", name, _title(label_of(spec.objective)), log_y=log)
+    figure.update_yaxes(tickformat=digits)
     rows = trials[trials["objective"].notna()]
     column = spec.space.by_name[name].column
     _use_scale(figure, spec, name, "x")
@@ -207,7 +216,7 @@ def slice_plot(trials: pd.DataFrame, spec: Spec, name: str, log: bool = False) -
                 "line": {"width": 1},
             },
             customdata=part["trial"],
-            hovertemplate="trial %{customdata}<br>%{x}<br>%{y:.4g}",
+            hovertemplate=f"trial %{{customdata}}<br>%{{x}}<br>%{{y:{digits}}}",
         )
     return figure if len(rows) else empty_figure(figure, "No trial has an objective yet.")
 
@@ -218,6 +227,7 @@ def contour_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> go.Figure:
     The surface is the mean of all trials weighted by the inverse square of their distance (Shepard 1968), with each
     axis scaled to its range; it interpolates and promises nothing about what was not tried.
     """
+    digits = _digits("objective", spec.objective)
     figure = titled_figure(f"Objective over {x} and {y}", x, y)
     rows = trials[trials["objective"].notna()]
     if rows.empty:
@@ -237,7 +247,7 @@ def contour_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> go.Figure:
         y=_from_numbers(spec, y, lines[y]),
         z=surface,
         colorscale=SCALE,
-        colorbar={"title": label_of(spec.objective)},
+        colorbar={"title": _title(label_of(spec.objective)), "tickformat": digits},
         hoverinfo="skip",
     )
     _points(
@@ -246,7 +256,7 @@ def contour_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> go.Figure:
         y=_from_numbers(spec, y, axes[y]),
         marker={"color": rows["objective"], "colorscale": SCALE, "line": {"width": 1, "color": "white"}, "size": 8},
         customdata=rows[["trial", "objective"]],
-        hovertemplate="trial %{customdata[0]}<br>%{customdata[1]:.4g}",
+        hovertemplate=f"trial %{{customdata[0]}}<br>%{{customdata[1]:{digits}}}",
         showlegend=False,
     )
     for name, side in ((x, "x"), (y, "y")):
@@ -267,7 +277,7 @@ def timeline(trials: pd.DataFrame) -> go.Figure:
         rows = rows.tail(MANY)
     ends: dict[str, list[datetime]] = {}
     lanes = []
-    for node, began, ended in zip(rows["node"].fillna("?"), rows["started_at"], rows["ended_at"], strict=True):
+    for node, began, ended in zip(rows["node"].fillna("no node"), rows["started_at"], rows["ended_at"], strict=True):
         free = ends.setdefault(str(node), [])
         lane = next((number for number, end in enumerate(free) if end <= began), len(free))
         free[lane : lane + 1] = [ended]
@@ -320,7 +330,9 @@ def health_over_epochs(epochs: pd.DataFrame) -> go.Figure:
 def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Figure:
     """Both figures of a study with mode pareto, and the front between them."""
     metric, against = f"metric/{spec.objective.metric}", AGAINST[spec.objective.against][0]
+    across, upwards = _digits(metric), _digits(against)
     figure = titled_figure("Pareto front", _title(metric), _title(against))
+    figure.update_layout(xaxis_tickformat=across, yaxis_tickformat=upwards)
     completed = trials[trials["state"] == "COMPLETED"]
     for rows, name, colour, mode in (
         (completed, "completed", COLOURS["PRUNED"], "markers"),
@@ -334,7 +346,7 @@ def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Fi
             name=name,
             marker={"color": colour, "size": 9},
             customdata=rows["trial"],
-            hovertemplate="trial %{customdata}<br>%{x:.4g}, %{y:.4g}",
+            hovertemplate=f"trial %{{customdata}}<br>%{{x:{across}}}, %{{y:{upwards}}}",
         )
     return figure if len(completed) else empty_figure(figure, "No trial completed yet.")
 
@@ -374,7 +386,14 @@ def _points(figure: go.Figure, **trace: Any) -> None:
 def empty_figure(figure: go.Figure, words: str) -> go.Figure:
     """`figure` with `words` where there is nothing to show."""
     figure.add_annotation(text=words, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 16})
+    figure.update_xaxes(showticklabels=False)
+    figure.update_yaxes(showticklabels=False)
     return figure
+
+
+def _digits(column: str, objective: Objective | None = None) -> str:
+    """How d3 writes a figure: with four significant digits, in percent where people expect that."""
+    return ".4~p" if is_share(column, objective) else ".4~g"
 
 
 def _title(column: str) -> str:
@@ -419,9 +438,12 @@ def _ticks(spec: Spec, name: str, values: pd.Series[Any]) -> dict[str, Any]:
     """How an axis of numbers is written: choices by name, powers of ten and the ends on a log scale."""
     choices = _choices(spec, name)
     if choices is not None:
-        return {"tickvals": list(range(len(choices))), "ticktext": choices}
+        ends = (
+            {"range": [0, len(choices) - 1]} if len(choices) > 1 else {}
+        )  # else choices that no trial took lie outside
+        return {"tickvals": list(range(len(choices))), "ticktext": choices, **ends}
     if not _is_log(spec, name):
-        return {}
+        return {} if isinstance(spec.space.searched[name], Int) else {"tickformat": ".4~g"}
     low, high = float(values.min()), float(values.max())
     inner = [float(power) for power in range(int(np.floor(low)) + 1, int(np.ceil(high)))]
     marks = [low, *(power for power in inner if low + 0.1 < power < high - 0.1), high]

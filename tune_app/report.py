@@ -15,7 +15,7 @@ from tune_app import plots, trial_plots
 from tune_app.errors import NotFound, WorkFailed
 from tune_app.importance import importance
 from tune_app.inspection import inspect_trial
-from tune_app.objective import label_of
+from tune_app.objective import figure_text, label_of
 from tune_app.readable import shown
 from tune_app.review import config_of, front_trials, ranked_trials, summary, trial_row
 from tune_app.spec import Spec
@@ -69,7 +69,7 @@ def study_report(study: Study) -> str:
         ("State", told["state"]),
         ("Trials", told["trials"]),
         *((state, told[state]) for state in ("completed", "pruned", "failed")),
-        (f"Best {label_of(spec.objective)}", _shown(told["best"])),
+        (f"Best {label_of(spec.objective)}", figure_text("objective", told["best"], spec.objective)),
         ("Best trial", _shown(told["best_trial"])),
     ]
     if told["best"] is None:
@@ -83,6 +83,7 @@ def study_report(study: Study) -> str:
         *(spec.space.by_name[name].column for name in first[:SLICES]),
     ]
     leaders = trials.head(LEADERS)[columns]
+    leaders["objective"] = [figure_text("objective", value, spec.objective) for value in leaders["objective"]]
     tables: list[Table] = [("Leaderboard", [c.rpartition("/")[2] for c in columns], _rows(leaders))]
     failed = trials[trials["state"] == "FAILED"]
     if len(failed):
@@ -122,18 +123,22 @@ def trial_report(study: Study, number: int | None) -> str:
         ]
     if row["error"]:
         notes.append(f"Failed ({row['failure_kind']}): {row['error']}")
+    spec = Spec.from_dict(study.document(), study.folder.path(f"{study.base}/spec.yaml"))
     facts = [
         ("State", row["state"]),
-        ("Objective", _shown(row["objective"])),
+        ("Objective", figure_text("objective", row["objective"], spec.objective)),
         ("Epochs", row["epochs"]),
         ("Duration", f"{_shown(row['duration_s'])} s"),
         ("Parameters", "–" if row["model_parameters"] is None else f"{int(row['model_parameters']):,}"),
         ("Device", row["device"] or "–"),
     ]
-    spec = Spec.from_dict(study.document(), study.folder.path(f"{study.base}/spec.yaml"))
     groups = group_config(config_of(row, spec.space.variables), spec.space.variables)
     settings = [(group, name, _shown(value)) for group, named in groups.items() for name, value in named.items()]
-    measured = [(str(name), _shown(row[name])) for name in row.index if str(name).startswith(("metric/", "health/"))]
+    measured = [
+        (str(name), figure_text(str(name), row[name]))
+        for name in row.index
+        if str(name).startswith(("metric/", "health/"))
+    ]
     tables: list[Table] = [
         ("Figures", ["figure", "value"], measured),
         ("Configuration", ["group", "variable", "value"], settings),

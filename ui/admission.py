@@ -7,20 +7,19 @@ import os
 
 import streamlit as st
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-TOKEN = "TUNE_APP_API_TOKEN"
+from tune_app.api.listening import TOKEN_VARIABLE, is_loopback
 
 
 def require_token() -> None:
     """Ask for the token where the page is reachable from elsewhere, as the API does; nothing is shown before it."""
     address = st.get_option("server.address") or ""
-    if address in LOOPBACK or st.session_state.get("token_shown"):
+    if is_loopback(address) or st.session_state.get("token_shown"):
         return
-    token = os.environ.get(TOKEN)
+    token = os.environ.get(TOKEN_VARIABLE)
     if not token:
-        st.error(f"This page is not bound to loopback, so it needs a token: set {TOKEN} where it is started.")
+        st.error(f"This page is not bound to loopback, so it needs a token: set {TOKEN_VARIABLE} where it is started.")
         st.stop()
-    given = st.text_input("Token", type="password", help=f"Whoever started the page set it as {TOKEN}.")
+    given = st.text_input("Token", type="password", help=f"Whoever started the page set it as {TOKEN_VARIABLE}.")
     if given and hmac.compare_digest(given.encode(), token.encode()):
         st.session_state["token_shown"] = True
         st.rerun()

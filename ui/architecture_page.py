@@ -12,7 +12,7 @@ from network import Layers, has_weights, read_layers, read_statistics, read_weig
 from network_scene import merged, scene_file, show_scene
 from sources import chosen_study, spec_of, trials_of
 from trial_choice import BEST, choose_trial, row_of
-from values import number
+from values import number, sentence
 
 from tune_app.errors import WorkFailed
 from tune_app.spec import Spec
@@ -21,10 +21,10 @@ from tune_app.store import Study
 
 def show() -> None:
     """The part."""
+    st.header("Architecture")
     study = chosen_study()
     spec = spec_of(study)
     trials = trials_of(study)
-    st.header("Architecture")
     if not say_state(study, trials, follow=False):
         return
     chosen = choose_trial(trials, spec.objective, study.name)
@@ -51,7 +51,7 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
             layers = read_layers(study, trial, ended_at)
         statistics, lacking = _statistics(study, trial, ended_at, str(row["state"]))
     except WorkFailed as error:
-        st.error(str(error))
+        st.error(sentence(error))
         return
     name = f"{study.name}, trial {trial}"
     _say_sums(row, layers, spec)
@@ -79,7 +79,7 @@ def _statistics(study: Study, trial: int, ended_at: str, state: str) -> tuple[La
         with st.spinner("The trained network is looked into…"):
             return read_statistics(study, trial, ended_at), ""
     except WorkFailed as error:
-        return [], str(error)
+        return [], sentence(error)
 
 
 def _say_sums(row: pd.Series, layers: Layers, spec: Spec) -> None:

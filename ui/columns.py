@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 from values import number
 
-from tune_app.objective import label_of
+from tune_app.objective import figure_text, is_share, label_of
 from tune_app.section import Objective
 from tune_app.spec import Spec
 
@@ -33,8 +34,6 @@ NAMES = {
     "latency_ms": "Latency (ms per row)",
     "health/overall": "Health",
 }
-SHARES = ("accuracy", "coverage", "health")
-"""What people expect in percent: columns that are named so."""
 
 
 def title(column: str, objective: Objective) -> str:
@@ -50,19 +49,11 @@ def words(name: str) -> str:
     return spaced[:1].upper() + spaced[1:]
 
 
-def is_share(column: str, objective: Objective) -> bool:
-    """Whether people expect the column in percent."""
-    if column == "objective":
-        return objective.mode != "health" and is_share(f"metric/{objective.metric}", objective)
-    family, _, name = column.partition("/")
-    return family == "health" or (family == "metric" and name.endswith(SHARES))
-
-
 def shown(column: str, value: Any, objective: Objective) -> str:
     """A value of the column as a text, with four significant digits."""
+    if is_share(column, objective):
+        return figure_text(column, value, objective)
     text = number(value)
-    if text != "–" and is_share(column, objective):
-        return f"{100 * value:.4g} %"
     return f"{value:%Y-%m-%d %H:%M:%S}" if column.endswith("_at") and text != "–" else text
 
 
@@ -86,11 +77,11 @@ def _searched(spec: Spec) -> list[tuple[str, str]]:
     return [(spec.space.by_name[name].group, name) for name in spec.space.searched]
 
 
-def column_config(columns: list[str], spec: Spec) -> dict[str, Any]:
-    """How `st.dataframe` shows the columns."""
+def column_config(table: pd.DataFrame, spec: Spec) -> dict[str, Any]:
+    """How `st.dataframe` shows the columns of the table."""
     config: dict[str, Any] = {}
     described = {v.column: v.description for v in spec.space.variables}
-    for column in columns:
+    for column in table.columns:
         name, help_text = title(column, spec.objective), described.get(column)
         if column.startswith("config/"):
             name = column.split("/")[-1]
@@ -98,6 +89,8 @@ def column_config(columns: list[str], spec: Spec) -> dict[str, Any]:
             config[column] = st.column_config.DatetimeColumn(name, format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
         elif is_share(column, spec.objective):
             config[column] = st.column_config.NumberColumn(name, format="percent", help=help_text)
+        elif pd.api.types.is_float_dtype(table[column]):  # four digits after the point would make 0.00004 a zero
+            config[column] = st.column_config.NumberColumn(name, format="%.4g", help=help_text)
         else:
             config[column] = st.column_config.Column(name, help=help_text, pinned=column == "trial")
     return config

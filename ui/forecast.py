@@ -14,10 +14,12 @@ from typing import Any
 
 import streamlit as st
 from sweep_form import SweepSettings
-from values import number
+from values import number, sentence
 
 from tune_app.cli.sweeps import OVERRIDES
 from tune_app.progress import duration
+
+SPACE = "space.yaml"
 
 
 @dataclass
@@ -26,10 +28,12 @@ class Preflight:
 
     Attributes:
         settings: fingerprint of the settings that it was asked for.
+        source: the search space as the person knows it.
         folder: what it reads and prints; removed with it.
     """
 
     settings: str
+    source: str
     process: subprocess.Popen[bytes]
     folder: Path
 
@@ -47,6 +51,7 @@ class Preflight:
             found: dict[str, Any] = json.loads((self.folder / "out").read_bytes())["forecast"]
             return found
         text = (self.folder / "err").read_text(encoding="utf-8", errors="replace").strip()
+        text = text.replace(f"{self.folder / SPACE}:1", self.source)  # its lines are none of the person's
         start = text.rfind("error: ")
         return text[start + len("error: ") :] if start >= 0 else text[-500:] or "the check ended without a word"
 
@@ -54,7 +59,7 @@ class Preflight:
 def begin(settings: SweepSettings) -> Preflight:
     """Start ``tune-app check`` for `settings`."""
     folder = Path(tempfile.mkdtemp(prefix="tune-app-check-"))
-    space = folder / "space.yaml"
+    space = folder / SPACE
     space.write_text(json.dumps(settings.document.data), encoding="utf-8")  # every JSON document is YAML
     options = [part for key, value in settings.overrides.items() for part in (OVERRIDES[key][0], str(value))]
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
@@ -64,7 +69,7 @@ def begin(settings: SweepSettings) -> Preflight:
             stderr=err,
             stdin=subprocess.DEVNULL,
         )
-    return Preflight(settings.fingerprint(), process, folder)
+    return Preflight(settings.fingerprint(), settings.document.source, process, folder)
 
 
 def show_forecast(settings: SweepSettings) -> None:
@@ -86,7 +91,7 @@ def _show(settings: str) -> None:
         st.warning("The settings changed since this forecast; ask for another one.")
     result = found.result()
     if isinstance(result, str):
-        st.error(result, icon=":material/error:")
+        st.error(sentence(result), icon=":material/error:")
         return
     rungs = ", ".join(map(str, result["rungs"]))
     st.success(

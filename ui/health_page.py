@@ -10,6 +10,7 @@ from columns import column_config, shown, title, words
 from following import say_state
 from sources import chosen_study, epochs_of, spec_of, trials_of
 from trial_choice import choose_trial, row_of
+from values import counted
 
 from tune_app import plots
 from tune_app.diagnosis import Finding, findings, grade_of
@@ -22,10 +23,10 @@ COLUMNS = ["trial", "state", "objective", *(f"health/{name}" for name in ("overa
 
 def show() -> None:
     """The part."""
+    st.header("Health")
     study = chosen_study()
     spec = spec_of(study)
     trials = trials_of(study)
-    st.header("Health")
     if not say_state(study, trials):
         return
     if "health/overall" not in trials or trials["health/overall"].isna().all():
@@ -44,7 +45,7 @@ def show() -> None:
     columns = [column for column in COLUMNS if column in trials]
     st.dataframe(
         trials[columns].sort_values("health/overall", ascending=False, na_position="last"),
-        column_config=column_config(columns, spec),
+        column_config=column_config(trials[columns], spec),
         hide_index=True,
         placeholder="–",
         height=min(400, 38 + 35 * len(trials)),
@@ -61,7 +62,7 @@ def _show_trial(row: pd.Series, epochs: pd.DataFrame, spec: Spec) -> None:
     overall = figures["overall"]
     score = f"{title('objective', spec.objective)} {shown('objective', row['objective'], spec.objective)}"
     st.markdown(
-        f"**Trial {row['trial']}** ({str(row['state']).lower()}): {score} · {row['epochs']} epochs · "
+        f"**Trial {row['trial']}** ({str(row['state']).lower()}): {score} · {counted(row['epochs'], 'epoch')} · "
         f"overall health **{shown('health/overall', overall, spec.objective)}** {_badge(grade_of(overall))}"
     )
     found = findings(figures, {variable.name for variable in spec.space.variables}, history)

@@ -6,8 +6,9 @@ import os
 import threading
 
 import streamlit as st
+from columns import words
 from sources import jobs, said
-from values import measured
+from values import measured, sentence
 
 from tune_app.errors import TuneAppError
 from tune_app.job import Job
@@ -87,7 +88,9 @@ def _training(job: Job) -> None:
         min(1.0, (done + fraction) / max(1, epochs)), text=f"epoch {min(epochs, done + 1)} of {epochs}{batches}"
     )
     if live["metrics"]:
-        st.markdown("  \n".join(f"{name} **{measured(name, value)}**" for name, value in live["metrics"].items()))
+        st.markdown(
+            "  \n".join(f"{words(name)} **{measured(name, value)}**" for name, value in live["metrics"].items())
+        )
     if job.state == "SUCCEEDED":
         st.caption(f"Checkpoint and metrics: {jobs().store.folder.path(f'trainings/{job.id}')}")
 
@@ -96,11 +99,13 @@ def show_state(job: Job) -> None:
     """The job's state in a sentence; a silence is said, because then the state may be an old one."""
     text = f"Job **{job.id}**: {WORDS[job.state]}."
     if job.state == "FAILED":
-        st.error(f"{text} {job.message or ''}", icon=":material/error:")
+        st.error(f"{text} {sentence(job.message or '')}", icon=":material/error:")
     elif job.state == "SUCCEEDED":
         st.success(text, icon=":material/check_circle:")
     else:
-        st.info(f"{text} {job.message or ''}".strip(), icon=":material/hourglass_top:" if not job.ended else None)
+        st.info(
+            f"{text} {sentence(job.message or '')}".strip(), icon=":material/hourglass_top:" if not job.ended else None
+        )
     silence = None if job.ended else jobs().records.silence_s(job.id)
     if silence is not None and silence > SILENT_S:
         server = job.address or f"the Ray head on {job.host}"
@@ -115,6 +120,6 @@ def stop_button(job: Job) -> None:
         with st.spinner("Stopping: running trials may take some seconds to end…"):
             jobs().cancel(job.id)
     except TuneAppError as error:
-        st.error(str(error))
+        st.error(sentence(error))
     else:
         st.rerun()

@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from columns import words
 from job_view import show_state, stop_button
 from sources import jobs, trials_of
-from values import measured, number
+from values import escaped, measured, number, sentence
 
 from tune_app.errors import TuneAppError
 from tune_app.job import Job
@@ -32,7 +33,7 @@ def show_live(study: Study, job: Job | None) -> None:
         live, running = study.json("live.json"), study.being_written()
         document = study.document()
     except TuneAppError as error:  # it is being removed, or damaged
-        st.error(str(error))
+        st.error(sentence(error))
         return
     if "trials" not in live:
         st.info(f"No trial of **{study.name}** has begun{' yet' * running}.")
@@ -89,7 +90,9 @@ def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]
     # A score of metric and health is no share of anything, so it is written as the number that it is.
     score = best and (measured(metric, best["objective"]) if simple else number(best["objective"]))
     second = st.columns(4)
-    second[0].metric(f"Best {metric}", "–" if pd.isna(top) else measured(metric, float(top)), border=True)
+    second[0].metric(
+        f"Best {words(metric).lower()}", "–" if pd.isna(top) else measured(metric, float(top)), border=True
+    )
     second[1].metric(f"Best score (trial {best['trial']})" if best else "Best score", score or "–", border=True)
     mean, left = live.get("mean_duration_s"), live.get("left_s")
     second[2].metric("Average duration", "–" if mean is None else f"{number(float(mean))} s", border=True)
@@ -105,7 +108,11 @@ def _running(live: dict[str, Any]) -> None:
         fraction = trial["fraction"] or 0.0
         done = (trial["epoch"] + fraction) / max(1, trial["epochs"])
         batches = f", {100 * fraction:.0f} % of its batches" if trial["fraction"] is not None else ""
-        value = "" if trial["value"] is None else f" · {live['metric']} {measured(live['metric'], trial['value'])}"
+        value = (
+            ""
+            if trial["value"] is None
+            else f" · {words(live['metric']).lower()} {measured(live['metric'], trial['value'])}"
+        )
         epoch = min(trial["epochs"], trial["epoch"] + 1)
         st.progress(
             min(1.0, done),
@@ -123,7 +130,9 @@ def _errors(trials: pd.DataFrame) -> None:
     st.markdown("**Newest errors**")
     for _, row in failed.head(SHOWN_ERRORS).iterrows():
         kind = KINDS.get(str(row["failure_kind"]), "failed")
-        st.error(f"Trial {row['trial']} {kind}: {row['error'] or 'nothing more is known'}", icon=":material/error:")
+        st.error(
+            f"Trial {row['trial']} {kind}: {escaped(row['error'] or 'nothing more is known')}", icon=":material/error:"
+        )
     if len(failed) > SHOWN_ERRORS:
         st.caption(f"and {len(failed) - SHOWN_ERRORS} more; the page Trials lists all of them")
 

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 from drafts import drafts, keep
 from sources import profiles
-from values import number
+from values import number, sentence
 
 from tune_app.draft import Draft
 from tune_app.errors import Conflict, TuneAppError
@@ -75,7 +75,7 @@ def _save_existing(subject: str, profile: Profile, names: list[str], own: str | 
     try:
         now = profiles().load(name)
     except TuneAppError as error:
-        st.error(f"{error}\n\nSave under another name instead.")
+        st.error(f"{sentence(error)}\n\nSave under another name instead.")
         return
     # The revision that this person looked at: what is saved must know of everything up to it.
     looked_at = st.session_state.setdefault(f"{subject} | looked at", {})
@@ -104,11 +104,11 @@ def _changed_meanwhile(subject: str, profile: Profile, name: str, seen: int, now
         theirs = differences(profiles().load(name, seen), now)
         st.markdown(f"Revision {now.revision} changed:\n\n{changes(theirs) or '- no value'}")
     except TuneAppError as error:  # that revision is not kept, or no longer valid
-        st.caption(str(error))
+        st.caption(sentence(error))
     try:
         mine = _on_top(subject, profile, now)
     except TuneAppError as error:  # what both changed does not go together
-        st.error(f"Your changes do not fit on top of revision {now.revision}: {error}")
+        st.error(f"Your changes do not fit on top of revision {now.revision}: {sentence(error)}")
         return
     st.markdown(f"Yours would change in revision {now.revision}:\n\n{changes(differences(now, mine)) or '- no value'}")
     shown: dict[str, int] = st.session_state.setdefault(f"{subject} | shown", {})
@@ -138,7 +138,7 @@ def _save(subject: str, profile: Profile, name: str, loaded_revision: int) -> No
     except Conflict:  # within this very moment; the next look shows both
         st.rerun()
     except TuneAppError as error:
-        st.error(str(error))
+        st.error(sentence(error))
         return
     st.session_state.setdefault(f"{subject} | looked at", {})[name] = saved.revision
     if subject == f"profile {name}":

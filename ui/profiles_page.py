@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from profile_saving import changes
 from sources import profiles
-from values import number
+from values import number, sentence
 
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import NotFound, TuneAppError
@@ -44,7 +44,7 @@ def show() -> None:
     values, compare, history = st.tabs(["Open", "Compare", "History"], key="profile_tabs")
     with values:
         if name in invalid:
-            st.error(invalid[name])
+            st.error(sentence(invalid[name]))
             st.caption("Its file can be put right by hand, or a former revision restored under History.")
         _manage(name, revision)
         if name in loaded:
@@ -102,7 +102,7 @@ def _session(loaded: dict[str, Profile]) -> Profile | None:
         st.caption("No session: nothing was applied yet, so `tune-app train` needs a profile's name.")
         return None
     except TuneAppError as error:
-        st.error(f"The session is not valid today: {error}")
+        st.error(f"The session is not valid today: {sentence(error)}")
         return None
     same = [name for name, profile in loaded.items() if not differences(profile, session)]
     origin = _origin(session)
@@ -137,7 +137,7 @@ def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile 
                 "Found in": _origin(profile) or "–",
                 "Objective": number(objective),
                 "Edited": str(len(kept.get("edited") or {})),
-                "Saved (UTC)": _time(kept.get("saved_at")).removesuffix(" UTC"),
+                "Saved": str(kept.get("saved_at") or "–")[:10],  # the time is under History, and has no room here
             }
         )
     rows += [{"Profile": name, "Valid today": "no"} for name in invalid]
@@ -206,7 +206,7 @@ def _do(work: Callable[[], object], done: str) -> bool:
     try:
         work()
     except TuneAppError as error:
-        st.error(str(error))
+        st.error(sentence(error))
         return False
     st.session_state["profiles_said"] = done
     st.rerun()
@@ -232,7 +232,7 @@ def _compare(name: str, loaded: dict[str, Profile], session: Profile | None) -> 
     try:
         found = differences(_named(old, session), _named(new, session))
     except TuneAppError as error:
-        st.error(str(error))
+        st.error(sentence(error))
         return
     if not found:
         st.success("No difference in any value.")
@@ -262,7 +262,7 @@ def _history(name: str, shown: int) -> None:
         try:
             found = _profile(name, revision)
         except TuneAppError as error:
-            lines.append((revision, f"**Revision {revision}** is not valid today: {error}"))
+            lines.append((revision, f"**Revision {revision}** is not valid today: {sentence(error)}"))
             continue
         what = changes(differences(former, found)) if former is not None else ""
         note = f" {found.note}" if found.note else ""

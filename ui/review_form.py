@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+from columns import words
 from drafts import drafts, forget, is_unsaved, keep
+from following import say_state
 from job_view import follow, start
 from profile_saving import changes, save_panel
 from sources import chosen_study, profiles, said, spec_of
-from values import measured, number
+from values import escaped, measured, number, sentence
 
 from tune_app.draft import Draft, DraftField
 from tune_app.errors import TuneAppError
@@ -61,7 +62,7 @@ def _trial_subject(study: Study) -> str:
     with said():
         ranked, objective = ranked_trials(study), study.document()["objective"]
     if ranked.empty:
-        st.info(f"No trial of **{study.name}** has ended yet. The page Sweep shows how far it is.")
+        say_state(study, ranked)
         st.stop()
     if ranked.iloc[0]["state"] != "COMPLETED":
         st.warning("No trial of this study completed, so none is the best. The configurations can be looked at.")
@@ -88,7 +89,11 @@ def _trial_subject(study: Study) -> str:
 
 def _label(row: pd.Series[Any], metric: str) -> str:
     value = row.get(f"metric/{metric}")
-    reached = f" · {metric} {measured(metric, float(value))}" if value is not None and not pd.isna(value) else ""
+    reached = (
+        f" · {words(metric).lower()} {measured(metric, float(value))}"
+        if value is not None and not pd.isna(value)
+        else ""
+    )
     state = "" if row["state"] == "COMPLETED" else f" · {row['state'].lower()}"
     return f"trial {int(row['trial'])}{reached}{state}"
 
@@ -150,7 +155,7 @@ def _field(subject: str, field: DraftField) -> None:
                 args=(subject, name),
             )
         for problem in field.problems:
-            st.markdown(f":material/error: :red[{_sentence(problem)}]")
+            st.markdown(f":material/error: :red[{sentence(problem)}]")
 
 
 def _widget(subject: str, field: DraftField) -> None:
@@ -165,7 +170,7 @@ def _widget(subject: str, field: DraftField) -> None:
         "args": (subject, variable.name),
     }
     match variable.domain:
-        case Categorical(choices) if set(choices) == {True, False}:
+        case Categorical() if _is_switch(variable):
             st.toggle(**given)
         case Categorical(choices):
             options = list(choices) if field.entered in choices else [*choices, field.entered]
@@ -174,6 +179,10 @@ def _widget(subject: str, field: DraftField) -> None:
             st.number_input(step=step, **given)
         case _:
             st.text_input(**given)
+
+
+def _is_switch(variable: Variable) -> bool:
+    return isinstance(variable.domain, Categorical) and set(variable.domain.choices) == {True, False}
 
 
 def _as_widget(variable: Variable, value: Value) -> Value:
@@ -188,8 +197,8 @@ def _about(field: DraftField) -> str:
     if not field.applies:
         reason = f"only where `{variable.when}`" if variable.when else "under the study's conditions"
         marks += f":gray-badge[has no effect now] {reason}  \n"
-    ranges = f"{_capital(variable.domain.describe())}."
-    if field.searched is not None and field.searched != variable.domain:
+    ranges = "Yes or no." if _is_switch(variable) else f"{_capital(variable.domain.describe())}."
+    if field.searched is not None and field.searched != variable.domain and not _is_switch(variable):
         ranges += f" Searched: {field.searched.describe()}."
     found = f":small[found: **{escaped(number(field.found))}**]"
     return f"{marks}{found}  \n:small[{escaped(variable.description)} :gray[{escaped(ranges)}]]"
@@ -197,16 +206,6 @@ def _about(field: DraftField) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def escaped(text: str) -> str:
-    """A text that Markdown shows as it is."""
-    return re.sub(r"([\\`*_{}\[\]<>$:|~#])", r"\\\1", text)
-
-
-def _sentence(problem: str) -> str:
-    """A message of ours, whose backticks are meant as Markdown, inside coloured Markdown."""
-    return re.sub(r"([\[\]$:~#|])", r"\\\1", problem)
 
 
 def _enter(subject: str, name: str) -> None:
@@ -247,7 +246,7 @@ def _actions(subject: str) -> None:
         st.text_area("Note", key=_key(subject, "the note"), height=80, on_change=_note, args=(subject,))
     if draft.problems:
         st.error(
-            "This cannot be applied, saved or trained yet:\n\n" + "\n".join(f"- {_sentence(p)}" for p in draft.problems)
+            "This cannot be applied, saved or trained yet:\n\n" + "\n".join(f"- {sentence(p)}" for p in draft.problems)
         )
         return
     with said():
@@ -266,7 +265,7 @@ def _apply(subject: str, profile: Profile) -> None:
             try:
                 profiles().apply(profile)
             except TuneAppError as error:
-                st.error(str(error))
+                st.error(sentence(error))
                 return
             keep(subject)
             st.session_state["review_said"] = f"**{profile.name}** is in force now."
@@ -285,6 +284,6 @@ def _train(subject: str, profile: Profile) -> None:
                 with st.spinner("Asking for the training…"):
                     jobs_of[subject] = start(training_request(profile)).id
             except TuneAppError as error:
-                st.error(str(error))
+                st.error(sentence(error))
         if subject in jobs_of:
             follow(jobs_of[subject])

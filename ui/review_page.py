@@ -30,7 +30,7 @@ st.html(
 )
 require_token()
 pages = {
-    "trials": st.Page(trials_page.show, title="Trials", icon=":material/table_rows:", url_path="trials", default=True),
+    "trials": st.Page(trials_page.show, title="Trials", icon=":material/table_rows:", default=True),
     "sweep": st.Page(sweep_page.show, title="Sweep", icon=":material/rocket_launch:", url_path="sweep"),
     "review": st.Page(review_form.show, title="Review", icon=":material/edit_note:", url_path="review"),
     "architecture": st.Page(
@@ -40,7 +40,9 @@ pages = {
     "health": st.Page(health_page.show, title="Health", icon=":material/monitor_heart:", url_path="health"),
 }
 st.session_state["pages"] = pages  # for a part that leads to another one
-page = st.navigation(list(pages.values()))
+# What opens first has no path of its own, yet people type the one that it would have.
+typed = st.Page(lambda: st.switch_page(pages["trials"]), title="Trials", url_path="trials", visibility="hidden")
+page = st.navigation([*pages.values(), typed])
 choose_study()
 show_unsaved()
 page.run()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pandas as pd
 import streamlit as st
+from values import sentence
 
 from tune_app.errors import TuneAppError
 from tune_app.folder import LocalFolder
@@ -82,7 +83,7 @@ def said() -> Iterator[None]:
     try:
         yield
     except TuneAppError as error:
-        st.error(str(error))
+        st.error(sentence(error))
         st.stop()
 
 

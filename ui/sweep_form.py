@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from values import counted, sentence
 
 from tune_app.document import Document
 from tune_app.errors import InputError, TuneAppError
@@ -58,7 +59,7 @@ def sweep_form() -> SweepSettings | None:
     try:
         read = {name: read_section(kind, document, name) for name, kind in SECTIONS.items()}
     except TuneAppError as error:
-        st.error(str(error))
+        st.error(sentence(error))
         return None
     # Widgets of another space are others, so that each begins with the values of its own file.
     prefix = hashlib.sha256(f"{document.source}{document.data}".encode()).hexdigest()[:12]
@@ -117,7 +118,7 @@ def _space() -> Document | None:
     try:
         return Document.parse(uploads[chosen], chosen) if chosen in uploads else Document.read(files[chosen])
     except TuneAppError as error:
-        st.error(str(error))
+        st.error(sentence(error))
         return None
 
 
@@ -126,7 +127,7 @@ def _searched(document: Document) -> str:
     parameters = document.data.get("parameters")
     groups = parameters.values() if isinstance(parameters, dict) else []
     count = sum(isinstance(value, dict) for group in groups if isinstance(group, dict) for value in group.values())
-    return f"{count} variable{'s' * (count != 1)} on the data set {document.data.get('dataset')}"
+    return f"{counted(count, 'variable')} on the data set {document.data.get('dataset')}"
 
 
 def _whole_or_text(text: str) -> int | str:
@@ -211,7 +212,7 @@ class _Form:
                 read_section(SECTIONS[section], self._document.replaced((section, name), value), section)
             except InputError as error:
                 self.problems[key] = error.message
-                st.markdown(f":material/error: :red[{error.message}]")
+                st.markdown(f":material/error: :red[{sentence(error.message)}]")
 
 
 def _shown(value: Any) -> str:

@@ -8,6 +8,7 @@ from job_view import PERIOD_S, show_state, start, stop_button
 from live_sweep import job_of, show_live
 from sources import NO_STUDY, jobs, profiles, store
 from sweep_form import SweepSettings, sweep_form
+from values import sentence
 
 from tune_app.errors import TuneAppError
 from tune_app.job import Job
@@ -56,7 +57,7 @@ def _buttons(settings: SweepSettings) -> None:
                 request = sweep_request(settings.document, settings.overrides, store(), str(profiles().folder))
                 st.session_state["sweep_job"] = start(request).id
         except TuneAppError as error:
-            st.error(str(error))
+            st.error(sentence(error))
         else:
             st.rerun()
 
@@ -88,7 +89,7 @@ def _live() -> None:
         elif not _waiting():
             st.info(NO_STUDY)
     except TuneAppError as error:  # a study that was removed this moment, a store that cannot be read
-        st.error(str(error))
+        st.error(sentence(error))
 
 
 def _follow_own() -> None:

@@ -21,7 +21,7 @@ def choose_trial(trials: pd.DataFrame, objective: Objective, study: str) -> int 
     }
     has_best = len(rows) > 0 and rows.iloc[0]["state"] == "COMPLETED"
     options: list[int | str] = [*([BEST] if has_best else []), *labels]
-    key = f"{study}-trial"
+    key = _key(study)
     if st.session_state.get(key) not in options:
         st.session_state.pop(key, None)
     return st.selectbox(
@@ -31,6 +31,15 @@ def choose_trial(trials: pd.DataFrame, objective: Objective, study: str) -> int 
         key=key,
         persist_state="session",
     )
+
+
+def set_trial(study: str, number: int) -> None:
+    """Choose for the parts that show a single trial, from another one."""
+    st.session_state[_key(study)] = number
+
+
+def _key(study: str) -> str:
+    return f"{study}-trial"
 
 
 def row_of(trials: pd.DataFrame, chosen: int | str, objective: Objective) -> pd.Series:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
-from columns import is_share, title
+from columns import title
 from parallel_axes import show_axes
 from sources import epochs_of, said
+from values import sentence
 
 from tune_app import plots
 from tune_app.errors import WorkFailed
@@ -55,13 +56,6 @@ def _draw(figure: plots.go.Figure, alt: str, height: int = HEIGHT) -> None:
     st.plotly_chart(figure, alt=alt, config={"displaylogo": False})
 
 
-def _in_percent(figure: plots.go.Figure, column: str, spec: Spec) -> plots.go.Figure:
-    """The figure with its vertical axis in percent where people expect the column so."""
-    if is_share(column, spec.objective):
-        figure.update_yaxes(tickformat=".4~p")
-    return figure
-
-
 def _log_switch(study: Study, figure: str, words: str) -> bool:
     return st.toggle(f"{words} on a log scale", key=f"{study.name}-{figure}-log", persist_state="session")
 
@@ -69,7 +63,7 @@ def _log_switch(study: Study, figure: str, words: str) -> bool:
 def _history(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
     log = _log_switch(study, "history", title("objective", spec.objective))
     figure = plots.optimisation_history(trials, spec.objective, log)
-    _draw(_in_percent(figure, "objective", spec), "Optimisation history")
+    _draw(figure, "Optimisation history")
 
 
 def _curves(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
@@ -93,7 +87,7 @@ def _curves(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[i
         log = _log_switch(study, "curves", title(column, spec.objective))
     kept = epochs[epochs["trial"].isin(trials["trial"])]
     figure = plots.learning_curves(kept, trials, column, log, highlight=list(compared))
-    _draw(_in_percent(figure, column, spec), "Learning curves")
+    _draw(figure, "Learning curves")
 
 
 def _parallel(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
@@ -118,7 +112,7 @@ def _importance(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequen
         with st.spinner("Optuna fits a forest to the completed trials…"):
             shares = _importances(spec.sha256(), trials, spec)
     except WorkFailed as error:
-        st.info(str(error))
+        st.info(sentence(error))
         return
     figure = plots.importances(shares)
     _draw(figure, "Importance of each variable", figure.layout.height)
@@ -140,7 +134,7 @@ def _slice(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[in
         log = _log_switch(study, "slice", title("objective", spec.objective))
     if name is not None:
         figure = plots.slice_plot(trials, spec, name, log)
-        _draw(_in_percent(figure, "objective", spec), f"Objective over {name}")
+        _draw(figure, f"Objective over {name}")
 
 
 def _contour(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from columns import shown, title
+from trial_choice import set_trial
+from values import counted, escaped
 
 from tune_app.review import ranked
 from tune_app.selection import MOST_COMPARED
@@ -57,7 +59,7 @@ def _card(study: str, spec: Spec, row: dict[Hashable, Any]) -> None:
     state, objective = str(row["state"]), spec.objective
     st.markdown(f"**Trial {row['trial']}** :{MARKS[state]}-badge[{state.lower()}]")
     if state == "FAILED":
-        st.markdown(f"{row['failure_kind']}: {_plain(row['error'])}")
+        st.markdown(f"{row['failure_kind']}: {escaped(str(row['error'])[:160])}")
     else:
         st.markdown(f"{title('objective', objective)} **{shown('objective', row['objective'], objective)}**")
     metrics = [str(c) for c in row if str(c).startswith("metric/") and c != f"metric/{objective.metric}"][:METRICS]
@@ -73,8 +75,15 @@ def _card(study: str, spec: Spec, row: dict[Hashable, Any]) -> None:
         st.caption(
             " · ".join(f"{v.name} {shown('', row[f'config/architecture/{v.name}'], objective)}" for v in variables)
         )
-    st.caption(f":material/timer: {shown('', row['duration_s'], objective)} s, {row['epochs']} epochs")
-    _compare_box(study, int(row["trial"]))
+    st.caption(f":material/timer: {shown('', row['duration_s'], objective)} s, {counted(row['epochs'], 'epoch')}")
+    number = int(row["trial"])
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        _compare_box(study, number)
+        if st.button(
+            "Architecture", key=f"{study}-architecture-{number}", type="tertiary", icon=":material/deployed_code:"
+        ):
+            set_trial(study, number)
+            st.switch_page(st.session_state["pages"]["architecture"])
 
 
 def _compare_box(study: str, number: int) -> None:
@@ -94,9 +103,3 @@ def _compare_box(study: str, number: int) -> None:
         disabled=full,
         help=f"At most {MOST_COMPARED} trials are compared." if full else None,
     )
-
-
-def _plain(text: object) -> str:
-    """An error without what markdown would format."""
-    line = " ".join(str(text).split())[:160]
-    return "".join(f"\\{char}" if char in "\\`*_{}[]()#+-.!|<>$~:" else char for char in line)

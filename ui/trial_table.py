@@ -8,6 +8,7 @@ import zlib
 import pandas as pd
 import streamlit as st
 from columns import column_config, narrow
+from values import counted
 
 from tune_app.selection import MOST_COMPARED, varying
 from tune_app.spec import Spec
@@ -30,7 +31,7 @@ def show_table(study: str, spec: Spec, trials: pd.DataFrame, all_columns: bool) 
 
     state = st.dataframe(
         trials[columns],
-        column_config=column_config(columns, spec),
+        column_config=column_config(trials[columns], spec),
         hide_index=True,
         height=min(HEIGHT, 38 + 35 * max(len(trials), 1)),
         on_select=compare,
@@ -45,7 +46,7 @@ def show_table(study: str, spec: Spec, trials: pd.DataFrame, all_columns: bool) 
 
 def show_downloads(study: str, chosen: pd.DataFrame) -> None:
     """The rows as CSV and Parquet, with all columns; written when they are asked for."""
-    count = f"{len(chosen):,} trial{'' if len(chosen) == 1 else 's'}"
+    count = counted(len(chosen), "trial")
     left, right, _ = st.columns([1, 1, 2])
     left.download_button(
         f"CSV ({count})",

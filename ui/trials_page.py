@@ -23,10 +23,10 @@ VIEWS = ["Table", "Gallery", "Compare"]
 
 def show() -> None:
     """The part."""
+    st.header("Trials")
     study = chosen_study()
     spec = spec_of(study)
     trials = trials_of(study)
-    st.header("Trials")
     if not say_state(study, trials):
         return
     _show_sums(spec, trials)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import re
 from typing import Any
 
+from tune_app.objective import figure_text
 from tune_app.readable import shown
 
 
@@ -16,11 +17,22 @@ def number(value: Any) -> str:
 
 
 def measured(name: str, value: Any) -> str:
-    """A metric's value as people expect it: a share of the whole as a percentage, else as a number."""
-    share = name.rsplit("/")[-1].endswith(("accuracy", "coverage")) and isinstance(value, float)
-    return f"{100 * value:.4g} %" if share and math.isfinite(value) else number(value)
+    """A metric's value as people expect it."""
+    return figure_text(f"metric/{name}", value)
 
 
-def percent(share: float | None) -> str:
-    """A share of 0..1 as a percentage; a dash where there is none."""
-    return "–" if share is None or math.isnan(share) else f"{share:.1%}"
+def counted(count: int, what: str) -> str:
+    """A count with its noun: ``1 epoch``, ``3 epochs``."""
+    return f"{count:,} {what if count == 1 else what + 's'}"
+
+
+def escaped(text: object) -> str:
+    """A text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>$:|~#])", r"\\\1", str(text))
+
+
+def sentence(message: object) -> str:
+    """A message of ours as Markdown: its backticks are meant, nothing else is, and its lines stay lines."""
+    # In code, too, a bracket would end the colour around it.
+    pieces = (re.split(r"(`[^`\[\]]+`)", line.strip()) for line in str(message).splitlines())
+    return "  \n".join("".join(p if n % 2 else escaped(p) for n, p in enumerate(line)) for line in pieces)

@@ -81,7 +81,9 @@ def test_a_network_that_cannot_be_built_is_said(
 
 
 def test_an_empty_store(open_page: Callable[[Path], AppTest], tmp_path: Path) -> None:
-    assert "There is no study here yet." in texts(open_page(tmp_path / "nothing"))
+    page = open_page(tmp_path / "nothing")
+    assert page.header[0].value == "Architecture"
+    assert "There is no study here yet." in texts(page)
 
 
 def test_the_drawing_as_one_file_needs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

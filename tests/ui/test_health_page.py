@@ -80,4 +80,5 @@ def test_a_study_without_figures(tmp_path: Path, make_study: Any, monkeypatch: p
 def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_STORE", str(tmp_path / "nothing"))
     page = AppTest.from_string(SCRIPT, default_timeout=60).run()
+    assert page.header[0].value == "Health"
     assert "There is no study here yet." in texts(page)

@@ -94,6 +94,12 @@ def test_the_best_trial_stands_there_with_every_variable(page: AppTest, study: S
     assert "Searched\\: a number from 0.0001 to 0.1" in texts(page)
 
 
+def test_a_switch_says_yes_and_no(page: AppTest) -> None:
+    said = texts(page)
+    assert "Yes or no." in said
+    assert "True, False" not in said
+
+
 def test_what_has_no_effect_is_greyed_out(page: AppTest) -> None:
     assert widget(page, "number_input", "dense_width").disabled is False
     widget(page, "number_input", "dense_layers").set_value(0)
@@ -256,6 +262,16 @@ def test_training_with_it_is_a_job(page: AppTest, monkeypatch: pytest.MonkeyPatc
 def test_a_study_in_which_nothing_completed(page: AppTest) -> None:
     clean(page.sidebar.selectbox[0].set_value("all-failed").run())
     assert "No trial of this study completed" in page.warning[0].value
+
+
+def test_a_study_in_which_nothing_has_ended_is_followed(
+    page: AppTest, make_study: Any, make_spec: Any, results: Path
+) -> None:
+    study = make_study(results, replace(make_spec(), name="not-begun"), ends=())
+    page.session_state["study_wanted"] = "not-begun"
+    with study.writing():
+        assert "what it finds appears here by itself" in clean(page.run()).info[0].value
+    assert "`tune-app resume not-begun` goes on" in clean(page.run()).info[0].value
 
 
 def test_an_empty_store(profiles: Profiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

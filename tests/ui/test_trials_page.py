@@ -158,6 +158,15 @@ def test_all_columns_on_request(open_page: Callable[..., AppTest]) -> None:
     assert {"node", "seed", "metric/val_accuracy", "config/data/noise"} <= set(table(page).columns)
 
 
+def test_numbers_of_the_table_have_four_significant_digits(open_page: Callable[..., AppTest]) -> None:
+    formats = {
+        name: config.get("type_config", {}).get("format")
+        for name, config in json.loads(open_page().dataframe[0].proto.columns).items()
+    }
+    assert formats["config/training/learning_rate"] == formats["duration_s"] == "%.4g"
+    assert formats["objective"] == "percent"
+
+
 def test_cards_come_in_pages_and_choose_for_the_comparison(open_page: Callable[..., AppTest]) -> None:
     page = pick(open_page(), "view", "Gallery")
     boxes = [box for box in page.checkbox if box.label == "Compare"]
@@ -215,6 +224,7 @@ def test_downloads_hold_every_column_of_the_selection(
 
 def test_an_empty_store(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
     page = open_page(None, tmp_path / "nothing")
+    assert page.header[0].value == "Trials"
     assert "There is no study here yet. Start a sweep on the page **Sweep**" in texts(page)
 
 

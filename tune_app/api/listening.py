@@ -65,6 +65,14 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches a server that listens at `host`."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def check_token(listening: socket.socket, token: str | None) -> None:
     """Refuse to be open to others without a token.
 
@@ -72,7 +80,7 @@ def check_token(listening: socket.socket, token: str | None) -> None:
         InputError: there is no token, and the address is not loopback.
     """
     address = listening.getsockname()[0]
-    if token is None and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+    if token is None and not is_loopback(address):
         raise InputError(
             f"a token is required where others can reach the server, but {address} is not loopback and there is none",
             where="--host",

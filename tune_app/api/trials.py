@@ -51,9 +51,8 @@ def routes(server: Server) -> APIRouter:
         job = server.views.job(job_id)
         study = server.study(job)
         if study is None:
-            raise NotFound(
-                f"the job `{job_id}` has no trials{': it is a training' if job.kind == 'training' else ' yet' if job.study else ''}"
-            )
+            why = ": it is a training" if job.kind == "training" else " yet" if job.study else ""
+            raise NotFound(f"the job `{job_id}` has no trials{why}")
         facts = server.facts(study)
         with server.logs.reading(study) as history:
             record = history.trials.get(trial)

@@ -12,6 +12,7 @@ from tune_app.cli.options import profiles_option, store_option
 from tune_app.errors import WorkFailed
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""What people call this machine."""
 
 
 @click.command()
@@ -19,21 +20,21 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
     "--host", default="127.0.0.1", show_default=True, help="Where to listen; a token is required off loopback."
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0 takes a free one.")
+@click.option("--token-file", metavar="FILE", help="File with the token; TUNE_APP_API_TOKEN without it.")
 @store_option
 @profiles_option
-def ui(host: str, port: int, store: str, profiles_folder: str) -> None:
-    """Show the review page in a browser, until Ctrl-C: sweeps, trials, profiles. Off loopback it asks for the token
-    in TUNE_APP_API_TOKEN.
-    """
-    from tune_app.api.listening import bind, check_token, read_token
+def ui(host: str, port: int, token_file: str | None, store: str, profiles_folder: str) -> None:
+    """Show the review page in a browser, until Ctrl-C: sweeps, trials, profiles. Off loopback it asks for a token."""
+    from tune_app.api.listening import TOKEN_VARIABLE, bind, check_token, is_loopback, read_token
 
+    token = read_token(token_file)
     with bind(host, port) as listening:
-        check_token(listening, read_token(None))
-        port = listening.getsockname()[1]
+        check_token(listening, token)
+        address, port = listening.getsockname()[:2]
     at = f"[{host}]" if ":" in host else host
     click.echo(f"starting the review page: http://{at}:{port}", err=True)
     options = {
-        "server.address": host,
+        "server.address": address,
         "server.port": str(port),
         "server.headless": "true",
         "server.fileWatcherType": "none",
@@ -44,9 +45,12 @@ def ui(host: str, port: int, store: str, profiles_folder: str) -> None:
         "logger.hideWelcomeMessage": "true",
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    if host in LOOPBACK:  # against pages elsewhere whose name leads here (DNS rebinding)
-        arguments += [part for name in LOOPBACK for part in ("--server.allowedHosts", name)]
+    # On loopback against pages elsewhere whose name leads here (DNS rebinding); else above what a checkout says.
+    names = (*LOOPBACK, host) if is_loopback(address) else ("*",)
+    arguments += [part for name in names for part in ("--server.allowedHosts", name)]
     os.environ.update(TUNE_APP_STORE=store, TUNE_APP_PROFILES=profiles_folder)
+    if token is not None:
+        os.environ[TOKEN_VARIABLE] = token
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(page_path()), *arguments])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -137,6 +138,15 @@ def test_a_click_on_a_layer_shows_its_details(page: Any, url: str) -> None:
     page.locator(f".network .label[data-layer='1']:not([data-x='{before}'])").wait_for(
         state="attached"
     )  # turned by keyboard
+
+
+def test_a_card_leads_to_its_network(page: Any, url: str) -> None:
+    page.goto(f"{url}/trials")  # what opens first answers to its name as well
+    page.get_by_role("radio", name="Gallery").locator("..").click()
+    page.get_by_role("button", name="Architecture").nth(1).click()
+    page.get_by_role("heading", name="Architecture", exact=True).wait_for()
+    page.get_by_text(re.compile(r"^Trial \d+ \(completed\): Val accuracy")).wait_for()
+    assert page.get_by_label("Trial", exact=True).input_value().startswith("Trial ")
 
 
 def test_the_downloaded_drawing_opens_without_a_server(page: Any, url: str, tmp_path: Path) -> None:
