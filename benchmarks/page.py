@@ -8,8 +8,8 @@ project's: the first view in 3 s, a filter in 1 s.
 the address until table and figure are there and the page is at rest, in Debian's chromium beside the server, on the
 same cores and without a GPU, so that WebGL is done in software. It is left out where chromium or playwright is absent.
 The connection through which the browser is driven is a debugger's, for which V8 parses the drawing library, of 4.7 MB,
-four times more to learn the places of its errors: 0.8 s, and 2 ms where nobody debugs, by V8's own trace. The browser is
-therefore told to keep these places when it parses the library first, which costs more than a person's browser pays.
+four times more to learn the places of its errors: 0.8 s, and 2 ms where nobody debugs, by V8's own trace. The browser
+is therefore told to keep these places when it parses the library first, which costs more than a person's browser pays.
 The first run of each kind warms up the server's imports and is not counted; `first view` opens a new session each time.
 Theoretical minimum: reading the table, printed as `read`; in the browser, the same page with 12 trials, printed as
 `floor`, which is what Streamlit and the machine's other work take. The two are measured in turns.
