@@ -6,6 +6,8 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
 
 # Ray reads these when it is imported or starts; our workers inherit them.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -13,7 +15,7 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
-from ray._private import ray_constants, services
+from ray._private import ray_constants, services, utils
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without types
@@ -123,6 +125,14 @@ class LocalNode(Node):
     def start_api_server(self, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
         """Nothing."""
         self._webui_url = ""
+
+    def start_raylet(self, *arguments: Any, **settings: Any) -> None:
+        """The raylet with the agent of a Ray that was installed without dashboard, which serves and exports nothing.
+
+        The raylet waits for its agent, and the agent's imports take a core for a while that the workers need.
+        """
+        with patch.object(utils, "get_dashboard_dependency_error", lambda: ImportError("no dashboard wanted")):
+            super().start_raylet(*arguments, **settings)
 
 
 def start_node() -> LocalNode:
