@@ -269,8 +269,8 @@ def test_edits_survive_the_file(profiles: Profiles) -> None:
 @example("x" * 65)
 @settings(max_examples=200, deadline=None)
 def test_a_name_reaches_nothing_else(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
-    folder = tmp_path_factory.getbasetemp() / "names"
-    folder.mkdir(exist_ok=True)
+    folder = tmp_path_factory.getbasetemp() / "beside" / "names"
+    folder.mkdir(parents=True, exist_ok=True)
     (folder.parent / "b.yaml").write_text(make("b").to_yaml())
     before = {p for p in folder.parent.rglob("*") if p.name != ".lock"}
     kept = Profiles(folder)

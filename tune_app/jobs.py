@@ -428,7 +428,7 @@ def _check_listening(address: str, host_port: str, default_port: int) -> None:
         socket.create_connection(target, timeout=5).close()
     except (OSError, OverflowError, ValueError) as error:
         raise InputError(
-            f"no job server answers at `{address}`: {error}",
+            f"no job server answers at `{address}`: {getattr(error, 'strerror', None) or error}",
             hint="a head started with `ray start --head` has one at port 8265; without --address, this machine is used",
         ) from error
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
 from tune_app.objective import AGAINST, is_share, label_of
 from tune_app.section import Objective
@@ -29,6 +30,8 @@ COLOURS = {
 """Of the states; told apart also by the usual colour-blind, and each has a symbol of its own beside."""
 SYMBOLS = {"COMPLETED": "circle", "PRUNED": "line-ew-open", "FAILED": "x", "CANCELLED": "square", "RUNNING": "diamond"}
 SCALE = "Viridis"
+LINES = sample_colorscale(SCALE, [0.25, 0.4, 0.55, 0.7, 0.85, 0.95])
+"""`SCALE` without its ends, of which thin lines cannot be seen on a dark or on a light page."""
 CURVES = 200
 """More learning curves than this cannot be told apart: the best completed and the latest others are drawn."""
 MANY = 1000
@@ -157,7 +160,7 @@ def parallel_coordinates(trials: pd.DataFrame, spec: Spec, names: Sequence[str] 
         dimensions.append({"label": name, "values": values, **_ticks(spec, name, values)})
     dimensions.append({"label": label, "values": rows["objective"], "tickformat": digits})
     bar = {"title": label, "tickformat": digits}
-    line = {"color": rows["objective"], "colorscale": SCALE, "showscale": True, "colorbar": bar}
+    line = {"color": rows["objective"], "colorscale": LINES, "showscale": True, "colorbar": bar}
     figure.add_parcoords(line=line, dimensions=dimensions, labelangle=-20)
     return figure
 

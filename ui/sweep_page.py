@@ -6,7 +6,7 @@ import streamlit as st
 from forecast import begin, show_forecast
 from job_view import PERIOD_S, show_state, start, stop_button
 from live_sweep import job_of, show_live
-from sources import NO_STUDY, jobs, profiles, store
+from sources import jobs, profiles, store
 from sweep_form import SweepSettings, sweep_form
 from values import sentence
 
@@ -87,7 +87,7 @@ def _live() -> None:
         if name is not None:
             show_live(store().study(name), job_of(name))
         elif not _waiting():
-            st.info(NO_STUDY)
+            st.info("There is no study here yet. Start the first one above, or with `tune-app run`.")
     except TuneAppError as error:  # a study that was removed this moment, a store that cannot be read
         st.error(sentence(error))
 
