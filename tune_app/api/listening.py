@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from tune_app.api.settings import Settings
-from tune_app.errors import InputError
+from tune_app.errors import InputError, WorkFailed
 
 TOKEN_VARIABLE = "TUNE_APP_API_TOKEN"
 SHORTEST_TOKEN = 16
@@ -89,7 +89,12 @@ def check_token(listening: socket.socket, token: str | None) -> None:
 
 
 def serve(settings: Settings, listening: socket.socket, host: str) -> None:
-    """Answer requests on `listening` until an interrupt; says on stderr where it listens when it does."""
+    """Answer requests on `listening` until an interrupt; says on stderr where it listens when it does.
+
+    Raises:
+        KeyboardInterrupt: at the end.
+        WorkFailed: it could not be started.
+    """
     import uvicorn
 
     from tune_app.api.app import make_app
@@ -109,7 +114,11 @@ def serve(settings: Settings, listening: socket.socket, host: str) -> None:
     shown, port = listening.getsockname()[:2]
     at = f"[{shown}]" if ":" in shown else shown
     print(f"listening at http://{at}:{port}, documented at http://{at}:{port}/docs", file=sys.stderr, flush=True)
-    uvicorn.Server(config).run(sockets=[listening])
+    server = uvicorn.Server(config)
+    server.run(sockets=[listening])
+    if not server.started:
+        raise WorkFailed("the server could not be started", hint="the lines above say why")
+    raise KeyboardInterrupt  # that is how it ends; uvicorn passes the interrupt on, but not under all circumstances
 
 
 def _cannot_listen(host: str, port: int, error: Exception) -> InputError:
