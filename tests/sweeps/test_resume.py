@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -154,18 +153,6 @@ def test_more_trials_can_be_added_to_a_finished_study(
     assert Store(store).study("faulty").document()["budget"]["trials"] == 5
 
 
-def test_a_study_name_in_use_is_refused_and_both_ways_out_are_named(
-    command: Any, space_file: Any, tmp_path: Path
-) -> None:
-    space = space_file(budget={"trials": 1, "epochs": 1})
-    assert command("run", space, "--no-preflight").wait(timeout=60) == 0
-    again = command("run", space, address=None)
-    output, errors = again.communicate(timeout=60)
-    assert (again.returncode, output) == (2, "")
-    assert "tune-app resume faulty" in errors
-    assert "--name" in errors
-
-
 def test_two_processes_cannot_sweep_one_study(command: Any, space_file: Any, tmp_path: Path) -> None:
     store = tmp_path / "results"
     document = {**SLOW, "budget": {"trials": TRIALS, "epochs": 8}}
@@ -177,59 +164,3 @@ def test_two_processes_cannot_sweep_one_study(command: Any, space_file: Any, tmp
     assert "another process" in errors
     assert process.wait(timeout=60) == 0
     check_whole(store, TRIALS)
-
-
-@pytest.mark.alone
-def test_the_time_budget_ends_the_sweep_and_keeps_what_is_finished(
-    connected: str, run_space: Any, make_space: Any, tmp_path: Path
-) -> None:
-    document = make_space(**SLOW)
-    document["budget"] = {"trials": 200, "epochs": 4, "time": 16}
-    swept = run_space(tmp_path, document)
-    assert swept.outcome.reason == "time"
-    states = swept.trials["state"].value_counts()
-    assert 0 < states["COMPLETED"] < 200
-    assert states.get("CANCELLED", 0) <= 2
-
-
-def test_the_fuse_stops_a_sweep_whose_first_trials_all_fail(
-    connected: str, run_space: Any, make_space: Any, tmp_path: Path
-) -> None:
-    document = make_space(budget={"trials": 30, "epochs": 2})
-    document["parameters"]["training"] = {**document["parameters"]["training"], "fault": "start"}
-    swept = run_space(tmp_path, document, fuse=True)
-    assert swept.outcome.reason == "fuse"
-    assert "cannot be built" in swept.outcome.message
-    assert 5 <= len(swept.trials) <= 8
-    assert set(swept.trials["state"]) <= {"FAILED", "CANCELLED"}
-    assert swept.outcome.best is None
-
-
-def test_a_sweep_without_a_completed_trial_exits_with_1(command: Any, space_file: Any, tmp_path: Path) -> None:
-    document = {"budget": {"trials": 3, "epochs": 2}}
-    space = space_file(**document)
-    process = command("run", space, "--no-preflight", "--set", "training.fault=start", "--json")
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert json.loads(output)["best"] is None
-    assert "no trial of `faulty` completed" in errors
-    assert "Traceback" not in errors
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-def test_a_full_disk_ends_the_sweep_in_words(command: Any, space_file: Any, tmp_path: Path) -> None:
-    store = tmp_path / "results"
-    store.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(store)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting is not permitted here")
-    try:
-        process = command("run", space_file(budget={"trials": 400, "epochs": 4}), "--no-preflight")
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 1
-        assert "No space left" in errors
-        assert "Traceback" not in errors
-        table = pd.read_parquet(store / "trials" / "study=faulty")
-        assert table["trial"].is_unique
-    finally:
-        subprocess.run(["umount", str(store)], check=True)
