@@ -138,6 +138,7 @@ def main() -> None:
                 page.goto(f"{site.url}/{part}")
                 page.get_by_role("heading", name=part.capitalize(), exact=True).wait_for()
                 with PARTS[part](page, site):
+                    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')")
                     page.wait_for_timeout(1500)  # until nothing moves
                     page.evaluate(HIDE_STORE)
                     page.screenshot(path=FOLDER / f"{part}{'-dark' * (scheme == 'dark')}.png")
