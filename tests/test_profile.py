@@ -456,6 +456,7 @@ def test_from_a_trial(tmp_path: Path, make_study: MakeStudy, make_spec: MakeSpec
         "trial": 0,
         "state": "COMPLETED",
         "metric": "val_accuracy",
+        "mode": "simple",
         "objective": 0.9,
         "epochs": 2,
         "seed": study.history().trials[0].seed,

@@ -162,6 +162,7 @@ def from_trial(study: Study, row: pd.Series[Any], name: str) -> Profile:
             "trial": int(row["trial"]),
             "state": str(row["state"]),
             "metric": document["objective"]["metric"],
+            "mode": document["objective"]["mode"],
             "objective": None if pd.isna(objective) else float(objective),
             # Of the whole training, also where the trial was stopped early.
             "epochs": int(config.get("epochs", document["budget"]["epochs"])),

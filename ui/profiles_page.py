@@ -14,6 +14,7 @@ from values import number, sentence
 
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import NotFound, TuneAppError
+from tune_app.objective import figure_text
 from tune_app.profile import Profile, Profiles, differences
 from tune_app.tasks import load_task
 from tune_app.variable import GROUPS
@@ -125,7 +126,8 @@ def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile 
     rows = []
     for name, profile in loaded.items():
         kept = profile.provenance
-        objective = kept.get("objective")
+        # With mode health it is a mean of metric and health, which is no share of anything.
+        is_metric = kept.get("mode") in ("simple", "pareto")
         rows.append(
             {
                 "Profile": name,
@@ -135,7 +137,7 @@ def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile 
                 "Task": profile.task,
                 "Data set": dataset_title(profile.dataset),
                 "Found in": _origin(profile) or "–",
-                "Objective": number(objective),
+                "Objective": figure_text(f"metric/{kept['metric']}" if is_metric else "", kept.get("objective")),
                 "Edited": str(len(kept.get("edited") or {})),
                 "Saved": str(kept.get("saved_at") or "–")[:10],  # the time is under History, and has no room here
             }
