@@ -292,6 +292,20 @@ def test_the_scale_of_the_loss_does_not_matter() -> None:
     assert gradient_health(large.gradients) == pytest.approx(gradient_health(small.gradients))
 
 
+@pytest.mark.parametrize("scale", [1e19, 1e-25])
+def test_the_scale_of_the_activations_does_not_matter(scale: float) -> None:
+    model, inputs = perceptron(), torch.randn(ROWS, 8)
+    scaled = copy.deepcopy(model)
+    linear = [module for module in scaled if isinstance(module, nn.Linear)]
+    with torch.no_grad():
+        linear[0].weight *= scale
+        linear[0].bias *= scale
+        linear[-1].weight /= scale
+    (found,), (expected,) = read(scaled, inputs).layers, read(model, inputs).layers
+    assert (found.units, found.used) == (expected.units, expected.used)
+    assert found.dimensions == pytest.approx(expected.dimensions, rel=1e-3)
+
+
 def test_a_loss_that_is_solved_to_the_last_bit() -> None:
     model = perceptron()
     reading = read_network(model, lambda: 0.0 * model(VECTORS).sum())

@@ -204,17 +204,13 @@ def _read(traces: list[_Trace], loss: Tensor) -> Reading:
 def _activity(trace: _Trace) -> tuple[Tensor, Tensor, Tensor]:
     """Deviation and mean of each unit, and the root of the dimensions that the layer fills."""
     samples = trace.output.movedim(trace.axis, -1).reshape(-1, trace.units).float()
-    rows = samples.shape[0]
-    # In steps, here and for the norms: they take a third as long as torch's own reduction over these axes.
-    mean = samples.mean(0)
-    centred = samples - mean
-    deviation = centred.square().mean(0).sqrt()
+    deviation, mean = torch.std_mean(samples, 0, correction=0)
     # An odd step, so that not the same pixel or token of every row is taken.
-    some = centred[:: max(1, rows // SAMPLES) | 1][:SAMPLES]
+    some = samples[:: max(1, samples.shape[0] // SAMPLES) | 1][:SAMPLES]
     # Divided, because the fourth power of large activations would overflow.
-    some = some / deviation.mean()
+    centred = (some - mean) / deviation.mean()
     # Both products have the same eigenvalues but for zeros.
-    scatter = some @ some.T if some.shape[0] < trace.units else some.T @ some
+    scatter = centred @ centred.T if centred.shape[0] < trace.units else centred.T @ centred
     root = scatter.trace() / torch.linalg.vector_norm(scatter)
     return deviation, mean, root.view(1)
 
@@ -228,6 +224,7 @@ def _gradient_norms(traces: list[_Trace], loss: Tensor) -> list[Tensor]:
     for number, gradient in zip(reached, found, strict=True):
         if gradient is not None:
             others = [axis for axis in range(gradient.dim()) if axis != traces[number].axis]
+            # In steps, which take a third as long as `torch.linalg.vector_norm` over these axes.
             norms[number] = gradient.float().square().sum(others).sqrt()
     return norms
 
