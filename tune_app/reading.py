@@ -154,7 +154,7 @@ def _tracing(modules: list[nn.Module]) -> Iterator[dict[nn.Module, _Trace]]:
 
     hooks = []
     for module in modules:
-        if not module._modules:
+        if next(module.children(), None) is None:
             owns_matrix = any(p.dim() > 1 for p in _own_parameters(module))
             hooks.append(module.register_forward_hook(begin if owns_matrix else relay))
     try:
@@ -184,9 +184,8 @@ def _read(traces: list[_Trace], loss: Tensor) -> Reading:
         parts = [part for trace in hidden for part in _activity(trace)] + _gradient_norms(traces, loss)
         # One transfer for all figures: on a GPU each would wait for the device.
         numbers = torch.cat(parts).cpu().numpy()
-    sizes = [part.numel() for part in parts]
-    ends = itertools.accumulate(sizes)
-    read = iter([numbers[end - size : end] for size, end in zip(sizes, ends, strict=True)])
+    ends = itertools.accumulate(map(len, parts))
+    read = iter([numbers[end - len(part) : end] for part, end in zip(parts, ends, strict=True)])
     activity = [(next(read), next(read), float(next(read)[0])) for _ in hidden]
     norms = list(read)
     # Where the loss has no gradient at all, solved to the last bit, units cannot be told by it.
@@ -206,11 +205,11 @@ def _activity(trace: _Trace) -> tuple[Tensor, Tensor, Tensor]:
     samples = trace.output.movedim(trace.axis, -1).reshape(-1, trace.units).float()
     deviation, mean = torch.std_mean(samples, 0, correction=0)
     # An odd step, so that not the same pixel or token of every row is taken.
-    some = samples[:: max(1, samples.shape[0] // SAMPLES) | 1][:SAMPLES]
+    some = samples[:: max(1, len(samples) // SAMPLES) | 1][:SAMPLES]
     # Divided, because the fourth power of large activations would overflow.
     centred = (some - mean) / deviation.mean()
     # Both products have the same eigenvalues but for zeros.
-    scatter = centred @ centred.T if centred.shape[0] < trace.units else centred.T @ centred
+    scatter = centred @ centred.T if len(centred) < trace.units else centred.T @ centred
     root = scatter.trace() / torch.linalg.vector_norm(scatter)
     return deviation, mean, root.view(1)
 
@@ -220,12 +219,11 @@ def _gradient_norms(traces: list[_Trace], loss: Tensor) -> list[Tensor]:
     # By the layers' outputs alone: the gradients of the weights, which are most of the work, are not computed.
     reached = [number for number, trace in enumerate(traces) if trace.made.requires_grad]
     found = torch.autograd.grad(loss, [traces[number].made for number in reached], allow_unused=True)
-    norms = [loss.new_zeros(0, dtype=torch.float32)] * len(traces)
+    norms = [loss.new_zeros(0, dtype=torch.float32) for _ in traces]
     for number, gradient in zip(reached, found, strict=True):
         if gradient is not None:
             others = [axis for axis in range(gradient.dim()) if axis != traces[number].axis]
-            # In steps, which take a third as long as `torch.linalg.vector_norm` over these axes.
-            norms[number] = gradient.float().square().sum(others).sqrt()
+            norms[number] = torch.linalg.vector_norm(gradient, dim=others, dtype=torch.float32)
     return norms
 
 
@@ -234,9 +232,8 @@ def _evaluating(modules: list[nn.Module]) -> Iterator[None]:
     """Evaluation mode for a moment; every module has its own mode and dropout back afterwards."""
     recurrent = [(module, module.dropout) for module in modules if isinstance(module, nn.RNNBase)]
     training = [module for module in modules if module.training]
-    # Past `Module.__setattr__`, which looks for parameters and submodules first.
     for module in training:
-        module.__dict__["training"] = False
+        module.training = False
     for rnn, _ in recurrent:
         # cuDNN computes gradients of a recurrent module in training mode only.
         rnn.training, rnn.dropout = True, 0.0
@@ -246,4 +243,4 @@ def _evaluating(modules: list[nn.Module]) -> Iterator[None]:
         for rnn, dropout in recurrent:
             rnn.training, rnn.dropout = False, dropout
         for module in training:
-            module.__dict__["training"] = True
+            module.training = True
