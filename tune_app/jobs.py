@@ -274,7 +274,7 @@ class Jobs:
             with kept.writing():
                 for name in (f"trials/study={job.study}", f"epochs/study={job.study}", kept.base):
                     self.store.folder.remove(name)
-        elif study:
+        elif study and job.kind == "training":
             self.store.folder.remove(f"trainings/{job.id}")
         self.records.remove(job.id)
 

@@ -341,8 +341,8 @@ def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Fi
         (completed, "completed", COLOURS["PRUNED"], "markers"),
         (front.sort_values(metric) if len(front) else front, "front", COLOURS["COMPLETED"], "lines+markers"),
     ):
-        add = figure.add_scattergl if len(rows) > MANY else figure.add_scatter
-        add(
+        _points(
+            figure,
             x=rows[metric],
             y=rows[against],
             mode=mode,
@@ -380,10 +380,10 @@ def _counted(state: str, drawn: pd.DataFrame, rows: pd.DataFrame) -> str:
     return state.lower() + (f" ({len(drawn):,} of {len(rows):,})" if len(drawn) < len(rows) else "")
 
 
-def _points(figure: go.Figure, **trace: Any) -> None:
+def _points(figure: go.Figure, *, mode: str = "markers", **trace: Any) -> None:
     """Markers; many of them by WebGL."""
     add = figure.add_scattergl if len(trace["x"]) > MANY else figure.add_scatter
-    add(mode="markers", **trace)
+    add(mode=mode, **trace)
 
 
 def empty_figure(figure: go.Figure, words: str) -> go.Figure:
@@ -441,9 +441,8 @@ def _ticks(spec: Spec, name: str, values: pd.Series[Any]) -> dict[str, Any]:
     """How an axis of numbers is written: choices by name, powers of ten and the ends on a log scale."""
     choices = _choices(spec, name)
     if choices is not None:
-        ends = (
-            {"range": [0, len(choices) - 1]} if len(choices) > 1 else {}
-        )  # else choices that no trial took lie outside
+        # Else choices that no trial took lie outside.
+        ends = {"range": [0, len(choices) - 1]} if len(choices) > 1 else {}
         return {"tickvals": list(range(len(choices))), "ticktext": choices, **ends}
     if not _is_log(spec, name):
         return {} if isinstance(spec.space.searched[name], Int) else {"tickformat": ".4~g"}

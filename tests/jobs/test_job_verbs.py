@@ -102,9 +102,11 @@ def test_a_study_is_of_the_last_job_that_was_asked_for_under_its_name(tune_app: 
     second = jobs.accept(request)
     written = jobs.store.folder
     written.write("studies/mine/spec.yaml", b"name: mine")
+    written.write(f"trainings/{lost.id}/metrics.json", b"{}")  # somebody named a training so
     assert (jobs.get(lost.id).study, jobs.records.get(second.id).study) == (None, "mine")
     assert tune_app("jobs", "purge", "--older-than", "0", "--state", "failed", "--with-studies", "--yes")[0] == 0
     assert written.exists("studies/mine/spec.yaml")
+    assert written.exists(f"trainings/{lost.id}/metrics.json")
 
 
 @pytest.mark.usefixtures("ended")
