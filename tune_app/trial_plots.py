@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from tune_app.inspection import Inspection
+from tune_app.objective import is_share
 from tune_app.plots import COLOURS, SCALE, empty_figure, titled_figure
 
 LEAST_GRADIENT = 1e-12
@@ -31,6 +32,8 @@ def training_history(epochs: pd.DataFrame) -> go.Figure:
             label = name.removeprefix("metric/").replace("_", " ")
             figure.add_scatter(x=epochs["epoch"], y=epochs[name], name=label, mode="lines+markers", row=1, col=column)
     figure.update_xaxes(title="Epoch")
+    if others and all(map(is_share, others)):
+        figure.update_yaxes(tickformat=".4~p", col=2)
     figure.update_layout(title="Training history", margin={"l": 50, "r": 20, "t": 80, "b": 50})
     return figure if metrics else empty_figure(figure, "No epoch has ended yet.")
 

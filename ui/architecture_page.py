@@ -12,6 +12,7 @@ from network import Layers, has_weights, read_layers, read_statistics, read_weig
 from network_scene import merged, scene_file, show_scene
 from sources import chosen_study, spec_of, trials_of
 from trial_choice import BEST, choose_trial, row_of
+from trial_report import show_report
 from values import number, sentence
 
 from tune_app.errors import WorkFailed
@@ -64,6 +65,7 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
     # Without the trial in the key, so that the view stays where it is when another trial becomes the best.
     show_scene(drawn, name, key=f"{study.name}-scene")
     _show_files(study, trial, drawn, name)
+    show_report(study, trial, ended_at)
     with st.expander("The layers as a table"):
         st.dataframe(_table(drawn), hide_index=True, placeholder="–", alt=f"Layers of the network of {name}")
 

@@ -1,4 +1,4 @@
-"""A trial's network for the page: its layers, what was seen of them, its weights; each from a process of its own.
+"""A trial's network for the page: layers, what was seen of them, weights, report; each from a process of its own.
 
 The processes are the package's own commands. The data, the task's code and torch stay out of the page, and so do
 their memory and their faults.
@@ -54,13 +54,26 @@ def read_weights(study: Study, trial: int) -> bytes:
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "weights.pt")
-        _run("weights", study.folder.url, study.name, str(trial), str(path))
+        _run("tune_app.weights", study.folder.url, study.name, str(trial), str(path))
         return path.read_bytes()
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def read_report(root: str, study: str, trial: int, ended_at: str) -> str:
+    """The file of ``tune-app report``; `ended_at` as for `read_layers`.
+
+    Raises:
+        WorkFailed: the trial cannot be reported on.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "report.html")
+        _run("tune_app", "report", study, "--trial", str(trial), "--store", root, "--output", str(path))
+        return path.read_text(encoding="utf-8")
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _printed(module: str, root: str, study: str, trial: int, ended_at: str) -> Layers:
-    found: Layers = json.loads(_run(module, root, study, str(trial)))
+    found: Layers = json.loads(_run(f"tune_app.{module}", root, study, str(trial)))
     return found
 
 
@@ -72,7 +85,7 @@ def _run(module: str, *arguments: str) -> str:
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", f"tune_app.{module}", *arguments],
+            [sys.executable, "-m", module, *arguments],
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
@@ -86,6 +99,8 @@ def _run(module: str, *arguments: str) -> str:
             told = json.loads(done.stdout)
             raise WorkFailed(told["message"], where=told["where"], hint=told["hint"])
         except ValueError:
-            last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
-            raise WorkFailed(f"the process that reads the network ended with {done.returncode}: {last}") from None
+            lines = done.stderr.strip().splitlines() or ["without a word"]
+            begin = next((n for n, line in enumerate(lines) if line.startswith("error: ")), len(lines) - 1)
+            told = " ".join(line.strip() for line in lines[begin : begin + 2]).removeprefix("error: ")
+            raise WorkFailed(f"the process that reads the network ended with {done.returncode}: {told}") from None
     return done.stdout

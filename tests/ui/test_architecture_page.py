@@ -68,6 +68,22 @@ def test_the_network_of_the_best_trial_from_the_module_itself(
     assert all(layer["output_shape"] for layer in scene(page)["layers"])
 
 
+def test_the_pictures_of_a_trial_are_made_when_asked_for(
+    open_page: Callable[[Path], AppTest], trained_results: Path
+) -> None:
+    page = open_page(trained_results)
+    page.selectbox(key="digits-small-trial").set_value(0).run()
+    assert not page.get("iframe")
+    (ask,) = [button for button in page.button if button.label == "Pictures of this trial"]
+    ask.click().run()
+    assert not page.exception
+    (shown,) = page.get("iframe")
+    for words in ("Training history", "Confusion matrix", "Gradient flow", "Activation maps", "epoch by epoch"):
+        assert words in shown.proto.srcdoc, words
+    page.selectbox(key="digits-small-trial").set_value(1).run()
+    assert not page.get("iframe"), "those of another trial"
+
+
 def test_a_network_that_cannot_be_built_is_said(
     open_page: Callable[[Path], AppTest], tmp_path: Path, make_study: Any
 ) -> None:
