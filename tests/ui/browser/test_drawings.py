@@ -163,6 +163,15 @@ def test_the_downloaded_drawing_opens_without_a_server(page: Any, url: str, tmp_
     page.locator(".network .details h3", has_text="convolutions.0").wait_for()
 
 
+def test_the_pictures_of_a_trial_are_drawn_in_the_page(page: Any, url: str) -> None:
+    page.goto(f"{url}/architecture")
+    page.get_by_role("button", name="Pictures of this trial").click()
+    pictures = page.frame_locator("iframe[data-testid=stIFrame]")
+    pictures.get_by_text("Confusion matrix (validation part)").wait_for()
+    pictures.locator(".js-plotly-plot .main-svg").first.wait_for()
+    page.get_by_role("button", name="Pictures (HTML, one file)").wait_for()
+
+
 def test_the_best_network_changes_as_the_sweep_goes(page: Any, url: str, results: Path) -> None:
     study = Store(results).study("digits-small")
     spec = Spec.from_dict(study.document(), "here")
