@@ -87,24 +87,24 @@ def named(figure: go.Figure) -> dict[str, Any]:
 def test_the_history_marks_pruned_and_failed_trials(trials: pd.DataFrame, spec: Spec) -> None:
     traces = named(plots.optimisation_history(trials, spec.objective))
     counts = trials["state"].value_counts()
-    assert {name: len(traces[name].x) for name in ("completed", "pruned", "failed")} == {
-        state.lower(): counts[state] for state in counts.index
+    assert {name: len(traces[name].x) for name in ("Completed", "Pruned", "Failed")} == {
+        state.capitalize(): counts[state] for state in counts.index
     }
-    best = np.asarray(traces["best so far"].y, float)
+    best = np.asarray(traces["Best so far"].y, float)
     assert (np.diff(best) >= 0).all()
     assert best[-1] == trials.loc[trials["state"] == "COMPLETED", "objective"].max()
-    assert "diverged: Diverged" in traces["failed"].text[0]
+    assert "diverged: Diverged" in traces["Failed"].text[0]
 
 
 def test_the_best_so_far_of_a_loss_falls(trials: pd.DataFrame) -> None:
     losses = Spec.from_dict({**DOCUMENT, "objective": {"metric": "val_loss"}}, "here").objective
-    assert (np.diff(np.asarray(named(plots.optimisation_history(trials, losses))["best so far"].y, float)) <= 0).all()
+    assert (np.diff(np.asarray(named(plots.optimisation_history(trials, losses))["Best so far"].y, float)) <= 0).all()
 
 
 def test_curves_of_pruned_trials_end_where_they_were_stopped(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
     traces = named(plots.learning_curves(epochs, trials, "metric/val_accuracy", highlight=[0]))
     pruned = trials.loc[trials["state"] == "PRUNED", "trial"]
-    assert list(traces["pruned here"].x) == [3] * len(pruned)
+    assert list(traces["Pruned here"].x) == [3] * len(pruned)
     assert len(traces["trial 0"].x) == 9
     assert traces["trial 0"].line.width > traces["trial 1"].line.width
 
@@ -124,7 +124,7 @@ def test_too_many_curves_are_thinned_and_counted(epochs: pd.DataFrame, trials: p
 def test_parallel_coordinates_and_their_selection(trials: pd.DataFrame, spec: Spec) -> None:
     (lines,) = plots.parallel_coordinates(trials, spec).data
     axes = {axis.label: axis for axis in lines.dimensions}
-    assert list(axes) == ["filters", "optimizer", "learning_rate", "momentum", "val accuracy"]
+    assert list(axes) == ["filters", "optimizer", "learning_rate", "momentum", "Val accuracy"]
     assert list(axes["filters"].ticktext) == ["8", "16", "32"]
     chosen = plots.within(
         trials, spec, {"filters": (0.5, 1.5), "learning_rate": (-3.0, -1.0), "val accuracy": (0.8, 1.0)}
@@ -185,19 +185,19 @@ def test_a_long_history_draws_a_spread_of_each_state_and_says_so(trials: pd.Data
     for state in ("COMPLETED", "PRUNED"):
         rows = many[many["state"] == state]
         assert len(rows) > plots.DISTINCT
-        drawn = traces[f"{state.lower()} ({plots.DISTINCT:,} of {len(rows):,})"]
+        drawn = traces[f"{state.capitalize()} ({plots.DISTINCT:,} of {len(rows):,})"]
         assert len(drawn.x) == len(set(drawn.x)) == plots.DISTINCT
         assert (min(drawn.y), max(drawn.y)) == (rows["objective"].min(), rows["objective"].max())
         assert abs(np.median(drawn.y) - rows["objective"].median()) < 0.01
-    assert max(traces["best so far"].y) == many.loc[many["state"] == "COMPLETED", "objective"].max()
+    assert max(traces["Best so far"].y) == many.loc[many["state"] == "COMPLETED", "objective"].max()
 
 
 def test_health_over_the_epochs_leaves_out_what_was_never_measured() -> None:
     rows = {"epoch": [1, 2], "health/overall": [0.5, 0.75], "health/gradient_health": [0.5, None]}
     figure = plots.health_over_epochs(pd.DataFrame({**rows, "health/training_stability": [None, None]}))
     traces = named(figure)
-    assert set(traces) == {"overall", "gradient health"}
-    assert list(traces["overall"].y) == [0.5, 0.75]
+    assert set(traces) == {"Overall", "Gradient health"}
+    assert list(traces["Overall"].y) == [0.5, 0.75]
     empty = plots.health_over_epochs(pd.DataFrame({"epoch": []}))
     assert empty.layout.annotations[0].text == "No epoch of this trial has figures of health."
 

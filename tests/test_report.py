@@ -59,8 +59,8 @@ def test_a_trial_in_one_file(study: Study) -> None:
         "The training, epoch by epoch",
         "Confusion matrix (validation part)",
         "Gradient flow",
-        "Weights and biases",
-        "Activation maps",
+        "Weights and biases: convolutions.0",
+        "Activation maps of image 1",
     ):
         assert title in found
     assert "<h1>Trial 0 of digits-small</h1>" in text

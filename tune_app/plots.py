@@ -38,7 +38,7 @@ MANY = 1000
 """From here on points are drawn by WebGL, and a timeline shows the latest trials only: SVG takes seconds for more."""
 DISTINCT = 500
 """Points of one state in the history, which is seen first and drawn anew with every filter: more lie over another."""
-FEW = 12
+FEW = 20
 """Whole numbers up to this many have a tick each; plotly would put some between them."""
 GRID = 40
 """Points along each axis of a contour plot."""
@@ -46,9 +46,9 @@ GRID = 40
 
 def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool = False) -> go.Figure:
     """The objective of each trial by number, with the best so far; failed trials stand at the lower edge."""
-    digits = _digits("objective", objective)
-    figure = titled_figure("Optimisation history", "Trial", _title(label_of(objective)), log_y=log)
-    figure.update_xaxes(tickformat="d")
+    digits = figure_digits("objective", objective)
+    figure = titled_figure("Optimisation history", "Trial", axis_title(label_of(objective)), log_y=log)
+    figure.update_xaxes(**whole_numbers(trials["trial"]))
     figure.update_yaxes(tickformat=digits)
     told = trials.loc[trials["objective"].notna() & (trials["state"] != "FAILED"), ["trial", "state", "objective"]]
     for state, rows in told.groupby("state"):
@@ -85,7 +85,7 @@ def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool =
             y=so_far,
             mode="lines",
             line={"shape": "hv", "color": COLOURS["COMPLETED"]},
-            name="best so far",
+            name="Best so far",
             hoverinfo="skip",
         )
     return figure if len(trials) else empty_figure(figure, "No trial has ended yet.")
@@ -101,10 +101,10 @@ def learning_curves(
         column: which of them, such as ``metric/val_loss``.
         highlight: numbers of trials that stand out.
     """
-    digits = _digits(column)
-    figure = titled_figure("Learning curves", "Epoch", _title(column), log_y=log)
+    digits = figure_digits(column)
+    figure = titled_figure("Learning curves", "Epoch", axis_title(column), log_y=log)
     figure.update_yaxes(tickformat=digits)
-    figure.update_xaxes(tickformat="d", minallowed=0, dtick=1 if len(epochs) and epochs["epoch"].max() <= 10 else None)
+    figure.update_xaxes(minallowed=0, **whole_numbers(epochs["epoch"]))
     states = dict(zip(trials["trial"], trials["state"], strict=True))
     shown = epochs[epochs[column].notna()] if column in epochs else epochs.head(0)
     numbers = _most_telling(trials, set(shown["trial"]), highlight)
@@ -131,16 +131,16 @@ def learning_curves(
             y=ends[column],
             mode="markers",
             marker={"symbol": SYMBOLS["PRUNED"], "size": 9, "line": {"width": 2}, "color": COLOURS["PRUNED"]},
-            name="pruned here",
+            name="Pruned here",
             hoverinfo="skip",
         )
     for state in dict.fromkeys(states.get(n, "RUNNING") for n in numbers):
         line = {"color": COLOURS[state], "width": 3}
-        figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=state.lower())
+        figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=state.capitalize())
     left_out = shown["trial"].nunique() - len(numbers)
     if left_out:
         figure.update_layout(title=f"Learning curves ({left_out} of {left_out + len(numbers)} trials not drawn)")
-    return figure if numbers else empty_figure(figure, f"No trial has a figure for {_title(column)} yet.")
+    return figure if numbers else empty_figure(figure, f"No trial has a figure for {_in_words(column)} yet.")
 
 
 def parallel_coordinates(trials: pd.DataFrame, spec: Spec, names: Sequence[str] | None = None) -> go.Figure:
@@ -153,7 +153,7 @@ def parallel_coordinates(trials: pd.DataFrame, spec: Spec, names: Sequence[str] 
     rows = trials[trials["objective"].notna()]
     if rows.empty:
         return empty_figure(figure, "No trial has an objective yet.")
-    label, digits = _title(label_of(spec.objective)), _digits("objective", spec.objective)
+    label, digits = axis_title(label_of(spec.objective)), figure_digits("objective", spec.objective)
     dimensions: list[dict[str, Any]] = []
     for name in names or spec.space.searched:
         values = _numbers(spec, name, rows[spec.space.by_name[name].column])
@@ -197,8 +197,8 @@ def importances(shares: Mapping[str, float]) -> go.Figure:
 
 def slice_plot(trials: pd.DataFrame, spec: Spec, name: str, log: bool = False) -> go.Figure:
     """The objective over one searched variable, later trials darker."""
-    digits = _digits("objective", spec.objective)
-    figure = titled_figure(f"Objective over {name}", name, _title(label_of(spec.objective)), log_y=log)
+    digits = figure_digits("objective", spec.objective)
+    figure = titled_figure(f"Objective over {name}", name, axis_title(label_of(spec.objective)), log_y=log)
     figure.update_yaxes(tickformat=digits)
     rows = trials[trials["objective"].notna()]
     column = spec.space.by_name[name].column
@@ -208,7 +208,7 @@ def slice_plot(trials: pd.DataFrame, spec: Spec, name: str, log: bool = False) -
             figure,
             x=_shown(spec, name, part[column]),
             y=part["objective"],
-            name=str(state).lower(),
+            name=str(state).capitalize(),
             marker={
                 "color": part["trial"],
                 "colorscale": "Blues",
@@ -230,7 +230,7 @@ def contour_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> go.Figure:
     The surface is the mean of all trials weighted by the inverse square of their distance (Shepard 1968), with each
     axis scaled to its range; it interpolates and promises nothing about what was not tried.
     """
-    digits = _digits("objective", spec.objective)
+    digits = figure_digits("objective", spec.objective)
     figure = titled_figure(f"Objective over {x} and {y}", x, y)
     rows = trials[trials["objective"].notna()]
     if rows.empty:
@@ -250,7 +250,7 @@ def contour_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> go.Figure:
         y=_from_numbers(spec, y, lines[y]),
         z=surface,
         colorscale=SCALE,
-        colorbar={"title": _title(label_of(spec.objective)), "tickformat": digits},
+        colorbar={"title": axis_title(label_of(spec.objective)), "tickformat": digits},
         hoverinfo="skip",
     )
     _points(
@@ -292,7 +292,7 @@ def timeline(trials: pd.DataFrame) -> go.Figure:
             x=(part["ended_at"] - part["started_at"]).dt.total_seconds() * 1000,
             y=part["lane"],
             orientation="h",
-            name=str(state).lower(),
+            name=str(state).capitalize(),
             marker={"color": COLOURS[str(state)], "line": {"width": 1, "color": "white"}},
             text=part["trial"],
             customdata=part["duration_s"],
@@ -318,12 +318,12 @@ def health_over_epochs(epochs: pd.DataFrame) -> go.Figure:
             x=epochs["epoch"],
             y=epochs[column],
             mode="lines+markers",
-            name=_title(str(column)).removeprefix("health: "),
+            name=axis_title(str(column).removeprefix("health/")),
             line={"width": 4 if overall else 1.8, "dash": "solid" if overall else "dot"},
             hovertemplate="epoch %{x}<br>%{y:.4~p}",
         )
     figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.03])
-    figure.update_xaxes(tickformat="d", dtick=1 if len(epochs) <= 20 else None)
+    figure.update_xaxes(**whole_numbers(epochs["epoch"]))
     figure.update_layout(
         title=None, legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
     )
@@ -333,13 +333,13 @@ def health_over_epochs(epochs: pd.DataFrame) -> go.Figure:
 def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Figure:
     """Both figures of a study with mode pareto, and the front between them."""
     metric, against = f"metric/{spec.objective.metric}", AGAINST[spec.objective.against][0]
-    across, upwards = _digits(metric), _digits(against)
-    figure = titled_figure("Pareto front", _title(metric), _title(against))
+    across, upwards = figure_digits(metric), figure_digits(against)
+    figure = titled_figure("Pareto front", axis_title(metric), axis_title(against))
     figure.update_layout(xaxis_tickformat=across, yaxis_tickformat=upwards)
     completed = trials[trials["state"] == "COMPLETED"]
     for rows, name, colour, mode in (
-        (completed, "completed", COLOURS["PRUNED"], "markers"),
-        (front.sort_values(metric) if len(front) else front, "front", COLOURS["COMPLETED"], "lines+markers"),
+        (completed, "Completed", COLOURS["PRUNED"], "markers"),
+        (front.sort_values(metric) if len(front) else front, "Front", COLOURS["COMPLETED"], "lines+markers"),
     ):
         _points(
             figure,
@@ -377,7 +377,7 @@ def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _counted(state: str, drawn: pd.DataFrame, rows: pd.DataFrame) -> str:
     """The state's name in a legend, which says where only some of its trials are drawn."""
-    return state.lower() + (f" ({len(drawn):,} of {len(rows):,})" if len(drawn) < len(rows) else "")
+    return state.capitalize() + (f" ({len(drawn):,} of {len(rows):,})" if len(drawn) < len(rows) else "")
 
 
 def _points(figure: go.Figure, *, mode: str = "markers", **trace: Any) -> None:
@@ -394,13 +394,25 @@ def empty_figure(figure: go.Figure, words: str) -> go.Figure:
     return figure
 
 
-def _digits(column: str, objective: Objective | None = None) -> str:
+def figure_digits(column: str, objective: Objective | None = None) -> str:
     """How d3 writes a figure: with four significant digits, in percent where people expect that."""
     return ".4~p" if is_share(column, objective) else ".4~g"
 
 
-def _title(column: str) -> str:
+def axis_title(column: str) -> str:
+    """What a figure's axis, or its line in a legend, is called in words."""
+    words = _in_words(column)
+    return words[:1].upper() + words[1:]
+
+
+def _in_words(column: str) -> str:
     return column.removeprefix("metric/").replace("health/", "health: ").replace("_", " ")
+
+
+def whole_numbers(values: pd.Series[Any]) -> dict[str, Any]:
+    """How an axis of these whole numbers is written: without halves between them."""
+    few = len(values) == 0 or values.max() - values.min() <= FEW
+    return {"tickformat": "d", "dtick": 1 if few else None}
 
 
 def _most_telling(trials: pd.DataFrame, having: set[int], highlight: Sequence[int]) -> list[int]:
@@ -444,9 +456,11 @@ def _ticks(spec: Spec, name: str, values: pd.Series[Any]) -> dict[str, Any]:
         # Else choices that no trial took lie outside.
         ends = {"range": [0, len(choices) - 1]} if len(choices) > 1 else {}
         return {"tickvals": list(range(len(choices))), "ticktext": choices, **ends}
-    if not _is_log(spec, name):
-        return {} if isinstance(spec.space.searched[name], Int) else {"tickformat": ".4~g"}
     low, high = float(values.min()), float(values.max())
+    if not _is_log(spec, name):
+        if not isinstance(spec.space.searched[name], Int):
+            return {"tickformat": ".4~g"}
+        return {"tickvals": list(range(int(low), int(high) + 1))} if high - low <= FEW else {"tickformat": "d"}
     inner = [float(power) for power in range(int(np.floor(low)) + 1, int(np.ceil(high)))]
     marks = [low, *(power for power in inner if low + 0.1 < power < high - 0.1), high]
     return {"tickvals": marks, "ticktext": [f"{10**mark:.3g}" for mark in marks]}

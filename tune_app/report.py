@@ -32,6 +32,8 @@ CONTOURS = 3
 """Pairs of the variables that matter most, each with a contour plot."""
 SLICES = 6
 """Variables that matter most, each with a slice plot."""
+HEIGHT = 450
+"""Of a figure that names none, in pixels, as plotly draws it."""
 
 
 def study_report(study: Study) -> str:
@@ -114,7 +116,7 @@ def trial_report(study: Study, number: int | None) -> str:
         figures += [
             *([trial_plots.confusion_matrix(inspection)] if inspection.labels else []),
             trial_plots.gradient_flow(inspection),
-            trial_plots.weight_histograms(inspection),
+            *map(trial_plots.weight_histograms, inspection.layers),
             *(
                 [trial_plots.activation_maps(inspection, image) for image in range(len(inspection.images))]
                 if inspection.images is not None and inspection.maps
@@ -158,7 +160,8 @@ def _page(
     sample: str | None = None,
 ) -> str:
     template = Environment(autoescape=True).from_string((files("tune_app") / "report.html").read_text(encoding="utf-8"))
-    drawn = [figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures]
+    # As plotly writes its own pages: nothing in a script may read as markup.
+    drawn = [(figure.to_json().replace("<", "\\u003c"), figure.layout.height or HEIGHT) for figure in figures]
     return template.render(
         title=title,
         about=about,

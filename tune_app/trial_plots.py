@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from tune_app.inspection import Inspection
+from tune_app.inspection import Inspection, LayerInspection
 from tune_app.objective import is_share
-from tune_app.plots import COLOURS, SCALE, empty_figure, titled_figure
+from tune_app.plots import COLOURS, SCALE, axis_title, empty_figure, figure_digits, titled_figure, whole_numbers
 
 LEAST_GRADIENT = 1e-12
 """What a gradient of zero is drawn as on a log scale."""
+ROW_HEIGHT, ROW_GAP = 150, 30
+"""Of the activation maps, in pixels."""
 
 
 def training_history(epochs: pd.DataFrame) -> go.Figure:
@@ -29,9 +32,16 @@ def training_history(epochs: pd.DataFrame) -> go.Figure:
     figure = make_subplots(1, 2, subplot_titles=("Losses", "Other metrics"))
     for column, names in ((1, losses), (2, others)):
         for name in names:
-            label = name.removeprefix("metric/").replace("_", " ")
-            figure.add_scatter(x=epochs["epoch"], y=epochs[name], name=label, mode="lines+markers", row=1, col=column)
-    figure.update_xaxes(title="Epoch")
+            figure.add_scatter(
+                x=epochs["epoch"],
+                y=epochs[name],
+                name=axis_title(name),
+                mode="lines+markers",
+                hovertemplate=f"epoch %{{x}}<br>%{{y:{figure_digits(name)}}}",
+                row=1,
+                col=column,
+            )
+    figure.update_xaxes(title="Epoch", **whole_numbers(epochs["epoch"]))
     if others and all(map(is_share, others)):
         figure.update_yaxes(tickformat=".4~p", col=2)
     figure.update_layout(title="Training history", margin={"l": 50, "r": 20, "t": 80, "b": 50})
@@ -41,20 +51,19 @@ def training_history(epochs: pd.DataFrame) -> go.Figure:
 def training_animation(epochs: pd.DataFrame) -> go.Figure:
     """The training replayed: metrics and health figures as bars that move from epoch to epoch.
 
-    Only figures between 0 and 1 in all epochs are shown, so that one axis fits them; losses are in `training_history`.
+    Only those that are shares of a whole are shown, so that one axis fits them; the others are in `training_history`.
     """
     rows = epochs.sort_values("epoch")
-    figures = [name for name in map(str, rows.columns) if name.startswith(("metric/", "health/"))]
-    names = [name for name in figures if rows[name].notna().any() and rows[name].dropna().between(0, 1).all()]
+    names = [name for name in map(str, rows.columns) if is_share(name) and rows[name].notna().any()]
     figure = titled_figure("The training, epoch by epoch", "", "")
     if not names:
-        return empty_figure(figure, "No figure between 0 and 1 was measured.")
-    labels = [name.removeprefix("metric/").replace("health/", "health: ").replace("_", " ") for name in names]
+        return empty_figure(figure, "No share of a whole, such as an accuracy, was measured.")
+    labels = [axis_title(name) for name in names]
     colours = [COLOURS["RUNNING"] if name.startswith("metric/") else COLOURS["COMPLETED"] for name in names]
 
     def bars(row: pd.Series[Any]) -> go.Bar:
         values = [None if pd.isna(row[name]) else float(row[name]) for name in names]
-        return go.Bar(x=labels, y=values, marker={"color": colours}, hovertemplate="%{x}: %{y:.4g}")
+        return go.Bar(x=labels, y=values, marker={"color": colours}, hovertemplate="%{x}: %{y:.4~p}")
 
     frames = [go.Frame(data=[bars(row)], name=str(int(row["epoch"]))) for _, row in rows.iterrows()]
     figure.add_trace(frames[0].data[0])
@@ -66,7 +75,7 @@ def training_animation(epochs: pd.DataFrame) -> go.Figure:
         {"label": "Play", "method": "animate", "args": [None, play]},
         {"label": "Pause", "method": "animate", "args": [[None], jump]},
     ]
-    figure.update_yaxes(range=[0, 1])
+    figure.update_yaxes(range=[0, 1], tickformat=".0%")
     figure.update_layout(
         updatemenus=[
             {
@@ -128,55 +137,80 @@ def gradient_flow(inspection: Inspection) -> go.Figure:
     return figure
 
 
-def weight_histograms(inspection: Inspection) -> go.Figure:
-    """How the weights of each layer are spread, and beside them the biases and scales."""
-    layers = inspection.layers
-    if not layers:
-        return empty_figure(titled_figure("Weights and biases", "", ""), "The network has no weights.")
-    titles = [f"{layer.name}: {what}" for layer in layers for what in ("weights", "biases")]
-    figure = make_subplots(len(layers), 2, subplot_titles=titles, vertical_spacing=0.4 / len(layers) / 1.5)
-    for number, layer in enumerate(layers, start=1):
-        for column, histogram in ((1, layer.weights), (2, layer.biases)):
-            if histogram is None:
-                figure.add_annotation(
-                    text="none", x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, row=number, col=column
-                )
-                continue
-            edges = np.asarray(histogram.edges)
-            figure.add_bar(
-                x=(edges[1:] + edges[:-1]) / 2,
-                y=histogram.counts,
-                width=np.diff(edges),
-                marker={"color": COLOURS["RUNNING"] if column == 1 else COLOURS["COMPLETED"]},
-                hovertemplate="%{x:.3g}: %{y} values",
-                row=number,
-                col=column,
-            )
-    figure.update_layout(title="Weights and biases", showlegend=False, height=120 + 190 * len(layers), bargap=0)
+def weight_histograms(layer: LayerInspection) -> go.Figure:
+    """How the weights of a layer are spread, and beside them its biases and scales."""
+    figure = make_subplots(1, 2, subplot_titles=("Weights", "Biases" if layer.biases else "No biases"))
+    for column, histogram in ((1, layer.weights), (2, layer.biases)):
+        if histogram is None:
+            figure.update_xaxes(visible=False, col=column)
+            figure.update_yaxes(visible=False, col=column)
+            continue
+        edges = np.asarray(histogram.edges)
+        figure.add_bar(
+            x=(edges[1:] + edges[:-1]) / 2,
+            y=histogram.counts,
+            width=np.diff(edges),
+            marker={"color": COLOURS["RUNNING"] if column == 1 else COLOURS["COMPLETED"]},
+            hovertemplate="%{x:.3g}: %{y} values",
+            row=1,
+            col=column,
+        )
+    figure.update_layout(
+        title=f"Weights and biases: {layer.name or 'the network'}",
+        showlegend=False,
+        height=300,
+        bargap=0,
+        margin={"l": 60, "r": 20, "t": 80, "b": 30},
+    )
     return figure
 
 
 def activation_maps(inspection: Inspection, image: int = 0) -> go.Figure:
-    """One image as the network gets it, and below it what each convolution makes of it."""
+    """One image as the network gets it, and below it what each convolution makes of it.
+
+    The channels of a row stand side by side in one picture, for a drawing of each takes a browser long; each is
+    scaled from its own least to its own largest value.
+    """
     if inspection.images is None or not inspection.maps:
         return empty_figure(titled_figure("Activation maps", "", ""), "This network has no convolutions to look into.")
     columns = max(len(maps[image]) for maps in inspection.maps.values())
     rows = [("image", inspection.images[image]), *((name, maps[image]) for name, maps in inspection.maps.items())]
-    titles = [name if column == 0 else "" for name, _ in rows for column in range(columns)]
-    figure = make_subplots(len(rows), columns, subplot_titles=titles, horizontal_spacing=0.01)
+    figure = make_subplots(
+        len(rows), 1, subplot_titles=[name for name, _ in rows], vertical_spacing=ROW_GAP / (ROW_HEIGHT * len(rows))
+    )
     for number, (_, channels) in enumerate(rows, start=1):
-        for column, channel in enumerate(channels, start=1):
-            figure.add_heatmap(
-                z=channel,
-                colorscale="Greys_r" if number == 1 else SCALE,
-                showscale=False,
-                hoverinfo="z",
-                row=number,
-                col=column,
-            )
+        figure.add_heatmap(
+            z=_side_by_side([_stretched(channel) for channel in channels], columns),
+            customdata=_side_by_side(channels, columns),
+            colorscale="Greys_r" if number == 1 else SCALE,
+            showscale=False,
+            hoverongaps=False,
+            hovertemplate="%{customdata:.4g}<extra></extra>",
+            row=number,
+            col=1,
+        )
     figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor=None)
+    figure.update_yaxes(visible=False, autorange="reversed")
     figure.update_layout(
-        title="Activation maps", height=90 + 150 * len(rows), margin={"l": 10, "r": 10, "t": 80, "b": 10}
+        title=f"Activation maps of image {image + 1}",
+        height=90 + ROW_HEIGHT * len(rows),
+        margin={"l": 10, "r": 10, "t": 80, "b": 10},
+        plot_bgcolor="rgba(0,0,0,0)",
     )
     return figure
+
+
+def _stretched(channel: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """From its least value at 0 to its largest at 1; all 0 where they are equal."""
+    low, high = channel.min(), channel.max()
+    return np.asarray((channel - low) / (high - low or 1.0))
+
+
+def _side_by_side(channels: Sequence[np.ndarray[Any, Any]], columns: int) -> np.ndarray[Any, Any]:
+    """Channels of one size in one row of `columns` places with gaps between them; what is not there is NaN."""
+    height, width = channels[0].shape
+    gap = max(1, width // 10)
+    row = np.full((height, columns * (width + gap) - gap), np.nan, dtype=np.float32)
+    for place, channel in enumerate(channels):
+        row[:, place * (width + gap) : place * (width + gap) + width] = channel
+    return row
