@@ -30,6 +30,7 @@ import numpy as np
 import torch
 
 from tune_app.dataset import Dataset
+from tune_app.host_memory import keep_freed_memory
 from tune_app.tasks import load_task
 from tune_app.trial import Training, prepared
 
@@ -60,6 +61,7 @@ def start(workload: str, epochs: int) -> Callable[[], Training]:
     config = {v.name: v.default for v in task.variables} | changes
     data = task.load_data(source) if isinstance(source, str) else source()
     data = prepared(task, config, data.without_test())
+    keep_freed_memory()  # as a sweep's workers do
     return lambda: Training(task, config, data, epochs=epochs, seed=0, threads=1)
 
 

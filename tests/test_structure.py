@@ -15,7 +15,7 @@ ORDER_TEXT = """
     errors readable variable expression catalogue distribution feasibility space
     dataset datasets tasks
     document strategy section objective parameters spec pruning
-    health diagnosis reading trial preflight
+    health diagnosis reading host_memory trial preflight
     folder provenance store study_writer
     search optuna_journal tensorboard_log schedule
     epoch_progress preparation rank group worker cluster autoscaling slots gpu_share controller recorder fuse sweep

@@ -16,6 +16,7 @@ import numpy as np
 from tune_app import pruning
 from tune_app.dataset import Dataset
 from tune_app.errors import InputError
+from tune_app.host_memory import keep_freed_memory
 from tune_app.spec import Spec
 from tune_app.tasks.task import Paced, Task
 from tune_app.trial import (
@@ -88,6 +89,7 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
     Raises:
         InputError: with the configuration and the error.
     """
+    keep_freed_memory()  # as the workers do, so that an epoch takes as long as there
     probes = tuple(_probe(spec, task, data, label, config) for label, config in _configurations(spec))
     failed = [p for p in probes if p.kind == "error"] or ([probes[0]] if all(p.kind for p in probes) else [])
     if failed:

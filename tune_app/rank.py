@@ -14,6 +14,7 @@ import ray
 
 from tune_app.epoch_progress import EpochProgress
 from tune_app.folder import LocalFolder, open_folder
+from tune_app.host_memory import keep_freed_memory
 from tune_app.preparation import prepared_data
 from tune_app.section import Objective
 from tune_app.store import Study
@@ -79,6 +80,7 @@ class Rank:
     """
 
     def __init__(self, shared: WorkerContext) -> None:
+        keep_freed_memory()
         self._shared = shared
         self._folder = open_folder(shared.store)
         self._training: Training | None = None

@@ -13,6 +13,7 @@ from typing import Any
 from tune_app import provenance
 from tune_app.errors import InputError, TuneAppError, WorkFailed
 from tune_app.folder import Folder, LocalFolder
+from tune_app.host_memory import keep_freed_memory
 from tune_app.live_training import LiveTraining
 from tune_app.profile import Profile
 from tune_app.store import Store, Study, now
@@ -64,6 +65,7 @@ def train(
     name = name or f"{profile.name}-{now().replace(':', '').replace('+0000', '')}"
     if store.folder.exists(record_path(name)):
         raise InputError(f"the training `{name}` exists in {store.folder.url}", hint="choose another --name")
+    keep_freed_memory()
     task = load_task(profile.task)
     raw = task.load_data(profile.dataset)
     live = LiveTraining(store.folder, name, epochs)

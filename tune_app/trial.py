@@ -24,6 +24,7 @@ import torch
 from tune_app.dataset import Dataset
 from tune_app.errors import InputError, TuneAppError, WorkFailed, nearest
 from tune_app.health import Health, health
+from tune_app.host_memory import peak_mb, restart_peak
 from tune_app.reading import latency_ms, read_network
 from tune_app.tasks.task import Preparing, Probed, Progress, Sampling, Task
 from tune_app.variable import Config
@@ -178,7 +179,7 @@ class Training:
         """
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20
-        return _peak_process_mb() if self._peak_is_ours else None
+        return peak_mb() if self._peak_is_ours else None
 
     def run_epoch(self, progress: Progress = lambda fraction: None) -> EpochRow:
         """Train and validate one more epoch.
@@ -379,15 +380,4 @@ def _restart_peak_memory(device: torch.device) -> bool:
         torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats(device)
         return True
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): 5 resets the peak resident set size
-    except OSError:
-        return False
-    return True
-
-
-def _peak_process_mb() -> float | None:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return None
+    return restart_peak()

@@ -89,7 +89,7 @@ class Worker:
     def _train(self, rows: list[dict[str, Any]]) -> None:
         """Add the rows of the epochs to `rows` as they end."""
         if not self._started:
-            # Here and not in `setup`: what the user's class raises then is the trial's failure.
+            # Here and not in `_begin`: what the user's class raises then is the trial's failure.
             history = self._rank.start(self._request)
             self._started, self._epoch = True, len(history)
             # The driver may have been lost before it learnt of what was trained up to the checkpoint.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 import traceback
 
@@ -39,7 +41,20 @@ cli.add_command(page.ui)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the work failed, 2 the input was wrong, 130 interrupted."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = 1  # of an error that `run` does not translate
+
+    def leave() -> None:
+        """End without taking torch and Ray apart object by object, for which Python needs most of a second."""
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:
+            return  # Python tells of it, as always
+        os._exit(code)
+
+    atexit.register(leave)  # what is registered first runs last
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
