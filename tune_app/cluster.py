@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,16 +17,31 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import psutil
 import ray
-from ray._private import ray_constants, services, utils
+from ray._private import ray_constants, services
 from ray._private.node import Node
 from ray._private.parameter import RayParams
-from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without types
+from ray._raylet import (  # type: ignore[attr-defined]  # compiled, without types
+    DASHBOARD_AGENT_LISTEN_PORT_NAME,
+    METRICS_AGENT_PORT_NAME,
+    METRICS_EXPORT_PORT_NAME,
+    RUNTIME_ENV_AGENT_PORT_NAME,
+    GcsClient,
+    persist_port,
+)
 from ray.exceptions import AuthenticationError, RpcError
 
 from tune_app.errors import InputError
 
 PRELOADED = "tune_app.worker,tune_app.trial"
 """What the workers of a local node import while they wait for the first trial."""
+
+AGENT_PORTS = (
+    METRICS_AGENT_PORT_NAME,
+    METRICS_EXPORT_PORT_NAME,
+    DASHBOARD_AGENT_LISTEN_PORT_NAME,
+    RUNTIME_ENV_AGENT_PORT_NAME,
+)
+"""What a raylet's agents tell it, each in a file of the session."""
 
 TOKEN_HINT = "set RAY_AUTH_MODE=token, and put the cluster's token into ~/.ray/auth_token or into RAY_AUTH_TOKEN"
 
@@ -128,11 +144,21 @@ class LocalNode(Node):
         self._webui_url = ""
 
     def start_raylet(self, *arguments: Any, **settings: Any) -> None:
-        """The raylet with the agent of a Ray that was installed without dashboard, which serves and exports nothing.
+        """The raylet without its two agents, of which one serves a dashboard and one makes runtime environments.
 
-        The raylet waits for its agent, and the agent's imports take a core for a while that the workers need.
+        A sweep here uses neither, and their imports take a core for over a second while the workers need it. In the
+        place of each waits ``cat``, which ends with the raylet at the other end of its pipe; that there is nothing to
+        reach, which the agents would tell the raylet, is told here.
         """
-        with patch.object(utils, "get_dashboard_dependency_error", lambda: ImportError("no dashboard wanted")):
+        for service in AGENT_PORTS:
+            persist_port(self.get_session_dir_path(), self.node_id, service, -1)
+        start = services.start_ray_process
+
+        def without_agents(command: list[str], *more: Any, **options: Any) -> Any:
+            changed = [re.sub(r"(?s)^(--\w+_agent_command=).*", r"\1cat", word) for word in command]
+            return start(changed, *more, **options)
+
+        with patch.object(services, "start_ray_process", without_agents):
             super().start_raylet(*arguments, **settings)
 
     def end(self) -> None:
