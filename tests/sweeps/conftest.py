@@ -51,7 +51,7 @@ def node(markers: Path) -> Iterator[str]:
     """A Ray node of this machine with two slots; its address."""
     started = start_node()
     yield started.address
-    started.kill_all_processes(check_alive=False, allow_graceful=False)
+    started.end()
 
 
 @pytest.fixture(scope="session")
