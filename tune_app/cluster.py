@@ -17,7 +17,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import psutil
 import ray
-from ray._private import ray_constants, services
+from ray._private import ray_constants, services, utils
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 from ray._raylet import (  # type: ignore[attr-defined]  # compiled, without types
@@ -158,7 +158,9 @@ class LocalNode(Node):
             changed = [re.sub(r"(?s)^(--\w+_agent_command=).*", r"\1cat", word) for word in command]
             return start(changed, *more, **options)
 
-        with patch.object(services, "start_ray_process", without_agents):
+        # Asked whether the dashboard's dependencies are there, Ray imports them all, in this process.
+        unasked = patch.object(utils, "get_dashboard_dependency_error", lambda: None)
+        with unasked, patch.object(services, "start_ray_process", without_agents):
             super().start_raylet(*arguments, **settings)
 
     def end(self) -> None:
