@@ -46,6 +46,7 @@ bench: install
 	$(RUN)/python benchmarks/overhead.py
 	$(RUN)/python benchmarks/peers.py
 	$(RUN)/python benchmarks/health.py
+	$(RUN)/python benchmarks/freed_memory.py
 	$(RUN)/python benchmarks/devices.py
 	$(RUN)/python benchmarks/live.py
 	$(RUN)/python benchmarks/api.py

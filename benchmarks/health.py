@@ -61,7 +61,6 @@ def start(workload: str, epochs: int) -> Callable[[], Training]:
     config = {v.name: v.default for v in task.variables} | changes
     data = task.load_data(source) if isinstance(source, str) else source()
     data = prepared(task, config, data.without_test())
-    keep_freed_memory()  # as a sweep's workers do
     return lambda: Training(task, config, data, epochs=epochs, seed=0, threads=1)
 
 
@@ -114,6 +113,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     given = parser.parse_args()
+    keep_freed_memory()  # as a sweep's workers do
     machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     for workload in given.workloads:
         begin = start(workload, given.epochs)
