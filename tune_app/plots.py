@@ -188,7 +188,7 @@ def importances(shares: Mapping[str, float]) -> go.Figure:
         y=names,
         orientation="h",
         marker={"color": COLOURS["RUNNING"]},
-        hovertemplate="%{y}: %{x:.1%}",
+        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
     )
     figure.update_xaxes(tickformat=".0%")
     figure.update_layout(height=max(260, 60 + 26 * len(names)))
@@ -259,7 +259,7 @@ def contour_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> go.Figure:
         y=_from_numbers(spec, y, axes[y]),
         marker={"color": rows["objective"], "colorscale": SCALE, "line": {"width": 1, "color": "white"}, "size": 8},
         customdata=rows[["trial", "objective"]],
-        hovertemplate=f"trial %{{customdata[0]}}<br>%{{customdata[1]:{digits}}}",
+        hovertemplate=f"trial %{{customdata[0]}}<br>%{{customdata[1]:{digits}}}<extra></extra>",
         showlegend=False,
     )
     for name, side in ((x, "x"), (y, "y")):

@@ -63,7 +63,7 @@ def training_animation(epochs: pd.DataFrame) -> go.Figure:
 
     def bars(row: pd.Series[Any]) -> go.Bar:
         values = [None if pd.isna(row[name]) else float(row[name]) for name in names]
-        return go.Bar(x=labels, y=values, marker={"color": colours}, hovertemplate="%{x}: %{y:.4~p}")
+        return go.Bar(x=labels, y=values, marker={"color": colours}, hovertemplate="%{x}: %{y:.4~p}<extra></extra>")
 
     frames = [go.Frame(data=[bars(row)], name=str(int(row["epoch"]))) for _, row in rows.iterrows()]
     figure.add_trace(frames[0].data[0])
@@ -107,13 +107,13 @@ def confusion_matrix(inspection: Inspection) -> go.Figure:
         x=names,
         y=names,
         z=shares,
-        customdata=counts,
+        text=counts.astype(str).tolist(),  # `customdata` does not reach the template of a heatmap's cells
         colorscale="Blues",
         zmin=0,
         zmax=1,
         colorbar={"title": "share", "tickformat": ".0%"},
-        texttemplate="%{customdata}" if len(names) <= 20 else None,
-        hovertemplate="true %{y}, answered %{x}: %{customdata} rows, %{z:.1%}",
+        texttemplate="%{text}" if len(names) <= 20 else None,
+        hovertemplate="true %{y}, answered %{x}: %{text} rows, %{z:.1%}<extra></extra>",
     )
     # Numbers as names would be read as positions on a line.
     figure.update_xaxes(type="category", side="bottom")
@@ -132,7 +132,7 @@ def gradient_flow(inspection: Inspection) -> go.Figure:
         x=[layer.name for layer in layers],
         y=[max(layer.gradient or 0.0, LEAST_GRADIENT) for layer in layers],
         marker={"color": COLOURS["RUNNING"]},
-        hovertemplate="%{x}: %{y:.3g}",
+        hovertemplate="%{x}: %{y:.3g}<extra></extra>",
     )
     return figure
 
@@ -151,7 +151,7 @@ def weight_histograms(layer: LayerInspection) -> go.Figure:
             y=histogram.counts,
             width=np.diff(edges),
             marker={"color": COLOURS["RUNNING"] if column == 1 else COLOURS["COMPLETED"]},
-            hovertemplate="%{x:.3g}: %{y} values",
+            hovertemplate="%{x:.3g}: %{y} values<extra></extra>",
             row=1,
             col=column,
         )
@@ -181,7 +181,7 @@ def activation_maps(inspection: Inspection, image: int = 0) -> go.Figure:
     for number, (_, channels) in enumerate(rows, start=1):
         figure.add_heatmap(
             z=_side_by_side([_stretched(channel) for channel in channels], columns),
-            customdata=_side_by_side(channels, columns),
+            customdata=_side_by_side(channels, columns).round(4).tolist(),
             colorscale="Greys_r" if number == 1 else SCALE,
             showscale=False,
             hoverongaps=False,

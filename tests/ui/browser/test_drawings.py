@@ -167,8 +167,15 @@ def test_the_pictures_of_a_trial_are_drawn_in_the_page(page: Any, url: str) -> N
     page.goto(f"{url}/architecture")
     page.get_by_role("button", name="Pictures of this trial").click()
     pictures = page.frame_locator("iframe[data-testid=stIFrame]")
+    drawn = pictures.locator("section.figure")
+    drawn.nth(0).scroll_into_view_if_needed()  # each is drawn when it comes near
+    pictures.get_by_text("Training history").wait_for()
+    drawn.nth(3).scroll_into_view_if_needed()
     pictures.get_by_text("Confusion matrix (validation part)").wait_for()
-    pictures.locator(".js-plotly-plot .main-svg").first.wait_for()
+    counts = drawn.nth(3).locator(".heatmap-label").all_text_contents()
+    assert len(counts) == 100
+    assert all(count.isdigit() for count in counts)
+    pictures.get_by_text("Gradient flow").wait_for()
     page.get_by_role("button", name="Pictures (HTML, one file)").wait_for()
 
 
