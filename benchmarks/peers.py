@@ -9,7 +9,7 @@ with SuccessiveHalvingPruner, as in
 https://optuna.readthedocs.io/en/stable/tutorial/10_key_features/004_distributed.html.
 Theoretical minimum: the training alone, summed over the trials and divided by two, plus importing torch once.
 Ours does more than the peers: it checks the space first (preflight), keeps every epoch of every trial in Parquet, a
-study for optuna-dashboard, and a checkpoint of each completed trial.
+study for optuna-dashboard, and a checkpoint of each completed trial. Its workers keep freed memory (`freed_memory.py`).
 
     python benchmarks/peers.py [--runs 3] [--only ours optuna]
 

@@ -3,8 +3,8 @@
 Machine: printed with each line. Workload: search_spaces/digits_cnn.yaml with its preflight, on a Ray node that the
 command starts itself; the clock stops when the line ``first result: …`` can be read, and the command is interrupted.
 `--help` is the whole process.
-Peer: none. Theoretical minimum for the first result: importing torch twice, one after the other (in the command, then
-in the workers), about 1.5 s each, and starting Ray's processes, about 2 s.
+Peer: none. Theoretical minimum for the first result: starting Ray's node, 0.8 s, and importing torch three times on two
+cores, in the command and beside it in two workers, a second of processor time each.
 
     python benchmarks/startup.py [--runs 5]
 """

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -15,7 +15,6 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
-import psutil
 import ray
 from ray._private import ray_constants, services, utils
 from ray._private.node import Node
@@ -78,7 +77,7 @@ def connected(address: str | None, fallback: Callable[[InputError], None] | None
     finally:
         ray.shutdown()
         if node:
-            node.end()
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
             ray_constants.ENABLE_RAY_CLUSTER = True
             del os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR]
 
@@ -162,18 +161,6 @@ class LocalNode(Node):
         unasked = patch.object(utils, "get_dashboard_dependency_error", lambda: None)
         with unasked, patch.object(services, "start_ray_process", without_agents):
             super().start_raylet(*arguments, **settings)
-
-    def end(self) -> None:
-        """End all processes at once: those that the raylet started would notice its end only after up to a minute."""
-        (raylet,) = self.all_processes[ray_constants.PROCESS_TYPE_RAYLET]
-        try:
-            started = psutil.Process(raylet.process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            started = []
-        self.kill_all_processes(check_alive=False, allow_graceful=False)
-        for process in started:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
 
 
 def start_node() -> LocalNode:

@@ -220,7 +220,7 @@ class Training:
 
     @cached_property
     def latency_ms(self) -> float | None:
-        """Median wall milliseconds of a forward pass per row of the probe, measured once, when first asked for.
+        """Least wall milliseconds of a forward pass per row of the probe, measured once, when first asked for.
 
         None for a task without a probe.
         """

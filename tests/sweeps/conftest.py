@@ -51,7 +51,7 @@ def node(markers: Path) -> Iterator[str]:
     """A Ray node of this machine with two slots; its address."""
     started = start_node()
     yield started.address
-    started.end()
+    started.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ cli.add_command(page.ui)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the work failed, 2 the input was wrong, 130 interrupted."""
     # Imports make objects that stay: looking through them again and again for garbage takes a fifth of their time.
-    gc.set_threshold(200_000, 30, 30)
+    gc.set_threshold(200_000)
     code = 1  # of an error that `run` does not translate
 
     def leave() -> None:
