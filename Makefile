@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 SPACE ?= search_spaces/digits_cnn.yaml
+# Else each of the tests' hundred processes would compile our modules anew.
+export PYTHONDONTWRITEBYTECODE :=
 # Three processes, each with whole modules, for sweeps mostly wait; then, by themselves, the tests that measure time.
 PYTEST := $(RUN)/python -m pytest -q
 TESTS := $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" && $(PYTEST) -m alone

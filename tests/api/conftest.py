@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -93,10 +94,24 @@ class Place:
         return self.records.get(job.id)
 
 
-@pytest.fixture
-def make_place(make_study: Any, make_spec: Any) -> Callable[[Path], Place]:
-    """Make `place` in a folder."""
-    return lambda root: _make_place(root, make_study, make_spec)
+@pytest.fixture(scope="session")
+def whole_place(tmp_path_factory: pytest.TempPathFactory, make_study: Any, make_spec: Any) -> Place:
+    """See `_make_place`; never served itself, but copied."""
+    return _make_place(tmp_path_factory.mktemp("whole"), make_study, make_spec)
+
+
+@pytest.fixture(scope="session")
+def make_place(whole_place: Place) -> Callable[[Path], Place]:
+    """Make a place like `whole_place` in a folder."""
+
+    def copy(root: Path) -> Place:
+        shutil.copytree(whole_place.root, root, dirs_exist_ok=True)
+        for path in (root / "results" / "jobs").rglob("*.json"):  # a record names the folder it was submitted from
+            path.write_text(path.read_text().replace(str(whole_place.root), str(root)))
+        Place(root).records.beat("running-1")
+        return Place(root)
+
+    return copy
 
 
 def _make_place(root: Path, make_study: Any, make_spec: Any) -> Place:
@@ -195,9 +210,9 @@ def serve() -> Serve:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, make_study: Any, make_spec: Any) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory, make_place: Callable[[Path], Place]) -> Place:
     """See `_make_place`; shared by the tests of a module."""
-    return _make_place(tmp_path_factory.mktemp("api"), make_study, make_spec)
+    return make_place(tmp_path_factory.mktemp("api"))
 
 
 @pytest.fixture(scope="module")

@@ -108,12 +108,12 @@ def test_a_running_sweep_shows_its_progress_and_its_best_model(client: httpx.Cli
 
 def test_many_requests_are_answered_beside_it(client: httpx.Client, job_id: str) -> None:
     """The benchmark itself for a few seconds, with a bound that a busy machine keeps to, too."""
-    command = [sys.executable, str(REPOSITORY / "benchmarks" / "api.py"), "--seconds", "5", "--at"]
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "api.py"), "--seconds", "2", "--at"]
     measured = subprocess.run(
         [*command, f"{client.base_url}/jobs/{job_id}"], capture_output=True, text=True, timeout=60
     )
     found = json.loads(measured.stdout)
-    assert (found["requests"], found["failed"]) == (1000, 0)
+    assert (found["requests"], found["failed"]) == (400, 0)
     assert found["p50_ms"] < 50, found
 
 

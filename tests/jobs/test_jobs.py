@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,6 +17,7 @@ from threading import Thread
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 
 from tune_app import jobs as jobs_module
@@ -95,6 +96,7 @@ def test_jobs_of_a_head_that_was_killed_are_lost_and_a_new_head_takes_the_next(
     assert (busy.returncode, job.id in busy.stderr) == (2, True)
     head = find_head(shell.jobs.store.folder)
     assert head is not None
+    below = psutil.Process(head.pid).children(recursive=True)
     os.kill(head.pid, signal.SIGKILL)
     shell.until(lambda: shell.jobs.get(job.id).ended, 20)
     lost = shell.jobs.get(job.id)
@@ -103,6 +105,9 @@ def test_jobs_of_a_head_that_was_killed_are_lost_and_a_new_head_takes_the_next(
     shell.until(lambda: not _of_job(shell, job), 20)
     assert shell("jobs", "shutdown").stdout.startswith("no head runs")
     assert not Path(head.token_path).parent.exists(), "what it left is cleared away"
+    for process in below:  # Ray's agent, which else spends a minute and a core on telling it to the head
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 # What follows needs no head.

@@ -33,7 +33,7 @@ SPACE: dict[str, Any] = {
     "budget": {"trials": 8, "epochs": 6},
     "search": {"sampler": "random"},
     "pruning": {"level": "off"},
-    "resources": {"concurrent": 2},
+    "resources": {"concurrent": 1},  # the start of each worker costs seconds
     "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}}},
 }
 

@@ -19,7 +19,7 @@ FAULTS = ["none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "ex
 def swept(connected: str, run_space: Any, make_space: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     configs = [{"fault": fault, "level": 0.1} for fault in FAULTS]
     configs[FAULTS.index("exit_once")]["pace"] = 0.6
-    document = make_space(budget={"trials": len(FAULTS) + 1, "epochs": 6, "trial_time": 6})
+    document = make_space(budget={"trials": len(FAULTS) + 1, "epochs": 6, "trial_time": 6}, resources={"concurrent": 2})
     return run_space(tmp_path_factory.mktemp("faults"), document, configs)
 
 
@@ -97,7 +97,7 @@ def test_a_checkpoint_that_cannot_be_written_fails_its_trial_in_words(row: Any) 
 
 
 def test_two_hanging_trials_are_both_killed(connected: str, run_space: Any, make_space: Any, tmp_path: Path) -> None:
-    document = make_space(budget={"trials": 3, "epochs": 4, "trial_time": 3})
+    document = make_space(budget={"trials": 3, "epochs": 4, "trial_time": 3}, resources={"concurrent": 2})
     trials = run_space(tmp_path, document, [{"fault": "hang"}, {"fault": "hang"}]).trials
     assert list(trials["state"]) == ["FAILED", "FAILED", "COMPLETED"]
     assert trials["error"][:2].str.contains("limit of 3 s").all()

@@ -31,7 +31,8 @@ def test_a_reader_sees_every_start_and_the_fraction_of_each_epoch(
     reader = Reader(tmp_path / "studies" / "faulty" / "live.json")
     reader.start()
     parameters = {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 0.8}}
-    swept = run_space(tmp_path, make_space(budget={"trials": 4, "epochs": 2}, parameters=parameters))
+    document = make_space(budget={"trials": 4, "epochs": 2}, parameters=parameters, resources={"concurrent": 2})
+    swept = run_space(tmp_path, document)
     reader.stop = True
     reader.join()
 

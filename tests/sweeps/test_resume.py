@@ -19,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 from tune_app.store import Store
 
 TRIALS = 8
-SLOW = {"budget": {"trials": TRIALS, "epochs": 4}, "parameters": {"training": {
+SLOW = {"budget": {"trials": TRIALS, "epochs": 4}, "resources": {"concurrent": 2}, "parameters": {"training": {
     "level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 0.15,
 }}}  # fmt: skip
 
@@ -155,7 +155,7 @@ def test_more_trials_can_be_added_to_a_finished_study(
 
 def test_two_processes_cannot_sweep_one_study(command: Any, space_file: Any, tmp_path: Path) -> None:
     store = tmp_path / "results"
-    document = {**SLOW, "budget": {"trials": TRIALS, "epochs": 8}}
+    document = {**SLOW, "budget": {"trials": 3, "epochs": 20}, "resources": {"concurrent": 1}}
     process = command("run", space_file(**document), "--no-preflight")
     wait_for(store, lambda found: count("trial_started")(found) >= 1, process)
     second = command("resume", "faulty")
@@ -163,4 +163,4 @@ def test_two_processes_cannot_sweep_one_study(command: Any, space_file: Any, tmp
     assert second.returncode == 2
     assert "another process" in errors
     assert process.wait(timeout=60) == 0
-    check_whole(store, TRIALS)
+    check_whole(store, 3)

@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from ray._raylet import GcsClient
 from ray.util import get_node_ip_address
 
 from tune_app.spec import Spec
@@ -47,6 +48,7 @@ def two_nodes() -> Iterator[str]:
     # A node on loopback, as sweeps on this machine start it, takes no second one.
     environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_AUTH_MODE": "disabled"}
     common = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus=2", "--disable-usage-stats", "--block"]
+    common += ["--dashboard-agent-listen-port=0"]  # its fixed port is taken by the other node
     nodes = (
         ["--head", f"--port={port}", "--include-dashboard=false"],
         [f"--address={head}", "--node-ip-address=127.0.0.2"],
@@ -59,7 +61,9 @@ def two_nodes() -> Iterator[str]:
                     [*common, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )
             )
-            _wait_for(head)
+            # The second would wait for five seconds where the first does not answer yet.
+            _wait_until(lambda: _nodes(head) >= 0)
+        _wait_until(lambda: _nodes(head) == len(nodes))
         yield head
     finally:
         for process in reversed(started):
@@ -67,16 +71,21 @@ def two_nodes() -> Iterator[str]:
             process.wait(timeout=60)
 
 
-def _wait_for(address: str) -> None:
+def _nodes(address: str) -> int:
+    """How many nodes the cluster has; -1 while it does not answer."""
     host, _, port = address.partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except OSError:
+        return -1
+    return len(GcsClient(address=address).get_all_node_info())
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection((host, int(port)), timeout=1).close()
-            return
-        except OSError:
-            assert time.monotonic() < deadline, "the head did not come up"
-            time.sleep(0.1)
+    while not holds():
+        assert time.monotonic() < deadline, "the cluster did not come up"
+        time.sleep(0.1)
 
 
 def test_eight_configurations_here_and_on_two_nodes(two_nodes: str, tmp_path: Path) -> None:

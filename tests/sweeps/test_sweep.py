@@ -24,7 +24,10 @@ from tune_app.trial import derive_seed
 @pytest.fixture(scope="module")
 def pruned(connected: str, run_space: Any, make_space: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     document = make_space(
-        budget={"trials": 30, "epochs": 9}, pruning={"level": "aggressive"}, search={"sampler": "tpe", "seed": 3}
+        budget={"trials": 30, "epochs": 9},
+        pruning={"level": "aggressive"},
+        search={"sampler": "tpe", "seed": 3},
+        resources={"concurrent": 2},
     )
     return run_space(tmp_path_factory.mktemp("pruned"), document)
 
@@ -105,7 +108,7 @@ def test_what_travels_for_a_trial_is_under_1_kb(pruned: Any) -> None:
 
 
 def test_free_slots_are_always_filled(connected: str, run_space: Any, make_space: Any, tmp_path: Path) -> None:
-    document = make_space(budget={"trials": 30, "epochs": 3})
+    document = make_space(budget={"trials": 30, "epochs": 3}, resources={"concurrent": 2})
     document["parameters"]["training"]["pace"] = 0.1
     trials = run_space(tmp_path, document).trials
     changes = sorted([(t, 1) for t in trials["started_at"]] + [(t, -1) for t in trials["ended_at"]])
