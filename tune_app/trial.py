@@ -151,6 +151,7 @@ class Training:
         if threads is not None:
             torch.set_num_threads(threads)
         self.task, self.config, self.epochs, self.seed = task, dict(config), epochs, seed
+        self._probed = task if isinstance(task, Probed) else None  # asked once, for it is slow
         self.device = torch.device(device)
         self.epoch = 0
         self.history: list[EpochRow] = []
@@ -214,9 +215,9 @@ class Training:
         return self.task.train_epoch(self.state, epoch, progress)
 
     def _measure_health(self, metrics: dict[str, float | None]) -> Health:
-        task, state = self.task, self.state
-        reading = read_network(state.model, lambda: task.probe_loss(state)) if isinstance(task, Probed) else None
-        return health(reading, [*(row.metrics for row in self.history), metrics], task.metrics)
+        probed, state = self._probed, self.state
+        reading = read_network(state.model, lambda: probed.probe_loss(state)) if probed else None
+        return health(reading, [*(row.metrics for row in self.history), metrics], self.task.metrics)
 
     @cached_property
     def latency_ms(self) -> float | None:
@@ -224,8 +225,8 @@ class Training:
 
         None for a task without a probe.
         """
-        task, state = self.task, self.state
-        return latency_ms(state.model, lambda: task.probe_loss(state)) if isinstance(task, Probed) else None
+        probed, state = self._probed, self.state
+        return latency_ms(state.model, lambda: probed.probe_loss(state)) if probed else None
 
     def sample(self) -> str | None:
         """What the model writes, the same for the same state; None for a task that writes nothing."""
