@@ -1,12 +1,13 @@
 """What measuring the health costs: epochs with it and without it, in turns.
 
 Machine: printed with each line. Workloads: each task with its defaults, one thread, on `digits`; on 12,000 synthetic
-images of 28x28 pixels (the size of MNIST, a fifth of its rows); and on the embedded texts.
+images of 28x28 pixels (the size of MNIST, a fifth of its rows); and on the embedded texts. And, as `digits-space`, each
+run with another random configuration of `search_spaces/digits_cnn.yaml`, as its sweep draws them.
 Peer: the same training without any of it. Two trainings of the same seed are trained in turns, an
 epoch of one and an epoch of the other, and the order changes from pair to pair (ABBA). Two figures come of it: `share`,
 the seconds that the measuring took over the seconds of training, both of the same epoch, and `ratio`, the wall time of
 an epoch with health over that of its neighbour without, which also sees what the measuring does to what follows it.
-The first pair of each run is not counted: torch warms up in it.
+The first pair of each run is not counted: torch warms up in it. `share_of_all` is of the seconds of all runs together.
 `small_gpt` has 20 batches an epoch instead of its 100, so that its share is five times what it is by default.
 Theoretical minimum: one forward and backward pass over the probe, printed as `pass_share`.
 
@@ -23,6 +24,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -31,6 +33,7 @@ import torch
 
 from tune_app.dataset import Dataset
 from tune_app.host_memory import keep_freed_memory
+from tune_app.spec import load_spec
 from tune_app.tasks import load_task
 from tune_app.trial import Training, prepared
 
@@ -52,13 +55,17 @@ WORKLOADS: dict[str, tuple[str, str | Callable[[], Dataset], dict[str, Any]]] = 
     "python_reference": ("small_gpt", "python_reference", {"iterations": 20}),
 }
 """Task, data set and what differs from the task's defaults, by name."""
+SPACE = Path(__file__).parents[1] / "search_spaces" / "digits_cnn.yaml"
+FROM_SPACE = "digits-space"
 
 
-def start(workload: str, epochs: int) -> Callable[[], Training]:
-    """Something that starts one training of the workload; its data are loaded once."""
-    name, source, changes = WORKLOADS[workload]
+def start(workload: str, epochs: int, run: int) -> Callable[[], Training]:
+    """Something that starts trainings of the workload, all the same; of another configuration where `run` is."""
+    name, source, changes = WORKLOADS["digits" if workload == FROM_SPACE else workload]
     task = load_task(name)
     config = {v.name: v.default for v in task.variables} | changes
+    if workload == FROM_SPACE:
+        config = load_spec(str(SPACE)).space.sample(np.random.default_rng(run))
     data = task.load_data(source) if isinstance(source, str) else source()
     data = prepared(task, config, data.without_test())
     return lambda: Training(task, config, data, epochs=epochs, seed=0, threads=1)
@@ -111,20 +118,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--workloads", nargs="+", choices=[*WORKLOADS, FROM_SPACE], default=[*WORKLOADS, FROM_SPACE])
     given = parser.parse_args()
     keep_freed_memory()  # as a sweep's workers do
     machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     for workload in given.workloads:
-        begin = start(workload, given.epochs)
         found = []
-        for _ in range(given.runs):
-            found.append(run(begin, given.epochs))
+        for number in range(given.runs):
+            found.append(run(start(workload, given.epochs, number), given.epochs))
             print(json.dumps({"measure": "health", "workload": workload, **found[-1], **machine}), flush=True)
         summary: dict[str, Any] = {"measure": "health, over the runs", "workload": workload, "bar": BAR}
         for figure in ("share", "ratio"):
             values = [one[figure] for one in found]
             summary[figure] = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+        summary["share_of_all"] = round(
+            sum(one["health_ms"] for one in found) / sum(one["epoch_ms"] for one in found), 4
+        )
         print(json.dumps({**summary, **machine}), flush=True)
 
 
