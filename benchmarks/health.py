@@ -59,7 +59,7 @@ SPACE = Path(__file__).parents[1] / "search_spaces" / "digits_cnn.yaml"
 FROM_SPACE = "digits-space"
 
 
-def start(workload: str, epochs: int, run: int) -> Callable[[], Training]:
+def start(workload: str, epochs: int, run: int = 0) -> Callable[[], Training]:
     """Something that starts trainings of the workload, all the same; of another configuration where `run` is."""
     name, source, changes = WORKLOADS["digits" if workload == FROM_SPACE else workload]
     task = load_task(name)

@@ -156,7 +156,7 @@ def _tracing(modules: list[nn.Module]) -> Iterator[dict[nn.Module, _Trace]]:
     own = set(modules)
 
     def after(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-        if module in own and not module._modules:
+        if module in own and next(module.children(), None) is None:
             owns_matrix = any(p.dim() > 1 for p in _own_parameters(module))
             (begin if owns_matrix else relay)(module, arguments, output)
 
@@ -198,7 +198,7 @@ def _read(traces: list[_Trace], loss: Tensor) -> Reading:
     )
     used = deviation > DORMANT * np.maximum(abs(mean), spread.repeat(units[:-1]))
     # Where the loss has no gradient at all, solved to the last bit, units cannot be told by it.
-    if norm[inner:].any():
+    if reached[-1] and norm[inner:].any():
         used &= norm[:inner] != 0
     starts = [end - size for size, end in zip(units, itertools.accumulate(units), strict=True)]
     counts = np.add.reduceat(used, starts[:-1], dtype=int).tolist() if hidden else []
@@ -211,17 +211,14 @@ def _read(traces: list[_Trace], loss: Tensor) -> Reading:
 def _activity(trace: _Trace) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Deviation and mean of each unit, mean deviation, and the root of the dimensions that the layer fills."""
     samples = trace.output.movedim(trace.axis, -1).reshape(-1, trace.units).float()
-    mean = samples.mean(0)
-    # Not `torch.std_mean`, which takes twice as long as all of these.
-    centred = samples - mean
-    deviation = torch.linalg.vector_norm(centred, dim=0, dtype=torch.float64) / math.sqrt(len(samples))
-    deviation = deviation.float()
+    deviation, mean = torch.std_mean(samples, 0, correction=0)
     spread = deviation.mean(0, keepdim=True)
-    # An odd step, so that not the same pixel or token of every row is taken. Divided, because the fourth power of large
-    # activations would overflow.
-    some = centred[:: max(1, len(samples) // SAMPLES) | 1][:SAMPLES] / spread
+    # An odd step, so that not the same pixel or token of every row is taken.
+    some = samples[:: max(1, len(samples) // SAMPLES) | 1][:SAMPLES]
+    # Divided, because the fourth power of large activations would overflow.
+    centred = (some - mean) / spread
     # Both products have the same eigenvalues but for zeros.
-    scatter = some @ some.T if len(some) < trace.units else some.T @ some
+    scatter = centred @ centred.T if len(centred) < trace.units else centred.T @ centred
     root = scatter.trace() / torch.linalg.vector_norm(scatter)
     return deviation, mean, spread, root.view(1)
 
