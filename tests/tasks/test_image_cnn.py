@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable
@@ -245,8 +246,9 @@ def warmup_epochs() -> None:
 def label_smoothing() -> None:
     model = Training(TASK, config(**ONE_STEP), FEW, epochs=1, seed=0).state
     assert isinstance(model, ImageState)
-    log_probabilities = functional.log_softmax(model.model(model.images), dim=1).detach()
-    likely, spread = functional.nll_loss(log_probabilities, model.labels), -log_probabilities.mean()
+    images, labels = model.images.rows(model.training_rows)
+    log_probabilities = functional.log_softmax(model.model(images), dim=1).detach()
+    likely, spread = functional.nll_loss(log_probabilities, labels), -log_probabilities.mean()
     for smoothing in (0.0, 0.3):
         row = Training(TASK, config(**ONE_STEP, label_smoothing=smoothing), FEW, epochs=1, seed=0).run_epoch()
         assert row.metrics["train_loss"] == pytest.approx(float((1 - smoothing) * likely + smoothing * spread))
@@ -286,7 +288,7 @@ def normalization() -> None:
         state, _ = trained(normalization=method)
         seen[method] = state.model.normalize(images)
     training = trained()[0]
-    standardized = training.model.normalize(training.images)
+    standardized = training.model.normalize(training.images.rows(training.training_rows)[0])
     assert abs(standardized.mean()) < 1e-5
     assert standardized.std() == pytest.approx(1, abs=1e-3)
     assert seen["scale"].max() == 1
@@ -391,18 +393,18 @@ def cutout() -> None:
 @effect
 def training_fraction() -> None:
     full, part = trained()[0], trained(training_fraction=0.25)[0]
-    assert (len(full.images), len(part.images)) == (160, 40)
-    assert torch.equal(part.images, full.images[:40])
-    assert torch.equal(part.validation_images, full.validation_images)
+    assert (len(full.training_rows), len(part.training_rows)) == (160, 40)
+    assert torch.equal(part.training_rows, full.training_rows[:40])
+    assert torch.equal(part.validation_rows, full.validation_rows)
 
 
 @effect
 def validation_fraction() -> None:
     small, large = trained(seed=1, validation_fraction=0.1)[0], trained(seed=2, validation_fraction=0.5)[0]
-    assert (len(small.validation_images), len(large.validation_images)) == (20, 100)
-    assert torch.equal(small.validation_images, large.validation_images[:20])  # whatever the seed
-    everything = torch.cat([large.images, large.validation_images]).flatten(1).sort(dim=0).values
-    assert torch.equal(everything, torch.as_tensor(FEW.train["images"]).float().flatten(1).sort(dim=0).values)
+    assert (len(small.validation_rows), len(large.validation_rows)) == (20, 100)
+    assert torch.equal(small.validation_rows, large.validation_rows[:20])  # whatever the seed
+    everything = torch.cat([large.training_rows, large.validation_rows])
+    assert torch.equal(everything.sort().values, torch.arange(len(FEW.train["images"])))
 
 
 # Inference
@@ -412,9 +414,9 @@ def validation_fraction() -> None:
 def temperature() -> None:
     (cold, one), (hot, other) = trained(temperature=1.0), trained(temperature=5.0)
     assert torch.equal(weights(cold), weights(hot))
-    raw = cold.model(cold.validation_images).detach()
+    raw = cold.model(cold.images.rows(cold.validation_rows)[0]).detach()
     torch.testing.assert_close(
-        predict(hot.model, hot.settings, cold.validation_images), functional.log_softmax(raw / 5, dim=1)
+        predict(hot.model, hot.settings, hot.images, hot.validation_rows), functional.log_softmax(raw / 5, dim=1)
     )
     assert one["val_accuracy"] == other["val_accuracy"]
     assert one["val_loss"] != other["val_loss"]
@@ -433,12 +435,14 @@ def confidence_threshold() -> None:
 @effect
 def tta() -> None:
     state, metrics = trained(run=3, tta=5)
-    moved = views(state.validation_images, 5)
+    images, _ = state.images.rows(state.validation_rows)
+    moved = views(images, 5)
     assert len(moved) == 5
-    assert torch.equal(moved[0], state.validation_images)
-    assert torch.equal(moved[1][..., 1:], state.validation_images[..., :-1])
+    assert torch.equal(moved[0], images)
+    assert torch.equal(moved[1][..., 1:], images[..., :-1])
     averaged = torch.stack([functional.softmax(state.model(v), dim=1) for v in moved]).mean(dim=0).detach()
-    torch.testing.assert_close(predict(state.model, state.settings, state.validation_images), averaged.log())
+    found = predict(state.model, state.settings, state.images, state.validation_rows)
+    torch.testing.assert_close(found, averaged.log())
     assert metrics["val_loss"] != trained(run=3, tta=1)[1]["val_loss"]
 
 
@@ -501,6 +505,32 @@ def test_same_seed_same_figures() -> None:
     assert first == second
     assert set(first) == set(TASK.metrics)
     assert first["train_loss"] != other["train_loss"]
+
+
+def test_trials_share_the_images_and_leave_them_as_they_are() -> None:
+    images = FEW.train["images"].copy()
+    images.flags.writeable = False  # as Ray's object store gives them
+    data = dataclasses.replace(FEW, train={**FEW.train, "images": images})
+    shaken: Config = {"shift": 0.1, "color_jitter": 0.5, "noise": 0.1, "cutout": 0.2, "horizontal_flip": True}
+    training = Training(TASK, config(filters=4, **shaken), data, epochs=1, seed=0)
+    training.run_epoch()
+    assert isinstance(training.state, ImageState)
+    assert training.state.images.pixels.data_ptr() == images.ctypes.data
+    assert np.array_equal(images, FEW.train["images"])
+
+
+def test_standardised_by_exact_sums_over_the_training_images() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (1500, 3, 5, 4), dtype=np.uint8)
+    images[:, 2] = 7  # a channel that does not vary
+    train = {"images": images, "labels": rng.integers(0, 3, len(images))}
+    data = Dataset("random", "image", train, {}, {"classes": 3, "max_value": 255})
+    state = TASK.start(config(), data, epochs=1, seed=0, device=torch.device("cpu"))
+    seen = images[state.training_rows.numpy()].astype(np.float64)
+    deviations = seen.std(axis=(0, 2, 3))
+    assert (1 / state.model.normalize.scale[:2].flatten()).numpy() == pytest.approx(deviations[:2], rel=1e-6)
+    normalised = state.model.normalize(torch.as_tensor(seen, dtype=torch.float32))
+    assert normalised.mean(dim=(0, 2, 3)).numpy() == pytest.approx(0, abs=1e-3)
 
 
 def test_progress_is_told_every_ten_batches() -> None:

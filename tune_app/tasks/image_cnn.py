@@ -33,6 +33,7 @@ from tune_app.tasks.optimization import (
 from tune_app.tasks.settings import setting, variables_of
 from tune_app.tasks.split import probe_rows, split_rows
 from tune_app.tasks.task import Direction, Progress
+from tune_app.tasks.tensors import to_device
 from tune_app.variable import Categorical, Config, Float, Int
 
 SMALLEST_POOLED = 4
@@ -239,8 +240,28 @@ def build_model(config: Config, data: Dataset) -> ImageCNN:
 
 
 @dataclass
+class Images:
+    """Images with their labels on the device, with pixels as the data set has them: bytes, a quarter of the numbers."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Any], device: torch.device) -> Images:
+        """From the arrays ``images`` and ``labels`` of a data set."""
+        return cls(to_device(arrays["images"], device), to_device(arrays["labels"], device, torch.int64))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (batch, channels, height, width) as numbers, and labels (batch), of the rows `chosen`."""
+        return self.pixels.index_select(0, chosen).to(torch.float32), self.labels.index_select(0, chosen)
+
+
+@dataclass
 class ImageState:
-    """One training: the images stay on the device as tensors from first to last.
+    """One training: the images stay on the device from first to last; on a CPU, all trials of a node share them.
 
     `network` is the model, or what its training passes go through on several devices.
     """
@@ -250,10 +271,9 @@ class ImageState:
     network: nn.Module
     optimization: Optimization
     max_value: float
-    images: Tensor
-    labels: Tensor
-    validation_images: Tensor
-    validation_labels: Tensor
+    images: Images
+    training_rows: Tensor
+    validation_rows: Tensor
 
     def state_dict(self) -> dict[str, Any]:
         """Model and optimiser; the images are not in it."""
@@ -300,8 +320,7 @@ class ImageCNNTask:
         """
         settings = Settings(**config)  # type: ignore[arg-type]
         max_value = float(data.info["max_value"])
-        images = torch.as_tensor(data.train["images"]).to(device, torch.float32)
-        labels = torch.as_tensor(data.train["labels"]).to(device, torch.int64)
+        images = Images.of(data.train, device)
         training, validation = split_rows(
             len(images),
             validation_fraction=settings.validation_fraction,
@@ -310,7 +329,7 @@ class ImageCNNTask:
         )
         training, validation = training.to(device), validation.to(device)
         model = build_model(config, data).to(device)
-        model.normalize.fit(images[training], max_value)
+        model.normalize.fit((images.rows(chosen)[0] for chosen in torch.split(training, EVALUATION_BATCH)), max_value)
         optimizer = build_optimizer(
             settings.optimizer,
             model.parameters(),
@@ -332,22 +351,22 @@ class ImageCNNTask:
                 gradient_clip=settings.gradient_clip,
             ),
             max_value=max_value,
-            images=images[training],
-            labels=labels[training],
-            validation_images=images[validation],
-            validation_labels=labels[validation],
+            images=images,
+            training_rows=training,
+            validation_rows=validation,
         )
 
     def train_epoch(self, state: ImageState, epoch: int, progress: Progress) -> Mapping[str, float]:
         """Train on every image once, in random order, then validate."""
-        settings, model, device = state.settings, state.model, state.images.device
-        batches = count_batches(len(state.images), settings.batch_size)
-        order = torch.randperm(len(state.images), device=device)
+        settings, model, device = state.settings, state.model, state.images.labels.device
+        batches = count_batches(len(state.training_rows), settings.batch_size)
+        order = state.training_rows[torch.randperm(len(state.training_rows), device=device)]
         total = torch.zeros((), device=device)
         model.train()
         for number, chosen in enumerate(order.tensor_split(batches), start=1):
+            images, labels = state.images.rows(chosen)
             images = augment(
-                state.images.index_select(0, chosen),
+                images,
                 max_value=state.max_value,
                 shift=settings.shift,
                 rotation=settings.rotation,
@@ -357,7 +376,7 @@ class ImageCNNTask:
                 noise=settings.noise,
                 cutout=settings.cutout,
             )
-            images, labels = replica.part_of(images), replica.part_of(state.labels.index_select(0, chosen))
+            images, labels = replica.part_of(images), replica.part_of(labels)
             with replica.own_randomness(device, number), autocast(settings.precision, device):
                 logits = state.network(images)
                 loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
@@ -370,41 +389,41 @@ class ImageCNNTask:
         total = replica.mean(total)
         if not replica.leads():
             return {}
-        measured = measure(model, settings, state.validation_images, state.validation_labels)
+        measured = measure(model, settings, state.images, state.validation_rows)
         return {"train_loss": total.item() / len(order), **{f"val_{name}": value for name, value in measured.items()}}
 
     def probe_loss(self, state: ImageState) -> Tensor:
         """The training loss on the first training images, which are a random choice."""
-        settings, count = state.settings, probe_rows(len(state.images))
-        with autocast(settings.precision, state.images.device):
-            logits = state.model(state.images[:count])
-            return functional.cross_entropy(logits, state.labels[:count], label_smoothing=settings.label_smoothing)
+        images, labels = state.images.rows(state.training_rows[: probe_rows(len(state.training_rows))])
+        with autocast(state.settings.precision, images.device):
+            return functional.cross_entropy(state.model(images), labels, label_smoothing=state.settings.label_smoothing)
 
     def classify(self, state: ImageState) -> tuple[list[int], list[int]]:
         """Labels and answers of the validation images."""
-        answers = answers_of(predict(state.model, state.settings, state.validation_images))
-        return state.validation_labels.tolist(), answers.tolist()
+        answers = answers_of(predict(state.model, state.settings, state.images, state.validation_rows))
+        return state.images.labels[state.validation_rows].tolist(), answers.tolist()
 
     def evaluate(self, state: ImageState, arrays: Mapping[str, Any]) -> Mapping[str, float]:
         """Loss, accuracy, coverage and selective accuracy on ``images`` and ``labels`` of `arrays`."""
-        device = state.images.device
-        images = torch.as_tensor(arrays["images"]).to(device, torch.float32)
-        labels = torch.as_tensor(arrays["labels"]).to(device, torch.int64)
-        return measure(state.model, state.settings, images, labels)
+        device = state.images.labels.device
+        images = Images.of(arrays, device)
+        return measure(state.model, state.settings, images, torch.arange(len(images), device=device))
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, settings: Settings, images: Tensor) -> Tensor:
-    """Log-probabilities (count, classes), after temperature, averaged as probabilities over the views."""
+def predict(model: nn.Module, settings: Settings, images: Images, rows: Tensor) -> Tensor:
+    """Log-probabilities (rows, classes), after temperature, averaged as probabilities over the views."""
     model.eval()
     parts = []
-    for batch in torch.split(images, EVALUATION_BATCH):
-        with autocast(settings.precision, images.device):
+    for chosen in torch.split(rows, EVALUATION_BATCH):
+        batch, _ = images.rows(chosen)
+        with autocast(settings.precision, batch.device):
             logits = torch.stack([model(view) for view in views(batch, settings.tta)]).float() / settings.temperature
         parts.append(torch.logsumexp(functional.log_softmax(logits, dim=-1), dim=0))
     return torch.cat(parts) - math.log(settings.tta)
 
 
-def measure(model: nn.Module, settings: Settings, images: Tensor, labels: Tensor) -> dict[str, float]:
-    """Loss, accuracy, coverage and selective accuracy, as the task's docstring explains them."""
-    return selective_figures(predict(model, settings, images), labels, settings.confidence_threshold)
+def measure(model: nn.Module, settings: Settings, images: Images, rows: Tensor) -> dict[str, float]:
+    """Loss, accuracy, coverage and selective accuracy over `rows`, as the task's docstring explains them."""
+    log_probabilities = predict(model, settings, images, rows)
+    return selective_figures(log_probabilities, images.labels[rows], settings.confidence_threshold)

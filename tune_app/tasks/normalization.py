@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,14 +23,24 @@ class Normalize(nn.Module):
         self.register_buffer("scale", torch.ones(channels, 1, 1))
         self.register_buffer("offset", torch.zeros(channels, 1, 1))
 
-    def fit(self, images: Tensor, max_value: float) -> None:
-        """Take what the method needs from the training images and the largest value a pixel can have."""
+    def fit(self, batches: Iterable[Tensor], max_value: float) -> None:
+        """Take what the method needs from the training images, batch by batch, and the largest value a pixel can have.
+
+        Whole numbers are summed up exactly, so that the result is the same on every device.
+        """
         if self.method == "scale":
             self.scale.fill_(1.0 / max_value)
         elif self.method == "standardize":
-            deviation, mean = torch.std_mean(images, dim=(0, 2, 3), correction=0, keepdim=True)
-            self.scale.copy_(1.0 / deviation[0].clamp(min=1e-6 * max_value))
-            self.offset.copy_(-mean[0] * self.scale)
+            pixels, total, squares = 0, *torch.zeros(2, len(self.scale), device=self.scale.device, dtype=torch.float64)
+            for batch in batches:
+                values = batch.double()
+                pixels += values[:, 0].numel()
+                total += values.sum((0, 2, 3))
+                squares += values.square().sum((0, 2, 3))
+            mean = total / pixels
+            deviation = (squares / pixels - mean.square()).clamp(min=0).sqrt().clamp(min=1e-6 * max_value)
+            self.scale.copy_((1.0 / deviation).view_as(self.scale))
+            self.offset.copy_(-mean.view_as(self.scale) * self.scale)
 
     def forward(self, images: Tensor) -> Tensor:
         """Pixels in, pixels out, in the same shape."""
