@@ -43,9 +43,11 @@ class TabularMLP:
         from sklearn.datasets import load_breast_cancer
 
         rows, labels = load_breast_cancer(return_X_y=True)
-        rows, labels = ((rows - rows.mean(0)) / rows.std(0)).astype(np.float32), labels.astype(np.float32)
         order = np.random.default_rng(0).permutation(len(rows))
-        train, test = ({"rows": rows[part], "labels": labels[part]} for part in (order[:-100], order[-100:]))
+        training, testing = order[:-100], order[-100:]
+        rows = (rows - rows[training].mean(0)) / rows[training].std(0)  # nothing of the test part is looked at
+        rows, labels = rows.astype(np.float32), labels.astype(np.float32)
+        train, test = ({"rows": rows[part], "labels": labels[part]} for part in (training, testing))
         return Dataset("breast_cancer", self.data_kind, train, test)
 
     def start(self, config, data, *, epochs, seed, device):
