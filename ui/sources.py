@@ -90,7 +90,16 @@ def said() -> Iterator[None]:
 def spec_of(study: Study) -> Spec:
     """The search space as the study ran it, checked against today's task."""
     with said():
-        return _spec(study, study.folder.url, study.name, study.folder.read(f"{study.base}/spec.yaml"))
+        return read_spec(study)
+
+
+def read_spec(study: Study) -> Spec:
+    """See `spec_of`.
+
+    Raises:
+        InputError: the task cannot be imported here, or the space does not suit it any more.
+    """
+    return _spec(study, study.folder.url, study.name, study.folder.read(f"{study.base}/spec.yaml"))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -8,15 +8,18 @@ from columns import shown, title
 from comparison import show_comparison
 from following import say_state
 from parallel_axes import axis_ranges
-from sources import chosen_study, spec_of, trials_of
+from sources import chosen_study, read_spec, trials_of
 from trial_figures import show_figure
 from trial_filter import choose_selection
 from trial_gallery import show_gallery
 from trial_table import show_downloads, show_table
+from values import sentence
 
+from tune_app.errors import TuneAppError
 from tune_app.plots import within
 from tune_app.review import ranked
 from tune_app.spec import Spec
+from tune_app.store import Study
 
 VIEWS = ["Table", "Gallery", "Compare"]
 
@@ -25,8 +28,14 @@ def show() -> None:
     """The part."""
     st.header("Trials")
     study = chosen_study()
-    spec = spec_of(study)
     trials = trials_of(study)
+    try:
+        spec = read_spec(study)
+    except TuneAppError as error:  # what was found is there all the same
+        st.error(sentence(error))
+        if say_state(study, trials):
+            _show_as_stored(study, trials)
+        return
     if not say_state(study, trials):
         return
     _show_sums(spec, trials)
@@ -72,6 +81,15 @@ def show() -> None:
         show_downloads(study.name, listed)
     else:
         show_comparison(study.name, spec, trials)
+
+
+def _show_as_stored(study: Study, trials: pd.DataFrame) -> None:
+    """The trials without what only the task knows: which figure counts, what its variables are called."""
+    st.caption("Without the task, the trials are shown as the store has them. The other parts need the task.")
+    st.dataframe(
+        trials.drop(columns="study"), hide_index=True, placeholder="–", alt=f"Trials of the study {study.name}"
+    )
+    show_downloads(study.name, trials)
 
 
 def _show_sums(spec: Spec, trials: pd.DataFrame) -> None:

@@ -80,6 +80,21 @@ def pick(page: AppTest, key: str, value: str) -> AppTest:
     return clean(page.run())
 
 
+def test_a_task_that_cannot_be_imported_hides_no_trials(
+    open_page: Callable[..., AppTest], results: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "results"
+    shutil.copytree(results, root)
+    space = root / "studies" / STUDY / "spec.yaml"
+    space.write_text(space.read_text().replace("task: image_cnn", "task: gone_away:Task"))
+    page = open_page(root=root)
+    assert "there is no module `gone_away`" in page.error[0].value
+    shown = table(page)
+    assert len(shown) == len(pd.read_parquet(root / "trials" / f"study={STUDY}"))
+    assert {"objective", "config/training/learning_rate"} <= set(shown.columns)
+    assert [button.label for button in page.get("download_button")] == ["CSV (16 trials)", "Parquet (16 trials)"]
+
+
 def test_the_newest_study_is_useful_at_first_sight(open_page: Callable[..., AppTest]) -> None:
     page = open_page(None)
     assert page.selectbox(key="study").value == STUDY
