@@ -140,6 +140,26 @@ def test_nan_on_the_first_batch_of_all() -> None:
     assert "layers=2" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("objective", "epochs", "fits"),
+    [
+        ({"metric": "loss", "mode": "pareto", "against": "latency"}, 9, False),
+        ({"metric": "loss", "mode": "pareto", "against": "size"}, 1, True),
+        ({"metric": "loss", "mode": "pareto", "against": "health"}, 2, False),
+        ({"metric": "loss", "mode": "pareto", "against": "health"}, 4, True),
+        ({"metric": "loss", "mode": "health"}, 2, False),
+        ({"metric": "loss", "mode": "health"}, 4, True),
+    ],
+)
+def test_an_objective_that_no_trial_would_have(objective: dict[str, Any], epochs: int, fits: bool) -> None:
+    sections = {"objective": objective, "budget": {"trials": 10, "epochs": epochs}, "pruning": {"level": "off"}}
+    if fits:
+        assert run(Wobbly(), **sections).probes[0].kind is None
+    else:
+        with pytest.raises(InputError, match=f"has a figure that no trial of {epochs} epochs has"):
+            run(Wobbly(), **sections)
+
+
 def test_out_of_memory_of_all() -> None:
     with pytest.raises(InputError, match=r"\(oom\): MemoryError"):
         run(Wobbly(fails="oom"))

@@ -53,6 +53,7 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
     console = Console(file=io.StringIO(), width=120)
     with Progress(console) as progress:
         progress.update({**LIVE, "latest": None})
+        progress.update({**LIVE, "latest": {"trial": 13, "epoch": 1, "value": None}})
         progress.update(LIVE)
         progress.update(LIVE)
     assert isinstance(console.file, io.StringIO)

@@ -284,6 +284,29 @@ def test_dimensions_are_those_of_the_data() -> None:
         assert read_network(model, loss).layers[0].dimensions == pytest.approx(filled, rel=1e-3)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_networks_of_other_precision(dtype: torch.dtype) -> None:
+    model = perceptron()
+    expected = read(model, VECTORS)
+    found = read(copy.deepcopy(model).to(dtype), VECTORS.to(dtype))
+    (layer,), (other,) = found.layers, expected.layers
+    assert layer.units == other.units
+    assert layer.dimensions == pytest.approx(other.dimensions, rel=0.05)
+    assert found.gradients == pytest.approx(expected.gradients, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "parametrize", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm]
+)
+def test_a_layer_whose_weight_is_computed_is_a_layer(parametrize: Callable[[nn.Module], nn.Module]) -> None:
+    model = nn.Sequential(parametrize(nn.Linear(8, 16)), nn.ReLU(), parametrize(nn.Linear(16, CLASSES)))
+    reading = read(model, VECTORS)
+    (layer,) = reading.layers
+    assert (layer.units, layer.parameters) == (16, sum(p.numel() for p in model[0].parameters()))
+    assert 0 < layer.used <= 16
+    assert len(reading.gradients) == 2
+
+
 def test_the_scale_of_the_loss_does_not_matter() -> None:
     model = perceptron()
     large = read_network(model, lambda: 1e6 * functional.cross_entropy(model(VECTORS), LABELS))

@@ -183,7 +183,7 @@ def test_config_of_where_other_rows_lack_the_value(tmp_path: Path, make_study: M
     assert config_of(trial_row(study, 1), MIXED) == {**expected, "cut": 1}, "the catalogue tells the type"
 
 
-def test_summary(root: Path) -> None:
+def test_summary(root: Path, tmp_path: Path, make_study: MakeStudy, make_spec: Any) -> None:
     found = summary(Store(root).study("digits-small"))
     assert found == {
         "study": "digits-small",
@@ -198,6 +198,9 @@ def test_summary(root: Path) -> None:
         "best": 0.9,
         "best_trial": 0,
     }
+    by_health = make_spec(objective={"metric": "val_accuracy", "mode": "health"})
+    healthy = summary(make_study(tmp_path, by_health))
+    assert healthy["metric"] == "val_accuracy and health", "what `best` is"
     hopeless = summary(Store(root).study("hopeless"))
     assert hopeless["best"] is hopeless["best_trial"] is None
 

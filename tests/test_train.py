@@ -159,7 +159,6 @@ def test_the_same_profile_and_seed_give_the_same_digits(store: Store) -> None:
     ("fails", "part"),
     [
         ("start", "the training failed: KeyError: 'no such layer' ("),
-        ("evaluate", "the training failed: RuntimeError: no test part today ("),
         ("nan", "`val_loss` is nan in epoch 1"),
     ],
 )
@@ -170,6 +169,21 @@ def test_a_training_that_fails(fails: str, part: str, store: Store, tmp_path: Pa
     assert part in caught.value.message
     assert len(str(caught.value).splitlines()) <= 2
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [], "nothing half done is left"
+
+
+def test_a_trained_model_is_kept_where_measuring_it_fails(store: Store, tmp_path: Path) -> None:
+    Recording.fails = "evaluate"
+    with pytest.raises(
+        WorkFailed, match="trained and kept, but measuring it failed: RuntimeError: no test part"
+    ) as caught:
+        train(profile(), store, epochs=1, seed=5, name="kept", threads=1)
+    assert len(str(caught.value).splitlines()) == 2
+    checkpoint = tmp_path / "trainings" / "kept" / "checkpoint.pt"
+    assert str(checkpoint) in caught.value.hint
+    assert torch.load(checkpoint, weights_only=True)["config"] == CHANGED
+    figures = json.loads(checkpoint.with_name("metrics.json").read_text())["metrics"]
+    assert "val_accuracy" in figures
+    assert not any(name.startswith("test_") for name in figures)
 
 
 def test_a_test_metric_that_is_no_number_is_null_in_the_file(store: Store) -> None:

@@ -24,7 +24,7 @@ from torch.nn.utils.rnn import PackedSequence
 from tune_app.errors import TuneAppError, WorkFailed
 from tune_app.review import config_of, trial_row
 from tune_app.store import Store, Study
-from tune_app.tasks import load_task
+from tune_app.tasks import load_data, load_task
 from tune_app.tasks.task import Probed
 from tune_app.training_record import read_training
 from tune_app.trial import describe_error, prepared
@@ -119,7 +119,7 @@ def training_layers(store: Store, name: str) -> list[Layer]:
 def _network_layers(source: Mapping[str, Any], config: Config, epochs: int, seed: int, what: str) -> list[Layer]:
     """See `trial_layers`; `source` names the `task` and the `dataset`."""
     task = load_task(source["task"])
-    data = task.load_data(source["dataset"]).without_test()
+    data = load_data(task, source["dataset"]).without_test()
     try:
         state = task.start(config, prepared(task, config, data), epochs=epochs, seed=seed, device=torch.device("cpu"))
         run = (lambda: task.probe_loss(state)) if isinstance(task, Probed) else None

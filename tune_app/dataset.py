@@ -48,6 +48,10 @@ class Dataset:
         """The same data set as a sweep gets it: nothing can be measured on the test part by mistake."""
         return replace(self, test={})
 
+    def read_only(self) -> Dataset:
+        """The same data set, whose arrays cannot be written to by mistake: trials share them."""
+        return replace(self, train=_read_only(self.train), test=_read_only(self.test))
+
     def head(self, rows: int) -> Dataset:
         """The first `rows` rows of the training part, for a quick try."""
         return replace(self, train={name: array[:rows] for name, array in self.train.items()}, test={})
@@ -71,6 +75,13 @@ class Dataset:
                 for chunk in _text_bytes(array) if array.dtype == object else (array.data,):
                     digest.update(chunk)
         return digest.hexdigest()
+
+
+def _read_only(arrays: Arrays) -> Arrays:
+    views = {name: array.view() for name, array in arrays.items()}
+    for view in views.values():
+        view.flags.writeable = False
+    return views
 
 
 def _text_bytes(texts: np.ndarray) -> tuple[bytes, bytes]:

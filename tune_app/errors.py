@@ -63,6 +63,11 @@ class Interrupted(TuneAppError):
     exit_code = 130
 
 
+def one_line(error: BaseException) -> str:
+    """What an error of somebody else says, without its line ends."""
+    return " ".join(str(error).split())
+
+
 def nearest(name: object, valid: Iterable[str], *, limit: int = 8) -> str:
     """Say which names are valid, the nearest first: ``did you mean `dropout`? Valid: dropout, filters, …``."""
     names = sorted(valid)

@@ -27,7 +27,7 @@ from tune_app.health import Layer
 from tune_app.reading import read_by_name
 from tune_app.review import config_of, trial_row
 from tune_app.store import Store, Study
-from tune_app.tasks import load_task
+from tune_app.tasks import load_data, load_task
 from tune_app.tasks.task import Classifying, Probed
 from tune_app.trial import Training, describe_error, prepared
 
@@ -105,7 +105,7 @@ def inspect_trial(study: Study, number: int) -> Inspection:
         )
     task = load_task(document["task"])
     config = config_of(row, task.variables)
-    raw = task.load_data(document["dataset"]).without_test()
+    raw = load_data(task, document["dataset"]).without_test()
     epochs = int(config.get("epochs", document["budget"]["epochs"]))
     try:
         training = Training(task, config, prepared(task, config, raw), epochs=epochs, seed=int(row["seed"]))

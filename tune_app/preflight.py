@@ -16,7 +16,9 @@ import numpy as np
 from tune_app import pruning
 from tune_app.dataset import Dataset
 from tune_app.errors import InputError
+from tune_app.health import health
 from tune_app.host_memory import keep_freed_memory
+from tune_app.objective import objective_of, objectives_of
 from tune_app.spec import Spec
 from tune_app.tasks.task import Paced, Task
 from tune_app.trial import (
@@ -134,14 +136,34 @@ def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) ->
     try:
         training = _begun(spec, task, config, part)
         row: EpochRow = training.run_epoch()
-        if row.metrics[spec.objective.metric] is None:
-            raise InputError(f"the metric `{spec.objective.metric}` is undefined for this data set")
+        _check_comparable(spec, training, row)
         with tempfile.TemporaryDirectory() as folder:
             training.save(Path(folder, "checkpoint.pt"))
             training.restore(Path(folder, "checkpoint.pt"))
     except Exception as error:
         return Probe(label, config, kind=failure_kind(error), error=describe_error(error))
     return Probe(label, config, training.model_parameters, row.duration_s / _share(task, config, part, data))
+
+
+def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
+    """Refuse an objective of which a finished trial would lack a figure: it would be trained for nothing."""
+    objective, metrics = spec.objective, row.metrics
+    if metrics[objective.metric] is None:
+        raise InputError(f"the metric `{objective.metric}` is undefined for this data set")
+    # The figures of the history need some epochs: as many as there will be, whatever they are.
+    later = health(None, [metrics] * spec.budget.epochs, training.task.metrics)
+    expected = {
+        f"metric/{objective.metric}": metrics[objective.metric],
+        "health/overall": later["overall"] if row.health["overall"] is None else row.health["overall"],
+        "latency_ms": training.latency_ms if objective.against == "latency" else None,
+        "model_parameters": training.model_parameters,
+    }
+    if None in (objective_of(objective, expected), *objectives_of(objective, expected)):
+        against = f" against {objective.against}" if objective.mode == "pareto" else ""
+        raise InputError(
+            f"the objective, {objective.mode}{against}, has a figure that no trial of {spec.budget.epochs} epochs has: "
+            "latency needs the task's `probe_loss`, health needs it or more epochs"
+        )
 
 
 def _begun(spec: Spec, task: Task, config: Config, data: Dataset) -> Training:

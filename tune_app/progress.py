@@ -39,7 +39,8 @@ class Progress:
 
     def update(self, live: dict[str, Any]) -> None:
         """Show `live`, see `Recorder.live`, when the last showing is long enough ago."""
-        if self._first and live["latest"]:
+        # A metric may be undefined in the first epochs, and health needs some of them.
+        if self._first and live["latest"] and live["latest"]["value"] is not None:
             self._first = False
             self._console.print(_first_line(live), highlight=False, soft_wrap=True)
         if time.monotonic() < self._next:

@@ -55,9 +55,10 @@ def read_network(model: nn.Module, probe_loss: Callable[[], Tensor]) -> Reading:
     """What one forward and backward pass of `probe_loss` shows of the layers of `model`.
 
     A layer begins at a module without children that owns a matrix (a linear map, a convolution, an embedding, a
-    recurrent module) and takes in the modules that get its output as it is and keep its units: normalisation, pooling,
-    activation. So units are judged by what comes out of the activation, where that is a module. A module that is
-    called several times counts by its last call. The layer that is computed last is the output; the others are hidden.
+    recurrent module, with its parametrizations) and takes in the modules that get its output as it is and keep its
+    units: normalisation, pooling, activation. So units are judged by what comes out of the activation, where that is a
+    module. A module that is called several times counts by its last call. The layer that is computed last is the
+    output; the others are hidden.
 
     A unit is used where its deviation over the probe's rows and positions is more than `DORMANT` of its layer's mean
     deviation, and of its own mean, and where the gradient of the loss by what the layer gives is not always zero.
@@ -143,7 +144,7 @@ def _tracing(modules: list[nn.Module]) -> Iterator[dict[nn.Module, _Trace]]:
         tensor = _tensor(output)
         if tensor is not None:
             axis = 1 if isinstance(module, _ConvNd) else tensor.dim() - 1
-            parameters = sum(p.numel() for p in _own_parameters(module) if p.requires_grad)
+            parameters = sum(p.numel() for p in owned[module] if p.requires_grad)
             traces[module] = _Trace(axis, tensor.shape[axis], parameters, tensor, tensor)
             latest.append(traces[module])
 
@@ -153,11 +154,12 @@ def _tracing(modules: list[nn.Module]) -> Iterator[dict[nn.Module, _Trace]]:
             if tensor is not None and tensor.dim() == trace.made.dim() and tensor.shape[trace.axis] == trace.units:
                 trace.output = tensor
 
-    own = set(modules)
+    owned = _owned_parameters(modules)
 
     def after(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-        if module in own and next(module.children(), None) is None:
-            owns_matrix = any(p.dim() > 1 for p in _own_parameters(module))
+        parameters = owned.get(module)
+        if parameters is not None:
+            owns_matrix = any(p.dim() > 1 for p in parameters)
             (begin if owns_matrix else relay)(module, arguments, output)
 
     # One for all modules: to register one with each takes a small network a tenth of its pass.
@@ -168,9 +170,26 @@ def _tracing(modules: list[nn.Module]) -> Iterator[dict[nn.Module, _Trace]]:
         hook.remove()
 
 
-def _own_parameters(module: nn.Module) -> list[nn.Parameter]:
-    # Not `module.parameters()`, which for a small network takes as long as the network.
-    return [p for p in module._parameters.values() if p is not None]
+def _owned_parameters(modules: list[nn.Module]) -> dict[nn.Module, list[nn.Parameter]]:
+    """The modules without children, each with its parameters.
+
+    A module whose weight torch computes from others, as with `torch.nn.utils.parametrizations.weight_norm`, is one of
+    them and owns these; what computes it is none.
+    """
+    owned: dict[nn.Module, list[nn.Parameter]] = {}
+    computing: set[nn.Module] = set()
+    for module in modules:  # a module comes before its children
+        if module in computing:
+            continue
+        # Not `module.parameters()`, which for a small network takes as long as the network.
+        parameters = [p for p in module._parameters.values() if p is not None]
+        children = dict(module._modules)
+        if (parametrizations := children.pop("parametrizations", None)) is not None:
+            computing.update(parametrizations.modules())
+            parameters += parametrizations.parameters()
+        if not children:
+            owned[module] = parameters
+    return owned
 
 
 def _tensor(output: Any) -> Tensor | None:
@@ -235,7 +254,8 @@ def _gradient_norms(traces: list[_Trace], loss: Tensor) -> tuple[list[Tensor], l
             norms.append(loss.new_full((trace.units,), math.nan, dtype=torch.float32))
         else:
             others = [axis for axis in range(gradient.dim()) if axis != trace.axis]
-            norms.append(torch.linalg.vector_norm(gradient, dim=others, dtype=torch.float32))
+            wide = torch.promote_types(gradient.dtype, torch.float32)
+            norms.append(torch.linalg.vector_norm(gradient, dim=others, dtype=wide))
     return norms, [gradient is not None for gradient in gradients]
 
 

@@ -134,6 +134,7 @@ def config_of(row: pd.Series[Any], variables: Catalogue = ()) -> Config:
 def summary(study: Study) -> dict[str, Any]:
     """One study in a few values, for the table of studies."""
     document = study.document()
+    objective, metric = document["objective"], document["objective"]["metric"]
     ranked = ranked_trials(study)
     won = not ranked.empty and ranked.iloc[0]["state"] == "COMPLETED"
     live = study.json("live.json").get("state", "unknown")
@@ -144,7 +145,7 @@ def summary(study: Study) -> dict[str, Any]:
         "state": "interrupted" if live == "running" and not study.being_written() else live,
         "trials": f"{len(ranked)}/{document['budget']['trials']}",
         **{state.lower(): int((ranked["state"] == state).sum()) for state in ("COMPLETED", "PRUNED", "FAILED")},
-        "metric": document["objective"]["metric"],
+        "metric": metric if objective["mode"] != "health" else f"{metric} and health",
         "best": float(ranked.iloc[0]["objective"]) if won else None,
         "best_trial": int(ranked.iloc[0]["trial"]) if won else None,
     }

@@ -17,7 +17,7 @@ from tune_app.host_memory import keep_freed_memory
 from tune_app.live_training import LiveTraining
 from tune_app.profile import Profile
 from tune_app.store import Store, Study, now
-from tune_app.tasks import load_task
+from tune_app.tasks import load_data, load_task
 from tune_app.training_record import checkpoint_path, profile_path, record_path
 from tune_app.trial import EpochRow, Training, describe_error, pick_device, prepared
 
@@ -60,14 +60,15 @@ def train(
 
     Raises:
         InputError: the data set or the task cannot be loaded, or the name is taken.
-        WorkFailed: the training failed, or the store cannot be written.
+        WorkFailed: the training failed, the store cannot be written, or the trained model cannot be measured: then its
+            checkpoint and its record are there, without what failed.
     """
     name = name or f"{profile.name}-{now().replace(':', '').replace('+0000', '')}"
     if store.folder.exists(record_path(name)):
         raise InputError(f"the training `{name}` exists in {store.folder.url}", hint="choose another --name")
     keep_freed_memory()
     task = load_task(profile.task)
-    raw = task.load_data(profile.dataset)
+    raw = load_data(task, profile.dataset)
     live = LiveTraining(store.folder, name, epochs)
     try:
         data = prepared(task, profile.config, raw)
@@ -77,11 +78,6 @@ def train(
             rows.append(training.run_epoch(live.progress))
             live.epoch_ended(rows[-1].epoch, rows[-1].metrics)
             on_epoch(rows[-1])
-        metrics = _figures(rows[-1])
-        if any(len(array) for array in data.test.values()):
-            measured = task.evaluate(training.state, data.test)
-            metrics |= {f"test_{name}": None if value is None else float(value) for name, value in measured.items()}
-        latency_ms, sample = training.latency_ms, training.sample()
     except TuneAppError:
         live.forget()
         raise
@@ -90,7 +86,18 @@ def train(
         raise WorkFailed(
             f"the training failed: {describe_error(error)}", where=f"task {profile.task}", hint="--debug shows more"
         ) from error
+    # At once: what is measured of it may fail, and the training shall not be lost with that.
     _save(training, store.folder, checkpoint_path(name))
+    measured: dict[str, float | None] = {}
+    latency_ms = sample = failure = None
+    try:
+        if any(len(array) for array in data.test.values()):
+            figures = task.evaluate(training.state, data.test)
+            measured = {f"test_{name}": None if value is None else float(value) for name, value in figures.items()}
+        latency_ms, sample = training.latency_ms, training.sample()
+    except Exception as error:  # of a task, anything may come
+        failure = error
+    metrics = _figures(rows[-1]) | measured
     record = {
         "task": profile.task,
         "dataset": profile.dataset,
@@ -110,6 +117,12 @@ def train(
     }
     store.folder.write(profile_path(name), profile.to_yaml().encode())
     store.folder.write(record_path(name), json.dumps(record, indent=2).encode())
+    if failure is not None:
+        raise WorkFailed(
+            f"the model is trained and kept, but measuring it failed: {describe_error(failure)}",
+            where=f"task {profile.task}",
+            hint=f"the checkpoint is {store.folder.path(checkpoint_path(name))}; --debug shows more",
+        ) from failure
     return Trained(store.folder.path(f"trainings/{name}"), metrics, training.config, epochs, seed)
 
 

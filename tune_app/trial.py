@@ -20,9 +20,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch.nn.parameter import is_lazy
 
 from tune_app.dataset import Dataset
-from tune_app.errors import InputError, TuneAppError, WorkFailed, nearest
+from tune_app.errors import InputError, TuneAppError, WorkFailed
 from tune_app.health import Health, health
 from tune_app.host_memory import peak_mb, restart_peak
 from tune_app.reading import latency_ms, read_network
@@ -134,7 +135,6 @@ class Training:
         epoch: epochs done so far.
         history: the row of each of them, also those from before a `restore`.
         state: what the task made; `state.model` is the model.
-        model_parameters: number of trainable values in the model.
     """
 
     def __init__(
@@ -160,12 +160,17 @@ class Training:
         self._peak_is_ours = _restart_peak_memory(self.device)
         _seed_everything(seed, 0)
         self.state = task.start(self.config, data, epochs=epochs, seed=seed, device=self.device)
-        self.model_parameters = sum(p.numel() for p in self.state.model.parameters() if p.requires_grad)
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done."""
         return self.epoch >= self.epochs
+
+    @property
+    def model_parameters(self) -> int:
+        """Number of trainable values in the model; what a lazy module has not made yet does not count."""
+        trained = (p for p in self.state.model.parameters() if p.requires_grad)
+        return sum(p.numel() for p in trained if not is_lazy(p))
 
     @property
     def device_name(self) -> str:
@@ -336,8 +341,8 @@ def _checked_metrics(returned: Mapping[str, float | None], names: list[str], epo
     missing = [name for name in names if name not in returned]
     if missing:
         raise TaskError(
-            f"`train_epoch` must return every metric of the task, but left out {', '.join(missing)} in epoch {epoch}",
-            hint=f"it returned: {nearest(missing[0], map(str, returned))}",
+            f"`train_epoch` must return every metric of the task, but left out {', '.join(missing)} in epoch {epoch}; "
+            f"it returned {', '.join(map(str, returned)) or 'none'}"
         )
     metrics: dict[str, float | None] = {}
     for name in names:
@@ -357,15 +362,27 @@ def _checked_metrics(returned: Mapping[str, float | None], names: list[str], epo
 
 def _check_parameters(model: torch.nn.Module, epoch: int) -> None:
     """A user's metrics may hide a NaN (an accuracy does), so the weights are looked at once per epoch."""
-    named = [(name, p.detach()) for name, p in model.named_parameters() if p.numel()]
+    there = [(name, p.detach()) for name, p in model.named_parameters() if not is_lazy(p) and _can_be_infinite(p)]
+    named = [(name, p) for name, p in ((name, _stored(p)) for name, p in there) if p.numel()]
     if not named:
         return
     first = named[0][1].device
-    largest = torch.stack([torch.linalg.vector_norm(p, math.inf).to(first, torch.float32) for _, p in named])
+    largest = torch.stack([torch.linalg.vector_norm(p, math.inf).to(first, torch.float64) for _, p in named])
     finite = largest.isfinite().tolist()
     if not all(finite):
         name = named[finite.index(False)][0]
         raise Diverged(f"a parameter must be finite, but `{name}` holds NaN or infinity after epoch {epoch}")
+
+
+def _can_be_infinite(parameter: torch.Tensor) -> bool:
+    return parameter.is_floating_point() or parameter.is_complex()
+
+
+def _stored(parameter: torch.Tensor) -> torch.Tensor:
+    """The values that a sparse tensor stores; other tensors as they are."""
+    if parameter.layout == torch.strided:
+        return parameter
+    return (parameter.coalesce() if parameter.is_sparse else parameter).values()
 
 
 def _difference(saved: object, mine: object) -> str:

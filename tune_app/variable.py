@@ -220,6 +220,9 @@ class Variable:
         when: an expression over the task's variables; where it is false the variable has no effect.
         searchable: whether a space may search it; not where its values cannot be compared, since they change what
             trials are compared on.
+
+    Raises:
+        ValueError: the rule that does not hold, with the value.
     """
 
     name: str
@@ -231,7 +234,15 @@ class Variable:
     searchable: bool = True
 
     def __post_init__(self) -> None:
-        assert self.domain.contains(self.default), f"default of {self.name} is outside its domain"
+        if not isinstance(self.name, str) or not self.name.isidentifier():
+            raise ValueError(f"a variable's name must be a word of letters, digits and _, but got {self.name!r}")
+        if self.group not in GROUPS:
+            raise ValueError(f"the group of `{self.name}` must be {', '.join(GROUPS)}, but got {self.group!r}")
+        if not isinstance(self.domain, Domain):
+            raise ValueError(f"the domain of `{self.name}` must be Float, Int or Categorical, but got {self.domain!r}")
+        if not self.domain.contains(self.default):
+            domain = self.domain.describe()
+            raise ValueError(f"the default of `{self.name}` must be {domain}, but got {self.default!r}")
 
     @property
     def key(self) -> str:

@@ -13,6 +13,7 @@ from tune_app.dataset import Dataset
 from tune_app.datasets import load_dataset
 from tune_app.datasets.embedded import PACKAGES
 from tune_app.errors import WorkFailed
+from tune_app.tasks.split import split_rows
 
 
 def test_python_reference() -> None:
@@ -51,6 +52,13 @@ def test_stdlib_docs_are_split_by_file(docs: Dataset) -> None:
     }
     assert firsts["train"] > 20  # the file's longer texts are all in the part that the file is in
     assert firsts["test"] == 0
+
+
+def test_stdlib_docs_are_validated_on_files_of_their_own(docs: Dataset) -> None:
+    groups = docs.train["groups"]
+    training, validation = split_rows(len(groups), validation_fraction=0.2, training_fraction=1.0, groups=groups)
+    assert not set(groups[training.numpy()]) & set(groups[validation.numpy()])
+    assert len(set(groups)) > 50
 
 
 def test_a_python_without_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -51,6 +51,38 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     assert load(tmp_path).sha256() == data.sha256()
 
 
+@pytest.mark.parametrize(
+    "names", [("train", "val"), ("Train", "Test"), ("train", "validation"), ("training", "testing")]
+)
+def test_parts_are_not_taken_for_classes(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        lay_out(tmp_path / name, {"cat": 2, "dog": 2})
+    with pytest.raises(InputError, match="parts must be called `train` and `test`") as caught:
+        load(tmp_path)
+    assert f"`{sorted(names)[0]}`" in caught.value.message
+    assert "data.validation_fraction" in caught.value.hint
+
+
+def test_a_class_may_be_called_like_a_part(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"train": 3, "bus": 3})
+    assert load(tmp_path).info["class_names"] == ("bus", "train")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_images_lie_on_white(tmp_path: Path, mode: str) -> None:
+    for name, box in (("left", (0, 0, 2, 4)), ("right", (2, 0, 4, 4))):
+        glyph = Image.new("LA", (4, 4), (0, 0))  # black, nothing of it to be seen
+        glyph.paste((0, 255), box)
+        picture = glyph.convert(mode) if mode != "P" else glyph.convert("RGBA").quantize()
+        for number in range(5):
+            (tmp_path / name).mkdir(exist_ok=True)
+            picture.save(tmp_path / name / f"{number}.png")
+    data = load(tmp_path)
+    sides = [data.train["images"][data.train["labels"] == label][0].mean(axis=(0, 1)) for label in (0, 1)]
+    assert sides[0].tolist() == [0, 0, 255, 255]
+    assert sides[1].tolist() == [255, 255, 0, 0]
+
+
 def test_parts_of_their_own(tmp_path: Path) -> None:
     lay_out(tmp_path / "train", {"a": 4, "b": 3})
     lay_out(tmp_path / "test", {"b": 2, "a": 1})

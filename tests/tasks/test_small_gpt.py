@@ -301,6 +301,13 @@ def top_k() -> None:
     assert keep_likeliest(logits, 0, 1.0).isfinite().all()
 
 
+def test_a_sample_holds_no_unknown_character() -> None:
+    data = Dataset("x", "text", {"text": np.full(400, ord("x"), dtype=np.uint32)}, {}, {})
+    config = {v.name: v.default for v in TASK.variables} | {"n_layer": 1, "n_embd": 8, "temperature": 10.0}
+    training = Training(TASK, config, prepared(TASK, config, data), epochs=1, seed=0)
+    assert training.sample() == "x" * 200
+
+
 @effect
 def top_p() -> None:
     logits = torch.tensor([0.6, 0.1, 0.3]).log()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tune_app.errors import InputError
-from tune_app.tasks import PARTS, TASKS, contract_faults, load_dataset_of_kind, load_task
+from tune_app.tasks import TASKS, load_data, load_dataset_of_kind, load_task
+from tune_app.tasks.contract import PARTS, contract_faults
 from tune_app.tasks.split import split_rows
 from tune_app.trial import Training
 from tune_app.variable import Float, Variable
@@ -148,6 +149,11 @@ RATE = Variable("rate", "training", Float(0, 1), 0.1, "Learning rate.")
         ("variables", ("rate",), "`variables` must be a tuple of Variable"),
         ("variables", (RATE, RATE), "has rate more than once"),
         ("constraints", "rate < 1", "`constraints` must be a tuple"),
+        ("variables", (), "must hold at least one"),
+        ("constraints", ("filtres <= 3",), "reads `filtres`, which is no variable; did you mean `filters`?"),
+        ("constraints", ("filters <",), "'filters <': an expression must be well-formed"),
+        ("prepared_by", ("filters",), "there is only `prepared_by`"),
+        ("prepare", lambda self, config, data: data, "there is only `prepare`"),
         ("metrics", {}, "at least one"),
         ("metrics", {"loss": "down"}, "'loss' is 'down'"),
         ("train_epoch", 5, "`train_epoch` must be a method"),
@@ -157,6 +163,77 @@ def test_malformed_part(part: str, value: object, expected: str) -> None:
     task = type("Changed", (type(load_task("image_cnn")),), {part: value})()
     (fault,) = contract_faults(task)
     assert expected in fault
+
+
+@pytest.mark.parametrize(
+    ("prepared_by", "expected"),
+    [
+        (("vocabulary",), "names `vocabulary`, which is no variable; did you mean `vocabulary_size`?"),
+        ("vocabulary_size", "must be a tuple of names of variables"),
+    ],
+)
+def test_malformed_preparation(prepared_by: object, expected: str) -> None:
+    task = type("Changed", (type(load_task("text_lstm")),), {"prepared_by": prepared_by})()
+    (fault,) = contract_faults(task)
+    assert expected in fault
+
+
+def test_a_condition_that_reads_no_variable() -> None:
+    stray = Variable("stray", "training", Float(0, 1), 0.1, "Not used.", when="rates > 1")
+    cnn = type(load_task("image_cnn"))
+    (fault,) = contract_faults(type("Changed", (cnn,), {"variables": (*cnn.variables, stray)})())
+    assert "`when` of `stray` reads `rates`, which is no variable" in fault
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('"training", Float(0, 1), 0.1', '"model", Float(0, 1), 0.1', "the group of `rate` must be architecture"),
+        ("Float(0, 1), 0.1", "Float(0, 1), 2.0", "the default of `rate` must be a number from 0 to 1, but got 2.0"),
+        (
+            "Float(0, 1), 0.1",
+            "(0, 1), 0.1",
+            r"the domain of `rate` must be Float, Int or Categorical, but got \(0, 1\)",
+        ),
+        ('"rate", "training"', '"learning rate", "training"', "a variable's name must be a word"),
+    ],
+)
+def test_malformed_variable(folder: Path, old: str, new: str, expected: str) -> None:
+    (folder / "odd.py").write_text(LINE.replace(old, new))
+    with pytest.raises(InputError, match=expected) as caught:
+        load_task("odd:Line")
+    assert f"odd.py:{LINE[: LINE.index('variables =')].count(chr(10)) + 1}" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        ('open("absent.csv")', r"`load_data` failed: FileNotFoundError.*absent\.csv.*own\.py:\d+\)"),
+        ('{}["a"]', r"`load_data` failed: KeyError: 'a' \(.*own\.py:\d+\)"),
+        ("None", "must return a Dataset, but got None"),
+        ('{"train": 1}', "must return a Dataset, but got {'train': 1}"),
+        ('Dataset("a", "line", {"x": np.ones(4)}, None)', r"`test` must map names to arrays, but is None"),
+        (
+            'Dataset("a", "line", {"x": torch.ones(4)}, {})',
+            r"`train\['x'\]` must be a NumPy array, but is a torch\.Tensor",
+        ),
+        ('Dataset("a", "line", {"x": np.array([1, None])}, {})', r"`train\['x'\]` holds objects, which must be texts"),
+    ],
+)
+def test_data_of_a_users_class_that_is_none(folder: Path, returned: str, expected: str) -> None:
+    given = 'Dataset(dataset, "line", {"x": np.ones((4, 1), dtype=np.float32)}, {})'
+    (folder / "own.py").write_text(LINE.replace(given, returned))
+    with pytest.raises(InputError, match=expected) as caught:
+        load_data(load_task("own:Line"), "any")
+    assert caught.value.where == "task own:Line"
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_data_can_be_read_only_everywhere(folder: Path) -> None:
+    (folder / "reading.py").write_text(LINE)
+    arrays = load_data(load_task("reading:Line"), "any").train
+    with pytest.raises(ValueError, match="read-only"):
+        arrays["x"][:] = 0
 
 
 def test_data_set_of_another_kind() -> None:

@@ -305,9 +305,9 @@ def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:
 
 
 def _load_data(spec: Spec) -> Dataset:
-    from tune_app.tasks import load_task
+    from tune_app.tasks import load_data, load_task
 
-    return load_task(spec.task).load_data(spec.dataset)
+    return load_data(load_task(spec.task), spec.dataset)
 
 
 def _preflight(spec: Spec, data: Dataset) -> Forecast:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import itertools
 import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ def load_python_reference(_: Sequence[Path] = ()) -> Dataset:
 def load_stdlib_docs(_: Sequence[Path] = ()) -> Dataset:
     """Load the docstrings of ten packages of the standard library; the label is the package.
 
-    The split is by file, so that what is measured is a new file's subject and not the style of a file already seen:
+    All splits are by file, so that what is measured is a new file's subject and not the style of a file already seen:
     of each package, in the order of their names' hashes, those files test that together hold at most a fifth of its
     texts. A text that stands in several places counts once, where it stands first.
 
@@ -58,17 +59,19 @@ def load_stdlib_docs(_: Sequence[Path] = ()) -> Dataset:
     """
     folder = Path(sysconfig.get_path("stdlib"))
     seen: set[str] = set()
-    train: list[tuple[str, int]] = []
-    test: list[tuple[str, int]] = []
+    train: list[tuple[str, int, int]] = []
+    test: list[tuple[str, int, int]] = []
+    numbers = itertools.count()
     for label, package in enumerate(PACKAGES):
         files = [_new_texts(path, seen) for path in _files(folder, package)]
         left = TEST_FRACTION * sum(map(len, files))
-        for texts in files:
+        for texts, number in zip(files, numbers, strict=False):
             fits = len(texts) <= left
             left -= len(texts) if fits else 0
-            (test if fits else train).extend((text, label) for text in texts)
+            (test if fits else train).extend((text, label, number) for text in texts)
     info = {"classes": len(PACKAGES), "class_names": PACKAGES}
-    return Dataset(name="stdlib_docs", kind="labelled_text", train=_part(train), test=_part(test), info=info)
+    parts = {"train": _part(train), "test": _part(test, by_file=False)}
+    return Dataset(name="stdlib_docs", kind="labelled_text", **parts, info=info)
 
 
 def _files(folder: Path, package: str) -> list[Path]:
@@ -89,13 +92,11 @@ def _new_texts(path: Path, seen: set[str]) -> list[str]:
     return new
 
 
-def _part(rows: list[tuple[str, int]]) -> Arrays:
-    return shuffled(
-        {
-            "texts": np.array([text for text, _ in rows], dtype=object),
-            "labels": np.array([label for _, label in rows], dtype=np.int64),
-        }
-    )
+def _part(rows: list[tuple[str, int, int]], by_file: bool = True) -> Arrays:
+    """Texts and labels and, as groups, the files, so that validation has files of its own as well."""
+    texts, labels, files = zip(*rows, strict=True)
+    groups = {"groups": np.array(files, dtype=np.int64)} if by_file else {}
+    return shuffled({"texts": np.array(texts, dtype=object), "labels": np.array(labels, dtype=np.int64), **groups})
 
 
 def _docstrings(path: Path) -> Iterator[str]:

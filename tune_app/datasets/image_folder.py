@@ -16,6 +16,10 @@ from tune_app.errors import InputError, nearest
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".webp", ".tif", ".tiff")
 PARTS = ("train", "test")
+OTHER_PARTS = ("training", "val", "valid", "validation", "dev", "testing")
+"""What folders that are no classes are called as well."""
+BEHIND = (255, 255, 255, 255)
+"""What shows through where an image is transparent: white, as in a browser."""
 GRAY_MODES = ("1", "L", "LA")
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B")
 MAX_VALUE = 255
@@ -38,12 +42,13 @@ def load_image_folder(path: Path, size: Sequence[int] | None = None, channels: i
 
     A class is a sub-folder, in alphabetical order; images lie in it at any depth, other files and hidden ones are
     passed over. Images are turned as their EXIF data says, brought to `size` (height, width) by bilinear interpolation
-    and to `channels`, 1 or 3. Without a test part, a fifth of each class is set apart by a fixed seed. The order is
-    mixed by a fixed seed.
+    and to `channels`, 1 or 3; transparent ones are laid on white. Without a test part, a fifth of each class is set
+    apart by a fixed seed. The order is mixed by a fixed seed.
 
     Raises:
-        InputError: there are no classes or only one, a class is empty, an image cannot be read or has more than 8 bits
-            per channel, images differ in size and `size` is None, or all of them do not fit into 8 GiB.
+        InputError: there are no classes or only one, there are parts other than train and test, a class is empty, an
+            image cannot be read or has more than 8 bits per channel, images differ in size and `size` is None, or all
+            of them do not fit into 8 GiB.
     """
     parts = _parts(path)
     names = _class_names(parts[0])
@@ -73,6 +78,12 @@ def _parts(path: Path) -> list[Path]:
         raise InputError(f"`path` must be a folder of images by class, but {found}", where=str(path))
     folders = _folders(path)
     if not set(PARTS) <= set(folders):
+        if len(folders) > 1 and all(folder.lower() in (*PARTS, *OTHER_PARTS) for folder in folders):
+            raise InputError(
+                f"parts must be called `train` and `test`, but there are {', '.join(f'`{f}`' for f in folders)}",
+                where=str(path),
+                hint="validation is taken from `train`, as much as data.validation_fraction says: rename or merge them",
+            )
         return [path]
     if others := sorted(set(folders) - set(PARTS)):
         raise InputError(
@@ -176,7 +187,11 @@ def _pixels(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
-            plain = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
+            upright = ImageOps.exif_transpose(image)
+            if upright.has_transparency_data:
+                seen = upright.convert("RGBA")
+                upright = Image.alpha_composite(Image.new("RGBA", seen.size, BEHIND), seen)
+            plain = upright.convert("L" if channels == 1 else "RGB")
     except Exception as error:
         raise _unreadable(path, error) from None
     height, width = size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from tune_app.dataset import Dataset
@@ -42,8 +43,9 @@ def read_text(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
+        likely = "UTF-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "ISO-8859-1"
         raise InputError(
             f"the file must be text in UTF-8, but has the byte {content[error.start]:#04x}",
             where=f"{path}:{line}",
-            hint="convert it, for example with `iconv -f ISO-8859-1 -t UTF-8`",
+            hint=f"convert it, for example with `iconv -f {likely} -t UTF-8`",
         ) from None

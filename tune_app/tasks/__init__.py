@@ -10,15 +10,15 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from tune_app.dataset import Dataset, DatasetReference
 from tune_app.datasets import load_dataset
 from tune_app.datasets.reference import read_reference
-from tune_app.errors import InputError, nearest
-from tune_app.variable import Variable
+from tune_app.errors import InputError, TuneAppError, nearest, one_line
+from tune_app.tasks.contract import contract_faults, data_faults
 
 if TYPE_CHECKING:
     from tune_app.tasks.task import Task
@@ -31,10 +31,6 @@ TASKS: dict[str, str] = {
 
 TASK_OF_KIND: dict[str, str] = {"image": "image_cnn", "labelled_text": "text_lstm", "text": "small_gpt"}
 """The task for a search space that names only its data set."""
-
-METHODS = ("load_data", "start", "train_epoch", "evaluate")
-PARTS = ("data_kind", "variables", "constraints", "metrics", *METHODS)
-"""What a class needs to be a task."""
 
 
 def load_task(name: str) -> Task:
@@ -64,7 +60,7 @@ def load_task(name: str) -> Task:
         task = task_class()
     except Exception as error:
         raise InputError(
-            f"`{class_name}()` must work without arguments, but raised {type(error).__name__}: {error}",
+            f"`{class_name}()` must work without arguments, but raised {type(error).__name__}: {one_line(error)}",
             where=f"task {name}",
         ) from error
     faults = contract_faults(task)
@@ -75,6 +71,25 @@ def load_task(name: str) -> Task:
             hint="the contract is tune_app.tasks.task.Task; tune_app/tasks/image_cnn.py is an example",
         )
     return cast("Task", task)
+
+
+def load_data(task: Task, dataset: DatasetReference) -> Dataset:
+    """What the task's own `load_data` gives, held to the contract. Its arrays can be read only, as those of a sweep.
+
+    Raises:
+        InputError: it is no `Dataset` as the contract has it, or the task raised something.
+        WorkFailed: as the task's `load_data`.
+    """
+    where = f"task {type(task).__module__}:{type(task).__qualname__}"
+    try:
+        loaded = task.load_data(dataset)
+    except TuneAppError:
+        raise
+    except Exception as error:
+        raise InputError(f"`load_data` failed: {_last_line(error)}", where=where, hint="--debug shows more") from error
+    if faults := data_faults(loaded):
+        raise InputError(f"`load_data` must return a Dataset, but {'; '.join(faults)}", where=where)
+    return loaded.read_only()
 
 
 def load_dataset_of_kind(dataset: DatasetReference, kind: str) -> Dataset:
@@ -92,51 +107,6 @@ def load_dataset_of_kind(dataset: DatasetReference, kind: str) -> Dataset:
             hint=f"the task for it is {TASK_OF_KIND[named.data_kind]}; `tune-app data list` shows each kind",
         )
     return load_dataset(dataset)
-
-
-def contract_faults(task: object) -> list[str]:
-    """Say in words what `task` lacks or has in a wrong form; empty where it keeps the contract."""
-    missing = [part for part in PARTS if not hasattr(task, part)]
-    faults = [f"lacks {', '.join(f'`{part}`' for part in missing)}"] if missing else []
-    faults += [f"`{m}` must be a method" for m in METHODS if m not in missing and not callable(getattr(task, m))]
-    checks = {
-        "data_kind": _data_kind_faults,
-        "variables": _variable_faults,
-        "constraints": _constraint_faults,
-        "metrics": _metric_faults,
-    }
-    for part, check in checks.items():
-        if part not in missing:
-            faults += check(getattr(task, part))
-    return faults
-
-
-def _data_kind_faults(kind: object) -> list[str]:
-    return [] if isinstance(kind, str) and kind else [f"`data_kind` must be a text, but is {kind!r}"]
-
-
-def _variable_faults(variables: object) -> list[str]:
-    if not isinstance(variables, tuple) or not all(isinstance(v, Variable) for v in variables):
-        return [f"`variables` must be a tuple of Variable, but is {variables!r:.120}"]
-    names = [v.name for v in variables]
-    twice = sorted({n for n in names if names.count(n) > 1})
-    return [f"`variables` must differ in name, but has {', '.join(twice)} more than once"] if twice else []
-
-
-def _constraint_faults(constraints: object) -> list[str]:
-    if isinstance(constraints, tuple) and all(isinstance(c, str) for c in constraints):
-        return []
-    return [f"`constraints` must be a tuple of texts, but is {constraints!r:.120}"]
-
-
-def _metric_faults(metrics: object) -> list[str]:
-    if not isinstance(metrics, Mapping) or not metrics:
-        return [f"`metrics` must map at least one name to its direction, but is {metrics!r:.120}"]
-    return [
-        f"`metrics` must say `maximize` or `minimize`, but {name!r} is {direction!r}"
-        for name, direction in metrics.items()
-        if not isinstance(name, str) or direction not in ("maximize", "minimize")
-    ]
 
 
 def _import(module_name: str, task_name: str) -> ModuleType:
@@ -159,7 +129,9 @@ def _import(module_name: str, task_name: str) -> ModuleType:
 
 
 def _last_line(error: Exception) -> str:
-    """The error and the place in the module it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = next((f for f in reversed(frames) if "importlib" not in f.filename), None)
-    return f"{type(error).__name__}: {error}" + (f" ({place.filename}:{place.lineno})" if place else "")
+    """The error and the place in the user's module that it came from."""
+    ours = str(Path(__file__).parents[1])
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+    theirs = [f for f in frames if not f.filename.startswith((ours, "<"))]
+    place = next(iter((theirs or frames)[-1:]), None)
+    return f"{type(error).__name__}: {one_line(error)}" + (f" ({place.filename}:{place.lineno})" if place else "")

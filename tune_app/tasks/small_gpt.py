@@ -396,7 +396,7 @@ class SmallGPTTask:
         written = continue_text(state.model, state.settings, state.validation_tokens[:1].long(), state.seed)
         if not state.vocabulary:
             return bytes(written).decode(errors="replace")
-        return "".join(chr(state.vocabulary[token - 1]) if token != UNKNOWN else "�" for token in written)
+        return "".join(chr(state.vocabulary[token - 1]) for token in written)
 
 
 def _utf8(part: Arrays) -> Arrays:
@@ -503,6 +503,8 @@ def continue_text(model: SmallGPT, settings: Settings, prompt: Tensor, seed: int
     tokens = prompt[None]
     for _ in range(settings.sample_length):
         logits = model(tokens[:, -settings.block_size :])[0, -1].float() / settings.temperature
+        if settings.tokenizer == "char":
+            logits[UNKNOWN] = -math.inf  # it stands for no character
         probabilities = functional.softmax(keep_likeliest(logits, settings.top_k, settings.top_p), dim=-1)
         tokens = torch.cat([tokens, torch.multinomial(probabilities, 1, generator=generator)[None]], dim=1)
     return tokens[0, len(prompt) :].tolist()

@@ -5,7 +5,7 @@ Read it top down: the settings (all variables), the network, what a training hol
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -245,30 +245,39 @@ class Recurrent(nn.Module):
 
 @dataclass
 class Texts:
-    """Texts as numbers, with their labels: on the device, but for the lengths, which say how wide a batch is."""
+    """Texts as numbers, with their lengths and labels, on the device.
+
+    The lengths lie beside the host as well: they say how wide a batch is, and nobody waits for the device to learn it.
+    """
 
     tokens: Tensor
     lengths: Tensor
     labels: Tensor
+    host_lengths: Tensor
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], device: torch.device) -> Texts:
         """From the arrays that `TextLSTMTask.prepare` made."""
         return cls(
             to_device(arrays["tokens"], device),
-            to_device(arrays["lengths"], torch.device("cpu"), torch.int64),
+            to_device(arrays["lengths"], device, torch.int64),
             to_device(arrays["labels"], device, torch.int64),
+            to_device(arrays["lengths"], torch.device("cpu"), torch.int64),
         )
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def rows(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens (batch, longest of them), lengths and labels, on the device, of the rows `chosen`, which is not."""
-        lengths = self.lengths[chosen]
-        there = chosen.to(self.labels.device)
-        tokens = self.tokens[:, : int(lengths.max())].index_select(0, there).long()
-        return tokens, lengths.to(there.device), self.labels.index_select(0, there)
+    def batches(self, rows: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """The `rows`, numbers on the host, in `count` batches as even as can be: each as `_batch` has it."""
+        parts = zip(rows.tensor_split(count), rows.to(self.labels.device).tensor_split(count), strict=True)
+        return (self._batch(on_host, there) for on_host, there in parts)
+
+    def _batch(self, on_host: Tensor, there: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens (batch, longest of them), lengths and labels, on the device."""
+        width = int(self.host_lengths[on_host].max())
+        tokens = self.tokens[:, :width].index_select(0, there).long()
+        return tokens, self.lengths.index_select(0, there), self.labels.index_select(0, there)
 
 
 @dataclass
@@ -421,8 +430,8 @@ class TextLSTMTask:
         order = state.training_rows[torch.randperm(len(state.training_rows))]
         total = torch.zeros((), device=device)
         model.train()
-        for number, chosen in enumerate(order.tensor_split(batches), start=1):
-            tokens, lengths, labels = state.texts.rows(chosen)
+        for number, (tokens, lengths, labels) in enumerate(state.texts.batches(order, batches), start=1):
+            count = len(labels)
             if settings.word_dropout > 0:
                 hidden = (torch.rand(tokens.shape, device=device) < settings.word_dropout) & (tokens != PADDING)
                 tokens = tokens.masked_fill(hidden, UNKNOWN)
@@ -430,10 +439,10 @@ class TextLSTMTask:
             with replica.own_randomness(device, number), autocast(settings.precision, device):
                 logits = state.network(tokens, lengths)
                 loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-            loss = replica.weigh(loss, len(labels), len(chosen))
+            loss = replica.weigh(loss, len(labels), count)
             state.optimization.step(loss)
             # The sum stays on the device: reading it would make the host wait for every batch.
-            total.add_(loss.detach(), alpha=len(chosen))
+            total.add_(loss.detach(), alpha=count)
             if number % PROGRESS_EVERY == 0:
                 progress(number / batches)
         total = replica.mean(total)
@@ -455,7 +464,8 @@ class TextLSTMTask:
 
     def probe_loss(self, state: TextState) -> Tensor:
         """The loss on the first training texts."""
-        tokens, lengths, labels = state.texts.rows(state.training_rows[: probe_rows(len(state.training_rows))])
+        probe = state.training_rows[: probe_rows(len(state.training_rows))]
+        ((tokens, lengths, labels),) = state.texts.batches(probe, 1)
         with autocast(state.settings.precision, labels.device):
             return functional.cross_entropy(
                 state.model(tokens, lengths), labels, label_smoothing=state.settings.label_smoothing
@@ -467,15 +477,13 @@ def predict(model: TextLSTM, settings: Settings, texts: Texts, rows: Tensor) -> 
     """Log-probabilities (rows, classes) after temperature."""
     model.eval()
     # Texts of about the same length go together, so that few steps are spent on the ends of the longest.
-    by_length = rows[texts.lengths[rows].argsort(stable=True)]
+    order = texts.host_lengths[rows].argsort(stable=True)
     parts = []
-    for chosen in torch.split(by_length, EVALUATION_BATCH):
-        tokens, lengths, _ = texts.rows(chosen)
+    for tokens, lengths, _ in texts.batches(rows[order], count_batches(len(rows), EVALUATION_BATCH)):
         with autocast(settings.precision, tokens.device):
             logits = model(tokens, lengths)
         parts.append(functional.log_softmax(logits.float() / settings.temperature, dim=-1))
-    back = texts.lengths[rows].argsort(stable=True).argsort()
-    return torch.cat(parts)[back.to(parts[0].device)]
+    return torch.cat(parts)[order.argsort().to(parts[0].device)]
 
 
 def measure(model: TextLSTM, settings: Settings, texts: Texts, rows: Tensor) -> dict[str, float | None]:

@@ -1,0 +1,120 @@
+"""What a class must have to be a task, and what is wrong with one: in words, for its author."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+import numpy as np
+
+from tune_app.dataset import Dataset
+from tune_app.errors import InputError, nearest
+from tune_app.expression import Expression
+from tune_app.variable import Variable
+
+METHODS = ("load_data", "start", "train_epoch", "evaluate")
+PARTS = ("data_kind", "variables", "constraints", "metrics", *METHODS)
+"""What a class needs to be a task."""
+
+
+def contract_faults(task: object) -> list[str]:
+    """Say in words what `task` lacks or has in a wrong form; empty where it keeps the contract."""
+    missing = [part for part in PARTS if not hasattr(task, part)]
+    faults = [f"lacks {', '.join(f'`{part}`' for part in missing)}"] if missing else []
+    faults += [f"`{m}` must be a method" for m in METHODS if m not in missing and not callable(getattr(task, m))]
+    for part, check in CHECKS.items():
+        if part not in missing:
+            faults += check(getattr(task, part))
+    if not faults:  # what follows reads these parts
+        names = [variable.name for variable in getattr(task, "variables", ())]
+        faults += _expression_faults(task, names) + _preparation_faults(task, names)
+    return faults
+
+
+def _data_kind_faults(kind: object) -> list[str]:
+    return [] if isinstance(kind, str) and kind else [f"`data_kind` must be a text, but is {kind!r}"]
+
+
+def _variable_faults(variables: object) -> list[str]:
+    if not isinstance(variables, tuple) or not all(isinstance(v, Variable) for v in variables):
+        return [f"`variables` must be a tuple of Variable, but is {variables!r:.120}"]
+    if not variables:
+        return ["`variables` must hold at least one, but is empty"]
+    names = [v.name for v in variables]
+    twice = sorted({n for n in names if names.count(n) > 1})
+    return [f"`variables` must differ in name, but has {', '.join(twice)} more than once"] if twice else []
+
+
+def _constraint_faults(constraints: object) -> list[str]:
+    if isinstance(constraints, tuple) and all(isinstance(c, str) for c in constraints):
+        return []
+    return [f"`constraints` must be a tuple of texts, but is {constraints!r:.120}"]
+
+
+def _metric_faults(metrics: object) -> list[str]:
+    if not isinstance(metrics, Mapping) or not metrics:
+        return [f"`metrics` must map at least one name to its direction, but is {metrics!r:.120}"]
+    return [
+        f"`metrics` must say `maximize` or `minimize`, but {name!r} is {direction!r}"
+        for name, direction in metrics.items()
+        if not isinstance(name, str) or direction not in ("maximize", "minimize")
+    ]
+
+
+CHECKS: dict[str, Callable[[object], list[str]]] = {
+    "data_kind": _data_kind_faults,
+    "variables": _variable_faults,
+    "constraints": _constraint_faults,
+    "metrics": _metric_faults,
+}
+
+
+def _expression_faults(task: object, names: Collection[str]) -> list[str]:
+    """What is wrong with the expressions in `constraints` and in the variables' `when`."""
+    texts = {f"`constraints`: {text!r}": text for text in getattr(task, "constraints", ())}
+    texts |= {f"`when` of `{v.name}`": v.when for v in getattr(task, "variables", ()) if v.when is not None}
+    faults = []
+    for place, text in texts.items():
+        try:
+            unknown = sorted(Expression.parse(text).names - set(names))
+        except InputError as error:
+            faults.append(f"{place}: {error.message}")
+            continue
+        if unknown:
+            faults.append(f"{place} reads `{unknown[0]}`, which is no variable; {nearest(unknown[0], names)}")
+    return faults
+
+
+def _preparation_faults(task: object, names: Collection[str]) -> list[str]:
+    """What is wrong with `prepare` and `prepared_by`, of which a task has both or none."""
+    there = [part for part in ("prepare", "prepared_by") if hasattr(task, part)]
+    if len(there) == 1:
+        return [f"`prepare` and `prepared_by` must both be there or none, but there is only `{there[0]}`"]
+    if not there:
+        return []
+    if not callable(getattr(task, "prepare", None)):
+        return ["`prepare` must be a method"]
+    prepared_by = getattr(task, "prepared_by", None)
+    if not isinstance(prepared_by, tuple) or not all(isinstance(name, str) for name in prepared_by):
+        return [f"`prepared_by` must be a tuple of names of variables, but is {prepared_by!r:.120}"]
+    unknown = [name for name in prepared_by if name not in names]
+    return (
+        [f"`prepared_by` names `{unknown[0]}`, which is no variable; {nearest(unknown[0], names)}"] if unknown else []
+    )
+
+
+def data_faults(loaded: object) -> list[str]:
+    """Say in words why what a task's `load_data` returned is no `Dataset` as the contract has it; empty where it is."""
+    if not isinstance(loaded, Dataset):
+        return [f"got {loaded!r:.120}"]
+    faults = []
+    for part_name, part in (("train", loaded.train), ("test", loaded.test)):
+        if not isinstance(part, Mapping):
+            faults.append(f"`{part_name}` must map names to arrays, but is {part!r:.120}; without rows it is {{}}")
+            continue
+        for name, array in part.items():
+            if not isinstance(array, np.ndarray):
+                found = f"{type(array).__module__}.{type(array).__qualname__}"
+                faults.append(f"`{part_name}[{name!r}]` must be a NumPy array, but is a {found}")
+            elif array.dtype == object and not all(isinstance(value, str) for value in array.flat):
+                faults.append(f"`{part_name}[{name!r}]` holds objects, which must be texts")
+    return faults
