@@ -83,7 +83,7 @@ def test_log_draws_are_uniform_in_the_logarithm() -> None:
 
 def test_a_variable_checks_its_default() -> None:
     assert Variable("rate", "training", Float(0, 1), 0.5, "Rate.").key == "training.rate"
-    with pytest.raises(ValueError, match="the default of `rate` must be a number from 0 to 1, but got 2.0"):
+    with pytest.raises(ValueError, match=r"the default of `rate` must be a number from 0 to 1, but got 2\.0"):
         Variable("rate", "training", Float(0, 1), 2.0, "Rate.")
 
 
