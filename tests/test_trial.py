@@ -235,6 +235,13 @@ def test_what_a_task_need_not_have() -> None:
     assert prepared(Returning(returned), {}, NO_DATA) is NO_DATA
 
 
+def test_a_sample_is_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rich, "sample", lambda self, state: b"bytes")
+    training = Training(Rich({"accuracy": 0.5, "loss": 1.0}), {}, NO_DATA, epochs=1, seed=0)
+    with pytest.raises(TaskError, match="`sample` must return a text, but returned b'bytes'"):
+        training.sample()
+
+
 def test_a_probe_that_fails_is_the_trials_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Rich, "width", 7)
     training = Training(Rich({"accuracy": 0.5, "loss": 1.0}), {}, NO_DATA, epochs=1, seed=0)

@@ -234,11 +234,18 @@ class Training:
         return latency_ms(state.model, lambda: probed.probe_loss(state)) if probed else None
 
     def sample(self) -> str | None:
-        """What the model writes, the same for the same state; None for a task that writes nothing."""
+        """What the model writes, the same for the same state; None for a task that writes nothing.
+
+        Raises:
+            TaskError: it is no text.
+        """
         if not isinstance(self.task, Sampling):
             return None
         _seed_everything(self.seed, self.epoch)
-        return self.task.sample(self.state)
+        text = self.task.sample(self.state)
+        if not isinstance(text, str):
+            raise TaskError(f"`sample` must return a text, but returned {text!r:.200}")
+        return text
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint: aside first, then put in place, so that `path` is never half a file."""

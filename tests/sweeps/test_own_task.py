@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tune_app.tasks import PARTS
+from tune_app.tasks.contract import PARTS
 from tune_app.tasks import task as contract
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -210,9 +210,9 @@ def test_malformed_variable(folder: Path, old: str, new: str, expected: str) -> 
     [
         ('open("absent.csv")', r"`load_data` failed: FileNotFoundError.*absent\.csv.*own\.py:\d+\)"),
         ('{}["a"]', r"`load_data` failed: KeyError: 'a' \(.*own\.py:\d+\)"),
-        ("None", "must return a Dataset, but got None"),
-        ('{"train": 1}', "must return a Dataset, but got {'train': 1}"),
-        ('Dataset("a", "line", {"x": np.ones(4)}, None)', r"`test` must map names to arrays, but is None"),
+        ("None", "it must return a Dataset, but returned a NoneType"),
+        ('{"train": 1}', "it must return a Dataset, but returned a dict"),
+        ('Dataset("a", "line", {"x": np.ones(4)}, None)', r"`test` must map names to arrays, but is a NoneType"),
         (
             'Dataset("a", "line", {"x": torch.ones(4)}, {})',
             r"`train\['x'\]` must be a NumPy array, but is a torch\.Tensor",

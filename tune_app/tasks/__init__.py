@@ -88,7 +88,7 @@ def load_data(task: Task, dataset: DatasetReference) -> Dataset:
     except Exception as error:
         raise InputError(f"`load_data` failed: {_last_line(error)}", where=where, hint="--debug shows more") from error
     if faults := data_faults(loaded):
-        raise InputError(f"`load_data` must return a Dataset, but {'; '.join(faults)}", where=where)
+        raise InputError(f"`load_data` must keep the contract, but {'; '.join(faults)}", where=where)
     return loaded.read_only()
 
 

@@ -105,11 +105,13 @@ def _preparation_faults(task: object, names: Collection[str]) -> list[str]:
 def data_faults(loaded: object) -> list[str]:
     """Say in words why what a task's `load_data` returned is no `Dataset` as the contract has it; empty where it is."""
     if not isinstance(loaded, Dataset):
-        return [f"got {loaded!r:.120}"]
+        return [f"it must return a Dataset, but returned a {type(loaded).__name__}"]
     faults = []
     for part_name, part in (("train", loaded.train), ("test", loaded.test)):
         if not isinstance(part, Mapping):
-            faults.append(f"`{part_name}` must map names to arrays, but is {part!r:.120}; without rows it is {{}}")
+            faults.append(
+                f"`{part_name}` must map names to arrays, but is a {type(part).__name__}; without rows it is {{}}"
+            )
             continue
         for name, array in part.items():
             if not isinstance(array, np.ndarray):
