@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tune_app.tasks.contract import PARTS
 from tune_app.tasks import task as contract
+from tune_app.tasks.contract import PARTS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
