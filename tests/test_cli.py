@@ -403,6 +403,16 @@ def test_the_process_itself_exits_with_the_code(root: Path) -> None:
     assert len(json.loads(done.stdout)) == 5
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a disk that is always full")
+def test_output_on_a_full_disk() -> None:
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "tune_app", "strategies"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert ran.returncode == 1
+    assert ran.stderr == "error: the disk that the output goes to: there must be room to write, but the disk is full\n"
+
+
 def test_a_reader_that_goes_away_is_no_error(root: Path) -> None:
     command = f"{sys.executable} -m tune_app trials digits-small --json --store {root} | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=REPOSITORY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import sys
@@ -79,6 +80,14 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # What is still to be flushed to a full disk would fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        place = error.filename or "the disk that the output goes to"
+        click.echo(f"error: {place}: there must be room to write, but the disk is full", err=True)
+        return 1
     except TuneAppError as error:
         if "--debug" in arguments:
             traceback.print_exc()
