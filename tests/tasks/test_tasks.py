@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tune_app.errors import InputError
@@ -252,6 +253,36 @@ def test_rows_of_one_source_stay_on_one_side() -> None:
         assert len(training) + len(validation) == 100
         assert 100 * fraction <= len(validation) <= 100 * fraction + 5 or fraction == 0.9
     assert len(split_rows(100, validation_fraction=0.9, training_fraction=1.0, groups=groups)[0]) >= 2
+
+
+def test_large_sources_are_validated_on_no_more_than_small_ones() -> None:
+    sizes = [40, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+    taken = []
+    for first in range(len(sizes)):  # the large one at each place
+        rotated = sizes[first:] + sizes[:first]
+        groups = [group for group, size in enumerate(rotated) for _ in range(size)]
+        _, validation = split_rows(len(groups), validation_fraction=0.2, training_fraction=1.0, groups=groups)
+        taken.append(len(validation) >= 40)
+    assert sum(taken) <= 3
+
+
+def test_every_class_is_validated_on() -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 30, 60)
+    groups = np.repeat(np.arange(60), sizes)
+    labels = np.repeat(np.arange(60) % 6, sizes)  # ten sources each
+    before: set[int] = set()
+    for fraction in (0.05, 0.2, 0.5):
+        training, validation = split_rows(
+            len(groups), validation_fraction=fraction, training_fraction=1.0, groups=groups, labels=labels
+        )
+        shares = np.bincount(labels[validation.numpy()]) / np.bincount(labels)
+        assert shares.shape == (6,)
+        largest = [sizes[label::6].max() / sizes[label::6].sum() for label in range(6)]
+        assert (abs(shares - fraction) <= largest).all(), "as near as whole sources come"
+        assert not set(groups[validation.numpy()]) & set(groups[training.numpy()])
+        assert before <= set(validation.tolist()), "a smaller part lies in a larger one"
+        before = set(validation.tolist())
 
 
 @pytest.mark.parametrize("groups", [[0] * 20, [0] * 19 + [1], None])

@@ -326,6 +326,7 @@ class ImageCNNTask:
             validation_fraction=settings.validation_fraction,
             training_fraction=settings.training_fraction,
             groups=data.train.get("groups"),
+            labels=data.train["labels"],
         )
         training, validation = training.to(device), validation.to(device)
         model = build_model(config, data).to(device)

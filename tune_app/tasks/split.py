@@ -13,7 +13,7 @@ SEED = 0
 
 
 def split_rows(
-    count: int, *, validation_fraction: float, training_fraction: float, groups: Any = None
+    count: int, *, validation_fraction: float, training_fraction: float, groups: Any = None, labels: Any = None
 ) -> tuple[Tensor, Tensor]:
     """Numbers of the rows to train on and of those to validate on, out of `count`.
 
@@ -23,8 +23,9 @@ def split_rows(
 
     Args:
         groups: (count) numbers; rows of the same number come from one source, such as photographs of one sign, and
-            stay on one side, so that what is measured is a new source. Validation then takes whole groups, up to the
-            one in which its fraction ends.
+            stay on one side, so that what is measured is a new source. Validation then takes whole groups.
+        labels: (count) classes; with `groups`, validation takes its fraction of each class, as near as whole groups
+            come to it, so that no class is left out where it has two groups.
 
     Raises:
         InputError: `count` is below three.
@@ -32,25 +33,35 @@ def split_rows(
     if count < 3:
         raise InputError(f"a data set must have at least 3 rows to train and validate on, but has {count}")
     order = torch.randperm(count, generator=torch.Generator().manual_seed(SEED))
-    validation = min(max(1, round(count * validation_fraction)), count - 2)
+    size = min(max(1, round(count * validation_fraction)), count - 2)
+    validated = torch.zeros(count, dtype=torch.bool)
     if groups is not None:
-        order, validation = _by_group(order, torch.tensor(groups, dtype=torch.int64), validation)
-    training = max(2, round((count - validation) * training_fraction))
-    return order[validation : validation + training], order[:validation]
+        classes = torch.zeros(count, dtype=torch.int64) if labels is None else torch.tensor(labels, dtype=torch.int64)
+        validated = _validated_groups(order, torch.tensor(groups, dtype=torch.int64), classes, validation_fraction)
+    if not 1 <= int(validated.sum()) <= count - 2:  # without groups, or too few of them to keep them whole
+        validated = torch.zeros(count, dtype=torch.bool).index_fill(0, order[:size], True)
+    left = order[~validated[order]]
+    return left[: max(2, round(len(left) * training_fraction))], order[validated[order]]
 
 
-def _by_group(order: Tensor, groups: Tensor, validation: int) -> tuple[Tensor, int]:
-    """`order` with the rows of a group one after another, and `validation` moved to where a group ends."""
-    _, numbers = torch.unique(groups[order], return_inverse=True)
-    firsts = torch.full((int(numbers.max()) + 1,), len(order)).scatter_reduce(
-        0, numbers, torch.arange(len(order)), "amin"
-    )
-    place = firsts[numbers]
-    together = place.argsort(stable=True)
-    ends = (place[together].diff() != 0).nonzero().flatten() + 1
-    fitting = ends[ends <= len(order) - 2].tolist()
-    # The first end at or after the fraction's; with one group alone, nothing can be kept apart.
-    return order[together], next((end for end in fitting if end >= validation), fitting[-1] if fitting else validation)
+def _validated_groups(order: Tensor, groups: Tensor, classes: Tensor, fraction: float) -> Tensor:
+    """Which rows are in groups to validate on: of each class the first ones, whose rows come nearest to `fraction`.
+
+    Groups stand in the order of their first rows in `order`, which does not depend on how large they are.
+    """
+    _, numbers = torch.unique(groups, return_inverse=True)
+    rows = torch.arange(len(order))
+    first_rows = torch.full((int(numbers.max()) + 1,), len(order)).scatter_reduce(0, numbers, rows, "amin")
+    places = order.argsort()[first_rows]
+    sizes = torch.bincount(numbers)
+    chosen = torch.zeros(len(sizes), dtype=torch.bool)
+    for label in torch.unique(classes[first_rows]):
+        members = (classes[first_rows] == label).nonzero().flatten()
+        members = members[places[members].argsort()]
+        if len(members) > 1:  # one stays to train on
+            sums = sizes[members].cumsum(0)
+            chosen[members[: int((sums[:-1] - fraction * sums[-1]).abs().argmin()) + 1]] = True
+    return chosen[numbers]
 
 
 def probe_rows(count: int) -> int:

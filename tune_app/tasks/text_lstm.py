@@ -361,6 +361,7 @@ class TextLSTMTask:
             validation_fraction=settings.validation_fraction,
             training_fraction=1.0,
             groups=data.train.get("groups"),
+            labels=data.train["labels"],
         )
         vocabulary = build_vocabulary(
             (parts["train"][row] for row in training.tolist()), settings.vocabulary_size, settings.min_count
@@ -393,6 +394,7 @@ class TextLSTMTask:
             validation_fraction=settings.validation_fraction,
             training_fraction=settings.training_fraction,
             groups=data.train.get("groups"),
+            labels=data.train["labels"],
         )
         vocabulary = data.info["vocabulary"]
         words = len(vocabulary) + UNKNOWN + 1
