@@ -42,6 +42,29 @@ def test_the_order_does_not_depend_on_the_archive(make_tar: Make) -> None:
     assert turned.sha256() == data.sha256()
 
 
+FILMS = {
+    "aclImdb/train/urls_neg.txt": b"".join(
+        b"http://www.imdb.com/title/tt%07d/usercomments\n" % (n // 2) for n in range(11)
+    ),
+    "aclImdb/train/urls_pos.txt": b"http://www.imdb.com/title/tt0000005/usercomments\n" * 2,
+}
+
+
+def test_the_reviews_of_a_film_are_a_group(make_tar: Make) -> None:
+    train = load(make_tar(REVIEWS | FILMS)).train
+    film = dict(zip(train["texts"], train["groups"].tolist(), strict=True))
+    assert film["très mauvais"] == film["good"] != film["bad"]
+    assert "groups" not in load(make_tar(REVIEWS, name="without.tar.gz")).train
+    assert "groups" not in load(make_tar(REVIEWS | FILMS)).test
+
+
+@pytest.mark.parametrize("lacks", ["aclImdb/train/urls_pos.txt", "a line"])
+def test_films_of_some_reviews_only(make_tar: Make, lacks: str) -> None:
+    films = {name: content if lacks in FILMS else content[:100] for name, content in FILMS.items() if name != lacks}
+    with pytest.raises(InputError, match=r"must name the film of each review in train/urls_neg\.txt"):
+        load(make_tar(REVIEWS | films))
+
+
 def test_imdb_in_part(real_data: Callable[[str], Path]) -> None:
     data = load(real_data("imdb"))
     assert Counter(data.train["labels"].tolist()) == Counter(data.test["labels"].tolist()) == {0: 1000, 1: 1000}

@@ -17,7 +17,7 @@ from filelock import FileLock
 from tune_app.dataset import Dataset
 from tune_app.datasets.entry import Entry
 
-VERSION = 2
+VERSION = 3
 """Part of the name of what is kept: to be raised where a loader makes something else of the same files."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,28 @@ from tune_app.errors import InputError
 
 CLASS_NAMES = ("neg", "pos")
 REVIEW = re.compile(r"aclImdb/(train|test)/(neg|pos)/(\d+)_\d+\.txt")
+ADDRESSES = re.compile(r"aclImdb/train/urls_(neg|pos)\.txt")
+"""A line for each review of the part, in the order of their numbers, from 0: the page of its film."""
+FILM = re.compile(r"/title/(tt\d+)")
 
 
 def load_imdb(files: Sequence[Path]) -> Dataset:
     """Load the labelled reviews; the split is the official one, the order mixed by a fixed seed.
 
+    A film has up to 30 reviews. The official parts share no film, and where the archive says which film each review is
+    of, as the official one does, the reviews of a film are one group: validation has films of its own as well.
+
     Raises:
-        InputError: the archive is damaged, holds a review that is not UTF-8, or lacks a part or a class.
+        InputError: the archive is damaged, holds a review that is not UTF-8, lacks a part or a class, or names the
+            films of some reviews only.
     """
     (path,) = files
     rows: dict[str, list[tuple[int, int, str]]] = {"train": [], "test": []}
-    for name, content in read_tar(path, lambda name: REVIEW.fullmatch(name) is not None):
+    films: dict[str, list[str]] = {}
+    for name, content in read_tar(path, lambda name: bool(REVIEW.fullmatch(name) or ADDRESSES.fullmatch(name))):
+        if found := ADDRESSES.fullmatch(name):
+            films[found[1]] = FILM.findall(content.decode("latin-1"))
+            continue
         part, label, number = REVIEW.fullmatch(name).groups()  # type: ignore[union-attr]
         try:
             rows[part].append((CLASS_NAMES.index(label), int(number), content.decode()))
@@ -35,23 +46,40 @@ def load_imdb(files: Sequence[Path]) -> Dataset:
     return Dataset(
         name="imdb",
         kind="labelled_text",
-        train=_part(rows["train"], path, "train"),
+        train=_part(rows["train"], path, "train", films),
         test=_part(rows["test"], path, "test"),
         info={"classes": len(CLASS_NAMES), "class_names": CLASS_NAMES},
     )
 
 
-def _part(rows: list[tuple[int, int, str]], path: Path, part: str) -> Arrays:
+def _part(
+    rows: list[tuple[int, int, str]], path: Path, part: str, films: Mapping[str, Sequence[str]] | None = None
+) -> Arrays:
     found = {label for label, _, _ in rows}
     if len(found) < len(CLASS_NAMES):
         raise InputError(f"the archive must hold reviews in aclImdb/{part}/neg and …/pos", where=str(path))
     rows.sort()
+    groups = {"groups": _groups(rows, path, films)} if films else {}
     return shuffled(
         {
             "texts": np.array([text for _, _, text in rows], dtype=object),
             "labels": np.array([label for label, _, _ in rows], dtype=np.int64),
+            **groups,
         }
     )
+
+
+def _groups(rows: list[tuple[int, int, str]], path: Path, films: Mapping[str, Sequence[str]]) -> np.ndarray:
+    """A number for each row: the same for reviews of one film."""
+    try:
+        titles = [films[CLASS_NAMES[label]][number] for label, number, _ in rows]
+    except (KeyError, IndexError):
+        raise InputError(
+            "the archive must name the film of each review in train/urls_neg.txt and urls_pos.txt, or of none",
+            where=str(path),
+        ) from None
+    numbers: np.ndarray = np.unique(titles, return_inverse=True)[1].astype(np.int64)
+    return numbers
 
 
 IMDB = Entry(
