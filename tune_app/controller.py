@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import OutOfMemoryError
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.train._internal.storage import StorageContext
 from ray.tune import Callback, CheckpointConfig
 from ray.tune.execution.tune_controller import TuneController
@@ -288,8 +288,18 @@ class SweepController(TuneController):
         """Nothing: the event log is the restore point."""
 
     def _process_trial_failure(self, trial: SweepTrial, exception: Exception) -> None:
-        """Run a lost trial again, unless it was its own hunger for memory that ended it."""
-        if isinstance(exception, OutOfMemoryError):
+        """Run a lost trial again, unless it was its own hunger for memory that ended it.
+
+        A worker that dies while it takes another trial is told of twice, as itself and as what it was asked, which for
+        Tune would be the end of a trial that had not even begun.
+        """
+        taking = trial in self._resetting_trials
+        self._resetting_trials.discard(trial)
+        if trial.status == TuneTrial.PENDING and isinstance(exception, (RayActorError, OutOfMemoryError)):
+            if not taking:  # told of already: the trial waits for another worker
+                return
+            self._set_trial_status(trial, TuneTrial.RUNNING)  # as Tune does where a worker dies before it is there
+        elif isinstance(exception, OutOfMemoryError) and not taking:
             trial.out_of_memory, trial.max_failures = True, 0
         super()._process_trial_failure(trial, exception)
 

@@ -97,6 +97,23 @@ class Faulty:
         return {"score": 0.0}
 
 
+class DyingState(State):
+    """Ends its process when the worker lets go of it, which is when it takes the next trial: at level 0.5, once."""
+
+    def __del__(self) -> None:
+        marker = Path(os.environ["FAULTY_MARKERS"], "died-between")
+        if self.config["level"] == 0.5 and not marker.exists():
+            marker.touch()
+            os._exit(1)
+
+
+class DiesBetween(Faulty):
+    """Its first trial is fine, and its worker dies before it has taken the next one."""
+
+    def start(self, config: dict[str, Any], data: Dataset, *, epochs: int, seed: int, device: torch.device) -> State:
+        return DyingState(config)
+
+
 class Deadly(Faulty):
     """Its preparation ends the process that it runs in, as the kernel does where memory runs out."""
 

@@ -122,6 +122,16 @@ def test_optuna_knows_every_trial_as_what_it_was(swept: Any) -> None:
     assert study.best_trial.number == swept.outcome.best["trial"]
 
 
+def test_a_worker_that_dies_while_it_takes_a_trial_costs_no_trial(
+    connected: str, markers: Path, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    document = make_space(task="faulty:DiesBetween", budget={"trials": 3, "epochs": 2})
+    swept = run_space(tmp_path, document, [{"level": 0.5}, {"level": 0.6}, {"level": 0.7}])
+    assert (markers / "died-between").exists()
+    assert swept.trials["state"].tolist() == ["COMPLETED"] * 3, swept.trials["error"].tolist()
+    assert swept.trials["attempt"].max() <= 2
+
+
 def test_a_preparation_that_kills_its_process_fails_the_trial(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:
