@@ -21,7 +21,7 @@ from typing import Any
 
 from health import WORKLOADS, start
 
-from tune_app.host_memory import keep_freed_memory
+from tune_app.training.host_memory import keep_freed_memory
 
 
 def train(workload: str, epochs: int, kept: bool) -> dict[str, float]:

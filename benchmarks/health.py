@@ -31,11 +31,11 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from tune_app.dataset import Dataset
-from tune_app.host_memory import keep_freed_memory
-from tune_app.spec import load_spec
+from tune_app.datasets.dataset import Dataset
+from tune_app.spaces.spec import load_spec
 from tune_app.tasks import load_task
-from tune_app.trial import Training, prepared
+from tune_app.training.host_memory import keep_freed_memory
+from tune_app.training.trial import Training, prepared
 
 BAR = 0.05
 

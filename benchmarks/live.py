@@ -48,7 +48,7 @@ BAR_MS = 250
 
 
 def _variables() -> tuple[Any, ...]:
-    from tune_app.variable import Float, Variable
+    from tune_app.spaces.variable import Float, Variable
 
     return (Variable("level", "training", Float(0.0, 1.0), 0.5, "The score."),)
 
@@ -63,7 +63,7 @@ class Sleeper:
 
     def load_data(self, dataset: str) -> Any:
         """No data."""
-        from tune_app.dataset import Dataset
+        from tune_app.datasets.dataset import Dataset
 
         return Dataset("none", "none", {}, {})
 

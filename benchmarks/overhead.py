@@ -45,7 +45,7 @@ parameters:
 
 
 def _variables() -> tuple[Any, ...]:
-    from tune_app.variable import Float, Int, Variable
+    from tune_app.spaces.variable import Float, Int, Variable
 
     return (
         Variable("learning_rate", "training", Float(1e-6, 10.0, log=True), 0.1, "Not used."),
@@ -64,7 +64,7 @@ class Nothing:
 
     def load_data(self, dataset: str) -> Any:
         """No data."""
-        from tune_app.dataset import Dataset
+        from tune_app.datasets.dataset import Dataset
 
         return Dataset("none", "none", {}, {})
 
@@ -142,8 +142,8 @@ def ask_cost(trials: int) -> float:
     """Milliseconds of one suggestion by tpe when `trials` trials are known: the median of 20."""
     import optuna
 
-    from tune_app.search import StudySearch, make_sampler
-    from tune_app.spec import load_spec
+    from tune_app.search.study_search import StudySearch, make_sampler
+    from tune_app.spaces.spec import load_spec
 
     spec = load_spec(ROOT / "search_spaces" / "digits_cnn.yaml")
     search = StudySearch(spec.space, spec.objective, make_sampler("tpe", spec.space, 0, trials), 0)

@@ -41,10 +41,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from streamlit.testing.v1 import AppTest
 
-from tune_app.health import FIGURES
-from tune_app.review import load_trials
-from tune_app.spec import load_spec
-from tune_app.store import EPOCH_COLUMNS, TRIAL_COLUMNS, Store, Study, column_types, make_table
+from tune_app.results.review import load_trials
+from tune_app.spaces.spec import load_spec
+from tune_app.store.store import EPOCH_COLUMNS, TRIAL_COLUMNS, Store, Study, column_types, make_table
+from tune_app.training.health import FIGURES
 
 ROOT = Path(__file__).parents[1]
 SPACE = ROOT / "search_spaces" / "digits_cnn.yaml"

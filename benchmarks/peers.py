@@ -1,8 +1,8 @@
 """The same sweep three ways: tune-app, Ray Tune as its documentation writes it, plain Optuna with two processes.
 
 Machine: printed with each line. Workload: 40 trials of search_spaces/digits_cnn.yaml, at most 15 epochs, two trials at
-a time with one thread each, the same training code (`tune_app.trial.Training`), the same space, the same rungs and
-reduction factor for stopping trials early. Wall time of the whole process, from its start to its end.
+a time with one thread each, the same training code (`tune_app.training.trial.Training`), the same space, the same rungs
+and reduction factor for stopping trials early. Wall time of the whole process, from its start to its end.
 Peers: `tune` is Ray Tune with OptunaSearch and ASHAScheduler, every epoch reported, defaults elsewhere, as in
 https://docs.ray.io/en/latest/tune/examples/optuna_example.html; `optuna` is two processes on one JournalStorage file
 with SuccessiveHalvingPruner, as in
@@ -38,7 +38,7 @@ PEERS = ("ours", "optuna", "tune")
 
 def load(seed: int) -> tuple[Any, Any, Any]:
     """The space, the task and the data that all three use."""
-    from tune_app.spec import load_spec
+    from tune_app.spaces.spec import load_spec
     from tune_app.tasks import load_task
 
     spec = load_spec(SPACE, {"search.seed": seed})
@@ -48,7 +48,7 @@ def load(seed: int) -> tuple[Any, Any, Any]:
 
 def suggest(trial: Any, space: Any) -> dict[str, Any]:
     """One configuration, as a user of Optuna would write it for this space."""
-    from tune_app.search import _suggest
+    from tune_app.search.study_search import _suggest
 
     distributions = space.distributions()
     return dict(space.fill(lambda name: _suggest(trial, name, distributions[name])))
@@ -65,8 +65,8 @@ def run_optuna_worker(path: str, seed: int, number: int) -> None:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    from tune_app.pruning import rungs
-    from tune_app.trial import Training, derive_seed
+    from tune_app.spaces.pruning import rungs
+    from tune_app.training.trial import Training, derive_seed
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     spec, task, data = load(seed)
@@ -117,12 +117,12 @@ def run_tune(seed: int, folder: Path) -> float:
     from ray.tune.search.optuna import OptunaSearch
 
     spec, _, _ = load(seed)
-    from tune_app.pruning import rungs
+    from tune_app.spaces.pruning import rungs
 
     found, factor = rungs(spec.pruning, spec.budget.epochs)
 
     def objective(config: dict[str, Any]) -> None:
-        from tune_app.trial import Training
+        from tune_app.training.trial import Training
 
         spec, task, data = load(seed)
         full = {**spec.space.unsearched, **config}

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from tune_app import provenance
-from tune_app.spec import Spec
-from tune_app.store import Row, Store, Study, column_types, now
-from tune_app.study_writer import StudyWriter
-from tune_app.trial import derive_seed
-from tune_app.variable import Config
+from tune_app.spaces.spec import Spec
+from tune_app.spaces.variable import Config
+from tune_app.store.store import Row, Store, Study, column_types, now
+from tune_app.store.study_writer import StudyWriter
+from tune_app.training.trial import derive_seed
 
 SMALL_SPACE: dict[str, Any] = {
     "schema_version": 1,

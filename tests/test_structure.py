@@ -1,4 +1,4 @@
-"""The order of the modules, and who may import the heavy packages: docs/structure.md, held."""
+"""The order of the rooms, and who may import the heavy packages: docs/structure.md, held."""
 
 from __future__ import annotations
 
@@ -11,84 +11,101 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tune_app"
-ORDER_TEXT = """
-    errors readable variable expression catalogue distribution feasibility space
-    dataset datasets tasks
-    document strategy section objective parameters spec pruning
-    health diagnosis reading host_memory trial preflight
-    folder provenance store study_writer
-    search optuna_journal tensorboard_log schedule
-    epoch_progress preparation rank group worker cluster autoscaling slots gpu_share controller recorder fuse sweep
-    review selection importance plots profile draft warm_start live_training training_record train architecture weights
-    inspection trial_plots report
-    job job_store job_request job_runner job_folder job_head jobs
-    api progress cli __main__
-"""
-ORDER = ORDER_TEXT.split()
+ORDER = "spaces datasets tasks training store search sweep ray_backend results profiles jobs api cli"
+ROOMS = ["root", *ORDER.split()]
+"""A room imports from itself and the rooms before it; `api` and `cli` are edges and know nothing of each other."""
 HEAVY = {
-    "ray": "search schedule epoch_progress preparation rank group worker cluster autoscaling slots"
-    " gpu_share controller recorder sweep job_folder job_head jobs",
-    "torch": "tasks reading trial architecture weights inspection",
-    "streamlit": "",
+    "ray": {"search/study_search.py", "search/schedule.py", "ray_backend/", "jobs/"},
+    "torch": {"tasks/", "training/", "results/network/"},
+    "streamlit": set(),
 }
+ADDRESS = re.compile(r"tune_app(\.\w+)+(:\w+)?(,tune_app(\.\w+)+)*")
+"""A text that names a module, as ``python -m`` and tables of lazily imported names have it."""
 
 
-def modules() -> dict[str, list[Path]]:
-    """Files by module of the order; a package counts as one."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if name != "__init__":
-            found.setdefault(name, []).append(path)
-    return found
+def room_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).parts
+    return "root" if len(parts) == 1 else parts[0]
 
 
-def imports(path: Path) -> set[str]:
-    """What a file imports when it runs, wherever in the file; imports for type checking do not count."""
+def named_modules(path: Path) -> set[str]:
+    """All that a file imports or names, wherever in it and for whatever reason: type checking and texts count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
-
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            found.update(names if node.module == "tune_app" else [node.module])
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(ast.parse(path.read_text(encoding="utf-8")))
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and ADDRESS.fullmatch(node.value):
+            found.update(re.split("[,:]", node.value))
     return found
 
 
-def test_every_module_has_its_place() -> None:
-    assert set(modules()) == set(ORDER)
+def own_room(module: str) -> str:
+    """The room of a module named ``tune_app.…``."""
+    second = module.split(".")[1]
+    return second if (PACKAGE / second).is_dir() else "root"
 
 
-@pytest.mark.parametrize("module", ORDER)
-def test_a_module_imports_only_from_modules_before_it(module: str) -> None:
-    allowed = set(ORDER[: ORDER.index(module) + 1]) | {"__version__"}
-    for path in modules()[module]:
-        own = {name.split(".")[1] for name in imports(path) if name.startswith("tune_app.")}
-        assert own <= allowed, f"{path.name} imports {sorted(own - allowed)}"
+FILES = sorted(PACKAGE.rglob("*.py"))
+EDGE = {"__main__.py": "cli", "__init__.py": "cli"}
+"""Two files of the root that stand for the whole: the command, and the names that the package promises."""
+
+
+def test_every_folder_is_a_room() -> None:
+    assert {room_of(path) for path in FILES} == set(ROOMS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_only_from_its_room_and_rooms_before_it(path: Path) -> None:
+    room = EDGE.get(path.name, room_of(path)) if path.parent == PACKAGE else room_of(path)
+    allowed = set(ROOMS[: ROOMS.index(room) + 1]) - ({"api"} if room == "cli" and path.name != "serve.py" else set())
+    used = {own_room(name) for name in named_modules(path) if name.startswith("tune_app.")}
+    assert used <= allowed, f"{path.name} of {room} uses {sorted(used - allowed)}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_two_files_import_each_other(room: str) -> None:
+    files = [path for path in FILES if room_of(path) == room]
+    graph: dict[str, set[str]] = {}
+    for path in files:
+        me = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        imported = {n for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for n in _imported(node)}
+        graph[me] = imported
+    for me, imported in graph.items():
+        for other in imported & graph.keys():
+            assert me == other or me not in graph[other], f"{me} and {other} import each other"
+
+
+def _imported(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return set()
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "root"])
+def test_a_room_says_what_it_holds(room: str) -> None:
+    assert ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("package", HEAVY)
 def test_a_heavy_package_is_imported_only_where_it_belongs(package: str) -> None:
     users = {
-        module
-        for module, paths in modules().items()
-        for path in paths
-        if any(name.split(".")[0] == package for name in imports(path))
+        path.relative_to(PACKAGE).as_posix()
+        for path in FILES
+        if any(name.split(".")[0] == package for name in named_modules(path))
     }
-    assert users == set(HEAVY[package].split())
+    strangers = {user for user in users if not user.startswith(tuple(HEAVY[package]))} if HEAVY[package] else users
+    assert not strangers
 
 
-def test_structure_md_gives_every_module_a_line() -> None:
+def test_structure_md_gives_every_room_and_file_a_line() -> None:
     text = (ROOT / "docs" / "structure.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([a-z_]+)(?:\.py|/)`", text))
-    assert set(ORDER) - {"__main__"} <= named
+    modules = {path.stem for path in FILES if room_of(path) not in ("api", "cli", "datasets", "tasks")}
+    assert set(ROOMS) - {"root"} <= named
+    assert modules - {"__main__", "__init__"} <= named
 
 
 def test_cli_md_is_what_the_commands_say() -> None:

@@ -16,8 +16,8 @@ from trial_report import show_report
 from values import number, sentence
 
 from tune_app.errors import WorkFailed
-from tune_app.spec import Spec
-from tune_app.store import Study
+from tune_app.spaces.spec import Spec
+from tune_app.store.store import Study
 
 
 def show() -> None:

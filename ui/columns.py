@@ -8,9 +8,9 @@ import pandas as pd
 import streamlit as st
 from values import number
 
-from tune_app.objective import figure_text, is_share, label_of
-from tune_app.section import Objective
-from tune_app.spec import Spec
+from tune_app.spaces.objective import figure_text, is_share, label_of
+from tune_app.spaces.section import Objective
+from tune_app.spaces.spec import Spec
 
 NAMES = {
     "trial": "Trial",

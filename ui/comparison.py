@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 from columns import shown, title
 
-from tune_app.selection import MOST_COMPARED, side_by_side
-from tune_app.spec import Spec
+from tune_app.results.selection import MOST_COMPARED, side_by_side
+from tune_app.spaces.spec import Spec
 
 LEFT_OUT = ("study", "trial_id", "checkpoint", "started_at", "ended_at", "seed")
 """Different for every trial, without telling anything about it."""

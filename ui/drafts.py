@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from tune_app.draft import Draft
+from tune_app.profiles.draft import Draft
 
 LEAVING = """<script>window.onbeforeunload = %s;</script>"""
 ASK = "function (event) { event.preventDefault(); event.returnValue = ''; return ''; }"

@@ -16,8 +16,8 @@ import streamlit as st
 from sweep_form import SweepSettings
 from values import number, sentence
 
+from tune_app.cli.progress import duration
 from tune_app.cli.sweeps import OVERRIDES
-from tune_app.progress import duration
 
 SPACE = "space.yaml"
 

@@ -12,10 +12,10 @@ from sources import chosen_study, epochs_of, spec_of, trials_of
 from trial_choice import choose_trial, row_of
 from values import counted
 
-from tune_app import plots
-from tune_app.diagnosis import Finding, findings, grade_of
-from tune_app.health import FIGURES, MEANINGS, WEIGHTS
-from tune_app.spec import Spec
+from tune_app.results import plots
+from tune_app.spaces.spec import Spec
+from tune_app.training.diagnosis import Finding, findings, grade_of
+from tune_app.training.health import FIGURES, MEANINGS, WEIGHTS
 
 COLOURS = {"good": "green", "fair": "orange", "poor": "red", "unknown": "gray"}
 COLUMNS = ["trial", "state", "objective", *(f"health/{name}" for name in ("overall", *WEIGHTS))]

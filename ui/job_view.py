@@ -11,9 +11,9 @@ from sources import jobs, said
 from values import measured, sentence
 
 from tune_app.errors import TuneAppError
-from tune_app.job import Job
-from tune_app.job_request import JobRequest
-from tune_app.jobs import SILENT_S, Jobs
+from tune_app.jobs.job import Job
+from tune_app.jobs.job_request import JobRequest
+from tune_app.jobs.jobs import SILENT_S, Jobs
 
 PERIOD_S = 1.0
 LAST_LINES = 14

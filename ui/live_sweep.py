@@ -11,10 +11,10 @@ from job_view import show_state, stop_button
 from sources import jobs, trials_of
 from values import escaped, measured, number, sentence
 
+from tune_app.cli.progress import duration
 from tune_app.errors import TuneAppError
-from tune_app.job import Job
-from tune_app.progress import duration
-from tune_app.store import Study
+from tune_app.jobs.job import Job
+from tune_app.store.store import Study
 
 SHOWN_TRIALS = 8
 SHOWN_ERRORS = 5

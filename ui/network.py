@@ -17,14 +17,14 @@ from typing import Any
 import streamlit as st
 
 from tune_app.errors import WorkFailed
-from tune_app.store import Study
+from tune_app.store.store import Study
 
 LIMIT_S = 120
 Layers = list[dict[str, Any]]
 
 
 def read_layers(study: Study, trial: int, ended_at: str) -> Layers:
-    """The layers of `tune_app.architecture`; `ended_at` tells a trial from one of a former study of the same name.
+    """The layers of a trial; `ended_at` tells it from one of a former study of the same name.
 
     Raises:
         WorkFailed: the network cannot be built.
@@ -33,7 +33,7 @@ def read_layers(study: Study, trial: int, ended_at: str) -> Layers:
 
 
 def read_statistics(study: Study, trial: int, ended_at: str) -> Layers:
-    """What `tune_app.inspection` saw of the layers that hold matrices.
+    """What `tune_app.results.inspection` saw of the layers that hold matrices.
 
     Raises:
         WorkFailed: the network cannot be looked into, for one because the trial kept no checkpoint.
@@ -47,14 +47,14 @@ def has_weights(study: Study, trial: int) -> bool:
 
 
 def read_weights(study: Study, trial: int) -> bytes:
-    """The file of `tune_app.weights`.
+    """The file of `tune_app.results.weights`.
 
     Raises:
         WorkFailed: the checkpoint was removed meanwhile, or cannot be read.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "weights.pt")
-        _run("tune_app.weights", study.folder.url, study.name, str(trial), str(path))
+        _run("tune_app.results.weights", study.folder.url, study.name, str(trial), str(path))
         return path.read_bytes()
 
 

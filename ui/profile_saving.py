@@ -11,9 +11,9 @@ from drafts import drafts, keep
 from sources import profiles
 from values import number, sentence
 
-from tune_app.draft import Draft
 from tune_app.errors import Conflict, TuneAppError
-from tune_app.profile import Profile, differences
+from tune_app.profiles.draft import Draft
+from tune_app.profiles.profile import Profile, differences
 
 NEW, EXISTING = "A new profile", "An existing one"
 

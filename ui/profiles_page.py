@@ -14,10 +14,10 @@ from values import number, sentence
 
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import NotFound, TuneAppError
-from tune_app.objective import figure_text
-from tune_app.profile import Profile, Profiles, differences
+from tune_app.profiles.profile import Profile, Profiles, differences
+from tune_app.spaces.objective import figure_text
+from tune_app.spaces.variable import GROUPS
 from tune_app.tasks import load_task
-from tune_app.variable import GROUPS
 
 NO_PROFILE = "There are no profiles in {folder} yet. Save one on the page **Review**, or with `tune-app profile save`."
 SESSION = "the session"

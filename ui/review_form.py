@@ -15,13 +15,13 @@ from profile_saving import changes, save_panel
 from sources import chosen_study, profiles, said, spec_of
 from values import escaped, measured, number, sentence
 
-from tune_app.draft import Draft, DraftField
 from tune_app.errors import TuneAppError
-from tune_app.job_request import training_request
-from tune_app.profile import Profile, from_trial
-from tune_app.review import config_of, ranked_trials, trial_row
-from tune_app.store import Study
-from tune_app.variable import GROUPS, Categorical, Int, Value, Variable
+from tune_app.jobs.job_request import training_request
+from tune_app.profiles.draft import Draft, DraftField
+from tune_app.profiles.profile import Profile, from_trial
+from tune_app.results.review import config_of, ranked_trials, trial_row
+from tune_app.spaces.variable import GROUPS, Categorical, Int, Value, Variable
+from tune_app.store.store import Study
 
 TRIAL, PROFILE = "A trial", "A profile"
 

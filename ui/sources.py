@@ -11,11 +11,11 @@ from values import sentence
 
 from tune_app.errors import TuneAppError
 from tune_app.folder import LocalFolder
-from tune_app.jobs import Jobs
-from tune_app.profile import Profiles
-from tune_app.review import default_store, load_epochs, load_trials
-from tune_app.spec import Spec
-from tune_app.store import Store, Study
+from tune_app.jobs.jobs import Jobs
+from tune_app.profiles.profile import Profiles
+from tune_app.results.review import default_store, load_epochs, load_trials
+from tune_app.spaces.spec import Spec
+from tune_app.store.store import Store, Study
 
 NO_STUDY = "There is no study here yet. Start a sweep on the page **Sweep**, or with `tune-app run`."
 

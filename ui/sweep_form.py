@@ -14,8 +14,8 @@ from values import counted, sentence
 
 from tune_app.document import Document
 from tune_app.errors import InputError, TuneAppError
-from tune_app.section import LEVELS, MODES, Budget, Pruning, Resources, Search, Section, read_section
-from tune_app.strategy import SAMPLERS
+from tune_app.spaces.section import LEVELS, MODES, Budget, Pruning, Resources, Search, Section, read_section
+from tune_app.spaces.strategy import SAMPLERS
 
 UPLOADED = "uploaded: "
 SECTIONS: dict[str, type[Section]] = {

@@ -11,9 +11,9 @@ from sweep_form import SweepSettings, sweep_form
 from values import sentence
 
 from tune_app.errors import TuneAppError
-from tune_app.job import Job
-from tune_app.job_request import sweep_request
-from tune_app.store import Study
+from tune_app.jobs.job import Job
+from tune_app.jobs.job_request import sweep_request
+from tune_app.store.store import Study
 
 LAST_LINES = 12
 

@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 from columns import shown
 
-from tune_app.review import ranked
-from tune_app.section import Objective
+from tune_app.results.review import ranked
+from tune_app.spaces.section import Objective
 
 BEST = "best"
 

@@ -11,12 +11,12 @@ from parallel_axes import show_axes
 from sources import epochs_of, said
 from values import sentence
 
-from tune_app import plots
 from tune_app.errors import WorkFailed
-from tune_app.importance import by_association, importance
-from tune_app.objective import AGAINST, front
-from tune_app.spec import Spec
-from tune_app.store import Study
+from tune_app.results import plots
+from tune_app.results.importance import by_association, importance
+from tune_app.spaces.objective import AGAINST, front
+from tune_app.spaces.spec import Spec
+from tune_app.store.store import Study
 
 HEIGHT = 340
 MOST_FITTED = 400

@@ -7,9 +7,9 @@ import streamlit as st
 from columns import title
 from values import number
 
-from tune_app.selection import Selection
-from tune_app.spec import Spec
-from tune_app.variable import Categorical
+from tune_app.results.selection import Selection
+from tune_app.spaces.spec import Spec
+from tune_app.spaces.variable import Categorical
 
 FIGURES = ("objective", "duration_s", "epochs", "model_parameters", "peak_memory_mb", "latency_ms")
 ENDS = ("at least", "at most")

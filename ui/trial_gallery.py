@@ -12,9 +12,9 @@ from columns import shown, title
 from trial_choice import set_trial
 from values import counted, escaped
 
-from tune_app.review import ranked
-from tune_app.selection import MOST_COMPARED
-from tune_app.spec import Spec
+from tune_app.results.review import ranked
+from tune_app.results.selection import MOST_COMPARED
+from tune_app.spaces.spec import Spec
 
 PAGE = 12
 COLUMNS = 3

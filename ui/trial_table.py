@@ -10,8 +10,8 @@ import streamlit as st
 from columns import column_config, narrow
 from values import counted
 
-from tune_app.selection import MOST_COMPARED, varying
-from tune_app.spec import Spec
+from tune_app.results.selection import MOST_COMPARED, varying
+from tune_app.spaces.spec import Spec
 
 HEIGHT = 360
 

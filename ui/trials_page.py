@@ -16,10 +16,10 @@ from trial_table import show_downloads, show_table
 from values import sentence
 
 from tune_app.errors import TuneAppError
-from tune_app.plots import within
-from tune_app.review import ranked
-from tune_app.spec import Spec
-from tune_app.store import Study
+from tune_app.results.plots import within
+from tune_app.results.review import ranked
+from tune_app.spaces.spec import Spec
+from tune_app.store.store import Study
 
 VIEWS = ["Table", "Gallery", "Compare"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tune_app.objective import figure_text
 from tune_app.readable import shown
+from tune_app.spaces.objective import figure_text
 
 
 def number(value: Any) -> str:

@@ -5,8 +5,8 @@ import torch
 from torch.nn import Flatten, Linear, ReLU, Sequential
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tune_app.dataset import Dataset
-from tune_app.variable import Float, Int, Variable
+from tune_app.datasets.dataset import Dataset
+from tune_app.spaces.variable import Float, Int, Variable
 
 
 class MLPState:

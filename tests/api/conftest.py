@@ -20,12 +20,12 @@ import yaml
 from tune_app.api.app import make_app
 from tune_app.api.listening import bind
 from tune_app.api.settings import Settings
-from tune_app.job import Job
-from tune_app.job_store import JobStore
-from tune_app.profile import Profiles, from_trial
-from tune_app.review import trial_row
-from tune_app.store import Store, now
-from tune_app.trial import Training
+from tune_app.jobs.job import Job
+from tune_app.jobs.job_store import JobStore
+from tune_app.profiles.profile import Profiles, from_trial
+from tune_app.results.review import trial_row
+from tune_app.store.store import Store, now
+from tune_app.training.trial import Training
 
 REPOSITORY = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:1"
@@ -142,8 +142,8 @@ def _make_place(root: Path, make_study: Any, make_spec: Any) -> Place:
 
 def _start_trial(place: Place) -> None:
     """Have trial 5 of `running-1` in its second epoch."""
-    from tune_app.store import column_types
-    from tune_app.study_writer import StudyWriter
+    from tune_app.store.store import column_types
+    from tune_app.store.study_writer import StudyWriter
     from tune_app.tasks import load_task
 
     study = place.store.study("running-1")
@@ -176,7 +176,7 @@ def _add_checkpoint(place: Place) -> None:
 
 def _add_training(place: Place) -> None:
     """The job of a training of the profile `mine`, and what it left."""
-    from tune_app.train import train
+    from tune_app.profiles.train import train
 
     job = place.add_job("train-mine", "SUCCEEDED", kind="training", study=None)
     train(place.profiles.load("mine"), place.store, epochs=1, seed=3, name=job.id)

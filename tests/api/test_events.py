@@ -12,8 +12,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tune_app.store import column_types, now
-from tune_app.study_writer import StudyWriter
+from tune_app.store.store import column_types, now
+from tune_app.store.study_writer import StudyWriter
 from tune_app.tasks import load_task
 
 VARIABLES = load_task("image_cnn").variables

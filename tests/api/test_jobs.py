@@ -13,9 +13,9 @@ import httpx
 import pytest
 import yaml
 
-from tune_app import jobs as jobs_module
 from tune_app.api.submission import ABOVE
 from tune_app.cli.sweeps import OVERRIDES
+from tune_app.jobs import jobs as jobs_module
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -16,9 +16,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tune_app import jobs as jobs_module
 from tune_app.api.app import make_app
 from tune_app.api.settings import Settings
+from tune_app.jobs import jobs as jobs_module
 
 # Tests of several operations have one name, of which pytest-xdist would run a single one.
 pytestmark = pytest.mark.alone

@@ -19,8 +19,8 @@ import pytest
 import yaml
 from websockets.sync.client import connect
 
-from tune_app.job_head import end_head
-from tune_app.store import Store
+from tune_app.jobs.job_head import end_head
+from tune_app.store.store import Store
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -65,7 +65,7 @@ def served(folder: Path, *options: str, **environment: str) -> Iterator[httpx.Cl
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A user's folder with a task of their own; the head that its jobs start ends with the tests."""
     folder = tmp_path_factory.mktemp("project")
-    shutil.copy(REPOSITORY / "tests" / "sweeps" / "faulty.py", folder)
+    shutil.copy(REPOSITORY / "tests" / "ray_backend" / "faulty.py", folder)
     yield folder
     end_head(Store(folder / "results").folder)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tune_app.dataset import Dataset
 from tune_app.datasets.cache import load_kept
+from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.entry import Entry, RemoteFile
 
 TEXTS = np.array(["one", "", "drei 😀", "four"], dtype=object)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tune_app.dataset import Dataset
 from tune_app.datasets import download, load_dataset
+from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.download import Fetched, fetch, verify
 from tune_app.datasets.entry import Entry, RemoteFile
 from tune_app.datasets.registry import DATASETS

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tune_app.dataset import Dataset
 from tune_app.datasets import load_dataset
+from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.embedded import PACKAGES
 from tune_app.errors import WorkFailed
 from tune_app.tasks.split import split_rows

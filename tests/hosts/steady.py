@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from tune_app.dataset import Dataset
-from tune_app.variable import Float, Variable
+from tune_app.datasets.dataset import Dataset
+from tune_app.spaces.variable import Float, Variable
 
 DATA_BYTES = 32 * 2**20
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tune_app.gpu_share import SPARE, trials_per_gpu
-from tune_app.preflight import GpuMemory
+from tune_app.ray_backend.gpu_share import SPARE, trials_per_gpu
+from tune_app.sweep.preflight import GpuMemory
 
-SWEEPS = Path(__file__).parents[1] / "sweeps"
+SWEEPS = Path(__file__).parents[1] / "ray_backend"
 """Where the task of these sweeps is: one that takes no time."""
 SPACE = {
     "schema_version": 1,

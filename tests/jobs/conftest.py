@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import yaml
 
-from tune_app.job import Job
-from tune_app.job_head import end_head
-from tune_app.job_store import JobStore
-from tune_app.jobs import Jobs
-from tune_app.store import Store, now
+from tune_app.jobs.job import Job
+from tune_app.jobs.job_head import end_head
+from tune_app.jobs.job_store import JobStore
+from tune_app.jobs.jobs import Jobs
+from tune_app.store.store import Store, now
 
 HERE = Path(__file__).parent
-TASKS = HERE.parent / "sweeps"
+TASKS = HERE.parent / "ray_backend"
 SPACE: dict[str, Any] = {
     "schema_version": 1,
     "name": "faulty",

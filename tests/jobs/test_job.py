@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_app.errors import InputError
-from tune_app.job import END_STATES, NEXT, STATES, Job, read_job
+from tune_app.jobs.job import END_STATES, NEXT, STATES, Job, read_job
 
 MakeJob = Callable[..., Job]
 

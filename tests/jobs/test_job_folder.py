@@ -9,7 +9,7 @@ from ray._private.runtime_env import packaging
 
 from tune_app.errors import InputError
 from tune_app.folder import LocalFolder
-from tune_app.job_folder import check_size, excludes
+from tune_app.jobs.job_folder import check_size, excludes
 
 
 def test_the_store_and_what_git_ignores_stay_at_home(tmp_path: Path) -> None:

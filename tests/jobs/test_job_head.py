@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tune_app import job_head
 from tune_app.errors import WorkFailed
 from tune_app.folder import LocalFolder
-from tune_app.job_head import PREFIX, _name, _wait_until_idle, end_head, ensure_head, find_head
+from tune_app.jobs import job_head
+from tune_app.jobs.job_head import PREFIX, _name, _wait_until_idle, end_head, ensure_head, find_head
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from tune_app.errors import InputError
-from tune_app.job import Job
-from tune_app.job_request import command, sweep_request, training_request
-from tune_app.profile import Profiles, from_trial
-from tune_app.review import trial_row
-from tune_app.spec import load_spec
-from tune_app.store import Store
+from tune_app.jobs.job import Job
+from tune_app.jobs.job_request import command, sweep_request, training_request
+from tune_app.profiles.profile import Profiles, from_trial
+from tune_app.results.review import trial_row
+from tune_app.spaces.spec import load_spec
+from tune_app.store.store import Store
 
 REPOSITORY = Path(__file__).parents[2]
 DIGITS = REPOSITORY / "search_spaces" / "digits_cnn.yaml"

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tune_app.job import Job
-from tune_app.jobs import Jobs
+from tune_app.jobs.job import Job
+from tune_app.jobs.jobs import Jobs
 
 MakeJob = Callable[..., Job]
 Start = Callable[[str], "subprocess.Popen[str]"]
@@ -26,7 +26,7 @@ def start(jobs: Jobs) -> Iterator[Start]:
 
     def run(job_id: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tune_app.job_runner", jobs.store.folder.url, job_id],
+            [sys.executable, "-m", "tune_app.jobs.job_runner", jobs.store.folder.url, job_id],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

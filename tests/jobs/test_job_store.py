@@ -14,16 +14,16 @@ from pyarrow import fs
 
 from tune_app.errors import InputError
 from tune_app.folder import LocalFolder, RemoteFolder
-from tune_app.job import Job
-from tune_app.job_store import JobStore
+from tune_app.jobs.job import Job
+from tune_app.jobs.job_store import JobStore
 
 MakeJob = Callable[..., Job]
 SUBMIT = """
 import sys
 sys.path.insert(0, {here!r})
 from conftest import make_job
-from tune_app.job_store import JobStore
-from tune_app.store import Store
+from tune_app.jobs.job_store import JobStore
+from tune_app.store.store import Store
 records = JobStore(Store({root!r}).folder)
 for _ in range(5):
     print(records.create("digits", make_job).run)

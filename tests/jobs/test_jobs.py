@@ -20,12 +20,12 @@ import pandas as pd
 import psutil
 import pytest
 
-from tune_app import jobs as jobs_module
 from tune_app.errors import InputError, WorkFailed
-from tune_app.job import Job
-from tune_app.job_head import ensure_head, find_head, head_lock
-from tune_app.job_request import JobRequest
-from tune_app.jobs import Jobs, connect
+from tune_app.jobs import jobs as jobs_module
+from tune_app.jobs.job import Job
+from tune_app.jobs.job_head import ensure_head, find_head, head_lock
+from tune_app.jobs.job_request import JobRequest
+from tune_app.jobs.jobs import Jobs, connect
 
 MakeJob = Callable[..., Job]
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from tune_app.dataset import Dataset
 from tune_app.datasets import load_dataset
+from tune_app.datasets.dataset import Dataset
 from tune_app.tasks import load_task, replica
-from tune_app.trial import Training, prepared
+from tune_app.training.trial import Training, prepared
 
 EPOCHS = 3
 WORDS = ("good", "bad", "film", "plot")

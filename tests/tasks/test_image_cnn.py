@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tune_app.dataset import Dataset
 from tune_app.datasets import load_dataset
+from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError
-from tune_app.expression import Expression
+from tune_app.spaces.expression import Expression
+from tune_app.spaces.variable import GROUPS, Categorical, Config, Value, Variable
 from tune_app.tasks.augmentation import augment, cut_out, flip, jitter, move, views
 from tune_app.tasks.image_cnn import ImageCNN, ImageCNNTask, ImageState, build_model, predict
 from tune_app.tasks.optimization import learning_rate_factor
-from tune_app.trial import Training
-from tune_app.variable import GROUPS, Categorical, Config, Value, Variable
+from tune_app.training.trial import Training
 
 TASK = ImageCNNTask()
 VARIABLES = {v.name: v for v in TASK.variables}
@@ -479,7 +479,7 @@ def test_when_tells_the_truth(name: str) -> None:
 # The task as a whole
 
 
-def test_catalogue_is_complete() -> None:
+def test_catalog_is_complete() -> None:
     assert {v.group for v in TASK.variables} == set(GROUPS)
     assert len(VARIABLES) == len(TASK.variables) == 34
     for variable in TASK.variables:

@@ -21,7 +21,7 @@ SCRIPT = """
 import sys
 from tune_app.datasets import load_dataset
 from tune_app.tasks import load_task
-from tune_app.trial import Training
+from tune_app.training.trial import Training
 task = load_task("image_cnn")
 config = {v.name: v.default for v in task.variables} | {"gradient_clip": 1.0, "optimizer": sys.argv[1]}
 training = Training(task, config, load_dataset("digits").head(64), epochs=1, seed=0, threads=1)

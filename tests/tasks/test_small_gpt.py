@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tune_app.dataset import Dataset
+from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError
-from tune_app.expression import Expression
+from tune_app.spaces.expression import Expression
+from tune_app.spaces.variable import GROUPS, Config, Value
 from tune_app.tasks.small_gpt import (
     GPTState,
     SmallGPT,
@@ -24,8 +25,7 @@ from tune_app.tasks.small_gpt import (
     measure,
     next_token_loss,
 )
-from tune_app.trial import Training, prepared
-from tune_app.variable import GROUPS, Config, Value
+from tune_app.training.trial import Training, prepared
 
 TASK = SmallGPTTask()
 VARIABLES = {v.name: v for v in TASK.variables}
@@ -328,7 +328,7 @@ def sample_length() -> None:
 # The task as a whole
 
 
-def test_catalogue_is_complete() -> None:
+def test_catalog_is_complete() -> None:
     assert {v.group for v in TASK.variables} == set(GROUPS)
     assert set(EFFECTS) == set(VARIABLES)
     for variable in TASK.variables:

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from tune_app.errors import InputError
+from tune_app.spaces.variable import Float, Variable
 from tune_app.tasks import TASKS, load_data, load_dataset_of_kind, load_task
 from tune_app.tasks.contract import PARTS, contract_faults
 from tune_app.tasks.split import split_rows
-from tune_app.trial import Training
-from tune_app.variable import Float, Variable
+from tune_app.training.trial import Training
 
 LINE = """
 import numpy as np
 import torch
-from tune_app.dataset import Dataset
-from tune_app.variable import Float, Variable
+from tune_app.datasets.dataset import Dataset
+from tune_app.spaces.variable import Float, Variable
 
 class LineState:
     def __init__(self, config):

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from tune_app.dataset import Dataset
+from tune_app.datasets.dataset import Dataset
+from tune_app.spaces.variable import GROUPS, Categorical, Config, Value
 from tune_app.tasks.classification import macro_f1, roc_auc
 from tune_app.tasks.optimization import learning_rate_factor
 from tune_app.tasks.text_lstm import TextLSTM, TextLSTMTask, TextState, predict
 from tune_app.tasks.tokens import PADDING, UNKNOWN, build_vocabulary, encode, words_of
-from tune_app.trial import Training, prepared
-from tune_app.variable import GROUPS, Categorical, Config, Value
+from tune_app.training.trial import Training, prepared
 
 TASK = TextLSTMTask()
 VARIABLES = {v.name: v for v in TASK.variables}
@@ -365,7 +365,7 @@ def confidence_threshold() -> None:
 # The task as a whole
 
 
-def test_catalogue_is_complete() -> None:
+def test_catalog_is_complete() -> None:
     assert {v.group for v in TASK.variables} == set(GROUPS)
     assert set(EFFECTS) == set(VARIABLES)
     for variable in TASK.variables:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tune_app.spec import Spec
-from tune_app.store import Study, column_types, now
-from tune_app.study_writer import StudyWriter
+from tune_app.spaces.spec import Spec
+from tune_app.store.store import Study, column_types, now
+from tune_app.store.study_writer import StudyWriter
 from tune_app.tasks import load_task
-from tune_app.trial import Training, prepared
+from tune_app.training.trial import Training, prepared
 
 EPOCHS = 4
 TRAINED = {0: EPOCHS, 1: 2}

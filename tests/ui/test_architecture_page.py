@@ -12,8 +12,8 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from tune_app import inspection, weights
-from tune_app.store import Store
+from tune_app.results import inspection, weights
+from tune_app.store.store import Store
 
 UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""

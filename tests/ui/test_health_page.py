@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tune_app.health import MEANINGS, WEIGHTS
+from tune_app.training.health import MEANINGS, WEIGHTS
 
 UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tune_app.profile import Profiles, from_trial
-from tune_app.review import trial_row
+from tune_app.profiles.profile import Profiles, from_trial
+from tune_app.results.review import trial_row
 
 UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tune_app.profile import Profiles, from_trial
-from tune_app.review import trial_row
-from tune_app.store import Store, Study
-from tune_app.variable import GROUPS
+from tune_app.profiles.profile import Profiles, from_trial
+from tune_app.results.review import trial_row
+from tune_app.spaces.variable import GROUPS
+from tune_app.store.store import Store, Study
 
 UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""

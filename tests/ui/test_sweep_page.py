@@ -16,10 +16,10 @@ import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
 
-from tune_app.job import Job
-from tune_app.jobs import Jobs
-from tune_app.store import Store, Study, column_types, now
-from tune_app.study_writer import StudyWriter
+from tune_app.jobs.job import Job
+from tune_app.jobs.jobs import Jobs
+from tune_app.store.store import Store, Study, column_types, now
+from tune_app.store.study_writer import StudyWriter
 
 UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""

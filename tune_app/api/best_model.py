@@ -16,9 +16,9 @@ from tune_app.api.models import BestModel
 from tune_app.api.server import Server
 from tune_app.api.trial_views import chosen, trial_view
 from tune_app.errors import NotFound, TuneAppError
-from tune_app.job import Job
-from tune_app.store import Study, TrialRecord
-from tune_app.training_record import TrainingRecord, read_training, record_path
+from tune_app.jobs.job import Job
+from tune_app.store.store import Study, TrialRecord
+from tune_app.store.training_record import TrainingRecord, read_training, record_path
 
 MEDIA_TYPE = "application/octet-stream"
 
@@ -52,7 +52,7 @@ def routes(server: Server) -> APIRouter:
 
         For `torch.load(file, weights_only=True)`.
         """
-        from tune_app.weights import write_training_weights, write_weights  # it imports torch
+        from tune_app.results.weights import write_training_weights, write_weights  # it imports torch
 
         job = server.views.job(job_id)
         folder = Path(tempfile.mkdtemp(prefix="tune-app-weights-"))

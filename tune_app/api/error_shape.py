@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 
 from tune_app.api.models import UNKNOWN_KEY, ErrorBody
 from tune_app.errors import Conflict, InputError, NotFound, TuneAppError, nearest
-from tune_app.job import KINDS
+from tune_app.jobs.job import KINDS
 
 CODES = {
     400: "bad_request",

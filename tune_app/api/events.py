@@ -19,8 +19,8 @@ from tune_app.api.security import SUBPROTOCOL, offers_token
 from tune_app.api.server import Server
 from tune_app.api.trial_views import epoch_view
 from tune_app.errors import NotFound, TuneAppError
-from tune_app.job import Job
-from tune_app.store import EventLog, Row, Study, family
+from tune_app.jobs.job import Job
+from tune_app.store.store import EventLog, Row, Study, family
 
 LOOK_S = 0.25
 GONE = 4404

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from typing import Any
 
 from tune_app.errors import InputError, TuneAppError
-from tune_app.job import ID_PATTERN, Job
-from tune_app.jobs import Jobs
+from tune_app.jobs.job import ID_PATTERN, Job
+from tune_app.jobs.jobs import Jobs
 
 WATCH_PERIOD_S = 3.0
 log = logging.getLogger("tune_app.api")

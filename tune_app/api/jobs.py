@@ -13,8 +13,8 @@ from tune_app.api.server import Server
 from tune_app.api.submission import request_of
 from tune_app.errors import Conflict
 from tune_app.folder import LocalFolder
-from tune_app.job import Job
-from tune_app.jobs import check_cancellable
+from tune_app.jobs.job import Job
+from tune_app.jobs.jobs import check_cancellable
 
 State = Literal["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="How many to pass over.")]

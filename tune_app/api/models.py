@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tune_app.variable import Value
+from tune_app.spaces.variable import Value
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -342,7 +342,7 @@ class TrialWithEpochs(TrialFacts):
 
 
 class LayerFacts(_Told):
-    """A layer of a network, as `tune_app.architecture.Layer` explains it."""
+    """A layer of a network, as `tune_app.results.architecture.Layer` explains it."""
 
     name: str
     type: str

@@ -18,11 +18,11 @@ from tune_app.api.job_views import JobViews, JobWatch
 from tune_app.api.settings import Settings
 from tune_app.api.study_logs import StudyLogs
 from tune_app.errors import TuneAppError, WorkFailed
-from tune_app.job import Job
-from tune_app.jobs import Jobs
-from tune_app.profile import Profiles
-from tune_app.section import Objective
-from tune_app.store import Store, Study
+from tune_app.jobs.job import Job
+from tune_app.jobs.jobs import Jobs
+from tune_app.profiles.profile import Profiles
+from tune_app.spaces.section import Objective
+from tune_app.store.store import Store, Study
 
 AT_ONCE = 8
 """Jobs that are given to Ray, or stopped, at the same time; others wait."""
@@ -108,7 +108,7 @@ class Server:
         return known[1]
 
     def layers(self, name: str, trial: int | None, version: str) -> list[dict[str, Any]]:
-        """The layers of a network, see `tune_app.architecture`; built once per `version`, in a process of its own.
+        """The layers of a network, built once per `version`, in a process of its own.
 
         Args:
             name: of the study; of the training where there is no `trial`.
@@ -123,7 +123,7 @@ class Server:
                 try:
                     named = [name] if trial is None else [name, str(trial)]
                     done = subprocess.run(
-                        [sys.executable, "-m", "tune_app.architecture", self.store.folder.url, *named],
+                        [sys.executable, "-m", "tune_app.results.architecture", self.store.folder.url, *named],
                         capture_output=True,
                         timeout=BUILD_S,
                         stdin=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune_app.store import EventLog, History, Study
+from tune_app.store.store import EventLog, History, Study
 
 KEPT = 16
 """Studies that are kept in memory: those asked for last."""

@@ -11,8 +11,8 @@ from tune_app.api.models import Source, SweepRequest, TrainingRequest
 from tune_app.api.server import Server
 from tune_app.document import Document
 from tune_app.errors import NotFound, WorkFailed, nearest
-from tune_app.job_request import JobRequest, sweep_request, training_request
-from tune_app.profile import Profile, find_configuration
+from tune_app.jobs.job_request import JobRequest, sweep_request, training_request
+from tune_app.profiles.profile import Profile, find_configuration
 
 ABOVE = {
     "name": "name",

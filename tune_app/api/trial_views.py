@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tune_app.errors import InputError, nearest
-from tune_app.objective import objective_of
-from tune_app.section import Objective
-from tune_app.store import STATES, History, Row, TrialRecord, family
-from tune_app.variable import GROUPS
+from tune_app.spaces.objective import objective_of
+from tune_app.spaces.section import Objective
+from tune_app.spaces.variable import GROUPS
+from tune_app.store.store import STATES, History, Row, TrialRecord, family
 
 ROW_KEYS = (
     "objective", "failure_kind", "error", "ended_at", "duration_s", "node", "device", "gpu_fraction",

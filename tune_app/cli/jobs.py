@@ -15,9 +15,9 @@ from tune_app.cli.sweeps import override_options, read_overrides
 from tune_app.errors import InputError, Interrupted, WorkFailed
 
 if TYPE_CHECKING:
-    from tune_app.job import Job
-    from tune_app.job_request import JobRequest
-    from tune_app.jobs import Jobs
+    from tune_app.jobs.job import Job
+    from tune_app.jobs.job_request import JobRequest
+    from tune_app.jobs.jobs import Jobs
 
 TRAINING_TAKES = ("budget_epochs", "search_seed", "resources_cpus", "resources_gpus")
 """Which of a sweep's options a training takes too."""
@@ -59,9 +59,9 @@ def submit(
     **given: Any,
 ) -> None:
     """Sweep SPACE, or train a profile or a trial, as a job of Ray; the job goes on when this command has ended."""
-    from tune_app.job_request import sweep_request, training_request
-    from tune_app.jobs import Jobs
-    from tune_app.store import Store
+    from tune_app.jobs.job_request import sweep_request, training_request
+    from tune_app.jobs.jobs import Jobs
+    from tune_app.store.store import Store
 
     sources = {"SPACE": space, "--profile": profile_name, "--trial": trial_text}
     named = [name for name, value in sources.items() if value is not None]
@@ -200,7 +200,7 @@ def jobs_purge(
     states: tuple[str, ...], older_than: str, with_studies: bool, yes: bool, as_json: bool, store: str
 ) -> None:
     """Remove the records and logs of jobs that ended; shows what would go unless --yes is given."""
-    from tune_app.job import END_STATES
+    from tune_app.jobs.job import END_STATES
 
     opened = _jobs(store)
     chosen = _states(states) or END_STATES
@@ -240,15 +240,15 @@ def jobs_shutdown(store: str) -> None:
 
 
 def _jobs(store: str) -> Jobs:
-    from tune_app.jobs import Jobs
-    from tune_app.store import Store
+    from tune_app.jobs.jobs import Jobs
+    from tune_app.store.store import Store
 
     return Jobs(Store(store))
 
 
 def _states(given: tuple[str, ...]) -> tuple[str, ...]:
     from tune_app.errors import nearest
-    from tune_app.job import STATES
+    from tune_app.jobs.job import STATES
 
     for state in given:
         if state.upper() not in STATES:
@@ -259,7 +259,7 @@ def _states(given: tuple[str, ...]) -> tuple[str, ...]:
 def _age(text: str) -> Any:
     from datetime import timedelta
 
-    from tune_app.section import parse_duration
+    from tune_app.spaces.section import parse_duration
 
     try:
         return timedelta(seconds=0.0 if text == "0" else parse_duration(text))
@@ -304,7 +304,7 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
 def _progress(live: dict[str, Any] | None) -> str | None:
     if live is None:
         return None
-    from tune_app.progress import duration
+    from tune_app.cli.progress import duration
 
     if "epochs" in live:
         return f"{live['epoch']}/{live['epochs']} epochs"

@@ -28,8 +28,8 @@ def studies(as_json: bool, as_csv: bool, store: str) -> None:
     """List the studies of the store."""
     import pandas as pd
 
-    from tune_app.review import summary
-    from tune_app.store import Store
+    from tune_app.results.review import summary
+    from tune_app.store.store import Store
 
     opened = Store(store)
     rows: list[dict[str, Any]] = []
@@ -55,8 +55,8 @@ def studies(as_json: bool, as_csv: bool, store: str) -> None:
 @store_option
 def trials(study: str, as_json: bool, as_csv: bool, store: str) -> None:
     """List the trials of STUDY, best first, with every variable in --json and --csv."""
-    from tune_app.review import ranked_trials
-    from tune_app.store import Store
+    from tune_app.results.review import ranked_trials
+    from tune_app.store.store import Store
 
     opened = Store(store).study(study)
     table = ranked_trials(opened)
@@ -80,8 +80,8 @@ def trials(study: str, as_json: bool, as_csv: bool, store: str) -> None:
 def show(study: str, trial: int | None, as_json: bool, store: str) -> None:
     """Show one trial of STUDY: the best one, or TRIAL by its number; without it, also the Pareto front of a study with
     two objectives. Exits with 1 where nothing completed."""
-    from tune_app.review import front_trials, trial_row
-    from tune_app.store import Store
+    from tune_app.results.review import front_trials, trial_row
+    from tune_app.store.store import Store
 
     opened = Store(store).study(study)
     row = trial_row(opened, trial)
@@ -128,8 +128,8 @@ def leaderboard(table: pd.DataFrame, document: dict[str, Any], rows: int = 5) ->
 
 def _compared(document: dict[str, Any]) -> dict[str, str]:
     """The columns by which trials are compared, under the names that tables give them."""
-    from tune_app.objective import AGAINST, label_of
-    from tune_app.section import Objective
+    from tune_app.spaces.objective import AGAINST, label_of
+    from tune_app.spaces.section import Objective
 
     objective = Objective.model_validate(document["objective"])
     columns = {label_of(objective): "objective"}
@@ -214,8 +214,8 @@ def report(study: str, trial: int | str | None, output: str, store: str) -> None
     from pathlib import Path
 
     from tune_app.folder import cannot_write
-    from tune_app.report import study_report, trial_report
-    from tune_app.store import Store
+    from tune_app.results.report import study_report, trial_report
+    from tune_app.store.store import Store
 
     opened = Store(store).study(study)
     with contextlib.redirect_stdout(sys.stderr):  # a user's task may print

@@ -55,7 +55,7 @@ def serve(
     from tune_app.api.listening import bind, check_token, read_token
     from tune_app.api.listening import serve as answer
     from tune_app.api.settings import Settings
-    from tune_app.jobs import check_address
+    from tune_app.jobs.jobs import check_address
 
     if address is not None:  # before somebody asks for a job
         check_address(address)

@@ -12,7 +12,7 @@ from tune_app.cli.results import print_table
 @json_option
 def strategies(as_json: bool) -> None:
     """List the samplers, which propose configurations, and the schedulers, which stop trials early."""
-    from tune_app.strategy import SAMPLERS, SCHEDULERS
+    from tune_app.spaces.strategy import SAMPLERS, SCHEDULERS
 
     rows = [
         {"kind": kind, "name": name, "what it does": strategy.summary}

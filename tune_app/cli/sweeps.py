@@ -17,11 +17,11 @@ from tune_app.cli.results import leaderboard, records
 from tune_app.errors import InputError, Interrupted, WorkFailed
 
 if TYPE_CHECKING:
-    from tune_app.dataset import Dataset
-    from tune_app.preflight import Forecast
-    from tune_app.spec import Spec
-    from tune_app.store import Study
-    from tune_app.sweep import Outcome
+    from tune_app.datasets.dataset import Dataset
+    from tune_app.spaces.spec import Spec
+    from tune_app.store.store import Study
+    from tune_app.sweep.preflight import Forecast
+    from tune_app.sweep.sweep import Outcome
 
 
 class GpuCount(click.ParamType[Any]):
@@ -89,7 +89,7 @@ def read_overrides(given: dict[str, Any], settings: tuple[str, ...], start_from:
 @json_option
 def check(space: str, settings: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Validate SPACE, train a moment with its smallest, largest and some random configurations, and forecast."""
-    from tune_app.spec import load_spec
+    from tune_app.spaces.spec import load_spec
 
     with contextlib.redirect_stdout(sys.stderr):
         spec = load_spec(space, read_overrides(given, settings, ()))
@@ -132,9 +132,9 @@ def run(
     from tune_app.document import Document
 
     def prepare() -> Prepared:
-        from tune_app.spec import load_spec
-        from tune_app.store import Store, Study
-        from tune_app.warm_start import starting_configs
+        from tune_app.profiles.warm_start import starting_configs
+        from tune_app.spaces.spec import load_spec
+        from tune_app.store.store import Store, Study
 
         opened = Store(store)
         spec = load_spec(space, read_overrides(given, settings, start_from))
@@ -171,9 +171,9 @@ def resume(
 ) -> None:
     """Go on with STUDY after an interrupt or a crash; --trials adds more to it."""
     from tune_app.document import Document
-    from tune_app.section import parse_duration
-    from tune_app.spec import Spec
-    from tune_app.store import Store
+    from tune_app.spaces.section import parse_duration
+    from tune_app.spaces.spec import Spec
+    from tune_app.store.store import Store
 
     opened = Store(store).study(study)
     with opened.writing():  # refused before Ray is started where another process writes it
@@ -216,7 +216,7 @@ class Prepared:
         """Load the data, and run the preflight where it is wanted."""
         data = _load_data(spec)
         forecast = _preflight(spec, data) if preflight else None
-        from tune_app import sweep  # noqa: F401  # half a second of imports, here beside the start of Ray
+        from tune_app.sweep import sweep  # noqa: F401  # half a second of imports, here beside the start of Ray
 
         return cls(spec, study, data, time_limit, forecast, start_with, new=not study.exists())
 
@@ -227,8 +227,8 @@ def _sweep(
     """Start Ray while the space is read and tried in a thread, then sweep, then show what was found."""
     from rich.console import Console
 
-    from tune_app.cluster import connected
-    from tune_app.progress import Progress
+    from tune_app.cli.progress import Progress
+    from tune_app.ray_backend.cluster import connected
 
     # What a user's task prints belongs to the person who watches, not to the one document on stdout.
     with contextlib.redirect_stdout(sys.stderr), ThreadPoolExecutor(1) as thread:
@@ -236,8 +236,8 @@ def _sweep(
         with connected(address, _say_fallback if fallback else None):
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own handler would answer in its words
             ready = preparing.result()
-            from tune_app.gpu_share import measured_share
-            from tune_app.sweep import run_sweep
+            from tune_app.ray_backend.gpu_share import measured_share
+            from tune_app.sweep.sweep import run_sweep
 
             if ready.spec.resources.gpus == "auto":
                 share, found = measured_share(ready.spec, ready.data)
@@ -273,7 +273,7 @@ def _name_in_use(study: Study) -> InputError:
 
 
 def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:
-    from tune_app.review import front_trials, ranked_trials
+    from tune_app.results.review import front_trials, ranked_trials
 
     ranked, pareto = ranked_trials(study), front_trials(study)
     if as_json:
@@ -311,7 +311,7 @@ def _load_data(spec: Spec) -> Dataset:
 
 
 def _preflight(spec: Spec, data: Dataset) -> Forecast:
-    from tune_app.preflight import preflight
+    from tune_app.sweep.preflight import preflight
     from tune_app.tasks import load_task
 
     return preflight(spec, load_task(spec.task), data)
@@ -326,7 +326,7 @@ def _print_space(spec: Spec) -> None:
 
 
 def _print_forecast(forecast: Forecast, err: bool) -> None:
-    from tune_app.progress import duration
+    from tune_app.cli.progress import duration
 
     for probe in forecast.probes:
         state = f"{probe.epoch_s:.3g} s an epoch" if probe.epoch_s is not None else f"{probe.kind}: {probe.error}"

@@ -1,11 +1,11 @@
-"""Data sets: ours by name, and the user's own, in the form that `tune_app.dataset.Dataset` describes."""
+"""Data sets: ours by name, and the user's own, in the form that `tune_app.datasets.dataset.Dataset` describes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from tune_app.dataset import Dataset, DatasetReference
 from tune_app.datasets.cache import load_kept
+from tune_app.datasets.dataset import Dataset, DatasetReference
 from tune_app.datasets.image_folder import load_image_folder
 from tune_app.datasets.npz import load_npz
 from tune_app.datasets.reference import AnyReference, ImageFolder, Named, Npz, Table, own_files, read_reference

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from tune_app.dataset import Dataset
+from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.entry import Entry
 
 VERSION = 3

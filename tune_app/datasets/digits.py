@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tune_app.dataset import Dataset
+from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.entry import Entry
 
 TEST_SIZE = 297

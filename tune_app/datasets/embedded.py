@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tune_app.dataset import Arrays, Dataset
+from tune_app.datasets.dataset import Arrays, Dataset
 from tune_app.datasets.entry import Entry
 from tune_app.datasets.split import TEST_FRACTION, shuffled, split_text
 from tune_app.errors import WorkFailed

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tune_app.dataset import Dataset
+from tune_app.datasets.dataset import Dataset
 
 Loader = Callable[[Sequence[Path]], Dataset]
 """Makes the data set from its files, in the order of `Entry.files`; none for one that is embedded."""
@@ -35,7 +35,7 @@ class Entry:
 
     Attributes:
         name: what search spaces call it.
-        kind: ``image``, ``labelled_text`` or ``text``; see `tune_app.dataset.Dataset`.
+        kind: ``image``, ``labelled_text`` or ``text``; see `tune_app.datasets.dataset.Dataset`.
         description: one line: how many of what, and the split.
         licence: as its authors state it.
         load: makes it from its files.

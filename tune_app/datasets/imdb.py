@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tune_app.dataset import Arrays, Dataset
 from tune_app.datasets.archive import read_tar
+from tune_app.datasets.dataset import Arrays, Dataset
 from tune_app.datasets.entry import Entry, RemoteFile
 from tune_app.datasets.split import shuffled
 from tune_app.errors import InputError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tune_app.dataset import Arrays, Dataset
+from tune_app.datasets.dataset import Arrays, Dataset
 from tune_app.datasets.labels import check_labels, check_numbers
 from tune_app.datasets.split import set_apart, shuffled
 from tune_app.errors import InputError, nearest

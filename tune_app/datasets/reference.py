@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from tune_app.dataset import DatasetReference
+from tune_app.datasets.dataset import DatasetReference
 from tune_app.datasets.registry import DATASETS
 from tune_app.errors import InputError, nearest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tune_app.dataset import Arrays
+from tune_app.datasets.dataset import Arrays
 
 SEED = 0
 TEST_FRACTION = 0.2

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tune_app.dataset import Dataset
+from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.split import set_apart
 from tune_app.datasets.text_file import read_text
 from tune_app.errors import InputError, nearest

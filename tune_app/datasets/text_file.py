@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from tune_app.dataset import Dataset
+from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.split import split_text
 from tune_app.errors import InputError
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
-from tune_app.dataset import Dataset
+from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError, nearest
-from tune_app.expression import Expression
-from tune_app.variable import Variable
+from tune_app.spaces.expression import Expression
+from tune_app.spaces.variable import Variable
 
 METHODS = ("load_data", "start", "train_epoch", "evaluate")
 PARTS = ("data_kind", "variables", "constraints", "metrics", *METHODS)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tune_app.variable import Domain, Group, Value, Variable
+from tune_app.spaces.variable import Domain, Group, Value, Variable
 
 
 def setting(
@@ -28,5 +28,5 @@ def setting(
 
 
 def variables_of(settings: type) -> tuple[Variable, ...]:
-    """The catalogue: one variable per field of the dataclass `settings`, in their order."""
+    """The catalog: one variable per field of the dataclass `settings`, in their order."""
     return tuple(Variable(name=f.name, **f.metadata) for f in dataclasses.fields(settings))

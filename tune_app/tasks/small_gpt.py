@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tune_app.dataset import Arrays, Dataset, DatasetReference
+from tune_app.datasets.dataset import Arrays, Dataset, DatasetReference
 from tune_app.errors import InputError
+from tune_app.spaces.variable import Categorical, Config, Float, Int
 from tune_app.tasks import load_dataset_of_kind, replica
 from tune_app.tasks.optimization import PRECISIONS, Optimization, autocast, lean
 from tune_app.tasks.settings import setting, variables_of
 from tune_app.tasks.task import Direction, Progress
 from tune_app.tasks.tensors import to_device
-from tune_app.variable import Categorical, Config, Float, Int
 
 UNKNOWN = 0
 """Token number of a character that the training part does not have; predicting it is never right."""

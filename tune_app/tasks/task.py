@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from tune_app.dataset import Dataset, DatasetReference
-from tune_app.variable import Config, Variable
+from tune_app.datasets.dataset import Dataset, DatasetReference
+from tune_app.spaces.variable import Config, Variable
 
 Direction = Literal["maximize", "minimize"]
 Progress = Callable[[float], None]

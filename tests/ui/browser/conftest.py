@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tune_app.job_head import end_head
-from tune_app.profile import Profiles
-from tune_app.store import Store
+from tune_app.jobs.job_head import end_head
+from tune_app.profiles.profile import Profiles
+from tune_app.store.store import Store
 
 HERE = Path(__file__).parent
 WAIT_MS = 60_000

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from tune_app.spec import Spec
-from tune_app.store import Store, column_types
-from tune_app.study_writer import StudyWriter
+from tune_app.spaces.spec import Spec
+from tune_app.store.store import Store, column_types
+from tune_app.store.study_writer import StudyWriter
 
 ROOT = Path(__file__).parents[3]
 WAIT_MS = 60_000

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tune_app.jobs import Jobs
-from tune_app.profile import Profiles, from_trial
-from tune_app.review import trial_row
+from tune_app.jobs.jobs import Jobs
+from tune_app.profiles.profile import Profiles, from_trial
+from tune_app.results.review import trial_row
 
 SWEEP_MS = 150_000
 EDITS = {

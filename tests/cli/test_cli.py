@@ -1,0 +1,509 @@
+"""The command line without Ray: outputs, exit codes, errors in two lines, and how fast it starts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tune_app import readable
+from tune_app.cli import main as cli_main
+from tune_app.cli import options
+from tune_app.errors import Interrupted
+from tune_app.profiles.profile import Profiles
+from tune_app.spaces.spec import Spec, load_spec
+from tune_app.store.store import Study
+
+MakeStudy = Callable[..., Study]
+MakeSpec = Callable[..., Spec]
+REPOSITORY = Path(__file__).parents[2]
+SPACES = sorted((REPOSITORY / "search_spaces").glob("*.yaml"))
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON document on stdout; fails on anything more."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> str:
+        """The error: one or two lines on stderr, nothing on stdout, no traceback."""
+        assert self.out == ""
+        assert self.err.startswith("error: ")
+        assert 1 <= len(self.err.splitlines()) <= 2, self.err
+        assert "Traceback" not in self.err
+        return self.err
+
+
+Command = Callable[..., Ran]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, make_study: MakeStudy, make_spec: MakeSpec) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "results"
+    make_study(folder)
+    make_study(folder, make_spec(name="hopeless"), ends=["FAILED", "PRUNED"])
+    make_study(folder, make_spec(name="empty"), ends=[])
+    return folder
+
+
+@pytest.fixture
+def tune_app(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Run the command in process, with the small store and an empty profiles folder."""
+    monkeypatch.setenv("TUNE_APP_STORE", str(root))
+    monkeypatch.setenv("TUNE_APP_PROFILES", str(tmp_path / "profiles"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Ran:
+        code = cli_main.run(list(arguments))
+        out, err = capsys.readouterr()
+        return Ran(code, out, err)
+
+    return run
+
+
+def shell(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tune_app", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, cwd=REPOSITORY)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["profile", "save", "--help"], ["data", "fetch", "--help"], ["--version"]],
+)
+def test_help_is_fast_and_imports_nothing_heavy(arguments: list[str]) -> None:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = shell(*arguments)
+        times.append(time.perf_counter() - start)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert min(times) < 0.5
+    code = f"import sys\nfrom tune_app.cli.main import run\nrun({arguments})\nprint(*sys.modules, file=sys.stderr)"
+    modules = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr.split())
+    assert "tune_app.cli.main" in modules
+    assert not modules & {"torch", "ray", "pandas", "optuna", "numpy", "pyarrow", "rich", "pydantic", "pooch"}
+
+
+def test_help_names_every_verb(tune_app: Command) -> None:
+    text = tune_app("--help").out
+    for verb in ("check", "run", "resume", "studies", "trials", "show", "apply", "profile", "train", "data"):
+        assert f"\n  {verb} " in text
+        assert tune_app(verb, "--help").code == 0
+
+
+def test_the_bare_command_prints_its_help(tune_app: Command) -> None:
+    ran = tune_app()
+    assert ran.code == 2
+    assert "Commands:" in ran.err
+
+
+def test_studies(tune_app: Command) -> None:
+    found = tune_app("studies", "--json").json
+    assert [row["study"] for row in found] == ["digits-small", "empty", "hopeless"]
+    assert (found[0]["trials"], found[0]["best"], found[2]["best"]) == ("5/5", 0.9, None)
+    table = tune_app("studies").out
+    assert "digits-small" in table
+    assert "0.9" in table
+    rows = list(csv.DictReader(io.StringIO(tune_app("studies", "--csv").out)))
+    assert [row["study"] for row in rows] == ["digits-small", "empty", "hopeless"]
+
+
+def test_studies_of_an_empty_store(tune_app: Command, tmp_path: Path) -> None:
+    ran = tune_app("studies", "--store", str(tmp_path / "none"))
+    assert (ran.code, "no studies in" in ran.out) == (0, True)
+    assert tune_app("studies", "--json", "--store", str(tmp_path / "none")).json == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_one_damaged_study_does_not_hide_the_others(tune_app: Command, tmp_path: Path, make_study: MakeStudy) -> None:
+    make_study(tmp_path / "store")
+    damaged = tmp_path / "store" / "studies" / "damaged"
+    damaged.mkdir()
+    (damaged / "spec.yaml").write_text("a: [")
+    found = tune_app("studies", "--json", "--store", str(tmp_path / "store")).json
+    assert [row["study"] for row in found] == ["damaged", "digits-small"]
+    assert "must be a search space" in found[0]["invalid"]
+    assert "must be a search space" in tune_app("studies", "--store", str(tmp_path / "store")).out
+
+
+def test_trials(tune_app: Command) -> None:
+    found = tune_app("trials", "digits-small", "--json").json
+    assert [row["trial"] for row in found] == [0, 2, 4, 1, 3]
+    assert found[4]["objective"] is found[4]["model_parameters"] is None
+    assert found[0]["model_parameters"] == 1234567
+    assert isinstance(found[0]["config/architecture/batch_norm"], bool)
+    assert found[0]["started_at"].endswith("+00:00")
+    rows = list(csv.DictReader(io.StringIO(tune_app("trials", "digits-small", "--csv").out)))
+    assert [row["trial"] for row in rows] == ["0", "2", "4", "1", "3"]
+    assert rows[0]["model_parameters"] == "1234567"
+    table = tune_app("trials", "digits-small").out.splitlines()
+    assert len(table) == 6
+    assert table[0].split()[:4] == ["trial", "state", "objective", "conv_layers"]
+    assert "no [/bracket] fits" in table[5], "an error is printed as it is"
+
+
+def test_trials_of_a_study_without_any(tune_app: Command) -> None:
+    assert tune_app("trials", "empty").out == "no trial of empty has ended yet\n"
+    assert tune_app("trials", "empty", "--json").json == []
+
+
+def test_show(tune_app: Command) -> None:
+    best = tune_app("show", "digits-small", "--json").json
+    assert (best["trial"], best["metric"]["val_accuracy"]) == (0, 0.9)
+    assert set(best["config"]) == {"architecture", "training", "data", "inference"}
+    assert best["config"]["training"]["batch_size"] == 500
+    text = tune_app("show", "digits-small", "2").out
+    assert "COMPLETED" in text
+    assert "1234569" in text, "whole numbers are shown whole"
+    (searched,) = (line for line in text.splitlines() if line.strip().startswith("learning_rate"))
+    (fixed,) = (line for line in text.splitlines() if line.strip().startswith("batch_size"))
+    assert searched.endswith("searched")
+    assert fixed.endswith("500")
+
+
+def test_show_where_nothing_completed(tune_app: Command) -> None:
+    ran = tune_app("show", "hopeless")
+    assert ran.code == 1
+    assert "no trial of the study `hopeless` completed" in ran.error
+    assert tune_app("show", "hopeless", "0", "--json").json["state"] == "FAILED"
+
+
+def test_apply_and_train(tune_app: Command, root: Path) -> None:
+    ran = tune_app("apply", "digits-small", "--set", "training.learning_rate=0.01")
+    assert ran.code == 0
+    assert "applied trial 0 of digits-small (edited: training.learning_rate)" in ran.out
+    trained = tune_app("train", "--json")
+    assert trained.code == 0
+    assert trained.json["config"]["learning_rate"] == 0.01
+    assert trained.json["epochs"] == 2
+    assert 0 <= trained.json["metrics"]["test_accuracy"] <= 1
+    assert [line.split(":")[0] for line in trained.err.splitlines()] == ["epoch 1", "epoch 2"]
+    assert Path(trained.json["folder"]).parent == root / "trainings"
+    assert json.loads(Path(trained.json["folder"], "metrics.json").read_text())["threads"] == 1
+    other = tune_app("apply", "digits-small", "2")
+    assert "trial 2 of digits-small (edited: nothing)" in other.out
+
+
+def test_train_a_trial_has_its_seed_and_threads(tune_app: Command, root: Path) -> None:
+    row = tune_app("show", "digits-small", "2", "--json").json
+    one = tune_app("train", "--trial", "digits-small:2", "--json").json
+    two = tune_app("train", "--trial", "digits-small:2", "--json").json
+    assert one["seed"] == row["seed"]
+    assert one["metrics"] == two["metrics"]
+    assert one["config"] == {n: v for group in row["config"].values() for n, v in group.items()}
+    text = tune_app("train", "--trial", "digits-small:2", "--epochs", "1", "--seed", "3").out
+    assert "test_accuracy" in text
+    assert "checkpoint and metrics:" in text
+
+
+def test_train_for_more_epochs(tune_app: Command) -> None:
+    trained = tune_app("train", "--trial", "digits-small:0", "--epochs", "3", "--json").json
+    assert trained["epochs"] == trained["config"]["epochs"] == 3
+
+
+def test_profiles_from_save_to_delete(tune_app: Command) -> None:
+    assert "no profiles in" in tune_app("profile", "list").out
+    saved = tune_app("profile", "save", "mine", "--trial", "digits-small", "--note", "First.")
+    assert (saved.code, "(revision 1) from trial 0 of digits-small (edited: nothing)" in saved.out) == (0, True)
+    again = tune_app("profile", "save", "mine", "--trial", "digits-small:2")
+    assert again.code == 2
+    assert "exists at revision 1" in again.error
+    assert "--replace" in again.err
+    edit = ("--set", "data.shift=0.1")
+    assert tune_app("profile", "save", "mine", "--trial", "digits-small:2", "--replace", *edit).code == 0
+    (row,) = tune_app("profile", "list", "--json").json
+    assert (row["profile"], row["revision"], row["study"], row["trial"], row["objective"]) == (
+        *("mine", 2, "digits-small", 2),
+        pytest.approx(0.7),
+    )
+    assert "mine" in tune_app("profile", "list").out
+    shown = tune_app("profile", "show", "mine", "--json").json
+    assert shown == YAML(typ="safe").load(tune_app("profile", "show", "mine").out)
+    assert shown["provenance"]["edited"] == {"data.shift": {"found": 0.0, "saved": 0.1}}
+    assert tune_app("profile", "show", "mine", "--revision", "1", "--json").json["note"] == "First."
+    diff = tune_app("profile", "diff", "mine@1", "mine", "--json").json
+    assert diff["data.shift"] == {"old": 0.0, "new": 0.1}
+    assert "data.shift" in tune_app("profile", "diff", "mine@1", "mine").out
+    assert tune_app("profile", "diff", "mine", "mine").out == "no difference\n"
+    assert tune_app("profile", "diff", "mine", "mine", "--json").json == {}
+    history = tune_app("profile", "history", "mine", "--json").json
+    assert [(r["revision"], r["trial"]) for r in history] == [(1, 0), (2, 2)]
+    assert "data.shift" in history[1]["changed"]
+    assert len(tune_app("profile", "history", "mine").out.splitlines()) == 3
+    assert tune_app("profile", "save", "copy", "--from", "mine").code == 0
+    assert tune_app("apply", "--profile", "copy").code == 0
+    assert tune_app("profile", "save", "session-kept").code == 0
+    assert tune_app("profile", "rename", "mine", "yours").out.startswith("mine is called yours now (revision ")
+    assert tune_app("profile", "rename", "yours", "mine").code == 0
+    assert "deleted mine" in tune_app("profile", "delete", "mine", "--yes").out
+    assert tune_app("profile", "show", "mine").code == 2
+    assert tune_app("profile", "show", "mine", "--revision", "2", "--json").json["revision"] == 2
+    assert len(tune_app("profile", "history", "mine", "--json").json) == 2
+
+
+@pytest.mark.parametrize(("answer", "kept"), [("y\n", False), ("n\n", True), ("\n", True)])
+def test_delete_asks(answer: str, kept: bool, tune_app: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    tune_app("profile", "save", "mine", "--trial", "digits-small")
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    ran = tune_app("profile", "delete", "mine")
+    assert (ran.code, "delete the profile `mine` (revision 1)?" in ran.err) == (0, True)
+    assert (tune_app("profile", "show", "mine").code == 0) == kept
+
+
+def test_an_invalid_profile_is_listed_as_such(tune_app: Command, tmp_path: Path) -> None:
+    tune_app("profile", "save", "mine", "--trial", "digits-small")
+    (tmp_path / "profiles" / "broken.yaml").write_text("task: [")
+    found = tune_app("profile", "list", "--json").json
+    assert [(row["profile"], bool(row["invalid"])) for row in found] == [("broken", True), ("mine", False)]
+    assert "broken" in tune_app("profile", "list").out
+
+
+def test_apply_of_a_profile_that_no_study_found(tune_app: Command) -> None:
+    folder = ["--profiles", str(REPOSITORY / "profiles")]
+    assert tune_app("profile", "list", *folder).code == 0
+    shown = tune_app("profile", "show", "digits-example", "--json", *folder).json
+    assert shown["config"]["training"]["epochs"] == 15
+
+
+USER_MISTAKES: dict[str, tuple[list[str], str]] = {
+    "study": (["trials", "digits-smal"], "did you mean `digits-small`?"),
+    "study to show": (["show", "digits-smal"], "did you mean `digits-small`?"),
+    "study to apply": (["apply", "digits-smal"], "did you mean `digits-small`?"),
+    "study outside": (["trials", "../results"], "there is no study `../results`"),
+    "trial": (["show", "digits-small", "9"], "its trials: 0 to 4"),
+    "huge trial": (["show", "digits-small", "9" * 40], "its trials: 0 to 4"),
+    "trial to apply": (["apply", "digits-small", "9"], "its trials: 0 to 4"),
+    "trial word": (["show", "digits-small", "best"], "'best' is not a valid integer"),
+    "nothing to apply": (["apply"], "name a study or a profile"),
+    "both to apply": (["apply", "digits-small", "--profile", "x"], "name a study or a profile"),
+    "set without value": (["apply", "digits-small", "--set", "training.momentum"], "`--set` takes"),
+    "set without key": (["apply", "digits-small", "--set", "=1"], "`--set` takes"),
+    "set blank": (["apply", "digits-small", "--set", "training.momentum= "], "`--set` takes"),
+    "set twice": (["apply", "digits-small", "--set", "a=1", "--set", "a =2"], "`a` stands twice"),
+    "set variable": (["apply", "digits-small", "--set", "training.momentun=1"], "did you mean `momentum`"),
+    "set value": (["apply", "digits-small", "--set", "training.momentum=high"], "but got 'high'"),
+    "set constraint": (["apply", "digits-small", "--set", "filters=7"], "`filters * conv_layers <= 6` must hold"),
+    "trial form": (["train", "--trial", "digits-small"], "`--trial` takes STUDY:NUMBER"),
+    "trial number": (["train", "--trial", "digits-small:x"], "`--trial` takes STUDY:NUMBER"),
+    "trial empty": (["profile", "save", "p", "--trial", "digits-small:"], "`--trial` takes STUDY:NUMBER"),
+    "no session": (["train"], "nothing was applied yet"),
+    "no session to save": (["profile", "save", "p"], "nothing was applied yet"),
+    "profile": (["train", "digits-best"], "there is no profile `digits-best`"),
+    "profile and trial": (["train", "p", "--trial", "digits-small:0"], "exclude each other"),
+    "trial and from": (["profile", "save", "p", "--trial", "digits-small", "--from", "q"], "exclude each other"),
+    "profile name": (["profile", "save", "../p", "--trial", "digits-small"], "a profile's name must match"),
+    "profile to show": (["profile", "show", "/etc/passwd"], "a profile's name must match"),
+    "revision": (["profile", "diff", "a@b", "a"], "a revision must be a number"),
+    "history of none": (["profile", "history", "none"], "there is no profile `none`"),
+    "delete none": (["profile", "delete", "none", "--yes"], "there is no profile `none`"),
+    "epochs": (["train", "--trial", "digits-small:0", "--epochs", "0"], "0 is not in the range"),
+    "many epochs": (["train", "--trial", "digits-small:0", "--epochs", "99999"], "--epochs training.epochs"),
+    "store": (["studies", "--store", "s4://x"], "the store must be a folder"),
+    "verb": (["trails", "x"], "did you mean `trials`?"),
+    "profile verb": (["profile", "sav", "x"], "did you mean `save`?"),
+    "option": (["trials", "digits-small", "--jsn"], "did you mean `--json`?"),
+    "missing argument": (["trials"], "see `tune-app trials --help`"),
+    "extra argument": (["trials", "digits-small", "x"], "unexpected extra argument"),
+    "missing file": (["check", "no.yaml"], "No such file"),
+    "folder for a file": (["check", "."], "got a folder"),
+    "option value": (["check", "no.yaml", "--trials", "many"], "'many' is not a valid integer"),
+}
+
+
+@pytest.mark.parametrize("what", USER_MISTAKES)
+def test_a_users_mistake_is_two_lines_and_exit_code_2(what: str, tune_app: Command) -> None:
+    arguments, part = USER_MISTAKES[what]
+    ran = tune_app(*arguments)
+    assert ran.code == 2
+    assert part in ran.error
+
+
+SPACES_THAT_ARE_WRONG: dict[str, tuple[str, str]] = {
+    "malformed": ("a: [", "YAML must be well-formed"),
+    "empty": ("", "must hold a mapping, but got nothing"),
+    "key": ("schema_version: 1\nnmae: x\n", "did you mean `name`"),
+    "version": ("schema_version: 9\n", "schema_version"),
+    "binary": ("\0\1", "a file must be YAML text"),
+}
+
+
+@pytest.mark.parametrize("what", SPACES_THAT_ARE_WRONG)
+def test_a_space_that_is_wrong(what: str, tune_app: Command, tmp_path: Path) -> None:
+    content, part = SPACES_THAT_ARE_WRONG[what]
+    (tmp_path / "space.yaml").write_text(content)
+    for json_ in ([], ["--json"]):
+        ran = tune_app("check", "space.yaml", *json_)
+        assert ran.code == 2
+        assert part in ran.error
+        assert "space.yaml" in ran.err
+
+
+def test_a_file_in_the_place_of_a_folder(tune_app: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert tune_app("studies", "--store", str(tmp_path / "file")).code == 0
+    ran = tune_app("apply", "digits-small", "--profiles", str(tmp_path / "file"))
+    assert ran.code == 1
+    assert "cannot write" in ran.error
+    assert "--profiles" in ran.err
+
+
+def test_debug_shows_the_traceback(tune_app: Command) -> None:
+    for arguments in (["--debug", "trials", "none"], ["trials", "none", "--debug"]):
+        ran = tune_app(*arguments)
+        assert ran.code == 2
+        assert "Traceback" in ran.err
+        assert "error: there is no study `none`" in ran.err
+
+
+def test_interrupts_are_130(tune_app: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (KeyboardInterrupt(), Interrupted("stopped", hint="`tune-app resume x` goes on")):
+
+        def stop(self: object, error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setattr("tune_app.store.store.Store.studies", stop)
+        ran = tune_app("studies")
+        assert ran.code == 130
+        assert len(ran.err.splitlines()) <= 2
+
+
+def test_the_process_itself_exits_with_the_code(root: Path) -> None:
+    done = shell("trials", "digits-smal", "--store", str(root))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: there is no study `digits-smal`")
+    done = shell("show", "hopeless", "--store", str(root))
+    assert (done.returncode, done.stdout) == (1, "")
+    done = shell("trials", "digits-small", "--json", "--store", str(root))
+    assert done.returncode == 0
+    assert len(json.loads(done.stdout)) == 5
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, a disk that is always full")
+def test_output_on_a_full_disk() -> None:
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "tune_app", "strategies"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert ran.returncode == 1
+    assert ran.stderr == "error: the disk that the output goes to: there must be room to write, but the disk is full\n"
+
+
+def test_a_reader_that_goes_away_is_no_error(root: Path) -> None:
+    command = f"{sys.executable} -m tune_app trials digits-small --json --store {root} | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=REPOSITORY)
+    assert (done.stdout, done.stderr) == ("[", "")
+
+
+@pytest.mark.parametrize("path", SPACES, ids=lambda path: path.name)
+def test_a_shipped_space_loads(path: Path) -> None:
+    assert load_spec(path).space.searched
+
+
+def test_check(tune_app: Command) -> None:
+    path = str(REPOSITORY / "search_spaces" / "digits_cnn.yaml")
+    ran = tune_app("check", path)
+    assert ran.code == 0
+    assert [line.split(":")[0] for line in ran.out.splitlines()] == ["digits-cnn", *["preflight"] * 4, "forecast"]
+    assert "40 trials, rungs at epochs 1, 3, 9" in ran.out
+    found = tune_app("check", path, "--json", "--trials", "7", "--set", "architecture.filters=8").json
+    assert found["ok"] is True
+    assert found["forecast"]["trials"] == found["spec"]["budget"]["trials"] == 7
+    assert found["spec"]["parameters"]["architecture"]["filters"] == 8
+    assert [probe["label"] for probe in found["forecast"]["probes"]][:2] == ["smallest", "largest"]
+
+
+def test_values_that_json_does_not_have(capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+    import pandas as pd
+
+    values = [float("nan"), float("inf"), np.float64("nan"), np.int64(3), pd.NA, pd.NaT, pd.Timestamp(0), None, True]
+    options.print_json({"a": values, "b": (1, {"c": 2})})
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"a": [None, None, None, 3, None, None, "1970-01-01T00:00:00", None, True], "b": [1, {"c": 2}]}
+    assert [readable.shown(v) for v in values[:1] + values[3:6] + [0.123456, "x"]] == ["", "3", "", "", "0.1235", "x"]
+
+
+def test_profiles_of_the_environment(tune_app: Command, tmp_path: Path) -> None:
+    tune_app("profile", "save", "mine", "--trial", "digits-small")
+    assert Profiles().names() == ["mine"]
+    assert (tmp_path / "profiles" / "mine.yaml").is_file()
+
+
+def test_the_page_is_found_and_served(tmp_path: Path) -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tune_app", "ui", "--port", "0", "--store", str(tmp_path / "results")],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert server.stderr is not None
+    try:
+        line = server.stderr.readline()
+        assert line.startswith("starting the review page: http://127.0.0.1:"), line
+        address = f"{line.split()[-1]}/_stcore/health"
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(address, timeout=5) as answer:
+                    assert answer.read() == b"ok"
+                break
+            except urllib.error.URLError:
+                time.sleep(0.1)
+        else:
+            pytest.fail("the page did not answer in 30 s")
+    finally:
+        server.terminate()
+        server.wait(20)
+        server.stderr.close()
+
+
+def test_the_page_is_not_open_to_others_without_a_token(tune_app: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TUNE_APP_API_TOKEN", raising=False)
+    ran = tune_app("ui", "--host", "0.0.0.0", "--port", "0")
+    assert ran.code == 2
+    assert "a token is required where others can reach the server" in ran.error
+    monkeypatch.setenv("TUNE_APP_API_TOKEN", "short")
+    assert "a token must have at least 16" in tune_app("ui", "--host", "0.0.0.0", "--port", "0").error
+
+
+@pytest.mark.parametrize(("host", "allowed"), [("0.0.0.0", ["*"]), ("127.0.0.2", ["localhost", "127.0.0.2"])])
+def test_the_page_answers_to_the_names_that_it_listens_at(
+    tune_app: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, allowed: list[str]
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda _, arguments: started.append(arguments))
+    for name in ("TUNE_APP_API_TOKEN", "TUNE_APP_STORE", "TUNE_APP_PROFILES"):  # as they were, after the test
+        monkeypatch.setenv(name, str(tmp_path))
+    (tmp_path / "token").write_text("a-long-enough-token\n")
+    tune_app("ui", "--host", host, "--port", "0", "--token-file", str(tmp_path / "token"))
+    (arguments,) = started
+    assert arguments[arguments.index("--server.address") + 1] == host
+    given = [value for name, value in pairwise(arguments) if name == "--server.allowedHosts"]
+    assert set(allowed) <= set(given)
+    assert ("*" in given) == (host == "0.0.0.0")
+    assert os.environ["TUNE_APP_API_TOKEN"] == "a-long-enough-token"

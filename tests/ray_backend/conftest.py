@@ -1,0 +1,162 @@
+"""One Ray node for all tests here, sweeps in this process, and the command in a process of its own."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import ray
+import yaml
+
+from tune_app.ray_backend.cluster import start_node
+from tune_app.spaces.spec import Spec
+from tune_app.spaces.variable import Config
+from tune_app.store.store import Store, Study
+from tune_app.sweep.sweep import Outcome, run_sweep
+from tune_app.tasks import load_task
+
+HERE = Path(__file__).parent
+SPACE: dict[str, Any] = {
+    "schema_version": 1,
+    "name": "faulty",
+    "task": "faulty:Faulty",
+    "dataset": "none",
+    "objective": {"metric": "score"},
+    "budget": {"trials": 8, "epochs": 6},
+    "search": {"sampler": "random"},
+    "pruning": {"level": "off"},
+    "resources": {"concurrent": 1},  # the start of each worker costs seconds
+    "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}}},
+}
+
+
+@pytest.fixture(scope="session")
+def markers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tasks leave a note that their process died once; the workers inherit the address."""
+    folder = tmp_path_factory.mktemp("markers")
+    os.environ["FAULTY_MARKERS"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def node(markers: Path) -> Iterator[str]:
+    """A Ray node of this machine with two slots; its address."""
+    started = start_node()
+    yield started.address
+    started.kill_all_processes(check_alive=False, allow_graceful=False)
+
+
+@pytest.fixture(scope="session")
+def connected(node: str) -> Iterator[str]:
+    """This process as a driver of the node."""
+    ray.init(address=node, log_to_driver=False, logging_level="ERROR")
+    yield node
+    ray.shutdown()
+
+
+@dataclass
+class Swept:
+    """A sweep that ended."""
+
+    study: Study
+    outcome: Outcome
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row per trial, by number."""
+        return pd.read_parquet(self.study.trials_path).set_index("trial", drop=False).sort_index()
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """One row per trial and epoch."""
+        return pd.read_parquet(self.study.epochs_path)
+
+
+def space(**sections: Any) -> dict[str, Any]:
+    """The space of this folder with other sections."""
+    return copy.deepcopy({**SPACE, **sections})
+
+
+def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any]] = (), fuse: bool = False) -> Swept:
+    """Run a sweep in this process; `configs` say what the first trials have other than the defaults."""
+    before = Path.cwd()
+    os.chdir(HERE)
+    try:
+        task = load_task(document["task"])
+        spec = Spec.from_dict(document, "test")
+        study = Study(Store(store).folder, spec.name)
+        starts: list[Config] = [{**spec.space.complete({}), **config} for config in configs]
+        with study.writing():
+            outcome = run_sweep(
+                spec,
+                study,
+                task.load_data(spec.dataset),
+                show=lambda live: None,
+                start_with=starts,
+                time_limit=spec.budget.time,
+                fuse=fuse,
+            )
+    finally:
+        os.chdir(before)
+    return Swept(study, outcome)
+
+
+@pytest.fixture(scope="session")
+def run_space() -> Callable[..., Swept]:
+    """See `sweep`."""
+    return sweep
+
+
+@pytest.fixture(scope="session")
+def make_space() -> Callable[..., dict[str, Any]]:
+    """See `space`."""
+    return space
+
+
+@pytest.fixture
+def command(node: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start ``tune-app`` in a process of its own, beside the tasks of this folder, on the node of the tests."""
+
+    def start(*arguments: str, address: str | None = node, cwd: Path = HERE) -> subprocess.Popen[str]:
+        given = [*arguments, "--store", str(tmp_path / "results")]
+        if arguments[0] in ("run", "resume"):
+            given += ["--address", address] if address else []
+        if arguments[0] == "run":
+            given += ["--profiles", str(tmp_path / "profiles")]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tune_app", *given],
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    started: list[subprocess.Popen[str]] = []
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        if process.stdout and not process.stdout.closed:
+            process.communicate()
+
+
+@pytest.fixture
+def space_file(tmp_path: Path) -> Callable[..., str]:
+    """Write a space of this folder with other sections; gives its path."""
+
+    def write(**sections: Any) -> str:
+        path = tmp_path / "space.yaml"
+        path.write_text(yaml.safe_dump(space(**sections)))
+        return str(path)
+
+    return write

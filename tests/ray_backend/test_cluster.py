@@ -1,0 +1,87 @@
+"""Reaching a cluster, and what happens where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tune_app.errors import InputError
+from tune_app.ray_backend.cluster import connected
+
+CODE = """
+import ray
+from tune_app.ray_backend.cluster import connected
+with connected("127.0.0.1:1", lambda error: print(error.message)):
+    print(ray.cluster_resources()["CPU"] > 0)
+"""
+
+
+def test_a_sweep_may_fall_back_to_this_machine_and_is_told_so() -> None:
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "no Ray cluster answers at `127.0.0.1:1`: [Errno 111] Connection refused",
+        "True",
+    ]
+
+
+@pytest.mark.parametrize("address", ["http://head:8265", "head", ":6379", "head:port", "ray://head"])
+def test_what_is_no_address_of_a_cluster_is_refused_and_no_reason_to_fall_back(address: str) -> None:
+    with pytest.raises(InputError, match="must be HOST:PORT") as caught, connected(address, pytest.fail):
+        pass
+    assert "`tune-app submit`" in caught.value.hint
+
+
+LOOPBACK = """
+import ray, socket
+from ray._private.services import node_ip_address_from_perspective
+from tune_app.ray_backend.cluster import connected
+with connected(None):
+    node = ray.nodes()[0]
+    print(node["NodeManagerAddress"])
+    try:
+        socket.create_connection((node_ip_address_from_perspective(), node["NodeManagerPort"]), timeout=5)
+    except OSError as error:
+        print(type(error).__name__)
+"""
+
+
+def test_the_node_of_a_sweep_here_is_reached_through_loopback_alone() -> None:
+    done = subprocess.run([sys.executable, "-c", LOOPBACK], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["127.0.0.1", "ConnectionRefusedError"]
+
+
+NODE = """
+import os, psutil, signal, sys
+from tune_app.ray_backend.cluster import connected
+with connected(None):
+    for process in psutil.Process().children(recursive=True):
+        print(process.pid, *process.cmdline(), flush=True)
+    if sys.argv[1] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def is_running(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+@pytest.mark.parametrize(("how", "seconds"), [("ended", 5), ("killed", 20)])
+def test_nothing_is_left_of_the_node_of_a_sweep(how: str, seconds: float) -> None:
+    done = subprocess.run([sys.executable, "-c", NODE, how], capture_output=True, text=True, timeout=120)
+    started = {int(line.split()[0]): line for line in done.stdout.splitlines()}
+    others = [command for command in started.values() if "/gcs_server" not in command and "/raylet " not in command]
+    assert len(started) == len(others) + 2
+    assert not any("agent.py" in command or "/agent/" in command for command in others), "they take a core"
+    deadline = time.monotonic() + seconds
+    while any(map(is_running, started)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [command for pid, command in started.items() if is_running(pid)] == []

@@ -1,0 +1,167 @@
+"""Sweeps that are cut short, and go on to exactly the trials asked for."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from tune_app.store.store import Store
+
+TRIALS = 8
+SLOW = {"budget": {"trials": TRIALS, "epochs": 4}, "resources": {"concurrent": 2}, "parameters": {"training": {
+    "level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 0.15,
+}}}  # fmt: skip
+
+
+def events(store: Path) -> list[dict[str, Any]]:
+    path = store / "studies" / "faulty" / "events.jsonl"
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def wait_for(store: Path, reached: Callable[[list[dict[str, Any]]], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not reached(events(store)):
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline, "it never came so far"
+        time.sleep(0.02)
+
+
+def count(kind: str) -> Callable[[list[dict[str, Any]]], int]:
+    return lambda found: sum(event["type"] == kind for event in found)
+
+
+def check_whole(store: Path, trials: int) -> pd.DataFrame:
+    table = pd.read_parquet(store / "trials" / "study=faulty")
+    epochs = pd.read_parquet(store / "epochs" / "study=faulty")
+    assert sorted(table["trial"]) == list(range(trials))
+    assert set(table["state"]) == {"COMPLETED"}
+    assert not epochs.duplicated(["trial", "epoch"]).any()
+    assert len(epochs) == table["epochs"].sum()
+    journal = JournalStorage(JournalFileBackend(str(store / "studies" / "faulty" / "optuna.journal")))
+    known = optuna.load_study(study_name="faulty", storage=journal).trials
+    assert sorted(t.user_attrs["trial"] for t in known) == list(range(trials))
+    assert all(t.state == optuna.trial.TrialState.COMPLETE for t in known)
+    return table
+
+
+MOMENTS = {
+    "before the first trial": lambda found: count("sweep_started")(found) >= 1,
+    "when the first trial started": lambda found: count("trial_started")(found) >= 1,
+    "in the middle of a trial": lambda found: count("epochs")(found) >= 3,
+    "between trials": lambda found: count("trial_ended")(found) >= 3,
+    # Not when all but one have ended: the last two may end together, before the signal comes.
+    "when the last trial started": lambda found: count("trial_started")(found) >= TRIALS,
+}
+
+
+def test_a_driver_killed_at_five_moments_loses_nothing(command: Any, space_file: Any, tmp_path: Path) -> None:
+    store = tmp_path / "results"
+    arguments: tuple[str, ...] = ("run", space_file(**SLOW), "--no-preflight")
+    for moment, reached in MOMENTS.items():
+        process = command(*arguments)
+        wait_for(store, reached, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        ended = {e["row"]["trial"] for e in events(store) if e["type"] == "trial_ended"}
+        assert len(ended) < TRIALS, moment
+        visible = pd.read_parquet(store / "trials" / "study=faulty")
+        assert visible["trial"].is_unique
+        assert set(visible["trial"]) <= ended
+        arguments = ("resume", "faulty")
+
+    resumed = command(*arguments)
+    _, errors = resumed.communicate(timeout=60)
+    assert resumed.returncode == 0, errors
+    table = check_whole(store, TRIALS).set_index("trial")
+    log = events(store)
+    ends = [e["row"]["trial"] for e in log if e["type"] == "trial_ended"]
+    assert sorted(ends) == list(range(TRIALS)), "a finished trial was run again"
+    for event in log:
+        if event["type"] == "trial_started":
+            assert table.loc[event["trial"], "config/training/level"] == event["config"]["level"], "a trial changed"
+            assert table.loc[event["trial"], "seed"] == event["seed"]
+
+
+def test_one_interrupt_finishes_what_runs_and_resume_goes_on(command: Any, space_file: Any, tmp_path: Path) -> None:
+    store = tmp_path / "results"
+    process = command("run", space_file(**SLOW), "--no-preflight")
+    wait_for(store, lambda found: count("trial_ended")(found) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "tune-app resume faulty" in errors
+    assert "Traceback" not in errors
+    table = pd.read_parquet(store / "trials" / "study=faulty")
+    assert set(table["state"]) == {"COMPLETED"}, "a running trial was cut"
+    started = {e["trial"] for e in events(store) if e["type"] == "trial_started"}
+    assert set(table["trial"]) == started
+    assert len(table) < TRIALS
+
+    resumed = command("resume", "faulty")
+    assert resumed.wait(timeout=60) == 0
+    check_whole(store, TRIALS)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("stop", ["two interrupts", "terminate"])
+def test_stopping_at_once_cancels_what_runs(command: Any, space_file: Any, tmp_path: Path, stop: str) -> None:
+    store = tmp_path / "results"
+    document = {**SLOW, "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 5.0}}}
+    process = command("run", space_file(**document), "--no-preflight")
+    wait_for(store, lambda found: count("trial_started")(found) >= 2, process)
+    began = time.monotonic()
+    if stop == "terminate":
+        process.terminate()
+    else:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 10
+    assert "resume" in errors
+    table = pd.read_parquet(store / "trials" / "study=faulty")
+    assert set(table["state"]) == {"CANCELLED"}
+    assert Store(store).study("faulty").json("live.json")["state"] == "ended"
+
+
+def test_more_trials_can_be_added_to_a_finished_study(
+    connected: str, command: Any, space_file: Any, tmp_path: Path
+) -> None:
+    store = tmp_path / "results"
+    space = space_file(budget={"trials": 3, "epochs": 2})
+    assert command("run", space, "--no-preflight").wait(timeout=60) == 0
+    before = check_whole(store, 3)
+    added = command("resume", "faulty", "--trials", "2", "--json")
+    output, _ = added.communicate(timeout=60)
+    assert json.loads(output)["states"] == {"COMPLETED": 5}
+    after = check_whole(store, 5)
+    kept = after[after["trial"] < 3].sort_values("trial").reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, before.sort_values("trial").reset_index(drop=True))
+    assert after["config/training/level"].nunique() == 5, "the sampler proposed the same again"
+    assert Store(store).study("faulty").document()["budget"]["trials"] == 5
+
+
+def test_two_processes_cannot_sweep_one_study(command: Any, space_file: Any, tmp_path: Path) -> None:
+    store = tmp_path / "results"
+    document = {**SLOW, "budget": {"trials": 3, "epochs": 20}, "resources": {"concurrent": 1}}
+    process = command("run", space_file(**document), "--no-preflight")
+    wait_for(store, lambda found: count("trial_started")(found) >= 1, process)
+    second = command("resume", "faulty")
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert "another process" in errors
+    assert process.wait(timeout=60) == 0
+    check_whole(store, 3)

@@ -1,0 +1,115 @@
+"""What a network is made of: every kind of layer, in the order of the computation, and that looking leaves no trace."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tune_app.results.architecture import read_layers, trial_layers
+from tune_app.errors import InputError, NotFound, WorkFailed
+from tune_app.store.store import Study
+from tune_app.tasks.image_cnn import ImageCNNTask
+
+MakeStudy = Callable[..., Study]
+
+
+class Crossed(nn.Module):
+    """Modules that are called in another order than they stand in, one twice, one never, and a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second = nn.Linear(4, 3)
+        self.first = nn.Linear(2, 4)
+        self.square = nn.Linear(4, 4, bias=False)
+        self.unused = nn.Linear(1, 1)
+        self.scale = nn.Parameter(torch.ones(3))
+        self.norm = nn.BatchNorm1d(4)
+        self.norm.requires_grad_(False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        out: Tensor = self.second(self.square(self.square(self.norm(self.first(rows))))) * self.scale
+        return out
+
+
+def test_layers_come_in_the_order_in_which_they_compute() -> None:
+    model = Crossed()
+    layers = read_layers(model, lambda: model(torch.ones(5, 2)))
+    assert [layer.name for layer in layers] == ["first", "norm", "square", "second", "", "unused"]
+    first, norm, square, _, own, unused = layers
+    assert (first.type, first.input_shapes, first.output_shape) == ("Linear", ((5, 2),), (5, 4))
+    assert (first.parameter_shapes, first.parameters) == ({"weight": (4, 2), "bias": (4,)}, 12)
+    assert (norm.parameters, norm.trainable) == (8, 0)
+    assert square.settings == "in_features=4, out_features=4, bias=False"
+    assert (own.type, own.parameters) == ("Crossed", 3)
+    assert (unused.input_shapes, unused.output_shape, unused.parameters) == ((), None, 2)
+    assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in model.parameters())
+
+
+def test_looking_leaves_no_trace() -> None:
+    model = Crossed().train()
+    model.first.eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    read_layers(model, lambda: model(torch.randn(5, 2)))
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert [module.training for module in model.modules()] == [True, True, False, True, True, True]
+    assert not [module for module in model.modules() if module._forward_hooks]
+
+
+def test_without_a_pass_there_are_no_shapes_of_what_flows() -> None:
+    layers = read_layers(nn.Sequential(nn.Embedding(7, 3), nn.LSTM(3, 2)))
+    assert [(layer.name, layer.type, layer.output_shape) for layer in layers] == [
+        ("0", "Embedding", None),
+        ("1", "LSTM", None),
+    ]
+    assert layers[0].parameter_shapes == {"weight": (7, 3)}
+
+
+def test_recurrent_modules_give_the_shape_of_what_they_give_first() -> None:
+    model = nn.LSTM(3, 2, batch_first=True)
+    (layer,) = read_layers(model, lambda: model(torch.zeros(4, 5, 3)))
+    assert (layer.input_shapes, layer.output_shape) == (((4, 5, 3),), (4, 5, 2))
+
+
+@pytest.fixture
+def study(tmp_path: Path, make_study: MakeStudy) -> Study:
+    return make_study(tmp_path / "results")
+
+
+def test_the_network_of_a_trial_is_built_from_its_configuration(study: Study) -> None:
+    config = study.history().trials[0].config
+    layers = trial_layers(study, 0)
+    convolutions = [layer for layer in layers if layer.type == "Conv2d"]
+    assert len(convolutions) == config["conv_layers"]
+    assert convolutions[0].parameter_shapes["weight"][0] == config["filters"]
+    with pytest.raises(NotFound, match="has no trial 77"):
+        trial_layers(study, 77)
+
+
+def test_what_the_task_raises_is_told_in_our_words(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*given: Any, **named: Any) -> None:
+        raise ZeroDivisionError("no width")
+
+    monkeypatch.setattr(ImageCNNTask, "start", start)
+    with pytest.raises(WorkFailed, match=r"trial 0 cannot be built: ZeroDivisionError: no width"):
+        trial_layers(study, 0)
+
+
+def test_the_command_prints_json_either_way(study: Study, tmp_path: Path) -> None:
+    def run(trial: str) -> tuple[int, Any]:
+        command = [sys.executable, "-m", "tune_app.results.architecture", str(tmp_path / "results"), study.name, trial]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return done.returncode, json.loads(done.stdout)
+
+    code, layers = run("0")
+    assert (code, layers[0]["name"]) == (0, "normalize")
+    code, error = run("77")
+    assert (code, set(error)) == (2, {"message", "where", "hint"})
+    assert issubclass(NotFound, InputError)

@@ -1,0 +1,189 @@
+"""The registry of strategies, what a grid is, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tune_app.cli.main import run
+from tune_app.errors import InputError
+from tune_app.search.study_search import make_sampler
+from tune_app.spaces.expression import Expression
+from tune_app.spaces.space import Space
+from tune_app.spaces.spec import Spec
+from tune_app.spaces.strategy import SAMPLERS, SCHEDULERS, check_grid, grid_configs, grid_values
+from tune_app.spaces.variable import Categorical, Domain, Float, Int, Variable
+
+VARIABLES = (
+    Variable("depth", "architecture", Int(1, 9), 1, "A depth."),
+    Variable("kind", "architecture", Categorical(("a", "b")), "a", "A kind."),
+    Variable("share", "training", Float(0.0, 1.0), 0.5, "A share."),
+    Variable("rate", "training", Float(1e-5, 1.0, log=True), 0.1, "A rate."),
+)
+
+
+def space(searched: dict[str, Domain], *constraints: str, **when: str) -> Space:
+    conditions = {name: Expression.parse(text) for name, text in when.items()}
+    return Space(VARIABLES, searched, {}, conditions, tuple(Expression.parse(text) for text in constraints))
+
+
+def document(**sections: Any) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "name": "small",
+        "dataset": "digits",
+        "parameters": {"architecture": {"filters": {"type": "categorical", "choices": [4, 8]}}},
+        **sections,
+    }
+
+
+def test_every_strategy_can_be_made_and_says_what_it_does() -> None:
+    for name, strategy in SAMPLERS.items():
+        assert make_sampler(name, space({"depth": Int(1, 3), "share": Float(0, 1)}), 0, 40) is not None
+        assert strategy.summary.endswith(".")
+    assert list(SAMPLERS) == ["tpe", "random", "grid", "quasi-random", "cma-es", "gp", "nsga2"]
+    assert list(SCHEDULERS) == ["asha", "hyperband", "median", "none"]
+
+
+def test_the_verb_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["strategies"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + len(SAMPLERS) + len(SCHEDULERS)
+    assert run(["strategies", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in listed] == [*SAMPLERS, *SCHEDULERS]
+
+
+@pytest.mark.parametrize(
+    ("domain", "values"),
+    [
+        (Int(2, 8, step=3), (2, 5, 8)),
+        (Int(1, 3), (1, 2, 3)),
+        (Float(0.0, 0.3, step=0.1), (0.0, 0.1, 0.2, 0.3)),
+        (Categorical(("a", True, 3)), ("a", True, 3)),
+        (Float(0.0, 1.0), None),
+        (Float(1e-3, 1.0, log=True), None),
+    ],
+)
+def test_grid_values(domain: Domain, values: tuple[object, ...] | None) -> None:
+    found = grid_values(domain)
+    assert found is None if values is None else found == pytest.approx(values) if _numbers(values) else found == values
+    assert all(domain.contains(value) for value in found or ())
+
+
+def _numbers(values: tuple[object, ...]) -> bool:
+    return all(isinstance(value, float) for value in values)
+
+
+def test_a_grid_is_every_feasible_combination_once() -> None:
+    searched: dict[str, Domain] = {"depth": Int(1, 4), "kind": Categorical(("a", "b")), "share": Float(0, 1, step=0.5)}
+    found = list(grid_configs(space(searched, "depth * share <= 2", share="kind == 'b'"), 0))
+    # kind a: share has no effect and its default 0.5; kind b: three shares, of which 1.0 is too much for depth 3 and 4.
+    assert sum(config["kind"] == "a" for config in found) == 4
+    assert sum(config["kind"] == "b" for config in found) == 4 * 3 - 2
+    assert len({tuple(config.items()) for config in found}) == len(found)
+    assert {config["rate"] for config in found} == {0.1}
+
+
+def test_the_order_of_a_grid_is_drawn_by_the_seed() -> None:
+    searched: dict[str, Domain] = {"depth": Int(1, 9), "kind": Categorical(("a", "b"))}
+    first, again, other = (list(grid_configs(space(searched), seed)) for seed in (0, 0, 1))
+    assert first == again != other
+    assert {tuple(c.items()) for c in first} == {tuple(c.items()) for c in other}
+
+
+@given(st.integers(1, 9), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_the_size_of_a_grid_is_the_product(high: int, step: int, seed: int) -> None:
+    searched: dict[str, Domain] = {"depth": Int(1, high, step=step), "kind": Categorical(("a", "b"))}
+    assert len(list(grid_configs(space(searched), seed))) == 2 * math.ceil(high / step)
+
+
+def test_a_grid_refuses_what_cannot_be_counted() -> None:
+    with pytest.raises(InputError) as refused:
+        check_grid(space({"rate": Float(1e-5, 1.0, log=True), "depth": Int(1, 5), "kind": Categorical(("a", "b"))}))
+    assert "`rate` is continuous" in refused.value.message
+    assert "the other variables alone take 10 trials" in refused.value.hint
+    with pytest.raises(InputError, match="this one takes 9,000,009 trials"):
+        check_grid(space({"share": Float(0, 1, step=1e-6), "depth": Int(1, 9)}))
+
+
+@pytest.mark.parametrize(
+    ("sections", "place", "words"),
+    [
+        (
+            {
+                "search": {"sampler": "grid"},
+                "parameters": {"training": {"learning_rate": {"type": "float", "low": 0.1, "high": 0.2}}},
+            },
+            "search.sampler",
+            ("`learning_rate` is continuous", "step"),
+        ),
+        ({"search": {"sampler": "cma-es"}}, "search.sampler", ("two or more searched numbers", "tpe")),
+        ({"search": {"sampler": "cmaes"}}, "search.sampler", ("must be one of tpe, random", "did you mean `cma-es`")),
+        ({"pruning": {"scheduler": "hyperbrand"}}, "pruning.scheduler", ("did you mean `hyperband`",)),
+        (
+            {"objective": {"mode": "pareto"}, "pruning": {"scheduler": "asha"}},
+            "pruning.scheduler",
+            ("no single figure may stop a trial", "asha", "--pruning off"),
+        ),
+        (
+            {
+                "objective": {"mode": "pareto"},
+                "search": {"sampler": "cma-es"},
+                "parameters": {
+                    "architecture": {
+                        "filters": {"type": "int", "low": 2, "high": 4},
+                        "conv_layers": {"type": "int", "low": 1, "high": 2},
+                    }
+                },
+            },
+            "search.sampler",
+            ("mode pareto has two", "nsga2"),
+        ),
+        ({"objective": {"health_weight": 1.5}}, "objective.health_weight", ("less than or equal to 1",)),
+        ({"objective": {"mode": "pareto", "against": "speed"}}, "objective.against", ("health, size, latency",)),
+        ({"parameters": {"architecture": {"filters": 4}}}, "parameters", ("must search a variable", "20 trials")),
+        (
+            {"parameters": {"data": {"validation_fraction": {"type": "float", "low": 0.1, "high": 0.5}}}},
+            "data.validation_fraction",
+            ("must have one value", "validation_fraction: 0.2"),
+        ),
+        (
+            {"objective": {"mode": "pareto"}, "pruning": {"level": "normal"}},
+            "pruning.level",
+            ("no single figure may stop a trial", "normal"),
+        ),
+        ({"task": "text_lstm"}, "task", ("does not take data sets of kind `image`", "image_cnn")),
+        ({"dataset": "digit"}, "dataset", ("did you mean `digits`",)),
+        ({"dataset": {"kind": "folder", "path": "x"}}, "dataset.kind", ("image_folder",)),
+    ],
+)
+def test_it_refuses(sections: dict[str, Any], place: str, words: tuple[str, ...]) -> None:
+    with pytest.raises(InputError) as refused:
+        Spec.from_dict(document(**sections), "here")
+    assert place in refused.value.where
+    for word in words:
+        assert word in f"{refused.value.message} {refused.value.hint}"
+
+
+def test_the_task_follows_from_the_data_set() -> None:
+    spec = Spec.from_dict(document(), "here")
+    assert spec.task == "image_cnn"
+    assert spec.objective.metric == "val_accuracy"
+    parameters = {"architecture": {"n_layer": {"type": "int", "low": 1, "high": 2}}}
+    assert Spec.from_dict(document(dataset="python_reference", parameters=parameters), "here").task == "small_gpt"
+    units: dict[str, Any] = {"architecture": {"units": {"type": "int", "low": 4, "high": 8}}}
+    own = {"kind": "table", "path": "reviews.csv", "text": "review", "label": "stars"}
+    spec = Spec.from_dict(document(dataset=own, parameters=units), "here")
+    assert spec.task == "text_lstm"
+    assert Spec.from_dict(spec.to_dict(), "there") == spec
+
+
+def test_pareto_stops_nothing_early_by_default() -> None:
+    spec = Spec.from_dict(document(objective={"mode": "pareto"}), "here")
+    assert spec.pruning.scheduler == "none"

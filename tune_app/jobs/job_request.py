@@ -1,0 +1,113 @@
+"""What a job is asked to do: checked where it is asked for, carried in its record, and made a command where it runs.
+
+A request holds the whole space, or the whole profile, as it was when it was asked for: whoever edits the file
+afterwards does not change a job that waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_app.document import Document
+from tune_app.errors import Conflict
+from tune_app.jobs.job import Job
+from tune_app.profiles.profile import Profile, Profiles
+from tune_app.profiles.warm_start import starting_configs
+from tune_app.spaces.spec import read_spec
+from tune_app.store.store import Store
+
+NAME_LENGTH = 56
+"""So much of a space's name is left in a job's, where the run number follows."""
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A request that was found valid.
+
+    Attributes:
+        kind: ``sweep`` or ``training``.
+        space: what its run numbers count.
+        study: the study's name, where the user gave one.
+        content: what is kept in the job's record.
+        cpus: that Ray sets aside for the job's own process; a sweep's trials ask for theirs themselves.
+        gpus: the same.
+    """
+
+    kind: str
+    space: str
+    study: str | None
+    content: Mapping[str, Any]
+    cpus: float | None = None
+    gpus: float | None = None
+
+
+def sweep_request(
+    source: str | Path | Document,
+    overrides: Mapping[str, Any],
+    store: Store,
+    profiles_folder: str,
+    *,
+    preflight: bool = True,
+    fuse: bool = True,
+) -> JobRequest:
+    """A request to sweep the space in the file at `source`, or in a document, with `overrides` as in `load_spec`.
+
+    Raises:
+        Conflict: the name of the study is taken.
+        InputError: the space is not valid, or what it starts from is not there.
+    """
+    document = source if isinstance(source, Document) else Document.read(source)
+    spec = read_spec(document, overrides)
+    name = overrides.get("name")
+    if name in store.studies():
+        raise Conflict(
+            f"the study `{name}` exists in {store.folder.url}",
+            hint="choose another name, or give none: the study is then called as its job is",
+        )
+    if spec.search.start_from:
+        starting_configs(spec, store.folder, profiles_folder)
+    profiles = Profiles(profiles_folder)
+    kept = {n: profiles.load(n).to_yaml() for n in spec.search.start_from if n in profiles.names()}
+    content = {"space": spec.to_yaml(), "profiles": kept, "preflight": preflight, "fuse": fuse}
+    space = spec.name if name is None else str(document.data.get("name", name))
+    return JobRequest("sweep", space[:NAME_LENGTH], name, content)
+
+
+def training_request(
+    profile: Profile,
+    *,
+    epochs: int | None = None,
+    seed: int | None = None,
+    cpus: float | None = None,
+    gpus: float | None = None,
+) -> JobRequest:
+    """A request to train `profile`; its own epochs and seed where none are given.
+
+    With `cpus` or `gpus` it runs on a machine of the cluster that has them free, else on the head.
+
+    Raises:
+        InputError: a value does not fit the profile's task.
+    """
+    content = {"profile": profile.validated().to_yaml(), "name": profile.name, "epochs": epochs, "seed": seed}
+    return JobRequest("training", f"train-{profile.name}"[:NAME_LENGTH], None, content, cpus, gpus)
+
+
+def command(job: Job, store: str, scratch: Path) -> list[str]:
+    """What does the work of `job`: the arguments of ``tune-app``; the files that it reads are written to `scratch`."""
+    profiles = scratch / "profiles"
+    profiles.mkdir()
+    places = ["--store", store, "--profiles", str(profiles)]
+    if job.kind == "training":
+        name = job.request["name"]
+        (profiles / f"{name}.yaml").write_text(job.request["profile"], encoding="utf-8")
+        given = [[f"--{key}", str(job.request[key])] for key in ("epochs", "seed") if job.request[key] is not None]
+        return ["train", name, "--name", job.id, *(part for option in given for part in option), *places]
+    for name, text in job.request["profiles"].items():
+        (profiles / f"{name}.yaml").write_text(text, encoding="utf-8")
+    space = scratch / f"{job.space}.yaml"
+    space.write_text(job.request["space"], encoding="utf-8")
+    off = [flag for flag, key in (("--no-preflight", "preflight"), ("--no-fuse", "fuse")) if not job.request[key]]
+    return ["run", str(space), "--name", str(job.study), *off, *places]

@@ -1,0 +1,192 @@
+"""The jobs of a store: their records, logs, signs of life and requests to stop, under ``<root>/jobs/``.
+
+    jobs/<id>/job.json     the record
+    jobs/<id>/log.txt      what the job printed
+    jobs/<id>/heartbeat    when its process was last alive
+    jobs/<id>/cancel       who asked it to stop; its process looks for this file
+    jobs/.counters.json    the last run number of every space; numbers are not used twice
+
+Whoever reads and writes needs the store alone, so that jobs are seen and stopped also where the cluster cannot be
+reached. On a folder, a lock keeps several processes apart. An object store has none: there a number may be given
+twice when two people submit the same space within the same second.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from filelock import FileLock, Timeout
+
+from tune_app.errors import InputError, NotFound, WorkFailed, nearest
+from tune_app.folder import Folder, LocalFolder, cannot_write
+from tune_app.jobs.job import ID_PATTERN, Job, read_job
+from tune_app.store.store import now
+
+LOCK_WAIT_S = 20.0
+
+
+class JobStore:
+    """The jobs of one store."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+
+    def create(self, space: str, make: Callable[[int], Job], taken: Callable[[Job], bool] = lambda job: False) -> Job:
+        """Record a new job under the next run number of `space`.
+
+        Args:
+            make: the job with this run number.
+            taken: whether something else has the place of this job already; its number is then passed over.
+
+        Raises:
+            WorkFailed: the store cannot be written.
+        """
+        with self._locked():
+            counters = json.loads(self.folder.read("jobs/.counters.json") or b"{}")
+            run = counters.get(space, 0) + 1
+            while self.folder.exists(_record(make(run).id)) or taken(make(run)):
+                run += 1
+            job = make(run)
+            self.folder.write("jobs/.counters.json", json.dumps({**counters, space: run}, indent=2).encode())
+            self.folder.write(_record(job.id), job.to_json())
+            return job
+
+    def ids(self) -> list[str]:
+        """The ids of all jobs, sorted."""
+        return [name for name in self.folder.names("jobs") if ID_PATTERN.fullmatch(name)]
+
+    def all(self) -> list[Job]:
+        """The jobs whose records can be read, sorted by id."""
+        return [found for found in self.read() if isinstance(found, Job)]
+
+    def read(self) -> list[Job | InputError]:
+        """All jobs, sorted by id, with an error in the place of a damaged record."""
+        found: list[Job | InputError] = []
+        for job_id in self.ids():
+            content = self.folder.read(_record(job_id))
+            if content is None:  # it is being removed
+                continue
+            try:
+                found.append(read_job(content, self.folder.path(_record(job_id))))
+            except InputError as error:
+                found.append(error)
+        return found
+
+    def get(self, job_id: str) -> Job:
+        """The job `job_id`.
+
+        Raises:
+            NotFound: there is none.
+            InputError: its record is damaged.
+        """
+        content = self.folder.read(_record(job_id)) if ID_PATTERN.fullmatch(job_id) else None
+        if content is None:
+            ids = self.ids()
+            hint = nearest(job_id, ids) if ids else "there are no jobs yet; start one with `tune-app submit SPACE`"
+            raise NotFound(f"there is no job `{job_id}` in {self.folder.url}", hint=hint)
+        return read_job(content, self.folder.path(_record(job_id)))
+
+    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        """Replace the record by what `change` makes of it as it stands now; nobody else writes meanwhile.
+
+        Raises:
+            InputError: there is no such job, or `change` refuses.
+            WorkFailed: the store cannot be written.
+        """
+        with self._locked():
+            former = self.get(job_id)
+            job = change(former)
+            if job != former:
+                self.folder.write(_record(job_id), job.to_json())
+            return job
+
+    def end(
+        self, job_id: str, state: str, *, reason: str | None = None, message: str | None = None, code: int | None = None
+    ) -> Job:
+        """Bring a job to an end state unless it has one already, whoever came first; gives the job as it stands."""
+
+        def ended(job: Job) -> Job:
+            if job.ended:
+                return job
+            # Its process came and went between two looks.
+            job = job.moved("RUNNING") if state == "SUCCEEDED" and job.state == "QUEUED" else job
+            return job.moved(state, reason=reason, message=message, exit_code=code)
+
+        return self.change(job_id, ended)
+
+    def submitted(self, job_id: str) -> Job:
+        """Note that Ray has taken the job."""
+        return self.change(job_id, lambda job: replace(job, submitted_at=now()))
+
+    def remove(self, job_id: str) -> None:
+        """Remove the job's record, log and signs of life; its study stays."""
+        with self._locked():
+            self.folder.remove(f"jobs/{job_id}")
+
+    def beat(self, job_id: str) -> None:
+        """Say that the job's process is alive."""
+        self.folder.write(f"jobs/{job_id}/heartbeat", now().encode())
+
+    def silence_s(self, job_id: str) -> float | None:
+        """Seconds since the job's process last said that it was alive; None where it never did.
+
+        A clock that is ahead of ours counts as just now.
+        """
+        content = self.folder.read(f"jobs/{job_id}/heartbeat")
+        if not content:
+            return None
+        return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(content.decode())).total_seconds())
+
+    def ask_to_stop(self, job_id: str, who: str) -> None:
+        """Leave the request to stop where the job's process looks for it."""
+        self.folder.write(f"jobs/{job_id}/cancel", who.encode())
+
+    def asked_to_stop(self, job_id: str) -> str | None:
+        """Who asked the job to stop; None where nobody did."""
+        content = self.folder.read(f"jobs/{job_id}/cancel")
+        return None if content is None else content.decode()
+
+    def log_path(self, job_id: str) -> str:
+        """The address of the job's log, for people."""
+        return self.folder.path(_log(job_id))
+
+    def log(self, job_id: str, start: int = 0) -> bytes:
+        """What the job printed, from byte `start`; empty where it printed nothing yet."""
+        return self.folder.read(_log(job_id), start) or b""
+
+    def add_to_log(self, job_id: str, content: bytes) -> None:
+        """Add to what the job printed."""
+        self.folder.append(_log(job_id), content)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if not isinstance(self.folder, LocalFolder):
+            yield
+            return
+        path = self.folder.root / "jobs" / ".lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            lock.acquire(timeout=LOCK_WAIT_S)
+        except Timeout:
+            raise WorkFailed(
+                f"the jobs of the store have been locked for {LOCK_WAIT_S:g} s", where=str(path), hint="try again"
+            ) from None
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _record(job_id: str) -> str:
+    return f"jobs/{job_id}/job.json"
+
+
+def _log(job_id: str) -> str:
+    return f"jobs/{job_id}/log.txt"

@@ -1,0 +1,468 @@
+"""Jobs: given to Ray Jobs, watched, stopped and cleared away.
+
+One path for one machine and for a cluster: a job server of Ray runs `job_runner.py`, which does the work and keeps the
+record. Without an address the server is that of a head on this machine, see `job_head.py`. A record is believed as long
+as the job's process gives signs of life; only then is Ray asked.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import secrets
+import shlex
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune_app.errors import Conflict, InputError, TuneAppError, WorkFailed
+from tune_app.jobs.job import END_STATES, STATES, Job
+from tune_app.jobs.job_folder import check_size, excludes
+from tune_app.jobs.job_head import JobHead, end_head, ensure_head, find_head, head_lock
+from tune_app.jobs.job_request import JobRequest
+from tune_app.jobs.job_store import JobStore
+from tune_app.store.live_training import read_live_training
+from tune_app.store.store import Store, Study, now
+from tune_app.store.training_record import record_path
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+SILENT_S = 12.0
+"""After so much silence Ray is asked what became of a job."""
+LOST_S = 90.0
+"""After so much silence, and where the job server cannot be asked, a job counts as lost."""
+YIELD_S = 9.0
+"""So long a job may take to stop by itself before Ray ends its processes."""
+_environment = threading.Lock()
+
+
+class Jobs:
+    """The jobs of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.records = JobStore(store.folder)
+
+    def submit(self, request: JobRequest, *, address: str | None = None, by: str | None = None) -> Job:
+        """Record a job for `request` and give it to Ray; the current folder is the one it runs in.
+
+        Args:
+            address: the cluster's job server, such as ``http://head:8265``; this machine's own without it.
+            by: who asked; the user of this process without it.
+
+        Raises:
+            InputError: no job server answers, it refuses us, or the name of the study is taken.
+            WorkFailed: Ray did not take the job; its record says why.
+        """
+        with self._server(address) as (client, head):
+            return self._give(self._record(request, address, by or _user()), request, client, head)
+
+    def accept(self, request: JobRequest, *, address: str | None = None, by: str | None = None) -> Job:
+        """Record a job for `request` at once; `give` gives it to Ray, which may take as long as a head takes to start.
+
+        Raises:
+            Conflict: the name of the study is taken.
+        """
+        return self._record(request, address, by or _user())
+
+    def give(self, job: Job, request: JobRequest) -> Job:
+        """Give a job that was accepted to Ray; see `submit`. Where that fails, the record says why.
+
+        Raises:
+            InputError: no job server answers, or it refuses us.
+            WorkFailed: Ray did not take the job.
+        """
+        try:
+            with self._server(job.address) as (client, head):
+                return self._give(job, request, client, head)
+        except TuneAppError as error:
+            self.records.end(job.id, "FAILED", reason="error", message=error.message)
+            raise
+
+    @contextmanager
+    def _server(self, address: str | None) -> Iterator[tuple[JobSubmissionClient, JobHead | None]]:
+        """A client of the job server at `address`; without one, of this machine's head, started where there is none."""
+        if address is None:
+            with head_lock(self.store.folder):
+                head = ensure_head(self.store.folder)
+                yield connect(head.address, head.token()), head
+            return
+        client = connect(address)
+        check_size(Path.cwd(), excludes(Path.cwd(), self.store.folder))
+        yield client, None
+
+    def _give(self, job: Job, request: JobRequest, client: JobSubmissionClient, head: JobHead | None) -> Job:
+        try:
+            with _ray_errors(job.address or "this machine's head"):
+                client.submit_job(
+                    **self._submission(job, head),
+                    entrypoint_num_cpus=request.cpus,
+                    entrypoint_num_gpus=request.gpus,
+                )
+        except TuneAppError as error:
+            self.records.end(job.id, "FAILED", reason="error", message=error.message)
+            raise
+        return self.records.submitted(job.id)
+
+    def _record(self, request: JobRequest, address: str | None, by: str) -> Job:
+        def make(run: int) -> Job:
+            job_id = f"{request.space}-{run}"
+            return Job(
+                id=job_id,
+                kind=request.kind,
+                space=request.space,
+                run=run,
+                study=(request.study or job_id) if request.kind == "sweep" else None,
+                request=request.content,
+                requested_by=by,
+                requested_at=now(),
+                address=address,
+                host=socket.gethostname(),
+                folder=str(Path.cwd()),
+                submission_id=f"{job_id}-{secrets.token_hex(4)}",
+            )
+
+        if request.study is not None:
+            holder = next((j for j in self.records.all() if j.study == request.study and not j.ended), None)
+            if holder is not None:
+                raise Conflict(
+                    f"the study `{request.study}` is the one of the job `{holder.id}`, which is {holder.state}",
+                    hint="choose another name, or give none",
+                )
+            # A job that ended before its study began, or whose study was removed, has no part in the new one.
+            for former in [j for j in self.records.all() if j.study == request.study]:
+                self.records.change(former.id, lambda found: replace(found, study=None))
+            return self.records.create(request.space, make)
+        studies = set(self.store.studies())
+
+        def taken(job: Job) -> bool:
+            return job.study in studies if job.study else self.store.folder.exists(record_path(job.id))
+
+        return self.records.create(request.space, make, taken)
+
+    def _submission(self, job: Job, head: JobHead | None) -> dict[str, Any]:
+        """What Ray's job server is told; on this machine no file needs to be sent."""
+        told = {"submission_id": job.submission_id, "metadata": {"tune_app_job": job.id}}
+        runner = ["-m", "tune_app.jobs.job_runner", self.store.folder.url, job.id]
+        if head is not None:
+            # The head has the environment of whoever was the first to need it.
+            settings = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("TUNE_APP_")]
+            return {
+                **told,
+                "entrypoint": shlex.join(["exec", "env", *settings, sys.executable, *runner, "--ray", head.ray]),
+            }
+        environment = {
+            "working_dir": job.folder,
+            "excludes": excludes(Path(job.folder), self.store.folder),
+            "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "8"},  # Ray's own 3 s are short for a sweep's last rows
+        }
+        return {**told, "entrypoint": "exec " + shlex.join(["python", *runner]), "runtime_env": environment}
+
+    def get(self, job_id: str) -> Job:
+        """The job `job_id` as it stands; one whose process is gone is found ended.
+
+        Raises:
+            InputError: there is no such job.
+        """
+        return self._looked_after(self.records.get(job_id))
+
+    def all(self) -> list[Job]:
+        """All jobs as they stand, the latest last."""
+        return sorted(map(self._looked_after, self.records.all()), key=lambda job: (job.requested_at, job.id))
+
+    def damaged(self) -> list[InputError]:
+        """What is wrong with the records that cannot be read."""
+        return [found for found in self.records.read() if isinstance(found, InputError)]
+
+    def progress(self, job: Job) -> dict[str, Any] | None:
+        """How far a job has come; None before it began.
+
+        A sweep: trials that ended, all of them, those that run, the best so far, seconds left. A training: see
+        `tune_app.store.live_training`.
+        """
+        if job.kind == "training":
+            return read_live_training(self.store.folder, job.id)
+        live = Study(self.store.folder, job.study).json("live.json") if job.study else {}
+        if "trials" not in live:
+            return None
+        counts = live["trials"]
+        return {
+            "ended": sum(count for state, count in counts.items() if state != "RUNNING"),
+            "total": live["total"],
+            "running": counts.get("RUNNING", 0),
+            "best": live["best"],
+            "left_s": None if job.ended else live["left_s"],
+        }
+
+    def cancel(self, job_id: str, *, by: str | None = None) -> Job:
+        """Stop a job: ask its process, and where it does not yield, have Ray end it. What it finished is kept.
+
+        Raises:
+            InputError: there is no such job, or it has ended otherwise.
+            WorkFailed: neither its process nor Ray can be reached; the request stays.
+        """
+        job, who = self.get(job_id), by or _user()
+        if job.state == "CANCELLED":
+            return job
+        check_cancellable(job)
+        self.records.ask_to_stop(job_id, who)
+        deadline = time.monotonic() + (YIELD_S if job.state == "RUNNING" else 0)
+        while not (job := self.records.get(job_id)).ended and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if not job.ended:
+            try:
+                self._stop(job)
+            except TuneAppError as error:
+                raise WorkFailed(
+                    f"the job `{job_id}` was asked to stop and has not yet, and Ray cannot end it: {error.message}",
+                    hint=f"look again with `tune-app jobs status {job_id}`",
+                ) from error
+            how = "before it began" if job.state == "QUEUED" else "it did not yield and was killed"
+            job = self.records.end(job_id, "CANCELLED", reason="cancelled", message=f"cancelled by {who}; {how}")
+        return job
+
+    def _stop(self, job: Job) -> None:
+        """Have Ray end the job's processes, and wait until it has."""
+        client = self._client(job)
+        if client is None:
+            return  # with its head, all that ran on it is gone
+        with _ray_errors(client.get_address()):
+            client.stop_job(job.submission_id)
+            deadline = time.monotonic() + 15
+            while time.monotonic() < deadline and not client.get_job_status(job.submission_id).is_terminal():
+                time.sleep(0.2)
+
+    def wait(self, job_id: str, on_log: Callable[[bytes], None] = lambda text: None, period_s: float = 0.5) -> Job:
+        """Wait for a job's end, telling what it prints."""
+        seen = 0
+        while True:
+            job = self.get(job_id)
+            if new := self.records.log(job_id, seen):
+                seen += len(new)
+                on_log(new)
+            if job.ended:
+                return job
+            time.sleep(period_s)
+
+    def purgeable(self, states: Sequence[str], older_than: timedelta) -> list[Job]:
+        """The jobs in these end states that ended longer ago."""
+        before = datetime.now(UTC) - older_than
+        return [
+            job
+            for job in self.all()
+            if job.state in states and job.ended_at and datetime.fromisoformat(job.ended_at) <= before
+        ]
+
+    def purge(self, job: Job, *, study: bool = False) -> None:
+        """Remove an ended job's record and log, and its study, or what its training left, too where that is wanted.
+
+        Raises:
+            InputError: the study is being written.
+        """
+        assert job.state in END_STATES
+        if study and job.study:
+            kept = Study(self.store.folder, job.study)
+            with kept.writing():
+                for name in (f"trials/study={job.study}", f"epochs/study={job.study}", kept.base):
+                    self.store.folder.remove(name)
+        elif study and job.kind == "training":
+            self.store.folder.remove(f"trainings/{job.id}")
+        self.records.remove(job.id)
+
+    def end_head(self) -> JobHead | None:
+        """End this machine's head; gives the one that was ended.
+
+        Raises:
+            InputError: jobs run on it.
+        """
+        with head_lock(self.store.folder):
+            busy = [job.id for job in self.all() if not job.ended and self._is_here(job)]
+            if busy:
+                raise InputError(
+                    f"jobs run on this machine's head: {', '.join(busy)}", hint="`tune-app jobs cancel ID` stops one"
+                )
+            return end_head(self.store.folder)
+
+    def _is_here(self, job: Job) -> bool:
+        return job.address is None and job.host == socket.gethostname()
+
+    def _client(self, job: Job) -> JobSubmissionClient | None:
+        """A client of its job server; None where that was this machine's head, which is gone.
+
+        Raises:
+            InputError: no server answers, it refuses us, or it is the head of another machine.
+        """
+        if job.address is not None:
+            return connect(job.address)
+        if not self._is_here(job):
+            raise InputError(f"the job `{job.id}` runs on the head of {job.host}, which is reached from there alone")
+        head = find_head(self.store.folder)
+        return connect(head.address, head.token()) if head else None
+
+    def _looked_after(self, job: Job) -> Job:
+        """The job, ended where its process is gone without having said so."""
+        if job.ended:
+            return job
+        here = self._is_here(job)
+        if here and job.submitted_at and find_head(self.store.folder) is None:
+            return self._lost(job, f"the Ray head on {job.host} is gone")
+        silence = self.records.silence_s(job.id)
+        if silence is None:
+            silence = (datetime.now(UTC) - datetime.fromisoformat(job.submitted_at or job.requested_at)).total_seconds()
+            if job.submitted_at is None:
+                # Whoever submits may still be sending files; one that died at it leaves the record.
+                return self._lost(job, "it was never given to Ray") if silence > 10 * LOST_S else job
+        if silence < SILENT_S:
+            return job
+        try:
+            return self._as_ray_says(job)
+        except TuneAppError as error:
+            if job.state == "RUNNING" and silence > LOST_S:
+                return self._lost(job, f"no sign of life for {silence:.0f} s, and {error.message}")
+            return job
+
+    def _as_ray_says(self, job: Job) -> Job:
+        client = self._client(job)
+        if client is None:
+            return job
+        address = client.get_address()
+        with _ray_errors(address):
+            found = next((j for j in client.list_jobs() if j.submission_id == job.submission_id), None)
+        if found is None:
+            return self._lost(job, f"the job server at {address} does not know it; the head was started anew")
+        message = " ".join((found.message or "").split())[-500:]
+        match str(found.status):
+            case "STOPPED":
+                return self.records.end(job.id, "CANCELLED", reason="cancelled", message="stopped through Ray")
+            case "FAILED":
+                reason = "lost" if found.driver_exit_code is None and job.state == "RUNNING" else "error"
+                code = found.driver_exit_code
+                return self.records.end(job.id, "FAILED", reason=reason, message=message, code=code)
+            case "SUCCEEDED":
+                return self.records.end(job.id, "SUCCEEDED", code=0)
+        return job
+
+    def _lost(self, job: Job, why: str) -> Job:
+        begun = job.study is not None and Study(self.store.folder, job.study).exists()
+        again = f"; `tune-app resume {job.study}` goes on with its study" if begun else ""
+        return self.records.end(job.id, "FAILED", reason="lost", message=why + again)
+
+
+def connect(address: str, token: str | None = None) -> JobSubmissionClient:
+    """A client of the job server at `address`.
+
+    Args:
+        token: what the server wants to see; Ray's own settings say it where it is None.
+
+    Raises:
+        InputError: it is no address of a job server, none answers there, or it refuses us.
+    """
+    scheme, host_port = check_address(address)
+    _check_listening(address, host_port, 443 if scheme == "https" else 80)
+    from ray.job_submission import JobSubmissionClient
+
+    for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # they tell of every package that is sent
+
+    class Client(JobSubmissionClient):  # type: ignore[misc]  # mypy skips Ray
+        """Ray's client, which gives up on a server that does not answer."""
+
+        def _do_request(self, method: str, endpoint: str, **given: Any) -> Any:
+            return super()._do_request(method, endpoint, **{"timeout": 120, **given})
+
+    with _environment, _ray_errors(address):
+        # Ray lets this variable stand above the address that it is given.
+        former = os.environ.get("RAY_API_SERVER_ADDRESS")
+        os.environ["RAY_API_SERVER_ADDRESS"] = address
+        try:
+            return Client(address, headers={"Authorization": f"Bearer {token}"} if token else None)
+        finally:
+            if former is None:
+                del os.environ["RAY_API_SERVER_ADDRESS"]
+            else:
+                os.environ["RAY_API_SERVER_ADDRESS"] = former
+
+
+def check_cancellable(job: Job) -> None:
+    """Refuse to cancel a job that has ended.
+
+    Raises:
+        Conflict: it has.
+    """
+    if job.ended:
+        running = [state for state in STATES if state not in END_STATES]
+        raise Conflict(
+            f"only a job that is {' or '.join(running)} can be cancelled, but `{job.id}` is {job.state}",
+            hint="nothing leaves an end state",
+        )
+
+
+def check_address(address: str) -> tuple[str, str]:
+    """The scheme and the ``HOST:PORT`` of a job server's address.
+
+    Raises:
+        InputError: it is no such address.
+    """
+    scheme, _, rest = address.partition("://")
+    if scheme not in ("http", "https") or not rest:
+        raise InputError(
+            f"a job server's address must be http://HOST:PORT, but got `{address}`",
+            hint="such as http://head:8265; --address, RAY_API_SERVER_ADDRESS or RAY_ADDRESS says it",
+        )
+    return scheme, rest.partition("/")[0]
+
+
+def _check_listening(address: str, host_port: str, default_port: int) -> None:
+    host, colon, port = host_port.rpartition(":")
+    try:
+        target = (host, int(port)) if colon else (host_port, default_port)
+        socket.create_connection(target, timeout=5).close()
+    except (OSError, OverflowError, ValueError) as error:
+        raise InputError(
+            f"no job server answers at `{address}`: {getattr(error, 'strerror', None) or error}",
+            hint="a head started with `ray start --head` has one at port 8265; without --address, this machine is used",
+        ) from error
+
+
+@contextmanager
+def _ray_errors(address: str) -> Iterator[None]:
+    """Ray's errors as ours."""
+    import requests
+    from ray.exceptions import AuthenticationError
+
+    from tune_app.ray_backend.cluster import TOKEN_HINT, first_sentence
+
+    try:
+        yield
+    except AuthenticationError as error:
+        raise InputError(f"the cluster at `{address}` refused us: {first_sentence(error)}", hint=TOKEN_HINT) from error
+    except (ConnectionError, requests.RequestException) as error:
+        raise InputError(f"no job server answers at `{address}`: {_in_one_line(error)}") from error
+    except (RuntimeError, ValueError) as error:
+        text = _in_one_line(error)
+        if "Version check" in text:
+            raise InputError(
+                f"what answers at `{address}` is not the job server of a Ray cluster: {text}",
+                hint="it is where Ray's dashboard is: port 8265 of the head, where nobody chose another",
+            ) from error
+        raise WorkFailed(f"the job server at `{address}` did not take it: {text}") from error
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _user() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # a container may know no name for its user
+        return socket.gethostname()

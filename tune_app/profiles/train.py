@@ -1,0 +1,151 @@
+"""A full training with one configuration: what `train` does, without Ray."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_app import provenance
+from tune_app.errors import InputError, TuneAppError, WorkFailed
+from tune_app.folder import Folder, LocalFolder
+from tune_app.profiles.profile import Profile
+from tune_app.store.live_training import LiveTraining
+from tune_app.store.store import Store, Study, now
+from tune_app.store.training_record import checkpoint_path, profile_path, record_path
+from tune_app.tasks import load_data, load_task
+from tune_app.training.host_memory import keep_freed_memory
+from tune_app.training.trial import EpochRow, Training, describe_error, pick_device, prepared
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training left.
+
+    Attributes:
+        folder: holds ``checkpoint.pt``, ``metrics.json`` and ``profile.yaml``.
+        metrics: of the last epoch, its health as ``health/…``, and ``test_…`` on the test part where the data set has
+            one; None where one is undefined.
+        config: the configuration as the training itself holds it.
+    """
+
+    folder: str
+    metrics: dict[str, float | None]
+    config: dict[str, Any]
+    epochs: int
+    seed: int
+
+
+def train(
+    profile: Profile,
+    store: Store,
+    *,
+    epochs: int,
+    seed: int,
+    name: str | None = None,
+    threads: int | None = None,
+    on_epoch: Callable[[EpochRow], None] = lambda row: None,
+) -> Trained:
+    """Train `profile` for `epochs` epochs and leave a checkpoint and the metrics in ``<store>/trainings/<name>/``.
+
+    While it trains, ``live.json`` there tells how far it is, see `tune_app.store.live_training`.
+
+    Args:
+        name: of the training; the profile's with the moment without it.
+        threads: CPU threads; the number decides the last digits of the results. None for torch's own choice.
+
+    Raises:
+        InputError: the data set or the task cannot be loaded, or the name is taken.
+        WorkFailed: the training failed, the store cannot be written, or the trained model cannot be measured: then its
+            checkpoint and its record are there, without what failed.
+    """
+    name = name or f"{profile.name}-{now().replace(':', '').replace('+0000', '')}"
+    if store.folder.exists(record_path(name)):
+        raise InputError(f"the training `{name}` exists in {store.folder.url}", hint="choose another --name")
+    keep_freed_memory()
+    task = load_task(profile.task)
+    raw = load_data(task, profile.dataset)
+    live = LiveTraining(store.folder, name, epochs)
+    try:
+        data = prepared(task, profile.config, raw)
+        training = Training(task, profile.config, data, epochs=epochs, seed=seed, device=pick_device(), threads=threads)
+        rows = []
+        while not training.finished:
+            rows.append(training.run_epoch(live.progress))
+            live.epoch_ended(rows[-1].epoch, rows[-1].metrics)
+            on_epoch(rows[-1])
+    except TuneAppError:
+        live.forget()
+        raise
+    except Exception as error:  # of a task, anything may come
+        live.forget()
+        raise WorkFailed(
+            f"the training failed: {describe_error(error)}", where=f"task {profile.task}", hint="--debug shows more"
+        ) from error
+    # At once: what is measured of it may fail, and the training shall not be lost with that.
+    _save(training, store.folder, checkpoint_path(name))
+    measured: dict[str, float | None] = {}
+    latency_ms = sample = failure = None
+    try:
+        if any(len(array) for array in data.test.values()):
+            figures = task.evaluate(training.state, data.test)
+            measured = {f"test_{name}": None if value is None else float(value) for name, value in figures.items()}
+        latency_ms, sample = training.latency_ms, training.sample()
+    except Exception as error:  # of a task, anything may come
+        failure = error
+    metrics = _figures(rows[-1]) | measured
+    record = {
+        "task": profile.task,
+        "dataset": profile.dataset,
+        "dataset_sha256": raw.sha256(),
+        "config": training.config,
+        "epochs": epochs,
+        "seed": seed,
+        "threads": threads,
+        "device": str(training.device),
+        "model_parameters": training.model_parameters,
+        "latency_ms": latency_ms,
+        "sample": sample,
+        # JSON has no NaN, which a task may measure on the test part.
+        "metrics": {name: value if value is None or math.isfinite(value) else None for name, value in metrics.items()},
+        "history": [{"epoch": r.epoch, "duration_s": r.duration_s, **_figures(r)} for r in rows],
+        "code": provenance.code(),
+    }
+    store.folder.write(profile_path(name), profile.to_yaml().encode())
+    store.folder.write(record_path(name), json.dumps(record, indent=2).encode())
+    if failure is not None:
+        raise WorkFailed(
+            f"the model is trained and kept, but measuring it failed: {describe_error(failure)}",
+            where=f"task {profile.task}",
+            hint=f"the checkpoint is {store.folder.path(checkpoint_path(name))}; --debug shows more",
+        ) from failure
+    return Trained(store.folder.path(f"trainings/{name}"), metrics, training.config, epochs, seed)
+
+
+def _save(training: Training, folder: Folder, name: str) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = folder.root / name if isinstance(folder, LocalFolder) else Path(scratch, "checkpoint.pt")
+        try:
+            training.save(path)
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError where the disk is full
+            raise WorkFailed(
+                f"cannot write {path}: {describe_error(error)}",
+                hint="free some space or choose another place with --store",
+            ) from error
+        if not isinstance(folder, LocalFolder):
+            folder.write(name, path.read_bytes())
+
+
+def _figures(row: EpochRow) -> dict[str, float | None]:
+    """Metrics and health of an epoch, the latter by the names they have in the store."""
+    return {**row.metrics, **{f"health/{name}": value for name, value in row.health.items()}}
+
+
+def study_threads(study: Study) -> int:
+    """CPU threads that a trial of the study had: the same number gives the same digits."""
+    cpus: float = study.document()["resources"]["cpus"]
+    return max(1, math.floor(cpus))

@@ -1,0 +1,67 @@
+"""Warm start: configurations from a profile or from a study's best trials, made to fit another space."""
+
+from __future__ import annotations
+
+from tune_app.errors import InputError, nearest
+from tune_app.folder import Folder
+from tune_app.profiles.profile import Profiles
+from tune_app.results.review import config_of, ranked_trials
+from tune_app.spaces.space import Space
+from tune_app.spaces.spec import Spec
+from tune_app.spaces.variable import Config
+from tune_app.store.store import Study, study_names
+from tune_app.tasks import load_task
+
+BEST = 3
+"""How many of a study's best trials are tried again."""
+
+
+def starting_configs(spec: Spec, folder: Folder, profiles: str) -> list[Config]:
+    """The configurations that ``start_from`` names, in its order, each once.
+
+    Raises:
+        InputError: a name is neither a profile nor a study, or none of its configurations fits the space.
+    """
+    found: list[Config] = []
+    for name in spec.search.start_from:
+        candidates = _configs(name, folder, profiles)
+        fitting = [c for config in candidates if (c := fitted(spec.space, config)) is not None]
+        if not fitting:
+            raise InputError(
+                f"`{name}` has no configuration inside the space {spec.name}",
+                where="search.start_from",
+                hint="widen the ranges of the space, or start from something else",
+            )
+        for config in fitting:
+            if config not in found:
+                found.append(config)
+    return found
+
+
+def fitted(space: Space, config: Config) -> Config | None:
+    """`config` with the space's fixed values; None where a searched value lies outside or a constraint breaks."""
+    params = {name: config[name] for name in space.searched if name in config}
+    # Another task may have a variable of the same name and another kind.
+    if set(params) != set(space.searched) or not all(space.by_name[n].domain.contains(v) for n, v in params.items()):
+        return None
+    complete = space.complete(params)
+    if not all(space.searched[n].contains(complete[n]) for n in space.order if space.active(n, complete)):
+        return None
+    return None if space.violated(complete) else complete
+
+
+def _configs(name: str, folder: Folder, profiles: str) -> list[Config]:
+    kept = Profiles(profiles)
+    if name in kept.names():
+        return [kept.load(name).config]
+    studies = study_names(folder)
+    if name not in studies:
+        raise InputError(
+            f"`start_from` must name profiles or studies, but got `{name}`",
+            where="search.start_from",
+            hint=nearest(name, [*kept.names(), *studies]),
+        )
+    study = Study(folder, name)
+    variables = load_task(study.document()["task"]).variables
+    ranked = ranked_trials(study)
+    return [config_of(row, variables) for _, row in ranked[ranked["state"] == "COMPLETED"].head(BEST).iterrows()]

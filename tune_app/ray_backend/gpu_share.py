@@ -1,0 +1,63 @@
+"""The share of a GPU that a trial gets where the search space leaves it open: `gpus: auto`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import ray
+
+from tune_app.datasets.dataset import Dataset
+from tune_app.errors import InputError
+from tune_app.ray_backend.autoscaling import Autoscaler
+from tune_app.spaces.spec import Spec
+from tune_app.sweep.preflight import GpuMemory, gpu_memory
+from tune_app.tasks import load_task
+
+SPARE = 0.15
+"""This part more than was measured is kept for a trial: allocators fragment, and batches differ."""
+
+
+def trials_per_gpu(memory: GpuMemory) -> int:
+    """How many trials fit on a GPU side by side with `SPARE` for each; at least one, which then has it all."""
+    return max(1, int(memory.total / (memory.used * (1 + SPARE))))
+
+
+def measured_share(spec: Spec, data: Dataset) -> tuple[float, str]:
+    """The share of a GPU that holds the largest configuration of `spec`, and how it was found, in words.
+
+    It is measured in a process of its own on a GPU of the cluster, which it has to itself for the while. Where no node
+    has a GPU the share is 0: trials train on CPUs.
+
+    Raises:
+        InputError: the largest configuration cannot be trained; torch sees no GPU where Ray has one.
+    """
+    autoscaler = Autoscaler([{"GPU": 1}])
+    autoscaler.want(1)
+    try:
+        if not ray.cluster_resources().get("GPU") and not autoscaler.starts():
+            return 0.0, "no node has a GPU: trials train on CPUs"
+        # Its process ends after the one call, and gives the memory back.
+        measure = ray.remote(num_cpus=0, num_gpus=1, max_calls=1)(_measure)
+        memory = ray.get(measure.remote(spec.to_dict(), ray.put(data.without_test()), os.getcwd()))
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None  # without Ray's frames around it
+    finally:
+        autoscaler.release()
+    if memory is None:
+        raise InputError(
+            "`gpus: auto` measures the memory that a trial takes, but torch sees no GPU where Ray has one",
+            where=f"{spec.name} resources.gpus",
+            hint="install torch for CUDA there, or give a number, such as --gpus 0.25",
+        )
+    count = trials_per_gpu(memory)
+    used, total = memory.used / 2**20, memory.total / 2**20
+    return 1 / count, f"the largest configuration takes {used:,.0f} of {total:,.0f} MiB: {count} trials on each GPU"
+
+
+def _measure(document: dict[str, Any], data: Dataset, import_path: str) -> GpuMemory | None:
+    if import_path not in sys.path:
+        sys.path.insert(0, import_path)
+    spec = Spec.from_dict(document, "search space")
+    return gpu_memory(spec, load_task(spec.task), data)

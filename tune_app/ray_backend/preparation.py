@@ -1,0 +1,82 @@
+"""Prepared data, made once per distinct preprocessing and shared by all trials of a sweep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from typing import Any
+
+import ray
+
+from tune_app.datasets.dataset import Dataset
+from tune_app.errors import WorkFailed
+from tune_app.spaces.variable import Config
+
+ATTEMPTS = 3
+"""How often a trial asks again where the actor died."""
+KEPT = 8
+"""Prepared data sets that stay in the object store beyond the trials that use them: the last ones asked for."""
+
+
+class Preparation:
+    """Prepares the data set of a sweep: an actor, so that two trials which want the same do not both make it.
+
+    What it makes lies in the object store, where trials on a node read it without a copy.
+
+    Args:
+        task: name of a task that prepares its data, see `tune_app.tasks.task.Preparing`.
+        import_path: folder from which a user's own task is imported.
+    """
+
+    def __init__(self, task: str, import_path: str) -> None:
+        from tune_app.tasks import load_task  # it imports torch
+
+        if import_path not in sys.path:
+            sys.path.insert(0, import_path)
+        self._task: Any = load_task(task)
+        self._made: dict[str, ray.ObjectRef] = {}
+
+    def get(self, config: Config, data: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
+        """The data set, in `data` and the answer as the only reference of a list, so that references travel."""
+        raw: Dataset = ray.get(data[0])
+        key = content_key(raw, {name: config[name] for name in self._task.prepared_by})
+        made = self._made.pop(key, None) or ray.put(self._task.prepare(config, raw))
+        self._made[key] = made  # at the end, as the one used last
+        while len(self._made) > KEPT:
+            del self._made[next(iter(self._made))]
+        return [made]
+
+
+def content_key(data: Dataset, values: Config) -> str:
+    """SHA-256 of a data set's content and the variables that its preparation depends on."""
+    return hashlib.sha256(f"{data.sha256()} {json.dumps(values, sort_keys=True)}".encode()).hexdigest()
+
+
+def start_preparation(task: str, import_path: str) -> ray.actor.ActorHandle:
+    """Start the actor; it takes no CPU from the trials, and comes back where it died or its node is lost.
+
+    A call that it died in is not repeated by Ray, which would do so without end where the preparation itself kills it.
+    """
+    actor = ray.remote(Preparation).options(num_cpus=0, max_restarts=-1, max_task_retries=0)
+    return actor.remote(task, import_path)
+
+
+def prepared_data(actor: ray.actor.ActorHandle, config: Config, data: ray.ObjectRef) -> Dataset:
+    """The data set as a trial with `config` takes it.
+
+    Raises:
+        Exception: what the task's own `prepare` raised.
+        WorkFailed: the actor died in each of `ATTEMPTS` attempts, as it does where the memory of its node runs out.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            (made,) = ray.get(actor.get.remote(config, [data]))
+            dataset: Dataset = ray.get(made)
+            return dataset
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None  # without Ray's frames around it
+        except ray.exceptions.RayActorError as error:
+            last = error
+    reason = " ".join(str(last).split())[:300]
+    raise WorkFailed(f"the process that prepares the data died in each of {ATTEMPTS} attempts: {reason}")

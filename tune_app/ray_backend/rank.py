@@ -1,0 +1,191 @@
+"""One process's training of a trial: alone, or as one rank of the several that train it together."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from tune_app.folder import LocalFolder, open_folder
+from tune_app.ray_backend.epoch_progress import EpochProgress
+from tune_app.ray_backend.preparation import prepared_data
+from tune_app.spaces.section import Objective
+from tune_app.store.store import Study
+from tune_app.tasks import load_task, replica
+from tune_app.training.host_memory import keep_freed_memory
+from tune_app.training.trial import EpochRow, Training, cap_gpu_memory, describe_error, failure_kind, pick_device
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """What all trials of a sweep share; put into the object store once.
+
+    Attributes:
+        task: name of the task, see `tune_app.tasks.load_task`.
+        data: the data set without its test part, itself in the object store.
+        preparation: the actor that prepares it, see `preparation.py`; None where the task prepares nothing.
+        rungs: epochs at which the scheduler decides.
+        store: root of the store, reachable from every node: checkpoints go there.
+        study: name of the study.
+        threads: CPU threads of torch per device of a trial.
+        gpus: share of a GPU that each device of a trial gets; above 1, their number; 0 for none.
+        devices: how many devices train one trial.
+        import_path: folder from which a user's own task is imported.
+    """
+
+    task: str
+    data: ray.ObjectRef
+    preparation: ray.actor.ActorHandle | None
+    objective: Objective
+    rungs: tuple[int, ...]
+    store: str
+    study: str
+    threads: int
+    gpus: float
+    devices: int
+    import_path: str
+
+
+class TrialFailed(Exception):
+    """What ended a trial, described where it was raised: a traceback does not travel between processes."""
+
+    def __init__(self, kind: str, error: str) -> None:
+        super().__init__(kind, error)
+        self.kind, self.error = kind, error
+
+    @classmethod
+    def of(cls, error: Exception) -> TrialFailed:
+        """`error` in this form; itself where it has it already."""
+        return error if isinstance(error, TrialFailed) else cls(failure_kind(error), describe_error(error))
+
+
+@contextmanager
+def _describing() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise TrialFailed.of(error) from error
+
+
+class Rank:
+    """Trains one trial after another, as it is told, epoch by epoch.
+
+    Every method that runs the task's code raises `TrialFailed` and nothing else.
+    """
+
+    def __init__(self, shared: WorkerContext) -> None:
+        keep_freed_memory()
+        self._shared = shared
+        self._folder = open_folder(shared.store)
+        self._training: Training | None = None
+
+    def open_store(self) -> tuple[str, int]:
+        """Host and port at which the ranks find each other; called on the first one, before `join`."""
+        host = ray.util.get_node_ip_address()
+        self._store, port = replica.open_store(host)
+        return host, port
+
+    def join(self, address: tuple[str, int], rank: int) -> None:
+        """Become rank number `rank` of the group; returns when all of them are there."""
+        with _describing():
+            store = self._store if rank == 0 else address
+            replica.join(store, rank, self._shared.devices, self._device())
+
+    def start(self, request: dict[str, Any]) -> list[EpochRow]:
+        """Build the training of a trial, from its checkpoint where an earlier attempt left one; its epochs so far.
+
+        `request` is that of `tune_app.ray_backend.worker.Worker`.
+        """
+        self.drop()
+        shared = self._shared
+        with _describing():
+            if shared.import_path not in sys.path:
+                sys.path.insert(0, shared.import_path)
+            cap_gpu_memory(shared.gpus)
+            training = Training(
+                load_task(shared.task),
+                request["config"],
+                self._data(request["config"]),
+                epochs=request["epochs"],
+                seed=request["seed"],
+                device=self._device(),
+                threads=shared.threads,
+            )
+            self._checkpoint = Study(self._folder, shared.study).checkpoint(request["trial"])
+            if request["attempt"] > 1:
+                self._restore(training)
+        self._training = training
+        self._progress = EpochProgress(shared.study, request["trial"])
+        return training.history
+
+    def _device(self) -> Any:
+        return pick_device() if self._shared.gpus else "cpu"
+
+    def _data(self, config: dict[str, Any]) -> Any:
+        """The data set as this trial takes it."""
+        if self._shared.preparation is None:
+            return ray.get(self._shared.data)
+        return prepared_data(self._shared.preparation, config, self._shared.data)
+
+    def _restore(self, training: Training) -> None:
+        saved = self._folder.read(self._checkpoint)
+        if saved is None:
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            Path(scratch, "checkpoint.pt").write_bytes(saved)
+            training.restore(Path(scratch, "checkpoint.pt"))
+
+    @property
+    def _begun(self) -> Training:
+        assert self._training is not None
+        return self._training
+
+    def run_epoch(self) -> EpochRow | None:
+        """Train one more epoch; its row, on the first rank."""
+        with _describing():
+            if replica.leads():
+                self._progress.epoch = self._begun.epoch + 1
+                return self._begun.run_epoch(self._progress)
+            self._begun.follow_epoch()
+            return None
+
+    def save(self) -> None:
+        """Write the checkpoint where every node finds it."""
+        with _describing():
+            if isinstance(self._folder, LocalFolder):
+                self._begun.save(self._folder.root / self._checkpoint)
+                return
+            with tempfile.TemporaryDirectory() as scratch:
+                self._begun.save(Path(scratch, "checkpoint.pt"))
+                self._folder.write(self._checkpoint, Path(scratch, "checkpoint.pt").read_bytes())
+
+    def facts(self) -> dict[str, Any]:
+        """What every report tells of the training; nothing where it could not be built."""
+        if self._training is None:
+            return {}
+        return {
+            "epoch": self._training.epoch,
+            "device": self._training.device_name,
+            "peak_memory_mb": self._training.peak_memory_mb,
+            "model_parameters": self._training.model_parameters,
+        }
+
+    def finish(self) -> dict[str, Any]:
+        """What is told of a training once, when it is finished."""
+        with _describing():
+            sample = self._begun.sample()
+            return {
+                "checkpoint": self._folder.path(self._checkpoint),
+                "latency_ms": self._begun.latency_ms,
+                **({} if sample is None else {"sample": sample}),
+            }
+
+    def drop(self) -> None:
+        """Let go of the training's memory."""
+        self._training = None

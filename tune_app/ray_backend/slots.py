@@ -1,0 +1,99 @@
+"""Slots: how many trials the cluster holds at once."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import ray
+from ray.air.execution.resources.fixed import FixedResourceManager
+from ray.air.execution.resources.placement_group import PlacementGroupResourceManager
+from ray.tune import PlacementGroupFactory
+
+from tune_app.errors import InputError
+from tune_app.ray_backend.autoscaling import Autoscaler
+
+REFRESH_S = 2.0
+"""How often the cluster is asked which nodes it has."""
+
+
+class _Groups(PlacementGroupResourceManager):
+    """Tune's placement groups, at most `most` of them at work."""
+
+    most = 0
+
+    def has_resources_ready(self, resource_request: PlacementGroupFactory) -> bool:
+        return len(self._acquired_pgs) < self.most and bool(super().has_resources_ready(resource_request))
+
+
+class Slots:
+    """How many trials the cluster holds at once, kept up to date as nodes come and go.
+
+    A trial on one device is one actor, which Ray places by itself. One on several devices gets a placement group, so
+    that it has all its devices or waits for them; they lie on one node where they fit. Its worker needs none.
+
+    Args:
+        cpus: CPUs of each device of a trial.
+        gpus: GPUs of each device of a trial, a share or a whole number.
+        concurrent: at most so many trials at once; None for as many as fit.
+        devices: devices of one trial.
+        trials: how many trials there are to run.
+
+    Raises:
+        InputError: no node can hold a trial, and none that could is being started.
+    """
+
+    def __init__(self, cpus: float, gpus: float, concurrent: int | None, devices: int = 1, trials: int = 1) -> None:
+        self._cpus, self._gpus, self._concurrent, self._devices = cpus, gpus, concurrent, devices
+        self._bundle = {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
+        bundles = [self._bundle] if devices == 1 else [{}, *[self._bundle] * devices]
+        self.resources_per_trial = PlacementGroupFactory(bundles, strategy="PACK")
+        self.resources = FixedResourceManager(ray.cluster_resources()) if devices == 1 else _Groups()
+        self._autoscaler = Autoscaler([self._bundle] * devices)
+        self._asked_at = -math.inf
+        self.count = 0
+        self.refresh(trials)
+        if trials and not self.count and not self._autoscaler.starts():
+            self.close()
+            raise self._too_small()
+
+    def close(self) -> None:
+        """Ask for no further nodes."""
+        self._autoscaler.release()
+
+    def _too_small(self) -> InputError:
+        have = ray.cluster_resources()
+        a_trial = "a trial" if self._devices == 1 else f"each of a trial's {self._devices} devices"
+        return InputError(
+            f"{a_trial} needs {self._cpus:g} CPUs and {self._gpus:g} GPUs on one node, but the largest node has "
+            f"{max((n['Resources'].get('CPU', 0) for n in _nodes()), default=0):g} CPUs and the cluster "
+            f"{have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs",
+            where="resources",
+            hint="ask for less, for example with --gpus 0 --cpus 1" + (" --devices 1" if self._devices > 1 else ""),
+        )
+
+    def refresh(self, trials: int) -> None:
+        """Look at the nodes again, at most every `REFRESH_S`, and ask for those that `trials` trials could use."""
+        if time.monotonic() - self._asked_at < REFRESH_S:
+            return
+        self._asked_at = time.monotonic()
+        self._autoscaler.want(min(trials, self._concurrent or trials))
+        fitting = sum(self._fitting(node["Resources"]) for node in _nodes()) // self._devices
+        self.count = min(fitting, self._concurrent or fitting)
+        if isinstance(self.resources, _Groups):
+            self.resources.most = self.count
+        else:
+            # Half a trial more, because the sum of many fractions may come out a little short.
+            budget = {name: amount * (self.count + 0.5) for name, amount in self._bundle.items()}
+            self.resources._total_resources = budget
+
+    def _fitting(self, resources: dict[str, float]) -> int:
+        counts = [resources.get("CPU", 0) // self._cpus]
+        if self._gpus:
+            have = resources.get("GPU", 0)
+            counts.append(have * math.floor(1 / self._gpus + 1e-9) if self._gpus <= 1 else have // self._gpus)
+        return int(min(counts))
+
+
+def _nodes() -> list[dict[str, dict[str, float]]]:
+    return [node for node in ray.nodes() if node["Alive"]]

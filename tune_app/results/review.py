@@ -1,0 +1,179 @@
+"""Results as tables: for notebooks, the command line and the page.
+
+from tune_app.results.review import load_trials, load_epochs, best
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from tune_app.spaces.catalog import Catalog, parse_value
+from tune_app.datasets.reference import dataset_title
+from tune_app.errors import InputError, NotFound, WorkFailed
+from tune_app.spaces.objective import front
+from tune_app.spaces.section import Objective
+from tune_app.store.store import Store, Study
+from tune_app.spaces.variable import GROUPS, Categorical, Config
+
+DEFAULT_STORE = "results"
+NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+"""Types for whole numbers and truth values where some are absent, so that they stay what they are."""
+
+
+def default_store() -> str:
+    """The store's root: ``TUNE_APP_STORE``, else ``./results``."""
+    return os.environ.get("TUNE_APP_STORE", DEFAULT_STORE)
+
+
+def load_trials(studies: str | Sequence[str] | None = None, store: str | Path | None = None) -> pd.DataFrame:
+    """One row per finished trial of one or several studies, with a column `study` in front.
+
+    Columns that only some of the studies have are empty in the others. A column of whole numbers or truth values has
+    pandas' nullable type where something is absent.
+
+    Args:
+        studies: a name, several, or None for all.
+        store: root of the store; None for the default.
+
+    Raises:
+        InputError: there is no such study, or its table cannot be read.
+    """
+    return _load("trials", studies, store)
+
+
+def load_epochs(studies: str | Sequence[str] | None = None, store: str | Path | None = None) -> pd.DataFrame:
+    """One row per trial and epoch of one or several studies; see `load_trials`."""
+    return _load("epochs", studies, store)
+
+
+def best(study: str, store: str | Path | None = None) -> pd.Series[Any]:
+    """The row of the best completed trial of a study; what is absent is None.
+
+    Raises:
+        WorkFailed: nothing completed, so there is no best one.
+    """
+    return best_row(Store(store or default_store()).study(study))
+
+
+def best_row(study: Study) -> pd.Series[Any]:
+    """See `best`."""
+    ranked = ranked_trials(study)
+    if ranked.empty or ranked.iloc[0]["state"] != "COMPLETED":
+        raise WorkFailed(
+            f"no trial of the study `{study.name}` completed, so it has no best configuration",
+            hint=f"`tune-app trials {study.name}` shows what happened",
+        )
+    return _row(ranked, 0)
+
+
+def ranked_trials(study: Study) -> pd.DataFrame:
+    """All trials of a study: see `ranked`."""
+    return ranked(_frame(study.table("trials")), study.document()["objective"]["direction"])
+
+
+def ranked(trials: pd.DataFrame, direction: str) -> pd.DataFrame:
+    """Completed trials first and best first, then the others by number."""
+    completed = trials[trials["state"] == "COMPLETED"].sort_values(
+        ["objective", "trial"], ascending=[direction == "minimize", True], kind="stable"
+    )
+    others = trials[trials["state"] != "COMPLETED"].sort_values("trial")
+    return pd.concat([completed, others], ignore_index=True)
+
+
+def front_trials(study: Study) -> pd.DataFrame:
+    """The Pareto front of a study with that mode, the best metric first; without rows for another mode."""
+    objective = Objective.model_validate(study.document()["objective"])
+    completed = ranked_trials(study).query("state == 'COMPLETED'")
+    if objective.mode != "pareto":
+        return completed.head(0)
+    rows = [{str(key): value for key, value in row.items()} for row in completed.to_dict(orient="records")]
+    return completed.iloc[front(objective, rows)].reset_index(drop=True)
+
+
+def trial_row(study: Study, number: int | None) -> pd.Series[Any]:
+    """The row of trial `number`, of the best one for None; what is absent is None.
+
+    Raises:
+        NotFound: no such trial has ended.
+        WorkFailed: the best one is wanted and nothing completed.
+    """
+    if number is None:
+        return best_row(study)
+    table = _frame(study.table("trials"))
+    found = [position for position, trial in enumerate(table["trial"]) if trial == number]
+    if not found:
+        ended = f"{table['trial'].min()} to {table['trial'].max()}" if len(table) else "none"
+        raise NotFound(f"the study `{study.name}` has no trial {number} that ended", hint=f"its trials: {ended}")
+    return _row(table, found[0])
+
+
+def config_of(row: pd.Series[Any], variables: Catalog = ()) -> Config:
+    """The full configuration of a trial from its row, with plain Python values; what the row lacks is left out.
+
+    With the task's `variables`, what the row lacks has its default (the task got the variable later), and choices of
+    several types, which the store keeps as texts, are what they were.
+    """
+    config: Config = {}
+    for name, value in row.items():
+        parts = str(name).split("/")
+        if parts[0] == "config" and parts[1] in GROUPS and not pd.isna(value):
+            config[parts[2]] = value.item() if hasattr(value, "item") else value
+    for variable in variables:
+        text = config.setdefault(variable.name, variable.default)
+        if isinstance(text, str) and isinstance(variable.domain, Categorical) and text not in variable.domain.choices:
+            config[variable.name] = parse_value(variable, text)
+    return config
+
+
+def summary(study: Study) -> dict[str, Any]:
+    """One study in a few values, for the table of studies."""
+    document = study.document()
+    objective, metric = document["objective"], document["objective"]["metric"]
+    ranked = ranked_trials(study)
+    won = not ranked.empty and ranked.iloc[0]["state"] == "COMPLETED"
+    live = study.json("live.json").get("state", "unknown")
+    return {
+        "study": study.name,
+        "task": document["task"],
+        "dataset": dataset_title(document["dataset"]),
+        "state": "interrupted" if live == "running" and not study.being_written() else live,
+        "trials": f"{len(ranked)}/{document['budget']['trials']}",
+        **{state.lower(): int((ranked["state"] == state).sum()) for state in ("COMPLETED", "PRUNED", "FAILED")},
+        "metric": metric if objective["mode"] != "health" else f"{metric} and health",
+        "best": float(ranked.iloc[0]["objective"]) if won else None,
+        "best_trial": int(ranked.iloc[0]["trial"]) if won else None,
+    }
+
+
+def _load(kind: str, studies: str | Sequence[str] | None, store: str | Path | None) -> pd.DataFrame:
+    opened = Store(store or default_store())
+    names = opened.studies() if studies is None else [studies] if isinstance(studies, str) else list(studies)
+    if not names:
+        raise InputError(f"there is no study in {opened.folder.url}", hint="start one with `tune-app run`")
+    tables = [opened.study(name).table(kind) for name in names]
+    try:
+        frame = _frame(pa.concat_tables(tables, promote_options="permissive"))
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a variable is a text in one study and a number in another
+        frame = pd.concat([_frame(table) for table in tables], ignore_index=True)
+    frame.insert(0, "study", [name for name, table in zip(names, tables, strict=True) for _ in range(len(table))])
+    return frame
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    for field in table.schema:
+        column = table[field.name]
+        if field.type in NULLABLE and column.null_count:
+            frame[field.name] = column.to_pandas(types_mapper=NULLABLE.get)
+    return frame
+
+
+def _row(frame: pd.DataFrame, position: int) -> pd.Series[Any]:
+    row = frame.iloc[position].astype(object)
+    return row.where(row.notna(), None)

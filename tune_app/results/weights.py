@@ -1,0 +1,111 @@
+"""Weights of a trial or a training with its configuration, in a file for ``torch.load(…, weights_only=True)``.
+
+    python -m tune_app.results.weights STORE STUDY TRIAL FILE
+
+writes the file and prints nothing, or what went wrong as a JSON mapping; the page uses this command, so that neither
+torch nor a checkpoint is loaded into it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tune_app.errors import NotFound, TuneAppError, WorkFailed
+from tune_app.folder import Folder
+from tune_app.store.store import Store, Study, TrialRecord, family
+from tune_app.store.training_record import TrainingRecord, checkpoint_path
+from tune_app.spaces.variable import GROUPS
+
+SCHEMA_VERSION = 1
+
+
+def write_weights(study: Study, record: TrialRecord, path: Path) -> None:
+    """Write the weights of a trial to `path`, from its checkpoint; the optimiser's state is left out.
+
+    The file holds a mapping: ``schema_version``, ``study``, ``trial``, ``task``, ``dataset``, ``config`` (by group),
+    ``metrics``, ``epochs``, ``seed`` and ``weights``. The weights are what the task's ``state_dict()`` holds as
+    ``model``, which ours and most others have; of a task without it, all that its ``state_dict()`` gives.
+
+    Raises:
+        NotFound: the trial has no checkpoint: it did not complete, or the checkpoint was removed.
+        WorkFailed: the checkpoint cannot be read, or `path` cannot be written.
+    """
+    name = study.checkpoint(record.trial)
+    content = study.folder.read(name)
+    if content is None or record.row is None:
+        raise NotFound(
+            f"trial {record.trial} of the study `{study.name}` has no checkpoint",
+            where=study.folder.path(name),
+            hint="only trials that completed keep one",
+        )
+    document = study.document()
+    facts = {
+        "study": study.name,
+        "trial": record.trial,
+        "task": document["task"],
+        "dataset": document["dataset"],
+        "config": {group: family(record.row, f"config/{group}") for group in GROUPS},
+        "metrics": family(record.row, "metric"),
+        "epochs": record.row["epochs"],
+        "seed": record.seed,
+    }
+    _write(content, name, facts, path)
+
+
+def write_training_weights(folder: Folder, training: TrainingRecord, path: Path) -> None:
+    """The same of a training, whose name stands as ``training`` in the place of ``study`` and ``trial``.
+
+    Raises:
+        NotFound: its checkpoint was removed.
+        WorkFailed: the checkpoint cannot be read, or `path` cannot be written.
+    """
+    name = checkpoint_path(training.name)
+    content = folder.read(name)
+    if content is None:
+        raise NotFound(f"the training `{training.name}` has no checkpoint", where=folder.path(name), hint="train again")
+    facts = {key: training.facts[key] for key in ("task", "dataset", "epochs", "seed")}
+    given = {"training": training.name, **facts, "config": training.config, "metrics": training.metrics}
+    _write(content, name, given, path)
+
+
+def _write(checkpoint: bytes, name: str, facts: Mapping[str, Any], path: Path) -> None:
+    """Write `facts` with the weights in `checkpoint`, the file `name` of the store."""
+    try:
+        saved = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
+        state: Any = saved["state"]
+        torch.save({"schema_version": SCHEMA_VERSION, **facts, "weights": state.get("model", state)}, path)
+    except Exception as error:  # of a damaged file or a full disk, torch raises nearly anything
+        problem = " ".join(str(error).split())[:200]
+        raise WorkFailed(f"the weights cannot be taken from the checkpoint: {problem}", where=name) from error
+
+
+def main() -> int:
+    """Write the weights of the trial that the arguments name; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tune_app.results.weights")
+    parser.add_argument("store")
+    parser.add_argument("study")
+    parser.add_argument("trial", type=int)
+    parser.add_argument("file", type=Path)
+    given = parser.parse_args()
+    try:
+        study = Store(given.store).study(given.study)
+        record = study.history().trials.get(given.trial)
+        if record is None:
+            raise NotFound(f"the study `{study.name}` has no trial {given.trial}")
+        write_weights(study, record, given.file)
+    except TuneAppError as error:
+        print(json.dumps({"message": error.message, "where": error.where, "hint": error.hint}))
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

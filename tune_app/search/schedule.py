@@ -1,0 +1,120 @@
+"""Early stopping: Tune's schedulers, set by one word, and filled with what earlier runs of the study reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+
+from tune_app.spaces import pruning
+from tune_app.spaces.objective import objective_of
+from tune_app.spaces.section import Objective, Pruning
+from tune_app.spaces.strategy import SCHEDULERS
+from tune_app.store.store import TrialRecord
+
+
+class _InOrder:
+    """Leaves the choice of the next trial to the controller's own queue: Tune looks through all trials otherwise."""
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> None:
+        """No trial in particular."""
+
+
+class Asha(_InOrder, AsyncHyperBandScheduler):
+    """Asynchronous successive halving; with several brackets, asynchronous Hyperband.
+
+    Which bracket a trial is in follows from its number, not from a generator of the process, so that a sweep can be
+    repeated and resumed.
+    """
+
+    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Put the trial into a bracket."""
+        self._trial_info[trial.trial_id] = self._brackets[trial.request["trial"] % len(self._brackets)]
+
+    def remember(self, record: TrialRecord, values: Mapping[int, float]) -> None:
+        """Put the values by epoch of an earlier trial on its rungs, as if this scheduler had seen them."""
+        sign = 1.0 if self._mode == "max" else -1.0
+        for milestone, recorded in self._brackets[record.trial % len(self._brackets)]._rungs:
+            if milestone in values:
+                recorded[record.trial_id] = sign * values[milestone]
+
+
+class Median(_InOrder, MedianStoppingRule):
+    """The median stopping rule; with too little to compare with, a trial goes on here, it is never paused."""
+
+    def _on_insufficient_samples(self, tune_controller: TuneController, trial: Trial, time: float) -> str:
+        return str(TrialScheduler.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
+        """Keep the last report, of a trial that has one; one that failed may not."""
+        if self._metric in result and self._time_attr in result:
+            super().on_trial_complete(tune_controller, trial, result)
+
+    def remember(self, record: TrialRecord, values: Mapping[int, float]) -> None:
+        """Keep the values by epoch of an earlier trial, as if this scheduler had seen them."""
+        for epoch, value in sorted(values.items()):
+            self._results[record.trial_id].append({self._time_attr: epoch, self._metric: value})
+
+
+class NoPruning(_InOrder, FIFOScheduler):
+    """Every trial runs to its end."""
+
+    def remember(self, record: TrialRecord, values: Mapping[int, float]) -> None:
+        """Nothing."""
+
+
+Scheduler = Asha | Median | NoPruning
+
+
+def make_scheduler(section: Pruning, direction: str, epochs: int) -> Scheduler:
+    """The scheduler for trials of at most `epochs` epochs; one that never stops a trial where pruning is off.
+
+    It compares what workers report as ``objective``.
+    """
+    found, factor = pruning.rungs(section, epochs)
+    strategy = SCHEDULERS[section.scheduler if found else "none"]
+    scheduler: Scheduler = strategy.make(direction, epochs, found, factor)
+    return scheduler
+
+
+def make_none(direction: str, epochs: int, rungs: Sequence[int], factor: int) -> NoPruning:
+    """Every trial runs to its end."""
+    return NoPruning()
+
+
+def make_asha(direction: str, epochs: int, rungs: Sequence[int], factor: int, brackets: int = 1) -> Asha:
+    """Asynchronous successive halving."""
+    return Asha(
+        time_attr="epoch",
+        metric="objective",
+        mode="max" if direction == "maximize" else "min",
+        max_t=epochs,
+        grace_period=rungs[0],
+        reduction_factor=factor,
+        brackets=brackets,
+    )
+
+
+def make_hyperband(direction: str, epochs: int, rungs: Sequence[int], factor: int) -> Asha:
+    """Asynchronous Hyperband: successive halvings that begin at different rungs (Li et al. 2018)."""
+    return make_asha(direction, epochs, rungs, factor, brackets=min(pruning.BRACKETS, len(rungs)))
+
+
+def make_median(direction: str, epochs: int, rungs: Sequence[int], factor: int) -> Median:
+    """The median stopping rule (Golovin et al. 2017, Google Vizier)."""
+    return Median(
+        time_attr="epoch",
+        metric="objective",
+        mode="max" if direction == "maximize" else "min",
+        grace_period=rungs[0],
+    )
+
+
+def remember(scheduler: Scheduler, records: Iterable[TrialRecord], objective: Objective) -> None:
+    """Tell the scheduler what earlier trials of the study reported."""
+    for record in records:
+        values = {epoch: objective_of(objective, row) for epoch, row in record.epochs.items()}
+        scheduler.remember(record, {epoch: value for epoch, value in values.items() if value is not None})

@@ -1,0 +1,182 @@
+"""Configurations that meet a space's constraints: drawing them, repairing others, and telling whether any exist.
+
+Everything is bounded by numbers of tries, never by the clock, so that the same seed gives the same configurations.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tune_app.errors import InputError
+from tune_app.spaces.expression import Expression
+from tune_app.spaces.variable import Categorical, Config, Domain, Float, Int, Value
+
+if TYPE_CHECKING:
+    from tune_app.spaces.space import Space
+
+MAX_TRIES = 100_000
+"""Draws after which `sample` and `repair` give up: about three seconds."""
+REPAIR_TRIES = 250
+"""Draws in which `repair` looks for more than one candidate: about ten milliseconds."""
+WIDEN_AFTER = 100
+"""Draws without a candidate after which `repair` may change more variables."""
+MAX_ENUMERATED = 50_000
+"""Configurations up to which `check_feasible` tries all instead of a sample."""
+SAMPLED = 20_000
+FIRST_LOOK = 500
+
+
+def sample(space: Space, rng: np.random.Generator) -> Config:
+    """Draw a configuration, uniform over the feasible ones.
+
+    What no constraint depends on is drawn once; the rest by rejection.
+    """
+    params = {name: space.searched[name].sample(rng) for name in space.order}
+    bound = dependencies(space, space.constraints)
+    for _ in range(MAX_TRIES):
+        config = space.complete(params)
+        if not space.violated(config):
+            return config
+        params.update((name, space.searched[name].sample(rng)) for name in bound)
+    raise _gave_up(space.constraints)
+
+
+def repair(space: Space, config: Config, rng: np.random.Generator, candidates: int) -> Config:
+    """The nearest of up to `candidates` feasible configurations, each redrawn where `config` breaks constraints."""
+    broken = space.violated(config)
+    if not broken:
+        return config
+    params = {name: domain.sample(rng) for name, domain in space.searched.items()} | space.params_of(config)
+    redrawn = dependencies(space, broken)
+    seen: dict[Expression, None] = dict.fromkeys(broken)
+    found: list[Config] = []
+    for attempt in range(1, MAX_TRIES + 1):
+        if len(found) == candidates or (found and attempt > candidates * REPAIR_TRIES // 5):
+            return min(found, key=lambda candidate: distance(space, config, candidate))
+        candidate = space.complete(params | {name: space.searched[name].sample(rng) for name in redrawn})
+        newly = space.violated(candidate)
+        if not newly:
+            found.append(candidate)
+        seen.update(dict.fromkeys(newly))
+        if not found and attempt % WIDEN_AFTER == 0:
+            redrawn = dependencies(space, seen)
+    raise _gave_up(tuple(seen))
+
+
+def _gave_up(constraints: Sequence[Expression]) -> InputError:
+    return InputError(
+        f"a configuration must be found that meets {_listed(constraints)}, but none of {MAX_TRIES:,} drawn does",
+        where=constraints[0].text,
+        hint="loosen the constraint, or narrow the ranges of the variables that it reads",
+    )
+
+
+def dependencies(space: Space, expressions: Iterable[Expression]) -> tuple[str, ...]:
+    """The searched variables that `expressions` read, and those that their conditions read, in the space's order."""
+    names: set[str] = set()
+    new = space.searched_in(expressions)
+    while new:
+        names |= new
+        new = space.searched_in(space.when[name] for name in new if name in space.when) - names
+    return tuple(name for name in space.order if name in names)
+
+
+def distance(space: Space, left: Mapping[str, Value], right: Mapping[str, Value]) -> float:
+    """How far two configurations are apart: per searched variable 0..1, 1 where only one of them uses it."""
+    a, b = space.params_of(left), space.params_of(right)
+    both = sum(_gap(space.searched[name], a[name], b[name]) for name in a.keys() & b.keys())
+    return both + len(a.keys() ^ b.keys())
+
+
+def _gap(domain: Domain, left: Value, right: Value) -> float:
+    if left == right:
+        return 0.0
+    if isinstance(domain, Categorical):
+        return 1.0
+    low, high, a, b = (float(x) for x in (domain.low, domain.high, left, right))
+    if domain.log:
+        low, high, a, b = (math.log(x) for x in (low, high, a, b))
+    return abs(a - b) / (high - low)
+
+
+def check_feasible(space: Space) -> None:
+    """Refuse constraints that no configuration can meet: each alone, then all together.
+
+    Exact where the variables that they read have at most `MAX_ENUMERATED` combinations, else `SAMPLED` are drawn.
+    """
+    for constraint in space.constraints:
+        _check_together(space, (constraint,))
+    if len(space.constraints) > 1:
+        _check_together(space, space.constraints)
+
+
+def _check_together(space: Space, constraints: Sequence[Expression]) -> None:
+    names = dependencies(space, constraints)
+    size = math.prod(_size(space.searched[name]) for name in names)
+    drawn = _drawn(space, names)
+    # All of the first look is worked out, so that an expression that fails for some values is found here.
+    if sum(all(c(config) for c in constraints) for config in itertools.islice(drawn, FIRST_LOOK if names else 1)):
+        return
+    exact = size <= MAX_ENUMERATED
+    rest = _enumerated(space, names) if exact else itertools.islice(drawn, SAMPLED - FIRST_LOOK)
+    if any(all(c(config) for c in constraints) for config in rest):
+        return
+    tried = "no configuration meets" if exact else f"none of {SAMPLED:,} sampled configurations meets"
+    raise InputError(
+        f"constraints must leave at least one configuration, but {tried} {_listed(constraints)}",
+        where=constraints[0].text,
+        hint=f"it reads {_describe(space, constraints)}",
+    )
+
+
+def _drawn(space: Space, names: Sequence[str]) -> Iterator[Config]:
+    rng = np.random.default_rng(0)
+    params = {name: domain.sample(rng) for name, domain in space.searched.items()}
+    while True:
+        params.update((name, space.searched[name].sample(rng)) for name in names)
+        yield space.complete(params)
+
+
+def _enumerated(space: Space, names: Sequence[str]) -> Iterator[Config]:
+    rng = np.random.default_rng(0)
+    params = {name: domain.sample(rng) for name, domain in space.searched.items()}
+    for combination in itertools.product(*(_values(space.searched[name]) for name in names)):
+        yield space.complete(params | dict(zip(names, combination, strict=True)))
+
+
+def _size(domain: Domain) -> float:
+    match domain:
+        case Categorical():
+            return len(domain.choices)
+        case Int():
+            return (domain.high - domain.low) // domain.step + 1
+        case Float():
+            if domain.low == domain.high:
+                return 1
+            return math.inf if domain.step is None else round((domain.high - domain.low) / domain.step) + 1
+
+
+def _values(domain: Domain) -> Sequence[Value]:
+    match domain:
+        case Categorical():
+            return domain.choices
+        case Int():
+            return range(domain.low, domain.high + 1, domain.step)
+        case Float():
+            count = int(_size(domain))
+            return [min(domain.high, domain.low + i * (domain.step or 0.0)) for i in range(count)]
+
+
+def _describe(space: Space, constraints: Sequence[Expression]) -> str:
+    names = sorted({name for constraint in constraints for name in constraint.names})
+    said = {n: space.searched[n].describe() if n in space.searched else repr(space.unsearched[n]) for n in names}
+    return "; ".join(f"{name}: {text}" for name, text in said.items())
+
+
+def _listed(constraints: Sequence[Expression]) -> str:
+    return " and ".join(f"`{constraint.text}`" for constraint in constraints)

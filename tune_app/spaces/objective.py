@@ -1,0 +1,98 @@
+"""What trials are compared by: one figure, or two of which neither is given up for the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from tune_app.readable import is_absent, shown
+from tune_app.spaces.section import Objective
+
+Direction = Literal["maximize", "minimize"]
+
+AGAINST: dict[str, tuple[str, Direction]] = {
+    "health": ("health/overall", "maximize"),
+    "size": ("model_parameters", "minimize"),
+    "latency": ("latency_ms", "minimize"),
+}
+"""The second figure of a Pareto front: its column and its direction."""
+SHARES = ("accuracy", "coverage", "health")
+"""Metrics that are named so are shares of a whole."""
+
+
+def objective_of(objective: Objective, row: Mapping[str, Any]) -> float | None:
+    """The figure by which single values are compared: by schedulers, in leaderboards, in the column `objective`.
+
+    With mode ``health`` it is the weighted mean of the metric and the overall health, ``(1 - w) * metric + w *
+    health``. Where the metric is minimised, health counts as ``1 - health``, so that less is better in both. The
+    metric should be of the order of 1, as accuracies are, for the weight to mean what it says.
+
+    Args:
+        row: with the columns ``metric/…`` and ``health/…``, of an epoch or a trial.
+
+    Returns:
+        None where one of the figures is absent.
+    """
+    value: float | None = row.get(f"metric/{objective.metric}")
+    if objective.mode != "health" or value is None:
+        return value
+    health: float | None = row.get("health/overall")
+    if health is None:
+        return None
+    weight = objective.health_weight
+    return (1 - weight) * value + weight * (health if objective.direction == "maximize" else 1 - health)
+
+
+def label_of(objective: Objective) -> str:
+    """What tables and the live display call the figure of `objective_of`."""
+    return "objective" if objective.mode == "health" else objective.metric
+
+
+def is_share(column: str, objective: Objective | None = None) -> bool:
+    """Whether people expect the column in percent.
+
+    Args:
+        objective: what the column ``objective`` stands for.
+    """
+    if column == "objective" and objective is not None:  # a mean of metric and health is no share of anything
+        return objective.mode != "health" and is_share(f"metric/{objective.metric}")
+    family, _, name = column.partition("/")
+    return family == "health" or (family == "metric" and name.endswith(SHARES))
+
+
+def figure_text(column: str, value: Any, objective: Objective | None = None) -> str:
+    """A figure with four significant digits, in percent where people expect it; a dash where there is none."""
+    if is_absent(value) or not is_share(column, objective):
+        return shown(value, absent="–")
+    return f"{100 * value:.4g} %"
+
+
+def objectives_of(objective: Objective, row: Mapping[str, Any]) -> list[float | None]:
+    """All figures that the sampler is told: one, or with mode ``pareto`` the metric and the one against it."""
+    first = objective_of(objective, row)
+    return [first, row.get(AGAINST[objective.against][0])] if objective.mode == "pareto" else [first]
+
+
+def directions_of(objective: Objective) -> list[Direction]:
+    """The directions of `objectives_of`."""
+    second = [AGAINST[objective.against][1]] if objective.mode == "pareto" else []
+    return [objective.direction, *second]
+
+
+def front(objective: Objective, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Positions of the `rows` that no other one beats: none is as good in both figures and better in one.
+
+    Rows that lack a figure are left out. The best metric comes first.
+    """
+    signs = np.array([1.0 if direction == "maximize" else -1.0 for direction in directions_of(objective)])
+    known = {position: objectives_of(objective, row) for position, row in enumerate(rows)}
+    known = {position: values for position, values in known.items() if None not in values}
+    points = np.array(list(known.values()), dtype=float).reshape(-1, len(signs)) * signs
+    best = [
+        (*-point, position)
+        for position, point in zip(known, points, strict=True)
+        if not ((points >= point).all(axis=1) & (points > point).any(axis=1)).any()
+    ]
+    return [int(position) for *_, position in sorted(best)]

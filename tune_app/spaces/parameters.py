@@ -1,0 +1,190 @@
+"""The `parameters` and `constraints` of a search space file, read into a `Space` and written from one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tune_app.document import Document, shown
+from tune_app.errors import InputError, nearest
+from tune_app.spaces.catalog import Catalog, check_group, check_value, find_variable, parse_value
+from tune_app.spaces.expression import Expression
+from tune_app.spaces.section import unknown_key
+from tune_app.spaces.space import Space
+from tune_app.spaces.variable import DOMAIN_TYPES, GROUPS, Categorical, Domain, Float, Int, Value, Variable
+
+PARAMETERS, CONSTRAINTS = "parameters", "constraints"
+KEYS = {
+    "float": ("type", "low", "high", "log", "step", "when"),
+    "int": ("type", "low", "high", "log", "step", "when"),
+    "categorical": ("type", "choices", "when"),
+}
+SEARCHED_AS: dict[type[Domain], tuple[str, ...]] = {
+    Float: ("float", "int", "categorical"),
+    Int: ("int", "categorical"),
+    Categorical: ("categorical",),
+}
+
+
+def read_space(document: Document, variables: Catalog, constraints: Sequence[str]) -> Space:
+    """Read a search space over a task's `variables`, with the task's own `constraints` beside the file's.
+
+    Raises:
+        InputError: the first thing that breaks a rule, with its place in the file.
+    """
+    searched: dict[str, Domain] = {}
+    fixed: dict[str, Value] = {}
+    places: dict[str, str] = {}
+    when: dict[str, Expression] = {}
+    for group, name in _keys(document):
+        path = (PARAMETERS, group, name)
+        variable = find_variable(f"{group}.{name}", variables, document.where(*path))
+        content = document.mapping(PARAMETERS, group)[name]
+        if not isinstance(content, dict):
+            fixed[name] = _read_fixed(variable, content, document, path)
+            continue
+        if not variable.searchable:
+            raise InputError(
+                f"`{name}` must have one value, since trials that differ in it cannot be compared",
+                where=document.where(*path),
+                hint=f"write for example `{name}: {variable.default}`",
+            )
+        searched[name] = _read_domain(variable, content, document, path)
+        condition = variable.when if content.get("when") is None else content["when"]
+        if condition is not None:
+            place = document.where(*path, "when")
+            when[name] = _read_expression(condition, variables, place)
+            places[when[name].text] = place
+    own = _read_constraints(document, variables, places)
+    space = Space(variables, searched, fixed, when, tuple(dict.fromkeys([*own, *map(Expression.parse, constraints)])))
+    _check(space, places, document.where(CONSTRAINTS))
+    return space
+
+
+def fix(document: Document, variables: Catalog, key: str, value: object) -> Document:
+    """The document with the variable ``group.name`` fixed, as ``--set`` asks; a text is read as the variable's type.
+
+    Raises:
+        InputError: an unknown variable, or a value outside its domain.
+    """
+    place = f"override {PARAMETERS}.{key}"
+    variable = find_variable(key, variables, place)
+    value = parse_value(variable, value, place) if isinstance(value, str) else check_value(variable, value, place)
+    return document.replaced((PARAMETERS, variable.group, variable.name), value)
+
+
+def write_parameters(space: Space) -> dict[str, dict[str, Any]]:
+    """The `parameters` that `read_space` reads as this space: every searched and fixed variable by group."""
+    parameters: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+    for variable in space.variables:
+        name = variable.name
+        if name in space.searched:
+            when = {"when": space.when[name].text} if name in space.when else {}
+            parameters[variable.group][name] = space.searched[name].to_dict() | when
+        elif name in space.fixed:
+            parameters[variable.group][name] = space.fixed[name]
+    return parameters
+
+
+def _keys(document: Document) -> list[tuple[str, str]]:
+    """Every ``(group, name)`` under `parameters`."""
+    for group in document.mapping(PARAMETERS):
+        check_group(group, document.where(PARAMETERS, group))
+    return [(group, name) for group in GROUPS for name in document.mapping(PARAMETERS, group)]
+
+
+def _read_fixed(variable: Variable, content: object, document: Document, path: tuple[str, ...]) -> Value:
+    if content is None or isinstance(content, list):
+        raise InputError(
+            f"a parameter must have a value or a mapping with a `type`, but got {shown(content)}",
+            where=document.where(*path),
+            hint="write for example `0.1`, or `{type: float, low: 0.0, high: 0.5}` to search",
+        )
+    return check_value(variable, content, document.where(*path))
+
+
+def _read_domain(variable: Variable, content: Mapping[str, Any], document: Document, path: tuple[str, ...]) -> Domain:
+    """Read ``{type: …, low: …, high: …}`` or ``{type: categorical, choices: …}``, a part of the variable's domain."""
+    where = document.where(*path)
+    kind = content.get("type")
+    valid = SEARCHED_AS[type(variable.domain)]
+    if not isinstance(kind, str) or kind not in valid:
+        raise InputError(
+            f"the `type` of `{variable.name}` must be one of {', '.join(valid)}, but got {shown(kind)}",
+            where=document.where(*path, "type"),
+            hint=nearest(kind, valid),
+        )
+    for key in content:
+        if key not in KEYS[kind]:
+            raise unknown_key(key, KEYS[kind], document.where(*path, key))
+    required = ("choices",) if kind == "categorical" else ("low", "high")
+    for key in required:
+        if key not in content:
+            raise InputError(f"`{key}` must be given for type {kind}, but it is missing", where=where)
+    if not isinstance(content.get("log", False), bool):
+        place = document.where(*path, "log")
+        raise InputError(f"`log` must be true or false, but got {shown(content['log'])}", where=place)
+    try:
+        domain = DOMAIN_TYPES[kind](**{k: v for k, v in content.items() if k not in ("type", "when")})
+    except ValueError as error:
+        raise InputError(str(error), where=where, hint=f"{variable.name}: {variable.domain.describe()}") from None
+    return _within(variable, domain, document, path)
+
+
+def _within(variable: Variable, domain: Domain, document: Document, path: tuple[str, ...]) -> Domain:
+    """Check that every value of `domain` is one of the variable's; a float's choices become floats."""
+    if isinstance(domain, Categorical):
+        choices = [check_value(variable, c, document.where(*path, "choices")) for c in domain.choices]
+        return Categorical(tuple(choices))
+    for end in ("low", "high"):
+        check_value(variable, getattr(domain, end), document.where(*path, end))
+    grid = getattr(variable.domain, "step", None) or 0
+    step = domain.step or 0
+    if grid and not (isinstance(domain, Int) and grid == 1) and (domain.log or not step or _off_grid(step, grid)):
+        raise InputError(
+            f"`step` must be a multiple of {grid:g} for `{variable.name}`, but got {step:g}",
+            where=document.where(*path),
+            hint=f"{variable.name}: {variable.domain.describe()}",
+        )
+    return domain
+
+
+def _off_grid(step: float, grid: float) -> bool:
+    return abs(step / grid - round(step / grid)) > 1e-8
+
+
+def _read_expression(text: object, variables: Catalog, where: str) -> Expression:
+    if not isinstance(text, str):
+        raise InputError(f"an expression must be a text, but got {shown(text)}", where=where, hint="put it in quotes")
+    try:
+        expression = Expression.parse(text)
+    except InputError as error:
+        raise InputError(error.message, where=where, hint=error.hint) from None
+    for name in sorted(expression.names):
+        find_variable(name, variables, where)
+    for name, literal in expression.compared_texts():
+        check_value(find_variable(name, variables), literal, where)
+    return expression
+
+
+def _read_constraints(document: Document, variables: Catalog, places: dict[str, str]) -> list[Expression]:
+    texts = document.data.get(CONSTRAINTS) or []
+    if not isinstance(texts, list):
+        raise InputError(
+            f"`{CONSTRAINTS}` must be a list of expressions, but got {shown(texts)}", where=document.where(CONSTRAINTS)
+        )
+    expressions = []
+    for number, text in enumerate(texts):
+        place = document.where(CONSTRAINTS, str(number))
+        expressions.append(_read_expression(text, variables, place))
+        places[expressions[-1].text] = place
+    return expressions
+
+
+def _check(space: Space, places: Mapping[str, str], otherwise: str) -> None:
+    """Refuse circles and constraints that nothing meets, at the place of the expression that the error names."""
+    try:
+        _ = space.order
+        space.check_feasible()
+    except InputError as error:
+        raise InputError(error.message, where=places.get(error.where, otherwise), hint=error.hint) from None

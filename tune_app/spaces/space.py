@@ -1,0 +1,205 @@
+"""A search space: which variables of a task are searched and how, which are fixed, and what must hold between them."""
+
+from __future__ import annotations
+
+import graphlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+
+from tune_app.errors import InputError
+from tune_app.spaces import feasibility
+from tune_app.spaces.catalog import as_member, check_value, find_variable, parse_value
+from tune_app.spaces.distribution import to_optuna
+from tune_app.spaces.expression import Expression
+from tune_app.spaces.variable import Categorical, Config, Domain, Value, Variable
+
+if TYPE_CHECKING:
+    from tune_app.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Space:
+    """The variables of a task and what is done with each in a sweep.
+
+    A configuration (`Config`) has every variable of the catalog; parameters (`params`) are only the searched
+    variables that are active, as Optuna sees them. A searched variable is active where its condition holds and
+    every searched variable that the condition reads is itself active; where it is not, it has the task's default.
+
+    Attributes:
+        variables: the task's whole catalog, in its order.
+        searched: the domain of each searched variable.
+        fixed: the value of each variable that was named with one.
+        when: the condition of each searched variable that has one.
+        constraints: what every configuration must meet, the task's own among them.
+    """
+
+    variables: tuple[Variable, ...]
+    searched: Mapping[str, Domain]
+    fixed: Mapping[str, Value]
+    when: Mapping[str, Expression]
+    constraints: tuple[Expression, ...]
+
+    @classmethod
+    def of_task(cls, task: Task | type[Task]) -> Space:
+        """The space in which nothing is searched: for checking profiles and configurations of a task."""
+        return cls(task.variables, {}, {}, {}, tuple(Expression.parse(text) for text in task.constraints))
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Variable]:
+        """The catalog by name."""
+        return {v.name: v for v in self.variables}
+
+    @cached_property
+    def unsearched(self) -> Config:
+        """Every variable of the catalog, in its order: the fixed values, and the task's defaults for the rest."""
+        return {v.name: as_member(v.domain, self.fixed.get(v.name, v.default)) for v in self.variables}
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The searched names, each after those that its condition reads.
+
+        Raises:
+            InputError: conditions in a circle; `where` is the text of a condition of the circle.
+        """
+        conditions = {name: [self.when[name]] if name in self.when else [] for name in self.searched}
+        reads = {name: sorted(self.searched_in(conditions[name])) for name in self.searched}
+        try:
+            return tuple(graphlib.TopologicalSorter(reads).static_order())
+        except graphlib.CycleError as error:
+            circle = " -> ".join(error.args[1])
+            raise InputError(
+                f"conditions must not depend on each other in a circle, but got {circle}",
+                where=self.when[error.args[1][0]].text,
+                hint=f"remove `when` from one of {', '.join(sorted(set(error.args[1])))}",
+            ) from None
+
+    def searched_in(self, expressions: Iterable[Expression]) -> set[str]:
+        """The searched variables that `expressions` read."""
+        return {name for expression in expressions for name in expression.names if name in self.searched}
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Optuna's distribution of each searched variable, in `order`."""
+        return {name: to_optuna(self.searched[name]) for name in self.order}
+
+    def active(self, name: str, config: Mapping[str, Value]) -> bool:
+        """Whether the searched variable `name` has an effect in `config`."""
+        condition = self.when.get(name)
+        if condition is None:
+            return True
+        return all(self.active(n, config) for n in self.searched_in([condition])) and bool(condition(config))
+
+    def complete(self, params: Mapping[str, Value]) -> Config:
+        """The full configuration for the values of the active searched variables; others in `params` do not count.
+
+        A variable that is not in `params` keeps the task's default.
+        """
+        return self.fill(lambda name: params.get(name, self.unsearched[name]))
+
+    def fill(self, choose: Callable[[str], Value]) -> Config:
+        """The full configuration that `choose` gives; it is called in `order`, for active searched variables only."""
+        config = dict(self.unsearched)
+        off: set[str] = set()
+        for name in self.order:
+            condition = self.when.get(name)
+            if condition is None or (off.isdisjoint(condition.names) and condition(config)):
+                config[name] = as_member(self.by_name[name].domain, choose(name))
+            else:
+                off.add(name)
+        return config
+
+    def params_of(self, config: Mapping[str, Value]) -> dict[str, Value]:
+        """The active searched variables of `config`, in `order`; `complete` is the inverse."""
+        return {n: as_member(self.searched[n], config[n]) for n in self.order if self.active(n, config)}
+
+    def violated(self, config: Mapping[str, Value]) -> list[Expression]:
+        """The constraints that `config` does not meet."""
+        return [constraint for constraint in self.constraints if not constraint(config)]
+
+    def sample(self, rng: np.random.Generator) -> Config:
+        """Draw a configuration, uniform over those that meet the constraints.
+
+        Raises:
+            InputError: none of the many drawn met them.
+        """
+        return feasibility.sample(self, rng)
+
+    def repair(self, config: Config, rng: np.random.Generator, nearest: bool = True) -> Config:
+        """A configuration near `config` that meets the constraints; `config` itself where it does.
+
+        The same `rng` state gives the same result. With `nearest` false the first one found is taken.
+
+        Raises:
+            InputError: none of the many tried met them.
+        """
+        return feasibility.repair(self, config, rng, candidates=5 if nearest else 1)
+
+    def nearest_to_defaults(self) -> Config:
+        """The feasible configuration in which every searched variable is nearest to the task's default."""
+        config = self.fill(lambda name: self.searched[name].nearest(self.by_name[name].default))
+        return self.repair(config, np.random.default_rng(0))
+
+    def smallest(self) -> Config:
+        """The feasible configuration with every searched number of the architecture at or near its low end."""
+        return self._extreme(low=True)
+
+    def largest(self) -> Config:
+        """The feasible configuration with every searched number of the architecture at or near its high end."""
+        return self._extreme(low=False)
+
+    def _extreme(self, low: bool) -> Config:
+        params = {name: self._end(name, low) for name in self.searched}
+        return feasibility.repair(self, self.complete(params), np.random.default_rng(0), candidates=64)
+
+    def _end(self, name: str, low: bool) -> Value:
+        variable, domain = self.by_name[name], self.searched[name]
+        if isinstance(domain, Categorical):
+            numbers = [c for c in domain.choices if not isinstance(c, (bool, str))]
+            ends: tuple[Value, Value] = (min(numbers), max(numbers)) if numbers else (domain.choices[0],) * 2
+            is_number = bool(numbers)
+        else:
+            ends, is_number = (domain.low, domain.high), True
+        if not (variable.group == "architecture" and is_number) and domain.contains(variable.default):
+            return variable.default
+        return ends[0] if low else ends[1]
+
+    def validate(self, config: Mapping[str, object], where: str = "") -> Config:
+        """Check a full configuration against the catalog and the constraints; give it in the catalog's order.
+
+        Raises:
+            InputError: an unknown or missing variable, a value outside its domain, or a constraint that is not met.
+        """
+        prefix = f"{where} " if where else ""
+        for name in config:
+            find_variable(name, self.variables, f"{prefix}{name}")
+        missing = [name for name in self.by_name if name not in config]
+        if missing:
+            raise InputError(
+                f"a configuration must have every variable, but {', '.join(missing)} is missing", where=where
+            )
+        checked = {v.name: check_value(v, config[v.name], f"{prefix}{v.key}") for v in self.variables}
+        for constraint in self.violated(checked):
+            raise InputError(
+                f"the constraint `{constraint.text}` must hold, but got {constraint.show_values(checked)}", where=where
+            )
+        return checked
+
+    def parse_value(self, name: str, text: str, where: str = "") -> Value:
+        """Read a shell's `text` as a value of the variable `name` (or ``group.name``).
+
+        Raises:
+            InputError: an unknown variable, or a value outside its domain.
+        """
+        return parse_value(find_variable(name, self.variables, where), text, where)
+
+    def check_feasible(self) -> None:
+        """Refuse constraints that no configuration can meet.
+
+        Raises:
+            InputError: which constraint, or which together; `where` is the text of the first.
+        """
+        feasibility.check_feasible(self)

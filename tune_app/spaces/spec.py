@@ -1,0 +1,322 @@
+"""The specification of a sweep: a whole search space file, checked against its task."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+
+from tune_app.datasets.dataset import DatasetReference
+from tune_app.datasets.reference import dataset_kind, dataset_title
+from tune_app.document import Document, shown
+from tune_app.errors import InputError, nearest
+from tune_app.spaces.parameters import CONSTRAINTS, PARAMETERS, fix, read_space, write_parameters
+from tune_app.spaces.section import Budget, Objective, Pruning, Resources, Search, Section, read_section, unknown_key
+from tune_app.spaces.space import Space
+from tune_app.spaces.strategy import SAMPLERS
+from tune_app.spaces.variable import Categorical
+from tune_app.tasks import TASK_OF_KIND, TASKS
+
+if TYPE_CHECKING:
+    from tune_app.tasks.task import Task
+
+SCHEMA_VERSION = 1
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+SECTIONS: dict[str, type[Section]] = {
+    "objective": Objective,
+    "budget": Budget,
+    "search": Search,
+    "pruning": Pruning,
+    "resources": Resources,
+}
+KEYS = ("schema_version", "name", "task", "dataset", *SECTIONS, PARAMETERS, CONSTRAINTS)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything a sweep is run from; it fits its task, and its constraints can be met."""
+
+    name: str
+    task: str
+    dataset: DatasetReference
+    objective: Objective
+    budget: Budget
+    search: Search
+    pruning: Pruning
+    resources: Resources
+    space: Space
+    schema_version: int = SCHEMA_VERSION
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], where: str, task: Task | type[Task] | None = None) -> Spec:
+        """Read a search space that is already a mapping; `where` is what messages call it.
+
+        `task` saves looking the task up by its name.
+
+        Raises:
+            InputError: the first thing that breaks a rule, with its place.
+        """
+        return _read(Document.of(document, where), {}, task)
+
+    def with_gpus(self, gpus: float) -> Spec:
+        """The same with this share of a GPU for each device of a trial."""
+        return replace(self, resources=self.resources.model_copy(update={"gpus": gpus}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The canonical document with every section written out; `from_dict` gives an equal specification back."""
+        sections = {name: getattr(self, name).model_dump(mode="json") for name in SECTIONS}
+        parameters = write_parameters(self.space)
+        if self.space.fixed.get("epochs") == self.budget.epochs:  # it follows the budget, whatever that becomes
+            parameters = {g: {n: v for n, v in named.items() if n != "epochs"} for g, named in parameters.items()}
+        return {
+            "schema_version": self.schema_version,
+            "name": self.name,
+            "task": self.task,
+            "dataset": self.dataset if isinstance(self.dataset, str) else dict(self.dataset),
+            **sections,
+            PARAMETERS: parameters,
+            CONSTRAINTS: [constraint.text for constraint in self.space.constraints],
+        }
+
+    def to_yaml(self) -> str:
+        """`to_dict` as a search space file."""
+        yaml = YAML(typ="safe", pure=True)
+        yaml.default_flow_style = None  # a domain on one line
+        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+        yaml.width = 2**20  # where ruamel.yaml folds an escaped text, a space too many is read back
+        yaml.allow_unicode = False  # ruamel.yaml writes U+0085 as it is and reads it as a space
+        text = io.StringIO()
+        yaml.dump(self.to_dict(), text)
+        return text.getvalue()
+
+    def sha256(self) -> str:
+        """Hash of the canonical document: equal for files that differ only in comments or spelled-out defaults."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def load_spec(
+    path: str | Path, overrides: Mapping[str, Any] | None = None, task: Task | type[Task] | None = None
+) -> Spec:
+    """Read a search space file.
+
+    Args:
+        path: the YAML file.
+        overrides: what stands above the file: dotted keys such as ``budget.trials``, and under ``parameters`` the
+            variables to fix, by ``group.name``, as ``--set`` gives them (a text is read as the variable's type).
+        task: saves looking the task up by its name.
+
+    Raises:
+        InputError: the first thing that breaks a rule, with file, line and key.
+    """
+    return read_spec(Document.read(path), overrides, task)
+
+
+def read_spec(
+    document: Document, overrides: Mapping[str, Any] | None = None, task: Task | type[Task] | None = None
+) -> Spec:
+    """Read a search space that is in memory already; see `load_spec`."""
+    return _read(document, overrides or {}, task)
+
+
+def _read(document: Document, overrides: Mapping[str, Any], task: Task | type[Task] | None) -> Spec:
+    document = _override(document, overrides)
+    for key in document.data:
+        if key not in KEYS:
+            raise unknown_key(key, KEYS, document.where(key))
+    _check_version(document)
+    name = _read_text(document, "name")
+    if not NAME_PATTERN.fullmatch(name):
+        raise InputError(
+            f"`name` must match {NAME_PATTERN.pattern}, but got {shown(name)}", where=document.where("name")
+        )
+    task_name, dataset = _read_task(document)
+    task = task or _load_task(task_name, document.where("task"))
+    for key, value in overrides.get(PARAMETERS, {}).items():
+        document = fix(document, task.variables, key, value)
+    objective = _read_objective(document, task)
+    budget = read_section(Budget, document, "budget")
+    search = read_section(Search, document, "search")
+    pruning = _read_pruning(document, objective)
+    resources = read_section(Resources, document, "resources")
+    _check_devices(resources, task_name, task, document)
+    space = read_space(_with_epochs(document, task, budget), task.variables, task.constraints)
+    _check_searched(space, budget, document)
+    _check_epochs(space, budget, document)
+    _check_sampler(search, objective, space, document)
+    return Spec(
+        name=name,
+        task=task_name,
+        dataset=dataset,
+        objective=objective,
+        budget=budget,
+        search=search,
+        pruning=pruning,
+        resources=resources,
+        space=space,
+    )
+
+
+def _override(document: Document, overrides: Mapping[str, Any]) -> Document:
+    for key, value in overrides.items():
+        if key != PARAMETERS:
+            document = document.replaced(tuple(key.split(".")), value)
+    return document
+
+
+def _check_version(document: Document) -> None:
+    found = document.data.get("schema_version")
+    if found != SCHEMA_VERSION or isinstance(found, bool):
+        raise InputError(
+            f"`schema_version` must be {SCHEMA_VERSION}, but got {shown(found)}",
+            where=document.where("schema_version"),
+            hint=f"write `schema_version: {SCHEMA_VERSION}`, or use the version of tune-app that wrote the file",
+        )
+
+
+def _read_task(document: Document) -> tuple[str, DatasetReference]:
+    """The task's name and the data set; where only the data set stands there, the task that fits its kind.
+
+    A user's own task reads its data set itself, so that one is not looked into here.
+    """
+    dataset: Any = document.data.get("dataset")
+    if isinstance(dataset, str) or dataset is None:
+        dataset = _read_text(document, "dataset")
+    if "task" in document.data:
+        name = _read_text(document, "task")
+        if name not in TASKS:
+            return name, dataset
+        kind = dataset_kind(dataset, lambda *path: document.where("dataset", *path))
+        if TASK_OF_KIND[kind] != name:
+            raise InputError(
+                f"`{name}` does not take data sets of kind `{kind}`, such as `{dataset_title(dataset)}`",
+                where=document.where("task"),
+                hint=f"the task for it is {TASK_OF_KIND[kind]}",
+            )
+        return name, dataset
+    return TASK_OF_KIND[dataset_kind(dataset, lambda *path: document.where("dataset", *path))], dataset
+
+
+def _read_text(document: Document, key: str) -> str:
+    value = document.data.get(key)
+    if not isinstance(value, str) or not value:
+        raise InputError(f"`{key}` must be a text, but got {shown(value)}", where=document.where(key))
+    return value
+
+
+def _load_task(name: str, where: str) -> Task:
+    from tune_app.tasks import load_task  # it imports torch
+
+    try:
+        return load_task(name)
+    except InputError as error:
+        raise InputError(error.message, where=where, hint=error.hint) from None
+
+
+def _read_objective(document: Document, task: Task | type[Task]) -> Objective:
+    metric = document.mapping("objective").get("metric", next(iter(task.metrics)))
+    if isinstance(metric, str) and metric not in task.metrics:
+        raise InputError(
+            f"`metric` must be a metric of the task, but got `{metric}`",
+            where=document.where("objective", "metric"),
+            hint=nearest(metric, task.metrics),
+        )
+    direction = task.metrics[metric] if isinstance(metric, str) else "maximize"
+    objective = read_section(Objective, document, "objective", metric=metric, direction=direction)
+    if objective.direction != direction:
+        raise InputError(
+            f"`direction` must be that of the metric, but `{metric}` is better the other way",
+            where=document.where("objective", "direction"),
+            hint=f"write {direction}, or leave the key away",
+        )
+    return objective
+
+
+def _read_pruning(document: Document, objective: Objective) -> Pruning:
+    pareto = objective.mode == "pareto"
+    pruning = read_section(Pruning, document, "pruning", **({"scheduler": "none"} if pareto else {}))
+    given = document.mapping("pruning")
+    if pareto and pruning.level != "off" and ({"scheduler", "level"} & set(given)) and given.get("scheduler") != "none":
+        key = "scheduler" if "scheduler" in given else "level"
+        raise InputError(
+            f"with mode pareto no single figure may stop a trial, but the {key} is `{given[key]}`",
+            where=document.where("pruning", key),
+            hint="write `scheduler: none` or leave the section away; --pruning off does the same",
+        )
+    return pruning
+
+
+def _check_devices(resources: Resources, name: str, task: Task | type[Task], document: Document) -> None:
+    if resources.devices == 1:
+        return
+    if not getattr(task, "data_parallel", False):
+        raise InputError(
+            f"`devices` must be 1 for a task that cannot train on several, but got {resources.devices}, and `{name}` "
+            "does not say `data_parallel = True`",
+            where=document.where("resources", "devices"),
+            hint="tune_app.tasks.replica says what it takes",
+        )
+    if resources.gpus not in (0, 1):
+        raise InputError(
+            f"`gpus` must be 0 or 1 where devices is above 1: each device is a whole GPU, but got {resources.gpus}",
+            where=document.where("resources", "gpus"),
+        )
+
+
+def _check_searched(space: Space, budget: Budget, document: Document) -> None:
+    if not space.searched and budget.trials > 1:
+        raise InputError(
+            f"a sweep of {budget.trials} trials must search a variable, but every one has a single value",
+            where=document.where(PARAMETERS),
+            hint="give one a range, such as `learning_rate: {type: float, low: 1e-4, high: 0.1, log: true}`",
+        )
+
+
+def _check_sampler(search: Search, objective: Objective, space: Space, document: Document) -> None:
+    """Refuse a sampler that cannot search this space for this objective."""
+    sampler, place = SAMPLERS[search.sampler], document.where("search", "sampler")
+    if objective.mode == "pareto" and not sampler.many_objectives:
+        able = ", ".join(name for name, strategy in SAMPLERS.items() if strategy.many_objectives)
+        raise InputError(f"`{search.sampler}` looks for one figure, but mode pareto has two", where=place, hint=able)
+    try:
+        sampler.check(space)
+    except InputError as error:
+        raise InputError(error.message, where=place, hint=error.hint) from None
+
+
+def _with_epochs(document: Document, task: Task | type[Task], budget: Budget) -> Document:
+    """Fix the variable `epochs`, where the task has one and the file does not name it, at the budget."""
+    variable = next((v for v in task.variables if v.name == "epochs"), None)
+    if variable is None or "epochs" in document.mapping(PARAMETERS, variable.group):
+        return document
+    if not variable.domain.contains(budget.epochs):
+        raise InputError(
+            f"`epochs` must be {variable.domain.describe()}, but got {budget.epochs}",
+            where=document.where("budget", "epochs"),
+        )
+    return document.replaced((PARAMETERS, variable.group, "epochs"), budget.epochs)
+
+
+def _check_epochs(space: Space, budget: Budget, document: Document) -> None:
+    if "epochs" not in space.by_name:
+        return
+    most: Any
+    match space.searched.get("epochs"):
+        case None:
+            most = space.unsearched["epochs"]
+        case Categorical(choices):
+            most = max(choices)
+        case domain:
+            most = domain.high
+    if most > budget.epochs:
+        raise InputError(
+            f"`epochs` must be at most budget.epochs ({budget.epochs}), but got {most}",
+            where=document.where(PARAMETERS, space.by_name["epochs"].group, "epochs"),
+            hint="raise budget.epochs, or lower the range of epochs",
+        )

@@ -1,0 +1,163 @@
+"""Strategies by name: what proposes configurations, and what stops trials early.
+
+Adding one means adding one entry here, which names the function that makes it. Neither Optuna nor Ray is imported
+before a sweep needs them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tune_app.errors import InputError
+from tune_app.spaces.space import Space
+from tune_app.spaces.variable import Categorical, Config, Domain, Float, Value
+
+LARGEST_GRID = 100_000
+"""Combinations that a grid may have; more would fill the memory before the first trial."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way to propose configurations or to stop trials.
+
+    Attributes:
+        summary: one line for people.
+        maker: ``package.module:function``; a sampler's takes space, seed and number of trials, a scheduler's what
+            `tune_app.search.schedule.make_scheduler` gives it.
+        check: refuses a space that the strategy cannot search, with an `InputError`.
+        many_objectives: whether a sampler can look for a Pareto front.
+    """
+
+    summary: str
+    maker: str
+    check: Callable[[Space], None] = lambda space: None
+    many_objectives: bool = False
+
+    def make(self, *arguments: Any) -> Any:
+        """Call the maker."""
+        return pkgutil.resolve_name(self.maker)(*arguments)
+
+
+def grid_values(domain: Domain) -> tuple[Value, ...] | None:
+    """Every value of `domain`; None where it is continuous. A logarithmic range of whole numbers has all of them."""
+    if isinstance(domain, Categorical):
+        return domain.choices
+    if isinstance(domain, Float):
+        if not domain.step:
+            return None
+        count = math.floor((domain.high - domain.low) / domain.step + 1e-8) + 1
+        return tuple(min(domain.high, domain.low + position * domain.step) for position in range(count))
+    return tuple(range(domain.low, domain.high + 1, domain.step or 1))
+
+
+def check_grid(space: Space) -> None:
+    """Refuse a space that a grid cannot cover.
+
+    Raises:
+        InputError: a searched variable is continuous, or there are more than `LARGEST_GRID` combinations.
+    """
+    values = {name: grid_values(domain) for name, domain in space.searched.items()}
+    count = math.prod(len(found) for found in values.values() if found is not None)
+    continuous = [name for name, found in values.items() if found is None]
+    if continuous:
+        raise InputError(
+            f"a grid needs variables that can be counted, but `{continuous[0]}` is continuous",
+            hint=f"give a `step` to {', '.join(continuous)}; the other variables alone take {count:,} trials",
+        )
+    if count > LARGEST_GRID:
+        raise InputError(
+            f"a grid may have {LARGEST_GRID:,} combinations, but this one takes {count:,} trials",
+            hint="fix some variables, take larger steps, or use the sampler quasi-random",
+        )
+
+
+def grid_configs(space: Space, seed: int) -> Iterator[Config]:
+    """Every feasible configuration of a grid once, in an order that `seed` draws.
+
+    Combinations that differ only in variables that have no effect are one.
+    """
+    names = list(space.searched)
+    values = [grid_values(domain) or () for domain in space.searched.values()]
+    combinations = list(itertools.product(*values))
+    seen = set()
+    for position in np.random.default_rng(seed).permutation(len(combinations)):
+        chosen = dict(zip(names, combinations[position], strict=True))
+        config = space.fill(chosen.__getitem__)
+        key = tuple(config.values())
+        if key not in seen and not space.violated(config):
+            seen.add(key)
+            yield config
+
+
+def check_cma_es(space: Space) -> None:
+    """Refuse a space in which CMA-ES has nothing to adapt.
+
+    Raises:
+        InputError: fewer than two searched variables are numbers that always have an effect.
+    """
+    numbers = [n for n, d in space.searched.items() if not isinstance(d, Categorical) and n not in space.when]
+    if len(numbers) < 2:
+        raise InputError(
+            "cma-es needs two or more searched numbers without a condition, but the space has "
+            + (", ".join(numbers) or "none"),
+            hint="use tpe for categorical and conditional variables",
+        )
+
+
+SAMPLERS: dict[str, Strategy] = {
+    "tpe": Strategy(
+        "Tree-structured Parzen estimators: learns from all trials, for every type of variable and condition.",
+        "tune_app.search.study_search:make_tpe",
+        many_objectives=True,
+    ),
+    "random": Strategy("Independent draws.", "tune_app.search.study_search:make_random", many_objectives=True),
+    "grid": Strategy(
+        "Every combination once, in random order; ends when all are done. Continuous variables need a step.",
+        "tune_app.search.study_search:make_random",
+        check=check_grid,
+        many_objectives=True,
+    ),
+    "quasi-random": Strategy(
+        "A Sobol sequence: numbers spread more evenly than at random, categories at random; begins anew on resume.",
+        "tune_app.search.study_search:make_quasi_random",
+        many_objectives=True,
+    ),
+    "cma-es": Strategy(
+        "Covariance matrix adaptation: for numbers without conditions, the rest at random; begins anew on resume.",
+        "tune_app.search.study_search:make_cma_es",
+        check=check_cma_es,
+    ),
+    "gp": Strategy(
+        "Gaussian process: few, costly trials with some ten variables; slow to ask after hundreds of trials.",
+        "tune_app.search.study_search:make_gp",
+        many_objectives=True,
+    ),
+    "nsga2": Strategy(
+        "Genetic algorithm for several objectives; needs hundreds of trials; begins anew on resume.",
+        "tune_app.search.study_search:make_nsga2",
+        many_objectives=True,
+    ),
+}
+
+SCHEDULERS: dict[str, Strategy] = {
+    "asha": Strategy(
+        "Asynchronous successive halving: after each rung only the best share goes on.",
+        "tune_app.search.schedule:make_asha",
+    ),
+    "hyperband": Strategy(
+        "Three successive halvings side by side that begin to stop later and later: safer for slow starters.",
+        "tune_app.search.schedule:make_hyperband",
+    ),
+    "median": Strategy(
+        "Stops a trial whose best value is worse than the median of the others' running means.",
+        "tune_app.search.schedule:make_median",
+    ),
+    "none": Strategy("Every trial runs to its end.", "tune_app.search.schedule:make_none"),
+}

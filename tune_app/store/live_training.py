@@ -1,0 +1,53 @@
+"""How far a training is: ``trainings/<name>/live.json`` in the store."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from tune_app.folder import Folder
+from tune_app.store.store import now
+
+PERIOD_S = 0.5
+"""How often progress within an epoch is written, at most."""
+
+
+class LiveTraining:
+    """Writes how far the training `name` is: the epochs that are done, and of the one that trains the fraction."""
+
+    def __init__(self, folder: Folder, name: str, epochs: int) -> None:
+        self._folder, self._path = folder, _path(name)
+        self._told: dict[str, Any] = {"epoch": 0, "epochs": epochs, "fraction": None, "metrics": {}}
+        self._write()
+
+    def progress(self, fraction: float) -> None:
+        """So much (0..1) of the epoch is done."""
+        self._told["fraction"] = fraction
+        if time.monotonic() >= self._next:
+            self._write()
+
+    def epoch_ended(self, epoch: int, metrics: Mapping[str, float | None]) -> None:
+        """Epoch number `epoch` is done; this is always written."""
+        self._told |= {"epoch": epoch, "fraction": None, "metrics": dict(metrics)}
+        self._write()
+
+    def forget(self) -> None:
+        """Remove what was written: the training failed, and leaves nothing."""
+        self._folder.remove(self._path.rpartition("/")[0])
+
+    def _write(self) -> None:
+        self._folder.write(self._path, json.dumps({**self._told, "at": now()}).encode())
+        self._next = time.monotonic() + PERIOD_S
+
+
+def read_live_training(folder: Folder, name: str) -> dict[str, Any] | None:
+    """What `LiveTraining` wrote: `epoch` of `epochs` are done, `fraction` of the next, None between two, the latest
+    `metrics`, and when (`at`); None where the training has not begun."""
+    content = folder.read(_path(name))
+    return dict(json.loads(content)) if content else None
+
+
+def _path(name: str) -> str:
+    return f"trainings/{name}/live.json"

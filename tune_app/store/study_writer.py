@@ -1,0 +1,202 @@
+"""The one writer of a study: events at once, Parquet and live state from a thread of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tune_app.errors import TuneAppError
+from tune_app.folder import LocalFolder
+from tune_app.spaces.variable import Config
+from tune_app.store.store import EPOCH_COLUMNS, SCHEMA_VERSION, TRIAL_COLUMNS, History, Row, Study, make_table, now
+
+FLUSH_PERIOD_S = 1.0
+LIVE_PERIOD_S = 0.1
+REMOTE_PERIOD_S = 1.0
+"""An object store takes a request for each batch of events and each live state, and each costs time and money."""
+# A table that has grown so large that writing it takes long is written less often: at most 1/20 of the time.
+FLUSH_SHARE = 20
+
+
+class StudyWriter:
+    """Writes what happens in a sweep.
+
+    `history` tells what the study holds already: empty for a new study, replayed from the log on resume. The tables
+    are written anew from it at once, which also repairs them after a crash.
+
+    Raises (every method):
+        TuneAppError: the store could not be written, here or earlier in the background.
+    """
+
+    def __init__(self, study: Study, history: History, config_columns: Mapping[str, pa.DataType]) -> None:
+        self._study = study
+        self._folder = study.folder
+        self._history = history
+        self._columns = {
+            "trials": {**TRIAL_COLUMNS, **config_columns},
+            "epochs": dict(EPOCH_COLUMNS),
+        }
+        self._mutex = threading.Lock()
+        self._new_rows: dict[str, list[Row]] = {"trials": history.rows(), "epochs": list(history.epoch_rows())}
+        self._tables = {kind: make_table([], self._columns[kind]) for kind in self._columns}
+        self._rewrite = False
+        self._unsent: list[bytes] = []
+        self._live: bytes | None = None
+        self._error: BaseException | None = None
+        self._closing = threading.Event()
+        for kind in self._columns:
+            self._folder.remove_leftovers(f"{kind}/study={study.name}")
+        self._folder.remove_leftovers(study.base)
+        self._end_cut_line()
+        self._flush_tables(force=True)
+        self._thread = threading.Thread(target=self._run, name="study-writer", daemon=True)
+        self._thread.start()
+
+    def sweep_started(self, **facts: Any) -> None:
+        """A driver took up the study."""
+        with self._mutex:
+            self._emit("sweep_started", schema_version=SCHEMA_VERSION, **facts)
+
+    def sweep_ended(self, **facts: Any) -> None:
+        """The driver leaves the study."""
+        with self._mutex:
+            self._emit("sweep_ended", **facts)
+
+    def trial_started(self, trial: int, trial_id: str, config: Config, seed: int, attempt: int) -> None:
+        """A trial began, or began again: epochs of an earlier attempt count until they are measured anew."""
+        with self._mutex:
+            former = self._history.trials.get(trial)
+            self._rewrite |= former is not None and former.row is not None
+            self._emit("trial_started", trial=trial, trial_id=trial_id, config=config, seed=seed, attempt=attempt)
+
+    def epochs(self, rows: list[Row]) -> None:
+        """Epochs that one trial finished."""
+        rows = [_finite(row) for row in rows]
+        with self._mutex:
+            known = self._history.trials[rows[0]["trial"]].epochs
+            self._rewrite |= any(row["epoch"] in known for row in rows)
+            self._emit("epochs", rows=rows)
+            self._new_rows["epochs"].extend(rows)
+
+    def trial_ended(self, row: Row) -> None:
+        """A trial reached its end state; epochs beyond its last one no longer count."""
+        row = _finite(row)
+        with self._mutex:
+            record = self._history.trials[row["trial"]]
+            self._rewrite |= record.row is not None or any(epoch > row["epochs"] for epoch in record.epochs)
+            self._emit("trial_ended", row=row)
+            self._new_rows["trials"].append(row)
+
+    def live(self, state: Mapping[str, Any]) -> None:
+        """Replace the live state; written within `LIVE_PERIOD_S`, or `REMOTE_PERIOD_S` where the store is remote."""
+        content = json.dumps(state).encode()
+        with self._mutex:
+            self._live = content
+
+    def check(self) -> None:
+        """Raise what went wrong in the background."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Write what is left and end the thread."""
+        self._closing.set()
+        self._thread.join()
+        self.check()
+
+    def __enter__(self) -> StudyWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except TuneAppError:
+            if error is None:
+                raise
+
+    def _emit(self, kind: str, **facts: Any) -> None:
+        self.check()
+        event = {"event": self._history.last_event + 1, "at": now(), "type": kind, **facts}
+        line = json.dumps(event, allow_nan=False).encode() + b"\n"
+        if isinstance(self._folder, LocalFolder):
+            self._folder.append(f"{self._study.base}/events.jsonl", line)
+        else:
+            self._unsent.append(line)
+        self._history.apply(event)  # last: what could not be logged did not happen
+
+    def _end_cut_line(self) -> None:
+        content = self._folder.read(f"{self._study.base}/events.jsonl")
+        if content and not content.endswith(b"\n") and isinstance(self._folder, LocalFolder):
+            self._folder.write(f"{self._study.base}/events.jsonl", content[: content.rfind(b"\n") + 1])
+
+    def _run(self) -> None:
+        next_tables = time.monotonic() + FLUSH_PERIOD_S
+        period = LIVE_PERIOD_S if isinstance(self._folder, LocalFolder) else REMOTE_PERIOD_S
+        try:
+            while not self._closing.wait(period):
+                self._flush_events()
+                self._flush_live()
+                began = time.monotonic()
+                if began >= next_tables:
+                    self._flush_tables()
+                    cost = time.monotonic() - began
+                    next_tables = began + max(FLUSH_PERIOD_S, FLUSH_SHARE * cost)
+            self._flush_events()
+            self._folder.merge(f"{self._study.base}/events.jsonl")
+            self._flush_tables()
+            self._flush_live()
+        except BaseException as error:  # handed to the thread that uses the writer, by `check`
+            self._error = error
+
+    def _flush_events(self) -> None:
+        if self._unsent:
+            with self._mutex:
+                lines, self._unsent = self._unsent, []
+            self._folder.append(f"{self._study.base}/events.jsonl", b"".join(lines))
+
+    def _flush_live(self) -> None:
+        with self._mutex:
+            live, self._live = self._live, None
+        if live is not None:
+            self._folder.write(f"{self._study.base}/live.json", live)
+
+    def _flush_tables(self, force: bool = False) -> None:
+        with self._mutex:
+            if self._rewrite:
+                self._new_rows = {"trials": self._history.rows(), "epochs": list(self._history.epoch_rows())}
+                self._tables = {kind: make_table([], self._columns[kind]) for kind in self._columns}
+                self._rewrite = False
+                force = True
+            new, self._new_rows = self._new_rows, {"trials": [], "epochs": []}
+        if force or any(new.values()):
+            # The log first: after a crash of the machine it must know at least what the tables show.
+            self._folder.sync(f"{self._study.base}/events.jsonl")
+        # Epochs first: a trial that stands in `trials` has all its epochs in `epochs`.
+        for kind in ("epochs", "trials"):
+            if new[kind] or force:
+                added = make_table(new[kind], self._columns[kind])
+                self._tables[kind] = pa.concat_tables([self._tables[kind], added], promote_options="default")
+                self._write_table(kind)
+
+    def _write_table(self, kind: str) -> None:
+        table = self._tables[kind].combine_chunks()
+        self._tables[kind] = table
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        self._folder.write(f"{kind}/study={self._study.name}/data.parquet", buffer.getvalue())
+
+
+def _finite(row: Row) -> Row:
+    """The row with null for NaN and infinity, which JSON does not have."""
+    return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}

@@ -1,0 +1,236 @@
+"""Preflight: what a sweep would trip over, found in seconds before it starts, and what it will cost."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tune_app.datasets.dataset import Dataset
+from tune_app.errors import InputError
+from tune_app.spaces import pruning
+from tune_app.spaces.objective import objective_of, objectives_of
+from tune_app.spaces.spec import Spec
+from tune_app.spaces.variable import Config
+from tune_app.tasks.task import Paced, Task
+from tune_app.training.health import health
+from tune_app.training.host_memory import keep_freed_memory
+from tune_app.training.trial import (
+    EpochRow,
+    Training,
+    describe_error,
+    failure_kind,
+    gpu_memory_in_use,
+    pick_device,
+    prepared,
+)
+
+TRIED_ROWS = 256
+TRIED_CHARACTERS = 16384
+"""What is tried of a text, whose rows are its characters."""
+RANDOM_CONFIGS = 2
+MEASURING_S = 60.0
+"""So long, at most, the largest configuration is trained to see what memory it takes."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One configuration that was built and trained for a moment.
+
+    Attributes:
+        label: ``smallest``, ``largest`` or ``random``.
+        epoch_s: seconds that an epoch on all the data would take, from one on `TRIED_ROWS` rows; None where it failed.
+        kind: failure kind; None where it did not fail.
+    """
+
+    label: str
+    config: Config
+    model_parameters: int | None = None
+    epoch_s: float | None = None
+    kind: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the sweep will take, from the probes.
+
+    Attributes:
+        epochs: epochs of all trials together, if the scheduler stops as many as it aims to.
+        device_hours: hours of one device, epochs alone.
+        seconds: wall time on `slots` slots; a trial on several devices is taken to be as many times as fast, which is
+            the most it can be.
+    """
+
+    trials: int
+    rungs: tuple[int, ...]
+    epochs: float
+    device_hours: float
+    seconds: float
+    slots: int
+    probes: tuple[Probe, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The forecast as plain values."""
+        return {**self.__dict__, "rungs": list(self.rungs), "probes": [p.__dict__ for p in self.probes]}
+
+
+def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
+    """Build and train the smallest, the largest and some random configurations on a few rows of the data.
+
+    A configuration that diverges or runs out of memory is the sampler's to avoid, unless all of them do; any other
+    failure is the task's own.
+
+    Raises:
+        InputError: with the configuration and the error.
+    """
+    keep_freed_memory()  # as the workers do, so that an epoch takes as long as there
+    probes = tuple(_probe(spec, task, data, label, config) for label, config in _configurations(spec))
+    failed = [p for p in probes if p.kind == "error"] or ([probes[0]] if all(p.kind for p in probes) else [])
+    if failed:
+        raise _untrainable(spec, failed[0])
+    timed = [p for p in probes if p.epoch_s is not None]
+    times = [p.epoch_s or 0.0 for p in [p for p in timed if p.label == "random"] or timed]
+    epochs = spec.budget.trials * pruning.expected_epochs(spec.pruning, spec.budget.epochs)
+    seconds = epochs * sum(times) / len(times)
+    devices = spec.resources.devices
+    slots = max(1, int((os.cpu_count() or 1) // (spec.resources.cpus * devices)))
+    if spec.resources.concurrent != "auto":
+        slots = int(spec.resources.concurrent)
+    return Forecast(
+        trials=spec.budget.trials,
+        rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
+        epochs=epochs,
+        device_hours=seconds / 3600,
+        seconds=seconds / (slots * devices),
+        slots=slots,
+        probes=probes,
+    )
+
+
+def _untrainable(spec: Spec, probe: Probe) -> InputError:
+    return InputError(
+        f"the {probe.label} configuration cannot be trained ({probe.kind}): {probe.error}",
+        where=f"task {spec.task}",
+        hint="configuration: " + ", ".join(f"{name}={value}" for name, value in probe.config.items()),
+    )
+
+
+def _configurations(spec: Spec) -> Iterator[tuple[str, Config]]:
+    yield "smallest", spec.space.smallest()
+    yield "largest", spec.space.largest()
+    rng = np.random.default_rng(spec.search.seed)
+    for _ in range(RANDOM_CONFIGS):
+        yield "random", spec.space.sample(rng)
+
+
+def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) -> Probe:
+    part = data.head(TRIED_CHARACTERS if data.kind == "text" else TRIED_ROWS)
+    try:
+        training = _begun(spec, task, config, part)
+        row: EpochRow = training.run_epoch()
+        _check_comparable(spec, training, row)
+        with tempfile.TemporaryDirectory() as folder:
+            training.save(Path(folder, "checkpoint.pt"))
+            training.restore(Path(folder, "checkpoint.pt"))
+    except Exception as error:
+        return Probe(label, config, kind=failure_kind(error), error=describe_error(error))
+    return Probe(label, config, training.model_parameters, row.duration_s / _share(task, config, part, data))
+
+
+def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
+    """Refuse an objective of which a finished trial would lack a figure: it would be trained for nothing."""
+    objective, metrics = spec.objective, row.metrics
+    if metrics[objective.metric] is None:
+        raise InputError(f"the metric `{objective.metric}` is undefined for this data set")
+    # The figures of the history need some epochs: as many as there will be, whatever they are.
+    later = health(None, [metrics] * spec.budget.epochs, training.task.metrics)
+    expected = {
+        f"metric/{objective.metric}": metrics[objective.metric],
+        "health/overall": later["overall"] if row.health["overall"] is None else row.health["overall"],
+        "latency_ms": training.latency_ms if objective.against == "latency" else None,
+        "model_parameters": training.model_parameters,
+    }
+    if None in (objective_of(objective, expected), *objectives_of(objective, expected)):
+        against = f" against {objective.against}" if objective.mode == "pareto" else ""
+        raise InputError(
+            f"the objective, {objective.mode}{against}, has a figure that no trial of {spec.budget.epochs} epochs has: "
+            "latency needs the task's `probe_loss`, health needs it or more epochs"
+        )
+
+
+def _begun(spec: Spec, task: Task, config: Config, data: Dataset) -> Training:
+    return Training(
+        task,
+        config,
+        prepared(task, config, data),
+        epochs=int(config.get("epochs", spec.budget.epochs)),
+        seed=spec.search.seed,
+        device=pick_device() if spec.resources.gpus else "cpu",
+        threads=max(1, math.floor(spec.resources.cpus)),
+    )
+
+
+@dataclass(frozen=True)
+class GpuMemory:
+    """Bytes of a GPU that one trial takes.
+
+    Attributes:
+        used: at most, what torch and CUDA themselves need included.
+        total: what the GPU has.
+    """
+
+    used: int
+    total: int
+
+
+class _MeasuredEnough(Exception):
+    """The configuration was trained for `MEASURING_S`."""
+
+
+def gpu_memory(spec: Spec, task: Task, data: Dataset) -> GpuMemory | None:
+    """What the largest configuration takes of this process's GPU, from its first epoch on all the data.
+
+    Nothing else may use the GPU meanwhile: what does is counted too. All of the GPU, where that was not enough. None
+    where torch sees no GPU.
+
+    Raises:
+        InputError: the configuration cannot be trained.
+    """
+    if gpu_memory_in_use() is None:
+        return None
+    config, deadline = spec.space.largest(), time.monotonic() + MEASURING_S
+
+    def progress(fraction: float) -> None:
+        if time.monotonic() > deadline:
+            raise _MeasuredEnough
+
+    kind = None
+    try:
+        _begun(spec, task, config, data.without_test()).run_epoch(progress)
+    except _MeasuredEnough:
+        pass
+    except Exception as error:
+        kind = failure_kind(error)
+        if kind == "error":
+            raise _untrainable(spec, Probe("largest", config, kind=kind, error=describe_error(error))) from error
+    memory = gpu_memory_in_use()
+    assert memory is not None
+    used, total = memory
+    return GpuMemory(total if kind == "oom" else used, total)
+
+
+def _share(task: Task, config: Config, part: Dataset, data: Dataset) -> float:
+    """How much of an epoch on `data` an epoch on `part` is."""
+    if not data.rows:  # a task may bring its own data
+        return 1.0
+    if isinstance(task, Paced):
+        return task.rows_per_epoch(config, part.rows) / task.rows_per_epoch(config, data.rows)
+    return part.rows / data.rows

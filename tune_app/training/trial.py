@@ -1,0 +1,408 @@
+"""One training, epoch by epoch: seeded, measured, saved and restored. Knows nothing of Ray.
+
+The same code runs in a sweep, in `train` and in a test: whoever calls it decides when to stop and what to keep.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import sysconfig
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.nn.parameter import is_lazy
+
+from tune_app.datasets.dataset import Dataset
+from tune_app.errors import InputError, TuneAppError, WorkFailed
+from tune_app.spaces.variable import Config
+from tune_app.tasks.task import Preparing, Probed, Progress, Sampling, Task
+from tune_app.training.health import Health, health
+from tune_app.training.host_memory import peak_mb, restart_peak
+from tune_app.training.reading import latency_ms, read_network
+
+# cuBLAS is deterministic with this only, and reads it when CUDA starts (torch.use_deterministic_algorithms).
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+FailureKind = Literal["error", "diverged", "oom"]
+
+OOM_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "_ALLOC_FAILED")
+"""What a RuntimeError says when CUDA, HIP, cuBLAS, cuDNN or torch's CPU allocator has no memory left."""
+LONGEST_ERROR = 1000
+"""Characters of an error that the store keeps."""
+
+
+class Diverged(WorkFailed):
+    """A metric or a parameter is NaN or infinite."""
+
+
+class TaskError(WorkFailed):
+    """The task broke its contract while training."""
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """What one epoch gave.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        metrics: the task's metrics, all of them and nothing else that the task returned; None where one is undefined.
+        started_at: UTC.
+        ended_at: UTC.
+        duration_s: of training and validation, measured with a clock that never jumps.
+        health: the figures of `tune_app.training.health` after the epoch; None for one that cannot be told.
+        health_s: what measuring them took, within `ended_at` and beside `duration_s`.
+    """
+
+    epoch: int
+    metrics: dict[str, float | None]
+    started_at: datetime
+    ended_at: datetime
+    duration_s: float
+    health: Health
+    health_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as a checkpoint keeps them."""
+        times = {"started_at": self.started_at.isoformat(), "ended_at": self.ended_at.isoformat()}
+        durations = {"duration_s": self.duration_s, "health_s": self.health_s}
+        return {"epoch": self.epoch, "metrics": self.metrics, **times, **durations, "health": self.health}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> EpochRow:
+        """The inverse of `to_dict`."""
+        times = {name: datetime.fromisoformat(saved[name]) for name in ("started_at", "ended_at")}
+        return cls(**{**saved, **times})
+
+
+def derive_seed(sweep_seed: int, trial: int) -> int:
+    """The 32-bit seed of trial number `trial`: fixed by both numbers, unrelated between neighbours."""
+    return int(np.random.SeedSequence([sweep_seed, trial]).generate_state(1)[0])
+
+
+def pick_device() -> torch.device:
+    """The GPU that this process sees, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def cap_gpu_memory(share: float) -> None:
+    """Let this process have `share` of its GPU's memory (0..1) and no more; nothing happens without CUDA.
+
+    A trial that gets a fraction of a GPU must not take the memory that its neighbours were promised: beyond the cap it
+    runs out of memory itself (``torch.cuda.set_per_process_memory_fraction``).
+    """
+    if torch.cuda.is_available() and 0 < share < 1:
+        torch.cuda.set_per_process_memory_fraction(share)
+
+
+def gpu_memory_in_use() -> tuple[int, int] | None:
+    """Bytes in use on this process's GPU, by whatever uses it, and all that it has; None without CUDA.
+
+    What torch's allocator once took it keeps, so that after a training this is the most that it needed.
+    """
+    if not torch.cuda.is_available():
+        return None
+    free, total = torch.cuda.mem_get_info()
+    return total - free, total
+
+
+def prepared(task: Task, config: Config, data: Dataset) -> Dataset:
+    """The data set as a `Training` with `config` takes it: `data` itself where the task prepares nothing."""
+    return task.prepare(config, data) if isinstance(task, Preparing) else data
+
+
+class Training:
+    """One configuration in training.
+
+    An epoch depends on the state before it, `seed` and its number, and on nothing else that ran in the process, so
+    a restored training continues exactly as if it had never stopped. After it, its health is measured, which changes
+    nothing of what the next epoch sees. `data` is what `prepared` gives.
+
+    Side effects: seeds the global generators of torch, numpy and random; sets torch's threads for the whole process
+    where `threads` is given; restarts the process's (or the GPU's) record of peak memory; on a GPU, makes torch choose
+    kernels that give the same digits each time.
+
+    Attributes:
+        epoch: epochs done so far.
+        history: the row of each of them, also those from before a `restore`.
+        state: what the task made; `state.model` is the model.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: Config,
+        data: Dataset,
+        *,
+        epochs: int,
+        seed: int,
+        device: str | torch.device = "cpu",
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.task, self.config, self.epochs, self.seed = task, dict(config), epochs, seed
+        self._probed = task if isinstance(task, Probed) else None  # asked once, for it is slow
+        self.device = torch.device(device)
+        self.epoch = 0
+        self.history: list[EpochRow] = []
+        if self.device.type == "cuda":
+            _use_deterministic_kernels()
+        self._peak_is_ours = _restart_peak_memory(self.device)
+        _seed_everything(seed, 0)
+        self.state = task.start(self.config, data, epochs=epochs, seed=seed, device=self.device)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epoch >= self.epochs
+
+    @property
+    def model_parameters(self) -> int:
+        """Number of trainable values in the model; what a lazy module has not made yet does not count."""
+        trained = (p for p in self.state.model.parameters() if p.requires_grad)
+        return sum(p.numel() for p in trained if not is_lazy(p))
+
+    @property
+    def device_name(self) -> str:
+        """The GPU's name as its maker gives it, else ``cpu``."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+
+    @property
+    def peak_memory_mb(self) -> float | None:
+        """Most memory held so far, in MiB: on the GPU by this training's tensors, on the CPU by the whole process.
+
+        None where the system does not tell, such as a CPU outside Linux.
+        """
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        return peak_mb() if self._peak_is_ours else None
+
+    def run_epoch(self, progress: Progress = lambda fraction: None) -> EpochRow:
+        """Train and validate one more epoch.
+
+        Raises:
+            Diverged: a metric or a parameter is NaN or infinite.
+            TaskError: the task did not return all of its metrics as numbers.
+            ProbeError: the task's `probe_loss` gave something else than a loss.
+        """
+        assert not self.finished, f"all {self.epochs} epochs are done"
+        epoch = self.epoch + 1
+        started_at, start = datetime.now(UTC), time.perf_counter()
+        returned = self._train_epoch(epoch, progress)
+        duration_s = time.perf_counter() - start
+        metrics = _checked_metrics(returned, list(self.task.metrics), epoch)
+        _check_parameters(self.state.model, epoch)
+        start = time.perf_counter()
+        figures = self._measure_health(metrics)
+        health_s = time.perf_counter() - start
+        self.epoch = epoch
+        self.history.append(EpochRow(epoch, metrics, started_at, datetime.now(UTC), duration_s, figures, health_s))
+        return self.history[-1]
+
+    def follow_epoch(self) -> None:
+        """Train one more epoch as a rank that does not lead, see `tune_app.tasks.replica`: nothing is measured."""
+        assert not self.finished, f"all {self.epochs} epochs are done"
+        self._train_epoch(self.epoch + 1, lambda fraction: None)
+        self.epoch += 1
+
+    def _train_epoch(self, epoch: int, progress: Progress) -> Mapping[str, float | None]:
+        _seed_everything(self.seed, epoch)
+        return self.task.train_epoch(self.state, epoch, progress)
+
+    def _measure_health(self, metrics: dict[str, float | None]) -> Health:
+        probed, state = self._probed, self.state
+        reading = read_network(state.model, lambda: probed.probe_loss(state)) if probed else None
+        return health(reading, [*(row.metrics for row in self.history), metrics], self.task.metrics)
+
+    @cached_property
+    def latency_ms(self) -> float | None:
+        """Least wall milliseconds of a forward pass per row of the probe, measured once, when first asked for.
+
+        None for a task without a probe.
+        """
+        probed, state = self._probed, self.state
+        return latency_ms(state.model, lambda: probed.probe_loss(state)) if probed else None
+
+    def sample(self) -> str | None:
+        """What the model writes, the same for the same state; None for a task that writes nothing.
+
+        Raises:
+            TaskError: it is no text.
+        """
+        if not isinstance(self.task, Sampling):
+            return None
+        _seed_everything(self.seed, self.epoch)
+        text = self.task.sample(self.state)
+        if not isinstance(text, str):
+            raise TaskError(f"`sample` must return a text, but returned {text!r:.200}")
+        return text
+
+    def save(self, path: str | Path) -> None:
+        """Write a checkpoint: aside first, then put in place, so that `path` is never half a file."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            torch.save(
+                {**self._identity(), "history": [r.to_dict() for r in self.history], "state": self.state.state_dict()},
+                aside,
+            )
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def restore(self, path: str | Path) -> None:
+        """Continue from the checkpoint at `path`.
+
+        Raises:
+            InputError: it is of another task, configuration, seed or number of epochs.
+            WorkFailed: it cannot be read.
+        """
+        try:
+            saved = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:  # of a damaged file, torch raises nearly anything
+            raise WorkFailed(f"the checkpoint cannot be read: {_one_line(error)}", where=str(path)) from error
+        for key, mine in self._identity().items():
+            if saved[key] != mine:
+                raise InputError(
+                    f"a checkpoint continues the same training only, but its {key} differs: "
+                    + _difference(saved[key], mine),
+                    where=str(path),
+                )
+        self.state.load_state_dict(saved["state"])
+        self.history = [EpochRow.from_dict(row) for row in saved["history"]]
+        self.epoch = len(self.history)
+
+    def _identity(self) -> dict[str, Any]:
+        task = f"{type(self.task).__module__}:{type(self.task).__qualname__}"
+        return {"task": task, "config": self.config, "seed": self.seed, "epochs": self.epochs}
+
+
+def failure_kind(error: BaseException) -> FailureKind:
+    """What kind of failure `error` is, also where it was raised from another error: `oom`, `diverged` or `error`."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Diverged):
+            return "diverged"
+        # By name as well: Ray has an error of that name, and this module does not import Ray.
+        if isinstance(cause, MemoryError) or any(c.__name__ == "OutOfMemoryError" for c in type(cause).__mro__):
+            return "oom"
+        if isinstance(cause, RuntimeError) and any(sign in str(cause) for sign in OOM_SIGNS):
+            return "oom"
+        cause = cause.__cause__
+    return "error"
+
+
+def describe_error(error: BaseException) -> str:
+    """One line for the store: ``Type: message (file:line in function)``.
+
+    The place is the innermost frame of the task's own code, not of the libraries it calls. Our own errors say
+    where they stand themselves.
+    """
+    text = f"{type(error).__name__}: {_one_line(error)}"
+    frame = None if isinstance(error, TuneAppError) else _innermost_frame(error)
+    return f"{text} ({frame.filename}:{frame.lineno} in {frame.name})" if frame else text
+
+
+def _innermost_frame(error: BaseException) -> traceback.FrameSummary | None:
+    frames = list(traceback.extract_tb(error.__traceback__))
+    ours = [number for number, frame in enumerate(frames) if frame.filename == __file__]
+    # Below this module comes the task, which may itself be an installed package: its first frame is the fallback.
+    below = frames[ours[-1] + 1 :] if ours else frames
+    libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platlib", "purelib")})
+    own = [f for f in below if not f.filename.startswith((*libraries, "<"))]
+    return own[-1] if own else below[0] if below else frames[-1] if frames else None
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST_ERROR else text[: LONGEST_ERROR - 1] + "…"
+
+
+def _use_deterministic_kernels() -> None:
+    # Only a warning where an operation has none: a user's task shall train nevertheless.
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+
+
+def _seed_everything(seed: int, epoch: int) -> None:
+    torch_seed, numpy_seed, python_seed = np.random.SeedSequence([seed, epoch]).generate_state(3).tolist()
+    torch.manual_seed(torch_seed)
+    np.random.seed(numpy_seed)
+    random.seed(python_seed)
+
+
+def _checked_metrics(returned: Mapping[str, float | None], names: list[str], epoch: int) -> dict[str, float | None]:
+    if not isinstance(returned, Mapping):
+        raise TaskError(f"`train_epoch` must return a mapping of metrics, but returned {returned!r:.200}")
+    missing = [name for name in names if name not in returned]
+    if missing:
+        raise TaskError(
+            f"`train_epoch` must return every metric of the task, but left out {', '.join(missing)} in epoch {epoch}; "
+            f"it returned {', '.join(map(str, returned)) or 'none'}"
+        )
+    metrics: dict[str, float | None] = {}
+    for name in names:
+        value = returned[name]
+        try:
+            if isinstance(value, (str, bytes)):
+                raise TypeError("a text")
+            metrics[name] = None if value is None else float(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            rule = f"a metric must be a number, but `{name}` is {returned[name]!r:.200} in epoch {epoch}"
+            raise TaskError(rule) from error
+    for name, figure in metrics.items():
+        if figure is not None and not math.isfinite(figure):
+            raise Diverged(f"a metric must be finite, but `{name}` is {figure} in epoch {epoch}")
+    return metrics
+
+
+def _check_parameters(model: torch.nn.Module, epoch: int) -> None:
+    """A user's metrics may hide a NaN (an accuracy does), so the weights are looked at once per epoch."""
+    there = [(name, p.detach()) for name, p in model.named_parameters() if not is_lazy(p) and _can_be_infinite(p)]
+    named = [(name, p) for name, p in ((name, _stored(p)) for name, p in there) if p.numel()]
+    if not named:
+        return
+    first = named[0][1].device
+    largest = torch.stack([torch.linalg.vector_norm(p, math.inf).to(first, torch.float64) for _, p in named])
+    finite = largest.isfinite().tolist()
+    if not all(finite):
+        name = named[finite.index(False)][0]
+        raise Diverged(f"a parameter must be finite, but `{name}` holds NaN or infinity after epoch {epoch}")
+
+
+def _can_be_infinite(parameter: torch.Tensor) -> bool:
+    return parameter.is_floating_point() or parameter.is_complex()
+
+
+def _stored(parameter: torch.Tensor) -> torch.Tensor:
+    """The values that a sparse tensor stores; other tensors as they are."""
+    if parameter.layout == torch.strided:
+        return parameter
+    return (parameter.coalesce() if parameter.is_sparse else parameter).values()
+
+
+def _difference(saved: object, mine: object) -> str:
+    if not (isinstance(saved, dict) and isinstance(mine, dict)):
+        return f"{saved} there, {mine} here"
+    keys = [k for k in {**saved, **mine} if saved.get(k) != mine.get(k)]
+    return "; ".join(f"{k} is {saved.get(k)} there, {mine.get(k)} here" for k in keys)
+
+
+def _restart_peak_memory(device: torch.device) -> bool:
+    """Begin measuring; False where the process's peak so far cannot be forgotten, so that a figure would be false."""
+    if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+        torch.cuda.reset_peak_memory_stats(device)
+        return True
+    return restart_peak()
