@@ -32,8 +32,9 @@ import numpy as np
 import torch
 
 from tune_app.datasets.dataset import Dataset
-from tune_app.spaces.spec import load_spec
+from tune_app.spaces.feasibility import sample
 from tune_app.tasks import load_task
+from tune_app.tasks.spec_file import load_spec
 from tune_app.training.host_memory import keep_freed_memory
 from tune_app.training.trial import Training, prepared
 
@@ -65,7 +66,7 @@ def start(workload: str, epochs: int, run: int = 0) -> Callable[[], Training]:
     task = load_task(name)
     config = {v.name: v.default for v in task.variables} | changes
     if workload == FROM_SPACE:
-        config = load_spec(str(SPACE)).space.sample(np.random.default_rng(run))
+        config = sample(load_spec(str(SPACE)).space, np.random.default_rng(run))
     data = task.load_data(source) if isinstance(source, str) else source()
     data = prepared(task, config, data.without_test())
     return lambda: Training(task, config, data, epochs=epochs, seed=0, threads=1)

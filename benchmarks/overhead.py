@@ -142,8 +142,9 @@ def ask_cost(trials: int) -> float:
     """Milliseconds of one suggestion by tpe when `trials` trials are known: the median of 20."""
     import optuna
 
-    from tune_app.search.study_search import StudySearch, make_sampler
-    from tune_app.spaces.spec import load_spec
+    from tune_app.search.samplers import make_sampler
+    from tune_app.search.study_search import StudySearch
+    from tune_app.tasks.spec_file import load_spec
 
     spec = load_spec(ROOT / "search_spaces" / "digits_cnn.yaml")
     search = StudySearch(spec.space, spec.objective, make_sampler("tpe", spec.space, 0, trials), 0)

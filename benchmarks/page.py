@@ -42,8 +42,9 @@ import pyarrow.parquet as pq
 from streamlit.testing.v1 import AppTest
 
 from tune_app.results.review import load_trials
-from tune_app.spaces.spec import load_spec
+from tune_app.spaces.feasibility import sample
 from tune_app.store.store import EPOCH_COLUMNS, TRIAL_COLUMNS, Store, Study, column_types, make_table
+from tune_app.tasks.spec_file import load_spec
 from tune_app.training.health import FIGURES
 
 ROOT = Path(__file__).parents[1]
@@ -71,7 +72,7 @@ def write_study(root: Path, trials: int, epochs: int) -> Study:
     rows: list[dict[str, Any]] = []
     epoch_rows: list[dict[str, Any]] = []
     for number in range(trials):
-        config = spec.space.sample(rng)
+        config = sample(spec.space, rng)
         state = "COMPLETED" if number % 10 == 0 else "FAILED" if number % 20 == 1 else "PRUNED"
         level = 1.0 - abs(np.log10(float(config["learning_rate"])) + 2) / 4 - rng.random() / 10
         measured = {f"metric/{name}": level for name in METRICS} | {f"health/{name}": rng.random() for name in FIGURES}

@@ -38,8 +38,8 @@ PEERS = ("ours", "optuna", "tune")
 
 def load(seed: int) -> tuple[Any, Any, Any]:
     """The space, the task and the data that all three use."""
-    from tune_app.spaces.spec import load_spec
     from tune_app.tasks import load_task
+    from tune_app.tasks.spec_file import load_spec
 
     spec = load_spec(SPACE, {"search.seed": seed})
     task = load_task(spec.task)

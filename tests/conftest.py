@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from tune_app import provenance
+from tune_app.document import Document
+from tune_app.spaces.feasibility import sample
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
 from tune_app.store.store import Row, Store, Study, column_types, now
 from tune_app.store.study_writer import StudyWriter
+from tune_app.tasks.spec_file import read_spec
 from tune_app.training.trial import derive_seed
 
 SMALL_SPACE: dict[str, Any] = {
@@ -44,7 +47,7 @@ MakeStudy = Callable[..., Study]
 
 
 def small_spec(**sections: Any) -> Spec:
-    return Spec.from_dict({**SMALL_SPACE, **sections}, "small space")
+    return read_spec(Document.of({**SMALL_SPACE, **sections}, "small space"))
 
 
 def trial_row(spec: Spec, number: int, state: str, config: Config, epochs: Mapping[int, Row]) -> Row:
@@ -94,7 +97,7 @@ def make_study() -> MakeStudy:
         with StudyWriter(study, study.history(), column_types(spec.space.variables)) as writer:
             writer.sweep_started(trials=spec.budget.trials)
             for number, state in enumerate(ends):
-                config = spec.space.sample(rng)
+                config = sample(spec.space, rng)
                 writer.trial_started(number, f"{spec.name}-{number:05d}", config, derive_seed(0, number), 1)
                 rows = {
                     epoch: {

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from profile_saving import changes
-from sources import profiles
+from sources import imports_nothing, profiles
 from values import number, sentence
 
 from tune_app.datasets.reference import dataset_title
@@ -17,7 +17,6 @@ from tune_app.errors import NotFound, TuneAppError
 from tune_app.profiles.profile import Profile, Profiles, differences
 from tune_app.spaces.objective import figure_text
 from tune_app.spaces.variable import GROUPS
-from tune_app.tasks import load_task
 
 NO_PROFILE = "There are no profiles in {folder} yet. Save one on the page **Review**, or with `tune-app profile save`."
 SESSION = "the session"
@@ -87,7 +86,7 @@ def _stamp(name: str) -> int:
 
 @st.cache_data(max_entries=500, show_spinner=False)
 def _read(folder: str, name: str, revision: int | None, stamp: int) -> Profile:
-    return Profiles(folder).load(name, revision)
+    return Profiles(folder, imports_nothing).load(name, revision)
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
@@ -151,7 +150,7 @@ def _values(profile: Profile) -> None:
     st.caption(f"{profile.name}, revision {profile.revision}{origin}")
     if profile.note:
         st.info(profile.note)
-    variables = load_task(profile.task).variables
+    variables = profile.catalog.variables
     marks = profile.provenance.get("edited") or {}
     for column, group in zip(st.columns(len(GROUPS)), GROUPS, strict=True):
         own = [variable for variable in variables if variable.group == group]

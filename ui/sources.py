@@ -32,7 +32,12 @@ def jobs() -> Jobs:
 
 def profiles() -> Profiles:
     """The profiles: ``TUNE_APP_PROFILES``, else ``./profiles``."""
-    return Profiles()
+    return Profiles(may_import=imports_nothing)
+
+
+def imports_nothing(task: str) -> bool:
+    """The page runs no code of a user's own: a task's catalog is with its studies and beside its profiles."""
+    return False
 
 
 def studies() -> list[str]:
@@ -105,7 +110,7 @@ def read_spec(study: Study) -> Spec:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _spec(_study: Study, root: str, name: str, content: bytes | None) -> Spec:
     # Reading it draws configurations, to see that its constraints can be met: a tenth of a second with every rerun.
-    return Spec.from_dict(_study.document(), _study.folder.path(f"{_study.base}/spec.yaml"))
+    return _study.spec()
 
 
 def trials_of(study: Study) -> pd.DataFrame:

@@ -54,7 +54,7 @@ def _buttons(settings: SweepSettings) -> None:
     if go and not _was_just_started():
         try:
             with st.spinner("Checking the search space…"):
-                request = sweep_request(settings.document, settings.overrides, store(), str(profiles().folder))
+                request = sweep_request(settings.document, settings.overrides, store(), profiles())
                 st.session_state["sweep_job"] = start(request).id
         except TuneAppError as error:
             st.error(sentence(error))

@@ -25,8 +25,9 @@ from tune_app.cli import main as cli_main
 from tune_app.cli import options
 from tune_app.errors import Interrupted
 from tune_app.profiles.profile import Profiles
-from tune_app.spaces.spec import Spec, load_spec
+from tune_app.spaces.spec import Spec
 from tune_app.store.store import Study
+from tune_app.tasks.spec_file import load_spec
 
 MakeStudy = Callable[..., Study]
 MakeSpec = Callable[..., Spec]

@@ -14,8 +14,8 @@ from tune_app.jobs.job import Job
 from tune_app.jobs.job_request import command, sweep_request, training_request
 from tune_app.profiles.profile import Profiles, from_trial
 from tune_app.results.review import trial_row
-from tune_app.spaces.spec import load_spec
 from tune_app.store.store import Store
+from tune_app.tasks.spec_file import load_spec
 
 REPOSITORY = Path(__file__).parents[2]
 DIGITS = REPOSITORY / "search_spaces" / "digits_cnn.yaml"
@@ -47,7 +47,7 @@ def scratch(tmp_path: Path) -> Path:
 
 
 def test_a_sweep_is_carried_whole(store: Store, profiles: Profiles, scratch: Path, new_job: MakeJob) -> None:
-    request = sweep_request(DIGITS, {"budget.trials": 7}, store, str(profiles.folder), preflight=False)
+    request = sweep_request(DIGITS, {"budget.trials": 7}, store, profiles, preflight=False)
     assert (request.kind, request.space, request.study) == ("sweep", "digits-cnn", None)
     job = new_job(3, space="digits-cnn", request=request.content)
     arguments = command(job, "s3://bucket/results", scratch)
@@ -64,7 +64,7 @@ def test_profiles_that_it_starts_from_go_with_it(
 ) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(make_spec(name="again", search={"start_from": ["mine", "digits-small"]}).to_yaml())
-    request = sweep_request(space, {}, store, str(profiles.folder))
+    request = sweep_request(space, {}, store, profiles)
     command(new_job(request=request.content), "results", scratch)
     assert Profiles(scratch / "profiles").names() == ["mine"]
     assert Profiles(scratch / "profiles").load("mine") == profiles.load("mine")
@@ -74,21 +74,21 @@ def test_what_it_starts_from_must_be_there(store: Store, profiles: Profiles, tmp
     space = tmp_path / "space.yaml"
     space.write_text(make_spec(search={"start_from": ["nobody"]}).to_yaml())
     with pytest.raises(InputError, match="must name profiles or studies"):
-        sweep_request(space, {}, store, str(profiles.folder))
+        sweep_request(space, {}, store, profiles)
 
 
 def test_a_name_given_is_the_studys_and_the_space_is_still_counted(store: Store) -> None:
-    request = sweep_request(DIGITS, {"name": "mine"}, store, "profiles")
+    request = sweep_request(DIGITS, {"name": "mine"}, store, Profiles())
     assert (request.space, request.study) == ("digits-cnn", "mine")
     with pytest.raises(InputError, match="the study `digits-small` exists"):
-        sweep_request(DIGITS, {"name": "digits-small"}, store, "profiles")
+        sweep_request(DIGITS, {"name": "digits-small"}, store, Profiles())
 
 
 def test_a_wrong_space_is_refused_before_a_job_is_made(store: Store, tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(yaml.safe_dump({**yaml.safe_load(DIGITS.read_text()), "budget": {"trials": 0}}))
     with pytest.raises(InputError, match="trials"):
-        sweep_request(space, {}, store, "profiles")
+        sweep_request(space, {}, store, Profiles())
 
 
 def test_a_training_carries_its_profile(profiles: Profiles, scratch: Path, new_job: MakeJob) -> None:

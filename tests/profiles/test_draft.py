@@ -11,13 +11,21 @@ from tune_app.profiles.draft import Draft
 from tune_app.profiles.profile import Profile
 from tune_app.spaces.spec import Spec
 from tune_app.tasks import load_task
+from tune_app.tasks.catalogs import load_catalog
 
+BOUND = ("filters * conv_layers <= 128",)
 VARIABLES = load_task("image_cnn").variables
 CONFIG = {v.name: v.default for v in VARIABLES}
 
 
 def draft(**config: object) -> Draft:
-    found = Profile("found", "image_cnn", "digits", {**CONFIG, **config}, constraints=("filters * conv_layers <= 128",))  # type: ignore[dict-item]
+    found = Profile(
+        "found",
+        load_catalog("image_cnn"),
+        "digits",
+        {**CONFIG, **config},
+        constraints=("filters * conv_layers <= 128",),
+    )  # type: ignore[dict-item]
     return Draft.of(found)
 
 

@@ -15,14 +15,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tune_app import provenance
+from tune_app.document import Document
 from tune_app.errors import InputError, WorkFailed
 from tune_app.profiles import profile as profile_module
-from tune_app.profiles.profile import NAME_PATTERN, Profile, Profiles, differences, from_trial, read_profile
+from tune_app.profiles.profile import NAME_PATTERN, Profile, Profiles, differences, from_trial, read_document
 from tune_app.results import review
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import GROUPS, Config, group_config
 from tune_app.store.store import Study
 from tune_app.tasks import TASKS, load_task
+from tune_app.tasks.catalogs import load_catalog
 
 MakeStudy = Callable[..., Study]
 MakeSpec = Callable[..., Spec]
@@ -34,7 +36,13 @@ DEFAULTS: Config = {v.name: v.default for v in VARIABLES}
 
 def make(name: str = "a", **values: object) -> Profile:
     config: Config = {**DEFAULTS, **values}  # type: ignore[dict-item]
-    return Profile(name, "image_cnn", "digits", config, provenance={"study": "s", "trial": 3, "seed": 5, "edited": {}})
+    return Profile(
+        name,
+        load_catalog("image_cnn"),
+        "digits",
+        config,
+        provenance={"study": "s", "trial": 3, "seed": 5, "edited": {}},
+    )
 
 
 @pytest.fixture
@@ -92,7 +100,7 @@ def test_any_text_and_number_survives(
     given_ = replace(make(learning_rate=rate, shift=shift), note=note, provenance=mine, revision=1)
     path = tmp_path_factory.getbasetemp() / "survives.yaml"
     path.write_text(given_.to_yaml(), encoding="utf-8")
-    assert read_profile(path) == given_
+    assert read_document(Document.read(path), load_catalog) == given_
 
 
 def test_revisions(profiles: Profiles) -> None:
@@ -412,12 +420,12 @@ def test_no_bytes_are_a_traceback(tmp_path_factory: pytest.TempPathFactory, cont
     path = tmp_path_factory.getbasetemp() / "bytes.yaml"
     path.write_bytes(content)
     with pytest.raises(InputError):
-        read_profile(path)
+        read_document(Document.read(path), load_catalog)
 
 
 def test_a_profile_of_version_1_is_read() -> None:
     """tests/fixtures/profile_v1.yaml was written by version 1 of the format and stays as it is."""
-    old = read_profile(OLD_PROFILE)
+    old = read_document(Document.read(OLD_PROFILE), load_catalog)
     assert (old.name, old.revision, old.note) == ("digits-best", 3, "Wärmer.")
     assert old.config["learning_rate"] == 0.03
     assert old.constraints == ("filters * conv_layers <= 128",)

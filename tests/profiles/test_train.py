@@ -13,13 +13,15 @@ import pytest
 import torch
 
 from tune_app.datasets.dataset import Dataset
+from tune_app.document import Document
 from tune_app.errors import InputError, WorkFailed
 from tune_app.folder import LocalFolder
-from tune_app.profiles.profile import Profile, read_profile
+from tune_app.profiles.profile import Profile, read_document
 from tune_app.profiles.train import Trained, study_threads, train
 from tune_app.spaces.variable import Categorical, Config, Float, Int, Value
 from tune_app.store.store import Store, Study
 from tune_app.tasks import load_task
+from tune_app.tasks.catalogs import load_catalog
 from tune_app.tasks.image_cnn import ImageCNNTask, ImageState
 from tune_app.tasks.task import Progress
 from tune_app.training.health import FIGURES
@@ -78,7 +80,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def profile(task: str = f"{__name__}:Recording", **values: Value) -> Profile:
-    return Profile("small", task, "digits", {**CHANGED, **values}).validated()
+    return Profile("small", load_catalog(task), "digits", {**CHANGED, **values}).validated()
 
 
 def record_of(trained: Trained) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def test_every_variable_reaches_the_training(store: Store) -> None:
     assert trained.config == record_of(trained)["config"] == CHANGED
     checkpoint = torch.load(Path(trained.folder, "checkpoint.pt"), weights_only=True)
     assert checkpoint["config"] == CHANGED
-    assert read_profile(Path(trained.folder, "profile.yaml")).config == CHANGED
+    assert read_document(Document.read(Path(trained.folder, "profile.yaml")), load_catalog).config == CHANGED
 
 
 def test_every_variable_in_turn(store: Store) -> None:
@@ -204,7 +206,7 @@ def test_a_training_goes_into_an_object_store(store: Store) -> None:
 
 def test_what_cannot_be_trained(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must name a data set"):
-        train(Profile("a", "image_cnn", "digit", dict(CHANGED)), store, epochs=1, seed=0)
+        train(Profile("a", load_catalog("image_cnn"), "digit", dict(CHANGED)), store, epochs=1, seed=0)
     (tmp_path / "trainings").write_text("in the way")
     with pytest.raises(WorkFailed, match=r"cannot write .*trainings"):
         train(profile(), store, epochs=1, seed=0, threads=1)

@@ -17,6 +17,7 @@ from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
 from tune_app.store.store import Store, Study
 from tune_app.tasks import load_task
+from tune_app.tasks.catalogs import load_catalog
 
 MakeStudy = Callable[..., Study]
 MakeSpec = Callable[..., Spec]
@@ -32,8 +33,8 @@ def study(tmp_path: Path, make_study: MakeStudy) -> Study:
 @pytest.fixture
 def profiles(tmp_path: Path) -> str:
     kept = Profiles(tmp_path / "profiles")
-    kept.save(Profile("mine", "image_cnn", "digits", {**DEFAULTS, "filters": 3}), loaded_revision=0)
-    kept.save(Profile("wide", "image_cnn", "digits", {**DEFAULTS, "filters": 64}), loaded_revision=0)
+    kept.save(Profile("mine", load_catalog("image_cnn"), "digits", {**DEFAULTS, "filters": 3}), loaded_revision=0)
+    kept.save(Profile("wide", load_catalog("image_cnn"), "digits", {**DEFAULTS, "filters": 64}), loaded_revision=0)
     return str(kept.folder)
 
 
@@ -42,18 +43,18 @@ def few(make_spec: MakeSpec, names: list[str], parameters: dict[str, Any] = FEW,
 
 
 def test_from_a_profile(study: Study, profiles: str, make_spec: MakeSpec) -> None:
-    (config,) = starting_configs(few(make_spec, ["mine"]), study.folder, profiles)
+    (config,) = starting_configs(few(make_spec, ["mine"]), study.folder, Profiles(profiles))
     assert config == {**DEFAULTS, "filters": 3, "batch_size": 300, "epochs": 2}, "what the space fixes stays fixed"
 
 
 def test_from_the_best_of_a_study(study: Study, profiles: str, make_spec: MakeSpec) -> None:
-    configs = starting_configs(make_spec(search={"start_from": ["digits-small"]}), study.folder, profiles)
+    configs = starting_configs(make_spec(search={"start_from": ["digits-small"]}), study.folder, Profiles(profiles))
     assert configs == [config_of(trial_row(study, number)) for number in (0, 2, 4)], "best first, completed only"
 
 
 def test_order_and_each_once(study: Study, profiles: str, make_spec: MakeSpec) -> None:
     names = ["mine", "digits-small", "mine"]
-    configs = starting_configs(few(make_spec, names), study.folder, profiles)
+    configs = starting_configs(few(make_spec, names), study.folder, Profiles(profiles))
     filters = [config["filters"] for config in configs]
     assert filters[0] == 3
     assert sorted(filters) == sorted(set(filters)), "trials that differ in what is fixed here are one"
@@ -64,14 +65,14 @@ def test_order_and_each_once(study: Study, profiles: str, make_spec: MakeSpec) -
 def test_outside_the_range_or_a_constraint(study: Study, profiles: str, make_spec: MakeSpec) -> None:
     for spec in (few(make_spec, ["wide"]), few(make_spec, ["mine"], constraints=["filters % 2 == 0"])):
         with pytest.raises(InputError, match="has no configuration inside the space digits-small") as caught:
-            starting_configs(spec, study.folder, profiles)
+            starting_configs(spec, study.folder, Profiles(profiles))
         assert caught.value.where == "search.start_from"
 
 
 def test_an_unknown_name(study: Study, profiles: str, make_spec: MakeSpec) -> None:
     for name, hint in [("mien", "`mine`"), ("digits-smal", "`digits-small`"), ("../mine", "Valid:")]:
         with pytest.raises(InputError, match="must name profiles or studies") as caught:
-            starting_configs(few(make_spec, [name]), study.folder, profiles)
+            starting_configs(few(make_spec, [name]), study.folder, Profiles(profiles))
         assert hint in caught.value.hint
 
 
@@ -80,12 +81,12 @@ def test_a_study_in_which_nothing_completed(
 ) -> None:
     folder: Folder = make_study(tmp_path / "other", ends=["FAILED", "PRUNED"]).folder
     with pytest.raises(InputError, match="`digits-small` has no configuration"):
-        starting_configs(few(make_spec, ["digits-small"]), folder, profiles)
+        starting_configs(few(make_spec, ["digits-small"]), folder, Profiles(profiles))
 
 
 def test_nothing_to_start_from(tmp_path: Path, make_spec: MakeSpec) -> None:
     folder = Store(tmp_path / "none").folder
-    assert starting_configs(few(make_spec, []), folder, str(tmp_path / "none")) == []
+    assert starting_configs(few(make_spec, []), folder, Profiles(tmp_path / "none")) == []
 
 
 def test_another_tasks_variables_of_the_same_names(make_spec: MakeSpec) -> None:

@@ -16,12 +16,13 @@ import pytest
 import ray
 import yaml
 
+from tune_app.document import Document
 from tune_app.ray_backend.cluster import start_node
-from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
 from tune_app.store.store import Store, Study
 from tune_app.sweep.sweep import Outcome, run_sweep
 from tune_app.tasks import load_task
+from tune_app.tasks.spec_file import read_spec
 
 HERE = Path(__file__).parent
 SPACE: dict[str, Any] = {
@@ -91,7 +92,7 @@ def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any
     os.chdir(HERE)
     try:
         task = load_task(document["task"])
-        spec = Spec.from_dict(document, "test")
+        spec = read_spec(Document.of(document, "test"))
         study = Study(Store(store).folder, spec.name)
         starts: list[Config] = [{**spec.space.complete({}), **config} for config in configs]
         with study.writing():

@@ -17,8 +17,9 @@ import pytest
 from ray._raylet import GcsClient
 from ray.util import get_node_ip_address
 
-from tune_app.spaces.spec import Spec
+from tune_app.document import Document
 from tune_app.tasks import load_task
+from tune_app.tasks.spec_file import read_spec
 from tune_app.training.trial import Training, derive_seed
 
 SPACE = {
@@ -104,7 +105,7 @@ def test_eight_configurations_here_and_on_two_nodes(two_nodes: str, tmp_path: Pa
     assert set(trials["state"]) == {"COMPLETED"}
     assert trials["node"].nunique() == 2
     task = load_task("image_cnn")
-    variables = Spec.from_dict(SPACE, "here").space.variables
+    variables = read_spec(Document.of(SPACE, "here")).space.variables
     data = task.load_data("digits").without_test()
     for number, row in trials.iterrows():
         config = {v.name: row[f"config/{v.group}/{v.name}"] for v in variables}

@@ -11,9 +11,12 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from tune_app.document import Document
+from tune_app.tasks.spec_file import read_spec
 from tune_app.results import plots
 from tune_app.errors import WorkFailed
 from tune_app.results.importance import LEAST_TRIALS, by_association, importance
+from tune_app.spaces.feasibility import sample
 from tune_app.spaces.spec import Spec
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -37,7 +40,7 @@ DOCUMENT: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def spec() -> Spec:
-    return Spec.from_dict(DOCUMENT, "here")
+    return read_spec(Document.of(DOCUMENT, "here"))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def trials(spec: Spec) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = []
     for number in range(40):
-        config = spec.space.sample(rng)
+        config = sample(spec.space, rng)
         state = "FAILED" if number % 5 == 4 else "PRUNED" if number % 3 == 2 else "COMPLETED"
         began = BEGAN + timedelta(seconds=number // 2 * 10)
         rows.append(
@@ -97,7 +100,7 @@ def test_the_history_marks_pruned_and_failed_trials(trials: pd.DataFrame, spec: 
 
 
 def test_the_best_so_far_of_a_loss_falls(trials: pd.DataFrame) -> None:
-    losses = Spec.from_dict({**DOCUMENT, "objective": {"metric": "val_loss"}}, "here").objective
+    losses = read_spec(Document.of({**DOCUMENT, "objective": {"metric": "val_loss"}}, "here")).objective
     assert (np.diff(np.asarray(named(plots.optimisation_history(trials, losses))["Best so far"].y, float)) <= 0).all()
 
 

@@ -10,7 +10,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tune_app.search.study_search import StudySearch, frozen_trial, make_sampler
+from tune_app.search.frozen_trial import frozen_trial
+from tune_app.search.samplers import make_sampler
+from tune_app.search.study_search import StudySearch
 from tune_app.spaces.expression import Expression
 from tune_app.spaces.section import Objective
 from tune_app.spaces.space import Space

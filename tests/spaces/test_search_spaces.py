@@ -11,10 +11,11 @@ import pytest
 
 from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.registry import DATASETS
+from tune_app.spaces.feasibility import largest, smallest
 from tune_app.spaces.section import Budget, Objective, Pruning, Resources, Search
-from tune_app.spaces.spec import load_spec
 from tune_app.spaces.variable import GROUPS
 from tune_app.tasks import load_task
+from tune_app.tasks.spec_file import load_spec
 from tune_app.training.trial import Training, prepared
 
 FOLDER = Path(__file__).parents[2] / "search_spaces"
@@ -58,7 +59,7 @@ def test_its_smallest_and_largest_configurations_train(path: Path) -> None:
     assert isinstance(spec.dataset, str)
     data = made_up(spec.dataset)
     assert DATASETS[spec.dataset].kind == data.kind == task.data_kind
-    for config in (spec.space.smallest(), spec.space.largest()):
+    for config in (smallest(spec.space), largest(spec.space)):
         small = {**config, **({"iterations": 1, "block_size": 16} if spec.task == "small_gpt" else {})}
         training = Training(task, small, prepared(task, small, data), epochs=spec.budget.epochs, seed=0, threads=1)
         row = training.run_epoch()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,32 +14,28 @@ from hypothesis import strategies as st
 
 from tune_app.document import Document
 from tune_app.errors import InputError
-from tune_app.spaces.section import Section, parse_duration
-from tune_app.spaces.spec import SECTIONS, Spec, load_spec
+from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.spec import Spec, read_spec
 from tune_app.spaces.variable import Categorical, Float, Int, Variable
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
 
 
-class FakeTask:
-    """What a specification reads of a task."""
-
-    data_kind: ClassVar[str] = "image"
-    variables: ClassVar = (
+CATALOG = Catalog(
+    task="fake",
+    variables=(
         Variable("layers", "architecture", Int(1, 6), 2, "Layers."),
         Variable("filters", "architecture", Int(8, 512, step=8), 16, "Filters."),
         Variable("dropout", "architecture", Float(0, 0.9), 0.1, "Dropout."),
-        Variable("optimizer", "training", Categorical(("sgd", "adam", "adamw")), "adamw", "Optimiser."),
+        Variable("optimizer", "training", Categorical(("sgd", "adam", "adamw")), "adamw", "Optimizer."),
         Variable("momentum", "training", Float(0, 0.99), 0.9, "Momentum.", when="optimizer == 'sgd'"),
         Variable("rate", "training", Float(1e-6, 10, log=True), 0.01, "Learning rate."),
         Variable("epochs", "training", Int(1, 1000), 15, "Epochs."),
         Variable("flip", "data", Categorical((True, False)), False, "Flip."),
-    )
-    constraints: ClassVar[tuple[str, ...]] = ("filters * layers <= 1024",)
-    metrics: ClassVar[Mapping[str, str]] = {"val_accuracy": "maximize", "val_loss": "minimize"}
-
-
-TASK: Any = FakeTask
+    ),
+    constraints=("filters * layers <= 1024",),
+    metrics={"val_accuracy": "maximize", "val_loss": "minimize"},
+)
 
 GOOD = """\
 schema_version: 1
@@ -75,12 +70,12 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 
 def read(folder: Path, text: str, overrides: Mapping[str, Any] | None = None) -> Spec:
-    return load_spec(write(folder, text), overrides, TASK)
+    return read_spec(Document.read(write(folder, text)), lambda _: CATALOG, overrides)
 
 
 def refusal(folder: Path, text: str | bytes, overrides: Mapping[str, Any] | None = None) -> InputError:
     with pytest.raises(InputError) as caught:
-        load_spec(write(folder, text), overrides, TASK)
+        read_spec(Document.read(write(folder, text)), lambda _: CATALOG, overrides)
     error = caught.value
     assert len(str(error).splitlines()) <= 2, "an error is one or two lines"
     assert "space.yaml" in error.where or error.where.startswith("override ")
@@ -276,7 +271,7 @@ def test_it_refuses_what_is_no_document(content: str | bytes, rule: str, tmp_pat
 def test_it_refuses_what_is_no_file(tmp_path: Path) -> None:
     for path, rule in [(tmp_path, "got a folder"), (tmp_path / "no.yaml", "No such file"), ("a\x00b", "null")]:
         with pytest.raises(InputError, match=rule) as caught:
-            load_spec(path, task=TASK)
+            read_spec(Document.read(path), lambda _: CATALOG)
         assert caught.value.where == str(path)
         assert caught.value.exit_code == 2
 
@@ -286,7 +281,7 @@ def test_it_refuses_what_it_may_not_read(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
     path.chmod(0)
     with pytest.raises(InputError, match="Permission denied"):
-        load_spec(path, task=TASK)
+        read_spec(Document.read(path), lambda _: CATALOG)
 
 
 @given(st.one_of(st.binary(max_size=60), st.text("ab:-[]{}!&*#'\"|>%@?,\n\t 01.", max_size=40).map(str.encode)))
@@ -294,7 +289,7 @@ def test_it_refuses_what_it_may_not_read(tmp_path: Path) -> None:
 def test_no_bytes_are_a_traceback(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = write(tmp_path_factory.getbasetemp(), content)
     with pytest.raises(InputError):
-        load_spec(path, task=TASK)
+        read_spec(Document.read(path), lambda _: CATALOG)
 
 
 def test_overrides(tmp_path: Path) -> None:
@@ -331,7 +326,7 @@ def test_overrides_are_refused_as_such(overrides: dict[str, Any], where: str, pa
 def test_epochs_follow_the_budget(tmp_path: Path) -> None:
     spec = read(tmp_path, GOOD, {"budget.epochs": 7})
     assert spec.space.unsearched["epochs"] == 7
-    again = load_spec(write(tmp_path, spec.to_yaml()), {"budget.epochs": 5}, TASK)
+    again = read_spec(Document.read(write(tmp_path, spec.to_yaml())), lambda _: CATALOG, {"budget.epochs": 5})
     assert again.space.unsearched["epochs"] == 5
     fixed = read(tmp_path, GOOD.replace("  data:", "    epochs: 2\n  data:"))
     assert fixed.space.unsearched["epochs"] == 2
@@ -355,8 +350,8 @@ def test_the_condition_of_the_catalog_stays(tmp_path: Path) -> None:
 
 def test_round_trip(tmp_path: Path) -> None:
     spec = read(tmp_path, GOOD)
-    assert Spec.from_dict(spec.to_dict(), "here", TASK) == spec
-    assert load_spec(write(tmp_path, spec.to_yaml()), task=TASK) == spec
+    assert Spec.from_dict(spec.to_dict(), "here", CATALOG) == spec
+    assert read_spec(Document.read(write(tmp_path, spec.to_yaml())), lambda _: CATALOG) == spec
 
 
 def test_sha256_is_of_the_meaning(tmp_path: Path) -> None:
@@ -410,9 +405,9 @@ DOCUMENTS = st.fixed_dictionaries(
 def test_yaml_round_trip(tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> None:
     if not isinstance(document.get("parameters", {}).get("training", {}).get("rate"), dict):
         document = {**document, "budget": {**document.get("budget", {}), "trials": 1}}  # nothing is searched
-    spec = Spec.from_dict(document, "given", TASK)
-    assert Spec.from_dict(spec.to_dict(), "again", TASK) == spec
-    again = load_spec(write(tmp_path_factory.getbasetemp(), spec.to_yaml()), task=TASK)
+    spec = Spec.from_dict(document, "given", CATALOG)
+    assert Spec.from_dict(spec.to_dict(), "again", CATALOG) == spec
+    again = read_spec(Document.read(write(tmp_path_factory.getbasetemp(), spec.to_yaml())), lambda _: CATALOG)
     assert again == spec
     assert again.sha256() == spec.sha256()
     assert again.to_dict() == spec.to_dict()
@@ -420,53 +415,9 @@ def test_yaml_round_trip(tmp_path_factory: pytest.TempPathFactory, document: dic
 
 def test_from_dict_names_its_source() -> None:
     with pytest.raises(InputError) as caught:
-        Spec.from_dict({"schema_version": 1, "name": "x", "tsak": 1}, "request", TASK)
+        Spec.from_dict({"schema_version": 1, "name": "x", "tsak": 1}, "request", CATALOG)
     assert str(caught.value).startswith("request tsak: ")
     assert "did you mean `task`" in str(caught.value)
-
-
-def test_an_unknown_task_stands_at_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import tune_app.tasks
-
-    def load_task(name: str) -> object:
-        raise InputError(f"no task `{name}`", hint="did you mean `real`?")
-
-    monkeypatch.setattr(tune_app.tasks, "load_task", load_task, raising=False)
-    with pytest.raises(InputError) as caught:
-        load_spec(write(tmp_path, GOOD))
-    assert caught.value.where.endswith("space.yaml:3 task")
-    assert caught.value.hint == "did you mean `real`?"
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        *(("90s", 90), ("30m", 1800), ("2h", 7200), ("1.5h", 5400), ("1h30m", 5400), ("1d", 86400)),
-        *(("45", 45), (45, 45), (0.5, 0.5)),
-    ],
-)
-def test_durations(text: object, seconds: float) -> None:
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "0", "-3", "3 h", "h", "3x", "inf", math.nan, math.inf, True, None, "9" * 400])
-def test_durations_are_refused(text: object) -> None:
-    with pytest.raises(ValueError, match="must be a time above 0"):
-        parse_duration(text)
-
-
-@pytest.mark.parametrize("kind", SECTIONS.values())
-def test_every_field_is_described(kind: type[Section]) -> None:
-    assert all(field.description for field in kind.model_fields.values())
-
-
-@pytest.mark.parametrize("path", sorted(SPACES.glob("*.yaml")), ids=lambda path: path.name)
-def test_a_shipped_file_has_a_comment_for_every_key(path: Path) -> None:
-    lines = path.read_text().splitlines()
-    document = Document.read(path)
-    keyed = {int(place.rpartition(":")[2]) for place in document.places.values()}
-    bare = [n for n in keyed if "#" not in lines[n - 1] and not re.fullmatch(r" *\w+:", lines[n - 1])]
-    assert not bare
 
 
 def test_our_tasks_train_on_several_devices(make_spec: Callable[..., Spec]) -> None:

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_app.cli.main import run
+from tune_app.document import Document
 from tune_app.errors import InputError
-from tune_app.search.study_search import make_sampler
+from tune_app.search.samplers import make_sampler
 from tune_app.spaces.expression import Expression
 from tune_app.spaces.space import Space
-from tune_app.spaces.spec import Spec
-from tune_app.spaces.strategy import SAMPLERS, SCHEDULERS, check_grid, grid_configs, grid_values
-from tune_app.spaces.variable import Categorical, Domain, Float, Int, Variable
+from tune_app.spaces.strategy import SAMPLERS, SCHEDULERS, check_grid, grid_configs
+from tune_app.spaces.variable import Categorical, Domain, Float, Int, Variable, values_of
+from tune_app.tasks.spec_file import read_spec
 
 VARIABLES = (
     Variable("depth", "architecture", Int(1, 9), 1, "A depth."),
@@ -70,9 +71,13 @@ def test_the_verb_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
         (Float(1e-3, 1.0, log=True), None),
     ],
 )
-def test_grid_values(domain: Domain, values: tuple[object, ...] | None) -> None:
-    found = grid_values(domain)
-    assert found is None if values is None else found == pytest.approx(values) if _numbers(values) else found == values
+def test_values_of(domain: Domain, values: tuple[object, ...] | None) -> None:
+    found = values_of(domain)
+    assert (
+        found is None
+        if values is None
+        else tuple(found or ()) == (pytest.approx(values) if _numbers(values) else values)
+    )
     assert all(domain.contains(value) for value in found or ())
 
 
@@ -165,25 +170,27 @@ def test_a_grid_refuses_what_cannot_be_counted() -> None:
 )
 def test_it_refuses(sections: dict[str, Any], place: str, words: tuple[str, ...]) -> None:
     with pytest.raises(InputError) as refused:
-        Spec.from_dict(document(**sections), "here")
+        read_spec(Document.of(document(**sections), "here"))
     assert place in refused.value.where
     for word in words:
         assert word in f"{refused.value.message} {refused.value.hint}"
 
 
 def test_the_task_follows_from_the_data_set() -> None:
-    spec = Spec.from_dict(document(), "here")
+    spec = read_spec(Document.of(document(), "here"))
     assert spec.task == "image_cnn"
     assert spec.objective.metric == "val_accuracy"
     parameters = {"architecture": {"n_layer": {"type": "int", "low": 1, "high": 2}}}
-    assert Spec.from_dict(document(dataset="python_reference", parameters=parameters), "here").task == "small_gpt"
+    assert (
+        read_spec(Document.of(document(dataset="python_reference", parameters=parameters), "here")).task == "small_gpt"
+    )
     units: dict[str, Any] = {"architecture": {"units": {"type": "int", "low": 4, "high": 8}}}
     own = {"kind": "table", "path": "reviews.csv", "text": "review", "label": "stars"}
-    spec = Spec.from_dict(document(dataset=own, parameters=units), "here")
+    spec = read_spec(Document.of(document(dataset=own, parameters=units), "here"))
     assert spec.task == "text_lstm"
-    assert Spec.from_dict(spec.to_dict(), "there") == spec
+    assert read_spec(Document.of(spec.to_dict(), "there")) == spec
 
 
 def test_pareto_stops_nothing_early_by_default() -> None:
-    spec = Spec.from_dict(document(objective={"mode": "pareto"}), "here")
+    spec = read_spec(Document.of(document(objective={"mode": "pareto"}), "here"))
     assert spec.pruning.scheduler == "none"

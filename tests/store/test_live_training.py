@@ -14,6 +14,7 @@ from tune_app.profiles.train import train
 from tune_app.store.live_training import LiveTraining, read_live_training
 from tune_app.store.store import Store
 from tune_app.tasks import load_task
+from tune_app.tasks.catalogs import load_catalog
 
 
 def test_it_tells_epochs_fractions_and_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +43,7 @@ def test_it_tells_epochs_fractions_and_metrics(tmp_path: Path, monkeypatch: pyte
 def test_a_real_training_leaves_its_last_epoch_under_its_name(tmp_path: Path) -> None:
     task = load_task("image_cnn")
     config = {v.name: v.default for v in task.variables} | {"filters": 2, "epochs": 2}
-    profile = Profile("small", "image_cnn", "digits", config)
+    profile = Profile("small", load_catalog("image_cnn"), "digits", config)
     trained = train(profile, Store(tmp_path), epochs=2, seed=0, name="here")
     assert trained.folder == str(tmp_path / "trainings" / "here")
     live = read_live_training(LocalFolder(tmp_path), "here")

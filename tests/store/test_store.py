@@ -282,7 +282,7 @@ def test_a_store_of_version_1_is_read() -> None:
     assert Store(OLD_STORE).studies() == ["digits-small"]
     study = Store(OLD_STORE).study("digits-small")
     assert study.document()["name"] == "digits-small"
-    assert Spec.from_dict(study.document(), "old").space.searched.keys() >= {"filters", "learning_rate"}
+    assert study.spec().space.searched.keys() >= {"filters", "learning_rate"}
     assert len(study.json("provenance.json")["spec_sha256"]) == 64
     assert study.json("live.json") == {"state": "ended"}
     history = study.history()

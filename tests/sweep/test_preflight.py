@@ -12,11 +12,14 @@ import pytest
 import torch
 
 from tune_app.datasets.dataset import Dataset
+from tune_app.document import Document
 from tune_app.errors import InputError
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config, Float, Int, Variable
 from tune_app.sweep.preflight import RANDOM_CONFIGS, TRIED_ROWS, Forecast, GpuMemory, gpu_memory, preflight
 from tune_app.tasks import load_task
+from tune_app.tasks.catalogs import catalog_of
+from tune_app.tasks.spec_file import read_spec
 from tune_app.tasks.task import Task
 
 
@@ -89,7 +92,7 @@ def spec(task: Wobbly, **sections: Any) -> Spec:
         "resources": {"concurrent": 2},
         "parameters": {"architecture": {"layers": {"type": "int", "low": 2, "high": 8}}},
     }
-    return Spec.from_dict({**document, **sections}, "here", cast(Task, task))
+    return Spec.from_dict({**document, **sections}, "here", catalog_of(cast(Task, task), document["task"]))
 
 
 def run(task: Wobbly, **sections: Any) -> Forecast:
@@ -262,7 +265,7 @@ def test_a_real_task() -> None:
         "parameters": {"architecture": {"filters": {"type": "int", "low": 2, "high": 6}}},
     }
     task = load_task("image_cnn")
-    forecast = preflight(Spec.from_dict(document, "here"), task, task.load_data("digits"))
+    forecast = preflight(read_spec(Document.of(document, "here")), task, task.load_data("digits"))
     sizes = [p.model_parameters or 0 for p in forecast.probes]
     assert sizes[0] == min(sizes) < max(sizes) == sizes[1]
     assert all(0 < (p.epoch_s or 0) < 30 for p in forecast.probes)

@@ -50,6 +50,10 @@ class Admission:
                 hint="whoever runs the server lets a folder in with `tune-app serve --data-folder FOLDER`",
             )
 
+    def may_import(self, task: str) -> bool:
+        """Whether a user's own task may be imported."""
+        return task in self.classes
+
     def _inside(self, path: str) -> bool:
         """Whether `path` lies in one of the folders when all links are followed."""
         try:

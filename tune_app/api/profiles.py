@@ -126,7 +126,9 @@ def _wanted(server: Server, name: str, asked: ProfileRequest) -> Profile:
     else:
         server.admission.check(asked.task, asked.dataset, "body")
         given = asked.model_dump(include={"task", "dataset", "config", "constraints", "provenance"}, exclude_none=True)
-        profile = read_document(Document.of({"schema_version": SCHEMA_VERSION, "name": name, **given}, "body"))
+        profile = read_document(
+            Document.of({"schema_version": SCHEMA_VERSION, "name": name, **given}, "body"), server.profiles.catalog
+        )
     if asked.note is not None:
         note = Document.of({"note": asked.note}, "body").data["note"]
         profile = replace(profile, note=note)

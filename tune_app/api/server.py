@@ -51,8 +51,8 @@ class Server:
         self.settings = settings
         self.store = Store(settings.store)
         self.jobs = Jobs(self.store)
-        self.profiles = Profiles(settings.profiles)
         self.admission = Admission(settings.classes, settings.data_folders)
+        self.profiles = Profiles(settings.profiles, self.admission.may_import)
         self.views = JobViews(self.jobs)
         self.logs = StudyLogs()
         self.watch = JobWatch(self.jobs, self.views)

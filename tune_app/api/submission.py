@@ -63,7 +63,7 @@ def _sweep(server: Server, asked: SweepRequest) -> JobRequest:
         document,
         overrides,
         server.store,
-        str(server.profiles.folder),
+        server.profiles,
         preflight=asked.preflight,
         fuse=asked.fuse,
     )

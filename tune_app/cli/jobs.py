@@ -61,6 +61,7 @@ def submit(
     """Sweep SPACE, or train a profile or a trial, as a job of Ray; the job goes on when this command has ended."""
     from tune_app.jobs.job_request import sweep_request, training_request
     from tune_app.jobs.jobs import Jobs
+    from tune_app.profiles.profile import Profiles
     from tune_app.store.store import Store
 
     sources = {"SPACE": space, "--profile": profile_name, "--trial": trial_text}
@@ -76,7 +77,7 @@ def submit(
         if space is not None:
             overrides = read_overrides(given, settings, start_from)
             request = sweep_request(
-                space, overrides, opened, profiles_folder, preflight=not no_preflight, fuse=not no_fuse
+                space, overrides, opened, Profiles(profiles_folder), preflight=not no_preflight, fuse=not no_fuse
             )
         else:
             wrong = [name for name, value in given.items() if value is not None and name not in TRAINING_TAKES]

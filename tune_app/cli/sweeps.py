@@ -89,7 +89,7 @@ def read_overrides(given: dict[str, Any], settings: tuple[str, ...], start_from:
 @json_option
 def check(space: str, settings: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Validate SPACE, train a moment with its smallest, largest and some random configurations, and forecast."""
-    from tune_app.spaces.spec import load_spec
+    from tune_app.tasks.spec_file import load_spec
 
     with contextlib.redirect_stdout(sys.stderr):
         spec = load_spec(space, read_overrides(given, settings, ()))
@@ -132,16 +132,17 @@ def run(
     from tune_app.document import Document
 
     def prepare() -> Prepared:
+        from tune_app.profiles.profile import Profiles
         from tune_app.profiles.warm_start import starting_configs
-        from tune_app.spaces.spec import load_spec
         from tune_app.store.store import Store, Study
+        from tune_app.tasks.spec_file import load_spec
 
         opened = Store(store)
         spec = load_spec(space, read_overrides(given, settings, start_from))
         if spec.name in opened.studies():
             raise _name_in_use(Study(opened.folder, spec.name))
         study = Study(opened.folder, spec.name)
-        starts = starting_configs(spec, opened.folder, profiles_folder) if spec.search.start_from else []
+        starts = starting_configs(spec, opened.folder, Profiles(profiles_folder)) if spec.search.start_from else []
         return Prepared.of(spec, study, spec.budget.time, not no_preflight, starts)
 
     Document.read(space)  # a file that is no YAML is refused before anything starts
@@ -172,8 +173,8 @@ def resume(
     """Go on with STUDY after an interrupt or a crash; --trials adds more to it."""
     from tune_app.document import Document
     from tune_app.spaces.section import parse_duration
-    from tune_app.spaces.spec import Spec
     from tune_app.store.store import Store
+    from tune_app.tasks.spec_file import read_spec
 
     opened = Store(store).study(study)
     with opened.writing():  # refused before Ray is started where another process writes it
@@ -187,7 +188,7 @@ def resume(
         raise InputError(f"`--time` {error}, but got {time_!r}") from None
 
     def prepare() -> Prepared:
-        return Prepared.of(Spec.from_dict(document.data, document.source), opened, time_limit, preflight=False)
+        return Prepared.of(read_spec(document), opened, time_limit, preflight=False)
 
     _sweep(prepare, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
 

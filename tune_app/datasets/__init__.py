@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tune_app.datasets.cache import load_kept
-from tune_app.datasets.dataset import Dataset, DatasetReference
+from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.image_folder import load_image_folder
 from tune_app.datasets.npz import load_npz
 from tune_app.datasets.reference import AnyReference, ImageFolder, Named, Npz, Table, own_files, read_reference
@@ -13,6 +13,7 @@ from tune_app.datasets.registry import DATASETS
 from tune_app.datasets.table import load_table
 from tune_app.datasets.text_file import load_text_file
 from tune_app.errors import InputError
+from tune_app.spaces.variable import DatasetReference
 
 
 def load_dataset(reference: DatasetReference) -> Dataset:

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
-DatasetReference = str | Mapping[str, Any]
-"""A data set by name, or the user's own: ``{kind: image_folder, path: …}``; `tune_app.datasets` reads it."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from tune_app.datasets.dataset import DatasetReference
 from tune_app.datasets.registry import DATASETS
 from tune_app.errors import InputError, nearest
+from tune_app.spaces.variable import DatasetReference
 
 Where = Callable[..., str]
 """Says where a key of the reference stands: ``where("path")``; ``where()`` is the reference itself."""

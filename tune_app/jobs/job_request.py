@@ -16,8 +16,8 @@ from tune_app.errors import Conflict
 from tune_app.jobs.job import Job
 from tune_app.profiles.profile import Profile, Profiles
 from tune_app.profiles.warm_start import starting_configs
-from tune_app.spaces.spec import read_spec
 from tune_app.store.store import Store
+from tune_app.tasks.spec_file import read_spec
 
 NAME_LENGTH = 56
 """So much of a space's name is left in a job's, where the run number follows."""
@@ -48,7 +48,7 @@ def sweep_request(
     source: str | Path | Document,
     overrides: Mapping[str, Any],
     store: Store,
-    profiles_folder: str,
+    profiles: Profiles,
     *,
     preflight: bool = True,
     fuse: bool = True,
@@ -68,8 +68,7 @@ def sweep_request(
             hint="choose another name, or give none: the study is then called as its job is",
         )
     if spec.search.start_from:
-        starting_configs(spec, store.folder, profiles_folder)
-    profiles = Profiles(profiles_folder)
+        starting_configs(spec, store.folder, profiles)
     kept = {n: profiles.load(n).to_yaml() for n in spec.search.start_from if n in profiles.names()}
     content = {"space": spec.to_yaml(), "profiles": kept, "preflight": preflight, "fuse": fuse}
     space = spec.name if name is None else str(document.data.get("name", name))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,17 +19,18 @@ from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
 from tune_app import provenance
-from tune_app.datasets.dataset import DatasetReference
 from tune_app.document import Document, shown
 from tune_app.errors import Conflict, InputError, NotFound, WorkFailed, nearest
 from tune_app.folder import LocalFolder
 from tune_app.results import review
-from tune_app.spaces.catalog import check_group, check_value, find_variable, parse_value
-from tune_app.spaces.expression import Expression
+from tune_app.spaces.catalog import Catalog, check_group, check_value, find_variable, parse_value
+from tune_app.spaces.parameters import read_constraints
 from tune_app.spaces.space import Space
-from tune_app.spaces.variable import Config, Value, flatten_config, group_config
+from tune_app.spaces.spec import epochs_of
+from tune_app.spaces.variable import Config, DatasetReference, Value, flatten_config, group_config
 from tune_app.store.store import Store, Study, now
-from tune_app.tasks import load_task
+from tune_app.tasks import TASKS
+from tune_app.tasks.catalogs import load_catalog
 
 SCHEMA_VERSION = 1
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -47,6 +50,7 @@ class Profile:
     """One configuration in force or kept under a name.
 
     Attributes:
+        catalog: of its task: what its values are checked against.
         config: every variable of the task.
         constraints: what must hold when it is edited: the constraints of the space that it was found in.
         provenance: study, trial, objective, seed, epochs, what was edited, code, hashes of space and data.
@@ -54,7 +58,7 @@ class Profile:
     """
 
     name: str
-    task: str
+    catalog: Catalog
     dataset: DatasetReference
     config: Config
     constraints: tuple[str, ...] = ()
@@ -62,16 +66,14 @@ class Profile:
     note: str = ""
     revision: int = 0
 
-    def space(self) -> Space:
-        """The task's catalog with this profile's constraints, for checking values.
+    @property
+    def task(self) -> str:
+        """The name of its task."""
+        return self.catalog.task
 
-        Raises:
-            InputError: the task cannot be loaded.
-        """
-        own = Space.of_task(load_task(self.task))
-        texts = [c.text for c in own.constraints]
-        added = [Expression.parse(text) for text in self.constraints if text not in texts]
-        return replace(own, constraints=(*own.constraints, *added))
+    def space(self) -> Space:
+        """The task's catalog with this profile's constraints, for checking values."""
+        return Space.of_catalog(self.catalog, self.constraints)
 
     def validated(self, where: str = "") -> Profile:
         """This profile with its values checked against the task's variables and the constraints.
@@ -80,6 +82,15 @@ class Profile:
             InputError: the first value that does not fit.
         """
         return replace(self, config=self.space().validate(self.config, where or f"profile {self.name}"))
+
+    def for_catalog(self, catalog: Catalog) -> Profile:
+        """This profile for its task as it is today; a variable that the task got since has its default.
+
+        Raises:
+            InputError: a value does not fit any more.
+        """
+        defaults = {variable.name: variable.default for variable in catalog.variables}
+        return replace(self, catalog=catalog, config={**defaults, **self.config}).validated()
 
     def edited(self, edits: Mapping[str, Value], source: str = "--set") -> Profile:
         """This profile with other values by ``group.variable``; provenance says what was found and saved.
@@ -118,7 +129,7 @@ class Profile:
             "task": self.task,
             "dataset": self.dataset if isinstance(self.dataset, str) else dict(self.dataset),
             "note": self.note,
-            "config": group_config(self.config, load_task(self.task).variables),
+            "config": group_config(self.config, self.catalog.variables),
             "constraints": list(self.constraints),
             "provenance": dict(self.provenance),
         }
@@ -151,10 +162,11 @@ def from_trial(study: Study, row: pd.Series[Any], name: str) -> Profile:
     document = study.document()
     kept = study.json("provenance.json")
     objective = row["objective"]
-    config = review.config_of(row, load_task(document["task"]).variables)
+    catalog = study.catalog()
+    config = review.config_of(row, catalog.variables)
     return Profile(
         name=name,
-        task=document["task"],
+        catalog=catalog,
         dataset=document["dataset"],
         config=config,
         constraints=tuple(document["constraints"]),
@@ -166,7 +178,7 @@ def from_trial(study: Study, row: pd.Series[Any], name: str) -> Profile:
             "mode": document["objective"]["mode"],
             "objective": None if pd.isna(objective) else float(objective),
             # Of the whole training, also where the trial was stopped early.
-            "epochs": int(config.get("epochs", document["budget"]["epochs"])),
+            "epochs": epochs_of(config, document["budget"]["epochs"]),
             "seed": int(row["seed"]),
             "edited": {},
             "code": kept.get("code", {}),
@@ -200,17 +212,15 @@ def _is_mapping(document: Document, key: str) -> bool:
     return isinstance(document.data.get(key), dict)
 
 
-def read_profile(path: Path) -> Profile:
-    """Read a profile file and check it against its task.
+def read_document(document: Document, find_catalog: Callable[[str], Catalog]) -> Profile:
+    """Read a profile and check it against the catalog of its task.
+
+    Args:
+        find_catalog: the catalog of a task by its name, such as `Profiles.catalog`.
 
     Raises:
         InputError: it is not a profile of a version that this program knows, or a value does not fit.
     """
-    return read_document(Document.read(path))
-
-
-def read_document(document: Document) -> Profile:
-    """Read a profile that is in memory already; see `read_profile`."""
     for key in document.data:
         if key not in KEYS:
             raise InputError(
@@ -223,12 +233,16 @@ def read_document(document: Document) -> Profile:
             where=document.where("schema_version"),
             hint="update tune-app" if isinstance(version, int) and version > SCHEMA_VERSION else "",
         )
+    try:
+        catalog = find_catalog(_text(document, "task"))
+    except InputError as error:
+        raise InputError(error.message, where=document.where("task"), hint=error.hint) from error
     profile = Profile(
         name=_text(document, "name"),
-        task=_text(document, "task"),
+        catalog=catalog,
         dataset=document.mapping("dataset") if _is_mapping(document, "dataset") else _text(document, "dataset"),
-        config=_read_config(document, _text(document, "task")),
-        constraints=_read_constraints(document),
+        config=_read_config(document, catalog),
+        constraints=tuple(expression.text for expression, _ in read_constraints(document)),
         provenance=_read_provenance(document),
         note=_text(document, "note") if document.data.get("note") else "",
         revision=_read_revision(document),
@@ -251,15 +265,12 @@ def _text(document: Document, key: str) -> str:
     return value
 
 
-def _read_config(document: Document, task: str) -> Config:
+def _read_config(document: Document, catalog: Catalog) -> Config:
     """The full configuration; a variable that is not named has the task's default, as in a search space.
 
     So a profile stays valid when its task gets a new variable, whose default leaves things as they were.
     """
-    try:
-        variables = load_task(task).variables
-    except InputError as error:
-        raise InputError(error.message, where=document.where("task"), hint=error.hint) from error
+    variables = catalog.variables
     for group in document.mapping("config"):
         check_group(group, document.where("config", group))
         for name, value in document.mapping("config", group).items():
@@ -267,23 +278,6 @@ def _read_config(document: Document, task: str) -> Config:
             check_value(find_variable(f"{group}.{name}", variables, where), value, where)
     named = flatten_config({group: document.mapping("config", group) for group in document.mapping("config")})
     return {**{variable.name: variable.default for variable in variables}, **named}
-
-
-def _read_constraints(document: Document) -> tuple[str, ...]:
-    texts = document.data.get("constraints") or []
-    if not isinstance(texts, list):
-        raise InputError(
-            f"`constraints` must be a list of expressions, but got {shown(texts)}", where=document.where("constraints")
-        )
-    for number, text in enumerate(texts):
-        where = document.where("constraints", str(number))
-        if not isinstance(text, str):
-            raise InputError(f"an expression must be a text, but got {shown(text)}", where=where)
-        try:
-            Expression.parse(text)
-        except InputError as error:
-            raise InputError(error.message, where=where, hint=error.hint) from None
-    return tuple(texts)
 
 
 def _read_provenance(document: Document) -> dict[str, Any]:
@@ -313,8 +307,35 @@ def _read_revision(document: Document) -> int:
 class Profiles:
     """The profiles of one folder, with their former revisions and the session."""
 
-    def __init__(self, folder: str | Path | None = None) -> None:
+    def __init__(self, folder: str | Path | None = None, may_import: Callable[[str], bool] = lambda task: True) -> None:
+        """Open a folder, which need not exist.
+
+        Args:
+            folder: None for the default.
+            may_import: whether a user's own task may be imported to learn its catalog. To import is to run code: a page
+                never does, a server only for the classes that its owner listed.
+        """
         self.folder = Path(folder or default_folder()).absolute()
+        self._may_import = may_import
+
+    def catalog(self, task: str) -> Catalog:
+        """The catalog of a task: of ours, of a user's own that may be imported, else as a saved profile left it here.
+
+        Raises:
+            InputError: there is no such task, or nothing here knows it.
+        """
+        if task in TASKS or self._may_import(task):
+            return load_catalog(task)
+        path = self._catalog_path(task)
+        if not path.is_file():
+            raise InputError(
+                f"the catalog of the task `{task}` is not in {self.folder}, and the task may not be imported here",
+                hint="`tune-app profile save` writes it beside a profile of the task",
+            )
+        return Catalog.from_dict(json.loads(path.read_text(encoding="utf-8")), str(path))
+
+    def _catalog_path(self, task: str) -> Path:
+        return self.folder / ".catalogs" / f"{hashlib.sha256(task.encode()).hexdigest()[:16]}.json"
 
     def names(self) -> list[str]:
         """Names of the profiles, sorted."""
@@ -337,7 +358,7 @@ class Profiles:
                 f"there is no profile `{name}` in {self.folder}",
                 hint=nearest(name, self.names()) if self.names() else "save one with `tune-app profile save`",
             )
-        profile = read_profile(path)
+        profile = read_document(Document.read(path), self.catalog)
         if profile.name != name:
             raise InputError(
                 f"`name` must be that of the file, `{name}`, but got `{profile.name}`",
@@ -374,6 +395,8 @@ class Profiles:
                 saved = replace(saved, provenance={**saved.provenance, "code": provenance.code()})
             if current:
                 _write(self._former(profile.name) / f"{current}.yaml", path.read_text(encoding="utf-8"))
+            if saved.task not in TASKS:
+                _write(self._catalog_path(saved.task), json.dumps(saved.catalog.to_dict(), indent=1))
             _write(path, saved.to_yaml())
         return saved
 
@@ -457,7 +480,7 @@ class Profiles:
                 f"there is no session in {self.folder}: nothing was applied yet",
                 hint="`tune-app apply STUDY` applies the best trial of a study",
             )
-        return read_profile(path)
+        return read_document(Document.read(path), self.catalog)
 
     def _path(self, name: str) -> Path:
         if not NAME_PATTERN.fullmatch(name):
@@ -509,7 +532,7 @@ def differences(old: Profile, new: Profile) -> dict[str, tuple[Any, Any]]:
     for name in ("task", "dataset"):
         if getattr(old, name) != getattr(new, name):
             found[name] = (getattr(old, name), getattr(new, name))
-    keys = {v.name: v.key for p in (old, new) for v in load_task(p.task).variables}
+    keys = {v.name: v.key for p in (old, new) for v in p.catalog.variables}
     for name, key in keys.items():
         before, after = old.config.get(name), new.config.get(name)
         if before != after:

@@ -14,10 +14,12 @@ from tune_app import provenance
 from tune_app.errors import InputError, TuneAppError, WorkFailed
 from tune_app.folder import Folder, LocalFolder
 from tune_app.profiles.profile import Profile
+from tune_app.spaces.section import Resources
 from tune_app.store.live_training import LiveTraining
 from tune_app.store.store import Store, Study, now
 from tune_app.store.training_record import checkpoint_path, profile_path, record_path
 from tune_app.tasks import load_data, load_task
+from tune_app.tasks.catalogs import catalog_of
 from tune_app.training.host_memory import keep_freed_memory
 from tune_app.training.trial import EpochRow, Training, describe_error, pick_device, prepared
 
@@ -68,6 +70,7 @@ def train(
         raise InputError(f"the training `{name}` exists in {store.folder.url}", hint="choose another --name")
     keep_freed_memory()
     task = load_task(profile.task)
+    profile = profile.for_catalog(catalog_of(task, profile.task))
     raw = load_data(task, profile.dataset)
     live = LiveTraining(store.folder, name, epochs)
     try:
@@ -147,5 +150,4 @@ def _figures(row: EpochRow) -> dict[str, float | None]:
 
 def study_threads(study: Study) -> int:
     """CPU threads that a trial of the study had: the same number gives the same digits."""
-    cpus: float = study.document()["resources"]["cpus"]
-    return max(1, math.floor(cpus))
+    return Resources.model_validate(study.document()["resources"]).threads

@@ -10,13 +10,12 @@ from tune_app.spaces.space import Space
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
 from tune_app.store.store import Study, study_names
-from tune_app.tasks import load_task
 
 BEST = 3
 """How many of a study's best trials are tried again."""
 
 
-def starting_configs(spec: Spec, folder: Folder, profiles: str) -> list[Config]:
+def starting_configs(spec: Spec, folder: Folder, profiles: Profiles) -> list[Config]:
     """The configurations that ``start_from`` names, in its order, each once.
 
     Raises:
@@ -50,18 +49,17 @@ def fitted(space: Space, config: Config) -> Config | None:
     return None if space.violated(complete) else complete
 
 
-def _configs(name: str, folder: Folder, profiles: str) -> list[Config]:
-    kept = Profiles(profiles)
-    if name in kept.names():
-        return [kept.load(name).config]
+def _configs(name: str, folder: Folder, profiles: Profiles) -> list[Config]:
+    if name in profiles.names():
+        return [profiles.load(name).config]
     studies = study_names(folder)
     if name not in studies:
         raise InputError(
             f"`start_from` must name profiles or studies, but got `{name}`",
             where="search.start_from",
-            hint=nearest(name, [*kept.names(), *studies]),
+            hint=nearest(name, [*profiles.names(), *studies]),
         )
     study = Study(folder, name)
-    variables = load_task(study.document()["task"]).variables
+    variables = study.catalog().variables
     ranked = ranked_trials(study)
     return [config_of(row, variables) for _, row in ranked[ranked["state"] == "COMPLETED"].head(BEST).iterrows()]

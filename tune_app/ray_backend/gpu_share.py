@@ -9,11 +9,13 @@ from typing import Any
 import ray
 
 from tune_app.datasets.dataset import Dataset
+from tune_app.document import Document
 from tune_app.errors import InputError
 from tune_app.ray_backend.autoscaling import Autoscaler
 from tune_app.spaces.spec import Spec
 from tune_app.sweep.preflight import GpuMemory, gpu_memory
 from tune_app.tasks import load_task
+from tune_app.tasks.spec_file import read_spec
 
 SPARE = 0.15
 """This part more than was measured is kept for a trial: allocators fragment, and batches differ."""
@@ -59,5 +61,5 @@ def measured_share(spec: Spec, data: Dataset) -> tuple[float, str]:
 def _measure(document: dict[str, Any], data: Dataset, import_path: str) -> GpuMemory | None:
     if import_path not in sys.path:
         sys.path.insert(0, import_path)
-    spec = Spec.from_dict(document, "search space")
+    spec = read_spec(Document.of(document, "search space"))
     return gpu_memory(spec, load_task(spec.task), data)

@@ -18,7 +18,6 @@ from tune_app.results.inspection import inspect_trial
 from tune_app.spaces.objective import figure_text, label_of
 from tune_app.readable import shown
 from tune_app.results.review import config_of, front_trials, ranked_trials, summary, trial_row
-from tune_app.spaces.spec import Spec
 from tune_app.store.store import Study
 from tune_app.spaces.variable import group_config
 
@@ -43,7 +42,7 @@ def study_report(study: Study) -> str:
         InputError: the study or its search space cannot be read.
     """
     document = study.document()
-    spec = Spec.from_dict(document, study.folder.path(f"{study.base}/spec.yaml"))
+    spec = study.spec()
     trials = ranked_trials(study)
     epochs = study.table("epochs").to_pandas()
     notes, shares = [], {}
@@ -125,7 +124,7 @@ def trial_report(study: Study, number: int | None) -> str:
         ]
     if row["error"]:
         notes.append(f"Failed ({row['failure_kind']}): {row['error']}")
-    spec = Spec.from_dict(study.document(), study.folder.path(f"{study.base}/spec.yaml"))
+    spec = study.spec()
     facts = [
         ("State", row["state"]),
         ("Objective", figure_text("objective", row["objective"], spec.objective)),

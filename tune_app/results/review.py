@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from tune_app.spaces.catalog import Catalog, parse_value
+from tune_app.spaces.catalog import Variables, parse_value
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import InputError, NotFound, WorkFailed
 from tune_app.spaces.objective import front
@@ -113,7 +113,7 @@ def trial_row(study: Study, number: int | None) -> pd.Series[Any]:
     return _row(table, found[0])
 
 
-def config_of(row: pd.Series[Any], variables: Catalog = ()) -> Config:
+def config_of(row: pd.Series[Any], variables: Variables = ()) -> Config:
     """The full configuration of a trial from its row, with plain Python values; what the row lacks is left out.
 
     With the task's `variables`, what the row lacks has its default (the task got the variable later), and choices of

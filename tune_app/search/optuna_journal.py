@@ -15,7 +15,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from tune_app.search.study_search import frozen_trial
+from tune_app.search.frozen_trial import frozen_trial
 from tune_app.spaces.objective import directions_of
 from tune_app.spaces.section import Objective
 from tune_app.spaces.space import Space

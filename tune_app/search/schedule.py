@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ray.tune.execution.tune_controller import TuneController
@@ -12,7 +12,6 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 from tune_app.spaces import pruning
 from tune_app.spaces.objective import objective_of
 from tune_app.spaces.section import Objective, Pruning
-from tune_app.spaces.strategy import SCHEDULERS
 from tune_app.store.store import TrialRecord
 
 
@@ -75,9 +74,7 @@ def make_scheduler(section: Pruning, direction: str, epochs: int) -> Scheduler:
     It compares what workers report as ``objective``.
     """
     found, factor = pruning.rungs(section, epochs)
-    strategy = SCHEDULERS[section.scheduler if found else "none"]
-    scheduler: Scheduler = strategy.make(direction, epochs, found, factor)
-    return scheduler
+    return MAKERS[section.scheduler if found else "none"](direction, epochs, found, factor)
 
 
 def make_none(direction: str, epochs: int, rungs: Sequence[int], factor: int) -> NoPruning:
@@ -111,6 +108,15 @@ def make_median(direction: str, epochs: int, rungs: Sequence[int], factor: int) 
         mode="max" if direction == "maximize" else "min",
         grace_period=rungs[0],
     )
+
+
+MAKERS: dict[str, Callable[[str, int, Sequence[int], int], Scheduler]] = {
+    "asha": make_asha,
+    "hyperband": make_hyperband,
+    "median": make_median,
+    "none": make_none,
+}
+"""What makes each scheduler of `tune_app.spaces.strategy.SCHEDULERS`: from direction, epochs, rungs, and factor."""
 
 
 def remember(scheduler: Scheduler, records: Iterable[TrialRecord], objective: Objective) -> None:

@@ -7,139 +7,24 @@ ever; constraints are unknown to it.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import (
-    BaseSampler,
-    CmaEsSampler,
-    GPSampler,
-    NSGAIISampler,
-    QMCSampler,
-    RandomSampler,
-    TPESampler,
-)
-from optuna.study import Study as OptunaStudy
-from optuna.trial import FrozenTrial, TrialState
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
+from tune_app.search.feasible_sampler import FeasibleSampler
+from tune_app.search.frozen_trial import AVOIDED, frozen_trial
+from tune_app.search.samplers import IGNORE_PRUNED
 from tune_app.spaces.objective import directions_of, objective_of, objectives_of
 from tune_app.spaces.section import Objective
 from tune_app.spaces.space import Space
-from tune_app.spaces.strategy import SAMPLERS
 from tune_app.spaces.variable import Config, Value
 from tune_app.store.store import TrialRecord
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-def make_sampler(name: str, space: Space, seed: int, trials: int) -> BaseSampler:
-    """The sampler `name`, one of `tune_app.spaces.strategy.SAMPLERS`, for a sweep of `trials` trials."""
-    with warnings.catch_warnings():
-        # Some are called experimental; the version in the lock file is tested with them.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler: BaseSampler = SAMPLERS[name].make(space, seed, trials)
-        return sampler
-
-
-def make_tpe(space: Space, seed: int, trials: int) -> BaseSampler:
-    """Tree-structured Parzen estimators."""
-    # `group` splits the space where conditions do; without it conditional variables are sampled independently.
-    return TPESampler(seed=seed, multivariate=True, group=bool(space.when), constant_liar=True)
-
-
-def make_random(space: Space, seed: int, trials: int) -> BaseSampler:
-    """Independent draws."""
-    return RandomSampler(seed=seed)
-
-
-def make_quasi_random(space: Space, seed: int, trials: int) -> BaseSampler:
-    """A scrambled Sobol sequence."""
-    return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False, warn_asynchronous_seeding=False)
-
-
-def make_cma_es(space: Space, seed: int, trials: int) -> BaseSampler:
-    """Covariance matrix adaptation."""
-    return CmaEsSampler(seed=seed, warn_independent_sampling=False, consider_pruned_trials=True)
-
-
-def make_gp(space: Space, seed: int, trials: int) -> BaseSampler:
-    """Gaussian process."""
-    return GPSampler(seed=seed, warn_independent_sampling=False)
-
-
-def make_nsga2(space: Space, seed: int, trials: int) -> BaseSampler:
-    """NSGA-II, with a population that leaves some generations: Optuna's default of 50 would be one of 50 trials."""
-    return NSGAIISampler(seed=seed, population_size=max(4, min(50, trials // 5)))
-
-
-AVOIDED = ("diverged", "oom")
-"""Failures that are the configuration's own: the sampler shall keep away from them."""
-
-
-class FeasibleSampler(BaseSampler):
-    """Any sampler of Optuna, made to propose only configurations that meet the constraints.
-
-    The inner sampler proposes a whole configuration; where it breaks a constraint, only the variables that the
-    constraint reads are drawn anew, and the nearest feasible configuration is taken. A random sampler gets the first
-    one, so that its draws stay unbiased in those variables.
-    """
-
-    def __init__(self, inner: BaseSampler, space: Space, seed: int) -> None:
-        self._inner = inner
-        self._space = space
-        self._distributions = space.distributions()
-        self._rng = np.random.default_rng(seed)
-        self._planned: tuple[int, Config] | None = None
-
-    def infer_relative_search_space(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Nothing: every value comes from the plan, through `sample_independent`."""
-        return {}
-
-    def sample_relative(
-        self, study: OptunaStudy, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing, see `infer_relative_search_space`."""
-        return {}
-
-    def sample_independent(
-        self, study: OptunaStudy, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """The value that the plan for this trial has; the plan is made when the first value is asked for."""
-        if self._planned is None or self._planned[0] != trial.number:
-            self._planned = (trial.number, self._plan(study, trial))
-        return self._planned[1][param_name]
-
-    def _plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
-        relative_space = self._inner.infer_relative_search_space(study, trial)
-        relative = self._inner.sample_relative(study, trial, relative_space)
-
-        def choose(name: str) -> Value:
-            if name in relative:
-                return relative[name]  # type: ignore[no-any-return]
-            return self._inner.sample_independent(study, trial, name, self._distributions[name])  # type: ignore[no-any-return]
-
-        config = self._space.fill(choose)
-        return self._space.repair(config, self._rng, nearest=not isinstance(self._inner, RandomSampler))
-
-    def before_trial(self, study: OptunaStudy, trial: FrozenTrial) -> None:
-        """Pass on to the inner sampler."""
-        self._inner.before_trial(study, trial)
-
-    def after_trial(self, study: OptunaStudy, trial: FrozenTrial, state: TrialState, values: Any) -> None:
-        """Pass on to the inner sampler."""
-        self._inner.after_trial(study, trial, state, values)
-
-    def reseed_rng(self) -> None:
-        """Pass on to the inner sampler."""
-        self._inner.reseed_rng()
-
-
-IGNORE_PRUNED = (GPSampler, NSGAIISampler)
-"""Samplers of Optuna that learn from completed trials alone, which leaves next to nothing where most are pruned."""
 
 
 class StudySearch(OptunaSearch):
@@ -230,45 +115,3 @@ def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> 
         )
     assert isinstance(distribution, CategoricalDistribution)
     return trial.suggest_categorical(name, distribution.choices)  # type: ignore[return-value]
-
-
-def frozen_trial(space: Space, record: TrialRecord, objective: Objective, avoided: tuple[str, ...] = ()) -> FrozenTrial:
-    """A trial that ended, in Optuna's form.
-
-    Args:
-        avoided: failure kinds to tell as pruned before the first report, see `StudySearch.on_trial_complete`; for
-            people, who read the study in optuna-dashboard, a failure is a FAIL.
-    """
-    row = record.row
-    assert row is not None
-    pareto = objective.mode == "pareto"  # Optuna takes neither reports nor PRUNED there
-    by_epoch = {epoch: objective_of(objective, row_) for epoch, row_ in record.epochs.items()}
-    reports = {epoch: value for epoch, value in by_epoch.items() if value is not None and not pareto}
-    state = {"COMPLETED": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED}.get(row["state"], TrialState.FAIL)
-    if row["failure_kind"] in avoided and not pareto:
-        state, reports = TrialState.PRUNED, {}
-    values: Any = None
-    if state == TrialState.COMPLETE:
-        values = objectives_of(objective, row) if pareto else [row["objective"]]
-    if state == TrialState.PRUNED and reports:
-        values = [reports[max(reports)]]
-    params = space.params_of(record.config)
-    distributions = space.distributions()
-    failure = {"failure_kind": row["failure_kind"], "error": row["error"]} if row["failure_kind"] else {}
-    trial = optuna.trial.create_trial(
-        state=state,
-        values=values,
-        params=params,
-        distributions={name: distributions[name] for name in params},
-        intermediate_values=reports,
-        user_attrs={"trial": record.trial, "state": row["state"], **failure},
-    )
-    trial.datetime_start = _moment(row["started_at"])
-    trial.datetime_complete = _moment(row["ended_at"])
-    return trial
-
-
-def _moment(text: str) -> Any:
-    from datetime import datetime
-
-    return datetime.fromisoformat(text)

@@ -1,16 +1,103 @@
-"""A task's catalog of variables: finding one by name, and checking one value against its domain."""
+"""A task's catalog: its variables and metrics as plain data, and checks of names and values against it.
+
+A study keeps the catalog of its task, so that results, profiles, the API and the page need neither the task nor torch.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from tune_app.errors import InputError, nearest
-from tune_app.spaces.variable import GROUPS, Categorical, Domain, Float, Int, Value, Variable
+from tune_app.spaces.variable import (
+    DIRECTIONS,
+    GROUPS,
+    Categorical,
+    Direction,
+    Domain,
+    Float,
+    Int,
+    Value,
+    Variable,
+    domain_from_dict,
+)
 
-Catalog = tuple[Variable, ...]
+SCHEMA_VERSION = 1
+
+Variables = tuple[Variable, ...]
 
 
-def find_variable(key: str, variables: Catalog, where: str = "") -> Variable:
+@dataclass(frozen=True)
+class Catalog:
+    """All that others need to know of a task.
+
+    Attributes:
+        task: its name: one of ours, or ``package.module:Class``.
+        variables: **all** of its variables, in the order in which results and forms show them.
+        constraints: expressions over its variables that every configuration must meet.
+        metrics: every figure that an epoch gives, with the direction in which it is better; None where that is unknown,
+            as of a study that was written before studies kept their catalogs.
+        data_parallel: whether several devices can train one configuration.
+    """
+
+    task: str
+    variables: Variables
+    constraints: tuple[str, ...] = ()
+    metrics: Mapping[str, Direction | None] = field(default_factory=dict)
+    data_parallel: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The catalog as plain values, as ``catalog.json`` holds it; `from_dict` gives an equal one back."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "task": self.task,
+            "variables": [_variable_to_dict(variable) for variable in self.variables],
+            "constraints": list(self.constraints),
+            "metrics": dict(self.metrics),
+            "data_parallel": self.data_parallel,
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], where: str = "") -> Catalog:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            InputError: it is something else, or of a version that this program does not know.
+        """
+        version = document.get("schema_version")
+        if version != SCHEMA_VERSION:
+            rule = f"the catalog must be of schema version {SCHEMA_VERSION}, but got {version!r}"
+            raise InputError(rule, where=where, hint="use the version of tune-app that wrote it")
+        try:
+            return cls(
+                task=document["task"],
+                variables=tuple(
+                    Variable(**{**variable, "domain": domain_from_dict(variable["domain"])})
+                    for variable in document["variables"]
+                ),
+                constraints=tuple(document["constraints"]),
+                metrics={name: _direction(found) for name, found in document["metrics"].items()},
+                data_parallel=bool(document["data_parallel"]),
+            )
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise InputError(f"the file must be a catalog of a task, but {problem}", where=where) from error
+
+
+def _variable_to_dict(variable: Variable) -> dict[str, Any]:
+    fields = ("name", "group", "default", "description", "when", "searchable")
+    return {**{key: getattr(variable, key) for key in fields}, "domain": variable.domain.to_dict()}
+
+
+def _direction(found: str | None) -> Direction | None:
+    if found is not None and found not in DIRECTIONS:
+        raise ValueError(f"a direction must be {' or '.join(DIRECTIONS)}, but got {found!r}")
+    return found
+
+
+def find_variable(key: str, variables: Variables, where: str = "") -> Variable:
     """Find a variable by its name or by ``group.name``.
 
     Raises:

@@ -8,17 +8,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tune_app.errors import InputError
 from tune_app.spaces.expression import Expression
-from tune_app.spaces.variable import Categorical, Config, Domain, Float, Int, Value
+from tune_app.spaces.space import Space
+from tune_app.spaces.variable import Categorical, Config, Domain, Value, values_of
 
-if TYPE_CHECKING:
-    from tune_app.spaces.space import Space
-
+CANDIDATES = 5
+"""Feasible configurations among which `repair` takes the nearest."""
 MAX_TRIES = 100_000
 """Draws after which `sample` and `repair` give up: about three seconds."""
 REPAIR_TRIES = 250
@@ -32,9 +31,12 @@ FIRST_LOOK = 500
 
 
 def sample(space: Space, rng: np.random.Generator) -> Config:
-    """Draw a configuration, uniform over the feasible ones.
+    """Draw a configuration, uniform over those that meet the constraints.
 
     What no constraint depends on is drawn once; the rest by rejection.
+
+    Raises:
+        InputError: none of `MAX_TRIES` drawn met them.
     """
     params = {name: space.searched[name].sample(rng) for name in space.order}
     bound = dependencies(space, space.constraints)
@@ -46,8 +48,15 @@ def sample(space: Space, rng: np.random.Generator) -> Config:
     raise _gave_up(space.constraints)
 
 
-def repair(space: Space, config: Config, rng: np.random.Generator, candidates: int) -> Config:
-    """The nearest of up to `candidates` feasible configurations, each redrawn where `config` breaks constraints."""
+def repair(space: Space, config: Config, rng: np.random.Generator, candidates: int = CANDIDATES) -> Config:
+    """A configuration near `config` that meets the constraints; `config` itself where it does.
+
+    It is the nearest of up to `candidates`, each redrawn where `config` breaks constraints: with 1 the first one found.
+    The same `rng` state gives the same result.
+
+    Raises:
+        InputError: none of the many tried met them.
+    """
     broken = space.violated(config)
     if not broken:
         return config
@@ -66,6 +75,40 @@ def repair(space: Space, config: Config, rng: np.random.Generator, candidates: i
         if not found and attempt % WIDEN_AFTER == 0:
             redrawn = dependencies(space, seen)
     raise _gave_up(tuple(seen))
+
+
+def nearest_to_defaults(space: Space) -> Config:
+    """The feasible configuration in which every searched variable is nearest to the task's default."""
+    config = space.fill(lambda name: space.searched[name].nearest(space.by_name[name].default))
+    return repair(space, config, np.random.default_rng(0))
+
+
+def smallest(space: Space) -> Config:
+    """The feasible configuration with every searched number of the architecture at or near its low end."""
+    return _extreme(space, low=True)
+
+
+def largest(space: Space) -> Config:
+    """The feasible configuration with every searched number of the architecture at or near its high end."""
+    return _extreme(space, low=False)
+
+
+def _extreme(space: Space, low: bool) -> Config:
+    params = {name: _end(space, name, low) for name in space.searched}
+    return repair(space, space.complete(params), np.random.default_rng(0), candidates=64)
+
+
+def _end(space: Space, name: str, low: bool) -> Value:
+    variable, domain = space.by_name[name], space.searched[name]
+    if isinstance(domain, Categorical):
+        numbers = [c for c in domain.choices if not isinstance(c, (bool, str))]
+        ends: tuple[Value, Value] = (min(numbers), max(numbers)) if numbers else (domain.choices[0],) * 2
+        is_number = bool(numbers)
+    else:
+        ends, is_number = (domain.low, domain.high), True
+    if not (variable.group == "architecture" and is_number) and domain.contains(variable.default):
+        return variable.default
+    return ends[0] if low else ends[1]
 
 
 def _gave_up(constraints: Sequence[Expression]) -> InputError:
@@ -108,6 +151,9 @@ def check_feasible(space: Space) -> None:
     """Refuse constraints that no configuration can meet: each alone, then all together.
 
     Exact where the variables that they read have at most `MAX_ENUMERATED` combinations, else `SAMPLED` are drawn.
+
+    Raises:
+        InputError: which constraint, or which together; `where` is the text of the first.
     """
     for constraint in space.constraints:
         _check_together(space, (constraint,))
@@ -145,31 +191,13 @@ def _drawn(space: Space, names: Sequence[str]) -> Iterator[Config]:
 def _enumerated(space: Space, names: Sequence[str]) -> Iterator[Config]:
     rng = np.random.default_rng(0)
     params = {name: domain.sample(rng) for name, domain in space.searched.items()}
-    for combination in itertools.product(*(_values(space.searched[name]) for name in names)):
+    for combination in itertools.product(*(values_of(space.searched[name]) or () for name in names)):
         yield space.complete(params | dict(zip(names, combination, strict=True)))
 
 
 def _size(domain: Domain) -> float:
-    match domain:
-        case Categorical():
-            return len(domain.choices)
-        case Int():
-            return (domain.high - domain.low) // domain.step + 1
-        case Float():
-            if domain.low == domain.high:
-                return 1
-            return math.inf if domain.step is None else round((domain.high - domain.low) / domain.step) + 1
-
-
-def _values(domain: Domain) -> Sequence[Value]:
-    match domain:
-        case Categorical():
-            return domain.choices
-        case Int():
-            return range(domain.low, domain.high + 1, domain.step)
-        case Float():
-            count = int(_size(domain))
-            return [min(domain.high, domain.low + i * (domain.step or 0.0)) for i in range(count)]
+    values = values_of(domain)
+    return math.inf if values is None else len(values)
 
 
 def _describe(space: Space, constraints: Sequence[Expression]) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from tune_app.readable import is_absent, shown
 from tune_app.spaces.section import Objective
-
-Direction = Literal["maximize", "minimize"]
+from tune_app.spaces.variable import Direction
 
 AGAINST: dict[str, tuple[str, Direction]] = {
     "health": ("health/overall", "maximize"),

@@ -7,8 +7,9 @@ from typing import Any
 
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
-from tune_app.spaces.catalog import Catalog, check_group, check_value, find_variable, parse_value
+from tune_app.spaces.catalog import Variables, check_group, check_value, find_variable, parse_value
 from tune_app.spaces.expression import Expression
+from tune_app.spaces.feasibility import check_feasible
 from tune_app.spaces.section import unknown_key
 from tune_app.spaces.space import Space
 from tune_app.spaces.variable import DOMAIN_TYPES, GROUPS, Categorical, Domain, Float, Int, Value, Variable
@@ -26,7 +27,7 @@ SEARCHED_AS: dict[type[Domain], tuple[str, ...]] = {
 }
 
 
-def read_space(document: Document, variables: Catalog, constraints: Sequence[str]) -> Space:
+def read_space(document: Document, variables: Variables, constraints: Sequence[str]) -> Space:
     """Read a search space over a task's `variables`, with the task's own `constraints` beside the file's.
 
     Raises:
@@ -53,15 +54,16 @@ def read_space(document: Document, variables: Catalog, constraints: Sequence[str
         condition = variable.when if content.get("when") is None else content["when"]
         if condition is not None:
             place = document.where(*path, "when")
-            when[name] = _read_expression(condition, variables, place)
+            when[name] = _check_names(_parse(condition, place), variables, place)
             places[when[name].text] = place
-    own = _read_constraints(document, variables, places)
+    own = [_check_names(expression, variables, place) for expression, place in read_constraints(document)]
+    places |= {expression.text: place for expression, place in read_constraints(document)}
     space = Space(variables, searched, fixed, when, tuple(dict.fromkeys([*own, *map(Expression.parse, constraints)])))
     _check(space, places, document.where(CONSTRAINTS))
     return space
 
 
-def fix(document: Document, variables: Catalog, key: str, value: object) -> Document:
+def fix(document: Document, variables: Variables, key: str, value: object) -> Document:
     """The document with the variable ``group.name`` fixed, as ``--set`` asks; a text is read as the variable's type.
 
     Raises:
@@ -153,13 +155,32 @@ def _off_grid(step: float, grid: float) -> bool:
     return abs(step / grid - round(step / grid)) > 1e-8
 
 
-def _read_expression(text: object, variables: Catalog, where: str) -> Expression:
+def read_constraints(document: Document) -> list[tuple[Expression, str]]:
+    """The constraints of a document, a search space's or a profile's, each with its place.
+
+    Raises:
+        InputError: there is something else than a list of expressions.
+    """
+    texts = document.data.get(CONSTRAINTS) or []
+    if not isinstance(texts, list):
+        raise InputError(
+            f"`{CONSTRAINTS}` must be a list of expressions, but got {shown(texts)}", where=document.where(CONSTRAINTS)
+        )
+    places = [document.where(CONSTRAINTS, str(number)) for number in range(len(texts))]
+    return [(_parse(text, place), place) for text, place in zip(texts, places, strict=True)]
+
+
+def _parse(text: object, where: str) -> Expression:
     if not isinstance(text, str):
         raise InputError(f"an expression must be a text, but got {shown(text)}", where=where, hint="put it in quotes")
     try:
-        expression = Expression.parse(text)
+        return Expression.parse(text)
     except InputError as error:
         raise InputError(error.message, where=where, hint=error.hint) from None
+
+
+def _check_names(expression: Expression, variables: Variables, where: str) -> Expression:
+    """Refuse an expression that reads what is no variable, or compares one with a text that it never is."""
     for name in sorted(expression.names):
         find_variable(name, variables, where)
     for name, literal in expression.compared_texts():
@@ -167,24 +188,10 @@ def _read_expression(text: object, variables: Catalog, where: str) -> Expression
     return expression
 
 
-def _read_constraints(document: Document, variables: Catalog, places: dict[str, str]) -> list[Expression]:
-    texts = document.data.get(CONSTRAINTS) or []
-    if not isinstance(texts, list):
-        raise InputError(
-            f"`{CONSTRAINTS}` must be a list of expressions, but got {shown(texts)}", where=document.where(CONSTRAINTS)
-        )
-    expressions = []
-    for number, text in enumerate(texts):
-        place = document.where(CONSTRAINTS, str(number))
-        expressions.append(_read_expression(text, variables, place))
-        places[expressions[-1].text] = place
-    return expressions
-
-
 def _check(space: Space, places: Mapping[str, str], otherwise: str) -> None:
     """Refuse circles and constraints that nothing meets, at the place of the expression that the error names."""
     try:
         _ = space.order
-        space.check_feasible()
+        check_feasible(space)
     except InputError as error:
         raise InputError(error.message, where=places.get(error.where, otherwise), hint=error.hint) from None

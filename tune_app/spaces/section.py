@@ -16,11 +16,11 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
 from tune_app.spaces.strategy import SAMPLERS, SCHEDULERS
+from tune_app.spaces.variable import DIRECTIONS
 
 MODES = ("simple", "health", "pareto")
 SECOND_OBJECTIVES = ("health", "size", "latency")
 LEVELS = ("off", "gentle", "normal", "aggressive")
-DIRECTIONS = ("maximize", "minimize")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -156,6 +156,11 @@ class Resources(Section):
     """How many trials run at once; auto fills the cluster."""
     devices: Whole = 1
     """How many devices train one trial together, each with its part of every batch; of GPUs each takes a whole one."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of torch for each device of a trial; the number decides the last digits of the results."""
+        return max(1, math.floor(self.cpus))
 
 
 SectionT = TypeVar("SectionT", bound=Section)

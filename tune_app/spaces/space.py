@@ -6,20 +6,14 @@ import graphlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-import numpy as np
 from optuna.distributions import BaseDistribution
 
 from tune_app.errors import InputError
-from tune_app.spaces import feasibility
-from tune_app.spaces.catalog import as_member, check_value, find_variable, parse_value
+from tune_app.spaces.catalog import Catalog, as_member, check_value, find_variable, parse_value
 from tune_app.spaces.distribution import to_optuna
 from tune_app.spaces.expression import Expression
-from tune_app.spaces.variable import Categorical, Config, Domain, Value, Variable
-
-if TYPE_CHECKING:
-    from tune_app.tasks.task import Task
+from tune_app.spaces.variable import Config, Domain, Value, Variable
 
 
 @dataclass(frozen=True)
@@ -45,9 +39,10 @@ class Space:
     constraints: tuple[Expression, ...]
 
     @classmethod
-    def of_task(cls, task: Task | type[Task]) -> Space:
-        """The space in which nothing is searched: for checking profiles and configurations of a task."""
-        return cls(task.variables, {}, {}, {}, tuple(Expression.parse(text) for text in task.constraints))
+    def of_catalog(cls, catalog: Catalog, constraints: Iterable[str] = ()) -> Space:
+        """The space in which nothing is searched, with further `constraints`: for checking configurations of a task."""
+        texts = dict.fromkeys([*catalog.constraints, *constraints])
+        return cls(catalog.variables, {}, {}, {}, tuple(map(Expression.parse, texts)))
 
     @cached_property
     def by_name(self) -> Mapping[str, Variable]:
@@ -120,53 +115,6 @@ class Space:
         """The constraints that `config` does not meet."""
         return [constraint for constraint in self.constraints if not constraint(config)]
 
-    def sample(self, rng: np.random.Generator) -> Config:
-        """Draw a configuration, uniform over those that meet the constraints.
-
-        Raises:
-            InputError: none of the many drawn met them.
-        """
-        return feasibility.sample(self, rng)
-
-    def repair(self, config: Config, rng: np.random.Generator, nearest: bool = True) -> Config:
-        """A configuration near `config` that meets the constraints; `config` itself where it does.
-
-        The same `rng` state gives the same result. With `nearest` false the first one found is taken.
-
-        Raises:
-            InputError: none of the many tried met them.
-        """
-        return feasibility.repair(self, config, rng, candidates=5 if nearest else 1)
-
-    def nearest_to_defaults(self) -> Config:
-        """The feasible configuration in which every searched variable is nearest to the task's default."""
-        config = self.fill(lambda name: self.searched[name].nearest(self.by_name[name].default))
-        return self.repair(config, np.random.default_rng(0))
-
-    def smallest(self) -> Config:
-        """The feasible configuration with every searched number of the architecture at or near its low end."""
-        return self._extreme(low=True)
-
-    def largest(self) -> Config:
-        """The feasible configuration with every searched number of the architecture at or near its high end."""
-        return self._extreme(low=False)
-
-    def _extreme(self, low: bool) -> Config:
-        params = {name: self._end(name, low) for name in self.searched}
-        return feasibility.repair(self, self.complete(params), np.random.default_rng(0), candidates=64)
-
-    def _end(self, name: str, low: bool) -> Value:
-        variable, domain = self.by_name[name], self.searched[name]
-        if isinstance(domain, Categorical):
-            numbers = [c for c in domain.choices if not isinstance(c, (bool, str))]
-            ends: tuple[Value, Value] = (min(numbers), max(numbers)) if numbers else (domain.choices[0],) * 2
-            is_number = bool(numbers)
-        else:
-            ends, is_number = (domain.low, domain.high), True
-        if not (variable.group == "architecture" and is_number) and domain.contains(variable.default):
-            return variable.default
-        return ends[0] if low else ends[1]
-
     def validate(self, config: Mapping[str, object], where: str = "") -> Config:
         """Check a full configuration against the catalog and the constraints; give it in the catalog's order.
 
@@ -195,11 +143,3 @@ class Space:
             InputError: an unknown variable, or a value outside its domain.
         """
         return parse_value(find_variable(name, self.variables, where), text, where)
-
-    def check_feasible(self) -> None:
-        """Refuse constraints that no configuration can meet.
-
-        Raises:
-            InputError: which constraint, or which together; `where` is the text of the first.
-        """
-        feasibility.check_feasible(self)

@@ -6,26 +6,20 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ruamel.yaml import YAML
 
-from tune_app.datasets.dataset import DatasetReference
-from tune_app.datasets.reference import dataset_kind, dataset_title
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
+from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.parameters import CONSTRAINTS, PARAMETERS, fix, read_space, write_parameters
 from tune_app.spaces.section import Budget, Objective, Pruning, Resources, Search, Section, read_section, unknown_key
 from tune_app.spaces.space import Space
 from tune_app.spaces.strategy import SAMPLERS
-from tune_app.spaces.variable import Categorical
-from tune_app.tasks import TASK_OF_KIND, TASKS
-
-if TYPE_CHECKING:
-    from tune_app.tasks.task import Task
+from tune_app.spaces.variable import Categorical, DatasetReference
 
 SCHEMA_VERSION = 1
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -55,15 +49,13 @@ class Spec:
     schema_version: int = SCHEMA_VERSION
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, Any], where: str, task: Task | type[Task] | None = None) -> Spec:
+    def from_dict(cls, document: Mapping[str, Any], where: str, catalog: Catalog) -> Spec:
         """Read a search space that is already a mapping; `where` is what messages call it.
-
-        `task` saves looking the task up by its name.
 
         Raises:
             InputError: the first thing that breaks a rule, with its place.
         """
-        return _read(Document.of(document, where), {}, task)
+        return read_spec(Document.of(document, where), lambda _: catalog)
 
     def with_gpus(self, gpus: float) -> Spec:
         """The same with this share of a GPU for each device of a trial."""
@@ -101,58 +93,52 @@ class Spec:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
-def load_spec(
-    path: str | Path, overrides: Mapping[str, Any] | None = None, task: Task | type[Task] | None = None
+def epochs_of(config: Mapping[str, Any], most: int) -> int:
+    """How many epochs `config` trains: its own variable where the task has one, else `most`, the budget's."""
+    return int(config.get("epochs", most))
+
+
+def read_spec(
+    document: Document, find_catalog: Callable[[Document], Catalog], overrides: Mapping[str, Any] | None = None
 ) -> Spec:
-    """Read a search space file.
+    """Read a search space against the catalog of its task.
 
     Args:
-        path: the YAML file.
+        find_catalog: the catalog of the task that the document names, see `tune_app.tasks.spec_file`.
         overrides: what stands above the file: dotted keys such as ``budget.trials``, and under ``parameters`` the
             variables to fix, by ``group.name``, as ``--set`` gives them (a text is read as the variable's type).
-        task: saves looking the task up by its name.
 
     Raises:
         InputError: the first thing that breaks a rule, with file, line and key.
     """
-    return read_spec(Document.read(path), overrides, task)
-
-
-def read_spec(
-    document: Document, overrides: Mapping[str, Any] | None = None, task: Task | type[Task] | None = None
-) -> Spec:
-    """Read a search space that is in memory already; see `load_spec`."""
-    return _read(document, overrides or {}, task)
-
-
-def _read(document: Document, overrides: Mapping[str, Any], task: Task | type[Task] | None) -> Spec:
+    overrides = overrides or {}
     document = _override(document, overrides)
     for key in document.data:
         if key not in KEYS:
             raise unknown_key(key, KEYS, document.where(key))
     _check_version(document)
-    name = _read_text(document, "name")
+    name = read_text(document, "name")
     if not NAME_PATTERN.fullmatch(name):
         raise InputError(
             f"`name` must match {NAME_PATTERN.pattern}, but got {shown(name)}", where=document.where("name")
         )
-    task_name, dataset = _read_task(document)
-    task = task or _load_task(task_name, document.where("task"))
+    dataset = read_dataset(document)
+    catalog = find_catalog(document)
     for key, value in overrides.get(PARAMETERS, {}).items():
-        document = fix(document, task.variables, key, value)
-    objective = _read_objective(document, task)
+        document = fix(document, catalog.variables, key, value)
+    objective = _read_objective(document, catalog)
     budget = read_section(Budget, document, "budget")
     search = read_section(Search, document, "search")
     pruning = _read_pruning(document, objective)
     resources = read_section(Resources, document, "resources")
-    _check_devices(resources, task_name, task, document)
-    space = read_space(_with_epochs(document, task, budget), task.variables, task.constraints)
+    _check_devices(resources, catalog, document)
+    space = read_space(_with_epochs(document, catalog, budget), catalog.variables, catalog.constraints)
     _check_searched(space, budget, document)
     _check_epochs(space, budget, document)
     _check_sampler(search, objective, space, document)
     return Spec(
         name=name,
-        task=task_name,
+        task=catalog.task,
         dataset=dataset,
         objective=objective,
         budget=budget,
@@ -180,56 +166,40 @@ def _check_version(document: Document) -> None:
         )
 
 
-def _read_task(document: Document) -> tuple[str, DatasetReference]:
-    """The task's name and the data set; where only the data set stands there, the task that fits its kind.
+def read_dataset(document: Document) -> DatasetReference:
+    """The data set as the document names it; what is there is for the task to say.
 
-    A user's own task reads its data set itself, so that one is not looked into here.
+    Raises:
+        InputError: there is none.
     """
     dataset: Any = document.data.get("dataset")
-    if isinstance(dataset, str) or dataset is None:
-        dataset = _read_text(document, "dataset")
-    if "task" in document.data:
-        name = _read_text(document, "task")
-        if name not in TASKS:
-            return name, dataset
-        kind = dataset_kind(dataset, lambda *path: document.where("dataset", *path))
-        if TASK_OF_KIND[kind] != name:
-            raise InputError(
-                f"`{name}` does not take data sets of kind `{kind}`, such as `{dataset_title(dataset)}`",
-                where=document.where("task"),
-                hint=f"the task for it is {TASK_OF_KIND[kind]}",
-            )
-        return name, dataset
-    return TASK_OF_KIND[dataset_kind(dataset, lambda *path: document.where("dataset", *path))], dataset
+    return read_text(document, "dataset") if isinstance(dataset, str) or dataset is None else dataset
 
 
-def _read_text(document: Document, key: str) -> str:
+def read_text(document: Document, key: str) -> str:
+    """The text under `key`.
+
+    Raises:
+        InputError: there is none.
+    """
     value = document.data.get(key)
     if not isinstance(value, str) or not value:
         raise InputError(f"`{key}` must be a text, but got {shown(value)}", where=document.where(key))
     return value
 
 
-def _load_task(name: str, where: str) -> Task:
-    from tune_app.tasks import load_task  # it imports torch
-
-    try:
-        return load_task(name)
-    except InputError as error:
-        raise InputError(error.message, where=where, hint=error.hint) from None
-
-
-def _read_objective(document: Document, task: Task | type[Task]) -> Objective:
-    metric = document.mapping("objective").get("metric", next(iter(task.metrics)))
-    if isinstance(metric, str) and metric not in task.metrics:
+def _read_objective(document: Document, catalog: Catalog) -> Objective:
+    metric = document.mapping("objective").get("metric", next(iter(catalog.metrics)))
+    if isinstance(metric, str) and metric not in catalog.metrics:
         raise InputError(
             f"`metric` must be a metric of the task, but got `{metric}`",
             where=document.where("objective", "metric"),
-            hint=nearest(metric, task.metrics),
+            hint=nearest(metric, catalog.metrics),
         )
-    direction = task.metrics[metric] if isinstance(metric, str) else "maximize"
-    objective = read_section(Objective, document, "objective", metric=metric, direction=direction)
-    if objective.direction != direction:
+    direction = catalog.metrics[metric] if isinstance(metric, str) else "maximize"
+    known = {} if direction is None else {"direction": direction}
+    objective = read_section(Objective, document, "objective", metric=metric, **known)
+    if direction is not None and objective.direction != direction:
         raise InputError(
             f"`direction` must be that of the metric, but `{metric}` is better the other way",
             where=document.where("objective", "direction"),
@@ -252,15 +222,15 @@ def _read_pruning(document: Document, objective: Objective) -> Pruning:
     return pruning
 
 
-def _check_devices(resources: Resources, name: str, task: Task | type[Task], document: Document) -> None:
+def _check_devices(resources: Resources, catalog: Catalog, document: Document) -> None:
     if resources.devices == 1:
         return
-    if not getattr(task, "data_parallel", False):
+    if not catalog.data_parallel:
         raise InputError(
-            f"`devices` must be 1 for a task that cannot train on several, but got {resources.devices}, and `{name}` "
-            "does not say `data_parallel = True`",
+            f"`devices` must be 1 for a task that cannot train on several, but got {resources.devices}, "
+            f"and `{catalog.task}` does not say `data_parallel = True`",
             where=document.where("resources", "devices"),
-            hint="tune_app.tasks.replica says what it takes",
+            hint="docs/own_task.md says what it takes",
         )
     if resources.gpus not in (0, 1):
         raise InputError(
@@ -290,9 +260,9 @@ def _check_sampler(search: Search, objective: Objective, space: Space, document:
         raise InputError(error.message, where=place, hint=error.hint) from None
 
 
-def _with_epochs(document: Document, task: Task | type[Task], budget: Budget) -> Document:
+def _with_epochs(document: Document, catalog: Catalog, budget: Budget) -> Document:
     """Fix the variable `epochs`, where the task has one and the file does not name it, at the budget."""
-    variable = next((v for v in task.variables if v.name == "epochs"), None)
+    variable = next((v for v in catalog.variables if v.name == "epochs"), None)
     if variable is None or "epochs" in document.mapping(PARAMETERS, variable.group):
         return document
     if not variable.domain.contains(budget.epochs):

@@ -1,23 +1,21 @@
 """Strategies by name: what proposes configurations, and what stops trials early.
 
-Adding one means adding one entry here, which names the function that makes it. Neither Optuna nor Ray is imported
-before a sweep needs them.
+Adding one means one entry here and, under the same name, the function that makes it: in `tune_app.search.samplers` or
+`tune_app.search.schedule`. Neither Optuna's samplers nor Ray are imported before a sweep needs them.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tune_app.errors import InputError
 from tune_app.spaces.space import Space
-from tune_app.spaces.variable import Categorical, Config, Domain, Float, Value
+from tune_app.spaces.variable import Categorical, Config, values_of
 
 LARGEST_GRID = 100_000
 """Combinations that a grid may have; more would fill the memory before the first trial."""
@@ -29,32 +27,13 @@ class Strategy:
 
     Attributes:
         summary: one line for people.
-        maker: ``package.module:function``; a sampler's takes space, seed and number of trials, a scheduler's what
-            `tune_app.search.schedule.make_scheduler` gives it.
         check: refuses a space that the strategy cannot search, with an `InputError`.
         many_objectives: whether a sampler can look for a Pareto front.
     """
 
     summary: str
-    maker: str
     check: Callable[[Space], None] = lambda space: None
     many_objectives: bool = False
-
-    def make(self, *arguments: Any) -> Any:
-        """Call the maker."""
-        return pkgutil.resolve_name(self.maker)(*arguments)
-
-
-def grid_values(domain: Domain) -> tuple[Value, ...] | None:
-    """Every value of `domain`; None where it is continuous. A logarithmic range of whole numbers has all of them."""
-    if isinstance(domain, Categorical):
-        return domain.choices
-    if isinstance(domain, Float):
-        if not domain.step:
-            return None
-        count = math.floor((domain.high - domain.low) / domain.step + 1e-8) + 1
-        return tuple(min(domain.high, domain.low + position * domain.step) for position in range(count))
-    return tuple(range(domain.low, domain.high + 1, domain.step or 1))
 
 
 def check_grid(space: Space) -> None:
@@ -63,7 +42,7 @@ def check_grid(space: Space) -> None:
     Raises:
         InputError: a searched variable is continuous, or there are more than `LARGEST_GRID` combinations.
     """
-    values = {name: grid_values(domain) for name, domain in space.searched.items()}
+    values = {name: values_of(domain) for name, domain in space.searched.items()}
     count = math.prod(len(found) for found in values.values() if found is not None)
     continuous = [name for name, found in values.items() if found is None]
     if continuous:
@@ -84,7 +63,7 @@ def grid_configs(space: Space, seed: int) -> Iterator[Config]:
     Combinations that differ only in variables that have no effect are one.
     """
     names = list(space.searched)
-    values = [grid_values(domain) or () for domain in space.searched.values()]
+    values = [values_of(domain) or () for domain in space.searched.values()]
     combinations = list(itertools.product(*values))
     seen = set()
     for position in np.random.default_rng(seed).permutation(len(combinations)):
@@ -114,34 +93,28 @@ def check_cma_es(space: Space) -> None:
 SAMPLERS: dict[str, Strategy] = {
     "tpe": Strategy(
         "Tree-structured Parzen estimators: learns from all trials, for every type of variable and condition.",
-        "tune_app.search.study_search:make_tpe",
         many_objectives=True,
     ),
-    "random": Strategy("Independent draws.", "tune_app.search.study_search:make_random", many_objectives=True),
+    "random": Strategy("Independent draws.", many_objectives=True),
     "grid": Strategy(
         "Every combination once, in random order; ends when all are done. Continuous variables need a step.",
-        "tune_app.search.study_search:make_random",
         check=check_grid,
         many_objectives=True,
     ),
     "quasi-random": Strategy(
         "A Sobol sequence: numbers spread more evenly than at random, categories at random; begins anew on resume.",
-        "tune_app.search.study_search:make_quasi_random",
         many_objectives=True,
     ),
     "cma-es": Strategy(
         "Covariance matrix adaptation: for numbers without conditions, the rest at random; begins anew on resume.",
-        "tune_app.search.study_search:make_cma_es",
         check=check_cma_es,
     ),
     "gp": Strategy(
         "Gaussian process: few, costly trials with some ten variables; slow to ask after hundreds of trials.",
-        "tune_app.search.study_search:make_gp",
         many_objectives=True,
     ),
     "nsga2": Strategy(
         "Genetic algorithm for several objectives; needs hundreds of trials; begins anew on resume.",
-        "tune_app.search.study_search:make_nsga2",
         many_objectives=True,
     ),
 }
@@ -149,15 +122,14 @@ SAMPLERS: dict[str, Strategy] = {
 SCHEDULERS: dict[str, Strategy] = {
     "asha": Strategy(
         "Asynchronous successive halving: after each rung only the best share goes on.",
-        "tune_app.search.schedule:make_asha",
     ),
     "hyperband": Strategy(
         "Three successive halvings side by side that begin to stop later and later: safer for slow starters.",
-        "tune_app.search.schedule:make_hyperband",
     ),
     "median": Strategy(
         "Stops a trial whose best value is worse than the median of the others' running means.",
-        "tune_app.search.schedule:make_median",
     ),
-    "none": Strategy("Every trial runs to its end.", "tune_app.search.schedule:make_none"),
+    "none": Strategy(
+        "Every trial runs to its end.",
+    ),
 }

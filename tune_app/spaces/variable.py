@@ -6,7 +6,7 @@ A domain is plain data, frozen, with the three types of Optuna: `Float`, `Int` a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -22,6 +22,10 @@ GROUPS: tuple[Group, ...] = get_args(Group)
 Value: TypeAlias = bool | int | float | str
 Config: TypeAlias = dict[str, Value]
 """A full configuration: every variable of a task by name, whatever its group."""
+DatasetReference: TypeAlias = str | Mapping[str, Any]
+"""A data set by name, or the user's own: ``{kind: image_folder, path: …}``; `tune_app.datasets` reads it."""
+Direction = Literal["maximize", "minimize"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,24 @@ class Categorical:
 
 
 Domain: TypeAlias = Float | Int | Categorical
+
+
+def values_of(domain: Domain) -> Sequence[Value] | None:
+    """Every value of `domain`; None for a continuous one. A logarithmic range of whole numbers has all of them."""
+    match domain:
+        case Categorical():
+            return domain.choices
+        case Int():
+            return range(domain.low, domain.high + 1, domain.step)
+        case Float(low=low, high=high, step=step):
+            if low == high:
+                return (low,)
+            if step is None:
+                return None
+            count = math.floor((high - low) / step + 1e-8) + 1
+            return tuple(min(high, low + position * step) for position in range(count))
+
+
 DOMAIN_TYPES: dict[str, type[Float] | type[Int] | type[Categorical]] = {
     "float": Float,
     "int": Int,
@@ -293,3 +315,12 @@ def _check_range(low: float, high: float, log: bool) -> None:
         raise ValueError(f"`low` <= `high` must hold, but got {low} and {high}")
     if log and low <= 0:
         raise ValueError(f"`low` must be above 0 where `log` is true, but got {low}")
+
+
+def domain_from_dict(content: Mapping[str, Any]) -> Domain:
+    """The domain that ``to_dict`` of a domain wrote.
+
+    Raises:
+        ValueError: the rule that does not hold, with the values.
+    """
+    return DOMAIN_TYPES[content["type"]](**{key: value for key, value in content.items() if key != "type"})

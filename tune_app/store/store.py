@@ -27,7 +27,12 @@ from ruamel.yaml.error import YAMLError
 
 from tune_app.errors import Conflict, InputError, NotFound, nearest
 from tune_app.folder import Folder, LocalFolder, cannot_write, open_folder
+from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical, Config, Float, Int, Variable
+from tune_app.store.rebuilt_catalog import rebuilt_catalog
+from tune_app.tasks import TASKS
+from tune_app.tasks.catalogs import load_catalog
 
 SCHEMA_VERSION = 1
 LOCK_WAIT_S = 0.5
@@ -237,8 +242,35 @@ class Study:
             problem = " ".join(str(error).split())[:200]
             raise InputError(f"the file must be a search space as it was run, but {problem}", where=where) from error
 
+    def catalog(self) -> Catalog:
+        """The catalog of the study's task, as it was when the study began.
+
+        For a study that was written before studies kept their catalogs, it is today's if the task is one of ours. A user's
+        own task is not imported for this: its catalog is made of the search space and the table of trials.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        content = self.json("catalog.json")
+        if content:
+            return Catalog.from_dict(content, self.folder.path(f"{self.base}/catalog.json"))
+        document = self.document()
+        return (
+            load_catalog(document["task"])
+            if document["task"] in TASKS
+            else rebuilt_catalog(document, self.table("trials"))
+        )
+
+    def spec(self) -> Spec:
+        """The search space as it was run, read against the study's own catalog.
+
+        Raises:
+            InputError: one of the two is damaged.
+        """
+        return Spec.from_dict(self.document(), self.folder.path(f"{self.base}/spec.yaml"), self.catalog())
+
     def json(self, name: str) -> dict[str, Any]:
-        """``provenance.json`` or ``live.json``; empty where it is not written yet.
+        """``catalog.json``, ``provenance.json`` or ``live.json``; empty where it is not written yet.
 
         Raises:
             InputError: the file is damaged.

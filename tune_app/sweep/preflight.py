@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 import time
@@ -16,8 +15,9 @@ import numpy as np
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError
 from tune_app.spaces import pruning
+from tune_app.spaces.feasibility import largest, sample, smallest
 from tune_app.spaces.objective import objective_of, objectives_of
-from tune_app.spaces.spec import Spec
+from tune_app.spaces.spec import Spec, epochs_of
 from tune_app.spaces.variable import Config
 from tune_app.tasks.task import Paced, Task
 from tune_app.training.health import health
@@ -124,11 +124,11 @@ def _untrainable(spec: Spec, probe: Probe) -> InputError:
 
 
 def _configurations(spec: Spec) -> Iterator[tuple[str, Config]]:
-    yield "smallest", spec.space.smallest()
-    yield "largest", spec.space.largest()
+    yield "smallest", smallest(spec.space)
+    yield "largest", largest(spec.space)
     rng = np.random.default_rng(spec.search.seed)
     for _ in range(RANDOM_CONFIGS):
-        yield "random", spec.space.sample(rng)
+        yield "random", sample(spec.space, rng)
 
 
 def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) -> Probe:
@@ -171,10 +171,10 @@ def _begun(spec: Spec, task: Task, config: Config, data: Dataset) -> Training:
         task,
         config,
         prepared(task, config, data),
-        epochs=int(config.get("epochs", spec.budget.epochs)),
+        epochs=epochs_of(config, spec.budget.epochs),
         seed=spec.search.seed,
         device=pick_device() if spec.resources.gpus else "cpu",
-        threads=max(1, math.floor(spec.resources.cpus)),
+        threads=spec.resources.threads,
     )
 
 
@@ -206,7 +206,7 @@ def gpu_memory(spec: Spec, task: Task, data: Dataset) -> GpuMemory | None:
     """
     if gpu_memory_in_use() is None:
         return None
-    config, deadline = spec.space.largest(), time.monotonic() + MEASURING_S
+    config, deadline = largest(spec.space), time.monotonic() + MEASURING_S
 
     def progress(fraction: float) -> None:
         if time.monotonic() > deadline:

@@ -26,9 +26,11 @@ from tune_app.ray_backend.slots import Slots
 from tune_app.ray_backend.worker import Worker
 from tune_app.search import schedule
 from tune_app.search.optuna_journal import OptunaJournal
-from tune_app.search.study_search import StudySearch, make_sampler
+from tune_app.search.samplers import make_sampler
+from tune_app.search.study_search import StudySearch
 from tune_app.spaces import pruning
-from tune_app.spaces.spec import Spec
+from tune_app.spaces.feasibility import nearest_to_defaults
+from tune_app.spaces.spec import Spec, epochs_of
 from tune_app.spaces.strategy import grid_configs
 from tune_app.spaces.variable import Config
 from tune_app.store.store import History, Study, column_types
@@ -37,6 +39,7 @@ from tune_app.store.tensorboard_log import TensorBoardLog
 from tune_app.sweep.fuse import blown
 from tune_app.sweep.recorder import Recorder
 from tune_app.tasks import load_task
+from tune_app.tasks.catalogs import catalog_of
 from tune_app.tasks.task import Preparing
 from tune_app.training.trial import derive_seed
 
@@ -123,7 +126,7 @@ def run_sweep(
                 scheduler,
                 slots,
                 recorder,
-                epochs_of=lambda config: epochs_of(spec, config),
+                epochs_of=lambda config: epochs_of(config, spec.budget.epochs),
                 name_of=lambda number: f"{spec.name}-{number:05d}",
             )
             reason, message = _drive(controller, recorder, writer, slots, spec, show, time_limit, fuse)
@@ -196,17 +199,12 @@ def make_worker(spec: Spec, study: Study, data: Dataset) -> type[Worker]:
         rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
         store=study.folder.url,
         study=study.name,
-        threads=max(1, math.floor(spec.resources.cpus)),
+        threads=spec.resources.threads,
         gpus=float(spec.resources.gpus),
         devices=spec.resources.devices,
         import_path=os.getcwd(),
     )
     return type("Worker", (Worker,), {"context": ray.put(context), "__module__": Worker.__module__})
-
-
-def epochs_of(spec: Spec, config: Config) -> int:
-    """How many epochs `config` trains: its own variable where the task has one, else the budget's."""
-    return int(config.get("epochs", spec.budget.epochs))
 
 
 def spec_seed(spec: Spec) -> Callable[[int], int]:
@@ -232,7 +230,7 @@ def _requests(spec: Spec, history: History, start_with: Sequence[Config]) -> lis
     """
     is_grid = spec.search.sampler == "grid"
     kept = [c for sweep in history.sweeps for c in sweep.get("start_with", [])]
-    wanted = [*start_with] or kept or ([] if is_grid else [spec.space.nearest_to_defaults()])
+    wanted = [*start_with] or kept or ([] if is_grid else [nearest_to_defaults(spec.space)])
     known = {_key(record.config) for record in history.trials.values()}
     first = [config for config in wanted if _key(config) not in known]
     known |= {_key(config) for config in first}
@@ -256,6 +254,10 @@ def _writing(
     """The study's files, open for writing: the space as run, where it comes from, events, tables, and what
     optuna-dashboard and TensorBoard show."""
     folder = study.folder
+    folder.write(
+        f"{study.base}/catalog.json",
+        json.dumps(catalog_of(load_task(spec.task), spec.task).to_dict(), indent=1).encode(),
+    )
     folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
     facts = {
         "study": spec.name,
@@ -271,7 +273,7 @@ def _writing(
     if isinstance(folder, LocalFolder):
         path = folder.root / study.base
         journal = OptunaJournal(path / "optuna.journal", spec.name, spec.space, spec.objective)
-        board = TensorBoardLog(path / "tensorboard", list(load_task(spec.task).metrics)) if tensorboard else None
+        board = TensorBoardLog(path / "tensorboard", list(catalog.metrics)) if tensorboard else None
     with StudyWriter(study, history, column_types(spec.space.variables)) as writer:
         try:
             writer.sweep_started(

@@ -15,9 +15,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from tune_app.datasets import load_dataset
-from tune_app.datasets.dataset import Dataset, DatasetReference
+from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.reference import read_reference
 from tune_app.errors import InputError, TuneAppError, nearest, one_line
+from tune_app.spaces.variable import DatasetReference
 from tune_app.tasks.contract import contract_faults, data_faults
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tune_app.datasets.dataset import Dataset, DatasetReference
-from tune_app.spaces.variable import Categorical, Config, Float, Int
+from tune_app.datasets.dataset import Dataset
+from tune_app.spaces.variable import Categorical, Config, DatasetReference, Direction, Float, Int
 from tune_app.tasks import load_dataset_of_kind, replica
 from tune_app.tasks.activations import ACTIVATIONS
 from tune_app.tasks.augmentation import VIEW_OFFSETS, augment, views
@@ -33,7 +33,7 @@ from tune_app.tasks.optimization import (
 )
 from tune_app.tasks.settings import setting, variables_of
 from tune_app.tasks.split import probe_rows, split_rows
-from tune_app.tasks.task import Direction, Progress
+from tune_app.tasks.task import Progress
 from tune_app.tasks.tensors import to_device
 
 SMALLEST_POOLED = 4

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tune_app.datasets.dataset import Arrays, Dataset, DatasetReference
+from tune_app.datasets.dataset import Arrays, Dataset
 from tune_app.errors import InputError
-from tune_app.spaces.variable import Categorical, Config, Float, Int
+from tune_app.spaces.variable import Categorical, Config, DatasetReference, Direction, Float, Int
 from tune_app.tasks import load_dataset_of_kind, replica
 from tune_app.tasks.optimization import PRECISIONS, Optimization, autocast, lean
 from tune_app.tasks.settings import setting, variables_of
-from tune_app.tasks.task import Direction, Progress
+from tune_app.tasks.task import Progress
 from tune_app.tasks.tensors import to_device
 
 UNKNOWN = 0

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from tune_app.datasets.dataset import Dataset, DatasetReference
-from tune_app.spaces.variable import Config, Variable
+from tune_app.datasets.dataset import Dataset
+from tune_app.spaces.variable import Config, DatasetReference, Direction, Variable
 
-Direction = Literal["maximize", "minimize"]
 Progress = Callable[[float], None]
 """Told the fraction of the epoch that is done, 0..1, as often as the task likes; cheap to call."""
 

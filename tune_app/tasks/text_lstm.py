@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tune_app.datasets.dataset import Arrays, Dataset, DatasetReference
-from tune_app.spaces.variable import Categorical, Config, Float, Int
+from tune_app.datasets.dataset import Arrays, Dataset
+from tune_app.spaces.variable import Categorical, Config, DatasetReference, Direction, Float, Int
 from tune_app.tasks import load_dataset_of_kind, replica
 from tune_app.tasks.activations import ACTIVATIONS
 from tune_app.tasks.classification import answers_of, macro_f1, roc_auc, selective_figures
@@ -31,7 +31,7 @@ from tune_app.tasks.optimization import (
 )
 from tune_app.tasks.settings import setting, variables_of
 from tune_app.tasks.split import probe_rows, split_rows
-from tune_app.tasks.task import Direction, Progress
+from tune_app.tasks.task import Progress
 from tune_app.tasks.tensors import to_device
 from tune_app.tasks.tokens import PADDING, SIDES, UNKNOWN, build_vocabulary, encode, words_of
 

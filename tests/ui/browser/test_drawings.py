@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from tune_app.spaces.spec import Spec
 from tune_app.store.store import Store, column_types
 from tune_app.store.study_writer import StudyWriter
 
@@ -181,7 +180,7 @@ def test_the_pictures_of_a_trial_are_drawn_in_the_page(page: Any, url: str) -> N
 
 def test_the_best_network_changes_as_the_sweep_goes(page: Any, url: str, results: Path) -> None:
     study = Store(results).study("digits-small")
-    spec = Spec.from_dict(study.document(), "here")
+    spec = study.spec()
     with study.writing(), StudyWriter(study, study.history(), column_types(spec.space.variables)) as writer:
         page.goto(f"{url}/architecture")
         best = page.get_by_text("(completed): Val accuracy")

@@ -1,0 +1,74 @@
+"""Any sampler of Optuna, made to propose only configurations that meet a space's constraints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study as OptunaStudy
+from optuna.trial import FrozenTrial, TrialState
+
+from tune_app.spaces.feasibility import CANDIDATES, repair
+from tune_app.spaces.space import Space
+from tune_app.spaces.variable import Config, Value
+
+
+class FeasibleSampler(BaseSampler):
+    """Any sampler of Optuna, made to propose only configurations that meet the constraints.
+
+    The inner sampler proposes a whole configuration; where it breaks a constraint, only the variables that the
+    constraint reads are drawn anew, and the nearest feasible configuration is taken. A random sampler gets the first
+    one, so that its draws stay unbiased in those variables.
+    """
+
+    def __init__(self, inner: BaseSampler, space: Space, seed: int) -> None:
+        self._inner = inner
+        self._space = space
+        self._distributions = space.distributions()
+        self._rng = np.random.default_rng(seed)
+        self._planned: tuple[int, Config] | None = None
+
+    def infer_relative_search_space(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Nothing: every value comes from the plan, through `sample_independent`."""
+        return {}
+
+    def sample_relative(
+        self, study: OptunaStudy, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Nothing, see `infer_relative_search_space`."""
+        return {}
+
+    def sample_independent(
+        self, study: OptunaStudy, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The value that the plan for this trial has; the plan is made when the first value is asked for."""
+        if self._planned is None or self._planned[0] != trial.number:
+            self._planned = (trial.number, self._plan(study, trial))
+        return self._planned[1][param_name]
+
+    def _plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
+        relative_space = self._inner.infer_relative_search_space(study, trial)
+        relative = self._inner.sample_relative(study, trial, relative_space)
+
+        def choose(name: str) -> Value:
+            if name in relative:
+                return relative[name]  # type: ignore[no-any-return]
+            return self._inner.sample_independent(study, trial, name, self._distributions[name])  # type: ignore[no-any-return]
+
+        config = self._space.fill(choose)
+        candidates = 1 if isinstance(self._inner, RandomSampler) else CANDIDATES
+        return repair(self._space, config, self._rng, candidates)
+
+    def before_trial(self, study: OptunaStudy, trial: FrozenTrial) -> None:
+        """Pass on to the inner sampler."""
+        self._inner.before_trial(study, trial)
+
+    def after_trial(self, study: OptunaStudy, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        """Pass on to the inner sampler."""
+        self._inner.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        """Pass on to the inner sampler."""
+        self._inner.reseed_rng()

@@ -1,0 +1,65 @@
+"""Optuna's samplers by the names that search spaces use."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import optuna
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+
+from tune_app.spaces.space import Space
+
+
+def make_tpe(space: Space, seed: int, trials: int) -> BaseSampler:
+    """Tree-structured Parzen estimators."""
+    # `group` splits the space where conditions do; without it conditional variables are sampled independently.
+    return TPESampler(seed=seed, multivariate=True, group=bool(space.when), constant_liar=True)
+
+
+def make_random(space: Space, seed: int, trials: int) -> BaseSampler:
+    """Independent draws."""
+    return RandomSampler(seed=seed)
+
+
+def make_quasi_random(space: Space, seed: int, trials: int) -> BaseSampler:
+    """A scrambled Sobol sequence."""
+    return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False, warn_asynchronous_seeding=False)
+
+
+def make_cma_es(space: Space, seed: int, trials: int) -> BaseSampler:
+    """Covariance matrix adaptation."""
+    return CmaEsSampler(seed=seed, warn_independent_sampling=False, consider_pruned_trials=True)
+
+
+def make_gp(space: Space, seed: int, trials: int) -> BaseSampler:
+    """Gaussian process."""
+    return GPSampler(seed=seed, warn_independent_sampling=False)
+
+
+def make_nsga2(space: Space, seed: int, trials: int) -> BaseSampler:
+    """NSGA-II, with a population that leaves some generations: Optuna's default of 50 would be one of 50 trials."""
+    return NSGAIISampler(seed=seed, population_size=max(4, min(50, trials // 5)))
+
+
+MAKERS: dict[str, Callable[[Space, int, int], BaseSampler]] = {
+    "tpe": make_tpe,
+    "random": make_random,
+    "grid": make_random,  # every trial of a grid has its configuration; the sampler is never asked
+    "quasi-random": make_quasi_random,
+    "cma-es": make_cma_es,
+    "gp": make_gp,
+    "nsga2": make_nsga2,
+}
+"""What makes each sampler of `tune_app.spaces.strategy.SAMPLERS`, from space, seed and number of trials."""
+
+IGNORE_PRUNED = (GPSampler, NSGAIISampler)
+"""Samplers of Optuna that learn from completed trials alone, which leaves next to nothing where most are pruned."""
+
+
+def make_sampler(name: str, space: Space, seed: int, trials: int) -> BaseSampler:
+    """The sampler `name` for a sweep of `trials` trials."""
+    with warnings.catch_warnings():
+        # Some are called experimental; the version in the lock file is tested with them.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return MAKERS[name](space, seed, trials)

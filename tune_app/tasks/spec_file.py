@@ -1,0 +1,60 @@
+"""Search space files, read against the catalog of the task that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tune_app.datasets.reference import dataset_kind, dataset_title
+from tune_app.document import Document
+from tune_app.errors import InputError
+from tune_app.spaces import spec
+from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.spec import Spec, read_dataset, read_text
+from tune_app.tasks import TASK_OF_KIND, TASKS
+from tune_app.tasks.catalogs import load_catalog
+
+
+def load_spec(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Spec:
+    """Read a search space file; `overrides` as `tune_app.spaces.spec.read_spec` takes them.
+
+    Raises:
+        InputError: the first thing that breaks a rule, with file, line and key.
+    """
+    return read_spec(Document.read(path), overrides)
+
+
+def read_spec(document: Document, overrides: Mapping[str, Any] | None = None) -> Spec:
+    """Read a search space that is in memory already; see `load_spec`."""
+    return spec.read_spec(document, find_catalog, overrides)
+
+
+def find_catalog(document: Document) -> Catalog:
+    """The catalog of the task that a search space names; if it names only its data set, of the task for that kind.
+
+    Raises:
+        InputError: there is no such task, or one of ours does not take the data set.
+    """
+    name = _task_name(document)
+    try:
+        return load_catalog(name)
+    except InputError as error:
+        raise InputError(error.message, where=document.where("task"), hint=error.hint) from None
+
+
+def _task_name(document: Document) -> str:
+    """A user's own task reads its data set itself, so that one is not looked into here."""
+    dataset = read_dataset(document)
+    if "task" not in document.data:
+        return TASK_OF_KIND[dataset_kind(dataset, lambda *path: document.where("dataset", *path))]
+    name = read_text(document, "task")
+    if name in TASKS:
+        kind = dataset_kind(dataset, lambda *path: document.where("dataset", *path))
+        if TASK_OF_KIND[kind] != name:
+            raise InputError(
+                f"`{name}` does not take data sets of kind `{kind}`, such as `{dataset_title(dataset)}`",
+                where=document.where("task"),
+                hint=f"the task for it is {TASK_OF_KIND[kind]}",
+            )
+    return name
