@@ -84,8 +84,8 @@ def show() -> None:
 
 
 def _show_as_stored(study: Study, trials: pd.DataFrame) -> None:
-    """The trials without what only the task knows: which figure counts, what its variables are called."""
-    st.caption("Without the task, the trials are shown as the store has them. The other parts need the task.")
+    """The trials without what the search space tells: which figure counts, what the variables are called."""
+    st.caption("Without its search space, the trials are shown as the store has them.")
     st.dataframe(
         trials.drop(columns="study"), hide_index=True, placeholder="–", alt=f"Trials of the study {study.name}"
     )

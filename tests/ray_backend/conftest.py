@@ -17,6 +17,7 @@ import ray
 import yaml
 
 from tune_app.document import Document
+from tune_app.ray_backend.backend import RayBackend
 from tune_app.ray_backend.cluster import start_node
 from tune_app.spaces.variable import Config
 from tune_app.store.store import Store, Study
@@ -100,6 +101,7 @@ def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any
                 spec,
                 study,
                 task.load_data(spec.dataset),
+                RayBackend(),
                 show=lambda live: None,
                 start_with=starts,
                 time_limit=spec.budget.time,

@@ -80,7 +80,7 @@ def pick(page: AppTest, key: str, value: str) -> AppTest:
     return clean(page.run())
 
 
-def test_a_task_that_cannot_be_imported_hides_no_trials(
+def test_a_task_that_cannot_be_imported_is_not_needed(
     open_page: Callable[..., AppTest], results: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "results"
@@ -88,7 +88,19 @@ def test_a_task_that_cannot_be_imported_hides_no_trials(
     space = root / "studies" / STUDY / "spec.yaml"
     space.write_text(space.read_text().replace("task: image_cnn", "task: gone_away:Task"))
     page = open_page(root=root)
-    assert "there is no module `gone_away`" in page.error[0].value
+    assert not page.error
+    assert page.metric[0].value == "90 %"
+
+
+def test_a_damaged_search_space_hides_no_trials(
+    open_page: Callable[..., AppTest], results: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "results"
+    shutil.copytree(results, root)
+    space = root / "studies" / STUDY / "spec.yaml"
+    space.write_text(space.read_text().replace("budget:", "bugdet:"))
+    page = open_page(root=root)
+    assert "`bugdet`" in page.error[0].value
     shown = table(page)
     assert len(shown) == len(pd.read_parquet(root / "trials" / f"study={STUDY}"))
     assert {"objective", "config/training/learning_rate"} <= set(shown.columns)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tune_app.errors import InputError, nearest
-from tune_app.spaces.objective import objective_of
+from tune_app.spaces.objective import objective_of, rank
 from tune_app.spaces.section import Objective
 from tune_app.spaces.variable import GROUPS
 from tune_app.store.store import STATES, History, Row, TrialRecord, family
@@ -106,8 +106,7 @@ def _key(record: TrialRecord, sort: str, objective: Objective) -> Any:
         case "rank":
             if _state(record) != "COMPLETED":
                 return (1, 0.0, record.trial)
-            sign = -1.0 if objective.direction == "maximize" else 1.0
-            return (0, sign * row["objective"], record.trial)
+            return (0, *rank(objective.direction, row))
         case "trial" | "started_at":
             return getattr(record, sort)
         case "state":

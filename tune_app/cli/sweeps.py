@@ -217,7 +217,7 @@ class Prepared:
         """Load the data, and run the preflight where it is wanted."""
         data = _load_data(spec)
         forecast = _preflight(spec, data) if preflight else None
-        from tune_app.sweep import sweep  # noqa: F401  # half a second of imports, here beside the start of Ray
+        from tune_app.ray_backend import backend  # noqa: F401  # half a second of imports, here beside the start of Ray
 
         return cls(spec, study, data, time_limit, forecast, start_with, new=not study.exists())
 
@@ -237,6 +237,7 @@ def _sweep(
         with connected(address, _say_fallback if fallback else None):
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own handler would answer in its words
             ready = preparing.result()
+            from tune_app.ray_backend.backend import RayBackend
             from tune_app.ray_backend.gpu_share import measured_share
             from tune_app.sweep.sweep import run_sweep
 
@@ -253,6 +254,7 @@ def _sweep(
                     ready.spec,
                     ready.study,
                     ready.data,
+                    RayBackend(),
                     show=progress.update,
                     start_with=ready.start_with,
                     time_limit=ready.time_limit,

@@ -14,7 +14,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -30,7 +29,7 @@ from tune_app.ray_backend.slots import Slots
 from tune_app.ray_backend.worker import Worker
 from tune_app.search.study_search import StudySearch
 from tune_app.spaces.variable import Config
-from tune_app.store.store import TrialRecord
+from tune_app.sweep.requests import Request
 
 # Our worker checks the metrics itself and says more about it.
 os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
@@ -40,16 +39,6 @@ LOST_RETRIES = 3
 """How often a trial whose process or node died is run again."""
 SILENCE_S = 10.0
 """A worker that has reported nothing for so long is written to, so that a broken connection is found."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One trial to run; a configuration of None is asked from the sampler."""
-
-    trial: int
-    seed: int
-    attempt: int = 1
-    config: Config | None = None
 
 
 class _Config(dict[str, Any]):
@@ -320,24 +309,7 @@ class SweepController(TuneController):
         trial.max_failures = 0
         ray.kill(trial.temporary_state.ray_actor)
 
-    def abandon(self) -> None:
-        """End the processes of all running trials now, without waiting for their epochs."""
-        for trial in self.running():
-            self.kill(trial)
-
     def cleanup(self) -> None:
         """Stop the workers."""
         super().cleanup()
         shutil.rmtree(self._scratch, ignore_errors=True)
-
-
-def open_requests(trials: dict[int, TrialRecord], total: int, seed_of: Callable[[int], int]) -> list[Request]:
-    """What is left to do for `total` trials: unfinished ones again as they were, then those never started."""
-    again, new = [], []
-    for number in range(total):
-        record = trials.get(number)
-        if record is None:
-            new.append(Request(number, seed_of(number)))
-        elif not record.finished:
-            again.append(Request(number, record.seed, record.attempt + 1, record.config))
-    return again + new

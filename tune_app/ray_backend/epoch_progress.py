@@ -14,8 +14,6 @@ from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put, int
 NAMESPACE = b"tune-app"
 TELL_PERIOD_S = 0.2
 """A worker tells its progress at most this often: telling takes a millisecond or less."""
-ASK_PERIOD_S = 0.1
-"""The driver asks this often; both, the live state's making and its writing, make less than half a second."""
 
 
 class EpochProgress:

@@ -135,7 +135,7 @@ class Worker:
             "attempt": self._request["attempt"],
             "finished": False,
             "done": False,
-            "node_ip": self._node_ip,
+            "node": self._node_ip,
             **self._rank.facts(),
         }
         if rows:

@@ -44,6 +44,12 @@ def objective_of(objective: Objective, row: Mapping[str, Any]) -> float | None:
     return (1 - weight) * value + weight * (health if objective.direction == "maximize" else 1 - health)
 
 
+def rank(direction: Direction, row: Mapping[str, Any]) -> tuple[float, int]:
+    """What completed trials are sorted by, the best first: their objective, then their number."""
+    value = float(row["objective"])
+    return (-value if direction == "maximize" else value), int(row["trial"])
+
+
 def label_of(objective: Objective) -> str:
     """What tables and the live display call the figure of `objective_of`."""
     return "objective" if objective.mode == "health" else objective.metric

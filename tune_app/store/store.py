@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -68,6 +68,8 @@ EPOCH_COLUMNS: dict[str, pa.DataType] = {
 }
 
 Row = dict[str, Any]
+FailureKind = Literal["error", "diverged", "oom", "lost"]
+"""Why a trial failed: it raised, its figures were no longer finite, memory ran out, or its process or node died."""
 
 
 @dataclass
@@ -245,8 +247,8 @@ class Study:
     def catalog(self) -> Catalog:
         """The catalog of the study's task, as it was when the study began.
 
-        For a study that was written before studies kept their catalogs, it is today's if the task is one of ours. A user's
-        own task is not imported for this: its catalog is made of the search space and the table of trials.
+        A study that was written before studies kept their catalogs has today's catalog if the task is one of ours. A
+        user's own task is not imported: its catalog is made of the search space and the table of trials.
 
         Raises:
             InputError: the file is damaged.

@@ -1,119 +1,114 @@
-"""What happens in a sweep, as Tune's controller tells it: into the store, the live state and the fuse."""
+"""What happens in a sweep, event by event: into the store, the live state and the fuse."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from ray.tune import Callback
+from tune_app.spaces.objective import label_of, objective_of, rank
+from tune_app.spaces.spec import Spec
+from tune_app.store.store import Row, now
+from tune_app.sweep.backend import Backend, Ended, Event, Failure, Lost, Reported, Run, Started
+from tune_app.sweep.study_files import StudyFiles
 
-from tune_app.ray_backend import epoch_progress
-from tune_app.ray_backend.controller import SweepTrial
-from tune_app.search.optuna_journal import OptunaJournal
-from tune_app.spaces.objective import label_of, objective_of
-from tune_app.spaces.section import Objective
-from tune_app.spaces.space import Space
-from tune_app.store.store import History, Row, Study, now
-from tune_app.store.study_writer import StudyWriter
-from tune_app.store.tensorboard_log import TensorBoardLog
+PROGRESS_PERIOD_S = 0.1
+"""The backend is asked this often how far the running trials are."""
+FACTS = ("node", "device", "peak_memory_mb", "model_parameters", "checkpoint", "latency_ms")
+"""Columns of a trial that its reports tell."""
 
 
-class Recorder(Callback):
+@dataclass
+class _Live:
+    """A trial that is being trained."""
+
+    run: Run
+    started: float
+    epoch: int = 0
+    fraction: float | None = None
+    value: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Recorder:
     """Writes each trial's start, epochs and end, and keeps the live state.
 
-    `history` is the writer's own; it is brought up to date by the writer, before this class looks at it.
+    Attributes:
+        states: how many trials of the study are in which end state.
+        failures: rows of the trials that failed in this run of the sweep, in the order in which they ended.
+        ended: how many trials ended in this run.
+        best: row of the best completed trial.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        writer: StudyWriter,
-        history: History,
-        journal: OptunaJournal | None,
-        tensorboard: TensorBoardLog | None,
-        space: Space,
-        objective: Objective,
-        total: int,
-        gpu_fraction: float,
-    ) -> None:
-        self._study = study
-        self._writer, self._history, self._journal, self._tensorboard = writer, history, journal, tensorboard
-        self._columns = {v.name: v.column for v in space.variables}
-        self._objective = objective
-        self._total = total
-        self._gpu_fraction = gpu_fraction
+    def __init__(self, files: StudyFiles, spec: Spec, backend: Backend) -> None:
+        self._files, self._backend = files, backend
+        self._history = files.history
+        self._columns = {v.name: v.column for v in spec.space.variables}
+        self._objective = spec.objective
+        self._total = spec.budget.trials
+        self._gpu_fraction = float(spec.resources.gpus) * spec.resources.devices
         self._began = time.monotonic()
         self._next_question = 0.0
-        self._running: dict[str, dict[str, Any]] = {}
+        self._running: dict[str, _Live] = {}
         self._timed_out: dict[str, str] = {}
-        self.states: Counter[str] = Counter(r.row["state"] for r in history.trials.values() if r.row and r.finished)
+        ended = [record.row for record in self._history.trials.values() if record.row and record.finished]
+        self.states: Counter[str] = Counter(row["state"] for row in ended)
         self.failures: list[Row] = []
         self.ended = 0
         self._ended_s = 0.0
         self._latest: dict[str, Any] | None = None
         self.best: Row | None = None
-        for row in history.rows():
+        for row in self._history.rows():
             self._keep_best(row)
 
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
-        """A worker took the trial."""
-        request = trial.request
-        self._writer.trial_started(
-            request["trial"], trial.trial_id, request["config"], request["seed"], request["attempt"]
-        )
-        self._running[trial.trial_id] = {
-            "trial": request["trial"],
-            "epoch": 0,
-            "epochs": request["epochs"],
-            "fraction": None,
-            "started": time.monotonic(),
-            "value": None,
-        }
+    def take(self, event: Event) -> None:
+        """Record one event of the backend."""
+        match event:
+            case Started(run):
+                self._start(run)
+            case Reported(run, rows, facts):
+                self._report(run, rows, facts)
+            case Lost(run):
+                self._running.pop(run.trial_id, None)
+            case Ended():
+                self._finish(event)
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
-        """A worker was lost and the trial will be run again; the next worker looks for a checkpoint."""
-        self._running.pop(trial.trial_id, None)
-        trial.config["attempt"] += 1
+    def _start(self, run: Run) -> None:
+        self._files.writer.trial_started(run.trial, run.trial_id, run.config, run.seed, run.attempt)
+        self._running[run.trial_id] = _Live(run, time.monotonic())
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: SweepTrial, result: dict[str, Any], **info: Any
-    ) -> None:
-        """The trial reported one or more epochs."""
-        rows = result["rows"]
-        if rows:
-            self._writer.epochs(rows)
-            if self._tensorboard is not None:
-                self._tensorboard.epochs(trial.request["trial"], rows)
-            news = {"epoch": rows[-1]["epoch"], "value": objective_of(self._objective, rows[-1])}
-            self._running[trial.trial_id].update(news)
-            self._latest = {"trial": trial.request["trial"], **news}
+    def _report(self, run: Run, rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
+        live = self._running[run.trial_id]
+        live.facts = {**live.facts, **facts}
+        if not rows:
+            return
+        self._files.writer.epochs(list(rows))
+        if self._files.tensorboard is not None:
+            self._files.tensorboard.epochs(run.trial, rows)
+        live.epoch, live.value = rows[-1]["epoch"], objective_of(self._objective, rows[-1])
+        self._latest = {"trial": run.trial, "epoch": live.epoch, "value": live.value}
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
-        """The trial finished, was stopped by the scheduler, or reported its own failure."""
-        result = trial.last_result
-        if result.get("failure_kind"):
-            self._end(trial, "FAILED", result["failure_kind"], result["error"])
+    def _finish(self, ended: Ended) -> None:
+        run, failure = ended.run, ended.failure
+        if run.trial not in self._history.trials:  # its process never came up
+            self._start(run)
+        if ended.facts and run.trial_id in self._running:
+            live = self._running[run.trial_id]
+            live.facts = {**live.facts, **ended.facts}
+        if run.trial_id in self._timed_out:
+            failure = Failure("error", self._timed_out[run.trial_id])
+        if failure is not None:
+            self._end(run, "FAILED", failure)
         else:
-            self._end(trial, "COMPLETED" if result["finished"] else "PRUNED")
+            self._end(run, "COMPLETED" if ended.finished else "PRUNED")
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
-        """The trial's worker was lost for good, or killed because the trial took too long."""
-        if trial.request["trial"] not in self._history.trials:  # its worker never came up
-            self.on_trial_start(iteration, trials, trial)
-        if trial.trial_id in self._timed_out:
-            self._end(trial, "FAILED", "error", self._timed_out[trial.trial_id])
-        elif trial.out_of_memory:
-            self._end(trial, "FAILED", "oom", "its process was ended because the node ran out of memory")
-        else:
-            self._end(trial, "FAILED", "lost", f"its process or node died in each of {trial.num_failures} attempts")
-
-    def cancel(self, trials: Sequence[SweepTrial]) -> None:
+    def cancel(self, runs: Sequence[Run]) -> None:
         """Record trials that are stopped unfinished."""
-        for trial in trials:
-            if trial.trial_id in self._running:
-                self._end(trial, "CANCELLED")
+        for run in runs:
+            if run.trial_id in self._running:
+                self._end(run, "CANCELLED")
 
     def overdue(self, limit_s: float | None) -> list[str]:
         """Ids of running trials that are older than `limit_s` seconds; each is named once."""
@@ -122,11 +117,22 @@ class Recorder(Callback):
         late = [
             trial_id
             for trial_id, live in self._running.items()
-            if time.monotonic() - live["started"] > limit_s and trial_id not in self._timed_out
+            if time.monotonic() - live.started > limit_s and trial_id not in self._timed_out
         ]
         for trial_id in late:
             self._timed_out[trial_id] = f"took longer than the limit of {limit_s:g} s (budget.trial_time)"
         return late
+
+    def write_live(self, state: str, show: Callable[[dict[str, Any]], None]) -> None:
+        """Write the live state and show it.
+
+        Raises:
+            TuneAppError: what went wrong in the background since the last time.
+        """
+        self._files.writer.check()
+        live = self.live(state, self._backend.slots)
+        self._files.writer.live(live)
+        show(live)
 
     def live(self, state: str, slots: int) -> dict[str, Any]:
         """The sweep as it stands, for the terminal and for ``live.json``."""
@@ -139,8 +145,14 @@ class Recorder(Callback):
             "slots": slots,
             "trials": {**self.states, "RUNNING": len(self._running)},
             "running": [
-                {key: live[key] for key in ("trial", "epoch", "epochs", "fraction", "value")}
-                | {"seconds": round(seconds - live["started"], 1)}
+                {
+                    "trial": live.run.trial,
+                    "epoch": live.epoch,
+                    "epochs": live.run.epochs,
+                    "fraction": live.fraction,
+                    "value": live.value,
+                    "seconds": round(seconds - live.started, 1),
+                }
                 for live in self._running.values()
             ],
             "latest": self._latest,
@@ -152,17 +164,17 @@ class Recorder(Callback):
         }
 
     def _learn_progress(self) -> None:
-        """Bring the running trials up to what their workers told since their last reports."""
+        """Bring the running trials up to what they told since their last reports."""
         if time.monotonic() < self._next_question:
             return
-        self._next_question = time.monotonic() + epoch_progress.ASK_PERIOD_S
-        told = epoch_progress.read(self._study.name, [live["trial"] for live in self._running.values()])
+        self._next_question = time.monotonic() + PROGRESS_PERIOD_S
+        told = self._backend.progress([live.run.trial for live in self._running.values()])
         for live in self._running.values():
-            epoch, fraction = told.get(live["trial"], (0, 0.0))
-            if epoch > live["epoch"]:  # reports come in batches, so the epochs before the told one are done
-                live.update(epoch=epoch - 1, fraction=fraction)
+            epoch, fraction = told.get(live.run.trial, (0, 0.0))
+            if epoch > live.epoch:  # reports come in batches, so the epochs before the told one are done
+                live.epoch, live.fraction = epoch - 1, fraction
             else:
-                live["fraction"] = None
+                live.fraction = None
 
     def _left(self, slots: int) -> float | None:
         """Seconds to go: the mean duration of the ended trials, pruned ones included, over the slots."""
@@ -170,59 +182,58 @@ class Recorder(Callback):
             return None
         mean = self._ended_s / self.ended
         open_trials = self._total - sum(self.states.values())
-        spent = sum(min(mean, time.monotonic() - live["started"]) for live in self._running.values())
+        spent = sum(min(mean, time.monotonic() - live.started) for live in self._running.values())
         return float(max(0.0, open_trials * mean - spent) / slots)
 
-    def _end(self, trial: SweepTrial, state: str, kind: str | None = None, error: str | None = None) -> None:
-        live = self._running.pop(trial.trial_id, None)
-        record = self._history.trials[trial.request["trial"]]
-        result = trial.last_result or {}
-        # Where this attempt ended; a former one may have gone further. One that reported nothing leaves what was known.
-        epochs = (live or {}).get("epoch") or max(record.epochs, default=0)
-        last = record.epochs.get(epochs, {})
-        ended = now()
-        duration = time.monotonic() - live["started"] if live else 0.0
-        row: Row = {
-            "trial": record.trial,
-            "trial_id": record.trial_id,
-            "state": state,
-            "objective": None if state == "FAILED" else objective_of(self._objective, last),
-            "failure_kind": kind,
-            "error": error,
-            "epochs": epochs,
-            "started_at": record.started_at,
-            "ended_at": ended,
-            "duration_s": duration,
-            "node": result.get("node_ip"),
-            "device": result.get("device"),
-            "gpu_fraction": self._gpu_fraction,
-            "peak_memory_mb": result.get("peak_memory_mb"),
-            "model_parameters": result.get("model_parameters"),
-            "seed": record.seed,
-            "attempt": record.attempt,
-            "checkpoint": result.get("checkpoint"),
-            "latency_ms": result.get("latency_ms"),
-            **{name: result[name] for name in ("sample",) if name in result},
-            **{self._columns[name]: value for name, value in record.config.items()},
-            **{name: value for name, value in last.items() if name.startswith(("metric/", "health/"))},
-        }
-        self._writer.trial_ended(row)
+    def _end(self, run: Run, state: str, failure: Failure | None = None) -> None:
+        live = self._running.pop(run.trial_id, None)
+        duration = time.monotonic() - live.started if live else 0.0
+        row = self._row(run, state, failure, live, duration)
+        self._files.writer.trial_ended(row)
+        study = self._files.study
         if state in ("PRUNED", "FAILED"):  # nobody goes on from there
-            self._study.folder.remove(self._study.checkpoint(record.trial))
+            study.folder.remove(study.checkpoint(run.trial))
         self.states[state] += 1
         self.ended += 1
         self._ended_s += duration
         if state == "FAILED":
             self.failures.append(row)
-        if self._journal is not None and state != "CANCELLED":
-            self._journal.add(record)
-        if self._tensorboard is not None:
-            self._tensorboard.end(record.trial, record.config)
+        record = self._history.trials[run.trial]
+        if self._files.journal is not None and state != "CANCELLED":
+            self._files.journal.add(record)
+        if self._files.tensorboard is not None:
+            self._files.tensorboard.end(record.trial, record.config)
         self._keep_best(row)
+
+    def _row(self, run: Run, state: str, failure: Failure | None, live: _Live | None, duration: float) -> Row:
+        """The row of the `trials` table."""
+        record = self._history.trials[run.trial]
+        facts = live.facts if live else {}
+        # Where this attempt ended; a former one may have gone further. One that reported nothing leaves what was known.
+        epochs = (live.epoch if live else 0) or max(record.epochs, default=0)
+        last = record.epochs.get(epochs, {})
+        return {
+            "trial": record.trial,
+            "trial_id": record.trial_id,
+            "state": state,
+            "objective": None if state == "FAILED" else objective_of(self._objective, last),
+            "failure_kind": failure.kind if failure else None,
+            "error": failure.error if failure else None,
+            "epochs": epochs,
+            "started_at": record.started_at,
+            "ended_at": now(),
+            "duration_s": duration,
+            "gpu_fraction": self._gpu_fraction,
+            "seed": record.seed,
+            "attempt": record.attempt,
+            **{name: facts.get(name) for name in FACTS},
+            **{name: facts[name] for name in ("sample",) if name in facts},
+            **{self._columns[name]: value for name, value in record.config.items()},
+            **{name: value for name, value in last.items() if name.startswith(("metric/", "health/"))},
+        }
 
     def _keep_best(self, row: Row) -> None:
         if row["state"] != "COMPLETED":
             return
-        sign = 1.0 if self._objective.direction == "maximize" else -1.0
-        if self.best is None or sign * row["objective"] > sign * self.best["objective"]:
+        if self.best is None or rank(self._objective.direction, row) < rank(self._objective.direction, self.best):
             self.best = row

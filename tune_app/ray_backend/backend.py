@@ -1,0 +1,135 @@
+"""Who trains on a Ray cluster: `tune_app.sweep.backend.Backend` on Ray Tune's controller."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import ray
+
+from tune_app.ray_backend import epoch_progress
+from tune_app.ray_backend.controller import SweepController, SweepTrial
+from tune_app.ray_backend.events import EventQueue, run_of
+from tune_app.ray_backend.preparation import start_preparation
+from tune_app.ray_backend.rank import WorkerContext
+from tune_app.ray_backend.slots import Slots
+from tune_app.ray_backend.worker import Worker
+from tune_app.spaces import pruning
+from tune_app.sweep.backend import Event, Plan, Run
+from tune_app.tasks import load_task
+from tune_app.tasks.task import Preparing
+
+
+class RayBackend:
+    """Trains on the Ray cluster that this process is connected to."""
+
+    def __init__(self) -> None:
+        self._plan: Plan | None = None
+        self._slots: Slots | None = None
+        self._controller: SweepController | None = None
+        self._events = EventQueue()
+
+    @property
+    def slots(self) -> int:
+        """How many trials the cluster holds at once, as of now."""
+        return 0 if self._slots is None else self._slots.count
+
+    def begin(self, plan: Plan) -> None:
+        """See `tune_app.sweep.backend.Backend.begin`.
+
+        Raises:
+            InputError: no node can hold a trial, and none that could is being started.
+        """
+        resources = plan.spec.resources
+        concurrent = None if resources.concurrent == "auto" else int(resources.concurrent)
+        gpus = float(resources.gpus)
+        self._plan = plan
+        self._slots = Slots(resources.cpus, gpus, concurrent, resources.devices, len(plan.requests))
+
+    def finished(self) -> bool:
+        """Whether all trials have ended."""
+        assert self._plan is not None
+        return not self._plan.requests or (self._controller is not None and bool(self._controller.is_finished()))
+
+    def step(self) -> Sequence[Event]:
+        """Handle one event of the controller, which waits for it for a moment."""
+        self._controlled().step()
+        return self._events.take()
+
+    def running(self) -> Sequence[Run]:
+        """The trials that a worker has."""
+        return [run_of(trial) for trial in self._running()]
+
+    def kill(self, run: Run) -> None:
+        """End the process of a trial."""
+        for trial in self._running():
+            if trial.trial_id == run.trial_id:
+                self._controlled().kill(trial)
+
+    def start_no_more(self) -> None:
+        """Let the running trials finish and start no other."""
+        self._controlled().drop_waiting()
+
+    def abandon(self) -> None:
+        """End the processes of all running trials, without waiting for their epochs."""
+        for trial in self._running():
+            self._controlled().kill(trial)
+
+    def progress(self, trials: Sequence[int]) -> Mapping[int, tuple[int, float]]:
+        """What the workers told since their last reports."""
+        assert self._plan is not None
+        return epoch_progress.read(self._plan.study.name, trials)
+
+    def resources(self) -> Mapping[str, float]:
+        """What the cluster has."""
+        return dict(ray.cluster_resources())
+
+    def close(self) -> None:
+        """Stop the workers, and ask for no further nodes."""
+        if self._controller is not None:
+            self._controller.cleanup()
+        if self._slots is not None:
+            self._slots.close()
+        if self._plan is not None:
+            epoch_progress.forget(self._plan.study.name)
+
+    def _running(self) -> list[SweepTrial]:
+        return [] if self._controller is None else self._controller.running()
+
+    def _controlled(self) -> SweepController:
+        """The controller; made when the first trial is wanted, because it puts the data into the object store."""
+        if self._controller is None:
+            plan, slots = self._plan, self._slots
+            assert plan is not None
+            assert slots is not None
+            self._controller = SweepController(
+                make_worker(plan),
+                plan.search,
+                plan.requests,
+                plan.scheduler,
+                slots,
+                self._events,
+                epochs_of=plan.epochs_of,
+                name_of=plan.name_of,
+            )
+        return self._controller
+
+
+def make_worker(plan: Plan) -> type[Worker]:
+    """The worker class for a sweep: data set and settings are in the object store, once."""
+    spec = plan.spec
+    prepares = isinstance(load_task(spec.task), Preparing)
+    context = WorkerContext(
+        task=spec.task,
+        data=ray.put(plan.data.without_test()),
+        preparation=start_preparation(spec.task, os.getcwd()) if prepares else None,
+        objective=spec.objective,
+        rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
+        store=plan.study.folder.url,
+        study=plan.study.name,
+        threads=spec.resources.threads,
+        gpus=float(spec.resources.gpus),
+        devices=spec.resources.devices,
+        import_path=os.getcwd(),
+    )
+    return type("Worker", (Worker,), {"context": ray.put(context), "__module__": Worker.__module__})

@@ -1,0 +1,62 @@
+"""The trials that a sweep has to run: those that an earlier run left open, then new ones."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tune_app.spaces.feasibility import nearest_to_defaults
+from tune_app.spaces.spec import Spec
+from tune_app.spaces.strategy import grid_configs
+from tune_app.spaces.variable import Config
+from tune_app.store.store import History, TrialRecord
+from tune_app.training.trial import derive_seed
+
+
+@dataclass(frozen=True)
+class Request:
+    """One trial to run; a configuration of None is asked from the sampler."""
+
+    trial: int
+    seed: int
+    attempt: int = 1
+    config: Config | None = None
+
+
+def requests_of(spec: Spec, history: History, start_with: Sequence[Config]) -> list[Request]:
+    """The trials to run.
+
+    The first new ones have the configurations to start with, the task's defaults if there are none: they are what its
+    author found good, so that every study has something to beat. A grid gives all trials theirs, and ends with its
+    last one.
+    """
+    is_grid = spec.search.sampler == "grid"
+    kept = [c for sweep in history.sweeps for c in sweep.get("start_with", [])]
+    wanted = [*start_with] or kept or ([] if is_grid else [nearest_to_defaults(spec.space)])
+    known = {_key(record.config) for record in history.trials.values()}
+    first = [config for config in wanted if _key(config) not in known]
+    known |= {_key(config) for config in first}
+    grid = grid_configs(spec.space, spec.search.seed) if is_grid else iter(())
+    left = itertools.chain(first, (config for config in grid if _key(config) not in known))
+    requests = [
+        Request(r.trial, r.seed, r.attempt, next(left, None)) if r.config is None else r
+        for r in open_requests(history.trials, spec.budget.trials, lambda number: derive_seed(spec.search.seed, number))
+    ]
+    return [r for r in requests if r.config is not None] if is_grid else requests
+
+
+def open_requests(trials: dict[int, TrialRecord], total: int, seed_of: Callable[[int], int]) -> list[Request]:
+    """What is left to do for `total` trials: unfinished ones again as they were, then those never started."""
+    again, new = [], []
+    for number in range(total):
+        record = trials.get(number)
+        if record is None:
+            new.append(Request(number, seed_of(number)))
+        elif not record.finished:
+            again.append(Request(number, record.seed, record.attempt + 1, record.config))
+    return again + new
+
+
+def _key(config: Config) -> tuple[object, ...]:
+    return tuple(config[name] for name in sorted(config))

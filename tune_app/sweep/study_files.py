@@ -1,0 +1,96 @@
+"""The files of a study, open for writing while its sweep runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tune_app import provenance
+from tune_app.datasets.dataset import Dataset
+from tune_app.folder import LocalFolder
+from tune_app.search.optuna_journal import OptunaJournal
+from tune_app.spaces.spec import Spec
+from tune_app.spaces.variable import Config
+from tune_app.store.store import History, Study, column_types
+from tune_app.store.study_writer import StudyWriter
+from tune_app.store.tensorboard_log import TensorBoardLog
+from tune_app.tasks import load_task
+from tune_app.tasks.catalogs import catalog_of
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """What a sweep writes to.
+
+    Attributes:
+        history: what the study holds, which the writer keeps up to date.
+        journal: what optuna-dashboard opens; None behind an object store.
+        tensorboard: None behind an object store, or if nobody wants it.
+    """
+
+    study: Study
+    history: History
+    writer: StudyWriter
+    journal: OptunaJournal | None
+    tensorboard: TensorBoardLog | None
+
+
+@contextmanager
+def open_study_files(
+    spec: Spec,
+    study: Study,
+    history: History,
+    data: Dataset,
+    resources: Mapping[str, float],
+    start_with: Sequence[Config],
+    tensorboard: bool,
+) -> Iterator[StudyFiles]:
+    """Write what the study is (space as run, catalog, provenance), and open the files that grow with it.
+
+    Args:
+        resources: what it is trained on.
+        start_with: the configurations to begin with; kept, so that a resumed sweep needs none.
+
+    Raises:
+        WorkFailed: the store could not be written.
+    """
+    folder = study.folder
+    catalog = catalog_of(load_task(spec.task), spec.task)
+    folder.write(f"{study.base}/catalog.json", json.dumps(catalog.to_dict(), indent=1).encode())
+    folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
+    if not history.last_event:
+        facts = _provenance(spec, data, resources)
+        folder.write(f"{study.base}/provenance.json", json.dumps(facts, indent=2).encode())
+    journal = board = None
+    if isinstance(folder, LocalFolder):
+        path = folder.root / study.base
+        journal = OptunaJournal(path / "optuna.journal", spec.name, spec.space, spec.objective)
+        board = TensorBoardLog(path / "tensorboard", list(catalog.metrics)) if tensorboard else None
+    logs = [log for log in (journal, board) if log is not None]
+    with StudyWriter(study, history, column_types(spec.space.variables)) as writer:
+        try:
+            writer.sweep_started(trials=spec.budget.trials, spec_sha256=spec.sha256(), start_with=list(start_with))
+            for record in history.trials.values():
+                if record.finished and journal is not None:
+                    journal.add(record)
+            yield StudyFiles(study, history, writer, journal, board)
+        finally:
+            for log in logs:
+                log.close()
+    for log in logs:
+        if log.error is not None:
+            raise log.error
+
+
+def _provenance(spec: Spec, data: Dataset, resources: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "study": spec.name,
+        "spec_sha256": spec.sha256(),
+        "dataset_sha256": data.sha256(),
+        "code": provenance.code(),
+        "machine": provenance.machine(),
+        "resources": dict(resources),
+    }
