@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 from tune_app.errors import WorkFailed
 from tune_app.folder import LocalFolder, RemoteFolder
-from tune_app.store.store import History, Row, Store, Study, study_writer
+from tune_app.store import study_writer
+from tune_app.store.store import History, Row, Store, Study
 from tune_app.store.study_writer import StudyWriter
 
 CONFIG = {"config/training/rate": pa.float64(), "config/training/optimizer": pa.string()}
