@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from object_server import BUCKET, object_server
 
 from tune_app import provenance
 from tune_app.document import Document
@@ -124,3 +125,19 @@ def make_study() -> MakeStudy:
 def make_spec() -> Callable[..., Spec]:
     """The specification of a small space; its sections may be replaced."""
     return small_spec
+
+
+@pytest.fixture(scope="session")
+def s3_access() -> Iterator[dict[str, str]]:
+    """The environment of a server that speaks S3; see `object_server`."""
+    with object_server() as access:
+        yield access
+
+
+@pytest.fixture
+def s3_url(s3_access: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A folder of its own behind S3, which `open_folder` reaches."""
+    for name, value in s3_access.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    return f"s3://{BUCKET}/{tmp_path.parent.name}-{tmp_path.name}"

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.fs
 import pytest
 
+from tune_app import conditional_puts
 from tune_app.errors import InputError, WorkFailed
 from tune_app.folder import Folder, LocalFolder, RemoteFolder, open_folder
 
 
-@pytest.fixture(params=["local", "mock", "subtree"])
+@pytest.fixture(params=["local", "mock", "subtree", "s3"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    if request.param == "s3":
+        return open_folder(request.getfixturevalue("s3_url"))
     if request.param == "local":
         return LocalFolder(tmp_path / "root")
     if request.param == "mock":
@@ -120,6 +124,93 @@ def test_another_process_appends_behind() -> None:
     assert RemoteFolder("mock://root", filesystem, root).read("log") == b"abc"
 
 
+def test_create_and_replace(folder: Folder) -> None:
+    assert folder.read_version("a/b") == (None, None)
+    assert folder.create("a/b", b"one")
+    assert not folder.create("a/b", b"other")
+    content, version = folder.read_version("a/b")
+    assert content == b"one"
+    second = folder.replace("a/b", b"two", version)
+    assert second is not None
+    assert folder.replace("a/b", b"three", version) is None, "the version is not the one that stands there"
+    assert folder.read_version("a/b") == (b"two", second)
+    folder.write("a/b", b"four")
+    assert folder.replace("a/b", b"five", second) is None
+    folder.remove("a/b")
+    assert folder.replace("a/b", b"six", second) is None, "what was removed is not put back"
+    assert folder.read("a/b") is None
+    assert folder.names("a") == []
+
+
+@pytest.fixture(params=["local", "s3"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "root") if request.param == "local" else str(request.getfixturevalue("s3_url"))
+
+
+def at_once(address: str, count: int, work: Callable[[Folder, int], object]) -> list[object]:
+    """What `work` gives in so many threads, each with a folder of its own."""
+    start = threading.Barrier(count)
+
+    def begin(number: int) -> object:
+        folder = open_folder(address)
+        start.wait()
+        return work(folder, number)
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(begin, range(count)))
+
+
+def test_one_of_many_creates_a_file(address: str) -> None:
+    for name in ("a/1", "a/2", "3"):
+        made = at_once(address, 6, lambda folder, number, name=name: folder.create(name, b"%d" % number))
+        assert made.count(True) == 1
+        assert open_folder(address).read(name) == b"%d" % made.index(True)
+
+
+def test_no_replacement_is_lost(address: str) -> None:
+    def count_up(folder: Folder, number: int) -> None:
+        done = 0
+        while done < 5:
+            content, version = folder.read_version("a/count")
+            # The number of the thread: else two threads put the same content, which has one version.
+            count = int((content or b"0").split()[0]) + 1
+            done += folder.replace("a/count", b"%d %d" % (count, number), version) is not None
+
+    at_once(address, 4, count_up)
+    assert (open_folder(address).read("a/count") or b"").split()[0] == b"20"
+
+
+def test_keys_from_the_address_and_from_a_profile(
+    s3_url: str, s3_access: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    server = s3_access["AWS_ENDPOINT_URL"].removeprefix("http://")
+    query = f"region=us-east-1&scheme=http&endpoint_override={server}"
+    assert open_folder(f"{s3_url.replace('://', '://someone:secret@')}?{query}").create("a", b"1")
+    keys = "[default]\naws_access_key_id = a\n[work]\naws_access_key_id = b\naws_secret_access_key = c\n"
+    (tmp_path / "keys").write_text(keys)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "keys"))
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    folder = open_folder(f"{s3_url}?{query}")
+    assert not folder.create("a", b"2")
+    assert folder.create("b", b"2")
+    assert folder.read("b") == b"2"
+
+
+def test_conditional_puts_that_fail(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = open_folder(s3_url.replace("results", "no-such-bucket"))
+    with pytest.raises(WorkFailed, match=r"cannot write s3://no-such-bucket/.*/a: ") as caught:
+        folder.create("a", b"1")
+    assert len(str(caught.value).splitlines()) == 2
+    monkeypatch.setitem(conditional_puts.RETRIES, "max_retries", 0)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    folder = open_folder(s3_url)
+    with pytest.raises(InputError, match=r"cannot read s3://.*/a: ") as caught_too:
+        folder.read_version("a")
+    assert len(str(caught_too.value).splitlines()) == 2
+
+
 def test_remove_a_folder(folder: Folder) -> None:
     folder.write("a/b/c", b"1")
     folder.append("a/b/d", b"2")
@@ -129,6 +220,11 @@ def test_remove_a_folder(folder: Folder) -> None:
     assert folder.read("a/b/d") is None
 
 
+# An object store has no folders: ``a`` and ``a/b`` stand side by side.
+with_folders = pytest.mark.parametrize("folder", ["local", "mock", "subtree"], indirect=True)
+
+
+@with_folders
 def test_a_path_below_a_file(folder: Folder) -> None:
     folder.write("a", b"kept")
     for write in (folder.write, folder.append):
@@ -139,6 +235,7 @@ def test_a_path_below_a_file(folder: Folder) -> None:
     assert folder.read("a") == b"kept"
 
 
+@with_folders
 def test_a_folder_where_a_file_is_wanted(folder: Folder) -> None:
     folder.write("a/b", b"1")
     with pytest.raises(InputError, match=r"cannot read .*a"):

@@ -1,7 +1,7 @@
 """A folder that results live in: on this machine, or behind ``s3://`` or ``gs://`` through pyarrow.
 
-Two promises hold for both kinds: a file that is written is whole or absent for every reader, and what was appended
-stays readable when the writer dies.
+Three promises hold for both kinds: a file that is written is whole or absent for every reader, what was appended
+stays readable when the writer dies, and of several processes that `create` or `replace` a file one wins.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from filelock import FileLock, Timeout
 from pyarrow import fs
 
+from tune_app.conditional_puts import ConditionalPuts, open_puts
 from tune_app.errors import InputError, WorkFailed
 
 PARTS = ".parts"
@@ -25,6 +29,7 @@ MERGED = ".merged"
 """What is behind the number of a part that replaces all up to its number."""
 READERS = 16
 """So many parts of an appended file are read at once."""
+LOCK_WAIT_S = 20.0
 
 
 class Folder(ABC):
@@ -49,6 +54,22 @@ class Folder(ABC):
     @abstractmethod
     def read(self, name: str, start: int = 0) -> bytes | None:
         """The file from byte `start`, appended parts included; None where there is none."""
+
+    @abstractmethod
+    def read_version(self, name: str) -> tuple[bytes | None, object]:
+        """A file that is never appended to, and its version for `replace`; None and None where there is none."""
+
+    @abstractmethod
+    def replace(self, name: str, content: bytes, version: object) -> object:
+        """Put `content` at `name` only if what stands there is still of `version`; for None, only if nothing does.
+
+        Returns:
+            The version it has now; None where another process came first.
+        """
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Put `content` at `name` only if nothing stands there; whether it did."""
+        return self.replace(name, content, None) is not None
 
     @abstractmethod
     def exists(self, name: str) -> bool:
@@ -168,6 +189,23 @@ class LocalFolder(Folder):
         except OSError as error:
             raise cannot_read(target, error) from error
 
+    def read_version(self, name: str) -> tuple[bytes | None, object]:
+        """See `Folder.read_version`; the content itself is the version."""
+        content = self.read(name)
+        return content, content
+
+    def replace(self, name: str, content: bytes, version: object) -> object:
+        """See `Folder.replace`.
+
+        Raises:
+            WorkFailed: other processes have held the lock, one for each top folder, for `LOCK_WAIT_S`.
+        """
+        with self._locked(name.rpartition("/")[0].partition("/")[0]):
+            if self.read(name) != version:
+                return None
+            self.write(name, content)
+            return content
+
     def exists(self, name: str) -> bool:
         """See `Folder.exists`."""
         return os.path.isfile(self.root / name)
@@ -206,6 +244,24 @@ class LocalFolder(Folder):
             if name.startswith(".") and name.endswith(".tmp"):
                 self.remove(f"{prefix}/{name}")
 
+    @contextlib.contextmanager
+    def _locked(self, top: str) -> Iterator[None]:
+        path = self.root / top / ".lock"
+        lock = FileLock(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=LOCK_WAIT_S)
+        except Timeout:
+            raise WorkFailed(
+                f"{path.parent} has been locked for {LOCK_WAIT_S:g} s", where=str(path), hint="try again"
+            ) from None
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
     def _all_names(self, prefix: str) -> list[str]:
         try:
             return sorted(os.listdir(self.root / prefix))
@@ -221,6 +277,9 @@ class RemoteFolder(Folder):
     An appended file is therefore a row of numbered parts, ``name.parts/000001``, …, behind the file ``name`` if there
     is one; merged, ``name.parts/000123.merged`` stands for all up to that number. Writing such a file as a whole
     removes its parts first: only there a reader may see something between.
+
+    S3 and GCS keep the promise of `replace`. The others that pyarrow knows, such as HDFS, have no such puts: two
+    processes that replace a file there at the same moment may both believe that they did.
     """
 
     def __init__(self, url: str, filesystem: fs.FileSystem, root: str) -> None:
@@ -271,6 +330,30 @@ class RemoteFolder(Folder):
         parts = [f"{name}{PARTS}/{part}" for part in self._all_names(f"{name}{PARTS}")]
         merged = [position for position, part in enumerate(parts) if part.endswith(MERGED)]
         return parts[merged[-1] :] if merged else parts
+
+    def read_version(self, name: str) -> tuple[bytes | None, object]:
+        """See `Folder.read_version`."""
+        if self._puts is None:
+            content = self._read(name)
+            return content, content
+        with _reading(self.path(name)):
+            return self._puts.read(name)
+
+    def replace(self, name: str, content: bytes, version: Any) -> object:
+        """See `Folder.replace`."""
+        if self._puts is None:
+            if self._read(name) != version:
+                return None
+            self._write(name, content)
+            return content
+        try:
+            return self._puts.put(name, content, version)
+        except OSError as error:
+            raise cannot_write(self.path(name), error) from error
+
+    @cached_property
+    def _puts(self) -> ConditionalPuts | None:
+        return open_puts(self.url, self._fs, self._root)
 
     def exists(self, name: str) -> bool:
         """See `Folder.exists`."""

@@ -14,6 +14,8 @@ import netns
 import pytest
 from sweeping import HERE, cluster, kill, space
 
+from tune_app.store.study_lock import STALE_S
+
 pytest.importorskip("moto", reason="the object server's tests need moto")
 
 PORT = 5000
@@ -114,6 +116,7 @@ def test_a_sweep_is_killed_resumed_and_read_from_another_host(site: Site, tmp_pa
     assert live["running"]
     kill(driver)
 
+    time.sleep(STALE_S + 5)  # the killed driver's lock
     resumed = site.start(site.hosts.all[1], "-m", "tune_app", "resume", "s3", *given)
     _, errors = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, errors

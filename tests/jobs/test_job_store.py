@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ import pytest
 from pyarrow import fs
 
 from tune_app.errors import InputError
-from tune_app.folder import LocalFolder, RemoteFolder
+from tune_app.folder import LocalFolder, RemoteFolder, open_folder
 from tune_app.jobs.job import Job
 from tune_app.jobs.job_store import JobStore
 
@@ -30,16 +31,22 @@ for _ in range(5):
 """
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(params=["local", "remote", "s3"])
 def any_records(request: pytest.FixtureRequest, tmp_path: Path) -> JobStore:
     """The jobs of a folder, and of an object store."""
     if request.param == "local":
         return JobStore(LocalFolder(tmp_path))
+    if request.param == "s3":
+        return JobStore(open_folder(request.getfixturevalue("s3_url")))
     return JobStore(RemoteFolder("mock://bucket", fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "bucket"))
 
 
-def test_processes_that_submit_at_once_get_different_run_numbers(tmp_path: Path) -> None:
-    code = SUBMIT.format(here=str(Path(__file__).parent), root=str(tmp_path))
+@pytest.mark.parametrize("kind", ["local", "s3"])
+def test_processes_that_submit_at_once_get_different_run_numbers(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    root = str(tmp_path) if kind == "local" else request.getfixturevalue("s3_url")
+    code = SUBMIT.format(here=str(Path(__file__).parent), root=root)
     started = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(3)
@@ -95,6 +102,21 @@ def test_the_first_end_counts(records: JobStore, new_job: MakeJob) -> None:
     assert records.end("digits-1", "CANCELLED", reason="cancelled").state == "CANCELLED"
     assert records.end("digits-1", "FAILED", reason="lost").state == "CANCELLED"
     assert records.get("digits-1").reason == "cancelled"
+
+
+def test_changes_at_once_are_all_kept(any_records: JobStore, new_job: MakeJob) -> None:
+    any_records.create("digits", new_job)
+    late = threading.Event()
+
+    def change(job: Job) -> Job:
+        if not late.is_set():  # another process comes between the look and the put
+            late.set()
+            JobStore(any_records.folder).end("digits-1", "CANCELLED", reason="cancelled")
+        return replace(job, submitted_at="now")
+
+    any_records.change("digits-1", change)
+    found = any_records.get("digits-1")
+    assert (found.state, found.submitted_at) == ("CANCELLED", "now")
 
 
 def test_an_end_that_nobody_saw_begin(records: JobStore, new_job: MakeJob) -> None:

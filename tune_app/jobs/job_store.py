@@ -7,26 +7,25 @@
     jobs/.counters.json    the last run number of every space; numbers are not used twice
 
 Whoever reads and writes needs the store alone, so that jobs are seen and stopped also where the cluster cannot be
-reached. On a folder, a lock keeps several processes apart. An object store has none: there a number may be given
-twice when two people submit the same space within the same second.
+reached. Several processes may do so at once: each file that two of them might change is put only if nobody else came
+first, and else looked at again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from filelock import FileLock, Timeout
-
 from tune_app.errors import InputError, NotFound, WorkFailed, nearest
-from tune_app.folder import Folder, LocalFolder, cannot_write
+from tune_app.folder import Folder
 from tune_app.jobs.job import ID_PATTERN, Job, read_job
 from tune_app.store.store import now
 
-LOCK_WAIT_S = 20.0
+COUNTERS = "jobs/.counters.json"
+TRIES = 100
+"""So often a put is tried again after another process came first."""
 
 
 class JobStore:
@@ -45,15 +44,18 @@ class JobStore:
         Raises:
             WorkFailed: the store cannot be written.
         """
-        with self._locked():
-            counters = json.loads(self.folder.read("jobs/.counters.json") or b"{}")
+        for _ in range(TRIES):
+            content, version = self.folder.read_version(COUNTERS)
+            counters = json.loads(content or b"{}")
             run = counters.get(space, 0) + 1
             while self.folder.exists(_record(make(run).id)) or taken(make(run)):
                 run += 1
+            if self.folder.replace(COUNTERS, json.dumps({**counters, space: run}, indent=2).encode(), version) is None:
+                continue
             job = make(run)
-            self.folder.write("jobs/.counters.json", json.dumps({**counters, space: run}, indent=2).encode())
-            self.folder.write(_record(job.id), job.to_json())
-            return job
+            if self.folder.create(_record(job.id), job.to_json()):
+                return job
+        raise self._too_busy(COUNTERS)
 
     def ids(self) -> list[str]:
         """The ids of all jobs, sorted."""
@@ -83,26 +85,32 @@ class JobStore:
             NotFound: there is none.
             InputError: its record is damaged.
         """
-        content = self.folder.read(_record(job_id)) if ID_PATTERN.fullmatch(job_id) else None
+        return self._get(job_id)[0]
+
+    def _get(self, job_id: str) -> tuple[Job, object]:
+        is_id = ID_PATTERN.fullmatch(job_id)
+        content, version = self.folder.read_version(_record(job_id)) if is_id else (None, None)
         if content is None:
             ids = self.ids()
             hint = nearest(job_id, ids) if ids else "there are no jobs yet; start one with `tune-app submit SPACE`"
             raise NotFound(f"there is no job `{job_id}` in {self.folder.url}", hint=hint)
-        return read_job(content, self.folder.path(_record(job_id)))
+        return read_job(content, self.folder.path(_record(job_id))), version
 
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
-        """Replace the record by what `change` makes of it as it stands now; nobody else writes meanwhile.
+        """Replace the record by what `change` makes of it as it stands now.
+
+        Where another process changes it in between, `change` is called again with what that one left.
 
         Raises:
             InputError: there is no such job, or `change` refuses.
             WorkFailed: the store cannot be written.
         """
-        with self._locked():
-            former = self.get(job_id)
+        for _ in range(TRIES):
+            former, version = self._get(job_id)
             job = change(former)
-            if job != former:
-                self.folder.write(_record(job_id), job.to_json())
-            return job
+            if job == former or self.folder.replace(_record(job_id), job.to_json(), version) is not None:
+                return job
+        raise self._too_busy(_record(job_id))
 
     def end(
         self, job_id: str, state: str, *, reason: str | None = None, message: str | None = None, code: int | None = None
@@ -124,8 +132,7 @@ class JobStore:
 
     def remove(self, job_id: str) -> None:
         """Remove the job's record, log and signs of life; its study stays."""
-        with self._locked():
-            self.folder.remove(f"jobs/{job_id}")
+        self.folder.remove(f"jobs/{job_id}")
 
     def beat(self, job_id: str) -> None:
         """Say that the job's process is alive."""
@@ -162,26 +169,9 @@ class JobStore:
         """Add to what the job printed."""
         self.folder.append(_log(job_id), content)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        if not isinstance(self.folder, LocalFolder):
-            yield
-            return
-        path = self.folder.root / "jobs" / ".lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            lock.acquire(timeout=LOCK_WAIT_S)
-        except Timeout:
-            raise WorkFailed(
-                f"the jobs of the store have been locked for {LOCK_WAIT_S:g} s", where=str(path), hint="try again"
-            ) from None
-        except OSError as error:
-            raise cannot_write(path, error) from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def _too_busy(self, name: str) -> WorkFailed:
+        where = self.folder.path(name)
+        return WorkFailed(f"other processes changed the file {TRIES} times in a row", where=where, hint="try again")
 
 
 def _record(job_id: str) -> str:

@@ -21,21 +21,20 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from tune_app.errors import Conflict, InputError, NotFound, nearest
-from tune_app.folder import Folder, LocalFolder, cannot_write, open_folder
+from tune_app.errors import InputError, NotFound, nearest
+from tune_app.folder import Folder, LocalFolder, open_folder
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical, Config, Float, Int, Variable
 from tune_app.store.rebuilt_catalog import rebuilt_catalog
+from tune_app.store.study_lock import LocalLock, RemoteLock, StudyLock
 from tune_app.tasks import TASKS
 from tune_app.tasks.catalogs import load_catalog
 
 SCHEMA_VERSION = 1
-LOCK_WAIT_S = 0.5
 STATES = ("RUNNING", "COMPLETED", "PRUNED", "FAILED", "CANCELLED")
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -177,6 +176,7 @@ class Study:
         self.folder = folder
         self.name = name
         self.base = f"studies/{name}"
+        self._lock: StudyLock | None = None
 
     @property
     def trials_path(self) -> str:
@@ -286,52 +286,37 @@ class Study:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Have the right to write this study, alone; a remote store relies on the user.
+        """Have the right to write this study, alone.
 
         Raises:
-            InputError: another process writes it.
+            Conflict: another process writes it.
             WorkFailed: the folder cannot be written.
         """
-        if not isinstance(self.folder, LocalFolder):
-            yield
-            return
-        path = self._lock_path(self.folder)
+        self._lock = self._make_lock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            # Not 0: `being_written` of another process may hold it for a moment.
-            lock.acquire(timeout=LOCK_WAIT_S)
-        except Timeout:
-            raise Conflict(
-                f"the study `{self.name}` is being written by another process",
-                where=self.folder.path(self.base),
-                hint="wait for it, stop it, or choose another name with --name",
-            ) from None
-        except OSError as error:
-            raise cannot_write(path, error) from error
-        try:
-            yield
+            with self._lock.held():
+                yield
         finally:
-            lock.release()
+            self._lock = None
+
+    def check_lock(self) -> None:
+        """Raise WorkFailed where another process took over the study that this one is `writing`."""
+        if self._lock is not None:
+            self._lock.check()
 
     def being_written(self) -> bool:
-        """Whether a process writes this study now; for a remote store, whether its live state says so."""
-        if not isinstance(self.folder, LocalFolder):
-            return self.json("live.json").get("state") == "running"
-        path = self._lock_path(self.folder)
-        if not path.exists():
-            return False
+        """Whether a process writes this study now."""
         try:
-            with FileLock(path).acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
+            return self._make_lock().is_held()
         except OSError:  # a store that this user may only read
             return self.json("live.json").get("state") == "running"
 
-    def _lock_path(self, folder: LocalFolder) -> Path:
+    def _make_lock(self) -> StudyLock:
         # Beside the study's folder, which appears with its first file: a run that is refused leaves no empty study.
-        return folder.root / "studies" / f".{self.name}.lock"
+        name, where = f"studies/.{self.name}.lock", self.folder.path(self.base)
+        if isinstance(self.folder, LocalFolder):
+            return LocalLock(self.name, where, self.folder.root / name)
+        return RemoteLock(self.name, where, self.folder, name)
 
 
 class EventLog:

@@ -145,6 +145,7 @@ class StudyWriter:
         period = LIVE_PERIOD_S if isinstance(self._folder, LocalFolder) else REMOTE_PERIOD_S
         try:
             while not self._closing.wait(period):
+                self._study.check_lock()
                 self._flush_events()
                 self._flush_live()
                 began = time.monotonic()
@@ -152,6 +153,7 @@ class StudyWriter:
                     self._flush_tables()
                     cost = time.monotonic() - began
                     next_tables = began + max(FLUSH_PERIOD_S, FLUSH_SHARE * cost)
+            self._study.check_lock()
             self._flush_events()
             self._folder.merge(f"{self._study.base}/events.jsonl")
             self._flush_tables()
