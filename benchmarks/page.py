@@ -43,7 +43,9 @@ from streamlit.testing.v1 import AppTest
 
 from tune_app.results.review import load_trials
 from tune_app.spaces.feasibility import sample
-from tune_app.store.store import EPOCH_COLUMNS, TRIAL_COLUMNS, Store, Study, column_types, make_table
+from tune_app.store.columns import EPOCH_COLUMNS, TRIAL_COLUMNS, column_types, make_table
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.tasks.spec_file import load_spec
 from tune_app.training.health import FIGURES
 

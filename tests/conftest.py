@@ -13,11 +13,15 @@ from object_server import BUCKET, object_server
 
 from tune_app import provenance
 from tune_app.document import Document
+from tune_app.moment import now
 from tune_app.spaces.feasibility import sample
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
-from tune_app.store.store import Row, Store, Study, column_types, now
+from tune_app.store.columns import Row, column_types
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.store.study_writer import StudyWriter
+from tune_app.store.trial_row import TrialRow, TrialState
 from tune_app.tasks.spec_file import read_spec
 from tune_app.training.trial import derive_seed
 
@@ -51,32 +55,33 @@ def small_spec(**sections: Any) -> Spec:
     return read_spec(Document.of({**SMALL_SPACE, **sections}, "small space"))
 
 
-def trial_row(spec: Spec, number: int, state: str, config: Config, epochs: Mapping[int, Row]) -> Row:
+def trial_row(spec: Spec, number: int, state: str, config: Config, epochs: Mapping[int, Row]) -> TrialRow:
     """A row of the `trials` table as a sweep writes it."""
     last = epochs[max(epochs)] if epochs else {}
     failed = state == "FAILED"
-    return {
-        "trial": number,
-        "trial_id": f"{spec.name}-{number:05d}",
-        "state": state,
-        "objective": None if failed else last.get(f"metric/{spec.objective.metric}"),
-        "failure_kind": "error" if failed else None,
-        "error": "ValueError: no [/bracket] fits (task.py:3 in start)" if failed else None,
-        "epochs": max(epochs, default=0),
-        "started_at": now(),
-        "ended_at": now(),
-        "duration_s": 1.5,
-        "node": "127.0.0.1",
-        "device": "cpu",
-        "gpu_fraction": 0.0,
-        "peak_memory_mb": None if failed else 300.5,
-        "model_parameters": None if failed else 1234567 + number,
-        "seed": derive_seed(spec.search.seed, number),
-        "attempt": 1,
-        "checkpoint": None,
-        **{f"config/{v.group}/{v.name}": config[v.name] for v in spec.space.variables},
-        **{key: value for key, value in last.items() if key.startswith("metric/")},
-    }
+    return TrialRow(
+        trial=number,
+        trial_id=f"{spec.name}-{number:05d}",
+        state=TrialState(state),
+        objective=None if failed else last.get(f"metric/{spec.objective.metric}"),
+        failure_kind="error" if failed else None,
+        error="ValueError: no [/bracket] fits (task.py:3 in start)" if failed else None,
+        epochs=max(epochs, default=0),
+        started_at=now(),
+        ended_at=now(),
+        duration_s=1.5,
+        node="127.0.0.1",
+        device="cpu",
+        gpu_fraction=0.0,
+        peak_memory_mb=None if failed else 300.5,
+        model_parameters=None if failed else 1234567 + number,
+        seed=derive_seed(spec.search.seed, number),
+        attempt=1,
+        families={
+            **{f"config/{v.group}/{v.name}": config[v.name] for v in spec.space.variables},
+            **{key: value for key, value in last.items() if key.startswith("metric/")},
+        },
+    )
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from values import number, sentence
 
 from tune_app.errors import WorkFailed
 from tune_app.spaces.spec import Spec
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 
 
 def show() -> None:

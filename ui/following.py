@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 from sources import stamp
 
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 
 PERIOD_S = 3
 

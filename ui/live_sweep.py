@@ -14,7 +14,7 @@ from values import escaped, measured, number, sentence
 from tune_app.cli.progress import duration
 from tune_app.errors import TuneAppError
 from tune_app.jobs.job import Job
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 
 SHOWN_TRIALS = 8
 SHOWN_ERRORS = 5

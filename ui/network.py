@@ -17,7 +17,7 @@ from typing import Any
 import streamlit as st
 
 from tune_app.errors import WorkFailed
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 
 LIMIT_S = 120
 Layers = list[dict[str, Any]]

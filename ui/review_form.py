@@ -21,7 +21,7 @@ from tune_app.profiles.draft import Draft, DraftField
 from tune_app.profiles.profile import Profile, from_trial
 from tune_app.results.review import config_of, ranked_trials, trial_row
 from tune_app.spaces.variable import GROUPS, Categorical, Int, Value, Variable
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 
 TRIAL, PROFILE = "A trial", "A profile"
 

@@ -15,7 +15,8 @@ from tune_app.jobs.jobs import Jobs
 from tune_app.profiles.profile import Profiles
 from tune_app.results.review import default_store, load_epochs, load_trials
 from tune_app.spaces.spec import Spec
-from tune_app.store.store import Store, Study
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 
 NO_STUDY = "There is no study here yet. Start a sweep on the page **Sweep**, or with `tune-app run`."
 

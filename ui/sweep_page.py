@@ -13,7 +13,7 @@ from values import sentence
 from tune_app.errors import TuneAppError
 from tune_app.jobs.job import Job
 from tune_app.jobs.job_request import sweep_request
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 
 LAST_LINES = 12
 

@@ -16,7 +16,7 @@ from tune_app.results import plots
 from tune_app.results.importance import by_association, importance
 from tune_app.spaces.objective import AGAINST, front
 from tune_app.spaces.spec import Spec
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 
 HEIGHT = 340
 MOST_FITTED = 400

@@ -7,7 +7,7 @@ from network import read_report
 from values import sentence
 
 from tune_app.errors import WorkFailed
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 
 HEIGHT = 900
 

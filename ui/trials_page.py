@@ -19,7 +19,7 @@ from tune_app.errors import TuneAppError
 from tune_app.results.plots import within
 from tune_app.results.review import ranked
 from tune_app.spaces.spec import Spec
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 
 VIEWS = ["Table", "Gallery", "Compare"]
 

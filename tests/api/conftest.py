@@ -22,9 +22,10 @@ from tune_app.api.listening import bind
 from tune_app.api.settings import Settings
 from tune_app.jobs.job import Job
 from tune_app.jobs.job_store import JobStore
+from tune_app.moment import now
 from tune_app.profiles.profile import Profiles, from_trial
 from tune_app.results.review import trial_row
-from tune_app.store.store import Store, now
+from tune_app.store.store import Store
 from tune_app.training.trial import Training
 
 REPOSITORY = Path(__file__).parents[2]
@@ -142,7 +143,7 @@ def _make_place(root: Path, make_study: Any, make_spec: Any) -> Place:
 
 def _start_trial(place: Place) -> None:
     """Have trial 5 of `running-1` in its second epoch."""
-    from tune_app.store.store import column_types
+    from tune_app.store.columns import column_types
     from tune_app.store.study_writer import StudyWriter
     from tune_app.tasks import load_task
 

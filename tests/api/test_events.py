@@ -12,7 +12,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tune_app.store.store import column_types, now
+from tune_app.moment import now
+from tune_app.store.columns import column_types
 from tune_app.store.study_writer import StudyWriter
 from tune_app.tasks import load_task
 

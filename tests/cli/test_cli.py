@@ -26,7 +26,7 @@ from tune_app.cli import options
 from tune_app.errors import Interrupted
 from tune_app.profiles.profile import Profiles
 from tune_app.spaces.spec import Spec
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 from tune_app.tasks.spec_file import load_spec
 
 MakeStudy = Callable[..., Study]

@@ -35,7 +35,8 @@ print(json.dumps([item["Key"] for page in found for item in page.get("Contents",
 """
 LIVE = """
 import json
-from tune_app.store.store import Store, Study
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 print(json.dumps(Study(Store("s3://results/team").folder, "s3").json("live.json")))
 """
 READ = """

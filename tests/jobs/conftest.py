@@ -18,7 +18,8 @@ from tune_app.jobs.job import Job
 from tune_app.jobs.job_head import end_head
 from tune_app.jobs.job_store import JobStore
 from tune_app.jobs.jobs import Jobs
-from tune_app.store.store import Store, now
+from tune_app.moment import now
+from tune_app.store.store import Store
 
 HERE = Path(__file__).parent
 TASKS = HERE.parent / "ray_backend"

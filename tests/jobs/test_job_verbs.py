@@ -13,7 +13,7 @@ from tune_app.cli import main as cli_main
 from tune_app.jobs.job import Job
 from tune_app.jobs.job_request import JobRequest
 from tune_app.jobs.jobs import Jobs
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 
 MakeJob = Callable[..., Job]
 Command = Callable[..., tuple[int, str, str]]

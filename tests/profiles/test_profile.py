@@ -22,7 +22,7 @@ from tune_app.profiles.profile import NAME_PATTERN, Profile, Profiles, differenc
 from tune_app.results import review
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import GROUPS, Config, group_config
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 from tune_app.tasks import TASKS, load_task
 from tune_app.tasks.catalogs import load_catalog
 

@@ -19,7 +19,8 @@ from tune_app.folder import LocalFolder
 from tune_app.profiles.profile import Profile, read_document
 from tune_app.profiles.train import Trained, study_threads, train
 from tune_app.spaces.variable import Categorical, Config, Float, Int, Value
-from tune_app.store.store import Store, Study
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.tasks import load_task
 from tune_app.tasks.catalogs import load_catalog
 from tune_app.tasks.image_cnn import ImageCNNTask, ImageState

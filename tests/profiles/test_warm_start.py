@@ -15,7 +15,8 @@ from tune_app.profiles.warm_start import fitted, starting_configs
 from tune_app.results.review import config_of, trial_row
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
-from tune_app.store.store import Store, Study
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.tasks import load_task
 from tune_app.tasks.catalogs import load_catalog
 

@@ -20,7 +20,8 @@ from tune_app.document import Document
 from tune_app.ray_backend.backend import RayBackend
 from tune_app.ray_backend.cluster import start_node
 from tune_app.spaces.variable import Config
-from tune_app.store.store import Store, Study
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.sweep.sweep import Outcome, run_sweep
 from tune_app.tasks import load_task
 from tune_app.tasks.spec_file import read_spec

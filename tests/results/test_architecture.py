@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tune_app.results.architecture import read_layers, trial_layers
 from tune_app.errors import InputError, NotFound, WorkFailed
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 from tune_app.tasks.image_cnn import ImageCNNTask
 
 MakeStudy = Callable[..., Study]

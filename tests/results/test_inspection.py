@@ -12,7 +12,7 @@ from torch import nn
 
 from tune_app.errors import NotFound
 from tune_app.results.inspection import BINS, IMAGES, MAPS, inspect_trial
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 from tune_app.tasks import load_task
 from tune_app.training.trial import Training
 

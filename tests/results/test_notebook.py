@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 
 ROOT = Path(__file__).parents[2]
 MakeStudy = Callable[..., Study]

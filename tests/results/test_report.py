@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from tune_app.cli.main import cli
 from tune_app.results.report import study_report, trial_report
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 from tune_app.tasks import load_task
 from tune_app.training.trial import Training
 

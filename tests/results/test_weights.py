@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tune_app.errors import NotFound, WorkFailed
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 from tune_app.results.weights import write_weights
 
 MakeStudy = Callable[..., Study]

@@ -18,7 +18,7 @@ from tune_app.spaces.section import Objective
 from tune_app.spaces.space import Space
 from tune_app.spaces.strategy import SAMPLERS
 from tune_app.spaces.variable import Categorical, Float, Int, Variable
-from tune_app.store.store import TrialRecord
+from tune_app.store.event_log import TrialRecord
 
 VARIABLES = (
     Variable("width", "architecture", Int(1, 1000), 10, "A width."),

@@ -19,7 +19,10 @@ from tune_app.profiles.profile import from_trial
 from tune_app.results import review
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical, Domain, Float, Int, Value, Variable
-from tune_app.store.store import EPOCH_COLUMNS, TRIAL_COLUMNS, EventLog, Store, Study, column_types, make_table
+from tune_app.store.columns import EPOCH_COLUMNS, TRIAL_COLUMNS, column_types, make_table
+from tune_app.store.event_log import EventLog
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.tasks import load_task
 from tune_app.training.trial import derive_seed
 
@@ -224,7 +227,8 @@ def test_a_missing_table_and_a_missing_spec(study: Study, tmp_path: Path) -> Non
 
 LOCKED = """
 import sys
-from tune_app.store.store import Store, Study
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 with Study(Store(sys.argv[1]).folder, "digits-small").writing():
     print("held", flush=True)
     sys.stdin.read()

@@ -13,8 +13,9 @@ import pytest
 
 from tune_app.errors import Conflict, WorkFailed
 from tune_app.folder import open_folder
+from tune_app.moment import now
 from tune_app.store import study_lock
-from tune_app.store.store import Study, now
+from tune_app.store.study import Study
 from tune_app.store.study_writer import StudyWriter
 
 LOCK = "studies/.s.lock"

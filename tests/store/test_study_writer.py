@@ -24,7 +24,10 @@ from hypothesis import strategies as st
 from tune_app.errors import WorkFailed
 from tune_app.folder import LocalFolder, RemoteFolder
 from tune_app.store import study_writer
-from tune_app.store.store import History, Row, Store, Study
+from tune_app.store.columns import Row
+from tune_app.store.event_log import History
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.store.study_writer import StudyWriter
 
 CONFIG = {"config/training/rate": pa.float64(), "config/training/optimizer": pa.string()}
@@ -370,7 +373,8 @@ def test_any_course_of_events_gives_the_tables_of_a_simple_model(
 KILLED = """
 import itertools, sys
 from tune_app.store import study_writer
-from tune_app.store.store import Store, Study
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.store.study_writer import StudyWriter
 study_writer.FLUSH_PERIOD_S = study_writer.LIVE_PERIOD_S = 0.001
 study_writer.FLUSH_SHARE = 1

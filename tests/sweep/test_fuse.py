@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tune_app.store.store import Row
+from tune_app.store.columns import Row
 from tune_app.sweep.fuse import blown
 
 

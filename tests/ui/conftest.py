@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tune_app.moment import now
 from tune_app.spaces.spec import Spec
-from tune_app.store.store import Study, column_types, now
+from tune_app.store.columns import column_types
+from tune_app.store.study import Study
 from tune_app.store.study_writer import StudyWriter
 from tune_app.tasks import load_task
 from tune_app.training.trial import Training, prepared

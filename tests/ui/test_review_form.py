@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 from tune_app.profiles.profile import Profiles, from_trial
 from tune_app.results.review import trial_row
 from tune_app.spaces.variable import GROUPS
-from tune_app.store.store import Store, Study
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 
 UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""

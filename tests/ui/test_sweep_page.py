@@ -18,7 +18,10 @@ from streamlit.testing.v1 import AppTest
 
 from tune_app.jobs.job import Job
 from tune_app.jobs.jobs import Jobs
-from tune_app.store.store import Store, Study, column_types, now
+from tune_app.moment import now
+from tune_app.store.columns import column_types
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.store.study_writer import StudyWriter
 
 UI = Path(__file__).parents[2] / "ui"

@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tune_app.moment import now
 from tune_app.spaces.spec import Spec
-from tune_app.store.store import Store, now
+from tune_app.store.store import Store
 
 UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""

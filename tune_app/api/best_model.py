@@ -17,7 +17,8 @@ from tune_app.api.server import Server
 from tune_app.api.trial_views import chosen, trial_view
 from tune_app.errors import NotFound, TuneAppError
 from tune_app.jobs.job import Job
-from tune_app.store.store import Study, TrialRecord
+from tune_app.store.event_log import TrialRecord
+from tune_app.store.study import Study
 from tune_app.store.training_record import TrainingRecord, read_training, record_path
 
 MEDIA_TYPE = "application/octet-stream"

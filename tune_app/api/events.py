@@ -20,7 +20,8 @@ from tune_app.api.server import Server
 from tune_app.api.trial_views import epoch_view
 from tune_app.errors import NotFound, TuneAppError
 from tune_app.jobs.job import Job
-from tune_app.store.store import EventLog, Row, Study, family
+from tune_app.store.columns import Row, family
+from tune_app.store.study import Study
 
 LOOK_S = 0.25
 GONE = 4404
@@ -91,7 +92,7 @@ class JobEvents:
         self._job_id = job_id
         job = server.views.job(job_id)
         study = Study(server.store.folder, job.study) if job.study else None
-        self._log = EventLog(study) if study else None
+        self._log = study.event_log() if study else None
         self._columns: dict[str, str] = {}
         self._number = 0
         self._sweeps = 0

@@ -22,7 +22,8 @@ from tune_app.jobs.job import Job
 from tune_app.jobs.jobs import Jobs
 from tune_app.profiles.profile import Profiles
 from tune_app.spaces.section import Objective
-from tune_app.store.store import Store, Study
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 
 AT_ONCE = 8
 """Jobs that are given to Ray, or stopped, at the same time; others wait."""

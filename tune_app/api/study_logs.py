@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune_app.store.store import EventLog, History, Study
+from tune_app.store.event_log import EventLog, History
+from tune_app.store.study import Study
 
 KEPT = 16
 """Studies that are kept in memory: those asked for last."""
@@ -33,7 +34,7 @@ class StudyLogs:
         with self._mutex:
             kept = self._kept.get(study.name)
             if kept is None or kept.stamp != stamp:  # another one may have the name of one that was removed
-                kept = self._kept[study.name] = _Kept(stamp, EventLog(study))
+                kept = self._kept[study.name] = _Kept(stamp, study.event_log())
             self._kept.move_to_end(study.name)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)

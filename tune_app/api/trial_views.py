@@ -9,7 +9,9 @@ from tune_app.errors import InputError, nearest
 from tune_app.spaces.objective import objective_of, rank
 from tune_app.spaces.section import Objective
 from tune_app.spaces.variable import GROUPS
-from tune_app.store.store import STATES, History, Row, TrialRecord, family
+from tune_app.store.columns import Row, family
+from tune_app.store.event_log import History, TrialRecord
+from tune_app.store.trial_row import TrialState
 
 ROW_KEYS = (
     "objective", "failure_kind", "error", "ended_at", "duration_s", "node", "device", "gpu_fraction",
@@ -37,7 +39,7 @@ def trial_view(record: TrialRecord, columns: Sequence[str], objective: Objective
     return {
         "trial": record.trial,
         "trial_id": record.trial_id,
-        "state": "RUNNING" if running else row["state"],
+        "state": _state(record),
         **{key: None if running else row.get(key) for key in ROW_KEYS},
         "objective": objective_of(objective, row) if running and row else row.get("objective"),
         "epochs": max(record.epochs, default=0) if running else row["epochs"],
@@ -91,12 +93,14 @@ def _check_sort(history: History, sort: str) -> None:
 
 
 def _state(record: TrialRecord) -> str:
-    return STATES[0] if record.row is None else str(record.row["state"])
+    return str(TrialState.RUNNING if record.row is None else record.row.state)
 
 
 def _last(record: TrialRecord) -> Row:
     """The row of the trial, or of its last epoch where it has not ended."""
-    return record.row or record.epochs.get(max(record.epochs, default=0), {})
+    if record.row is not None:
+        return record.row.to_columns()
+    return record.epochs.get(max(record.epochs, default=0), {})
 
 
 def _key(record: TrialRecord, sort: str, objective: Objective) -> Any:
@@ -104,9 +108,9 @@ def _key(record: TrialRecord, sort: str, objective: Objective) -> Any:
     group, _, name = sort.partition(".")
     match sort:
         case "rank":
-            if _state(record) != "COMPLETED":
+            if _state(record) != TrialState.COMPLETED:
                 return (1, 0.0, record.trial)
-            return (0, *rank(objective.direction, row))
+            return (0, *rank(objective.direction, row["objective"], record.trial))
         case "trial" | "started_at":
             return getattr(record, sort)
         case "state":

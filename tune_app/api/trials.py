@@ -60,7 +60,7 @@ def routes(server: Server) -> APIRouter:
                 known = f"{min(history.trials)} to {max(history.trials)}" if history.trials else "none"
                 raise NotFound(f"the study `{study.name}` has no trial {trial}", hint=f"its trials: {known}")
             epochs = [epoch_view(record.epochs[number]) for number in sorted(record.epochs)]
-            sample = (record.row or {}).get("sample")
+            sample = record.row.sample if record.row is not None else None
             return {**trial_view(record, facts.columns, facts.objective), "history": epochs, "sample": sample}
 
     return router

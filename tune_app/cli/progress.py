@@ -12,9 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tune_app.store.trial_row import STATES
+
 PLAIN_PERIOD_S = 10.0
 PANEL_PERIOD_S = 0.25
-STATES = ("RUNNING", "COMPLETED", "PRUNED", "FAILED", "CANCELLED")
 
 
 class Progress:

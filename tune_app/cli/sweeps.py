@@ -19,7 +19,7 @@ from tune_app.errors import InputError, Interrupted, WorkFailed
 if TYPE_CHECKING:
     from tune_app.datasets.dataset import Dataset
     from tune_app.spaces.spec import Spec
-    from tune_app.store.store import Study
+    from tune_app.store.study import Study
     from tune_app.sweep.preflight import Forecast
     from tune_app.sweep.sweep import Outcome
 
@@ -134,7 +134,8 @@ def run(
     def prepare() -> Prepared:
         from tune_app.profiles.profile import Profiles
         from tune_app.profiles.warm_start import starting_configs
-        from tune_app.store.store import Store, Study
+        from tune_app.store.store import Store
+        from tune_app.store.study import Study
         from tune_app.tasks.spec_file import load_spec
 
         opened = Store(store)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from tune_app.errors import InputError
-from tune_app.store.store import now
+from tune_app.moment import now
 
 SCHEMA_VERSION = 1
 KINDS = ("sweep", "training")

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from tune_app.errors import InputError, NotFound, WorkFailed, nearest
 from tune_app.folder import Folder
 from tune_app.jobs.job import ID_PATTERN, Job, read_job
-from tune_app.store.store import now
+from tune_app.moment import now
 
 COUNTERS = "jobs/.counters.json"
 TRIES = 100

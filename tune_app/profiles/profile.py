@@ -22,13 +22,15 @@ from tune_app import provenance
 from tune_app.document import Document, shown
 from tune_app.errors import Conflict, InputError, NotFound, WorkFailed, nearest
 from tune_app.folder import LocalFolder
+from tune_app.moment import now
 from tune_app.results import review
 from tune_app.spaces.catalog import Catalog, check_group, check_value, find_variable, parse_value
 from tune_app.spaces.parameters import read_constraints
 from tune_app.spaces.space import Space
 from tune_app.spaces.spec import epochs_of
 from tune_app.spaces.variable import Config, DatasetReference, Value, flatten_config, group_config
-from tune_app.store.store import Store, Study, now
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.tasks import TASKS
 from tune_app.tasks.catalogs import load_catalog
 

@@ -13,10 +13,12 @@ from typing import Any
 from tune_app import provenance
 from tune_app.errors import InputError, TuneAppError, WorkFailed
 from tune_app.folder import Folder, LocalFolder
+from tune_app.moment import now
 from tune_app.profiles.profile import Profile
 from tune_app.spaces.section import Resources
 from tune_app.store.live_training import LiveTraining
-from tune_app.store.store import Store, Study, now
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.store.training_record import checkpoint_path, profile_path, record_path
 from tune_app.tasks import load_data, load_task
 from tune_app.tasks.catalogs import catalog_of

@@ -9,7 +9,8 @@ from tune_app.results.review import config_of, ranked_trials
 from tune_app.spaces.space import Space
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
-from tune_app.store.store import Study, study_names
+from tune_app.store.store import study_names
+from tune_app.store.study import Study
 
 BEST = 3
 """How many of a study's best trials are tried again."""

@@ -23,7 +23,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from tune_app.errors import TuneAppError, WorkFailed
 from tune_app.results.review import config_of, trial_row
-from tune_app.store.store import Store, Study
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.tasks import load_data, load_task
 from tune_app.tasks.task import Probed
 from tune_app.store.training_record import read_training

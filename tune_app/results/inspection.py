@@ -26,7 +26,8 @@ from tune_app.errors import NotFound, TuneAppError, WorkFailed
 from tune_app.training.health import Layer
 from tune_app.training.reading import read_by_name
 from tune_app.results.review import config_of, trial_row
-from tune_app.store.store import Store, Study
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.tasks import load_data, load_task
 from tune_app.tasks.task import Classifying, Probed
 from tune_app.training.trial import Training, describe_error, prepared

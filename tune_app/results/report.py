@@ -18,7 +18,7 @@ from tune_app.results.inspection import inspect_trial
 from tune_app.spaces.objective import figure_text, label_of
 from tune_app.readable import shown
 from tune_app.results.review import config_of, front_trials, ranked_trials, summary, trial_row
-from tune_app.store.store import Study
+from tune_app.store.study import Study
 from tune_app.spaces.variable import group_config
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[Any]]]

@@ -18,7 +18,8 @@ from tune_app.datasets.reference import dataset_title
 from tune_app.errors import InputError, NotFound, WorkFailed
 from tune_app.spaces.objective import front
 from tune_app.spaces.section import Objective
-from tune_app.store.store import Store, Study
+from tune_app.store.store import Store
+from tune_app.store.study import Study
 from tune_app.spaces.variable import GROUPS, Categorical, Config
 
 DEFAULT_STORE = "results"

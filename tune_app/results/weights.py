@@ -20,7 +20,10 @@ import torch
 
 from tune_app.errors import NotFound, TuneAppError, WorkFailed
 from tune_app.folder import Folder
-from tune_app.store.store import Store, Study, TrialRecord, family
+from tune_app.store.store import Store
+from tune_app.store.study import Study
+from tune_app.store.event_log import TrialRecord
+from tune_app.store.columns import family
 from tune_app.store.training_record import TrainingRecord, checkpoint_path
 from tune_app.spaces.variable import GROUPS
 

@@ -19,7 +19,7 @@ from tune_app.search.frozen_trial import frozen_trial
 from tune_app.spaces.objective import directions_of
 from tune_app.spaces.section import Objective
 from tune_app.spaces.space import Space
-from tune_app.store.store import TrialRecord
+from tune_app.store.event_log import TrialRecord
 
 
 class OptunaJournal:

@@ -12,7 +12,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 from tune_app.spaces import pruning
 from tune_app.spaces.objective import objective_of
 from tune_app.spaces.section import Objective, Pruning
-from tune_app.store.store import TrialRecord
+from tune_app.store.event_log import TrialRecord
 
 
 class _InOrder:

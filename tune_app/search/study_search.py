@@ -22,7 +22,7 @@ from tune_app.spaces.objective import directions_of, objective_of, objectives_of
 from tune_app.spaces.section import Objective
 from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Config, Value
-from tune_app.store.store import TrialRecord
+from tune_app.store.event_log import TrialRecord
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -44,10 +44,9 @@ def objective_of(objective: Objective, row: Mapping[str, Any]) -> float | None:
     return (1 - weight) * value + weight * (health if objective.direction == "maximize" else 1 - health)
 
 
-def rank(direction: Direction, row: Mapping[str, Any]) -> tuple[float, int]:
+def rank(direction: Direction, objective: float, trial: int) -> tuple[float, int]:
     """What completed trials are sorted by, the best first: their objective, then their number."""
-    value = float(row["objective"])
-    return (-value if direction == "maximize" else value), int(row["trial"])
+    return (-objective if direction == "maximize" else objective), trial
 
 
 def label_of(objective: Objective) -> str:

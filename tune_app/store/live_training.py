@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tune_app.folder import Folder
-from tune_app.store.store import now
+from tune_app.moment import now
 
 PERIOD_S = 0.5
 """How often progress within an epoch is written, at most."""

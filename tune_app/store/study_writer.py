@@ -16,8 +16,12 @@ import pyarrow.parquet as pq
 
 from tune_app.errors import TuneAppError
 from tune_app.folder import LocalFolder
+from tune_app.moment import now
 from tune_app.spaces.variable import Config
-from tune_app.store.store import EPOCH_COLUMNS, SCHEMA_VERSION, TRIAL_COLUMNS, History, Row, Study, make_table, now
+from tune_app.store.columns import EPOCH_COLUMNS, SCHEMA_VERSION, TRIAL_COLUMNS, Row, make_table
+from tune_app.store.event_log import History
+from tune_app.store.study import Study
+from tune_app.store.trial_row import TrialRow
 
 FLUSH_PERIOD_S = 1.0
 LIVE_PERIOD_S = 0.1
@@ -46,7 +50,7 @@ class StudyWriter:
             "epochs": dict(EPOCH_COLUMNS),
         }
         self._mutex = threading.Lock()
-        self._new_rows: dict[str, list[Row]] = {"trials": history.rows(), "epochs": list(history.epoch_rows())}
+        self._new_rows = _rows(history)
         self._tables = {kind: make_table([], self._columns[kind]) for kind in self._columns}
         self._rewrite = False
         self._unsent: list[bytes] = []
@@ -87,14 +91,14 @@ class StudyWriter:
             self._emit("epochs", rows=rows)
             self._new_rows["epochs"].extend(rows)
 
-    def trial_ended(self, row: Row) -> None:
+    def trial_ended(self, row: TrialRow) -> None:
         """A trial reached its end state; epochs beyond its last one no longer count."""
-        row = _finite(row)
+        columns = _finite(row.to_columns())
         with self._mutex:
-            record = self._history.trials[row["trial"]]
-            self._rewrite |= record.row is not None or any(epoch > row["epochs"] for epoch in record.epochs)
-            self._emit("trial_ended", row=row)
-            self._new_rows["trials"].append(row)
+            record = self._history.trials[row.trial]
+            self._rewrite |= record.row is not None or any(epoch > row.epochs for epoch in record.epochs)
+            self._emit("trial_ended", row=columns)
+            self._new_rows["trials"].append(columns)
 
     def live(self, state: Mapping[str, Any]) -> None:
         """Replace the live state; written within `LIVE_PERIOD_S`, or `REMOTE_PERIOD_S` where the store is remote."""
@@ -176,7 +180,7 @@ class StudyWriter:
     def _flush_tables(self, force: bool = False) -> None:
         with self._mutex:
             if self._rewrite:
-                self._new_rows = {"trials": self._history.rows(), "epochs": list(self._history.epoch_rows())}
+                self._new_rows = _rows(self._history)
                 self._tables = {kind: make_table([], self._columns[kind]) for kind in self._columns}
                 self._rewrite = False
                 force = True
@@ -197,6 +201,11 @@ class StudyWriter:
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         self._folder.write(f"{kind}/study={self._study.name}/data.parquet", buffer.getvalue())
+
+
+def _rows(history: History) -> dict[str, list[Row]]:
+    """All rows of the two tables."""
+    return {"trials": [row.to_columns() for row in history.rows()], "epochs": list(history.epoch_rows())}
 
 
 def _finite(row: Row) -> Row:

@@ -20,7 +20,7 @@ from tensorboardX.summary import hparams
 
 from tune_app.folder import cannot_write
 from tune_app.spaces.variable import Config
-from tune_app.store.store import Row
+from tune_app.store.columns import Row
 
 FIGURES = ("metric/", "health/")
 OPEN_FILES = 128

@@ -10,7 +10,7 @@ from tune_app.document import Document
 from tune_app.errors import InputError, NotFound
 from tune_app.folder import Folder
 from tune_app.spaces.variable import GROUPS, Value
-from tune_app.store.store import family
+from tune_app.store.columns import family
 
 
 def record_path(name: str) -> str:

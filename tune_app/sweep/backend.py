@@ -15,7 +15,9 @@ from tune_app.search.schedule import Scheduler
 from tune_app.search.study_search import StudySearch
 from tune_app.spaces.spec import Spec, epochs_of
 from tune_app.spaces.variable import Config
-from tune_app.store.store import FailureKind, Row, Study
+from tune_app.store.columns import Row
+from tune_app.store.study import Study
+from tune_app.store.trial_row import FailureKind
 from tune_app.sweep.requests import Request
 
 

@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tune_app.moment import now
 from tune_app.spaces.objective import label_of, objective_of, rank
 from tune_app.spaces.spec import Spec
-from tune_app.store.store import Row, now
+from tune_app.store.columns import Row
+from tune_app.store.trial_row import TrialRow, TrialState
 from tune_app.sweep.backend import Backend, Ended, Event, Failure, Lost, Reported, Run, Started
 from tune_app.sweep.study_files import StudyFiles
 
 PROGRESS_PERIOD_S = 0.1
 """The backend is asked this often how far the running trials are."""
-FACTS = ("node", "device", "peak_memory_mb", "model_parameters", "checkpoint", "latency_ms")
-"""Columns of a trial that its reports tell."""
 
 
 @dataclass
@@ -54,12 +54,12 @@ class Recorder:
         self._running: dict[str, _Live] = {}
         self._timed_out: dict[str, str] = {}
         ended = [record.row for record in self._history.trials.values() if record.row and record.finished]
-        self.states: Counter[str] = Counter(row["state"] for row in ended)
-        self.failures: list[Row] = []
+        self.states: Counter[str] = Counter(str(row.state) for row in ended)
+        self.failures: list[TrialRow] = []
         self.ended = 0
         self._ended_s = 0.0
         self._latest: dict[str, Any] | None = None
-        self.best: Row | None = None
+        self.best: TrialRow | None = None
         for row in self._history.rows():
             self._keep_best(row)
 
@@ -100,15 +100,15 @@ class Recorder:
         if run.trial_id in self._timed_out:
             failure = Failure("error", self._timed_out[run.trial_id])
         if failure is not None:
-            self._end(run, "FAILED", failure)
+            self._end(run, TrialState.FAILED, failure)
         else:
-            self._end(run, "COMPLETED" if ended.finished else "PRUNED")
+            self._end(run, TrialState.COMPLETED if ended.finished else TrialState.PRUNED)
 
     def cancel(self, runs: Sequence[Run]) -> None:
         """Record trials that are stopped unfinished."""
         for run in runs:
             if run.trial_id in self._running:
-                self._end(run, "CANCELLED")
+                self._end(run, TrialState.CANCELLED)
 
     def overdue(self, limit_s: float | None) -> list[str]:
         """Ids of running trials that are older than `limit_s` seconds; each is named once."""
@@ -143,7 +143,7 @@ class Recorder:
             "at": now(),
             "total": self._total,
             "slots": slots,
-            "trials": {**self.states, "RUNNING": len(self._running)},
+            "trials": {**self.states, str(TrialState.RUNNING): len(self._running)},
             "running": [
                 {
                     "trial": live.run.trial,
@@ -157,7 +157,7 @@ class Recorder:
             ],
             "latest": self._latest,
             "metric": label_of(self._objective),
-            "best": None if self.best is None else {"trial": self.best["trial"], "objective": self.best["objective"]},
+            "best": None if self.best is None else {"trial": self.best.trial, "objective": self.best.objective},
             "elapsed_s": round(seconds - self._began, 1),
             "left_s": self._left(slots),
             "mean_duration_s": self._ended_s / self.ended if self.ended else None,
@@ -185,55 +185,62 @@ class Recorder:
         spent = sum(min(mean, time.monotonic() - live.started) for live in self._running.values())
         return float(max(0.0, open_trials * mean - spent) / slots)
 
-    def _end(self, run: Run, state: str, failure: Failure | None = None) -> None:
+    def _end(self, run: Run, state: TrialState, failure: Failure | None = None) -> None:
         live = self._running.pop(run.trial_id, None)
         duration = time.monotonic() - live.started if live else 0.0
         row = self._row(run, state, failure, live, duration)
         self._files.writer.trial_ended(row)
         study = self._files.study
-        if state in ("PRUNED", "FAILED"):  # nobody goes on from there
+        if state in (TrialState.PRUNED, TrialState.FAILED):  # nobody goes on from there
             study.folder.remove(study.checkpoint(run.trial))
-        self.states[state] += 1
+        self.states[str(state)] += 1
         self.ended += 1
         self._ended_s += duration
-        if state == "FAILED":
+        if state == TrialState.FAILED:
             self.failures.append(row)
         record = self._history.trials[run.trial]
-        if self._files.journal is not None and state != "CANCELLED":
+        if self._files.journal is not None and state != TrialState.CANCELLED:
             self._files.journal.add(record)
         if self._files.tensorboard is not None:
             self._files.tensorboard.end(record.trial, record.config)
         self._keep_best(row)
 
-    def _row(self, run: Run, state: str, failure: Failure | None, live: _Live | None, duration: float) -> Row:
+    def _row(
+        self, run: Run, state: TrialState, failure: Failure | None, live: _Live | None, duration: float
+    ) -> TrialRow:
         """The row of the `trials` table."""
         record = self._history.trials[run.trial]
         facts = live.facts if live else {}
         # Where this attempt ended; a former one may have gone further. One that reported nothing leaves what was known.
         epochs = (live.epoch if live else 0) or max(record.epochs, default=0)
         last = record.epochs.get(epochs, {})
-        return {
-            "trial": record.trial,
-            "trial_id": record.trial_id,
-            "state": state,
-            "objective": None if state == "FAILED" else objective_of(self._objective, last),
-            "failure_kind": failure.kind if failure else None,
-            "error": failure.error if failure else None,
-            "epochs": epochs,
-            "started_at": record.started_at,
-            "ended_at": now(),
-            "duration_s": duration,
-            "gpu_fraction": self._gpu_fraction,
-            "seed": record.seed,
-            "attempt": record.attempt,
-            **{name: facts.get(name) for name in FACTS},
-            **{name: facts[name] for name in ("sample",) if name in facts},
-            **{self._columns[name]: value for name, value in record.config.items()},
-            **{name: value for name, value in last.items() if name.startswith(("metric/", "health/"))},
-        }
+        return TrialRow(
+            trial=record.trial,
+            trial_id=record.trial_id,
+            state=state,
+            objective=None if state == TrialState.FAILED else objective_of(self._objective, last),
+            failure_kind=failure.kind if failure else None,
+            error=failure.error if failure else None,
+            epochs=epochs,
+            started_at=record.started_at,
+            ended_at=now(),
+            duration_s=duration,
+            gpu_fraction=self._gpu_fraction,
+            seed=record.seed,
+            attempt=record.attempt,
+            families={
+                **{self._columns[name]: value for name, value in record.config.items()},
+                **{name: value for name, value in last.items() if name.startswith(("metric/", "health/"))},
+            },
+            **facts,
+        )
 
-    def _keep_best(self, row: Row) -> None:
-        if row["state"] != "COMPLETED":
+    def _keep_best(self, row: TrialRow) -> None:
+        if row.state != TrialState.COMPLETED:
             return
-        if self.best is None or rank(self._objective.direction, row) < rank(self._objective.direction, self.best):
+        if self.best is None or self._rank(row) < self._rank(self.best):
             self.best = row
+
+    def _rank(self, row: TrialRow) -> tuple[float, int]:
+        assert row.objective is not None  # a completed trial has one
+        return rank(self._objective.direction, row.objective, row.trial)

@@ -10,7 +10,7 @@ from tune_app.spaces.feasibility import nearest_to_defaults
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.strategy import grid_configs
 from tune_app.spaces.variable import Config
-from tune_app.store.store import History, TrialRecord
+from tune_app.store.event_log import History, TrialRecord
 from tune_app.training.trial import derive_seed
 
 

@@ -14,7 +14,9 @@ from tune_app.folder import LocalFolder
 from tune_app.search.optuna_journal import OptunaJournal
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
-from tune_app.store.store import History, Study, column_types
+from tune_app.store.columns import column_types
+from tune_app.store.event_log import History
+from tune_app.store.study import Study
 from tune_app.store.study_writer import StudyWriter
 from tune_app.store.tensorboard_log import TensorBoardLog
 from tune_app.tasks import load_task

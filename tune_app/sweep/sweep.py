@@ -15,7 +15,9 @@ from tune_app.search.samplers import make_sampler
 from tune_app.search.study_search import StudySearch
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
-from tune_app.store.store import History, Study
+from tune_app.store.event_log import History
+from tune_app.store.study import Study
+from tune_app.store.trial_row import TrialRow
 from tune_app.sweep.backend import Backend, Plan
 from tune_app.sweep.fuse import blown
 from tune_app.sweep.interrupts import Interrupts, counted_interrupts
@@ -45,7 +47,7 @@ class Outcome:
     reason: Reason | None
     message: str | None
     states: dict[str, int]
-    best: dict[str, Any] | None
+    best: TrialRow | None
 
 
 def run_sweep(

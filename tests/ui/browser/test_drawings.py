@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tune_app.store.store import Store, column_types
+from tune_app.store.columns import column_types
+from tune_app.store.store import Store
 from tune_app.store.study_writer import StudyWriter
 
 ROOT = Path(__file__).parents[3]

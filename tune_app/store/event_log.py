@@ -1,0 +1,130 @@
+"""The event log of a study, and what it tells: the truth that all other files are made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tune_app.errors import InputError
+from tune_app.folder import Folder
+from tune_app.spaces.variable import Config
+from tune_app.store.columns import SCHEMA_VERSION, Row, check_version
+from tune_app.store.trial_row import TrialRow, TrialState
+
+
+@dataclass
+class TrialRecord:
+    """One trial as the event log tells it.
+
+    Attributes:
+        epochs: rows of the `epochs` table by epoch number, from 1.
+        row: the row of the `trials` table; None while the trial has not ended.
+    """
+
+    trial: int
+    trial_id: str
+    config: Config
+    seed: int
+    attempt: int
+    started_at: str
+    epochs: dict[int, Row] = field(default_factory=dict)
+    row: TrialRow | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do for it; a cancelled trial is run again when its study is resumed."""
+        return self.row is not None and self.row.state != TrialState.CANCELLED
+
+
+@dataclass
+class History:
+    """Everything the event log of one study tells."""
+
+    trials: dict[int, TrialRecord] = field(default_factory=dict)
+    last_event: int = 0
+    sweeps: list[Row] = field(default_factory=list)
+
+    def rows(self) -> list[TrialRow]:
+        """Rows of the `trials` table, in the order in which the trials ended."""
+        ended = [r.row for r in self.trials.values() if r.row is not None]
+        return sorted(ended, key=lambda row: (row.ended_at, row.trial))
+
+    def epoch_rows(self) -> Iterator[Row]:
+        """Rows of the `epochs` table."""
+        for record in self.trials.values():
+            yield from record.epochs.values()
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Take one event of the log into account."""
+        self.last_event = event["event"]
+        kind = event["type"]
+        if kind == "trial_started":
+            number = event["trial"]
+            former = self.trials.get(number)
+            self.trials[number] = TrialRecord(
+                trial=number,
+                trial_id=event["trial_id"],
+                config=event["config"],
+                seed=event["seed"],
+                attempt=event["attempt"],
+                started_at=former.started_at if former else event["at"],
+                epochs=former.epochs if former else {},
+            )
+        elif kind == "epochs":
+            for told in event["rows"]:
+                self.trials[told["trial"]].epochs[told["epoch"]] = told
+        elif kind == "trial_ended":
+            row = TrialRow.from_columns(event["row"])
+            record = self.trials[row.trial]
+            record.row = row
+            # An earlier attempt may have gone further than the one that counts.
+            record.epochs = {epoch: told for epoch, told in record.epochs.items() if epoch <= row.epochs}
+        elif kind in ("sweep_started", "sweep_ended"):
+            self.sweeps.append(dict(event))
+
+
+class EventLog:
+    """The event log of one study, read on from where the last reading ended.
+
+    Attributes:
+        history: what the events told that were read so far.
+    """
+
+    def __init__(self, folder: Folder, name: str) -> None:
+        self._folder, self._name = folder, name
+        self._lines = self._bytes = 0
+        self.history = History()
+
+    def read_on(self) -> list[Row]:
+        """Take the events that were added since the last call into `history`, and give them.
+
+        A last line that was cut by a crash, or is being written, is left for a later call. Where a line is damaged, the
+        next call begins with it.
+
+        Raises:
+            InputError: the log is damaged, or of a schema version that this program does not know.
+        """
+        content = self._folder.read(self._name, self._bytes) or b""
+        whole = content[: content.rfind(b"\n") + 1]
+        events = []
+        for line in whole.splitlines(keepends=True):
+            events.append(self._take(line))
+            self._lines += 1
+            self._bytes += len(line)
+        return events
+
+    def _take(self, line: bytes) -> Row:
+        where = f"{self._folder.path(self._name)}:{self._lines + 1}"
+        try:
+            event: Row = json.loads(line)
+            if event["type"] == "sweep_started":
+                check_version(event.get("schema_version", SCHEMA_VERSION), where)
+            self.history.apply(event)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            rule = f"a line of the event log must be one event, but got {line.rstrip()[:80].decode(errors='replace')!r}"
+            raise InputError(rule, where=where, hint="remove the line; what it told is lost") from error
+        return event
