@@ -11,8 +11,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from tune_app.results import plots
 from tune_app.errors import WorkFailed
+from tune_app.results import plots
 from tune_app.results.importance import LEAST_TRIALS, by_association, importance
 from tune_app.spaces.spec import Spec
 

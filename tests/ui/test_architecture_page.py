@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from streamlit.testing.v1 import AppTest
 
-from tune_app.results import inspection, weights
 from tune_app.store.store import Store
 
 UI = Path(__file__).parents[2] / "ui"
@@ -113,24 +111,3 @@ def test_the_drawing_as_one_file_needs_nothing_else(monkeypatch: pytest.MonkeyPa
     assert "src=" not in document.split("<script>")[0]
     assert "import(" not in document
     monkeypatch.delitem(sys.modules, "network_scene")
-
-
-def test_the_commands_that_the_part_runs(
-    trained_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def run(main: Callable[[], int], *arguments: str) -> tuple[int, Any]:
-        monkeypatch.setattr(sys, "argv", ["command", str(trained_results), "digits-small", *arguments])
-        code, printed = main(), capsys.readouterr().out
-        return code, json.loads(printed) if printed else None
-
-    code, layers = run(inspection.main, "0")
-    assert code == 0
-    assert {"weights", "gradient", "activations", "units", "used"} <= set(layers[0])
-    assert layers[-1]["units"] is None, "the output layer is not judged"
-    code, error = run(inspection.main, "1")
-    assert (code, set(error)) == (2, {"message", "where", "hint"})
-    path = tmp_path / "model.pt"
-    assert run(weights.main, "0", str(path)) == (0, None)
-    assert torch.load(path, weights_only=True)["trial"] == 0
-    code, error = run(weights.main, "77", str(path))
-    assert (code, error["message"]) == (2, "the study `digits-small` has no trial 77")
