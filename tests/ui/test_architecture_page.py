@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tune_app.store.store import Store
+from tune_app.store.store import Store, Study
 
 UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""
@@ -111,3 +111,18 @@ def test_the_drawing_as_one_file_needs_nothing_else(monkeypatch: pytest.MonkeyPa
     assert "src=" not in document.split("<script>")[0]
     assert "import(" not in document
     monkeypatch.delitem(sys.modules, "network_scene")
+
+
+def test_a_task_without_a_network_is_said_and_its_model_is_offered(
+    open_page: Callable[[Path], AppTest], sgd_study: Study
+) -> None:
+    page = open_page(Path(sgd_study.folder.url))
+    assert not page.error
+    assert "the task `sgd_digits:SGDDigits` has no network to show: its model is no `torch.nn.Module`".replace(
+        "`", ""
+    ) in page.info[0].value.replace("`", "").replace("\\", "")
+    assert not page.get("bidi_component")
+    (model,) = page.get("download_button")
+    assert model.proto.label == "Model (weights and configuration)"
+    assert not model.proto.disabled
+    assert any(button.label == "Pictures of this trial" for button in page.button)

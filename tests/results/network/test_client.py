@@ -47,6 +47,21 @@ def test_an_error_arrives_as_what_it_was(place: tuple[str, str], tmp_path: Path)
         client.read_layers(*place)
 
 
+def test_a_task_without_a_network_is_said_and_its_weights_and_pictures_are_there(sgd_study: Study) -> None:
+    named = sgd_study.folder.url, sgd_study.name, 0
+    for read in (client.read_layers, client.read_statistics):
+        with pytest.raises(InputError) as caught:
+            read(*named)
+        assert caught.value.message == (
+            "the task `sgd_digits:SGDDigits` has no network to show: its model is no torch.nn.Module"
+        )
+    saved = torch.load(io.BytesIO(client.read_weights(*named)), weights_only=True)
+    assert saved["weights"]["coef_"].shape == (10, 64)
+    report = client.read_report(*named)
+    assert "Training history" in report
+    assert "has no network to show" in report
+
+
 def test_the_command_prints_json_and_ends_with_the_code_of_the_error(
     place: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
