@@ -312,5 +312,5 @@ def test_a_task_without_a_network_passes_unless_its_size_or_latency_counts(
         probes = forecast(metric="val_accuracy", mode=mode).probes
         assert [(probe.model_parameters, probe.error) for probe in probes] == [(None, None)] * len(probes)
     for against in ("size", "latency"):
-        with pytest.raises(InputError, match="has a figure that no trial of 4 epochs has.*needs a model of torch"):
+        with pytest.raises(InputError, match=r"has a figure that no trial of 4 epochs has.*needs a model of torch"):
             forecast(metric="val_accuracy", mode="pareto", against=against)
