@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.store.study_writer import StudyWriter
 from tune_app.store.trial_row import TrialRow, TrialState
+from tune_app.tasks import load_task
 from tune_app.tasks.spec_file import read_spec
-from tune_app.training.trial import derive_seed
+from tune_app.training.trial import Training, derive_seed, prepared
 
 SMALL_SPACE: dict[str, Any] = {
     "schema_version": 1,
@@ -46,6 +48,7 @@ SMALL_SPACE: dict[str, Any] = {
     },
     "constraints": ["filters * conv_layers <= 6"],
 }
+FIXTURES = Path(__file__).parent / "fixtures"
 ENDS = ("COMPLETED", "PRUNED", "COMPLETED", "FAILED", "COMPLETED")
 
 MakeStudy = Callable[..., Study]
@@ -146,3 +149,54 @@ def s3_url(s3_access: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     return f"s3://{BUCKET}/{tmp_path.parent.name}-{tmp_path.name}"
+
+
+@pytest.fixture(scope="session")
+def train_trials() -> Callable[[Study, Spec, Mapping[int, int]], None]:
+    """Really train some trials of a made-up study, each by its number for so many epochs, in place of what it has."""
+
+    def train(study: Study, spec: Spec, trained: Mapping[int, int]) -> None:
+        history, task = study.history(), load_task(spec.task)
+        data = task.load_data(spec.dataset).without_test()
+        with StudyWriter(study, history, column_types(spec.space.variables)) as writer:
+            for number, epochs in trained.items():
+                record = history.trials[number]
+                given = prepared(task, record.config, data)
+                training = Training(task, record.config, given, epochs=spec.budget.epochs, seed=record.seed, threads=1)
+                assert record.row is not None
+                families = dict(record.row.families)
+                writer.trial_started(number, record.trial_id, record.config, record.seed, 2)
+                for epoch in (training.run_epoch() for _ in range(epochs)):
+                    figures = {f"metric/{name}": value for name, value in epoch.metrics.items()}
+                    figures |= {f"health/{name}": value for name, value in epoch.health.items()}
+                    times = {"ended_at": now(), "duration_s": epoch.duration_s}
+                    writer.epochs([{"trial": number, "epoch": epoch.epoch, **times, **figures}])
+                    families |= figures
+                size = training.model_parameters
+                row = replace(record.row, ended_at=now(), epochs=epochs, model_parameters=size, families=families)
+                writer.trial_ended(row)
+                if row.state == TrialState.COMPLETED:
+                    path = Path(study.folder.path(study.checkpoint(number)))
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    training.save(path)
+
+    return train
+
+
+@pytest.fixture
+def sgd_task(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A task without a network, which this process and those that it starts can import."""
+    monkeypatch.chdir(FIXTURES)
+    monkeypatch.syspath_prepend(str(FIXTURES))
+    return "sgd_digits:SGDDigits"
+
+
+@pytest.fixture
+def sgd_study(sgd_task: str, tmp_path: Path, make_study: MakeStudy, train_trials: Callable[..., None]) -> Study:
+    """Its study, whose trial 0 was really trained and kept its checkpoint."""
+    alpha = {"type": "float", "low": 1e-5, "high": 0.1, "log": True}
+    sections = {"parameters": {"training": {"alpha": alpha}}, "constraints": []}
+    spec = small_spec(name="sgd", task=sgd_task, budget={"trials": 2, "epochs": 4}, **sections)
+    study = make_study(tmp_path / "results", spec, ends=("COMPLETED", "PRUNED"))
+    train_trials(study, spec, {0: 4})
+    return study

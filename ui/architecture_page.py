@@ -8,14 +8,15 @@ import pandas as pd
 import streamlit as st
 from columns import shown, title
 from following import PERIOD_S, say_state
-from network import Layers, has_weights, read_layers, read_statistics, read_weights
+from network import Layers, read_layers, read_statistics
 from network_scene import merged, scene_file, show_scene
 from sources import chosen_study, spec_of, trials_of
 from trial_choice import BEST, choose_trial, row_of
 from trial_report import show_report
 from values import number, sentence
 
-from tune_app.errors import WorkFailed
+from tune_app.errors import NotFound, TuneAppError
+from tune_app.results.network import client
 from tune_app.spaces.spec import Spec
 from tune_app.store.study import Study
 
@@ -49,11 +50,16 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
     trial, ended_at = int(row["trial"]), str(row["ended_at"])
     try:
         with st.spinner(f"The network of trial {trial} is built from its configuration…"):
-            layers = read_layers(study, trial, ended_at)
-        statistics, lacking = _statistics(study, trial, ended_at, str(row["state"]))
-    except WorkFailed as error:
+            layers = read_layers(study.folder.url, study.name, trial, ended_at)
+    except NotFound as error:  # a task without a network has a model and pictures of its training nevertheless
+        st.info(sentence(error))
+        _offer_weights(study, trial)
+        show_report(study, trial, ended_at)
+        return
+    except TuneAppError as error:
         st.error(sentence(error))
         return
+    statistics, lacking = _statistics(study, trial, ended_at, str(row["state"]))
     name = f"{study.name}, trial {trial}"
     _say_sums(row, layers, spec)
     if lacking:
@@ -72,15 +78,15 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
 
 def _statistics(study: Study, trial: int, ended_at: str, state: str) -> tuple[Layers, str]:
     """What was seen of the layers, and why there is nothing where there is not."""
-    if not has_weights(study, trial):
+    if not _has_weights(study, trial):
         return [], (
             f"Trial {trial} ({state.lower()}) kept no checkpoint, so its layers have sizes but no health or "
             "activation figures, and there is no model to download. Trials that completed keep one."
         )
     try:
         with st.spinner("The trained network is looked into…"):
-            return read_statistics(study, trial, ended_at), ""
-    except WorkFailed as error:
+            return read_statistics(study.folder.url, study.name, trial, ended_at), ""
+    except TuneAppError as error:
         return [], sentence(error)
 
 
@@ -112,11 +118,21 @@ def _show_files(study: Study, trial: int, layers: Layers, name: str) -> None:
         on_click="ignore",
         width="stretch",
     )
-    there = has_weights(study, trial)
-    places[2].download_button(
+    with places[2]:
+        _offer_weights(study, trial)
+
+
+def _has_weights(study: Study, trial: int) -> bool:
+    """Whether the trial kept a checkpoint."""
+    return study.folder.exists(study.checkpoint(trial))
+
+
+def _offer_weights(study: Study, trial: int) -> None:
+    there = _has_weights(study, trial)
+    st.download_button(
         "Model (weights and configuration)",
-        lambda: read_weights(study, trial),
-        f"{file}.pt",
+        lambda: client.read_weights(study.folder.url, study.name, trial),
+        f"{study.name}-{trial}.pt",
         "application/octet-stream",
         icon=":material/download:",
         on_click="ignore",

@@ -6,7 +6,7 @@ import streamlit as st
 from network import read_report
 from values import sentence
 
-from tune_app.errors import WorkFailed
+from tune_app.errors import TuneAppError
 from tune_app.store.study import Study
 
 HEIGHT = 900
@@ -28,7 +28,7 @@ def show_report(study: Study, trial: int, ended_at: str) -> None:
     try:
         with st.spinner(f"The pictures of trial {trial} are made…"):
             text = read_report(study.folder.url, study.name, trial, ended_at)
-    except WorkFailed as error:
+    except TuneAppError as error:
         st.error(sentence(error))
         return
     st.download_button(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -177,3 +178,16 @@ def test_layers_are_those_of_the_study_that_has_the_name_now(
         layers = client.get(f"/jobs/{job.id}/best-model").json()["layers"]
         found = next(layer for layer in layers if layer["type"] == "Conv2d")
         assert found["parameter_shapes"]["weight"][0] == filters
+
+
+def test_a_task_without_a_network_has_a_best_model_without_layers(
+    place: Any, serve: Any, make_study: Any, make_spec: Any, sgd_task: str
+) -> None:
+    job = place.add_job("sgd", "SUCCEEDED")
+    alpha = {"type": "float", "low": 1e-5, "high": 0.1, "log": True}
+    spec = make_spec(name=job.study, task=sgd_task, parameters={"training": {"alpha": alpha}}, constraints=[])
+    make_study(place.store.folder.url, spec, ends=("COMPLETED",))
+    with serve(replace(place.settings, classes=[sgd_task])) as client:
+        found = client.get(f"/jobs/{job.id}/best-model").json()
+    assert (found["task"], found["layers"]) == (sgd_task, None)
+    assert found["layers_missing"] == f"the task `{sgd_task}` has no network to show: its model is no torch.nn.Module"

@@ -12,12 +12,12 @@ import plotly.graph_objects as go
 import pytest
 
 from tune_app.document import Document
-from tune_app.tasks.spec_file import read_spec
-from tune_app.results import plots
 from tune_app.errors import WorkFailed
+from tune_app.results import plots
 from tune_app.results.importance import LEAST_TRIALS, by_association, importance
 from tune_app.spaces.feasibility import sample
 from tune_app.spaces.spec import Spec
+from tune_app.tasks.spec_file import read_spec
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 DOCUMENT: dict[str, Any] = {

@@ -13,11 +13,11 @@ import pytest
 from tune_app.errors import InputError, WorkFailed
 from tune_app.results.review import best, config_of, load_epochs, load_trials, ranked_trials, summary, trial_row
 from tune_app.spaces.spec import Spec
+from tune_app.spaces.variable import Categorical, Int, Variable
+from tune_app.store.columns import column_types
 from tune_app.store.store import Store
 from tune_app.store.study import Study
-from tune_app.store.columns import column_types
 from tune_app.store.study_writer import StudyWriter
-from tune_app.spaces.variable import Categorical, Int, Variable
 
 MakeStudy = Callable[..., Study]
 MakeSpec = Callable[..., Spec]

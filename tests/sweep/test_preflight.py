@@ -299,3 +299,21 @@ def test_without_a_gpu_there_is_no_figure() -> None:
     task = Wobbly()
     assert gpu_memory(spec(task), cast(Task, task), task.data) is None
     assert task.started == []
+
+
+def test_a_task_without_a_network_passes_unless_its_size_or_latency_counts(
+    sgd_task: str, make_spec: Callable[..., Spec]
+) -> None:
+    task, alpha = load_task(sgd_task), {"type": "float", "low": 1e-5, "high": 0.1, "log": True}
+
+    def forecast(**objective: Any) -> Forecast:
+        sections = {"parameters": {"training": {"alpha": alpha}}, "constraints": [], "objective": objective}
+        spec = make_spec(task=sgd_task, budget={"trials": 2, "epochs": 4}, **sections)
+        return preflight(spec, task, task.load_data("digits").without_test())
+
+    for mode in ("simple", "health"):
+        probes = forecast(metric="val_accuracy", mode=mode).probes
+        assert [(probe.model_parameters, probe.error) for probe in probes] == [(None, None)] * len(probes)
+    for against in ("size", "latency"):
+        with pytest.raises(InputError, match=r"has a figure that no trial of 4 epochs has.*needs a model of torch"):
+            forecast(metric="val_accuracy", mode="pareto", against=against)

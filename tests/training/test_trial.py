@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -404,3 +405,39 @@ def test_unmeasured_peak_memory_is_not_invented(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Path, "write_text", refuse)
     assert cnn().peak_memory_mb is None
+
+
+def test_a_model_of_scikit_learn_trains_and_continues_exactly(sgd_task: str, tmp_path: Path) -> None:
+    task = load_task(sgd_task)
+
+    def training() -> Training:
+        return Training(task, {"alpha": 1e-4}, load_dataset("digits").without_test(), epochs=5, seed=3)
+
+    whole, first, second = training(), training(), training()
+    for _ in range(5):
+        whole.run_epoch()
+    for _ in range(2):
+        first.run_epoch()
+    first.save(tmp_path / "checkpoint.pt")
+    second.restore(tmp_path / "checkpoint.pt")
+    while not second.finished:
+        second.run_epoch()
+    assert [row.metrics for row in second.history] == [row.metrics for row in whole.history]
+    assert (whole.history[-1].metrics["val_accuracy"] or 0) > 0.8
+    assert (whole.network, whole.model_parameters, whole.latency_ms, whole.sample()) == (None,) * 4
+    absent = {name for name, figure in whole.history[-1].health.items() if figure is None}
+    assert absent == {"neuron_utilisation", "parameter_efficiency", "gradient_health"}
+
+
+@pytest.mark.parametrize("attributes", [{}, {"model": None}, {"model": "a script"}])
+def test_a_probe_is_not_asked_without_a_network(attributes: dict[str, Any]) -> None:
+    class Scripted(Returning):
+        def start(self, *given: Any, **named: Any) -> Any:
+            return SimpleNamespace(**attributes)
+
+        def probe_loss(self, state: Any) -> Tensor:
+            raise AssertionError("there is no network to probe")
+
+    training = Training(Scripted({"accuracy": 0.5, "loss": 1.0}), {}, NO_DATA, epochs=1, seed=0)
+    assert training.run_epoch().metrics == {"accuracy": 0.5, "loss": 1.0}
+    assert (training.model_parameters, training.latency_ms) == (None, None)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from streamlit.testing.v1 import AppTest
 
-from tune_app.results import inspection, weights
 from tune_app.store.store import Store
+from tune_app.store.study import Study
 
 UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""
@@ -115,22 +114,15 @@ def test_the_drawing_as_one_file_needs_nothing_else(monkeypatch: pytest.MonkeyPa
     monkeypatch.delitem(sys.modules, "network_scene")
 
 
-def test_the_commands_that_the_part_runs(
-    trained_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_task_without_a_network_is_said_and_its_model_is_offered(
+    open_page: Callable[[Path], AppTest], sgd_study: Study
 ) -> None:
-    def run(main: Callable[[], int], *arguments: str) -> tuple[int, Any]:
-        monkeypatch.setattr(sys, "argv", ["command", str(trained_results), "digits-small", *arguments])
-        code, printed = main(), capsys.readouterr().out
-        return code, json.loads(printed) if printed else None
-
-    code, layers = run(inspection.main, "0")
-    assert code == 0
-    assert {"weights", "gradient", "activations", "units", "used"} <= set(layers[0])
-    assert layers[-1]["units"] is None, "the output layer is not judged"
-    code, error = run(inspection.main, "1")
-    assert (code, set(error)) == (2, {"message", "where", "hint"})
-    path = tmp_path / "model.pt"
-    assert run(weights.main, "0", str(path)) == (0, None)
-    assert torch.load(path, weights_only=True)["trial"] == 0
-    code, error = run(weights.main, "77", str(path))
-    assert (code, error["message"]) == (2, "the study `digits-small` has no trial 77")
+    page = open_page(Path(sgd_study.folder.url))
+    said = "the task `sgd_digits:SGDDigits` has no network to show: its model is no torch.nn.Module"
+    assert said in texts(page).replace("\\", "")
+    assert not page.error
+    assert not page.get("bidi_component")
+    (model,) = page.get("download_button")
+    assert model.proto.label == "Model (weights and configuration)"
+    assert not model.proto.disabled
+    assert any(button.label == "Pictures of this trial" for button in page.button)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tune_app.store.study import Study
 from tune_app.training.health import MEANINGS, WEIGHTS
 
 UI = Path(__file__).parents[2] / "ui"
@@ -82,3 +83,15 @@ def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     page = AppTest.from_string(SCRIPT, default_timeout=60).run()
     assert page.header[0].value == "Health"
     assert "There is no study here yet." in texts(page)
+
+
+def test_what_cannot_be_told_without_a_network_is_said(sgd_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNE_APP_STORE", sgd_study.folder.url)
+    page = AppTest.from_string(SCRIPT, default_timeout=60).run()
+    page.selectbox(key="sgd-trial").set_value(0).run()
+    said = texts(page)
+    for name in ("Neuron utilisation", "Parameter efficiency", "Gradient health"):
+        assert f"{name}: –** :gray-badge[unknown]" in said
+    assert said.count("Cannot be told: the task has no network or gives no probe") == 3
+    for name in ("Training stability", "Convergence quality", "Accuracy consistency"):
+        assert f"{name}: –" not in said

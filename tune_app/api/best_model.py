@@ -53,7 +53,7 @@ def routes(server: Server) -> APIRouter:
 
         For `torch.load(file, weights_only=True)`.
         """
-        from tune_app.results.weights import write_training_weights, write_weights  # it imports torch
+        from tune_app.results.network.weights import write_training_weights, write_weights  # it imports torch
 
         job = server.views.job(job_id)
         folder = Path(tempfile.mkdtemp(prefix="tune-app-weights-"))

@@ -342,7 +342,7 @@ class TrialWithEpochs(TrialFacts):
 
 
 class LayerFacts(_Told):
-    """A layer of a network, as `tune_app.results.architecture.Layer` explains it."""
+    """A layer of a network, as `tune_app.results.network.layer.Layer` explains it."""
 
     name: str
     type: str
@@ -362,7 +362,8 @@ class TrainingFacts(_Told):
     epochs: int
     seed: int
     device: str
-    model_parameters: int
+    model_parameters: int | None
+    """Null for a task whose model is no network."""
     latency_ms: float | None
     health: Figures
     """After the last epoch."""

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,18 +13,17 @@ from tune_app.api.admission import Admission
 from tune_app.api.job_views import JobViews, JobWatch
 from tune_app.api.settings import Settings
 from tune_app.api.study_logs import StudyLogs
-from tune_app.errors import TuneAppError, WorkFailed
+from tune_app.errors import TuneAppError
 from tune_app.jobs.job import Job
 from tune_app.jobs.jobs import Jobs
 from tune_app.profiles.profile import Profiles
+from tune_app.results.network import client
 from tune_app.spaces.section import Objective
 from tune_app.store.store import Store
 from tune_app.store.study import Study
 
 AT_ONCE = 8
 """Jobs that are given to Ray, or stopped, at the same time; others wait."""
-BUILD_S = 120.0
-"""So long building a network may take, with loading its data."""
 log = logging.getLogger("tune_app.api")
 
 
@@ -59,7 +54,7 @@ class Server:
         self.watch = JobWatch(self.jobs, self.views)
         self._work = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="api-work")
         self._facts: dict[str, tuple[object, StudyFacts]] = {}
-        self._layers: dict[tuple[str, int | None, str], list[dict[str, Any]]] = {}
+        self._layers: dict[tuple[str, int | None, str], client.Layers] = {}
         self._building = threading.Lock()
         self._begun: set[str] = set()
 
@@ -108,34 +103,19 @@ class Server:
             known = self._facts[study.name] = stamp, facts
         return known[1]
 
-    def layers(self, name: str, trial: int | None, version: str) -> list[dict[str, Any]]:
+    def layers(self, name: str, trial: int | None, version: str) -> client.Layers:
         """The layers of a network, built once per `version`, in a process of its own.
 
         Args:
             name: of the study; of the training where there is no `trial`.
 
         Raises:
-            WorkFailed: the network cannot be built here.
+            InputError, WorkFailed: as `tune_app.results.network.client.read_layers`.
         """
         key = name, trial, version
-        what = f"the training `{name}`" if trial is None else f"trial {trial}"
         with self._building:  # one at a time: the cores are the sweep's
             if key not in self._layers:
-                try:
-                    named = [name] if trial is None else [name, str(trial)]
-                    done = subprocess.run(
-                        [sys.executable, "-m", "tune_app.results.architecture", self.store.folder.url, *named],
-                        capture_output=True,
-                        timeout=BUILD_S,
-                        stdin=subprocess.DEVNULL,
-                        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},  # the GPUs are the sweep's, too
-                    )
-                    found = json.loads(done.stdout)
-                except (subprocess.TimeoutExpired, ValueError) as error:
-                    raise WorkFailed(f"the network of {what} could not be built: {error}") from error
-                if isinstance(found, dict):
-                    raise WorkFailed(found["message"], where=found["where"], hint=found["hint"])
-                self._layers[key] = found
+                self._layers[key] = client.read_layers(self.store.folder.url, name, trial)
         return self._layers[key]
 
     def forget(self, job: Job, *, study: bool) -> None:

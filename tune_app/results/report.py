@@ -11,15 +11,15 @@ import plotly.graph_objects as go
 from jinja2 import Environment
 from plotly.offline import get_plotlyjs
 
-from tune_app.results import plots, trial_plots
 from tune_app.errors import NotFound, WorkFailed
-from tune_app.results.importance import importance
-from tune_app.results.inspection import inspect_trial
-from tune_app.spaces.objective import figure_text, label_of
 from tune_app.readable import shown
+from tune_app.results import plots, trial_plots
+from tune_app.results.importance import importance
+from tune_app.results.network.inspection import inspect_trial
 from tune_app.results.review import config_of, front_trials, ranked_trials, summary, trial_row
-from tune_app.store.study import Study
+from tune_app.spaces.objective import figure_text, label_of
 from tune_app.spaces.variable import group_config
+from tune_app.store.study import Study
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[Any]]]
 
@@ -41,7 +41,6 @@ def study_report(study: Study) -> str:
     Raises:
         InputError: the study or its search space cannot be read.
     """
-    document = study.document()
     spec = study.spec()
     trials = ranked_trials(study)
     epochs = study.table("epochs").to_pandas()
@@ -158,7 +157,9 @@ def _page(
     tables: Sequence[Table],
     sample: str | None = None,
 ) -> str:
-    template = Environment(autoescape=True).from_string((files("tune_app.results") / "report.html").read_text(encoding="utf-8"))
+    template = Environment(autoescape=True).from_string(
+        (files("tune_app.results") / "report.html").read_text(encoding="utf-8")
+    )
     # As plotly writes its own pages: nothing in a script may read as markup.
     drawn = [(figure.to_json().replace("<", "\\u003c"), figure.layout.height or HEIGHT) for figure in figures]
     return template.render(

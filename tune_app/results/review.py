@@ -13,14 +13,14 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from tune_app.spaces.catalog import Variables, parse_value
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import InputError, NotFound, WorkFailed
+from tune_app.spaces.catalog import Variables, parse_value
 from tune_app.spaces.objective import front
 from tune_app.spaces.section import Objective
+from tune_app.spaces.variable import GROUPS, Categorical, Config
 from tune_app.store.store import Store
 from tune_app.store.study import Study
-from tune_app.spaces.variable import GROUPS, Categorical, Config
 
 DEFAULT_STORE = "results"
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}

@@ -10,9 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from tune_app.results.inspection import Inspection, LayerInspection
-from tune_app.spaces.objective import is_share
+from tune_app.results.network.inspection import Inspection
+from tune_app.results.network.layer import LayerStatistics
 from tune_app.results.plots import COLOURS, SCALE, axis_title, empty_figure, figure_digits, titled_figure, whole_numbers
+from tune_app.spaces.objective import is_share
 
 LEAST_GRADIENT = 1e-12
 """What a gradient of zero is drawn as on a log scale."""
@@ -137,7 +138,7 @@ def gradient_flow(inspection: Inspection) -> go.Figure:
     return figure
 
 
-def weight_histograms(layer: LayerInspection) -> go.Figure:
+def weight_histograms(layer: LayerStatistics) -> go.Figure:
     """How the weights of a layer are spread, and beside them its biases and scales."""
     figure = make_subplots(1, 2, subplot_titles=("Weights", "Biases" if layer.biases else "No biases"))
     for column, histogram in ((1, layer.weights), (2, layer.biases)):

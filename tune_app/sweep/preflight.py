@@ -162,7 +162,7 @@ def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
         against = f" against {objective.against}" if objective.mode == "pareto" else ""
         raise InputError(
             f"the objective, {objective.mode}{against}, has a figure that no trial of {spec.budget.epochs} epochs has: "
-            "latency needs the task's `probe_loss`, health needs it or more epochs"
+            "latency needs the task's `probe_loss`, health needs it or more epochs, size needs a model of torch"
         )
 
 

@@ -16,9 +16,12 @@ Progress = Callable[[float], None]
 
 
 class State(Protocol):
-    """Everything one training holds between epochs; the task makes it and the caller keeps it."""
+    """Everything one training holds between epochs; the task makes it and the caller keeps it.
 
-    model: torch.nn.Module
+    It may have an attribute `model`. Where that is a ``torch.nn.Module``, its parameters are counted and checked after
+    each epoch, and its layers can be shown; with a probe (see `Probed`) its health and latency are measured. Without
+    one, or with a model of another kind (of scikit-learn, a script's), these are None and there are no layers to show.
+    """
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values from which `load_state_dict` continues the training exactly."""
@@ -92,7 +95,8 @@ class Probed(Protocol):
     def probe_loss(self, state: Any) -> Tensor:
         """The training loss on a small batch of training rows, always the same ones, with its graph.
 
-        One forward pass of ``state.model`` in its current mode, without augmentation; nothing of `state` changes.
+        One forward pass of ``state.model``, a torch module, in its current mode and without augmentation; nothing of
+        `state` changes.
         """
         ...
 

@@ -18,10 +18,11 @@ Changes = tuple[tuple[str, str], ...]
 FAIR, GOOD = 0.5, 0.75
 """From `GOOD` on nothing needs to change; below `FAIR` it is likely that something is wrong."""
 ABSENT = {
-    "neuron_utilisation": "Cannot be told: the task gives no probe, or the network has no hidden layer.",
+    "neuron_utilisation": "Cannot be told: the task has no network or gives no probe, or there is no hidden layer.",
     "training_stability": "Too little history: it needs three epochs.",
-    "parameter_efficiency": "Cannot be told: the task gives no probe, or the network has no hidden layer.",
-    "gradient_health": "Cannot be told: the task gives no probe, or fewer than two layers get a gradient.",
+    "parameter_efficiency": "Cannot be told: the task has no network or gives no probe, or there is no hidden layer.",
+    "gradient_health": "Cannot be told: the task has no network or gives no probe, or fewer than two layers get a "
+    "gradient.",
     "convergence_quality": "Too little history: it needs four epochs.",
     "accuracy_consistency": "Too little history: it needs four epochs.",
 }

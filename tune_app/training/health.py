@@ -1,7 +1,7 @@
 """Health: six figures from 0 (sick) to 1 (healthy) that judge a training by more than its metric, and their mean.
 
 Three look at the network as `reading.py` reads it, three at the history of the metrics. A figure is None where it
-cannot be told: the task gives no probe, the history is too short, or there is nothing to compare.
+cannot be told: the task has no network or gives no probe, the history is too short, or there is nothing to compare.
 """
 
 from __future__ import annotations

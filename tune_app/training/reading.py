@@ -86,7 +86,7 @@ def read_by_name(model: nn.Module, probe_loss: Callable[[], Tensor]) -> dict[str
 def _read_traces(model: nn.Module, probe_loss: Callable[[], Tensor]) -> tuple[list[nn.Module], Reading]:
     """The modules at which layers begin, the output layer's last, and what was read."""
     modules = list(model.modules())
-    with _tracing(modules) as traces, _evaluating(modules), torch.enable_grad():
+    with _tracing(modules) as traces, evaluating(modules), torch.enable_grad():
         loss = probe_loss()
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         raise ProbeError(f"`probe_loss` must return one number with its graph, but returned {loss!r:.200}")
@@ -115,7 +115,7 @@ def latency_ms(model: nn.Module, probe_loss: Callable[[], Tensor]) -> float | No
 
     hooks = [model.register_forward_pre_hook(before), model.register_forward_hook(after)]
     try:
-        with _evaluating(list(model.modules())), torch.inference_mode():
+        with evaluating(list(model.modules())), torch.inference_mode():
             end = time.perf_counter() + LATENCY_S
             for number in range(MOST_PASSES):
                 probe_loss()
@@ -260,7 +260,7 @@ def _gradient_norms(traces: list[_Trace], loss: Tensor) -> tuple[list[Tensor], l
 
 
 @contextmanager
-def _evaluating(modules: list[nn.Module]) -> Iterator[None]:
+def evaluating(modules: list[nn.Module]) -> Iterator[None]:
     """Evaluation mode for a moment; every module has its own mode and dropout back afterwards."""
     recurrent = [(module, module.dropout) for module in modules if isinstance(module, nn.RNNBase)]
     training = [module for module in modules if module.training]

@@ -134,7 +134,7 @@ class Training:
     Attributes:
         epoch: epochs done so far.
         history: the row of each of them, also those from before a `restore`.
-        state: what the task made; `state.model` is the model.
+        state: what the task made; `network` is the model in it.
     """
 
     def __init__(
@@ -167,10 +167,20 @@ class Training:
         return self.epoch >= self.epochs
 
     @property
-    def model_parameters(self) -> int:
-        """Number of trainable values in the model; what a lazy module has not made yet does not count."""
-        trained = (p for p in self.state.model.parameters() if p.requires_grad)
-        return sum(p.numel() for p in trained if not is_lazy(p))
+    def network(self) -> torch.nn.Module | None:
+        """The model; None where it is no torch module, as scikit-learn's, or the task's state has none."""
+        model = getattr(self.state, "model", None)
+        return model if isinstance(model, torch.nn.Module) else None
+
+    @property
+    def model_parameters(self) -> int | None:
+        """Number of trainable values in the network; what a lazy module has not made yet does not count.
+
+        None without a network.
+        """
+        if (network := self.network) is None:
+            return None
+        return sum(p.numel() for p in network.parameters() if p.requires_grad and not is_lazy(p))
 
     @property
     def device_name(self) -> str:
@@ -201,7 +211,8 @@ class Training:
         returned = self._train_epoch(epoch, progress)
         duration_s = time.perf_counter() - start
         metrics = _checked_metrics(returned, list(self.task.metrics), epoch)
-        _check_parameters(self.state.model, epoch)
+        if (network := self.network) is not None:
+            _check_parameters(network, epoch)
         start = time.perf_counter()
         figures = self._measure_health(metrics)
         health_s = time.perf_counter() - start
@@ -220,18 +231,21 @@ class Training:
         return self.task.train_epoch(self.state, epoch, progress)
 
     def _measure_health(self, metrics: dict[str, float | None]) -> Health:
-        probed, state = self._probed, self.state
-        reading = read_network(state.model, lambda: probed.probe_loss(state)) if probed else None
+        probed, network, reading = self._probed, self.network, None
+        if probed is not None and network is not None:
+            reading = read_network(network, lambda: probed.probe_loss(self.state))
         return health(reading, [*(row.metrics for row in self.history), metrics], self.task.metrics)
 
     @cached_property
     def latency_ms(self) -> float | None:
         """Least wall milliseconds of a forward pass per row of the probe, measured once, when first asked for.
 
-        None for a task without a probe.
+        None for a task without a probe or without a network.
         """
-        probed, state = self._probed, self.state
-        return latency_ms(state.model, lambda: probed.probe_loss(state)) if probed else None
+        probed, network = self._probed, self.network
+        if probed is None or network is None:
+            return None
+        return latency_ms(network, lambda: probed.probe_loss(self.state))
 
     def sample(self) -> str | None:
         """What the model writes, the same for the same state; None for a task that writes nothing.

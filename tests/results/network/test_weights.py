@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tune_app.errors import NotFound, WorkFailed
+from tune_app.results.network.weights import write_weights
 from tune_app.store.study import Study
-from tune_app.results.weights import write_weights
 
 MakeStudy = Callable[..., Study]
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tune_app.results.architecture import read_layers, trial_layers
-from tune_app.errors import InputError, NotFound, WorkFailed
+from tune_app.errors import NotFound, WorkFailed
+from tune_app.results.network.architecture import layers_of, read_layers
+from tune_app.results.network.rebuild import of_trial
 from tune_app.store.study import Study
 from tune_app.tasks.image_cnn import ImageCNNTask
 
@@ -85,12 +83,12 @@ def study(tmp_path: Path, make_study: MakeStudy) -> Study:
 
 def test_the_network_of_a_trial_is_built_from_its_configuration(study: Study) -> None:
     config = study.history().trials[0].config
-    layers = trial_layers(study, 0)
+    layers = layers_of(of_trial(study, 0))
     convolutions = [layer for layer in layers if layer.type == "Conv2d"]
     assert len(convolutions) == config["conv_layers"]
     assert convolutions[0].parameter_shapes["weight"][0] == config["filters"]
     with pytest.raises(NotFound, match="has no trial 77"):
-        trial_layers(study, 77)
+        of_trial(study, 77)
 
 
 def test_what_the_task_raises_is_told_in_our_words(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,17 +97,4 @@ def test_what_the_task_raises_is_told_in_our_words(study: Study, monkeypatch: py
 
     monkeypatch.setattr(ImageCNNTask, "start", start)
     with pytest.raises(WorkFailed, match=r"trial 0 cannot be built: ZeroDivisionError: no width"):
-        trial_layers(study, 0)
-
-
-def test_the_command_prints_json_either_way(study: Study, tmp_path: Path) -> None:
-    def run(trial: str) -> tuple[int, Any]:
-        command = [sys.executable, "-m", "tune_app.results.architecture", str(tmp_path / "results"), study.name, trial]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        return done.returncode, json.loads(done.stdout)
-
-    code, layers = run("0")
-    assert (code, layers[0]["name"]) == (0, "normalize")
-    code, error = run("77")
-    assert (code, set(error)) == (2, {"message", "where", "hint"})
-    assert issubclass(NotFound, InputError)
+        layers_of(of_trial(study, 0))

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from tune_app.errors import NotFound
-from tune_app.results.inspection import BINS, IMAGES, MAPS, inspect_trial
+from tune_app.results.network.inspection import BINS, IMAGES, MAPS, inspect_trial
 from tune_app.store.study import Study
-from tune_app.tasks import load_task
 from tune_app.training.trial import Training
-
-MakeStudy = Callable[..., Study]
-
-
-@pytest.fixture(scope="module")
-def trained(make_study: MakeStudy, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Training]:
-    """A study whose trial 0 has the checkpoint of a real training."""
-    study = make_study(tmp_path_factory.mktemp("store"))
-    record, task = study.history().trials[0], load_task("image_cnn")
-    training = Training(task, record.config, task.load_data("digits").without_test(), epochs=2, seed=record.seed)
-    while not training.finished:
-        training.run_epoch()
-    training.save(Path(study.folder.path(study.checkpoint(0))))
-    return study, training
 
 
 def test_the_answers_are_those_that_the_training_was_measured_by(trained: tuple[Study, Training]) -> None:

@@ -1,31 +1,21 @@
-"""Weights of a trial or a training with its configuration, in a file for ``torch.load(…, weights_only=True)``.
-
-    python -m tune_app.results.weights STORE STUDY TRIAL FILE
-
-writes the file and prints nothing, or what went wrong as a JSON mapping; the page uses this command, so that neither
-torch nor a checkpoint is loaded into it.
-"""
+"""Weights of a trial or a training with its configuration, in a file for ``torch.load(…, weights_only=True)``."""
 
 from __future__ import annotations
 
-import argparse
 import io
-import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tune_app.errors import NotFound, TuneAppError, WorkFailed
+from tune_app.errors import NotFound, WorkFailed
 from tune_app.folder import Folder
-from tune_app.store.store import Store
-from tune_app.store.study import Study
-from tune_app.store.event_log import TrialRecord
-from tune_app.store.columns import family
-from tune_app.store.training_record import TrainingRecord, checkpoint_path
 from tune_app.spaces.variable import GROUPS
+from tune_app.store.columns import family
+from tune_app.store.event_log import TrialRecord
+from tune_app.store.study import Study
+from tune_app.store.training_record import TrainingRecord, checkpoint_path
 
 SCHEMA_VERSION = 1
 
@@ -55,9 +45,9 @@ def write_weights(study: Study, record: TrialRecord, path: Path) -> None:
         "trial": record.trial,
         "task": document["task"],
         "dataset": document["dataset"],
-        "config": {group: family(record.row, f"config/{group}") for group in GROUPS},
-        "metrics": family(record.row, "metric"),
-        "epochs": record.row["epochs"],
+        "config": {group: family(record.row.families, f"config/{group}") for group in GROUPS},
+        "metrics": family(record.row.families, "metric"),
+        "epochs": record.row.epochs,
         "seed": record.seed,
     }
     _write(content, name, facts, path)
@@ -88,27 +78,3 @@ def _write(checkpoint: bytes, name: str, facts: Mapping[str, Any], path: Path) -
     except Exception as error:  # of a damaged file or a full disk, torch raises nearly anything
         problem = " ".join(str(error).split())[:200]
         raise WorkFailed(f"the weights cannot be taken from the checkpoint: {problem}", where=name) from error
-
-
-def main() -> int:
-    """Write the weights of the trial that the arguments name; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tune_app.results.weights")
-    parser.add_argument("store")
-    parser.add_argument("study")
-    parser.add_argument("trial", type=int)
-    parser.add_argument("file", type=Path)
-    given = parser.parse_args()
-    try:
-        study = Store(given.store).study(given.study)
-        record = study.history().trials.get(given.trial)
-        if record is None:
-            raise NotFound(f"the study `{study.name}` has no trial {given.trial}")
-        write_weights(study, record, given.file)
-    except TuneAppError as error:
-        print(json.dumps({"message": error.message, "where": error.where, "hint": error.hint}))
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,125 @@
+"""The client and its command: what a process of its own answers, and errors that arrive as what they were."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tune_app.errors import Conflict, InputError, Interrupted, NotFound, TuneAppError, WorkFailed
+from tune_app.results.network import client
+from tune_app.results.network.__main__ import main
+from tune_app.results.network.protocol import read_error, written_error
+from tune_app.store.study import Study
+from tune_app.training.trial import Training
+
+
+@pytest.fixture
+def place(trained: tuple[Study, Training]) -> tuple[str, str]:
+    """Store and name of the study."""
+    return trained[0].folder.url, trained[0].name
+
+
+def test_layers_and_their_statistics_come_from_a_process(place: tuple[str, str]) -> None:
+    layers, statistics = client.read_layers(*place, 0), client.read_statistics(*place, 0)
+    assert layers[0]["name"] == "normalize"
+    assert {"weights", "gradient", "activations", "units", "used"} <= set(statistics[0])
+    assert statistics[-1]["units"] is None, "the output layer is not judged"
+    assert {layer["name"] for layer in statistics} < {layer["name"] for layer in layers}
+
+
+def test_weights_and_report_are_files(place: tuple[str, str]) -> None:
+    assert torch.load(io.BytesIO(client.read_weights(*place, 0)), weights_only=True)["trial"] == 0
+    assert "Activation maps" in client.read_report(*place, 0)
+
+
+def test_an_error_arrives_as_what_it_was(place: tuple[str, str], tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="has no trial 77 that ended") as caught:
+        client.read_layers(*place, 77)
+    assert caught.value.hint == "its trials: 0 to 4"
+    with pytest.raises(NotFound, match="the training `digits-small` left no model"):
+        client.read_layers(*place)
+
+
+def test_a_task_without_a_network_is_said_and_its_weights_and_pictures_are_there(sgd_study: Study) -> None:
+    named = sgd_study.folder.url, sgd_study.name, 0
+    for read in (client.read_layers, client.read_statistics):
+        with pytest.raises(InputError) as caught:
+            read(*named)
+        assert caught.value.message == (
+            "the task `sgd_digits:SGDDigits` has no network to show: its model is no torch.nn.Module"
+        )
+    saved = torch.load(io.BytesIO(client.read_weights(*named)), weights_only=True)
+    assert saved["weights"]["coef_"].shape == (10, 64)
+    report = client.read_report(*named)
+    assert "Training history" in report
+    assert "has no network to show" in report
+
+
+def test_the_command_prints_json_and_ends_with_the_code_of_the_error(
+    place: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(verb: str, *arguments: str) -> tuple[int, Any]:
+        threads = torch.get_num_threads()
+        try:
+            return main([verb, *place, *arguments]), json.loads(capsys.readouterr().out)
+        finally:
+            torch.set_num_threads(threads)
+
+    code, layers = run("layers", "0")
+    assert (code, layers[0]["name"]) == (0, "normalize")
+    code, error = run("statistics", "1")
+    assert (code, set(error)) == (2, {"kind", "message", "where", "hint"})
+    file = str(tmp_path / "model.pt")
+    assert run("weights", "0", file) == (0, None)
+    code, error = run("weights", "77", file)
+    assert (code, error["message"]) == (2, "the study `digits-small` has no trial 77")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (NotFound("a", where="b", hint="c"), NotFound),
+        (Conflict("a"), InputError),
+        (InputError("a"), InputError),
+        (WorkFailed("a", hint="c"), WorkFailed),
+        (Interrupted("a"), WorkFailed),
+    ],
+)
+def test_every_error_is_written_as_the_nearest_that_a_client_knows(error: TuneAppError, kind: type) -> None:
+    read = read_error(json.loads(json.dumps(written_error(error))))
+    assert type(read) is kind
+    assert (read.message, read.where, read.hint) == (error.message, error.where, error.hint)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import os; os.abort()", "ended with -6: without a word"),
+        ("raise SystemError('deep inside')", "ended with 1: SystemError: deep inside"),
+        ("print('no document')", "ended with 0: without a word"),
+        ("import time; time.sleep(60)", "must be read within 1 s, but it took longer"),
+    ],
+)
+def test_a_process_that_dies_or_hangs_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, said: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!{sys.executable}\nimport faulthandler; faulthandler.disable()\n{code}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(client, "LIMIT_S", 1 if "sleep" in code else 60)
+    with pytest.raises(WorkFailed, match=said):
+        client.read_layers("store", "study", 0)
+
+
+def test_neither_the_package_nor_the_client_imports_torch() -> None:
+    code = "import sys; import tune_app.results.network.client; print('torch' in sys.modules, 'pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["False", "False"]

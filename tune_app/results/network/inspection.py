@@ -1,0 +1,141 @@
+"""A trained network looked into: what it answers, what its layers hold and make, how gradients flow through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tune_app.errors import NotFound
+from tune_app.results.network.layer import Histogram, LayerStatistics
+from tune_app.results.network.rebuild import in_words, of_trial, rebuild
+from tune_app.results.network.walk import Visit, Walk, walk
+from tune_app.store.study import Study
+from tune_app.tasks.task import Classifying
+from tune_app.training import health
+from tune_app.training.reading import read_by_name
+
+BINS = 60
+IMAGES = 3
+"""Images whose activation maps are kept."""
+MAPS = 8
+"""Maps of each layer that are kept, the first ones."""
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was seen of one trial's network, with the weights of its checkpoint.
+
+    Attributes:
+        labels, answers: classes of the validation rows and what the model answers; empty for a task without classes.
+        class_names: in words, by their numbers.
+        images: (`IMAGES`, channels, height, width), the first of the probe; None where the network takes no images.
+        maps: for each convolution by name, (`IMAGES`, up to `MAPS`, height, width).
+    """
+
+    labels: tuple[int, ...] = ()
+    answers: tuple[int, ...] = ()
+    class_names: tuple[str, ...] = ()
+    layers: tuple[LayerStatistics, ...] = ()
+    images: Array | None = None
+    maps: Mapping[str, Array] = field(default_factory=dict)
+
+
+def inspect_trial(study: Study, number: int) -> Inspection:
+    """Build the network of trial `number` again, put its trained weights into it, and look.
+
+    Raises:
+        NotFound: no such trial has ended, it has no checkpoint, or its task has no network.
+        InputError: the task or its data cannot be loaded.
+        WorkFailed: the task's code raised.
+    """
+    source = of_trial(study, number)
+    content = study.folder.read(study.checkpoint(number))
+    if content is None:
+        raise NotFound(
+            f"trial {number} of the study `{study.name}` has no checkpoint, so its network cannot be looked into",
+            hint="trials that completed keep one",
+        )
+    with in_words(source, "looked into"):
+        rebuilt = rebuild(source, content)
+        network, task = rebuilt.network, source.task
+        labels, answers = task.classify(rebuilt.training.state) if isinstance(task, Classifying) else ((), ())
+        layers, images, maps = look(network, rebuilt.probe_loss)
+    info = rebuilt.data.info
+    names = tuple(map(str, info.get("class_names", range(int(info.get("classes", 0))))))
+    return Inspection(tuple(labels), tuple(answers), names, layers, images, maps)
+
+
+def look(
+    network: nn.Module, probe_loss: Callable[[], Tensor] | None
+) -> tuple[tuple[LayerStatistics, ...], Array | None, dict[str, Array]]:
+    """Statistics of the layers that hold matrices, images and activation maps, as `Inspection` has them.
+
+    Without a probe nothing flows: then there are the weights alone. The passes run in evaluation mode, as those of
+    the health figures.
+    """
+    gradients: dict[str, Tensor] = {}
+    if probe_loss is None:
+        walked, hidden = walk(network), {}
+    else:
+        probe = probe_loss
+        walked = walk(network, lambda: gradients.update(_gradients(network, probe())))
+        hidden = read_by_name(network, probe)
+    found = (_statistics(visit, gradients, hidden.get(visit.name)) for visit in walked.visits)
+    return (tuple(layer for layer in found if layer is not None), *_pictures(walked))
+
+
+def _gradients(network: nn.Module, loss: Tensor) -> dict[str, Tensor]:
+    """The gradient of `loss` by each trained parameter that it depends on, by the parameter's path."""
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+    return {name: gradient for name, gradient in zip(trained, found, strict=True) if gradient is not None}
+
+
+def _pictures(walked: Walk) -> tuple[Array | None, dict[str, Array]]:
+    """The first images that the network got, and what each convolution made of them; nothing for other inputs."""
+    images = walked.inputs[0] if walked.inputs else None
+    if images is None or images.dim() != 4 or not images.is_floating_point():
+        return None, {}
+    maps = {
+        visit.name: visit.output[:IMAGES, :MAPS].float().numpy(force=True)
+        for visit in walked.visits
+        if isinstance(visit.module, nn.Conv2d) and visit.output is not None and visit.output.dim() == 4
+    }
+    return images[:IMAGES].float().numpy(force=True), maps
+
+
+def _statistics(visit: Visit, gradients: Mapping[str, Tensor], hidden: health.Layer | None) -> LayerStatistics | None:
+    """What was seen in a layer; None for one without matrices."""
+    own = {key: p.detach() for key, p in visit.module._parameters.items() if p is not None}
+    matrices = {key: p for key, p in own.items() if p.dim() > 1}
+    vectors = [p for p in own.values() if p.dim() == 1]
+    if not matrices:
+        return None
+    prefix = f"{visit.name}." if visit.name else ""
+    flowing = [gradients[prefix + key].abs().flatten() for key in matrices if prefix + key in gradients]
+    activations = None
+    if visit.output is not None and visit.output.is_floating_point():
+        values = visit.output.float()
+        activations = (float(values.mean()), float(values.std(correction=0)), float((values == 0).float().mean()))
+    return LayerStatistics(
+        name=visit.name,
+        weights=_histogram(list(matrices.values())),
+        biases=_histogram(vectors) if vectors else None,
+        gradient=float(torch.cat(flowing).mean()) if flowing else None,
+        activations=activations,
+        units=hidden.units if hidden else None,
+        used=hidden.used if hidden else None,
+    )
+
+
+def _histogram(tensors: list[Tensor]) -> Histogram:
+    values = torch.cat([t.flatten().float() for t in tensors]).numpy(force=True)
+    counts, edges = np.histogram(values, BINS)
+    return Histogram(tuple(counts.tolist()), tuple(edges.tolist()))

@@ -1,0 +1,64 @@
+"""What is told of one layer of a network: its shapes and sizes, and what was seen in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A module of a network that computes something itself: one without children, or with parameters of its own.
+
+    Attributes:
+        name: its path in the network, such as ``convolutions.0``; empty for the network itself.
+        type: its class, such as ``Conv2d``.
+        settings: what it was made with, as torch prints it.
+        input_shapes: of the tensors that it is called with; the rows of the probe are the first axis where the network
+            keeps them apart. Empty where it was not called, or the task has no probe.
+        output_shape: of the tensor that it gives; of the first one where it gives several; None as above.
+        parameter_shapes: its own parameters, those of its children left out.
+        parameters: number of its own values.
+        trainable: how many of them are trained.
+    """
+
+    name: str
+    type: str
+    settings: str
+    input_shapes: tuple[Shape, ...]
+    output_shape: Shape | None
+    parameter_shapes: dict[str, Shape]
+    parameters: int
+    trainable: int
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How values are spread: `counts` between neighbouring `edges`, one more than them."""
+
+    counts: tuple[int, ...]
+    edges: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """What was seen in one layer that holds matrices.
+
+    Attributes:
+        name: its path in the network.
+        weights: of its matrices, all values together.
+        biases: of its vectors, the scales of normalisations among them; None where it has none.
+        gradient: mean absolute gradient of the probe's loss by the values of its matrices; None without a probe.
+        activations: mean and standard deviation of what it gives for the probe, and the part of zeros; None without.
+        units, used: features it makes, and how many of them are used, as `health.neuron_utilisation` counts them; None
+            for the output layer, and without a probe.
+    """
+
+    name: str
+    weights: Histogram
+    biases: Histogram | None
+    gradient: float | None
+    activations: tuple[float, float, float] | None
+    units: int | None = None
+    used: int | None = None

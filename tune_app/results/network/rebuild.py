@@ -1,0 +1,135 @@
+"""The network of a trial or a training, built again from its configuration and its data."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from tune_app.datasets.dataset import Dataset
+from tune_app.errors import NotFound, TuneAppError, WorkFailed
+from tune_app.results.review import config_of, trial_row
+from tune_app.spaces.spec import epochs_of
+from tune_app.spaces.variable import Config, DatasetReference
+from tune_app.store.store import Store
+from tune_app.store.study import Study
+from tune_app.store.training_record import read_training
+from tune_app.tasks import load_data, load_task
+from tune_app.tasks.task import Probed, Task
+from tune_app.training.trial import Training, describe_error, prepared
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a network was built from.
+
+    Attributes:
+        what: whose it is, for sentences: ``trial 3``.
+        task_name: as the search space or the profile has it.
+    """
+
+    what: str
+    task_name: str
+    task: Task
+    dataset: DatasetReference
+    config: Config
+    epochs: int
+    seed: int
+
+
+def of_trial(study: Study, number: int) -> Source:
+    """What trial `number` was built from.
+
+    Raises:
+        NotFound: no such trial has ended.
+        InputError: the task cannot be loaded.
+    """
+    document, row = study.document(), trial_row(study, number)
+    task = load_task(document["task"])
+    config = config_of(row, task.variables)
+    epochs = epochs_of(config, document["budget"]["epochs"])
+    return Source(f"trial {number}", document["task"], task, document["dataset"], config, epochs, int(row["seed"]))
+
+
+def of_training(store: Store, name: str) -> Source:
+    """What the training `name` was built from.
+
+    Raises:
+        NotFound: no such training has ended well.
+        InputError: its record is damaged, or the task cannot be loaded.
+    """
+    facts = read_training(store.folder, name).facts
+    task, dataset = load_task(facts["task"]), facts["dataset"]
+    what = f"the training `{name}`"
+    return Source(what, facts["task"], task, dataset, facts["config"], facts["epochs"], facts["seed"])
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A network built again.
+
+    Attributes:
+        training: holds it, with the weights it began with or those of the checkpoint.
+        data: as the task loads it, without the test part.
+    """
+
+    source: Source
+    training: Training
+    data: Dataset
+
+    @property
+    def network(self) -> nn.Module:
+        """The network itself.
+
+        Raises:
+            NotFound: the task's model is of another kind.
+        """
+        network = self.training.network
+        if network is None:
+            raise NotFound(
+                f"the task `{self.source.task_name}` has no network to show: its model is no torch.nn.Module"
+            )
+        return network
+
+    @property
+    def probe_loss(self) -> Callable[[], Tensor] | None:
+        """One pass of the task's probe; None for a task without one."""
+        task, state = self.source.task, self.training.state
+        return (lambda: task.probe_loss(state)) if isinstance(task, Probed) else None
+
+
+def rebuild(source: Source, checkpoint: bytes | None = None) -> Rebuilt:
+    """Build the network of `source`; with a checkpoint, put the weights in it back.
+
+    Raises:
+        InputError: the data cannot be loaded, or the checkpoint is of something else.
+        WorkFailed: the checkpoint cannot be read.
+        Exception: whatever the task's code raises; see `in_words`.
+    """
+    task, config = source.task, source.config
+    data = load_data(task, source.dataset).without_test()
+    training = Training(task, config, prepared(task, config, data), epochs=source.epochs, seed=source.seed)
+    if checkpoint is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "checkpoint.pt")
+            path.write_bytes(checkpoint)
+            training.restore(path)
+    return Rebuilt(source, training, data)
+
+
+@contextmanager
+def in_words(source: Source, failed: str) -> Iterator[None]:
+    """Turn whatever the task's code raises into a `WorkFailed`: the network of … cannot be `failed`."""
+    try:
+        yield
+    except TuneAppError:
+        raise
+    except Exception as error:  # of a task, anything may come
+        raise WorkFailed(
+            f"the network of {source.what} cannot be {failed}: {describe_error(error)}",
+            where=f"task {source.task_name}",
+        ) from error
