@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tune_app"
 ORDER = "spaces datasets tasks training store search sweep ray_backend results profiles jobs api cli"
 ROOMS = ["root", *ORDER.split()]
-"""A room imports from itself and the rooms before it; `api` and `cli` are edges and know nothing of each other."""
+"""A room imports from itself and the rooms before it."""
 HEAVY = {
     "ray": {"search/study_search.py", "search/schedule.py", "ray_backend/", "jobs/"},
     "torch": {"tasks/", "training/", "results/network/"},
@@ -60,7 +60,7 @@ def test_every_folder_is_a_room() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_file_imports_only_from_its_room_and_rooms_before_it(path: Path) -> None:
     room = EDGE.get(path.name, room_of(path)) if path.parent == PACKAGE else room_of(path)
-    allowed = set(ROOMS[: ROOMS.index(room) + 1]) - ({"api"} if room == "cli" and path.name != "serve.py" else set())
+    allowed = set(ROOMS[: ROOMS.index(room) + 1])
     used = {own_room(name) for name in named_modules(path) if name.startswith("tune_app.")}
     assert used <= allowed, f"{path.name} of {room} uses {sorted(used - allowed)}"
 

@@ -17,7 +17,7 @@ from sweep_form import SweepSettings
 from values import number, sentence
 
 from tune_app.cli.progress import duration
-from tune_app.cli.sweeps import OVERRIDES
+from tune_app.spaces.override import OVERRIDES
 
 SPACE = "space.yaml"
 
@@ -61,7 +61,8 @@ def begin(settings: SweepSettings) -> Preflight:
     folder = Path(tempfile.mkdtemp(prefix="tune-app-check-"))
     space = folder / SPACE
     space.write_text(json.dumps(settings.document.data), encoding="utf-8")  # every JSON document is YAML
-    options = [part for key, value in settings.overrides.items() for part in (OVERRIDES[key][0], str(value))]
+    above = {name: settings.overrides[key] for name, key in OVERRIDES.items() if key in settings.overrides}
+    options = [part for name, value in above.items() for part in (f"--{name}", str(value))]
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, "-m", "tune_app", "check", str(space), "--json", *options],

@@ -14,6 +14,7 @@ from values import counted, sentence
 
 from tune_app.document import Document
 from tune_app.errors import InputError, TuneAppError
+from tune_app.spaces.override import describe
 from tune_app.spaces.section import LEVELS, MODES, Budget, Pruning, Resources, Search, Section, read_section
 from tune_app.spaces.strategy import SAMPLERS
 
@@ -81,14 +82,8 @@ def sweep_form() -> SweepSettings | None:
         form.choice("search.sampler", "Sampler", tuple(SAMPLERS), help="\n".join(_strategies()))
     with second[3]:
         mode = document.mapping("objective").get("mode", "simple")
-        form.choice("objective.mode", "Objective", MODES, default=mode if mode in MODES else "simple", help=_MODE_HELP)
+        form.choice("objective.mode", "Objective", MODES, default=mode if mode in MODES else "simple")
     return SweepSettings(document, form.overrides, form.problems)
-
-
-_MODE_HELP = (
-    "simple: one metric. health: the metric together with the network's health. "
-    "pareto: two figures, of which neither is given up for the other."
-)
 
 
 def _strategies() -> list[str]:
@@ -198,9 +193,8 @@ class _Form:
         section, _, name = key.partition(".")
         return getattr(self._read[section], name)
 
-    def _help(self, key: str) -> str | None:
-        section, _, name = key.partition(".")
-        return SECTIONS[section].model_fields[name].description
+    def _help(self, key: str) -> str:
+        return describe(key)
 
     def _take(self, key: str, value: Any, in_file: Any) -> None:
         if value == in_file:

@@ -5,8 +5,7 @@ import torch
 from torch.nn import Flatten, Linear, ReLU, Sequential
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tune_app.datasets.dataset import Dataset
-from tune_app.spaces.variable import Float, Int, Variable
+from tune_app import Dataset, Float, Int, Variable
 
 
 class MLPState:

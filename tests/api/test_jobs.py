@@ -13,8 +13,6 @@ import httpx
 import pytest
 import yaml
 
-from tune_app.api.submission import ABOVE
-from tune_app.cli.sweeps import OVERRIDES
 from tune_app.jobs import jobs as jobs_module
 
 REPOSITORY = Path(__file__).parents[2]
@@ -50,13 +48,6 @@ def refused(response: httpx.Response, status: int, code: str) -> dict[str, str]:
     assert set(document["error"]) == {"code", "message", "where", "hint"}
     assert document["error"]["code"] == code
     return dict(document["error"])
-
-
-def test_the_overrides_are_those_of_the_command_line() -> None:
-    assert set(ABOVE.values()) == {*OVERRIDES, "search.start_from"}
-    assert {name: f"--{name}" for name in ABOVE if name != "start_from"} == {
-        name: OVERRIDES[key][0] for name, key in ABOVE.items() if name != "start_from"
-    }
 
 
 def test_a_sweep_of_a_space_of_the_server(client: httpx.Client, place: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from tune_app.spaces.override import OVERRIDES, describe
 from tune_app.spaces.variable import Value
 
 Count = Annotated[int, Field(ge=0)]
@@ -61,35 +62,27 @@ class ErrorBody(_Told):
     error: ErrorFacts
 
 
+def _above(name: str) -> Any:
+    """The description of an override: that of the key which it stands above."""
+    return Field(description=describe(OVERRIDES[name]))
+
+
 class Overrides(_Asked):
     """What stands above a search space, as the options of `tune-app submit` do."""
 
-    name: str | None = None
-    """Name of the study; the job's id without it."""
-    trials: int | None = None
-    """How many trials."""
-    time: str | float | None = None
-    """Stop after this time, such as `30m`, or so many seconds."""
-    epochs: int | None = None
-    """At most so many epochs per trial."""
-    concurrent: int | Literal["auto"] | None = None
-    """Trials at once."""
-    cpus: float | None = None
-    """CPUs per trial."""
-    gpus: float | Literal["auto"] | None = None
-    """GPUs per trial, such as 0.25; auto measures how many trials fit on one."""
-    devices: int | None = None
-    """Devices per trial."""
-    pruning: str | None = None
-    """off, gentle, normal or aggressive."""
-    objective: str | None = None
-    """simple, health or pareto."""
-    sampler: str | None = None
-    """What proposes configurations; `GET /strategies` lists them."""
-    seed: int | None = None
-    """Seed of the sweep."""
-    start_from: list[str] | None = None
-    """Profiles or studies to begin with."""
+    name: Annotated[str | None, _above("name")] = None
+    trials: Annotated[int | None, _above("trials")] = None
+    time: Annotated[str | float | None, _above("time")] = None
+    epochs: Annotated[int | None, _above("epochs")] = None
+    concurrent: Annotated[int | Literal["auto"] | None, _above("concurrent")] = None
+    cpus: Annotated[float | None, _above("cpus")] = None
+    gpus: Annotated[float | Literal["auto"] | None, _above("gpus")] = None
+    devices: Annotated[int | None, _above("devices")] = None
+    pruning: Annotated[str | None, _above("pruning")] = None
+    objective: Annotated[str | None, _above("objective")] = None
+    sampler: Annotated[str | None, _above("sampler")] = None
+    seed: Annotated[int | None, _above("seed")] = None
+    start_from: Annotated[list[str] | None, _above("start_from")] = None
     set: dict[str, Value] = {}
     """Variables to fix, by `group.variable`."""
 

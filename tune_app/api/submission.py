@@ -13,23 +13,7 @@ from tune_app.document import Document
 from tune_app.errors import NotFound, WorkFailed, nearest
 from tune_app.jobs.job_request import JobRequest, sweep_request, training_request
 from tune_app.profiles.profile import Profile, find_configuration
-
-ABOVE = {
-    "name": "name",
-    "trials": "budget.trials",
-    "time": "budget.time",
-    "epochs": "budget.epochs",
-    "concurrent": "resources.concurrent",
-    "cpus": "resources.cpus",
-    "gpus": "resources.gpus",
-    "devices": "resources.devices",
-    "pruning": "pruning.level",
-    "objective": "objective.mode",
-    "sampler": "search.sampler",
-    "seed": "search.seed",
-    "start_from": "search.start_from",
-}
-"""The key of a search space file that each override stands above, as with `tune-app submit`."""
+from tune_app.spaces.override import OVERRIDES
 
 
 def space_files(folder: str) -> dict[str, Path]:
@@ -54,7 +38,7 @@ def _sweep(server: Server, asked: SweepRequest) -> JobRequest:
     document = _document(server.settings.search_spaces, asked)
     server.admission.check(document.data.get("task"), document.data.get("dataset"), document.source)
     given = asked.overrides.model_dump(exclude_none=True)
-    overrides: dict[str, Any] = {ABOVE[name]: value for name, value in given.items() if name != "set"}
+    overrides: dict[str, Any] = {OVERRIDES[name]: value for name, value in given.items() if name != "set"}
     if asked.overrides.set:
         overrides["parameters"] = dict(asked.overrides.set)
     starts = [*(asked.overrides.start_from or []), *_names(document.mapping("search").get("start_from"))]

@@ -15,6 +15,7 @@ import click
 from tune_app.cli.options import json_option, parse_settings, print_json, profiles_option, set_option, store_option
 from tune_app.cli.results import leaderboard, records
 from tune_app.errors import InputError, Interrupted, WorkFailed
+from tune_app.spaces.override import OVERRIDES, describe
 
 if TYPE_CHECKING:
     from tune_app.datasets.dataset import Dataset
@@ -34,24 +35,26 @@ class GpuCount(click.ParamType[Any]):
         return value if value == "auto" else click.FLOAT.convert(value, param, ctx)
 
 
-OVERRIDES = {
-    "name": ("--name", str, "Name of the study."),
-    "budget.trials": ("--trials", int, "How many trials."),
-    "budget.time": ("--time", str, "Stop after this time, such as 30m or 2h."),
-    "budget.epochs": ("--epochs", int, "At most so many epochs per trial."),
-    "resources.concurrent": ("--concurrent", str, "Trials at once: a number, or auto for all that fit."),
-    "resources.cpus": ("--cpus", float, "CPUs per trial."),
-    "resources.gpus": ("--gpus", GpuCount(), "GPUs per trial, such as 0.25; auto measures how many trials fit on one."),
-    "resources.devices": ("--devices", int, "Devices per trial."),
-    "pruning.level": ("--pruning", str, "off, gentle, normal or aggressive."),
-    "objective.mode": (
-        "--objective",
-        str,
-        "simple, health or pareto: by a metric, by metric and health, or by two figures.",
-    ),
-    "search.sampler": ("--sampler", str, "What proposes configurations; `tune-app strategies` lists them."),
-    "search.seed": ("--seed", int, "Seed of the sweep."),
+KINDS: dict[str, Any] = {
+    "trials": int,
+    "epochs": int,
+    "cpus": float,
+    "gpus": GpuCount(),
+    "devices": int,
+    "seed": int,
 }
+"""What an option takes, if not a text."""
+
+
+class OverrideOption(click.Option):
+    """An option that stands above a key of the file, and has its description."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The description is looked up only for a help text: that imports half a second's worth of modules."""
+        assert self.name is not None
+        self.help = describe(OVERRIDES[self.name])
+        return super().get_help_record(ctx)
+
 
 Command = Callable[..., Any]
 
@@ -66,14 +69,16 @@ fallback_option = click.option(
 
 def override_options(command: Command) -> Command:
     """Add the options that stand above the search space file."""
-    for key, (flag, kind, text) in reversed(OVERRIDES.items()):
-        command = click.option(flag, key.replace(".", "_"), type=kind, default=None, help=text)(command)
+    for name in reversed(OVERRIDES):
+        if name != "start_from":  # may be repeated, and belongs to `run` and `submit` alone
+            kind = KINDS.get(name, str)
+            command = click.option(f"--{name}", cls=OverrideOption, type=kind, default=None)(command)
     return command
 
 
 def read_overrides(given: dict[str, Any], settings: tuple[str, ...], start_from: tuple[str, ...]) -> dict[str, Any]:
     """The options that were given, by the key in the file that they stand above."""
-    overrides = {key: given[key.replace(".", "_")] for key in OVERRIDES if given.get(key.replace(".", "_")) is not None}
+    overrides = {key: given[name] for name, key in OVERRIDES.items() if given.get(name) is not None}
     concurrent = overrides.get("resources.concurrent", "auto")
     if concurrent.isdecimal():
         overrides["resources.concurrent"] = int(concurrent)

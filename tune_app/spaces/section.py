@@ -142,7 +142,7 @@ class Pruning(Section):
     scheduler: Annotated[str, AfterValidator(one_of(SCHEDULERS))] = "asha"
     """What decides which trials stop early; `tune-app strategies` lists them."""
     level: Annotated[Literal["off", "gentle", "normal", "aggressive"], BeforeValidator(one_of(LEVELS))] = "normal"
-    """How early and how many trials are stopped."""
+    """How early and how many trials are stopped: off, gentle, normal or aggressive."""
 
 
 class Resources(Section):

@@ -1,0 +1,46 @@
+"""What the package promises: the names that users import, and what they cost."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import tune_app
+
+LOAD = "(studies: 'str | Sequence[str] | None' = None, store: 'str | Path | None' = None) -> 'pd.DataFrame'"
+SIGNATURES = {
+    "Categorical": "(choices: 'tuple[Value, ...]') -> None",
+    "Dataset": "(name: 'str', kind: 'str', train: 'Arrays', test: 'Arrays', "
+    "info: 'Mapping[str, Any]' = <factory>) -> None",
+    "Float": "(low: 'float', high: 'float', log: 'bool' = False, step: 'float | None' = None) -> None",
+    "Int": "(low: 'int', high: 'int', log: 'bool' = False, step: 'int' = 1) -> None",
+    "Variable": "(name: 'str', group: 'Group', domain: 'Domain', default: 'Value', description: 'str', "
+    "when: 'str | None' = None, searchable: 'bool' = True) -> None",
+    "best": "(study: 'str', store: 'str | Path | None' = None) -> 'pd.Series[Any]'",
+    "load_epochs": LOAD,
+    "load_trials": LOAD,
+}
+"""A change here breaks somebody's task or notebook."""
+
+
+def test_the_names_are_frozen() -> None:
+    assert tune_app.__all__ == sorted(SIGNATURES)
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_a_signature_is_frozen(name: str) -> None:
+    assert str(inspect.signature(getattr(tune_app, name))) == SIGNATURES[name]
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Flaot'"):
+        tune_app.Flaot  # noqa: B018
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = "import sys, tune_app; print(sorted({'numpy', 'pandas', 'torch', 'ray', 'optuna'} & set(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
