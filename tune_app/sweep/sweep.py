@@ -17,6 +17,7 @@ import ray
 
 from tune_app import provenance
 from tune_app.datasets.dataset import Dataset
+from tune_app.extras import missing
 from tune_app.folder import LocalFolder
 from tune_app.ray_backend import epoch_progress
 from tune_app.ray_backend.controller import Request, SweepController, open_requests
@@ -83,7 +84,7 @@ def run_sweep(
             that a resumed one needs none.
         time_limit: seconds after which this run ends.
         fuse: stop when trials keep failing, see `tune_app.sweep.fuse`.
-        tensorboard: write what TensorBoard shows, where the store is a folder.
+        tensorboard: write what TensorBoard shows, where the store is a folder and tensorboardX is installed.
 
     Raises:
         InputError: no node can hold a trial.
@@ -271,7 +272,8 @@ def _writing(
     if isinstance(folder, LocalFolder):
         path = folder.root / study.base
         journal = OptunaJournal(path / "optuna.journal", spec.name, spec.space, spec.objective)
-        board = TensorBoardLog(path / "tensorboard", list(load_task(spec.task).metrics)) if tensorboard else None
+        if tensorboard and not missing("tensorboard"):
+            board = TensorBoardLog(path / "tensorboard", list(load_task(spec.task).metrics))
     with StudyWriter(study, history, column_types(spec.space.variables)) as writer:
         try:
             writer.sweep_started(
