@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(RUN)/python -m pytest -q
 TESTS := $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" && $(PYTEST) -m alone
 
-.PHONY: install sweep test test-hosts test-browser check bench lock ui
+.PHONY: install install-node canary sweep test test-hosts test-browser check bench lock ui
 install: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -17,6 +17,15 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# What a machine of a cluster needs, in the versions of the lock file: neither page nor server nor tests.
+install-node: $(VENV)/.installed-node
+
+$(VENV)/.installed-node: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock setuptools
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock --no-build-isolation -e '.[tensorboard]'
 	touch $@
 
 sweep: install
@@ -61,6 +70,11 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet setuptools "$(TORCH)" -e '.[dev]'
 	.venv-lock/bin/python -m pip freeze --all --exclude-editable | sed -e '/^pip==/d' -e 's/+cpu$$//' > requirements.lock
 	rm -rf .venv-lock
+
+# The newest releases, beyond the bounds of pyproject.toml: which versions differ, which tests break.
+canary:
+	$(PYTHON) -m venv --clear .venv-canary
+	.venv-canary/bin/python tests/canary.py "$(TORCH)"
 
 .PHONY: docs
 docs: install

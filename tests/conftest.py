@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from object_server import BUCKET, object_server
+from pyarrow import fs
 
 from tune_app import provenance
 from tune_app.document import Document
@@ -49,6 +50,7 @@ SMALL_SPACE: dict[str, Any] = {
     "constraints": ["filters * conv_layers <= 6"],
 }
 FIXTURES = Path(__file__).parent / "fixtures"
+BUCKET = "results"
 ENDS = ("COMPLETED", "PRUNED", "COMPLETED", "FAILED", "COMPLETED")
 
 MakeStudy = Callable[..., Study]
@@ -137,9 +139,50 @@ def make_spec() -> Callable[..., Spec]:
 
 @pytest.fixture(scope="session")
 def s3_access() -> Iterator[dict[str, str]]:
-    """The environment of a server that speaks S3; see `object_server`."""
-    with object_server() as access:
+    """The environment that leads to moto's S3 on loopback, in a thread of this process; it has the bucket `BUCKET`."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    backend = DomainDispatcherApplication(create_backend_app)
+    one_at_a_time = threading.Lock()
+
+    def app(environment: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        with one_at_a_time:  # moto looks at a condition and puts in two steps, S3 in one
+            return list(backend(environment, start_response))
+
+    class Quiet(WSGIRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            pass
+
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving.start()
+    access = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+        "AWS_ACCESS_KEY_ID": "someone",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+    try:
+        make_bucket(access)
         yield access
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+
+
+def make_bucket(access: dict[str, str]) -> None:
+    filesystem = fs.S3FileSystem(
+        access_key=access["AWS_ACCESS_KEY_ID"],
+        secret_key=access["AWS_SECRET_ACCESS_KEY"],
+        region=access["AWS_DEFAULT_REGION"],
+        endpoint_override=access["AWS_ENDPOINT_URL"],
+        allow_bucket_creation=True,
+    )
+    filesystem.create_dir(BUCKET)
 
 
 @pytest.fixture

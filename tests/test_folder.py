@@ -277,7 +277,11 @@ def test_a_reader_sees_whole_files_only(tmp_path: Path) -> None:
     writers = [threading.Thread(target=write) for _ in range(2)]
     for writer in writers:
         writer.start()
-    seen = {folder.read("a") for _ in range(300)}
+    seen: set[bytes | None] = set()
+    reads = 0
+    while reads < 300 or len(seen) < 2:  # on a slow disk 300 readings may fall before the first writing
+        seen.add(folder.read("a"))
+        reads += 1
     stop.set()
     for writer in writers:
         writer.join()

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from columns import shown, title
 from following import PERIOD_S, say_state
-from network import Layers, read_layers, read_statistics
+from network import read_layers, read_statistics
 from network_scene import merged, scene_file, show_scene
 from sources import chosen_study, spec_of, trials_of
 from trial_choice import BEST, choose_trial, row_of
@@ -17,6 +17,7 @@ from values import number, sentence
 
 from tune_app.errors import NotFound, TuneAppError
 from tune_app.results.network import client
+from tune_app.results.network.client import Layers
 from tune_app.spaces.spec import Spec
 from tune_app.store.study import Study
 

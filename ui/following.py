@@ -46,7 +46,7 @@ def say_state(study: Study, trials: pd.DataFrame, follow: bool = True) -> bool:
 
 
 def _counts(states: pd.Series) -> str:
-    return ", ".join(f"{count:,} {state.lower()}" for state, count in states.items())
+    return ", ".join(f"{count:,} {str(state).lower()}" for state, count in states.items())
 
 
 def _plain(text: str) -> str:

@@ -26,7 +26,8 @@ def _plotly_js() -> str:
 
 def axis_ranges(study: str) -> Ranges:
     """The ranges that are kept along the axes now, by the axes' labels."""
-    return st.session_state.get(f"{study}-axis-ranges", {})
+    ranges: Ranges = st.session_state.get(f"{study}-axis-ranges", {})
+    return ranges
 
 
 def show_axes(study: str, figure: go.Figure) -> None:

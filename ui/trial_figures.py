@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 from columns import title
 from parallel_axes import show_axes
@@ -51,7 +52,7 @@ def show_figure(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequen
     draw[chosen](study, spec, trials, compared)
 
 
-def _draw(figure: plots.go.Figure, alt: str, height: int = HEIGHT) -> None:
+def _draw(figure: go.Figure, alt: str, height: int = HEIGHT) -> None:
     figure.update_layout(height=height)
     st.plotly_chart(figure, alt=alt, config={"displaylogo": False})
 
@@ -164,6 +165,7 @@ def _timeline(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence
 def _pareto(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
     completed = trials[trials["state"] == "COMPLETED"]
     with said():
-        columns = [c for c in completed if c in AGAINSTS or str(c).startswith("metric/")]
-        rows = completed.iloc[front(spec.objective, completed[columns].to_dict(orient="records"))]
+        columns = [str(c) for c in completed if c in AGAINSTS or str(c).startswith("metric/")]
+        figures = [dict(zip(columns, row, strict=True)) for row in completed[columns].itertuples(index=False)]
+        rows = completed.iloc[front(spec.objective, figures)]
     _draw(plots.pareto_front(trials, rows, spec), "Pareto front")

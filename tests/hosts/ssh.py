@@ -59,7 +59,7 @@ def serve(host: netns.Host, key: str, here: Path) -> None:
 
 
 def install(host: netns.Host, here: Path) -> None:
-    """Make what `make install` makes, out of the packages of this process: the launcher's own finds it done.
+    """Make what `make install-node` makes, out of the packages of this process: the launcher's own finds it done.
 
     The project's code itself comes from the launcher.
     """
@@ -76,6 +76,6 @@ def install(host: netns.Host, here: Path) -> None:
         python = here / "home" / INSTALLED / ".venv/bin/python"
         script.write_text(f"#!{python}\nfrom {module} import {function}\n{function}()\n")
         script.chmod(0o755)
-    stamp = environment / ".installed"
+    stamp = environment / ".installed-node"
     stamp.touch()
     os.utime(stamp, (time.time() + 10**6,) * 2)  # newer than the files that the launcher brings

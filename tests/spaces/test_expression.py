@@ -28,6 +28,14 @@ VALUES = {"filters": 64, "conv_layers": 2, "optimizer": "sgd", "batch_norm": Tru
         ("optimizer not in ['adam', 'sgd']", False),
         ("1 <= conv_layers < 2", False),
         ("-filters", -64),
+        ("+rate", 0.5),
+        ("filters == 64 == conv_layers", False),
+        ("(filters, 'sgd') == (64, optimizer)", True),
+        ("[filters] == (64,)", True),
+        ("0 or optimizer", "sgd"),
+        ("batch_norm and rate and optimizer", "sgd"),
+        ("batch_norm or missing", True),
+        ("not batch_norm and missing", False),
     ],
 )
 def test_it_evaluates(text: str, expected: object) -> None:
@@ -47,7 +55,7 @@ def test_it_knows_its_names_and_texts() -> None:
         *("", "   ", "filters >", "filters = 3", "a; b", "a\nb", "a\x00", "*a", "a" * 600, "1 == 1"),
         *("f(filters)", "filters.real", "filters[0]", "lambda: filters", "[x for x in filters]", "{filters}"),
         *("a if b else c", "(a := 1)", "f'{a}'", "a is b", "a is None", "a == b'x'", "a << 3", "a ^ b", "{'k': a}"),
-        *("__import__('os')", "a @ b", "...", "a == 1j", "~a"),
+        *("a < 1e999", "a in (1, -1e400)", "__import__('os')", "a @ b", "...", "a == 1j", "~a"),
     ],
 )
 def test_it_refuses_what_is_no_small_expression(text: str) -> None:

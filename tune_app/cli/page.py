@@ -10,6 +10,7 @@ import click
 
 from tune_app.cli.options import profiles_option, store_option
 from tune_app.errors import WorkFailed
+from tune_app.extras import require
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """What people call this machine."""
@@ -25,6 +26,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 @profiles_option
 def ui(host: str, port: int, token_file: str | None, store: str, profiles_folder: str) -> None:
     """Show the review page in a browser, until Ctrl-C: sweeps, trials, profiles. Off loopback it asks for a token."""
+    require("ui", "ui")
     from tune_app.api.listening import TOKEN_VARIABLE, bind, check_token, is_loopback, read_token
 
     token = read_token(token_file)

@@ -10,6 +10,7 @@ import click
 
 from tune_app.cli.options import json_option, print_json, store_option
 from tune_app.errors import InputError, WorkFailed
+from tune_app.extras import require
 from tune_app.readable import is_absent, shown
 
 if TYPE_CHECKING:
@@ -213,6 +214,7 @@ def report(study: str, trial: int | str | None, output: str, store: str) -> None
     """Write STUDY, or one of its trials, as one HTML file with pictures that opens without a network."""
     from pathlib import Path
 
+    require("ui", "report")
     from tune_app.folder import cannot_write
     from tune_app.results.report import study_report, trial_report
     from tune_app.store.store import Store

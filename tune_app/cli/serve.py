@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tune_app.cli.options import profiles_option, store_option
+from tune_app.extras import require
 
 
 @click.command()
@@ -52,6 +53,7 @@ def serve(
     profiles_folder: str,
 ) -> None:
     """Serve jobs, results and profiles over HTTP, with the documentation at /docs, until Ctrl-C."""
+    require("api", "serve")
     from tune_app.api.listening import bind, check_token, read_token
     from tune_app.api.listening import serve as answer
     from tune_app.api.settings import Settings

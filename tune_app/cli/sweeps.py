@@ -15,6 +15,7 @@ import click
 from tune_app.cli.options import json_option, parse_settings, print_json, profiles_option, set_option, store_option
 from tune_app.cli.results import leaderboard, records
 from tune_app.errors import InputError, Interrupted, WorkFailed
+from tune_app.extras import missing
 from tune_app.spaces.override import OVERRIDES, describe
 
 if TYPE_CHECKING:
@@ -237,6 +238,8 @@ def _sweep(
     from tune_app.cli.progress import Progress
     from tune_app.ray_backend.cluster import connected
 
+    if tensorboard and (package := missing("tensorboard")):
+        click.echo(f"no files for TensorBoard: {package} is not installed; install tune-app[tensorboard]", err=True)
     # What a user's task prints belongs to the person who watches, not to the one document on stdout.
     with contextlib.redirect_stdout(sys.stderr), ThreadPoolExecutor(1) as thread:
         preparing = thread.submit(prepare)

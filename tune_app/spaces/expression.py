@@ -1,22 +1,21 @@
 """Expressions over variable names, such as ``filters * conv_layers <= 128``: conditions and constraints.
 
-They are checked against a short list of syntax when they are parsed and evaluated by `simpleeval`, never by `eval`.
+They are checked against a short list of syntax when they are parsed, and worked out here, never by `eval`.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 import operator
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from simpleeval import EvalWithCompoundTypes, InvalidExpression
-
 from tune_app.errors import InputError
 
 MAX_LENGTH = 500
+MAX_DEPTH = 100
 MAX_EXPONENT = 100
 MAX_BASE = 1_000_000
 
@@ -74,10 +73,8 @@ class Expression:
                 `where` is the expression's text, for a caller that knows its file and line to replace.
         """
         try:
-            with _LOCK:
-                _EVALUATOR.names = values
-                return _EVALUATOR.eval(self.text, self._tree)
-        except (ArithmeticError, TypeError, ValueError, InvalidExpression, RecursionError) as error:
+            return _evaluate(self._tree, values, MAX_DEPTH)
+        except (ArithmeticError, TypeError, ValueError, RecursionError) as error:
             read = self.show_values(values)
             reason = str(error) or type(error).__name__
             raise InputError(
@@ -108,7 +105,11 @@ _HINT = "write for example `filters * conv_layers <= 128` or `optimizer == 'sgd'
 
 
 def _is_plain_constant(node: ast.AST) -> bool:
-    return not isinstance(node, ast.Constant) or isinstance(node.value, (bool, int, float, str))
+    if not isinstance(node, ast.Constant):
+        return True
+    if isinstance(node.value, float):
+        return math.isfinite(node.value)  # 1e999 is infinite
+    return isinstance(node.value, (bool, int, str))
 
 
 def _arithmetic(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -149,7 +150,37 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.NotIn: lambda member, group: member not in group,
 }
 
-# One evaluator for the process: building one costs more than an evaluation, and the lock lets threads share it.
-_LOCK = threading.Lock()
-_EVALUATOR = EvalWithCompoundTypes(operators=_OPERATORS, functions={})
-_EVALUATOR.functions.clear()
+
+def _evaluate(node: Any, values: Mapping[str, Any], depth: int) -> Any:
+    """The value of a checked `node`, in which others lie at most `depth` deep."""
+    kind = type(node)
+    if kind is ast.Constant:
+        return node.value
+    if kind is ast.Name:
+        if node.id not in values:
+            raise ValueError(f"`{node.id}` is missing")
+        return values[node.id]
+    if not depth:
+        raise RecursionError(f"its recursion is limited to {MAX_DEPTH}")
+    depth -= 1
+    if kind is ast.BinOp:
+        return _OPERATORS[type(node.op)](_evaluate(node.left, values, depth), _evaluate(node.right, values, depth))
+    if kind is ast.UnaryOp:
+        return _OPERATORS[type(node.op)](_evaluate(node.operand, values, depth))
+    if kind is ast.Compare:
+        left = _evaluate(node.left, values, depth)
+        for comparison, part in zip(node.ops, node.comparators, strict=True):
+            right = _evaluate(part, values, depth)
+            if not _OPERATORS[type(comparison)](left, right):
+                return False
+            left = right
+        return True
+    if kind is ast.BoolOp:
+        decides = type(node.op) is ast.Or
+        for part in node.values:
+            value = _evaluate(part, values, depth)
+            if bool(value) is decides:
+                break
+        return value
+    assert kind in (ast.Tuple, ast.List), kind
+    return tuple(_evaluate(part, values, depth) for part in node.elts)

@@ -11,16 +11,14 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.proto.summary_pb2 import Summary
-from tensorboardX.record_writer import RecordWriter
-from tensorboardX.summary import hparams
+from typing import TYPE_CHECKING, Any
 
 from tune_app.folder import cannot_write
 from tune_app.spaces.variable import Config
 from tune_app.store.columns import Row
+
+if TYPE_CHECKING:
+    from tensorboardX.record_writer import RecordWriter
 
 FIGURES = ("metric/", "health/")
 OPEN_FILES = 128
@@ -69,6 +67,9 @@ class TensorBoardLog:
             file.close()
 
     def _write(self, trial: int, rows: list[Row], config: Config | None) -> None:
+        from tensorboardX.proto.summary_pb2 import Summary
+        from tensorboardX.summary import hparams
+
         file = self._files.get(trial) or self._open(trial)
         for row in rows:
             figures = {name: value for name, value in row.items() if name.startswith(FIGURES) and value is not None}
@@ -82,6 +83,9 @@ class TensorBoardLog:
             file._writer.flush()  # its own `flush` waits for the disk, which would cost a trial milliseconds
 
     def _open(self, trial: int) -> RecordWriter:
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.record_writer import RecordWriter
+
         while len(self._files) >= OPEN_FILES:
             self._files.pop(next(iter(self._files))).close()
         folder = self._folder / f"trial-{trial:05d}"
@@ -93,5 +97,7 @@ class TensorBoardLog:
 
 
 def _put(file: RecordWriter, summary: Any, step: int | None = None) -> None:
+    from tensorboardX.proto.event_pb2 import Event
+
     given: Mapping[str, Any] = {} if step is None else {"step": step}
     file.write(Event(wall_time=time.time(), summary=summary, **given).SerializeToString())

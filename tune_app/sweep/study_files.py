@@ -10,6 +10,7 @@ from typing import Any
 
 from tune_app import provenance
 from tune_app.datasets.dataset import Dataset
+from tune_app.extras import missing
 from tune_app.folder import LocalFolder
 from tune_app.search.optuna_journal import OptunaJournal
 from tune_app.spaces.spec import Spec
@@ -30,7 +31,7 @@ class StudyFiles:
     Attributes:
         history: what the study holds, which the writer keeps up to date.
         journal: what optuna-dashboard opens; None behind an object store.
-        tensorboard: None behind an object store, or if nobody wants it.
+        tensorboard: None behind an object store, if nobody wants it, or without tensorboardX.
     """
 
     study: Study
@@ -66,11 +67,13 @@ def open_study_files(
     if not history.last_event:
         facts = _provenance(spec, data, resources)
         folder.write(f"{study.base}/provenance.json", json.dumps(facts, indent=2).encode())
-    journal = board = None
+    journal: OptunaJournal | None = None
+    board: TensorBoardLog | None = None
     if isinstance(folder, LocalFolder):
         path = folder.root / study.base
         journal = OptunaJournal(path / "optuna.journal", spec.name, spec.space, spec.objective)
-        board = TensorBoardLog(path / "tensorboard", list(catalog.metrics)) if tensorboard else None
+        if tensorboard and not missing("tensorboard"):
+            board = TensorBoardLog(path / "tensorboard", list(catalog.metrics))
     logs = [log for log in (journal, board) if log is not None]
     with StudyWriter(study, history, column_types(spec.space.variables)) as writer:
         try:

@@ -1,0 +1,32 @@
+"""What the base install leaves out: packages that only some verbs need, by the extra that brings them."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from tune_app.errors import InputError
+
+EXTRAS = {
+    "ui": ("streamlit", "plotly", "jinja2"),
+    "api": ("fastapi", "starlette", "uvicorn", "httptools", "websockets", "anyio"),
+    "tensorboard": ("tensorboardX",),
+}
+"""The packages, as they are imported, of each extra in pyproject.toml."""
+
+
+def missing(extra: str) -> str | None:
+    """The first package of an extra that is not installed; None if all are. Nothing is imported."""
+    return next((package for package in EXTRAS[extra] if find_spec(package) is None), None)
+
+
+def require(extra: str, verb: str) -> None:
+    """Go on only if a verb has what it needs.
+
+    Raises:
+        InputError: a package of the extra is not installed.
+    """
+    package = missing(extra)
+    if package is not None:
+        raise InputError(
+            f"`tune-app {verb}` needs {package}, which is not installed", hint=f"install tune-app[{extra}]"
+        )
