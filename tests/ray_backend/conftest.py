@@ -18,7 +18,7 @@ import yaml
 
 from tune_app.document import Document
 from tune_app.ray_backend.backend import RayBackend
-from tune_app.ray_backend.cluster import start_node
+from tune_app.ray_backend.local_node import start_node
 from tune_app.spaces.variable import Config
 from tune_app.store.store import Store
 from tune_app.store.study import Study

@@ -85,3 +85,24 @@ def test_nothing_is_left_of_the_node_of_a_sweep(how: str, seconds: float) -> Non
     while any(map(is_running, started)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert [command for pid, command in started.items() if is_running(pid)] == []
+
+
+OTHER_INSIDE = """
+import ray
+from tune_app.ray_backend import local_node
+from tune_app.ray_backend.cluster import connected
+
+def differs():
+    raise AttributeError("Node has no start_raylet")
+
+local_node.start_node = differs
+with connected(None):
+    print(ray.cluster_resources()["CPU"] > 0)
+"""
+
+
+def test_where_rays_inside_differs_ray_starts_the_node() -> None:
+    done = subprocess.run([sys.executable, "-c", OTHER_INSIDE], capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["True"]
+    assert "differs inside (Node has no start_raylet)" in done.stderr
