@@ -25,8 +25,13 @@ LARGEST_PIECE = 4_000_000
 def routes(server: Server) -> APIRouter:
     """The routes of jobs."""
     router = APIRouter(prefix="/jobs", tags=["jobs"])
-    is_quick = isinstance(server.store.folder, LocalFolder)
+    _add_changing(router, server)
+    _add_reading(router, server)
+    _add_logs(router, server)
+    return router
 
+
+def _add_changing(router: APIRouter, server: Server) -> None:
     @router.post("", status_code=202, responses=documented(404, 409))
     def submit(asked: JobAsked, request: Request, response: Response) -> JobId:
         """Ask for a sweep or a training. It is checked and recorded now, and given to Ray at once after the answer."""
@@ -36,6 +41,33 @@ def routes(server: Server) -> APIRouter:
         server.later(lambda: server.jobs.give(job, wanted), f"submitting {job.id}")
         response.headers["Location"] = f"/jobs/{job.id}"
         return JobId(id=job.id, study=job.study, state=job.state)
+
+    @router.post("/{job_id}/cancel", status_code=202, responses=documented(404, 409))
+    def cancel(job_id: str, request: Request) -> JobFacts:
+        """Ask a job to stop: it does so within seconds after the answer, and what it finished is kept."""
+        job = server.views.job(job_id)
+        if job.state != "CANCELLED":
+            check_cancellable(job)
+            by = f"{request.client.host if request.client else 'somebody'} over HTTP"
+            server.jobs.records.ask_to_stop(job.id, by)
+            server.later(lambda: server.jobs.cancel(job.id, by=by), f"cancelling {job.id}")
+        return JobFacts.model_validate(server.views.document(job))
+
+    @router.delete("/{job_id}", status_code=204, responses=documented(404, 409))
+    def remove(
+        job_id: str,
+        with_study: Annotated[bool, Query(description="Remove its study, or what its training left, too.")] = False,
+    ) -> None:
+        """Remove the record and the log of a job that has ended; results stay unless `with_study` says otherwise."""
+        job = server.views.job(job_id)
+        if not job.ended:
+            raise Conflict(f"the job `{job.id}` is {job.state}", hint=f"POST /jobs/{job.id}/cancel stops it")
+        server.jobs.purge(job, study=with_study)
+        server.forget(job, study=with_study)
+
+
+def _add_reading(router: APIRouter, server: Server) -> None:
+    is_quick = isinstance(server.store.folder, LocalFolder)
 
     @router.get("")
     def list_jobs(
@@ -70,29 +102,8 @@ def routes(server: Server) -> APIRouter:
         body = server.views.body(job_id) if is_quick else await run_in_threadpool(server.views.body, job_id)
         return Response(body, media_type="application/json")
 
-    @router.post("/{job_id}/cancel", status_code=202, responses=documented(404, 409))
-    def cancel(job_id: str, request: Request) -> JobFacts:
-        """Ask a job to stop: it does so within seconds after the answer, and what it finished is kept."""
-        job = server.views.job(job_id)
-        if job.state != "CANCELLED":
-            check_cancellable(job)
-            by = f"{request.client.host if request.client else 'somebody'} over HTTP"
-            server.jobs.records.ask_to_stop(job.id, by)
-            server.later(lambda: server.jobs.cancel(job.id, by=by), f"cancelling {job.id}")
-        return JobFacts.model_validate(server.views.document(job))
 
-    @router.delete("/{job_id}", status_code=204, responses=documented(404, 409))
-    def remove(
-        job_id: str,
-        with_study: Annotated[bool, Query(description="Remove its study, or what its training left, too.")] = False,
-    ) -> None:
-        """Remove the record and the log of a job that has ended; results stay unless `with_study` says otherwise."""
-        job = server.views.job(job_id)
-        if not job.ended:
-            raise Conflict(f"the job `{job.id}` is {job.state}", hint=f"POST /jobs/{job.id}/cancel stops it")
-        server.jobs.purge(job, study=with_study)
-        server.forget(job, study=with_study)
-
+def _add_logs(router: APIRouter, server: Server) -> None:
     @router.get(
         "/{job_id}/logs",
         response_class=Response,
@@ -116,5 +127,3 @@ def routes(server: Server) -> APIRouter:
         job: Job = server.views.job(job_id)
         text = server.jobs.records.log(job.id, start)[:limit]
         return Response(text, media_type="text/plain", headers={"Next-Start": str(start + len(text))})
-
-    return router

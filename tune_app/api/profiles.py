@@ -23,6 +23,13 @@ IfMatch = Annotated[
 def routes(server: Server) -> APIRouter:
     """The routes of profiles and of the session."""
     router = APIRouter(tags=["profiles"])
+    _add_reading(router, server)
+    _add_changing(router, server)
+    _add_session(router, server)
+    return router
+
+
+def _add_reading(router: APIRouter, server: Server) -> None:
     profiles = server.profiles
 
     @router.get("/profiles", response_model=list[ProfileLine])
@@ -40,6 +47,31 @@ def routes(server: Server) -> APIRouter:
         found = profiles.load(name, revision)
         response.headers["ETag"] = f'"{found.revision}"'
         return found.to_dict()
+
+    @router.get("/profiles/{name}/history", response_model=list[RevisionLine], responses=documented(404))
+    def history(name: str) -> list[dict[str, Any]]:
+        """The revisions of a profile, also of a deleted one, with what each changed."""
+        numbers = profiles.revisions(name)
+        if not numbers:
+            profiles.load(name)
+        lines: list[dict[str, Any]] = []
+        former: Profile | None = None
+        for number in numbers:
+            found = profiles.load(name, number)
+            lines.append(
+                {
+                    "revision": number,
+                    **{key: found.provenance.get(key) for key in ("saved_at", "study", "trial")},
+                    "note": found.note,
+                    "changed": differences(former, found) if former else {},
+                }
+            )
+            former = found
+        return lines
+
+
+def _add_changing(router: APIRouter, server: Server) -> None:
+    profiles = server.profiles
 
     @router.put(
         "/profiles/{name}",
@@ -75,26 +107,9 @@ def routes(server: Server) -> APIRouter:
             return error_response(412, error.message, f"profile {name}", f"look at it with GET /profiles/{name}")
         return Response(status_code=204)
 
-    @router.get("/profiles/{name}/history", response_model=list[RevisionLine], responses=documented(404))
-    def history(name: str) -> list[dict[str, Any]]:
-        """The revisions of a profile, also of a deleted one, with what each changed."""
-        numbers = profiles.revisions(name)
-        if not numbers:
-            profiles.load(name)
-        lines: list[dict[str, Any]] = []
-        former: Profile | None = None
-        for number in numbers:
-            found = profiles.load(name, number)
-            lines.append(
-                {
-                    "revision": number,
-                    **{key: found.provenance.get(key) for key in ("saved_at", "study", "trial")},
-                    "note": found.note,
-                    "changed": differences(former, found) if former else {},
-                }
-            )
-            former = found
-        return lines
+
+def _add_session(router: APIRouter, server: Server) -> None:
+    profiles = server.profiles
 
     @router.get("/session", response_model=ProfileFacts, tags=["session"], responses=documented(404))
     def get_session() -> dict[str, Any]:
@@ -105,8 +120,6 @@ def routes(server: Server) -> APIRouter:
     def apply(asked: SessionRequest) -> dict[str, Any]:
         """Put a configuration in force: of a trial, of a study's best trial, or of a profile."""
         return profiles.apply(configuration(server, asked).edited(asked.set, "body.set")).to_dict()
-
-    return router
 
 
 def _line(server: Server, name: str) -> dict[str, Any]:

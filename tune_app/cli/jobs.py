@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tune_app.jobs.job_request import JobRequest
     from tune_app.jobs.jobs import Jobs
 
-TRAINING_TAKES = ("budget_epochs", "search_seed", "resources_cpus", "resources_gpus")
+TRAINING_TAKES = ("epochs", "seed", "cpus", "gpus")
 """Which of a sweep's options a training takes too."""
 
 
@@ -64,39 +64,19 @@ def submit(
     from tune_app.profiles.profile import Profiles
     from tune_app.store.store import Store
 
-    sources = {"SPACE": space, "--profile": profile_name, "--trial": trial_text}
-    named = [name for name, value in sources.items() if value is not None]
-    if len(named) != 1:
-        raise InputError(
-            f"name one of {', '.join(sources)}, but got {' and '.join(named) or 'none'}",
-            hint="for example `tune-app submit search_spaces/digits_cnn.yaml`",
-        )
+    _check_sources({"SPACE": space, "--profile": profile_name, "--trial": trial_text})
     opened = Store(store)
     request: JobRequest
     with contextlib.redirect_stdout(sys.stderr):  # a user's task may print
         if space is not None:
             overrides = read_overrides(given, settings, start_from)
-            request = sweep_request(
-                space, overrides, opened, Profiles(profiles_folder), preflight=not no_preflight, fuse=not no_fuse
-            )
+            profiles = Profiles(profiles_folder)
+            request = sweep_request(space, overrides, opened, profiles, preflight=not no_preflight, fuse=not no_fuse)
         else:
-            wrong = [name for name, value in given.items() if value is not None and name not in TRAINING_TAKES]
-            if start_from:
-                wrong.append("start_from")
-            if wrong:
-                options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
-                raise InputError(
-                    f"a training takes no option of a sweep, but got {', '.join(str(options[name]) for name in wrong)}",
-                    hint="it takes --epochs, --seed, --cpus, --gpus and --set",
-                )
-            if given["resources_gpus"] == "auto":
-                raise InputError("a training needs a number of GPUs, but got --gpus auto", hint="--gpus 1")
+            _check_training_options({**given, "start_from": start_from or None})
             request = training_request(
                 chosen_to_train(profile_name, trial_text, settings, store, profiles_folder),
-                epochs=given["budget_epochs"],
-                seed=given["search_seed"],
-                cpus=given["resources_cpus"],
-                gpus=given["resources_gpus"],
+                **{name: given[name] for name in TRAINING_TAKES},
             )
         mine = Jobs(opened)
         job = mine.submit(request, address=address)
@@ -110,6 +90,27 @@ def submit(
     if as_json:
         print_json(_row(mine, job))
     _raise_end(job)
+
+
+def _check_sources(sources: dict[str, str | None]) -> None:
+    named = [name for name, value in sources.items() if value is not None]
+    if len(named) != 1:
+        raise InputError(
+            f"name one of {', '.join(sources)}, but got {' and '.join(named) or 'none'}",
+            hint="for example `tune-app submit search_spaces/digits_cnn.yaml`",
+        )
+
+
+def _check_training_options(given: dict[str, Any]) -> None:
+    wrong = [name for name, value in given.items() if value is not None and name not in TRAINING_TAKES]
+    if wrong:
+        options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
+        raise InputError(
+            f"a training takes no option of a sweep, but got {', '.join(str(options[name]) for name in wrong)}",
+            hint="it takes --epochs, --seed, --cpus, --gpus and --set",
+        )
+    if given["gpus"] == "auto":
+        raise InputError("a training needs a number of GPUs, but got --gpus auto", hint="--gpus 1")
 
 
 @click.group()

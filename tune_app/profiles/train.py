@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tune_app import provenance
+from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError, TuneAppError, WorkFailed
 from tune_app.folder import Folder, LocalFolder
 from tune_app.moment import now
@@ -22,6 +24,7 @@ from tune_app.store.study import Study
 from tune_app.store.training_record import checkpoint_path, profile_path, record_path
 from tune_app.tasks import load_data, load_task
 from tune_app.tasks.catalogs import catalog_of
+from tune_app.tasks.task import Task
 from tune_app.training.host_memory import keep_freed_memory
 from tune_app.training.trial import EpochRow, Training, describe_error, pick_device, prepared
 
@@ -74,8 +77,7 @@ def train(
     task = load_task(profile.task)
     profile = profile.for_catalog(catalog_of(task, profile.task))
     raw = load_data(task, profile.dataset)
-    live = LiveTraining(store.folder, name, epochs)
-    try:
+    with _said(profile.task, LiveTraining(store.folder, name, epochs)) as live:
         data = prepared(task, profile.config, raw)
         training = Training(task, profile.config, data, epochs=epochs, seed=seed, device=pick_device(), threads=threads)
         rows = []
@@ -83,26 +85,10 @@ def train(
             rows.append(training.run_epoch(live.progress))
             live.epoch_ended(rows[-1].epoch, rows[-1].metrics)
             on_epoch(rows[-1])
-    except TuneAppError:
-        live.forget()
-        raise
-    except Exception as error:  # of a task, anything may come
-        live.forget()
-        raise WorkFailed(
-            f"the training failed: {describe_error(error)}", where=f"task {profile.task}", hint="--debug shows more"
-        ) from error
     # At once: what is measured of it may fail, and the training shall not be lost with that.
     _save(training, store.folder, checkpoint_path(name))
-    measured: dict[str, float | None] = {}
-    latency_ms = sample = failure = None
-    try:
-        if any(len(array) for array in data.test.values()):
-            figures = task.evaluate(training.state, data.test)
-            measured = {f"test_{name}": None if value is None else float(value) for name, value in figures.items()}
-        latency_ms, sample = training.latency_ms, training.sample()
-    except Exception as error:  # of a task, anything may come
-        failure = error
-    metrics = _figures(rows[-1]) | measured
+    measured = _measure(task, training, data)
+    metrics = _figures(rows[-1]) | measured.metrics
     record = {
         "task": profile.task,
         "dataset": profile.dataset,
@@ -113,8 +99,8 @@ def train(
         "threads": threads,
         "device": str(training.device),
         "model_parameters": training.model_parameters,
-        "latency_ms": latency_ms,
-        "sample": sample,
+        "latency_ms": measured.latency_ms,
+        "sample": measured.sample,
         # JSON has no NaN, which a task may measure on the test part.
         "metrics": {name: value if value is None or math.isfinite(value) else None for name, value in metrics.items()},
         "history": [{"epoch": r.epoch, "duration_s": r.duration_s, **_figures(r)} for r in rows],
@@ -122,13 +108,49 @@ def train(
     }
     store.folder.write(profile_path(name), profile.to_yaml().encode())
     store.folder.write(record_path(name), json.dumps(record, indent=2).encode())
-    if failure is not None:
+    if measured.failure is not None:
         raise WorkFailed(
-            f"the model is trained and kept, but measuring it failed: {describe_error(failure)}",
+            f"the model is trained and kept, but measuring it failed: {describe_error(measured.failure)}",
             where=f"task {profile.task}",
             hint=f"the checkpoint is {store.folder.path(checkpoint_path(name))}; --debug shows more",
-        ) from failure
+        ) from measured.failure
     return Trained(store.folder.path(f"trainings/{name}"), metrics, training.config, epochs, seed)
+
+
+@contextmanager
+def _said(task: str, live: LiveTraining) -> Iterator[LiveTraining]:
+    """What a task raises while it trains, in words; a training that failed leaves nothing."""
+    try:
+        yield live
+    except TuneAppError:
+        live.forget()
+        raise
+    except Exception as error:  # of a task, anything may come
+        live.forget()
+        raise WorkFailed(
+            f"the training failed: {describe_error(error)}", where=f"task {task}", hint="--debug shows more"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What was measured of a trained model, and what came between."""
+
+    metrics: dict[str, float | None]
+    latency_ms: float | None = None
+    sample: str | None = None
+    failure: Exception | None = None
+
+
+def _measure(task: Task, training: Training, data: Dataset) -> _Measured:
+    metrics: dict[str, float | None] = {}
+    try:
+        if any(len(array) for array in data.test.values()):
+            figures = task.evaluate(training.state, data.test)
+            metrics = {f"test_{name}": None if value is None else float(value) for name, value in figures.items()}
+        return _Measured(metrics, training.latency_ms, training.sample())
+    except Exception as error:  # of a task, anything may come
+        return _Measured(metrics, failure=error)
 
 
 def _save(training: Training, folder: Folder, name: str) -> None:
