@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from tune_app.moment import now
 from tune_app.store.columns import column_types
 from tune_app.store.study_writer import StudyWriter
+from tune_app.store.trial_row import TrialRow, TrialState
 from tune_app.tasks import load_task
 
 VARIABLES = load_task("image_cnn").variables
@@ -79,15 +80,8 @@ def test_events_come_while_they_happen_and_over_several_connections(client: http
                 time.sleep(0.05)
                 writer.epochs([epoch(trial, 1), epoch(trial, 2)])
                 writer.epochs([epoch(trial, 3)])
-                row = {
-                    "trial": trial,
-                    "trial_id": "x",
-                    "state": "COMPLETED",
-                    "objective": 0.3,
-                    "epochs": 3,
-                    "attempt": 1,
-                }
-                writer.trial_ended({**row, "ended_at": now()})
+                at = now()
+                writer.trial_ended(TrialRow(trial, "x", TrialState.COMPLETED, 3, at, at, 0.1, 0, 1, objective=0.3))
             writer.sweep_ended(reason=None, message=None)
         place.records.end(job.id, "SUCCEEDED", code=0)
 

@@ -107,7 +107,7 @@ def test_a_failure_never_wins_and_has_no_objective(swept: Any) -> None:
     failed = swept.trials[swept.trials["state"] == "FAILED"]
     assert len(failed) == 9
     assert failed["objective"].isna().all()
-    assert swept.outcome.best["state"] == "COMPLETED"
+    assert swept.outcome.best.state == "COMPLETED"
 
 
 def test_optuna_knows_every_trial_as_what_it_was(swept: Any) -> None:
@@ -119,7 +119,7 @@ def test_optuna_knows_every_trial_as_what_it_was(swept: Any) -> None:
     assert {n for n, trial in found.items() if trial.state == TrialState.FAIL} == failed
     assert all(trial.state.is_finished() for trial in found.values())
     assert found[FAULTS.index("nan")].user_attrs["failure_kind"] == "diverged"
-    assert study.best_trial.number == swept.outcome.best["trial"]
+    assert study.best_trial.number == swept.outcome.best.trial
 
 
 def test_a_worker_that_dies_while_it_takes_a_trial_costs_no_trial(

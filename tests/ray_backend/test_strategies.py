@@ -54,7 +54,7 @@ def test_mode_health_compares_by_the_weighted_mean(
     completed = swept.trials[swept.trials["state"] == "COMPLETED"]
     expected = 0.6 * completed["metric/score"] + 0.4 * completed["health/overall"]
     assert completed["objective"].tolist() == pytest.approx(expected.tolist())
-    assert swept.outcome.best["objective"] == completed["objective"].max()
+    assert swept.outcome.best.objective == completed["objective"].max()
 
 
 def test_mode_pareto_tells_optuna_both_figures_and_finds_the_front(

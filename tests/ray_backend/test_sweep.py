@@ -60,7 +60,7 @@ def test_pruned_trials_reach_optuna_as_pruned_with_all_their_reports(pruned: Any
 
 def test_the_best_trial_is_the_best_completed_one(pruned: Any) -> None:
     completed = pruned.trials[pruned.trials["state"] == "COMPLETED"]
-    assert pruned.outcome.best["objective"] == completed["objective"].max()
+    assert pruned.outcome.best.objective == completed["objective"].max()
 
 
 def test_every_variable_of_every_trial_is_kept(pruned: Any) -> None:
@@ -174,7 +174,7 @@ def test_the_live_state_says_that_the_sweep_ended(pruned: Any) -> None:
     assert live["state"] == "ended"
     assert live["trials"]["RUNNING"] == 0
     assert sum(live["trials"].values()) == 30
-    assert live["best"]["objective"] == pruned.outcome.best["objective"]
+    assert live["best"]["objective"] == pruned.outcome.best.objective
 
 
 def test_lines_on_the_terminal_say_what_happens(command: Any, space_file: Any) -> None:

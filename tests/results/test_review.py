@@ -18,6 +18,7 @@ from tune_app.store.columns import column_types
 from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.store.study_writer import StudyWriter
+from tune_app.store.trial_row import TrialRow
 
 MakeStudy = Callable[..., Study]
 MakeSpec = Callable[..., Spec]
@@ -41,6 +42,12 @@ MIXED = (
 )
 
 
+def ended(number: int, **columns: Any) -> TrialRow:
+    times = {"started_at": "2026-01-01T00:00:00+00:00", "ended_at": "2026-01-01T00:00:01+00:00", "duration_s": 1.0}
+    facts = {"trial": number, "trial_id": f"t{number}", "state": "COMPLETED", "epochs": 1, "seed": 0, "attempt": 1}
+    return TrialRow.from_columns({**facts, **times, **columns})
+
+
 def write_other(folder: Path, rows: list[dict[str, Any]]) -> Study:
     """A study of another task, with other columns."""
     study = Study(Store(folder).folder, "other")
@@ -49,8 +56,7 @@ def write_other(folder: Path, rows: list[dict[str, Any]]) -> Study:
         for number, row in enumerate(rows):
             writer.trial_started(number, f"t{number}", {}, 0, 1)
             writer.epochs([{"trial": number, "epoch": 1, "ended_at": "2026-01-01T00:00:00+00:00", "metric/auc": 0.5}])
-            times = {"started_at": "2026-01-01T00:00:00+00:00", "ended_at": "2026-01-01T00:00:01+00:00"}
-            writer.trial_ended({"trial": number, "state": "COMPLETED", "epochs": 1, **times, **row})
+            writer.trial_ended(ended(number, **row))
     return study
 
 
@@ -87,8 +93,7 @@ def test_a_column_that_is_a_text_in_one_study_and_a_number_in_another(tmp_path: 
     study = write_other(tmp_path, [{"objective": 0.5}])
     with StudyWriter(study, study.history(), {"config/training/optimizer": pa.int64()}) as writer:
         writer.trial_started(1, "t1", {}, 0, 1)
-        times = {"started_at": "2026-01-01T00:00:00+00:00", "ended_at": "2026-01-01T00:00:01+00:00"}
-        writer.trial_ended({"trial": 1, "epochs": 0, "state": "FAILED", **times, "config/training/optimizer": 3})
+        writer.trial_ended(ended(1, state="FAILED", epochs=0, **{"config/training/optimizer": 3}))
     trials = load_trials(None, tmp_path)
     assert trials["config/training/optimizer"].tolist()[-1] == 3
     assert set(trials["config/training/optimizer"][:5]) <= {"sgd", "adamw"}

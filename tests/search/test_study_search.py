@@ -19,6 +19,8 @@ from tune_app.spaces.space import Space
 from tune_app.spaces.strategy import SAMPLERS
 from tune_app.spaces.variable import Categorical, Float, Int, Variable
 from tune_app.store.event_log import TrialRecord
+from tune_app.store.trial_row import TrialRow
+from tune_app.store.trial_row import TrialState as TrialEnd
 
 VARIABLES = (
     Variable("width", "architecture", Int(1, 1000), 10, "A width."),
@@ -35,6 +37,11 @@ def make_space(*constraints: str) -> Space:
     searched = {v.name: v.domain for v in VARIABLES}
     when = {"momentum": Expression.parse("optimizer == 'sgd'")}
     return Space(VARIABLES, searched, {}, when, tuple(Expression.parse(text) for text in constraints))
+
+
+def ended(state: str, epochs: int, **facts: Any) -> TrialRow:
+    began, end = "2026-01-01T00:00:00+00:00", "2026-01-01T00:01:00+00:00"
+    return TrialRow(0, "t0", TrialEnd(state), epochs, began, end, 60.0, 1, 1, **facts)
 
 
 def search_of(space: Space, sampler: str = "tpe", objective: Objective = SCORE) -> StudySearch:
@@ -67,13 +74,10 @@ def test_a_sampler_that_ignores_pruned_trials_is_told_their_last_value(sampler: 
     search = search_of(make_space(), sampler)
     search.suggest("t")
     search.on_trial_complete("t", result(0.1, 0.2, finished=False))
-    row = {
-        "trial": 1, "state": "PRUNED", "objective": 0.4, "failure_kind": None, "error": None, "epochs": 1,
-        "started_at": "2026-01-01T00:00:00+00:00", "ended_at": "2026-01-01T00:01:00+00:00",
-    }  # fmt: skip
+    row = ended("PRUNED", 1, objective=0.4, failure_kind=None, error=None)
     config = make_space().fill(lambda name: make_space().by_name[name].default)
     epochs = {1: {"epoch": 1, "metric/score": 0.4}}
-    search.remember([TrialRecord(1, "t1", config, 1, 1, row["started_at"], epochs, row)])
+    search.remember([TrialRecord(1, "t1", config, 1, 1, row.started_at, epochs, row)])
     told = [(trial.state, trial.value) for trial in search._ot_study.get_trials()]
     assert told == [(TrialState.COMPLETE, 0.2), (TrialState.COMPLETE, 0.4)]
 
@@ -124,13 +128,10 @@ def test_the_sampler_keeps_away_from_where_trials_diverge() -> None:
 def test_remembered_trials_are_known_like_those_of_this_process() -> None:
     space = make_space()
     search = search_of(space)
-    row = {
-        "trial": 0, "state": "COMPLETED", "objective": 0.7, "failure_kind": None, "error": None, "epochs": 2,
-        "started_at": "2026-01-01T00:00:00+00:00", "ended_at": "2026-01-01T00:01:00+00:00",
-    }  # fmt: skip
+    row = ended("COMPLETED", 2, objective=0.7, failure_kind=None, error=None)
     config = space.fill(lambda name: {"optimizer": "sgd"}.get(name, space.by_name[name].default))
     epochs = {n: {"epoch": n, "metric/score": 0.35 * n} for n in (1, 2)}
-    record = TrialRecord(0, "t0", config, 1, 1, row["started_at"], epochs, row)
+    record = TrialRecord(0, "t0", config, 1, 1, row.started_at, epochs, row)
     search.remember([record])
     (trial,) = search._ot_study.get_trials()
     assert (trial.state, trial.value, trial.params) == (TrialState.COMPLETE, 0.7, space.params_of(config))
@@ -139,12 +140,9 @@ def test_remembered_trials_are_known_like_those_of_this_process() -> None:
 
 def test_a_diverged_trial_is_a_failure_for_people() -> None:
     space = make_space()
-    row = {
-        "trial": 0, "state": "FAILED", "objective": None, "failure_kind": "diverged", "error": "nan", "epochs": 0,
-        "started_at": "2026-01-01T00:00:00+00:00", "ended_at": "2026-01-01T00:01:00+00:00",
-    }  # fmt: skip
+    row = ended("FAILED", 0, objective=None, failure_kind="diverged", error="nan")
     config = space.fill(lambda name: space.by_name[name].default)
-    record = TrialRecord(0, "t0", config, 1, 1, row["started_at"], {}, row)
+    record = TrialRecord(0, "t0", config, 1, 1, row.started_at, {}, row)
     trial = frozen_trial(space, record, SCORE)
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs["failure_kind"] == "diverged"

@@ -20,7 +20,6 @@ from tune_app.results import review
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical, Domain, Float, Int, Value, Variable
 from tune_app.store.columns import EPOCH_COLUMNS, TRIAL_COLUMNS, column_types, make_table
-from tune_app.store.event_log import EventLog
 from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.tasks import load_task
@@ -194,7 +193,7 @@ def test_a_damaged_line_of_the_log(line: bytes, study: Study, tmp_path: Path) ->
 def test_a_log_that_grows_is_read_on_line_by_whole_line(study: Study, tmp_path: Path) -> None:
     path = tmp_path / study.base / "events.jsonl"
     whole = path.read_bytes()
-    reading, events = EventLog(study), []
+    reading, events = study.event_log(), []
     for end in range(0, len(whole) + 97, 97):
         path.write_bytes(whole[:end])
         events += reading.read_on()
@@ -204,7 +203,7 @@ def test_a_log_that_grows_is_read_on_line_by_whole_line(study: Study, tmp_path: 
 
 def test_a_log_that_was_damaged_is_read_on_when_it_is_mended(study: Study, tmp_path: Path) -> None:
     path = tmp_path / study.base / "events.jsonl"
-    whole, reading = path.read_bytes(), EventLog(study)
+    whole, reading = path.read_bytes(), study.event_log()
     path.write_bytes(whole + b"garbage\n")
     for _ in range(2):
         with pytest.raises(InputError, match="but got 'garbage'") as caught:
@@ -291,7 +290,7 @@ def test_a_store_of_version_1_is_read() -> None:
     assert study.json("live.json") == {"state": "ended"}
     history = study.history()
     assert [record.finished for record in history.trials.values()] == [True] * 5
-    assert make_table(history.rows(), TRIAL_COLUMNS).num_rows == 5
+    assert make_table([row.to_columns() for row in history.rows()], TRIAL_COLUMNS).num_rows == 5
     trials = review.load_trials("digits-small", OLD_STORE)
     assert trials["state"].tolist() == ["COMPLETED", "PRUNED", "COMPLETED", "FAILED", "COMPLETED"]
     assert trials["objective"].dropna().round(6).tolist() == [0.9, 0.79, 0.7, 0.5]

@@ -29,6 +29,7 @@ from tune_app.store.event_log import History
 from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.store.study_writer import StudyWriter
+from tune_app.store.trial_row import TrialRow
 
 CONFIG = {"config/training/rate": pa.float64(), "config/training/optimizer": pa.string()}
 
@@ -50,10 +51,11 @@ def epoch_row(trial: int, epoch: int, **metrics: Any) -> Row:
     return {**row, **{f"metric/{name}": value for name, value in metrics.items()}}
 
 
-def end_row(trial: int, state: str = "COMPLETED", *, epochs: int = 1, **more: Any) -> Row:
+def end_row(trial: int, state: str = "COMPLETED", *, epochs: int = 1, **more: Any) -> TrialRow:
     row = {"trial": trial, "trial_id": f"t{trial}", "state": state, "epochs": epochs, "seed": 7, "attempt": 1}
     times = {"started_at": "2026-01-02T03:04:05+00:00", "ended_at": f"2026-01-02T03:05:{trial % 60:02d}.000001+00:00"}
-    return {**row, **times, "config/training/rate": 0.1, "config/training/optimizer": "sgd", **more}
+    config = {"config/training/rate": 0.1, "config/training/optimizer": "sgd"}
+    return TrialRow.from_columns({**row, **times, "duration_s": 0.3, **config, **more})
 
 
 def trials_of(study: Study) -> pd.DataFrame:
@@ -111,11 +113,11 @@ def test_a_metric_that_appears_late(tmp_path: Path) -> None:
     with write(study) as writer:
         start(writer, 0)
         writer.epochs([epoch_row(0, 1, loss=1.0)])
-        writer.trial_ended({**end_row(0), "metric/loss": 1.0})
+        writer.trial_ended(end_row(0, **{"metric/loss": 1.0}))
         writer._flush_tables()
         start(writer, 1)
         writer.epochs([epoch_row(1, 1, loss=2, auc=0.5)])
-        writer.trial_ended({**end_row(1), "metric/auc": 0.5, "health/gap": 3})
+        writer.trial_ended(end_row(1, **{"metric/auc": 0.5, "health/gap": 3}))
     epochs, trials = epochs_of(study), trials_of(study)
     assert epochs["metric/loss"].tolist() == [1.0, 2.0]
     assert math.isnan(epochs["metric/auc"][0])
@@ -215,7 +217,7 @@ def test_a_variable_that_the_task_has_no_more(tmp_path: Path) -> None:
     study = study_in(tmp_path)
     with write(study) as writer:
         start(writer, 0)
-        writer.trial_ended({**end_row(0, epochs=0), "config/data/flip": True, "config/data/kind": "a"})
+        writer.trial_ended(end_row(0, epochs=0, **{"config/data/flip": True, "config/data/kind": "a"}))
     trials = trials_of(study)
     assert trials["config/data/flip"].tolist() == [True]
     assert trials["config/data/kind"].tolist() == ["a"]
@@ -376,6 +378,7 @@ from tune_app.store import study_writer
 from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.store.study_writer import StudyWriter
+from tune_app.store.trial_row import TrialRow, TrialState
 study_writer.FLUSH_PERIOD_S = study_writer.LIVE_PERIOD_S = 0.001
 study_writer.FLUSH_SHARE = 1
 study = Study(Store(sys.argv[1]).folder, "s")
@@ -387,7 +390,8 @@ with StudyWriter(study, history, {}) as writer:
         for epoch in range(1, 4):
             row = {"trial": trial, "epoch": epoch, "ended_at": at, "duration_s": 0.1, "metric/loss": 1.0 / epoch}
             writer.epochs([row])
-        writer.trial_ended({"trial": trial, "state": "COMPLETED", "epochs": 3, "ended_at": at, "error": "x" * 200})
+        row = TrialRow(trial, f"t{trial}", TrialState.COMPLETED, 3, at, at, 0.3, 0, 1, error="x" * 200)
+        writer.trial_ended(row)
         writer.live({"trial": trial})
         print(trial, flush=True)
 """

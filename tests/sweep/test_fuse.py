@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tune_app.store.columns import Row
+from tune_app.store.trial_row import FailureKind, TrialRow, TrialState
 from tune_app.sweep.fuse import blown
 
 
-def failed(error: str | None = "ValueError: no 1 (a.py:3 in start)", kind: str = "error") -> Row:
-    return {"failure_kind": kind, "error": error}
+def failed(error: str | None = "ValueError: no 1 (a.py:3 in start)", kind: FailureKind = "error") -> TrialRow:
+    at = "2026-01-01T00:00:00+00:00"
+    return TrialRow(0, "t0", TrialState.FAILED, 0, at, at, 0.0, 0, 1, failure_kind=kind, error=error)
 
 
 def test_the_first_five_for_one_reason() -> None:

@@ -88,9 +88,8 @@ def test_a_network_that_cannot_be_built_is_said(
 ) -> None:
     study = make_study(tmp_path / "results")
     spec = Path(study.folder.path(f"{study.base}/spec.yaml"))
-    page = open_page(tmp_path / "results")
     spec.write_text(spec.read_text().replace("dataset: digits", "dataset: nowhere"))
-    page.run()
+    page = open_page(tmp_path / "results")
     assert "nowhere" in texts(page)
     assert not page.get("bidi_component")
 

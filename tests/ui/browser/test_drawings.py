@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,8 +191,9 @@ def test_the_best_network_changes_as_the_sweep_goes(page: Any, url: str, results
         assert "Trial 5" not in best.inner_text()
         record = study.history().trials[4]
         config = {**record.config, "conv_layers": 1, "filters": 4}
-        row = dict(record.row or {}, trial=5, trial_id="new", objective=0.99)
-        row |= {f"config/{v.group}/{v.name}": config[v.name] for v in spec.space.variables}
+        assert record.row is not None
+        families = dict(record.row.families) | {v.column: config[v.name] for v in spec.space.variables}
+        row = replace(record.row, trial=5, trial_id="new", objective=0.99, families=families)
         writer.trial_started(5, "new", config, record.seed, 1)
         writer.trial_ended(row)
         page.get_by_text("Trial 5 (completed): Val accuracy 99 %").wait_for()
