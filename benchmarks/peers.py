@@ -66,7 +66,8 @@ def run_optuna_worker(path: str, seed: int, number: int) -> None:
     from optuna.storages.journal import JournalFileBackend
 
     from tune_app.spaces.pruning import rungs
-    from tune_app.training.trial import Training, derive_seed
+    from tune_app.training.seed import derive_seed
+    from tune_app.training.trial import Training
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     spec, task, data = load(seed)

@@ -26,7 +26,8 @@ from tune_app.store.study_writer import StudyWriter
 from tune_app.store.trial_row import TrialRow, TrialState
 from tune_app.tasks import load_task
 from tune_app.tasks.spec_file import read_spec
-from tune_app.training.trial import Training, derive_seed, prepared
+from tune_app.training.seed import derive_seed
+from tune_app.training.trial import Training, prepared
 
 SMALL_SPACE: dict[str, Any] = {
     "schema_version": 1,

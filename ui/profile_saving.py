@@ -13,7 +13,8 @@ from values import number, sentence
 
 from tune_app.errors import Conflict, TuneAppError
 from tune_app.profiles.draft import Draft
-from tune_app.profiles.profile import Profile, differences
+from tune_app.profiles.profile import Profile
+from tune_app.profiles.profiles import differences
 
 NEW, EXISTING = "A new profile", "An existing one"
 

@@ -14,7 +14,8 @@ from values import number, sentence
 
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import NotFound, TuneAppError
-from tune_app.profiles.profile import Profile, Profiles, differences
+from tune_app.profiles.profile import Profile
+from tune_app.profiles.profiles import Profiles, differences
 from tune_app.spaces.objective import figure_text
 from tune_app.spaces.variable import GROUPS
 

@@ -12,7 +12,7 @@ from values import sentence
 from tune_app.errors import TuneAppError
 from tune_app.folder import LocalFolder
 from tune_app.jobs.jobs import Jobs
-from tune_app.profiles.profile import Profiles
+from tune_app.profiles.profiles import Profiles
 from tune_app.results.review import default_store, load_epochs, load_trials
 from tune_app.spaces.spec import Spec
 from tune_app.store.store import Store

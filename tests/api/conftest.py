@@ -23,7 +23,8 @@ from tune_app.api.settings import Settings
 from tune_app.jobs.job import Job
 from tune_app.jobs.job_store import JobStore
 from tune_app.moment import now
-from tune_app.profiles.profile import Profiles, from_trial
+from tune_app.profiles.profile import from_trial
+from tune_app.profiles.profiles import Profiles
 from tune_app.results.review import trial_row
 from tune_app.store.store import Store
 from tune_app.training.trial import Training

@@ -24,7 +24,7 @@ from tune_app import readable
 from tune_app.cli import main as cli_main
 from tune_app.cli import options
 from tune_app.errors import Interrupted
-from tune_app.profiles.profile import Profiles
+from tune_app.profiles.profiles import Profiles
 from tune_app.spaces.spec import Spec
 from tune_app.store.study import Study
 from tune_app.tasks.spec_file import load_spec

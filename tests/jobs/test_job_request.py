@@ -12,7 +12,8 @@ import yaml
 from tune_app.errors import InputError
 from tune_app.jobs.job import Job
 from tune_app.jobs.job_request import command, sweep_request, training_request
-from tune_app.profiles.profile import Profiles, from_trial
+from tune_app.profiles.profile import from_trial
+from tune_app.profiles.profiles import Profiles
 from tune_app.results.review import trial_row
 from tune_app.store.store import Store
 from tune_app.tasks.spec_file import load_spec

@@ -18,7 +18,9 @@ from tune_app import provenance
 from tune_app.document import Document
 from tune_app.errors import InputError, WorkFailed
 from tune_app.profiles import profile as profile_module
-from tune_app.profiles.profile import NAME_PATTERN, Profile, Profiles, differences, from_trial, read_document
+from tune_app.profiles.profile import Profile, from_trial
+from tune_app.profiles.profile_document import read_document
+from tune_app.profiles.profiles import NAME_PATTERN, Profiles, differences
 from tune_app.results import review
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import GROUPS, Config, group_config
@@ -173,7 +175,7 @@ def test_threads_that_save_at_once_lose_nothing(profiles: Profiles) -> None:
 SAVING = """
 import sys
 from tune_app.errors import InputError
-from tune_app.profiles.profile import Profiles
+from tune_app.profiles.profiles import Profiles
 from dataclasses import replace
 profiles = Profiles(sys.argv[1])
 mine = profiles.load("start")

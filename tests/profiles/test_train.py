@@ -16,7 +16,8 @@ from tune_app.datasets.dataset import Dataset
 from tune_app.document import Document
 from tune_app.errors import InputError, WorkFailed
 from tune_app.folder import LocalFolder
-from tune_app.profiles.profile import Profile, read_document
+from tune_app.profiles.profile import Profile
+from tune_app.profiles.profile_document import read_document
 from tune_app.profiles.train import Trained, study_threads, train
 from tune_app.spaces.variable import Categorical, Config, Float, Int, Value
 from tune_app.store.store import Store

@@ -10,7 +10,8 @@ import pytest
 
 from tune_app.errors import InputError
 from tune_app.folder import Folder
-from tune_app.profiles.profile import Profile, Profiles
+from tune_app.profiles.profile import Profile
+from tune_app.profiles.profiles import Profiles
 from tune_app.profiles.warm_start import fitted, starting_configs
 from tune_app.results.review import config_of, trial_row
 from tune_app.spaces.spec import Spec

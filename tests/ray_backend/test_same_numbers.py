@@ -20,7 +20,8 @@ from ray.util import get_node_ip_address
 from tune_app.document import Document
 from tune_app.tasks import load_task
 from tune_app.tasks.spec_file import read_spec
-from tune_app.training.trial import Training, derive_seed
+from tune_app.training.seed import derive_seed
+from tune_app.training.trial import Training
 
 SPACE = {
     "schema_version": 1,

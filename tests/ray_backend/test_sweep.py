@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from tune_app.spaces.pruning import rungs
 from tune_app.spaces.section import Pruning
 from tune_app.training.health import FIGURES
-from tune_app.training.trial import derive_seed
+from tune_app.training.seed import derive_seed
 
 
 @pytest.fixture(scope="module")

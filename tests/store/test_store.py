@@ -23,7 +23,7 @@ from tune_app.store.columns import EPOCH_COLUMNS, TRIAL_COLUMNS, column_types, m
 from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.tasks import load_task
-from tune_app.training.trial import derive_seed
+from tune_app.training.seed import derive_seed
 
 MakeStudy = Callable[..., Study]
 OLD_STORE = Path(__file__).parents[1] / "fixtures" / "store_v1"

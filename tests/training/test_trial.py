@@ -20,18 +20,12 @@ from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError, WorkFailed
 from tune_app.spaces.variable import Config, Value, Variable
 from tune_app.tasks import load_task
+from tune_app.training.device import pick_device
+from tune_app.training.failure import Diverged, TaskError, describe_error, failure_kind
 from tune_app.training.health import FIGURES
 from tune_app.training.reading import ProbeError
-from tune_app.training.trial import (
-    Diverged,
-    TaskError,
-    Training,
-    derive_seed,
-    describe_error,
-    failure_kind,
-    pick_device,
-    prepared,
-)
+from tune_app.training.seed import derive_seed
+from tune_app.training.trial import Training, prepared
 
 CNN = load_task("image_cnn")
 FEW = load_dataset("digits").without_test().head(200)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tune_app.profiles.profile import Profiles, from_trial
+from tune_app.profiles.profile import from_trial
+from tune_app.profiles.profiles import Profiles
 from tune_app.results.review import trial_row
 from tune_app.spaces.variable import GROUPS
 from tune_app.store.store import Store

@@ -13,7 +13,9 @@ from tune_app.api.server import Server
 from tune_app.api.submission import configuration
 from tune_app.document import Document
 from tune_app.errors import Conflict, InputError
-from tune_app.profiles.profile import SCHEMA_VERSION, Profile, differences, read_document
+from tune_app.profiles.profile import SCHEMA_VERSION, Profile
+from tune_app.profiles.profile_document import read_document
+from tune_app.profiles.profiles import differences
 
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description='The revision that was loaded, as in the header ETag: `"3"`.')

@@ -16,7 +16,7 @@ from tune_app.api.study_logs import StudyLogs
 from tune_app.errors import TuneAppError
 from tune_app.jobs.job import Job
 from tune_app.jobs.jobs import Jobs
-from tune_app.profiles.profile import Profiles
+from tune_app.profiles.profiles import Profiles
 from tune_app.results.network import client
 from tune_app.spaces.section import Objective
 from tune_app.store.store import Store

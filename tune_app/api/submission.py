@@ -12,7 +12,8 @@ from tune_app.api.server import Server
 from tune_app.document import Document
 from tune_app.errors import NotFound, WorkFailed, nearest
 from tune_app.jobs.job_request import JobRequest, sweep_request, training_request
-from tune_app.profiles.profile import Profile, find_configuration
+from tune_app.profiles.profile import Profile
+from tune_app.profiles.profiles import find_configuration
 from tune_app.spaces.override import OVERRIDES
 
 

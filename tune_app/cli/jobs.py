@@ -61,7 +61,7 @@ def submit(
     """Sweep SPACE, or train a profile or a trial, as a job of Ray; the job goes on when this command has ended."""
     from tune_app.jobs.job_request import sweep_request, training_request
     from tune_app.jobs.jobs import Jobs
-    from tune_app.profiles.profile import Profiles
+    from tune_app.profiles.profiles import Profiles
     from tune_app.store.store import Store
 
     _check_sources({"SPACE": space, "--profile": profile_name, "--trial": trial_text})

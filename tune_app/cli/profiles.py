@@ -22,7 +22,8 @@ from tune_app.errors import InputError
 from tune_app.readable import shown
 
 if TYPE_CHECKING:
-    from tune_app.profiles.profile import Profile, Profiles
+    from tune_app.profiles.profile import Profile
+    from tune_app.profiles.profiles import Profiles
 
 
 @click.command()
@@ -41,7 +42,7 @@ def apply(
     profiles_folder: str,
 ) -> None:
     """Make a configuration the session: the best trial of STUDY, its TRIAL by number, or a profile."""
-    from tune_app.profiles.profile import Profiles
+    from tune_app.profiles.profiles import Profiles
 
     profiles = Profiles(profiles_folder)
     chosen = _chosen(profiles, store, study, trial, profile_name).edited(parse_settings(settings))
@@ -76,7 +77,7 @@ def profile_save(
     """Save a configuration as profile NAME: from a trial, another profile, or the session where neither is named."""
     from dataclasses import replace as changed
 
-    from tune_app.profiles.profile import Profiles
+    from tune_app.profiles.profiles import Profiles
 
     profiles = Profiles(profiles_folder)
     if trial_text and source:
@@ -103,7 +104,7 @@ def profile_save(
 def profile_list(as_json: bool, profiles_folder: str) -> None:
     """List the profiles."""
     from tune_app.datasets.reference import dataset_title
-    from tune_app.profiles.profile import Profiles
+    from tune_app.profiles.profiles import Profiles
 
     profiles = Profiles(profiles_folder)
     rows: list[dict[str, Any]] = []
@@ -142,7 +143,7 @@ def profile_list(as_json: bool, profiles_folder: str) -> None:
 @profiles_option
 def profile_show(name: str, revision: int | None, as_json: bool, profiles_folder: str) -> None:
     """Print profile NAME as it is in its file."""
-    from tune_app.profiles.profile import Profiles
+    from tune_app.profiles.profiles import Profiles
 
     found = Profiles(profiles_folder).load(name, revision)
     if as_json:
@@ -158,7 +159,7 @@ def profile_show(name: str, revision: int | None, as_json: bool, profiles_folder
 @profiles_option
 def profile_diff(old: str, new: str, as_json: bool, profiles_folder: str) -> None:
     """Show in which values two profiles differ; NAME@N is revision N of NAME."""
-    from tune_app.profiles.profile import Profiles, differences
+    from tune_app.profiles.profiles import Profiles, differences
 
     profiles = Profiles(profiles_folder)
     found = differences(_at(profiles, old), _at(profiles, new))
@@ -176,7 +177,7 @@ def profile_diff(old: str, new: str, as_json: bool, profiles_folder: str) -> Non
 @profiles_option
 def profile_history(name: str, as_json: bool, profiles_folder: str) -> None:
     """List the revisions of profile NAME, also of a deleted one."""
-    from tune_app.profiles.profile import Profiles, differences
+    from tune_app.profiles.profiles import Profiles, differences
 
     profiles = Profiles(profiles_folder)
     numbers = profiles.revisions(name)
@@ -210,7 +211,7 @@ def profile_history(name: str, as_json: bool, profiles_folder: str) -> None:
 @profiles_option
 def profile_rename(name: str, new: str, profiles_folder: str) -> None:
     """Give profile NAME the name NEW; its history goes with it."""
-    from tune_app.profiles.profile import Profiles
+    from tune_app.profiles.profiles import Profiles
 
     renamed = Profiles(profiles_folder).rename(name, new)
     click.echo(f"{name} is called {new} now (revision {renamed.revision})")
@@ -222,7 +223,7 @@ def profile_rename(name: str, new: str, profiles_folder: str) -> None:
 @profiles_option
 def profile_delete(name: str, yes: bool, profiles_folder: str) -> None:
     """Delete profile NAME; its revisions stay in the history."""
-    from tune_app.profiles.profile import Profiles
+    from tune_app.profiles.profiles import Profiles
 
     profiles = Profiles(profiles_folder)
     if name not in profiles.names():
@@ -259,7 +260,7 @@ def train(
     """Train PROFILE, or a trial, or the session where neither is named; leaves a checkpoint and metrics."""
     from dataclasses import replace
 
-    from tune_app.profiles.profile import NAME_PATTERN
+    from tune_app.profiles.profiles import NAME_PATTERN
     from tune_app.profiles.train import study_threads
     from tune_app.profiles.train import train as run_training
     from tune_app.store.store import Store
@@ -298,7 +299,7 @@ def chosen_to_train(
     Raises:
         InputError: both are named, or there is no such thing.
     """
-    from tune_app.profiles.profile import Profiles
+    from tune_app.profiles.profiles import Profiles
 
     profiles = Profiles(profiles_folder)
     if trial_text and profile_name:
@@ -312,7 +313,7 @@ def chosen_to_train(
 
 
 def _chosen(profiles: Profiles, store: str, study: str | None, trial: int | None, profile_name: str | None) -> Profile:
-    from tune_app.profiles.profile import find_configuration
+    from tune_app.profiles.profiles import find_configuration
     from tune_app.store.store import Store
 
     return find_configuration(profiles, Store(store), profile=profile_name, study=study, trial=trial)

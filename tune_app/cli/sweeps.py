@@ -138,7 +138,7 @@ def run(
     from tune_app.document import Document
 
     def prepare() -> Prepared:
-        from tune_app.profiles.profile import Profiles
+        from tune_app.profiles.profiles import Profiles
         from tune_app.profiles.warm_start import starting_configs
         from tune_app.store.store import Store
         from tune_app.store.study import Study

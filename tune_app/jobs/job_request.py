@@ -14,7 +14,8 @@ from typing import Any
 from tune_app.document import Document
 from tune_app.errors import Conflict
 from tune_app.jobs.job import Job
-from tune_app.profiles.profile import Profile, Profiles
+from tune_app.profiles.profile import Profile
+from tune_app.profiles.profiles import Profiles
 from tune_app.profiles.warm_start import starting_configs
 from tune_app.store.store import Store
 from tune_app.tasks.spec_file import read_spec

@@ -25,8 +25,10 @@ from tune_app.store.training_record import checkpoint_path, profile_path, record
 from tune_app.tasks import load_data, load_task
 from tune_app.tasks.catalogs import catalog_of
 from tune_app.tasks.task import Task
+from tune_app.training.device import pick_device
+from tune_app.training.failure import describe_error
 from tune_app.training.host_memory import keep_freed_memory
-from tune_app.training.trial import EpochRow, Training, describe_error, pick_device, prepared
+from tune_app.training.trial import EpochRow, Training, prepared
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tune_app.errors import InputError, nearest
 from tune_app.folder import Folder
-from tune_app.profiles.profile import Profiles
+from tune_app.profiles.profiles import Profiles
 from tune_app.results.review import config_of, ranked_trials
 from tune_app.spaces.space import Space
 from tune_app.spaces.spec import Spec

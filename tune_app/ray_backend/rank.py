@@ -18,8 +18,10 @@ from tune_app.ray_backend.preparation import prepared_data
 from tune_app.spaces.section import Objective
 from tune_app.store.study import Study
 from tune_app.tasks import load_task, replica
+from tune_app.training.device import cap_gpu_memory, pick_device
+from tune_app.training.failure import describe_error, failure_kind
 from tune_app.training.host_memory import keep_freed_memory
-from tune_app.training.trial import EpochRow, Training, cap_gpu_memory, describe_error, failure_kind, pick_device
+from tune_app.training.trial import EpochRow, Training
 
 
 @dataclass(frozen=True)

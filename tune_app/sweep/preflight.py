@@ -20,17 +20,11 @@ from tune_app.spaces.objective import objective_of, objectives_of
 from tune_app.spaces.spec import Spec, epochs_of
 from tune_app.spaces.variable import Config
 from tune_app.tasks.task import Paced, Task
+from tune_app.training.device import gpu_memory_in_use, pick_device
+from tune_app.training.failure import describe_error, failure_kind
 from tune_app.training.health import health
 from tune_app.training.host_memory import keep_freed_memory
-from tune_app.training.trial import (
-    EpochRow,
-    Training,
-    describe_error,
-    failure_kind,
-    gpu_memory_in_use,
-    pick_device,
-    prepared,
-)
+from tune_app.training.trial import EpochRow, Training, prepared
 
 TRIED_ROWS = 256
 TRIED_CHARACTERS = 16384

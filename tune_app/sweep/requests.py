@@ -11,7 +11,7 @@ from tune_app.spaces.spec import Spec
 from tune_app.spaces.strategy import grid_configs
 from tune_app.spaces.variable import Config
 from tune_app.store.event_log import History, TrialRecord
-from tune_app.training.trial import derive_seed
+from tune_app.training.seed import derive_seed
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from tune_app.sweep.interrupts import Interrupts, counted_interrupts
 from tune_app.sweep.recorder import Recorder
 from tune_app.sweep.requests import requests_of
 from tune_app.sweep.study_files import open_study_files
-from tune_app.training.trial import derive_seed
+from tune_app.training.seed import derive_seed
 
 LOOK_PERIOD_S = 0.05
 """How often the live state is made: a reader shall see a trial start within a quarter of a second."""

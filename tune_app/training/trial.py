@@ -8,45 +8,29 @@ from __future__ import annotations
 import math
 import os
 import random
-import sysconfig
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
 from tune_app.datasets.dataset import Dataset
-from tune_app.errors import InputError, TuneAppError, WorkFailed
+from tune_app.errors import InputError, WorkFailed, one_line
 from tune_app.spaces.variable import Config
 from tune_app.tasks.task import Preparing, Probed, Progress, Sampling, Task
+from tune_app.training.failure import Diverged, TaskError
 from tune_app.training.health import Health, health
 from tune_app.training.host_memory import peak_mb, restart_peak
 from tune_app.training.reading import latency_ms, read_network
 
 # cuBLAS is deterministic with this only, and reads it when CUDA starts (torch.use_deterministic_algorithms).
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-
-FailureKind = Literal["error", "diverged", "oom"]
-
-OOM_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "_ALLOC_FAILED")
-"""What a RuntimeError says when CUDA, HIP, cuBLAS, cuDNN or torch's CPU allocator has no memory left."""
-LONGEST_ERROR = 1000
-"""Characters of an error that the store keeps."""
-
-
-class Diverged(WorkFailed):
-    """A metric or a parameter is NaN or infinite."""
-
-
-class TaskError(WorkFailed):
-    """The task broke its contract while training."""
 
 
 @dataclass(frozen=True)
@@ -82,37 +66,6 @@ class EpochRow:
         """The inverse of `to_dict`."""
         times = {name: datetime.fromisoformat(saved[name]) for name in ("started_at", "ended_at")}
         return cls(**{**saved, **times})
-
-
-def derive_seed(sweep_seed: int, trial: int) -> int:
-    """The 32-bit seed of trial number `trial`: fixed by both numbers, unrelated between neighbours."""
-    return int(np.random.SeedSequence([sweep_seed, trial]).generate_state(1)[0])
-
-
-def pick_device() -> torch.device:
-    """The GPU that this process sees, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def cap_gpu_memory(share: float) -> None:
-    """Let this process have `share` of its GPU's memory (0..1) and no more; nothing happens without CUDA.
-
-    A trial that gets a fraction of a GPU must not take the memory that its neighbours were promised: beyond the cap it
-    runs out of memory itself (``torch.cuda.set_per_process_memory_fraction``).
-    """
-    if torch.cuda.is_available() and 0 < share < 1:
-        torch.cuda.set_per_process_memory_fraction(share)
-
-
-def gpu_memory_in_use() -> tuple[int, int] | None:
-    """Bytes in use on this process's GPU, by whatever uses it, and all that it has; None without CUDA.
-
-    What torch's allocator once took it keeps, so that after a training this is the most that it needed.
-    """
-    if not torch.cuda.is_available():
-        return None
-    free, total = torch.cuda.mem_get_info()
-    return total - free, total
 
 
 def prepared(task: Task, config: Config, data: Dataset) -> Dataset:
@@ -285,7 +238,7 @@ class Training:
         try:
             saved = torch.load(path, map_location=self.device, weights_only=True)
         except Exception as error:  # of a damaged file, torch raises nearly anything
-            raise WorkFailed(f"the checkpoint cannot be read: {_one_line(error)}", where=str(path)) from error
+            raise WorkFailed(f"the checkpoint cannot be read: {one_line(error)}", where=str(path)) from error
         for key, mine in self._identity().items():
             if saved[key] != mine:
                 raise InputError(
@@ -300,47 +253,6 @@ class Training:
     def _identity(self) -> dict[str, Any]:
         task = f"{type(self.task).__module__}:{type(self.task).__qualname__}"
         return {"task": task, "config": self.config, "seed": self.seed, "epochs": self.epochs}
-
-
-def failure_kind(error: BaseException) -> FailureKind:
-    """What kind of failure `error` is, also where it was raised from another error: `oom`, `diverged` or `error`."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, Diverged):
-            return "diverged"
-        # By name as well: Ray has an error of that name, and this module does not import Ray.
-        if isinstance(cause, MemoryError) or any(c.__name__ == "OutOfMemoryError" for c in type(cause).__mro__):
-            return "oom"
-        if isinstance(cause, RuntimeError) and any(sign in str(cause) for sign in OOM_SIGNS):
-            return "oom"
-        cause = cause.__cause__
-    return "error"
-
-
-def describe_error(error: BaseException) -> str:
-    """One line for the store: ``Type: message (file:line in function)``.
-
-    The place is the innermost frame of the task's own code, not of the libraries it calls. Our own errors say
-    where they stand themselves.
-    """
-    text = f"{type(error).__name__}: {_one_line(error)}"
-    frame = None if isinstance(error, TuneAppError) else _innermost_frame(error)
-    return f"{text} ({frame.filename}:{frame.lineno} in {frame.name})" if frame else text
-
-
-def _innermost_frame(error: BaseException) -> traceback.FrameSummary | None:
-    frames = list(traceback.extract_tb(error.__traceback__))
-    ours = [number for number, frame in enumerate(frames) if frame.filename == __file__]
-    # Below this module comes the task, which may itself be an installed package: its first frame is the fallback.
-    below = frames[ours[-1] + 1 :] if ours else frames
-    libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platlib", "purelib")})
-    own = [f for f in below if not f.filename.startswith((*libraries, "<"))]
-    return own[-1] if own else below[0] if below else frames[-1] if frames else None
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= LONGEST_ERROR else text[: LONGEST_ERROR - 1] + "…"
 
 
 def _use_deterministic_kernels() -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tune_app.jobs.job_head import end_head
-from tune_app.profiles.profile import Profiles
+from tune_app.profiles.profiles import Profiles
 from tune_app.store.store import Store
 
 HERE = Path(__file__).parent

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tune_app.jobs.jobs import Jobs
-from tune_app.profiles.profile import Profiles, from_trial
+from tune_app.profiles.profile import from_trial
+from tune_app.profiles.profiles import Profiles
 from tune_app.results.review import trial_row
 
 SWEEP_MS = 150_000

@@ -20,7 +20,8 @@ from tune_app.store.study import Study
 from tune_app.store.training_record import read_training
 from tune_app.tasks import load_data, load_task
 from tune_app.tasks.task import Probed, Task
-from tune_app.training.trial import Training, describe_error, prepared
+from tune_app.training.failure import describe_error
+from tune_app.training.trial import Training, prepared
 
 
 @dataclass(frozen=True)
