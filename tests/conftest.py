@@ -25,6 +25,7 @@ from tune_app.store.study import Study
 from tune_app.store.study_writer import StudyWriter
 from tune_app.store.trial_row import TrialRow, TrialState
 from tune_app.tasks import load_task
+from tune_app.tasks.catalogs import catalog_of
 from tune_app.tasks.spec_file import read_spec
 from tune_app.training.seed import derive_seed
 from tune_app.training.trial import Training, prepared
@@ -103,6 +104,8 @@ def make_study() -> MakeStudy:
             "dataset_sha256": "0" * 64,
             "code": provenance.code(),
         }
+        catalog = catalog_of(load_task(spec.task), spec.task)
+        study.folder.write(f"{study.base}/catalog.json", json.dumps(catalog.to_dict()).encode())
         study.folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
         study.folder.write(f"{study.base}/provenance.json", json.dumps(facts).encode())
         rng = np.random.default_rng(spec.search.seed)

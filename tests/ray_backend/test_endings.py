@@ -66,7 +66,7 @@ def test_a_sweep_without_a_completed_trial_exits_with_1(command: Any, space_file
 def test_a_full_disk_ends_the_sweep_in_words(command: Any, space_file: Any, tmp_path: Path) -> None:
     store = tmp_path / "results"
     store.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(store)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(store)], capture_output=True)
     if mounted.returncode:
         pytest.skip("mounting is not permitted here")
     try:

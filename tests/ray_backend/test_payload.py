@@ -12,7 +12,7 @@ import pytest
 from ray import cloudpickle
 from ray.air.execution._internal import RayActorManager
 
-from tune_app.ray_backend.cluster import PRELOADED
+from tune_app.ray_backend.local_node import PRELOADED
 
 LIMIT_BYTES = 1024
 SPACE: dict[str, Any] = {

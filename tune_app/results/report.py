@@ -15,7 +15,6 @@ from tune_app.errors import NotFound, WorkFailed
 from tune_app.readable import shown
 from tune_app.results import plots, trial_plots
 from tune_app.results.importance import importance
-from tune_app.results.network.inspection import inspect_trial
 from tune_app.results.review import config_of, front_trials, ranked_trials, summary, trial_row
 from tune_app.spaces.objective import figure_text, label_of
 from tune_app.spaces.variable import group_config
@@ -99,6 +98,8 @@ def trial_report(study: Study, number: int | None) -> str:
         NotFound: no such trial has ended.
         WorkFailed: the best one is wanted and none completed; the task's code raised.
     """
+    from tune_app.results.network.inspection import inspect_trial  # it imports torch, which a study's report spares
+
     row = trial_row(study, number)
     number = int(row["trial"])
     epochs = study.table("epochs").to_pandas().query("trial == @number").sort_values("epoch")

@@ -1,6 +1,6 @@
 """Results as tables: for notebooks, the command line and the page.
 
-from tune_app.results.review import load_trials, load_epochs, best
+from tune_app import load_trials, load_epochs, best
 """
 
 from __future__ import annotations

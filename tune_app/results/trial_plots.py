@@ -10,8 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from tune_app.results.network.inspection import Inspection
-from tune_app.results.network.layer import LayerStatistics
+from tune_app.results.network.layer import Inspection, LayerStatistics
 from tune_app.results.plots import COLOURS, SCALE, axis_title, empty_figure, figure_digits, titled_figure, whole_numbers
 from tune_app.spaces.objective import is_share
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tune_app.errors import NotFound
-from tune_app.results.network.layer import Histogram, LayerStatistics
+from tune_app.results.network.layer import Array, Histogram, Inspection, LayerStatistics
 from tune_app.results.network.rebuild import in_words, of_trial, rebuild
 from tune_app.results.network.walk import Visit, Walk, walk
 from tune_app.store.study import Study
@@ -24,27 +22,6 @@ IMAGES = 3
 """Images whose activation maps are kept."""
 MAPS = 8
 """Maps of each layer that are kept, the first ones."""
-
-Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What was seen of one trial's network, with the weights of its checkpoint.
-
-    Attributes:
-        labels, answers: classes of the validation rows and what the model answers; empty for a task without classes.
-        class_names: in words, by their numbers.
-        images: (`IMAGES`, channels, height, width), the first of the probe; None where the network takes no images.
-        maps: for each convolution by name, (`IMAGES`, up to `MAPS`, height, width).
-    """
-
-    labels: tuple[int, ...] = ()
-    answers: tuple[int, ...] = ()
-    class_names: tuple[str, ...] = ()
-    layers: tuple[LayerStatistics, ...] = ()
-    images: Array | None = None
-    maps: Mapping[str, Array] = field(default_factory=dict)
 
 
 def inspect_trial(study: Study, number: int) -> Inspection:

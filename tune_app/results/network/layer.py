@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 Shape = tuple[int, ...]
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -62,3 +67,22 @@ class LayerStatistics:
     activations: tuple[float, float, float] | None
     units: int | None = None
     used: int | None = None
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was seen of one trial's network, with the weights of its checkpoint.
+
+    Attributes:
+        labels, answers: classes of the validation rows and what the model answers; empty for a task without classes.
+        class_names: in words, by their numbers.
+        images: (images, channels, height, width), the first of the probe; None where the network takes no images.
+        maps: for each convolution by name, (images, up to some, height, width).
+    """
+
+    labels: tuple[int, ...] = ()
+    answers: tuple[int, ...] = ()
+    class_names: tuple[str, ...] = ()
+    layers: tuple[LayerStatistics, ...] = ()
+    images: Array | None = None
+    maps: Mapping[str, Array] = field(default_factory=dict)
