@@ -120,3 +120,18 @@ def test_pyproject_names_every_package() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
     assert set(settings["packages"]) == {*found, "tune_app_ui"}
+
+
+def test_pyproject_names_every_file_that_is_no_module() -> None:
+    """A wheel holds only these; a checkout hides that one is forgotten."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    patterns = settings["package-data"]
+    shipped = {
+        path
+        for package, globs in patterns.items()
+        if package != "tune_app_ui"
+        for pattern in globs
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    files = {p for p in PACKAGE.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    assert files == {path for path in shipped if path.is_file()}

@@ -263,6 +263,7 @@ def train(
     from tune_app.profiles.profiles import NAME_PATTERN
     from tune_app.profiles.train import study_threads
     from tune_app.profiles.train import train as run_training
+    from tune_app.spaces.spec import epochs_of
     from tune_app.store.store import Store
 
     if name is not None and not NAME_PATTERN.fullmatch(name):
@@ -276,7 +277,7 @@ def train(
         trained = run_training(
             chosen,
             opened,
-            epochs=epochs or int(chosen.config.get("epochs", chosen.provenance.get("epochs") or 1)),
+            epochs=epochs or epochs_of(chosen.config, chosen.provenance.get("epochs") or 1),
             seed=(chosen.provenance.get("seed") or 0) if seed is None else seed,
             name=name,
             threads=study_threads(opened.study(chosen.provenance["study"])) if known else None,

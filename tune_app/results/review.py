@@ -16,11 +16,12 @@ import pyarrow as pa
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import InputError, NotFound, WorkFailed
 from tune_app.spaces.catalog import Variables, parse_value
-from tune_app.spaces.objective import front
+from tune_app.spaces.objective import front, rank
 from tune_app.spaces.section import Objective
 from tune_app.spaces.variable import GROUPS, Categorical, Config
 from tune_app.store.store import Store
 from tune_app.store.study import Study
+from tune_app.store.trial_row import TrialState
 
 DEFAULT_STORE = "results"
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
@@ -80,10 +81,10 @@ def ranked_trials(study: Study) -> pd.DataFrame:
 
 def ranked(trials: pd.DataFrame, direction: str) -> pd.DataFrame:
     """Completed trials first and best first, then the others by number."""
-    completed = trials[trials["state"] == "COMPLETED"].sort_values(
-        ["objective", "trial"], ascending=[direction == "minimize", True], kind="stable"
-    )
-    others = trials[trials["state"] != "COMPLETED"].sort_values("trial")
+    completed = trials[trials["state"] == TrialState.COMPLETED]
+    keys = [rank(direction, *row) for row in zip(completed["objective"], completed["trial"], strict=True)]
+    completed = completed.iloc[sorted(range(len(keys)), key=keys.__getitem__)]
+    others = trials[trials["state"] != TrialState.COMPLETED].sort_values("trial")
     return pd.concat([completed, others], ignore_index=True)
 
 

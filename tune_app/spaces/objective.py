@@ -44,9 +44,10 @@ def objective_of(objective: Objective, row: Mapping[str, Any]) -> float | None:
     return (1 - weight) * value + weight * (health if objective.direction == "maximize" else 1 - health)
 
 
-def rank(direction: Direction, objective: float, trial: int) -> tuple[float, int]:
-    """What completed trials are sorted by, the best first: their objective, then their number."""
-    return (-objective if direction == "maximize" else objective), trial
+def rank(direction: str, objective: float, trial: int) -> tuple[bool, float, int]:
+    """What completed trials are sorted by, the best first: their objective, then their number; NaN comes last."""
+    unknown = objective != objective
+    return unknown, 0.0 if unknown else -objective if direction == "maximize" else objective, trial
 
 
 def label_of(objective: Objective) -> str:

@@ -241,6 +241,6 @@ class Recorder:
         if self.best is None or self._rank(row) < self._rank(self.best):
             self.best = row
 
-    def _rank(self, row: TrialRow) -> tuple[float, int]:
+    def _rank(self, row: TrialRow) -> tuple[bool, float, int]:
         assert row.objective is not None  # a completed trial has one
         return rank(self._objective.direction, row.objective, row.trial)
