@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tune_app import provenance
 from tune_app.document import Document
 from tune_app.errors import InputError, WorkFailed
-from tune_app.profiles import profile as profile_module
+from tune_app.profiles import profiles as profiles_module
 from tune_app.profiles.profile import Profile, from_trial
 from tune_app.profiles.profile_document import read_document
 from tune_app.profiles.profiles import NAME_PATTERN, Profiles, differences
@@ -210,7 +210,7 @@ def test_processes_that_save_at_once_lose_nothing(profiles: Profiles) -> None:
 
 
 def test_waiting_for_another_writer_ends(profiles: Profiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profile_module, "LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr(profiles_module, "LOCK_WAIT_S", 0.1)
     with profiles._writing(), pytest.raises(WorkFailed, match=r"has been writing the profiles for 0\.1 s"):
         profiles.save(make(), loaded_revision=0)
 
