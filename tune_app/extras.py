@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from tune_app.errors import InputError
 
 EXTRAS = {
-    "ui": ("streamlit", "plotly", "jinja2"),
+    "ui": ("streamlit", "plotly", "jinja2", "sklearn"),
     "api": ("fastapi", "starlette", "uvicorn", "httptools", "websockets", "anyio"),
     "tensorboard": ("tensorboardX",),
 }

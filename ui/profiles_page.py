@@ -57,7 +57,7 @@ def show() -> None:
 
 
 def _load() -> tuple[dict[str, Profile], dict[str, str]]:
-    """The profiles that are valid against today's tasks, and what is wrong with the others."""
+    """The profiles that are valid, and what is wrong with the others."""
     loaded, invalid = {}, {}
     for name in profiles().names():
         try:

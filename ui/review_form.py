@@ -77,7 +77,7 @@ def _trial_subject(study: Study) -> str:
         st.selectbox("Trial", list(labels), key=key, format_func=lambda n: labels[n], persist_state="session") or 0
     )
     subject = f"{study.name} · trial {trial}"
-    with said(), st.spinner("Loading the trial and its task…"):
+    with said(), st.spinner("Loading the trial…"):
         row = trial_row(study, trial)
         draft = drafts().get(subject)
         # A study that was removed and run again under the same name has other values.
@@ -100,7 +100,7 @@ def _label(row: pd.Series[Any], metric: str) -> str:
 
 def _profile_subject(name: str) -> str:
     subject = f"profile {name}"
-    with said(), st.spinner("Loading the profile and its task…"):
+    with said(), st.spinner("Loading the profile…"):
         now = profiles().load(name)
     draft = drafts().get(subject)
     if draft is None or (now.revision != draft.found.revision and not is_unsaved(subject)):

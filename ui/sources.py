@@ -37,7 +37,7 @@ def profiles() -> Profiles:
 
 
 def imports_nothing(task: str) -> bool:
-    """The page runs no code of a user's own: a task's catalog is with its studies and beside its profiles."""
+    """To show results, the page runs no code of a user's own: a catalog is with each study and beside each profile."""
     return False
 
 
@@ -94,7 +94,7 @@ def said() -> Iterator[None]:
 
 
 def spec_of(study: Study) -> Spec:
-    """The search space as the study ran it, checked against today's task."""
+    """The search space as the study ran it, read against the catalog that the study keeps."""
     with said():
         return read_spec(study)
 
@@ -103,13 +103,14 @@ def read_spec(study: Study) -> Spec:
     """See `spec_of`.
 
     Raises:
-        InputError: the task cannot be imported here, or the space does not suit it any more.
+        InputError: one of the two is damaged.
     """
-    return _spec(study, study.folder.url, study.name, study.folder.read(f"{study.base}/spec.yaml"))
+    files = tuple(study.folder.read(f"{study.base}/{name}") for name in ("spec.yaml", "catalog.json"))
+    return _spec(study, study.folder.url, study.name, files)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _spec(_study: Study, root: str, name: str, content: bytes | None) -> Spec:
+def _spec(_study: Study, root: str, name: str, files: tuple[bytes | None, ...]) -> Spec:
     # Reading it draws configurations, to see that its constraints can be met: a tenth of a second with every rerun.
     return _study.spec()
 

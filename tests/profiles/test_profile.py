@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,8 +23,9 @@ from tune_app.profiles.profile import Profile, from_trial
 from tune_app.profiles.profile_document import read_document
 from tune_app.profiles.profiles import NAME_PATTERN, Profiles, differences
 from tune_app.results import review
+from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.spec import Spec
-from tune_app.spaces.variable import GROUPS, Config, group_config
+from tune_app.spaces.variable import GROUPS, Config, Int, Variable, group_config
 from tune_app.store.study import Study
 from tune_app.tasks import TASKS, load_task
 from tune_app.tasks.catalogs import load_catalog
@@ -531,3 +533,48 @@ def test_rename_refuses_a_name_in_use_and_a_changed_profile(profiles: Profiles) 
     with pytest.raises(InputError, match="a profile's name must match"):
         profiles.rename("a", "../c")
     assert profiles.names() == ["a"]
+
+
+OWN = Catalog("mine:Task", (Variable("width", "architecture", Int(1, 64), 8, "Width."),), metrics={"loss": "minimize"})
+NARROW = Catalog(
+    "mine:Task", (Variable("width", "architecture", Int(4, 8), 8, "Width."),), metrics={"loss": "minimize"}
+)
+
+
+def nothing(task: str) -> bool:
+    return False
+
+
+def test_a_profile_of_an_own_task_is_read_without_the_task(tmp_path: Path) -> None:
+    kept = Profiles(tmp_path, nothing)
+    first = kept.save(Profile("a", OWN, "table", {"width": 64}), loaded_revision=0)
+    kept.save(Profile("b", NARROW, "table", {"width": 6}), loaded_revision=0)
+    assert kept.load("a") == first, "another catalog of the same task does not stand in its place"
+    kept.save(Profile("a", NARROW, "table", {"width": 5}), loaded_revision=1)
+    assert kept.load("a", 1).config == {"width": 64}
+    assert kept.load("a").config == {"width": 5}
+    kept.apply(kept.load("a", 1))
+    assert kept.session().config == {"width": 64}
+    kept.rename("a", "c")
+    assert (kept.load("c", 1).config, kept.load("c").config) == ({"width": 64}, {"width": 5})
+    kept.delete("c")
+    assert kept.load("c", 2).config == {"width": 5}
+    assert not list((tmp_path / ".catalogs").rglob("a*"))
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "1", '{"schema_version": 1}'])
+def test_a_damaged_catalog_is_said_in_words(tmp_path: Path, damage: str) -> None:
+    kept = Profiles(tmp_path, nothing)
+    kept.save(Profile("a", OWN, "table", {"width": 64}), loaded_revision=0)
+    (tmp_path / ".catalogs" / "a.json").write_text(damage)
+    with pytest.raises(InputError, match="catalog") as caught:
+        kept.load("a")
+    assert "a.json" in caught.value.hint
+
+
+def test_without_its_catalog_a_task_that_may_not_be_imported_is_refused(tmp_path: Path) -> None:
+    kept = Profiles(tmp_path, nothing)
+    kept.save(Profile("a", OWN, "table", {"width": 64}), loaded_revision=0)
+    shutil.rmtree(tmp_path / ".catalogs")
+    with pytest.raises(InputError, match="may not be imported here"):
+        kept.load("a")

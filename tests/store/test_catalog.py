@@ -105,3 +105,15 @@ def test_an_old_study_of_an_own_task_is_shown_with_what_it_has(tmp_path: Path) -
     assert study.spec().space.searched.keys() >= {"filters", "learning_rate"}
     assert best(study.name, tmp_path / "results")["trial"] == 0
     assert shown(tmp_path) == "gone_away:Task []"
+
+
+def test_an_old_study_whose_expressions_name_other_texts(tmp_path: Path) -> None:
+    study = old_study(tmp_path, "gone_away:Task")
+    path = tmp_path / "results" / "studies" / "digits-small" / "spec.yaml"
+    assert "constraints:" in path.read_text()
+    document = study.document()
+    document["constraints"] = [*document["constraints"], "optimizer != 'rmsprop' or filters > 1"]
+    path.write_text(json.dumps(document))
+    variables = {variable.name: variable for variable in study.catalog().variables}
+    assert variables["optimizer"].domain.contains("rmsprop")
+    assert len(study.spec().space.constraints) == len(document["constraints"])

@@ -75,7 +75,7 @@ def _names(given: object) -> Sequence[str]:
 
 
 def _check_starts(server: Server, names: Sequence[str]) -> None:
-    """Studies are asked for their configurations, for which their task is loaded."""
+    """Studies are asked for their configurations: their tasks must be ones that may be named."""
     studies = set(server.store.studies()) - set(server.profiles.names())
     for name in names:
         if name in studies:
@@ -98,7 +98,7 @@ def configuration(server: Server, source: Source) -> Profile:
         InputError: its task or its data may not be named.
     """
     admission = server.admission
-    if source.study is not None:  # before its task is loaded
+    if source.study is not None:
         found = server.store.study(source.study).document()
         admission.check(found["task"], found["dataset"], f"study {source.study}")
     try:

@@ -1,4 +1,4 @@
-"""A data set: real data as arrays, in a training and a test part, with a content hash; and how one is named."""
+"""A data set: real data as arrays, in a training and a test part, with a content hash."""
 
 from __future__ import annotations
 

@@ -63,9 +63,6 @@ class Draft:
 
         Args:
             space: of the study that it was found in; its task's catalog alone for None.
-
-        Raises:
-            InputError: the task cannot be loaded.
         """
         own = found.space()
         if space is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -56,7 +55,9 @@ def find_configuration(
     assert study is not None
     opened = store.study(study)
     row = review.trial_row(opened, trial)
-    return from_trial(opened, row, f"{study}-{int(row['trial'])}"[:64])
+    found = from_trial(opened, row, f"{study}-{int(row['trial'])}"[:64])
+    # A catalog that was made of an old study's tables knows only the values that it saw.
+    return found if opened.keeps_catalog() else profiles.for_today(found)
 
 
 class Profiles:
@@ -74,23 +75,60 @@ class Profiles:
         self._may_import = may_import
 
     def catalog(self, task: str) -> Catalog:
-        """The catalog of a task: of ours, of a user's own that may be imported, else as a saved profile left it here.
+        """The catalog of a task of ours, or of a user's own that may be imported.
 
         Raises:
-            InputError: there is no such task, or nothing here knows it.
+            InputError: there is no such task, or it may not be imported.
         """
-        if task in TASKS or self._may_import(task):
-            return load_catalog(task)
-        path = self._catalog_path(task)
-        if not path.is_file():
+        if task not in TASKS and not self._may_import(task):
             raise InputError(
-                f"the catalog of the task `{task}` is not in {self.folder}, and the task may not be imported here",
-                hint="`tune-app profile save` writes it beside a profile of the task",
+                f"the task `{task}` may not be imported here, and no catalog of it lies beside the profile",
+                hint="`tune-app profile save NAME --from NAME --replace` on the command line leaves one there",
             )
-        return Catalog.from_dict(json.loads(path.read_text(encoding="utf-8")), str(path))
+        return load_catalog(task)
 
-    def _catalog_path(self, task: str) -> Path:
-        return self.folder / ".catalogs" / f"{hashlib.sha256(task.encode()).hexdigest()[:16]}.json"
+    def for_today(self, profile: Profile) -> Profile:
+        """`profile` against its task of today; as it is, if the task may not be imported.
+
+        Raises:
+            InputError: the task cannot be imported, or a value does not fit any more.
+        """
+        known = profile.task in TASKS or self._may_import(profile.task)
+        return profile.for_catalog(load_catalog(profile.task)) if known else profile
+
+    def _read(self, path: Path) -> Profile:
+        """The profile in the file `path`, against its task, or against the catalog that was kept with it."""
+        kept = self._kept_catalog(path)
+
+        def find(task: str) -> Catalog:
+            if kept is None or task in TASKS or self._may_import(task):
+                return self.catalog(task)
+            hint = f"its catalog is {self._catalog_path(path)}; saving the profile on the command line writes it again"
+            try:
+                return Catalog.from_dict(dict(json.loads(kept)))
+            except (ValueError, TypeError) as error:  # also what `from_dict` raises
+                raise InputError(f"the catalog of the task `{task}` is damaged: {error}", hint=hint) from error
+
+        return read_document(Document.read(path), find)
+
+    def _catalog_path(self, path: Path) -> Path:
+        """Where the catalog lies that belongs to the file `path`, a profile, a former revision or the session."""
+        return (self.folder / ".catalogs" / path.relative_to(self.folder)).with_suffix(".json")
+
+    def _kept_catalog(self, path: Path) -> str | None:
+        beside = self._catalog_path(path)
+        return beside.read_text(encoding="utf-8") if beside.is_file() else None
+
+    def _keep(self, path: Path, text: str, catalog: str | None) -> None:
+        """Write a profile's file; before it the catalog of a user's own task, which not everybody may import."""
+        if catalog is not None:
+            _write(self._catalog_path(path), catalog)
+        _write(path, text)
+
+    def _copy(self, path: Path, to: Path, name: str | None = None) -> None:
+        """Copy a profile's file with its catalog; under another name if one is given."""
+        text = path.read_text(encoding="utf-8")
+        self._keep(to, text if name is None else _renamed(text, name), self._kept_catalog(path))
 
     def names(self) -> list[str]:
         """Names of the profiles, sorted."""
@@ -113,7 +151,7 @@ class Profiles:
                 f"there is no profile `{name}` in {self.folder}",
                 hint=nearest(name, self.names()) if self.names() else "save one with `tune-app profile save`",
             )
-        profile = read_document(Document.read(path), self.catalog)
+        profile = self._read(path)
         if profile.name != name:
             raise InputError(
                 f"`name` must be that of the file, `{name}`, but got `{profile.name}`",
@@ -149,10 +187,8 @@ class Profiles:
             if "code" not in saved.provenance:
                 saved = replace(saved, provenance={**saved.provenance, "code": provenance.code()})
             if current:
-                _write(self._former(profile.name) / f"{current}.yaml", path.read_text(encoding="utf-8"))
-            if saved.task not in TASKS:
-                _write(self._catalog_path(saved.task), json.dumps(saved.catalog.to_dict(), indent=1))
-            _write(path, saved.to_yaml())
+                self._copy(path, self._former(profile.name) / f"{current}.yaml")
+            self._keep(path, saved.to_yaml(), _own_catalog(saved))
         return saved
 
     def _check_unchanged(self, name: str, current: int, loaded: int) -> None:
@@ -179,9 +215,10 @@ class Profiles:
                 self.load(name)
             if loaded_revision is not None:
                 self._check_unchanged(name, self._revision(name), loaded_revision)
-            _write(self._former(name) / f"{self._revision(name)}.yaml", path.read_text(encoding="utf-8"))
+            self._copy(path, self._former(name) / f"{self._revision(name)}.yaml")
             try:
                 path.unlink()
+                self._catalog_path(path).unlink(missing_ok=True)
             except OSError as error:
                 raise _cannot_write(path, error) from error
 
@@ -207,10 +244,12 @@ class Profiles:
                 what = "a profile" if target.is_file() else "a deleted profile, whose history is kept,"
                 raise Conflict(f"{what} has the name `{new}`", where=str(target), hint="choose another name")
             for former in sorted(self._former(name).glob("*.yaml")):
-                _write(self._former(new) / former.name, _renamed(former.read_text(encoding="utf-8"), new))
-            _write(target, _renamed(path.read_text(encoding="utf-8"), new))
+                self._copy(former, self._former(new) / former.name, new)
+            self._copy(path, target, new)
             try:
                 path.unlink()
+                self._catalog_path(path).unlink(missing_ok=True)
+                shutil.rmtree(self._catalog_path(self._former(name) / "1.yaml").parent, ignore_errors=True)
                 shutil.rmtree(self._former(name), ignore_errors=True)
             except OSError as error:
                 raise _cannot_write(path, error) from error
@@ -220,7 +259,7 @@ class Profiles:
         """Make `profile` the session: what ``train`` uses when no profile is named."""
         session = replace(profile.validated(), provenance={**profile.provenance, "saved_at": now()})
         with self._writing():
-            _write(self.folder / ".session.yaml", session.to_yaml())
+            self._keep(self.folder / ".session.yaml", session.to_yaml(), _own_catalog(session))
         return session
 
     def session(self) -> Profile:
@@ -235,7 +274,7 @@ class Profiles:
                 f"there is no session in {self.folder}: nothing was applied yet",
                 hint="`tune-app apply STUDY` applies the best trial of a study",
             )
-        return read_document(Document.read(path), self.catalog)
+        return self._read(path)
 
     def _path(self, name: str) -> Path:
         if not NAME_PATTERN.fullmatch(name):
@@ -293,6 +332,11 @@ def differences(old: Profile, new: Profile) -> dict[str, tuple[Any, Any]]:
         if before != after:
             found[key] = (before, after)
     return found
+
+
+def _own_catalog(profile: Profile) -> str | None:
+    """The catalog to keep with a profile; ours are in the package."""
+    return None if profile.task in TASKS else json.dumps(profile.catalog.to_dict(), indent=1)
 
 
 def _renamed(text: str, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 import ray
 
@@ -86,12 +87,13 @@ class RayBackend:
 
     def close(self) -> None:
         """Stop the workers, and ask for no further nodes."""
-        if self._controller is not None:
-            self._controller.cleanup()
-        if self._slots is not None:
-            self._slots.close()
-        if self._plan is not None:
-            epoch_progress.forget(self._plan.study.name)
+        with ExitStack() as ending:  # each of them, whatever becomes of the others
+            if self._plan is not None:
+                ending.callback(epoch_progress.forget, self._plan.study.name)
+            if self._slots is not None:
+                ending.callback(self._slots.close)
+            if self._controller is not None:
+                ending.callback(self._controller.cleanup)
 
     def _running(self) -> list[SweepTrial]:
         return [] if self._controller is None else self._controller.running()

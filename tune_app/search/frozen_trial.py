@@ -33,9 +33,7 @@ def frozen_trial(space: Space, record: TrialRecord, objective: Objective, avoide
     pareto = objective.mode == "pareto"  # Optuna takes neither reports nor PRUNED there
     by_epoch = {epoch: objective_of(objective, row_) for epoch, row_ in record.epochs.items()}
     reports = {epoch: value for epoch, value in by_epoch.items() if value is not None and not pareto}
-    state = {TrialState.COMPLETED: OptunaState.COMPLETE, TrialState.PRUNED: OptunaState.PRUNED}.get(
-        row.state, OptunaState.FAIL
-    )
+    state = ENDS.get(row.state, OptunaState.FAIL)
     if row.failure_kind in avoided and not pareto:
         state, reports = OptunaState.PRUNED, {}
     values: Any = None

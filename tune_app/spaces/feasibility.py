@@ -14,7 +14,7 @@ import numpy as np
 from tune_app.errors import InputError
 from tune_app.spaces.expression import Expression
 from tune_app.spaces.space import Space
-from tune_app.spaces.variable import Categorical, Config, Domain, Value, values_of
+from tune_app.spaces.variable import Categorical, Config, Domain, Value, count_values, values_of
 
 CANDIDATES = 5
 """Feasible configurations among which `repair` takes the nearest."""
@@ -163,7 +163,7 @@ def check_feasible(space: Space) -> None:
 
 def _check_together(space: Space, constraints: Sequence[Expression]) -> None:
     names = dependencies(space, constraints)
-    size = math.prod(_size(space.searched[name]) for name in names)
+    size = math.prod(count_values(space.searched[name]) for name in names)
     drawn = _drawn(space, names)
     # All of the first look is worked out, so that an expression that fails for some values is found here.
     if sum(all(c(config) for c in constraints) for config in itertools.islice(drawn, FIRST_LOOK if names else 1)):
@@ -193,11 +193,6 @@ def _enumerated(space: Space, names: Sequence[str]) -> Iterator[Config]:
     params = {name: domain.sample(rng) for name, domain in space.searched.items()}
     for combination in itertools.product(*(values_of(space.searched[name]) or () for name in names)):
         yield space.complete(params | dict(zip(names, combination, strict=True)))
-
-
-def _size(domain: Domain) -> float:
-    values = values_of(domain)
-    return math.inf if values is None else len(values)
 
 
 def _describe(space: Space, constraints: Sequence[Expression]) -> str:

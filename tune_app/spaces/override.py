@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
+import itertools
+from pathlib import Path
+
 OVERRIDES: dict[str, str] = {
     "name": "name",
     "trials": "budget.trials",
@@ -21,10 +27,22 @@ OVERRIDES: dict[str, str] = {
 
 
 def describe(key: str) -> str:
-    """The description of a key of the file, as it stands under its field."""
-    from tune_app.spaces.spec import SECTIONS  # half a second, which a command that needs no description saves
+    """The description of a key of the file: what stands under its field."""
+    return "The name of the study." if key == "name" else _descriptions()[key]
 
-    if key == "name":
-        return "The name of the study."
-    section, _, name = key.partition(".")
-    return str(SECTIONS[section].model_fields[name].description)
+
+@functools.cache
+def _descriptions() -> dict[str, str]:
+    """The texts under the fields of the sections, by ``section.field``.
+
+    They are read from the source, because importing it costs a help text half a second.
+    """
+    tree = ast.parse(Path(__file__).with_name("section.py").read_text(encoding="utf-8"))
+    return {
+        f"{section.name.lower()}.{field.target.id}": inspect.cleandoc(text.value.value)
+        for section in tree.body
+        if isinstance(section, ast.ClassDef)
+        for field, text in itertools.pairwise(section.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }

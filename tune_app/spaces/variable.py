@@ -206,6 +206,19 @@ class Categorical:
 Domain: TypeAlias = Float | Int | Categorical
 
 
+def count_values(domain: Domain) -> float:
+    """How many values `domain` has; infinity for a continuous one."""
+    match domain:
+        case Categorical():
+            return len(domain.choices)
+        case Int():
+            return (domain.high - domain.low) // domain.step + 1
+        case Float(low=low, high=high, step=step):
+            if low == high:
+                return 1
+            return math.inf if step is None else math.floor((high - low) / step + 1e-8) + 1
+
+
 def values_of(domain: Domain) -> Sequence[Value] | None:
     """Every value of `domain`; None for a continuous one. A logarithmic range of whole numbers has all of them."""
     match domain:
@@ -218,8 +231,7 @@ def values_of(domain: Domain) -> Sequence[Value] | None:
                 return (low,)
             if step is None:
                 return None
-            count = math.floor((high - low) / step + 1e-8) + 1
-            return tuple(min(high, low + position * step) for position in range(count))
+            return tuple(min(high, low + position * step) for position in range(int(count_values(domain))))
 
 
 DOMAIN_TYPES: dict[str, type[Float] | type[Int] | type[Categorical]] = {

@@ -6,12 +6,13 @@ metric of the objective has a direction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.expression import Expression
 from tune_app.spaces.variable import Categorical, Domain, Float, Int, Value, Variable, domain_from_dict
 
 
@@ -24,25 +25,39 @@ def rebuilt_catalog(document: Mapping[str, Any], trials: pa.Table) -> Catalog:
     metrics = [column.removeprefix("metric/") for column in trials.column_names if column.startswith("metric/")]
     objective = document["objective"]
     directions = dict.fromkeys(metrics) | {objective["metric"]: objective["direction"]}
+    texts = _compared_texts(document)
     return Catalog(
         task=document["task"],
-        variables=tuple(_variable(group, name, parameters, trials) for group, name in keys),
+        variables=tuple(_variable(group, name, parameters, trials, texts.get(name, [])) for group, name in keys),
         metrics=directions,
         data_parallel=document.get("resources", {}).get("devices", 1) > 1,
     )
 
 
-def _variable(group: str, name: str, parameters: Mapping[str, Any], trials: pa.Table) -> Variable:
+def _compared_texts(document: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The texts that conditions and constraints compare each variable with: values that it may have, too."""
+    named = [content for group in (document.get("parameters") or {}).values() for content in group.values()]
+    conditions = [content["when"] for content in named if isinstance(content, Mapping) and content.get("when")]
+    texts: dict[str, list[str]] = {}
+    for expression in (*conditions, *(document.get("constraints") or ())):
+        for name, text in Expression.parse(expression).compared_texts():
+            texts.setdefault(name, []).append(text)
+    return texts
+
+
+def _variable(group: str, name: str, parameters: Mapping[str, Any], trials: pa.Table, texts: Sequence[str]) -> Variable:
     content = parameters.get(group, {}).get(name)
     column = f"config/{group}/{name}"
     found = trials[column].unique().to_pylist() if column in trials.column_names else []
     values = [value for value in found if value is not None]
     if isinstance(content, Mapping):
         domain = domain_from_dict({key: value for key, value in content.items() if key != "when"})
+        if isinstance(domain, Categorical):
+            domain = Categorical(tuple(dict.fromkeys([*domain.choices, *texts])))
         return Variable(name, group, domain, domain.nearest(values[0] if values else None), "")  # type: ignore[arg-type]
     if content is not None:
         values.insert(0, content)
-    return Variable(name, group, _domain(values), values[0] if values else "", "")  # type: ignore[arg-type]
+    return Variable(name, group, _domain([*values, *texts]), values[0] if values else "", "")  # type: ignore[arg-type]
 
 
 def _domain(values: list[Value]) -> Domain:

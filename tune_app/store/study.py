@@ -111,8 +111,12 @@ class Study:
             problem = " ".join(str(error).split())[:200]
             raise InputError(f"the file must be a search space as it was run, but {problem}", where=where) from error
 
+    def keeps_catalog(self) -> bool:
+        """Whether the study keeps its task's catalog; one that is older than catalogs does not."""
+        return self.folder.exists(f"{self.base}/catalog.json")
+
     def catalog(self) -> Catalog:
-        """The catalog of the study's task, as it was when the study began.
+        """The catalog of the study's task, as it was when the study was last run.
 
         A study that was written before studies kept their catalogs has today's catalog if the task is one of ours. A
         user's own task is not imported: its catalog is made of the search space and the table of trials.

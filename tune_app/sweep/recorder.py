@@ -53,6 +53,7 @@ class Recorder:
         self._next_question = 0.0
         self._running: dict[str, _Live] = {}
         self._timed_out: dict[str, str] = {}
+        self._former_facts: dict[str, Mapping[str, Any]] = {}
         ended = [record.row for record in self._history.trials.values() if record.row and record.finished]
         self.states: Counter[str] = Counter(str(row.state) for row in ended)
         self.failures: list[TrialRow] = []
@@ -71,13 +72,14 @@ class Recorder:
             case Reported(run, rows, facts):
                 self._report(run, rows, facts)
             case Lost(run):
-                self._running.pop(run.trial_id, None)
+                live = self._running.pop(run.trial_id, None)
+                self._former_facts[run.trial_id] = live.facts if live else {}
             case Ended():
                 self._finish(event)
 
     def _start(self, run: Run) -> None:
         self._files.writer.trial_started(run.trial, run.trial_id, run.config, run.seed, run.attempt)
-        self._running[run.trial_id] = _Live(run, time.monotonic())
+        self._running[run.trial_id] = _Live(run, time.monotonic(), facts=self._former_facts.pop(run.trial_id, {}))
 
     def _report(self, run: Run, rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
         live = self._running[run.trial_id]
@@ -97,7 +99,7 @@ class Recorder:
         if ended.facts and run.trial_id in self._running:
             live = self._running[run.trial_id]
             live.facts = {**live.facts, **ended.facts}
-        if run.trial_id in self._timed_out:
+        if failure is not None and failure.kind == "lost" and run.trial_id in self._timed_out:
             failure = Failure("error", self._timed_out[run.trial_id])
         if failure is not None:
             self._end(run, TrialState.FAILED, failure)
@@ -210,7 +212,7 @@ class Recorder:
     ) -> TrialRow:
         """The row of the `trials` table."""
         record = self._history.trials[run.trial]
-        facts = live.facts if live else {}
+        facts = live.facts if live else self._former_facts.pop(run.trial_id, {})
         # Where this attempt ended; a former one may have gone further. One that reported nothing leaves what was known.
         epochs = (live.epoch if live else 0) or max(record.epochs, default=0)
         last = record.epochs.get(epochs, {})

@@ -80,11 +80,12 @@ def run_sweep(
     """
     history = study.history()
     plan = _plan(spec, study, data, history, start_with)
-    with closing(backend):
+    # Interrupts are counted to the end: one must not cut short what stops the workers.
+    with counted_interrupts() as interrupts, closing(backend):
         backend.begin(plan)
         with open_study_files(spec, study, history, data, backend.resources(), start_with, tensorboard) as files:
             recorder = Recorder(files, spec, backend)
-            reason, message = _drive(backend, recorder, spec, show, time_limit, fuse)
+            reason, message = _drive(backend, recorder, spec, interrupts, show, time_limit, fuse)
             recorder.write_live("ended", show)
             files.writer.sweep_ended(reason=reason, message=message)
     return Outcome(reason, message, dict(recorder.states), recorder.best)
@@ -104,31 +105,36 @@ def _plan(spec: Spec, study: Study, data: Dataset, history: History, start_with:
 
 
 def _drive(
-    backend: Backend, recorder: Recorder, spec: Spec, show: Show, time_limit: float | None, fuse: bool
+    backend: Backend,
+    recorder: Recorder,
+    spec: Spec,
+    interrupts: Interrupts,
+    show: Show,
+    time_limit: float | None,
+    fuse: bool,
 ) -> tuple[Reason | None, str | None]:
     """Take one event after the other until all trials ended or something ends the sweep early."""
     deadline = time.monotonic() + (time_limit or math.inf)
     reason: Reason | None = None
     message = None
     next_look = 0.0
-    with counted_interrupts() as interrupts:
-        while not backend.finished():
-            for event in backend.step():
-                recorder.take(event)
-            if time.monotonic() >= next_look or interrupts.count:
-                next_look = time.monotonic() + LOOK_PERIOD_S
-                recorder.write_live("running", show)
-                _kill_overdue(backend, recorder, spec.budget.trial_time)
-            if interrupts.count and reason is None:
-                reason, message = "interrupt", "stopped by the user; running trials were finished"
-                backend.start_no_more()
-            end = _end_now(recorder, interrupts, reason, fuse, time.monotonic() > deadline)
-            if end is not None:
-                reason, message = end
-                break
-        if reason is not None:
-            recorder.cancel(backend.running())
-            backend.abandon()
+    while not backend.finished():
+        for event in backend.step():
+            recorder.take(event)
+        if time.monotonic() >= next_look or interrupts.count:
+            next_look = time.monotonic() + LOOK_PERIOD_S
+            recorder.write_live("running", show)
+            _kill_overdue(backend, recorder, spec.budget.trial_time)
+        if interrupts.count and reason is None:
+            reason, message = "interrupt", "stopped by the user; running trials were finished"
+            backend.start_no_more()
+        end = _end_now(recorder, interrupts, reason, fuse, time.monotonic() > deadline)
+        if end is not None:
+            reason, message = end
+            break
+    if reason is not None:
+        recorder.cancel(backend.running())
+        backend.abandon()
     return reason, message
 
 

@@ -1,0 +1,82 @@
+"""What the recorder makes of the events of a backend."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tune_app.datasets.dataset import Dataset
+from tune_app.moment import now
+from tune_app.spaces.feasibility import nearest_to_defaults
+from tune_app.store.store import Store
+from tune_app.store.study import Study
+from tune_app.store.trial_row import TrialRow
+from tune_app.sweep.backend import Ended, Failure, Lost, Reported, Run, Started
+from tune_app.sweep.recorder import Recorder
+from tune_app.sweep.study_files import StudyFiles, open_study_files
+
+
+class NoBackend:
+    """A backend that the recorder only asks how far its trials are."""
+
+    slots = 1
+
+    def progress(self, trials: Any) -> dict[int, tuple[int, float]]:
+        return {}
+
+
+@pytest.fixture
+def recording(tmp_path: Path, make_spec: Callable[..., Any]) -> Iterator[tuple[Recorder, StudyFiles, Run]]:
+    spec = make_spec()
+    study = Study(Store(tmp_path).folder, spec.name)
+    data = Dataset("digits", "image", {}, {})
+    with open_study_files(spec, study, study.history(), data, {}, (), False) as files:
+        run = Run(0, "t0", nearest_to_defaults(spec.space), 2, 7, 1)
+        yield Recorder(files, spec, NoBackend()), files, run  # type: ignore[arg-type]
+
+
+def epoch(number: int) -> dict[str, Any]:
+    return {"trial": 0, "epoch": number, "ended_at": now(), "duration_s": 0.1, "metric/val_accuracy": 0.5 * number}
+
+
+def row_of(files: StudyFiles) -> TrialRow:
+    row = files.history.trials[0].row
+    assert row is not None
+    return row
+
+
+def test_a_trial_that_finished_in_time_is_not_taken_for_a_late_one(recording: Any) -> None:
+    recorder, files, run = recording
+    recorder.take(Started(run))
+    recorder.take(Reported(run, [epoch(1), epoch(2)], {"device": "cpu"}))
+    time.sleep(0.01)
+    assert recorder.overdue(0.001) == ["t0"]
+    recorder.take(Ended(run, finished=True))
+    assert (row_of(files).state, row_of(files).objective, row_of(files).device) == ("COMPLETED", 1.0, "cpu")
+
+
+def test_a_trial_that_was_killed_says_why(recording: Any) -> None:
+    recorder, files, run = recording
+    recorder.take(Started(run))
+    time.sleep(0.01)
+    recorder.overdue(0.001)
+    recorder.take(Ended(run, finished=False, failure=Failure("lost", "its process died")))
+    assert row_of(files).failure_kind == "error"
+    assert "budget.trial_time" in (row_of(files).error or "")
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_lost_trial_keeps_what_its_former_attempt_told(recording: Any, again: bool) -> None:
+    recorder, files, run = recording
+    recorder.take(Started(run))
+    recorder.take(Reported(run, [epoch(1)], {"device": "cpu", "model_parameters": 12}))
+    recorder.take(Lost(run))
+    if again:
+        recorder.take(Started(run))
+    recorder.take(Ended(run, finished=False, failure=Failure("lost", "its process died in each of 4 attempts")))
+    row = row_of(files)
+    assert (row.state, row.epochs, row.device, row.model_parameters) == ("FAILED", 1, "cpu", 12)
