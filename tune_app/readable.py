@@ -15,3 +15,9 @@ def shown(value: Any, absent: str = "") -> str:
     if is_absent(value):
         return absent
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def in_words(name: str) -> str:
+    """What a variable, a metric or a figure is called: ``neuron_utilisation`` as "Neuron utilisation"."""
+    spaced = name.replace("_", " ")
+    return spaced[:1].upper() + spaced[1:]

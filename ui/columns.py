@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 from values import number
 
+from tune_app.readable import in_words
 from tune_app.spaces.objective import figure_text, is_share, label_of
 from tune_app.spaces.section import Objective
 from tune_app.spaces.spec import Spec
@@ -39,14 +40,8 @@ NAMES = {
 def title(column: str, objective: Objective) -> str:
     """What a column is called."""
     if column == "objective":
-        return words(label_of(objective))
-    return NAMES.get(column) or words(column.split("/")[-1])
-
-
-def words(name: str) -> str:
-    """``neuron_utilisation`` as "Neuron utilisation"."""
-    spaced = name.replace("_", " ")
-    return spaced[:1].upper() + spaced[1:]
+        return in_words(label_of(objective))
+    return NAMES.get(column) or in_words(column.split("/")[-1])
 
 
 def shown(column: str, value: Any, objective: Objective) -> str:

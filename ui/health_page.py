@@ -6,12 +6,13 @@ import math
 
 import pandas as pd
 import streamlit as st
-from columns import column_config, shown, title, words
+from columns import column_config, shown, title
 from following import say_state
 from sources import chosen_study, epochs_of, spec_of, trials_of
 from trial_choice import choose_trial, row_of
 from values import counted
 
+from tune_app.readable import in_words
 from tune_app.results import plots
 from tune_app.spaces.spec import Spec
 from tune_app.training.diagnosis import Finding, findings, grade_of
@@ -73,7 +74,7 @@ def _show_trial(row: pd.Series, epochs: pd.DataFrame, spec: Spec) -> None:
 
 
 def _show_finding(finding: Finding, spec: Spec) -> None:
-    name, weight = words(finding.figure), WEIGHTS[finding.figure]
+    name, weight = in_words(finding.figure), WEIGHTS[finding.figure]
     value = shown(f"health/{finding.figure}", finding.value, spec.objective)
     st.markdown(f"**{name}: {value}** {_badge(finding.grade)} :gray[weight {100 * weight:.0f} %]")
     st.progress(finding.value or 0.0)

@@ -6,7 +6,6 @@ import os
 import threading
 
 import streamlit as st
-from columns import words
 from sources import jobs, said
 from values import measured, sentence
 
@@ -14,6 +13,7 @@ from tune_app.errors import TuneAppError
 from tune_app.jobs.job import Job
 from tune_app.jobs.job_request import JobRequest
 from tune_app.jobs.jobs import SILENT_S, Jobs
+from tune_app.readable import in_words
 
 PERIOD_S = 1.0
 LAST_LINES = 14
@@ -89,7 +89,7 @@ def _training(job: Job) -> None:
     )
     if live["metrics"]:
         st.markdown(
-            "  \n".join(f"{words(name)} **{measured(name, value)}**" for name, value in live["metrics"].items())
+            "  \n".join(f"{in_words(name)} **{measured(name, value)}**" for name, value in live["metrics"].items())
         )
     if job.state == "SUCCEEDED":
         st.caption(f"Checkpoint and metrics: {jobs().store.folder.path(f'trainings/{job.id}')}")

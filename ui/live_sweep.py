@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from columns import words
 from job_view import show_state, stop_button
 from sources import jobs, trials_of
 from values import escaped, measured, number, sentence
@@ -14,6 +13,7 @@ from values import escaped, measured, number, sentence
 from tune_app.cli.progress import duration
 from tune_app.errors import TuneAppError
 from tune_app.jobs.job import Job
+from tune_app.readable import in_words
 from tune_app.store.study import Study
 
 SHOWN_TRIALS = 8
@@ -91,7 +91,7 @@ def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]
     score = best and (measured(metric, best["objective"]) if simple else number(best["objective"]))
     second = st.columns(4)
     second[0].metric(
-        f"Best {words(metric).lower()}", "–" if pd.isna(top) else measured(metric, float(top)), border=True
+        f"Best {in_words(metric).lower()}", "–" if pd.isna(top) else measured(metric, float(top)), border=True
     )
     second[1].metric(f"Best score (trial {best['trial']})" if best else "Best score", score or "–", border=True)
     mean, left = live.get("mean_duration_s"), live.get("left_s")
@@ -111,7 +111,7 @@ def _running(live: dict[str, Any]) -> None:
         value = (
             ""
             if trial["value"] is None
-            else f" · {words(live['metric']).lower()} {measured(live['metric'], trial['value'])}"
+            else f" · {in_words(live['metric']).lower()} {measured(live['metric'], trial['value'])}"
         )
         epoch = min(trial["epochs"], trial["epoch"] + 1)
         st.progress(

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from columns import words
 from drafts import drafts, forget, is_unsaved, keep
 from following import say_state
 from job_view import follow, start
@@ -19,6 +18,7 @@ from tune_app.errors import TuneAppError
 from tune_app.jobs.job_request import training_request
 from tune_app.profiles.draft import Draft, DraftField
 from tune_app.profiles.profile import Profile, from_trial
+from tune_app.readable import in_words
 from tune_app.results.review import config_of, ranked_trials, trial_row
 from tune_app.spaces.variable import GROUPS, Categorical, Int, Value, Variable
 from tune_app.store.study import Study
@@ -90,7 +90,7 @@ def _trial_subject(study: Study) -> str:
 def _label(row: pd.Series[Any], metric: str) -> str:
     value = row.get(f"metric/{metric}")
     reached = (
-        f" · {words(metric).lower()} {measured(metric, float(value))}"
+        f" · {in_words(metric).lower()} {measured(metric, float(value))}"
         if value is not None and not pd.isna(value)
         else ""
     )

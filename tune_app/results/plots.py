@@ -15,6 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
+from tune_app.readable import in_words
 from tune_app.spaces.objective import AGAINST, is_share, label_of
 from tune_app.spaces.section import Objective
 from tune_app.spaces.spec import Spec
@@ -140,7 +141,11 @@ def learning_curves(
     left_out = shown["trial"].nunique() - len(numbers)
     if left_out:
         figure.update_layout(title=f"Learning curves ({left_out} of {left_out + len(numbers)} trials not drawn)")
-    return figure if numbers else empty_figure(figure, f"No trial has a figure for {_in_words(column)} yet.")
+    return (
+        figure
+        if numbers
+        else empty_figure(figure, f"No trial has a figure for {_without_family(column).replace('_', ' ')} yet.")
+    )
 
 
 def parallel_coordinates(trials: pd.DataFrame, spec: Spec, names: Sequence[str] | None = None) -> go.Figure:
@@ -401,12 +406,11 @@ def figure_digits(column: str, objective: Objective | None = None) -> str:
 
 def axis_title(column: str) -> str:
     """What a figure's axis, or its line in a legend, is called in words."""
-    words = _in_words(column)
-    return words[:1].upper() + words[1:]
+    return in_words(_without_family(column))
 
 
-def _in_words(column: str) -> str:
-    return column.removeprefix("metric/").replace("health/", "health: ").replace("_", " ")
+def _without_family(column: str) -> str:
+    return column.removeprefix("metric/").replace("health/", "health: ")
 
 
 def whole_numbers(values: pd.Series[Any]) -> dict[str, Any]:
