@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,16 @@ def test_the_cloud_scales_from_nothing_and_the_head_trains_nothing() -> None:
     assert types["gpu_worker"]["min_workers"] == 0
     assert types["gpu_worker"]["max_workers"] == read("cluster.yaml")["max_workers"]
     assert types["head"]["resources"] == {"CPU": 0, "GPU": 0}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_of_the_program_is_left_behind(name: str) -> None:
+    """As rsync reads them: a pattern that begins with / means the top, one without it a name at any depth."""
+    patterns = read(name)["rsync_exclude"]
+    anchored = {pattern[1:] for pattern in patterns if pattern.startswith("/")}
+    anywhere = {pattern.removeprefix("**/") for pattern in patterns if not pattern.startswith("/")}
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for file in tracked.splitlines():
+        parts = Path(file).parts
+        assert parts[0] not in anchored, file
+        assert not anywhere & set(parts), file
