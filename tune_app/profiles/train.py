@@ -110,12 +110,7 @@ def train(
     }
     store.folder.write(profile_path(name), profile.to_yaml().encode())
     store.folder.write(record_path(name), json.dumps(record, indent=2).encode())
-    if measured.failure is not None:
-        raise WorkFailed(
-            f"the model is trained and kept, but measuring it failed: {describe_error(measured.failure)}",
-            where=f"task {profile.task}",
-            hint=f"the checkpoint is {store.folder.path(checkpoint_path(name))}; --debug shows more",
-        ) from measured.failure
+    _check_measured(measured, profile.task, store.folder.path(checkpoint_path(name)))
     return Trained(store.folder.path(f"trainings/{name}"), metrics, training.config, epochs, seed)
 
 
@@ -142,6 +137,15 @@ class _Measured:
     latency_ms: float | None = None
     sample: str | None = None
     failure: Exception | None = None
+
+
+def _check_measured(measured: _Measured, task: str, checkpoint: str) -> None:
+    if measured.failure is not None:
+        raise WorkFailed(
+            f"the model is trained and kept, but measuring it failed: {describe_error(measured.failure)}",
+            where=f"task {task}",
+            hint=f"the checkpoint is {checkpoint}; --debug shows more",
+        ) from measured.failure
 
 
 def _measure(task: Task, training: Training, data: Dataset) -> _Measured:
