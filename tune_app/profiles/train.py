@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +72,7 @@ def train(
         WorkFailed: the training failed, the store cannot be written, or the trained model cannot be measured: then its
             checkpoint and its record are there, without what failed.
     """
-    name = name or f"{profile.name}-{now().replace(':', '').replace('+0000', '')}"
-    if store.folder.exists(record_path(name)):
-        raise InputError(f"the training `{name}` exists in {store.folder.url}", hint="choose another --name")
+    name = _free_name(store.folder, name or f"{profile.name}-{now().replace(':', '').replace('+0000', '')}")
     keep_freed_memory()
     task = load_task(profile.task)
     profile = profile.for_catalog(catalog_of(task, profile.task))
@@ -87,7 +85,7 @@ def train(
             rows.append(training.run_epoch(live.progress))
             live.epoch_ended(rows[-1].epoch, rows[-1].metrics)
             on_epoch(rows[-1])
-    # At once: what is measured of it may fail, and the training shall not be lost with that.
+    # At once: measuring it may fail, and the training shall not be lost with that.
     _save(training, store.folder, checkpoint_path(name))
     measured = _measure(task, training, data)
     metrics = _figures(rows[-1]) | measured.metrics
@@ -103,8 +101,7 @@ def train(
         "model_parameters": training.model_parameters,
         "latency_ms": measured.latency_ms,
         "sample": measured.sample,
-        # JSON has no NaN, which a task may measure on the test part.
-        "metrics": {name: value if value is None or math.isfinite(value) else None for name, value in metrics.items()},
+        "metrics": _finite(metrics),
         "history": [{"epoch": r.epoch, "duration_s": r.duration_s, **_figures(r)} for r in rows],
         "code": provenance.code(),
     }
@@ -112,6 +109,12 @@ def train(
     store.folder.write(record_path(name), json.dumps(record, indent=2).encode())
     _check_measured(measured, profile.task, store.folder.path(checkpoint_path(name)))
     return Trained(store.folder.path(f"trainings/{name}"), metrics, training.config, epochs, seed)
+
+
+def _free_name(folder: Folder, name: str) -> str:
+    if folder.exists(record_path(name)):
+        raise InputError(f"the training `{name}` exists in {folder.url}", hint="choose another --name")
+    return name
 
 
 @contextmanager
@@ -171,6 +174,11 @@ def _save(training: Training, folder: Folder, name: str) -> None:
             ) from error
         if not isinstance(folder, LocalFolder):
             folder.write(name, path.read_bytes())
+
+
+def _finite(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    """JSON has no NaN, which a task may measure on the test part."""
+    return {name: value if value is None or math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _figures(row: EpochRow) -> dict[str, float | None]:
