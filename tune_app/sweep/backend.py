@@ -1,7 +1,7 @@
 """Who trains: all that a sweep needs of it, as one protocol.
 
-Ray Tune's controller is the one implementation so far (`tune_app.ray_backend`). `replay.py` drives sampler and scheduler
-without it: it has no study to write.
+Ray Tune's controller is the one implementation so far (`tune_app.ray_backend`). `replay.py` drives sampler and
+scheduler without it: it has no study to write.
 """
 
 from __future__ import annotations
