@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(RUN)/python -m pytest -q
 TESTS := $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" && $(PYTEST) -m alone
 
-.PHONY: install install-node canary sweep test test-hosts test-browser check bench lock ui
+.PHONY: install install-node canary sweep test test-hosts test-browser check bench lock ui gpu-check
 install: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -51,6 +51,10 @@ check: install
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(TESTS)
+
+# All of it on a GPU, in six minutes, and what many configurations in one process would gain.
+gpu-check: install
+	$(RUN)/python benchmarks/gpu_check.py
 
 bench: install
 	$(RUN)/python benchmarks/startup.py
