@@ -5,8 +5,9 @@ Read it top down: the settings (all variables), the network, what a training hol
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -407,8 +408,26 @@ def train_step(state: GPTState, number: int, starts: Tensor) -> Tensor:
     with replica.own_randomness(tokens.device, number), autocast(settings.precision, tokens.device):
         loss = next_token_loss(state.network(inputs), targets)
     loss = replica.weigh(loss, len(mine), len(starts))
-    state.optimization.follow(loss)
+    with repeatable_attention():
+        state.optimization.follow(loss)
     return loss.detach()
+
+
+@contextlib.contextmanager
+def repeatable_attention() -> Iterator[None]:
+    """Within it, attention's backward pass gives the same digits every time, if torch was told to prefer that.
+
+    On a GPU, attention has kernels that do, but torch takes those that do not wherever it is to warn instead of
+    refusing (``ctx.deterministicAlgorithmsWarnOnly`` in ATen's attention_backward.cu).
+    """
+    if not (torch.are_deterministic_algorithms_enabled() and torch.is_deterministic_algorithms_warn_only_enabled()):
+        yield
+        return
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def _utf8(part: Arrays) -> Arrays:

@@ -1,0 +1,356 @@
+"""Does all of it work on a GPU, and how many trials an hour does one GPU give?
+
+Machine: printed first; one GPU that torch and Ray see, about 16 cores. Each check prints a JSON line with `passed`,
+what it saw, and its seconds; a failing one says why and the rest go on. `pace` trains one configuration of each task
+again and again, 1, 2, 4, 8 and 16 side by side; its peer is one trial at a time. `mps` is `pace` with NVIDIA's
+Multi-Process Service, on nodes that have it. What needs no GPU also runs on a CPU.
+
+    python benchmarks/gpu_check.py [--device cpu] [--only halves pace …] [--shares 1 2 4 8 16] [--limit 270]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+import torch
+import yaml
+
+from tune_app import load_epochs, load_trials
+from tune_app.datasets.cache import state_of
+from tune_app.datasets.dataset import Dataset
+from tune_app.datasets.registry import DATASETS
+from tune_app.spaces.variable import Categorical, Float, Variable
+
+ROOT = Path(__file__).resolve().parents[1]
+PACED = {
+    "digits": ("image_cnn", "val_accuracy", 10),
+    "mnist": ("image_cnn", "val_accuracy", 1),
+    "fashion_mnist": ("image_cnn", "val_accuracy", 1),
+    "stdlib_docs": ("text_lstm", "val_accuracy", 4),
+    "python_reference": ("small_gpt", "val_bits_per_character", 2),
+}
+"""Data set: its task, its metric, and epochs that take about a second on a GPU. One that is not here is left out."""
+READ = ["latency_ms", "health/neuron_utilisation", "health/gradient_health", "health/parameter_efficiency"]
+"""What is measured on the device, at every length of a training."""
+
+
+class Greedy:
+    """A task that trains nothing and takes `taken` of the GPU's memory, for tests of the cap."""
+
+    data_kind: ClassVar[str] = "none"
+    variables: ClassVar[tuple[Variable, ...]] = (
+        Variable("taken", "training", Categorical((0.05, 0.8)), 0.05, "Share of the GPU's memory."),
+        Variable("score", "training", Float(0.0, 1.0), 0.5, "What is reported."),
+    )
+    constraints: ClassVar[tuple[str, ...]] = ()
+    metrics: ClassVar[Mapping[str, str]] = {"score": "maximize"}
+
+    def load_data(self, dataset: str) -> Dataset:
+        """Nothing to read."""
+        return Dataset("none", "none", {"x": torch.zeros(1).numpy()}, {})
+
+    def start(self, config: dict[str, Any], data: Dataset, *, device: torch.device, **_: Any) -> Greedy.State:
+        """The state, on its device."""
+        return Greedy.State(config, torch.device(device))
+
+    def train_epoch(self, state: Greedy.State, epoch: int, progress: Any) -> Mapping[str, float]:
+        """Take the memory in the second epoch, when its neighbors train."""
+        time.sleep(0.3)
+        if epoch == 2 and state.device.type == "cuda":
+            total = torch.cuda.get_device_properties(state.device).total_memory
+            state.held = torch.empty(int(state.config["taken"] * total), dtype=torch.uint8, device=state.device)
+        return {"score": state.config["score"]}
+
+    def evaluate(self, state: State, arrays: Mapping[str, Any]) -> Mapping[str, float]:
+        """Nothing to measure."""
+        return {}
+
+    class State:
+        """A layer that nobody trains."""
+
+        def __init__(self, config: dict[str, Any], device: torch.device) -> None:
+            self.config, self.device = config, device
+            self.model = torch.nn.Linear(1, 1).to(device)
+            self.held: torch.Tensor | None = None
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"model": self.model.state_dict()}
+
+        def load_state_dict(self, saved: dict[str, Any]) -> None:
+            self.model.load_state_dict(saved["model"])
+
+
+class Checks:
+    """All checks; each returns what it saw, and raises AssertionError where that is wrong."""
+
+    def __init__(self, device: str, folder: Path, shares: Sequence[int], ends: float) -> None:
+        self.gpu, self.folder, self.shares, self.ends = device != "cpu", folder, shares, ends
+        self.store = folder / "store"
+
+    def run(self, space: str | Path, name: str, *options: Any, environment: Mapping[str, str] | None = None) -> str:
+        """One sweep; what it said on stderr."""
+        words = ["run", space, "--store", self.store, "--name", name, "--json", "--no-preflight", "--no-tensorboard"]
+        return self.command(*words, "--no-fuse", *options, environment=environment).stderr
+
+    def command(
+        self, *words: Any, code: int = 0, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """`tune-app` in a process of its own."""
+        paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])
+        settings = {**os.environ, "PYTHONPATH": paths, **(environment or {})}
+        done = subprocess.run(
+            [sys.executable, "-m", "tune_app", *map(str, words)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT / "benchmarks",
+            env=settings,
+            timeout=150,
+        )
+        assert done.returncode == code, f"exit code {done.returncode}: {done.stderr[-1500:]}"
+        return done
+
+    def gpus(self, share: float) -> list[Any]:
+        """The options that give each trial this share of a GPU, or a core where there is none."""
+        return ["--gpus", share] if self.gpu else ["--gpus", 0, "--concurrent", 2]
+
+    def space(self, name: str, **parts: Any) -> Path:
+        """Write a search space."""
+        path = self.folder / f"{name}.yaml"
+        search = {"sampler": "random", "seed": 1}
+        parts = {"schema_version": 1, "name": name, "search": search, "pruning": {"level": "off"}, **parts}
+        path.write_text(yaml.safe_dump(parts))
+        return path
+
+    def halves(self) -> dict[str, Any]:
+        """Two trials on half a GPU each, at once."""
+        self.run(ROOT / "search_spaces" / "digits_cnn.yaml", "halves", *self.gpus(0.5), "--trials", 4, "--epochs", 8)
+        table = load_trials("halves", self.store)
+        assert set(table["state"]) <= {"COMPLETED", "PRUNED"}, table[["state", "error"]].to_dict("records")
+        assert _together(table) == 2, f"{_together(table)} at once"
+        if self.gpu:
+            assert (table["device"] != "cpu").all(), list(table["device"])
+            assert (table["gpu_fraction"] == 0.5).all(), list(table["gpu_fraction"])
+        return {"device": table["device"].iloc[0], "peak_memory_mb": round(float(table["peak_memory_mb"].max()))}
+
+    def greedy(self) -> dict[str, Any]:
+        """A trial that takes more than its share fails alone as `oom`; its neighbors go on."""
+        parameters = {"training": {"taken": {"type": "categorical", "choices": [0.05, 0.8]}, "score": _float(0, 1)}}
+        space = self.space(
+            "greedy",
+            task="gpu_check:Greedy",
+            dataset="none",
+            objective={"metric": "score"},
+            budget={"trials": 8, "epochs": 4},
+            parameters=parameters,
+        )
+        self.run(space, "greedy", *self.gpus(0.5))
+        table = load_trials("greedy", self.store)
+        much = table["config/training/taken"] == 0.8
+        assert 0 < much.sum() < len(table), list(table["config/training/taken"])
+        if not self.gpu:
+            return {"oom": "nothing to cap without a GPU"}
+        assert (table.loc[much, "failure_kind"] == "oom").all(), table.loc[much, ["state", "error"]].to_dict("records")
+        assert (table.loc[~much, "state"] == "COMPLETED").all(), table.loc[~much, ["state", "error"]].to_dict("records")
+        return {"oom": int(much.sum()), "completed": int((~much).sum()), "error": str(table.loc[much, "error"].iloc[0])}
+
+    def auto(self) -> dict[str, Any]:
+        """`gpus: auto` measures the share."""
+        space = ROOT / "search_spaces" / "python_reference_gpt.yaml"
+        said = self.run(space, "auto", "--gpus", "auto", "--trials", 2, "--epochs", 1, "--set", "training.iterations=5")
+        table = load_trials("auto", self.store)
+        share = float(table["gpu_fraction"].iloc[0])
+        assert (0 < share <= 1) if self.gpu else share == 0, share
+        return {"share": share, "said": [line for line in said.splitlines() if "GPU" in line][:2]}
+
+    def bf16(self) -> dict[str, Any]:
+        """All three tasks in half precision."""
+        found = {}
+        for name in ("digits_cnn", "stdlib_docs_lstm", "python_reference_gpt"):
+            small = ["--set", "training.iterations=10"] if "gpt" in name else []
+            options = [*self.gpus(0.5), "--trials", 2, "--epochs", 1, "--set", "training.precision=bf16", *small]
+            self.run(ROOT / "search_spaces" / f"{name}.yaml", f"bf16-{name[:6]}".replace("_", "-"), *options)
+            table = load_trials(f"bf16-{name[:6]}".replace("_", "-"), self.store)
+            assert set(table["state"]) <= {"COMPLETED", "PRUNED"}, table[["state", "error"]].to_dict("records")
+            found[name] = float(table["objective"].iloc[0])
+        return found
+
+    def again(self) -> dict[str, Any]:
+        """Rows of sweeps trained again, alone, to the last digit; health and latency are there."""
+        return {name: self.again_of(name) for name in ("digits_cnn", "stdlib_docs_lstm", "python_reference_gpt")}
+
+    def again_of(self, name: str) -> dict[str, Any]:
+        """See `again`, for one search space."""
+        study = f"again-{name.split('_')[0]}"
+        small = ["--set", "training.iterations=20"] if "gpt" in name else []
+        options = [*self.gpus(0.5), "--trials", 2, "--epochs", 3, "--pruning", "off", *small]
+        self.run(ROOT / "search_spaces" / f"{name}.yaml", study, *options)
+        row = load_trials(study, self.store).set_index("trial").loc[1]
+        done = self.command("train", "--trial", f"{study}:1", "--store", self.store, "--json")
+        trained = json.loads(done.stdout)["metrics"]
+        was = {n.removeprefix("metric/"): row[n] for n in row.index if str(n).startswith("metric/")}
+        differs = {n: (v, trained[n]) for n, v in was.items() if pd.notna(v) and v != trained[n]}
+        assert not differs, differs
+        assert row[READ].notna().all(), row[READ].to_dict()
+        return {n: float(row[n]) for n in READ}
+
+    def refused(self) -> dict[str, Any]:
+        """More devices than there are is an error in words."""
+        space = ROOT / "search_spaces" / "digits_cnn.yaml"
+        words = ["run", space, "--store", self.store, "--gpus", 1, "--devices", 2, "--no-preflight", "--trials", 2]
+        said = self.command(*words, code=2).stderr.strip()
+        assert "Traceback" not in said, said
+        return {"said": said}
+
+    def pace(self) -> dict[str, Any]:
+        """Trials per hour by how many train side by side; no share where the time was up."""
+        return self._pace(self.shares, list(PACED), None)
+
+    def mps(self) -> dict[str, Any]:
+        """The same with NVIDIA's Multi-Process Service, which lets processes use the GPU at the same time."""
+        if not (self.gpu and shutil.which("nvidia-cuda-mps-control")):
+            return {"skipped": "this node has no nvidia-cuda-mps-control"}
+        pipe = {"CUDA_MPS_PIPE_DIRECTORY": str(self.folder / "mps"), "CUDA_MPS_LOG_DIRECTORY": str(self.folder / "mps")}
+        (self.folder / "mps").mkdir()
+        subprocess.run(["nvidia-cuda-mps-control", "-d"], check=True, env={**os.environ, **pipe}, timeout=20)
+        try:
+            return self._pace(self.shares[-1:], list(PACED)[::-1], pipe)
+        finally:
+            subprocess.run(
+                ["nvidia-cuda-mps-control"], input="quit\n", text=True, env={**os.environ, **pipe}, timeout=20
+            )
+
+    def _pace(
+        self, shares: Sequence[int], names: Sequence[str], environment: Mapping[str, str] | None
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for share in shares:
+            for name in names:
+                if state_of(DATASETS[name]) not in ("embedded", "fetched"):
+                    continue
+                if time.monotonic() > self.ends:
+                    found[f"{name}, {share}"] = "skipped: out of time"
+                    continue
+                try:
+                    found[f"{name}, {share}"] = self._paced(name, share, environment)
+                except (AssertionError, subprocess.TimeoutExpired) as error:
+                    found[f"{name}, {share}"] = f"failed: {error}"[:1500]
+        assert not any(str(value).startswith("failed") for value in found.values()), found
+        return found
+
+    def _paced(self, name: str, share: int, environment: Mapping[str, str] | None) -> dict[str, Any]:
+        task, metric, epochs = PACED[name]
+        study = f"pace-{name.replace('_', '-')}-{share}{'-mps' if environment else ''}"
+        small = {"iterations": 5} if task == "small_gpt" and not self.gpu else {}
+        space = self.space(
+            study,
+            task=task,
+            dataset=name,
+            objective={"metric": metric},
+            budget={"trials": 2 * share + 2, "epochs": epochs},
+            parameters={"training": {"learning_rate": _float(1e-3, 2e-3), **small}},
+        )
+        cores = min(1.0, (os.cpu_count() or 1) / share)
+        options = ["--cpus", cores, "--concurrent", share, "--gpus", 1 / share if self.gpu else 0]
+        with _watched_gpu(self.gpu) as use:
+            self.run(space, study, *options, environment=environment)
+        table = load_trials(study, self.store)
+        assert (table["state"] == "COMPLETED").all(), table[["state", "error"]].to_dict("records")
+        span = (table["ended_at"].max() - table["started_at"].min()).total_seconds()
+        epoch_s = load_epochs(study, self.store).query("epoch > 1" if epochs > 1 else "trial >= @share")["duration_s"]
+        return {
+            "trials_per_hour": round(3600 * len(table) / span),
+            "epoch_s": round(float(epoch_s.median()), 3),
+            "trial_s": round(float(table["duration_s"].median()), 2),
+            "peak_memory_mb": round(float(table["peak_memory_mb"].max())),
+            **use,
+        }
+
+
+def _float(low: float, high: float) -> dict[str, Any]:
+    return {"type": "float", "low": low, "high": high}
+
+
+def _together(table: pd.DataFrame) -> int:
+    """The most trials that ran at once."""
+    moments = [(t, 1) for t in table["started_at"]] + [(t, -1) for t in table["ended_at"]]
+    running = most = 0
+    for _, step in sorted(moments):
+        running += step
+        most = max(most, running)
+    return most
+
+
+@contextlib.contextmanager
+def _watched_gpu(gpu: bool) -> Iterator[dict[str, Any]]:
+    """A dict that holds, after the block, what nvidia-smi saw: the busiest five seconds and the most memory."""
+    use: dict[str, Any] = {}
+    if not gpu:
+        yield use
+        return
+    query = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits", "-lms", "250"]
+    with subprocess.Popen(query, stdout=subprocess.PIPE, text=True) as watcher:
+        lines: list[str] = []
+        assert watcher.stdout is not None
+        reader = threading.Thread(target=lines.extend, args=(watcher.stdout,))
+        reader.start()
+        try:
+            yield use
+        finally:
+            watcher.terminate()
+            reader.join()
+    rows = [tuple(map(int, line.split(","))) for line in lines if line.count(",") == 1]
+    if rows:
+        busiest = sorted((row[0] for row in rows), reverse=True)[:20]
+        use["gpu_utilization"] = round(sum(busiest) / len(busiest))
+        use["gpu_memory_mb"] = max(row[1] for row in rows)
+
+
+def main() -> None:
+    """Print a line per check; exit with 1 where one failed."""
+    names = ["refused", "halves", "greedy", "again", "auto", "bf16", "pace", "mps"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--shares", type=int, nargs="+", default=[1, 16, 4, 8, 2])
+    parser.add_argument("--limit", type=float, default=300, help="seconds after which `pace` measures nothing new")
+    given = parser.parse_args()
+    if given.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("torch sees no GPU here; --device cpu runs what needs none")
+    machine = torch.cuda.get_device_name() if given.device == "cuda" else platform.processor()
+    print(json.dumps({"machine": machine, "cores": os.cpu_count(), "torch": torch.__version__}), flush=True)
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        checks = Checks(given.device, Path(folder), given.shares, time.monotonic() + given.limit)
+        for name in given.only:
+            failed |= not _check(name, getattr(checks, name))
+    sys.exit(failed)
+
+
+def _check(name: str, check: Callable[[], dict[str, Any]]) -> bool:
+    start, seen, passed = time.monotonic(), {}, True
+    try:
+        seen = check()
+    except Exception as error:  # whatever went wrong, the other checks are still worth the machine's time
+        passed, seen = False, {"why": str(error)[-3000:], "at": traceback.format_exc(limit=-1)[-600:]}
+    seconds = round(time.monotonic() - start, 1)
+    print(json.dumps({"check": name, "passed": passed, "seconds": seconds, **seen}), flush=True)
+    return passed
+
+
+if __name__ == "__main__":
+    main()
