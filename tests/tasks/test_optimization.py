@@ -46,7 +46,8 @@ def test_the_steps_are_those_of_torch(name: str) -> None:
     assert type(first).__mro__[1] is type(second)
     steps = Optimization(first, 0.1, "constant", total_steps=9, warmup=0, gradient_clip=0)
     for number in range(6):
-        steps.step(ours(rows).square().mean())
+        steps.advance()
+        steps.follow(ours(rows).square().mean())
         second.zero_grad()
         theirs(rows).square().mean().backward()
         second.step()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -33,6 +34,7 @@ from tune_app.tasks.optimization import (
 )
 from tune_app.tasks.settings import setting, variables_of
 from tune_app.tasks.split import probe_rows, split_rows
+from tune_app.tasks.step_graphs import StepGraphs
 from tune_app.tasks.task import Progress
 from tune_app.tasks.tensors import to_device
 
@@ -263,13 +265,14 @@ class Images:
 class ImageState:
     """One training: the images stay on the device from first to last; on a CPU, all trials of a node share them.
 
-    `network` is the model, or what its training passes go through on several devices.
+    `network` is the model, or what its training passes go through on several devices; `graphs` has the recorded steps.
     """
 
     settings: Settings
     model: ImageCNN
     network: nn.Module
     optimization: Optimization
+    graphs: StepGraphs
     max_value: float
     images: Images
     training_rows: Tensor
@@ -283,6 +286,7 @@ class ImageState:
         """Put back what `state_dict` gave."""
         self.model.load_state_dict(saved["model"])
         self.optimization.load_state_dict(saved["optimization"])
+        self.graphs.forget()
 
 
 class ImageCNNTask:
@@ -351,6 +355,7 @@ class ImageCNNTask:
                 warmup=settings.warmup_epochs * batches,
                 gradient_clip=settings.gradient_clip,
             ),
+            graphs=StepGraphs(device),
             max_value=max_value,
             images=images,
             training_rows=training,
@@ -365,26 +370,10 @@ class ImageCNNTask:
         total = torch.zeros((), device=device)
         model.train()
         for number, chosen in enumerate(order.tensor_split(batches), start=1):
-            images, labels = state.images.rows(chosen)
-            images = augment(
-                images,
-                max_value=state.max_value,
-                shift=settings.shift,
-                rotation=settings.rotation,
-                crop=settings.crop,
-                horizontal_flip=settings.horizontal_flip,
-                color_jitter=settings.color_jitter,
-                noise=settings.noise,
-                cutout=settings.cutout,
-            )
-            images, labels = replica.part_of(images), replica.part_of(labels)
-            with replica.own_randomness(device, number), autocast(settings.precision, device):
-                logits = state.network(images)
-                loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-            loss = replica.weigh(loss, len(labels), len(chosen))
-            state.optimization.step(loss)
+            state.optimization.advance()
+            loss = state.graphs.run(partial(train_step, state, number), chosen)
             # The sum stays on the device: reading it would make the host wait for every batch.
-            total.add_(loss.detach(), alpha=len(chosen))
+            total.add_(loss, alpha=len(chosen))
             if number % PROGRESS_EVERY == 0:
                 progress(number / batches)
         total = replica.mean(total)
@@ -409,6 +398,30 @@ class ImageCNNTask:
         device = state.images.labels.device
         images = Images.of(arrays, device)
         return measure(state.model, state.settings, images, torch.arange(len(images), device=device))
+
+
+def train_step(state: ImageState, number: int, rows: Tensor) -> Tensor:
+    """Train on the images `rows` (batch), batch `number` of the epoch; gives the loss. `StepGraphs` may record it."""
+    settings = state.settings
+    images, labels = state.images.rows(rows)
+    images = augment(
+        images,
+        max_value=state.max_value,
+        shift=settings.shift,
+        rotation=settings.rotation,
+        crop=settings.crop,
+        horizontal_flip=settings.horizontal_flip,
+        color_jitter=settings.color_jitter,
+        noise=settings.noise,
+        cutout=settings.cutout,
+    )
+    images, labels = replica.part_of(images), replica.part_of(labels)
+    with replica.own_randomness(rows.device, number), autocast(settings.precision, rows.device):
+        logits = state.network(images)
+        loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+    loss = replica.weigh(loss, len(labels), len(rows))
+    state.optimization.follow(loss)
+    return loss.detach()
 
 
 @torch.inference_mode()

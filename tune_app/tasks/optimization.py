@@ -95,6 +95,7 @@ class Optimization:
         gradient_clip: largest norm of the gradient over all parameters; 0: not clipped.
         floor: share of the learning rate below which the schedule does not go.
         steps: steps done.
+        rate: the learning rate of the next step, on a GPU, where a CUDA graph reads it; None on the CPU.
     """
 
     optimizer: torch.optim.Optimizer
@@ -106,24 +107,42 @@ class Optimization:
     floor: float = 0.0
     steps: int = 0
     parameters: list[nn.Parameter] = field(init=False, repr=False)
+    rate: Tensor | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        device = self.parameters[0].device
+        self.rate = torch.zeros((), device=device) if device.type == "cuda" else None
+        self._fit_to_device()
 
-    def step(self, loss: Tensor) -> None:
-        """Follow the gradient of `loss` once."""
+    def _fit_to_device(self) -> None:
+        """On a GPU, keep all that changes from step to step there; a checkpoint may come from another device."""
+        for group in self.optimizer.param_groups:
+            if "capturable" in group:
+                group["capturable"] = self.rate is not None
+            if self.rate is not None:
+                group["lr"] = self.rate
+
+    def advance(self) -> None:
+        """Begin the next step: set its learning rate. Not part of what a CUDA graph records, see `step_graphs`."""
+        factor = learning_rate_factor(self.schedule, self.steps, self.total_steps, self.warmup)
+        if self.steps >= self.warmup:
+            factor = self.floor + (1.0 - self.floor) * factor
+        if self.rate is not None:
+            self.rate.fill_(self.learning_rate * factor)
+        else:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate * factor
+        self.steps += 1
+
+    def follow(self, loss: Tensor) -> None:
+        """Follow the gradient of `loss` once, at the learning rate that `advance` set; nothing waits for a GPU."""
         for parameter in self.parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         if self.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.parameters, self.gradient_clip)
-        factor = learning_rate_factor(self.schedule, self.steps, self.total_steps, self.warmup)
-        if self.steps >= self.warmup:
-            factor = self.floor + (1.0 - self.floor) * factor
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * factor
         self.optimizer.step()
-        self.steps += 1
 
     def state_dict(self) -> dict[str, Any]:
         """The optimiser's state and the steps done."""
@@ -132,4 +151,5 @@ class Optimization:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Put back what `state_dict` gave."""
         self.optimizer.load_state_dict(saved["optimizer"])
+        self._fit_to_device()
         self.steps = saved["steps"]

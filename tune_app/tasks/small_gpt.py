@@ -5,9 +5,11 @@ Read it top down: the settings (all variables), the network, what a training hol
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +23,7 @@ from tune_app.spaces.variable import Categorical, Config, DatasetReference, Dire
 from tune_app.tasks import load_dataset_of_kind, replica
 from tune_app.tasks.optimization import PRECISIONS, Optimization, autocast, lean
 from tune_app.tasks.settings import setting, variables_of
+from tune_app.tasks.step_graphs import StepGraphs
 from tune_app.tasks.task import Progress
 from tune_app.tasks.tensors import to_device
 
@@ -244,13 +247,14 @@ class SmallGPT(nn.Module):
 class GPTState:
     """One training: the text stays on the device as numbers from first to last.
 
-    `network` is the model, or what its training passes go through on several devices.
+    `network` is the model, or what its training passes go through on several devices; `graphs` has the recorded steps.
     """
 
     settings: Settings
     model: SmallGPT
     network: nn.Module
     optimization: Optimization
+    graphs: StepGraphs
     training_tokens: Tensor
     validation_tokens: Tensor
     vocabulary: Sequence[int]
@@ -269,6 +273,7 @@ class GPTState:
         """Put back what `state_dict` gave; the vocabulary is that of the data."""
         self.model.load_state_dict(saved["model"])
         self.optimization.load_state_dict(saved["optimization"])
+        self.graphs.forget()
 
 
 class SmallGPTTask:
@@ -347,6 +352,7 @@ class SmallGPTTask:
                 gradient_clip=settings.gradient_clip,
                 floor=settings.final_learning_rate,
             ),
+            graphs=StepGraphs(device),
             training_tokens=tokens[:training],
             validation_tokens=tokens[rest:],
             vocabulary=vocabulary,
@@ -361,14 +367,9 @@ class SmallGPTTask:
         model.train()
         for number in range(1, batches + 1):
             starts = draw_starts(tokens, settings)
-            mine = replica.part_of(starts)
-            inputs, targets = blocks_at(tokens, mine, settings.block_size)
-            with replica.own_randomness(tokens.device, number), autocast(settings.precision, tokens.device):
-                loss = next_token_loss(state.network(inputs), targets)
-            loss = replica.weigh(loss, len(mine), len(starts))
-            state.optimization.step(loss)
+            state.optimization.advance()
             # The sum stays on the device: reading it would make the host wait for every batch.
-            total.add_(loss.detach())
+            total.add_(state.graphs.run(partial(train_step, state, number), starts))
             if number % PROGRESS_EVERY == 0:
                 progress(number / batches)
         total = replica.mean(total)
@@ -397,6 +398,36 @@ class SmallGPTTask:
         if not state.vocabulary:
             return bytes(written).decode(errors="replace")
         return "".join(chr(state.vocabulary[token - 1]) for token in written)
+
+
+def train_step(state: GPTState, number: int, starts: Tensor) -> Tensor:
+    """Train on the blocks at `starts`, batch `number` of the epoch; gives the loss. `StepGraphs` may record it."""
+    settings, tokens = state.settings, state.training_tokens
+    mine = replica.part_of(starts)
+    inputs, targets = blocks_at(tokens, mine, settings.block_size)
+    with replica.own_randomness(tokens.device, number), autocast(settings.precision, tokens.device):
+        loss = next_token_loss(state.network(inputs), targets)
+    loss = replica.weigh(loss, len(mine), len(starts))
+    with repeatable_attention():
+        state.optimization.follow(loss)
+    return loss.detach()
+
+
+@contextlib.contextmanager
+def repeatable_attention() -> Iterator[None]:
+    """Within it, attention's backward pass gives the same digits every time, if torch was told to prefer that.
+
+    On a GPU, attention has kernels that do, but torch takes those that do not wherever it is to warn instead of
+    refusing (``ctx.deterministicAlgorithmsWarnOnly`` in ATen's attention_backward.cu).
+    """
+    if not (torch.are_deterministic_algorithms_enabled() and torch.is_deterministic_algorithms_warn_only_enabled()):
+        yield
+        return
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def _utf8(part: Arrays) -> Arrays:

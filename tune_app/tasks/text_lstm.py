@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -31,6 +32,7 @@ from tune_app.tasks.optimization import (
 )
 from tune_app.tasks.settings import setting, variables_of
 from tune_app.tasks.split import probe_rows, split_rows
+from tune_app.tasks.step_graphs import StepGraphs
 from tune_app.tasks.task import Progress
 from tune_app.tasks.tensors import to_device
 from tune_app.tasks.tokens import PADDING, SIDES, UNKNOWN, build_vocabulary, encode, words_of
@@ -38,6 +40,9 @@ from tune_app.tasks.tokens import PADDING, SIDES, UNKNOWN, build_vocabulary, enc
 PROGRESS_EVERY = 10
 """Batches between two calls of `progress`."""
 EVALUATION_BATCH = 256
+GPU_WIDTHS = 32
+"""A training batch on a GPU is a multiple of this many words wide, or as wide as the longest text, because a CUDA graph
+is recorded for each width. What is added is padding, which is never read."""
 
 
 @dataclass(frozen=True)
@@ -268,29 +273,39 @@ class Texts:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def batches(self, rows: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """The `rows`, numbers on the host, in `count` batches as even as can be: each as `_batch` has it."""
-        parts = zip(rows.tensor_split(count), rows.to(self.labels.device).tensor_split(count), strict=True)
-        return (self._batch(on_host, there) for on_host, there in parts)
+    def parts(self, rows: Tensor, count: int, multiple: int = 1) -> Iterator[tuple[Tensor, int]]:
+        """The `rows`, numbers on the host, in `count` parts as even as can be: each on the device, with its width.
 
-    def _batch(self, on_host: Tensor, there: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens (batch, longest of them), lengths and labels, on the device."""
-        width = int(self.host_lengths[on_host].max())
-        tokens = self.tokens[:, :width].index_select(0, there).long()
-        return tokens, self.lengths.index_select(0, there), self.labels.index_select(0, there)
+        The width is the length of its longest text, rounded up to a `multiple` but not beyond the longest text of all.
+        """
+        for on_host, there in zip(
+            rows.tensor_split(count), rows.to(self.labels.device).tensor_split(count), strict=True
+        ):
+            longest = int(self.host_lengths[on_host].max())
+            yield there, min(-(-longest // multiple) * multiple, self.tokens.shape[1])
+
+    def batch(self, rows: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens (batch, width), lengths and labels of the `rows`, all on the device."""
+        tokens = self.tokens[:, :width].index_select(0, rows).long()
+        return tokens, self.lengths.index_select(0, rows), self.labels.index_select(0, rows)
+
+    def batches(self, rows: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """The `rows`, numbers on the host, in `count` batches as even as can be."""
+        return (self.batch(there, width) for there, width in self.parts(rows, count))
 
 
 @dataclass
 class TextState:
     """One training: the texts stay on the device as numbers from first to last.
 
-    `network` is the model, or what its training passes go through on several devices.
+    `network` is the model, or what its training passes go through on several devices; `graphs` has the recorded steps.
     """
 
     settings: Settings
     model: TextLSTM
     network: nn.Module
     optimization: Optimization
+    graphs: StepGraphs
     texts: Texts
     training_rows: Tensor
     validation_rows: Tensor
@@ -308,6 +323,7 @@ class TextState:
         """Put back what `state_dict` gave; the vocabulary is that of the data."""
         self.model.load_state_dict(saved["model"])
         self.optimization.load_state_dict(saved["optimization"])
+        self.graphs.forget()
 
 
 class TextLSTMTask:
@@ -419,6 +435,7 @@ class TextLSTMTask:
                 warmup=settings.warmup_epochs * batches,
                 gradient_clip=settings.gradient_clip,
             ),
+            graphs=StepGraphs(device),
             texts=texts,
             training_rows=training,
             validation_rows=validation,
@@ -432,19 +449,12 @@ class TextLSTMTask:
         order = state.training_rows[torch.randperm(len(state.training_rows))]
         total = torch.zeros((), device=device)
         model.train()
-        for number, (tokens, lengths, labels) in enumerate(state.texts.batches(order, batches), start=1):
-            count = len(labels)
-            if settings.word_dropout > 0:
-                hidden = (torch.rand(tokens.shape, device=device) < settings.word_dropout) & (tokens != PADDING)
-                tokens = tokens.masked_fill(hidden, UNKNOWN)
-            tokens, lengths, labels = map(replica.part_of, (tokens, lengths, labels))
-            with replica.own_randomness(device, number), autocast(settings.precision, device):
-                logits = state.network(tokens, lengths)
-                loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
-            loss = replica.weigh(loss, len(labels), count)
-            state.optimization.step(loss)
+        parts = state.texts.parts(order, batches, GPU_WIDTHS if device.type == "cuda" else 1)
+        for number, (rows, width) in enumerate(parts, start=1):
+            state.optimization.advance()
+            loss = state.graphs.run(partial(train_step, state, number), rows, width)
             # The sum stays on the device: reading it would make the host wait for every batch.
-            total.add_(loss.detach(), alpha=count)
+            total.add_(loss, alpha=len(rows))
             if number % PROGRESS_EVERY == 0:
                 progress(number / batches)
         total = replica.mean(total)
@@ -472,6 +482,22 @@ class TextLSTMTask:
             return functional.cross_entropy(
                 state.model(tokens, lengths), labels, label_smoothing=state.settings.label_smoothing
             )
+
+
+def train_step(state: TextState, number: int, rows: Tensor, width: int) -> Tensor:
+    """Train on the texts `rows` (batch), batch `number` of the epoch; gives the loss. `StepGraphs` may record it."""
+    settings, device = state.settings, rows.device
+    tokens, lengths, labels = state.texts.batch(rows, width)
+    if settings.word_dropout > 0:
+        hidden = (torch.rand(tokens.shape, device=device) < settings.word_dropout) & (tokens != PADDING)
+        tokens = tokens.masked_fill(hidden, UNKNOWN)
+    tokens, lengths, labels = map(replica.part_of, (tokens, lengths, labels))
+    with replica.own_randomness(device, number), autocast(settings.precision, device):
+        logits = state.network(tokens, lengths)
+        loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+    loss = replica.weigh(loss, len(labels), len(rows))
+    state.optimization.follow(loss)
+    return loss.detach()
 
 
 @torch.inference_mode()

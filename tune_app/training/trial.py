@@ -258,6 +258,8 @@ class Training:
 def _use_deterministic_kernels() -> None:
     # Only a warning where an operation has none: a user's task shall train nevertheless.
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # For those who read memory that nobody wrote; it costs a kernel for every tensor.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
 
 
