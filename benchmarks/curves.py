@@ -2,6 +2,7 @@
 
 `TaskSet`: recorded curves of 1,000 configurations; a proposed configuration stands for the nearest of them.
 `LCBench`: a published surrogate, which knows every configuration.
+`OwnTable`: curves that tune-app trained, by `make_tables.py`, and a surrogate between them.
 
 Every source is an error or a loss, so that less is better everywhere. A source has the noise of one training seed: it
 belongs to a configuration, an epoch and the seed of the replay, and is the same each time.
@@ -17,11 +18,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow.parquet as pq
+from surrogate import Surrogate
 
+from tune_app.document import Document
 from tune_app.spaces.section import Objective
 from tune_app.spaces.space import Space
+from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config, Domain, Float, Int, Variable
 from tune_app.sweep.replay import Array, Curve, Curves
+from tune_app.tasks.spec_file import read_spec
 
 LOSS = Objective(metric="loss", direction="minimize")
 ERROR = Objective(metric="error", direction="minimize")
@@ -117,15 +123,54 @@ class LCBench:
     def _predict(self, point: tuple[float, ...]) -> Curve:
         rows = np.empty((self.epochs + 1, len(point) + 1), np.float32)
         rows[:, 0], rows[:, 1:] = np.arange(1, self.epochs + 2), point
-        seconds, accuracies = self._model.run(["output"], {"x_cat": self._task, "x_cont": rows})[0][1:, :2].T.astype(
-            float
-        )
+        predicted = self._model.run(["output"], {"x_cat": self._task, "x_cont": rows})[0].astype(float)
+        seconds, accuracies = predicted[1:, :2].T
         errors = 100 - accuracies
         times = np.maximum.accumulate(seconds)
         step = max((times[-1] - times[0]) / (self.epochs - 1), 1e-3)
         ends = times - times[0] + step * (1 + 1e-3 * np.arange(self.epochs))  # the last part: no two epochs end at once
         noise = _normal(point, self._seed, self.epochs)
         return Curve(errors + self.NOISE * noise, ends, float(errors[-1]))
+
+
+class OwnTable:
+    """A table of `make_tables.py` and the surrogate that is fitted to it.
+
+    An accuracy becomes an error, 1 less the accuracy.
+    """
+
+    def __init__(self, path: Path, seed: int) -> None:
+        spec, self._surrogate = _fitted(path)
+        self.space, self.epochs, self._seed = spec.space, spec.budget.epochs, seed
+        self.objective = ERROR if spec.objective.direction == "maximize" else spec.objective
+
+    def curve(self, config: Config) -> Curve:
+        """What the surrogate predicts for `config`."""
+        normal = _normal(self.space.params_of(config), self._seed, self.epochs)
+        found = self._surrogate.predict(config, normal)
+        return Curve(found.noisy, found.ends, float(found.values[-1]))
+
+
+KINDS: dict[str, Callable[[Path, int], Source]] = {".npz": TaskSet, ".parquet": OwnTable}
+"""What reads a file of curves, by the end of its name."""
+
+
+def read_table(path: Path) -> tuple[Spec, list[Config], Array, Array]:
+    """The search space of a table, its configurations, and their values (lower is better) and seconds, by epoch."""
+    table = pq.read_table(path)
+    spec = read_spec(Document.parse(table.schema.metadata[b"search_space"].decode(), str(path)))
+    columns = [table[f"config/{name}"].to_pylist() for name in spec.space.searched]
+    settings = [dict(zip(spec.space.searched, row, strict=True)) for row in zip(*columns, strict=True)]
+    values, seconds = (np.array(table[name].to_pylist(), dtype=float) for name in ("objective", "seconds"))
+    errors = 1 - values if spec.objective.direction == "maximize" else values
+    return spec, [spec.space.complete(row) for row in settings], errors, seconds
+
+
+@cache
+def _fitted(path: Path) -> tuple[Spec, Surrogate]:
+    """A table's search space and surrogate, fitted once."""
+    spec, configs, values, seconds = read_table(path)
+    return spec, Surrogate(spec.space, configs, values, seconds, share=spec.objective.direction == "maximize")
 
 
 def find_sources(paths: Iterable[Path], tasks: list[str] | None) -> Iterator[tuple[str, Callable[[int], Source]]]:
@@ -142,8 +187,8 @@ def find_sources(paths: Iterable[Path], tasks: list[str] | None) -> Iterator[tup
         else:
             files = sorted(path.iterdir()) if path.is_dir() else [path]
             for file in files:
-                if file.suffix == ".npz" and (tasks is None or file.stem in tasks):
-                    yield file.stem, partial(TaskSet, file)
+                if file.suffix in KINDS and (tasks is None or file.stem in tasks):
+                    yield file.stem, partial(KINDS[file.suffix], file)
 
 
 def _wanted(task: str, half: str, tasks: list[str] | None) -> bool:

@@ -9,8 +9,9 @@ What counts is the true final loss of the completed trial that looks best: what 
 
     python benchmarks/search.py --curves FOLDER_OR_FILE … [--tasks NAME …] [--arms random today] [--seeds 10]
 
-`--curves` takes `.npz` files of TaskSet, folders of them, and the folder of LCBench's surrogate,
-of which `--tasks` takes OpenML ids, `odd` or `even` (the default): develop on one half, judge on the other.
+`--curves` takes our own tables (`benchmarks/tables`), TaskSet's `.npz` files, folders of either, and the folder of
+LCBench's surrogate, of which `--tasks` takes OpenML ids, `odd` or `even` (the default): develop on one half, judge on
+the other.
 
 Prints one JSON line per task, arm and seed with the best loss so far after 2, 5, 10, 20 and 30 full trainings, and a
 summary: per task and arm the median at the end, and the cost to reach the final best of `random` and `stock`.
