@@ -146,7 +146,7 @@ class OwnTable:
 
     def curve(self, config: Config) -> Curve:
         """What the surrogate predicts for `config`."""
-        normal = _normal(self.space.params_of(config), self._seed, self.epochs)
+        normal = _normal(self.space.params_of(config), self._seed, 1 + self.epochs)
         found = self._surrogate.predict(config, normal)
         return Curve(found.noisy, found.ends, float(found.values[-1]))
 

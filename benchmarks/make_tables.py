@@ -118,7 +118,7 @@ def curves_of(epochs: pa.Table, metric: str, count: int, trials: pa.ChunkedArray
 def quality(path: Path) -> dict[str, float]:
     """How well a table's surrogate predicts what it has not seen; see the top of this file."""
     spec, configs, values, seconds = read_table(path)
-    share, silent = spec.objective.direction == "maximize", np.zeros(spec.budget.epochs)
+    share, silent = spec.objective.direction == "maximize", np.zeros(1 + spec.budget.epochs)
     whole = np.flatnonzero(np.isfinite(values).all(1))
     values, seconds = values[whole], seconds[whole]
     fold = np.random.default_rng(0).permutation(len(whole)) % 5

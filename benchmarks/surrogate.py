@@ -22,6 +22,9 @@ SCALE_ROWS = 300
 """The length scales are fitted on so many rows: more take long and changed nothing."""
 LEVELS = 10
 """The noise is measured at so many heights of the curves."""
+WHOLE_CURVE = 1.2
+"""How much a seed shifts a whole curve, in standard deviations of its noise from epoch to epoch; README.md has the
+trainings with other seeds that it comes from."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,15 @@ class Surrogate:
         self._pace = np.median(seconds[whole] / seconds[whole, -1:], axis=0)
 
     def predict(self, config: Config, normal: Array) -> Prediction:
-        """The curve of `config`; `normal` are (epochs,) standard normal numbers, of which its noise is made.
+        """The curve of `config`; a configuration diverges as the nearest one of the table does.
 
-        A configuration diverges as the nearest one of the table does.
+        Args:
+            normal: (1 + epochs,) standard normal numbers: the seed's shift of the whole curve, and the noise of each
+                epoch.
         """
         point = encode(self._space, config)
         curve = self._mean + self._process(point) @ self._components
-        noise = normal * np.interp(curve, self._levels, self._noise)
+        noise = (WHOLE_CURVE * normal[0] + normal[1:]) * np.interp(curve, self._levels, self._noise)
         gone = self._diverged[self._process.nearest(self._points, point)]
         values, noisy = (np.where(gone, np.nan, self._bounded(c)) for c in (curve, curve + noise))
         return Prediction(values, noisy, self._pace * np.exp(self._clock(point)))
@@ -151,10 +156,10 @@ def matern(squares: Array) -> tuple[Array, Array]:
 
 
 def noise_by_level(curves: Array) -> tuple[Array, Array]:
-    """Heights of curves, rising, and the standard deviation of the noise of one seed at each.
+    """Heights of curves, rising, and the standard deviation of the noise from epoch to epoch at each.
 
     A value less the mean of its two neighbors has 1.5 times the variance of the noise where a curve is straight, so the
-    second half of the epochs counts. What a seed changes in a whole curve is not seen.
+    second half of the epochs counts.
     """
     late = curves[:, curves.shape[1] // 2 - 1 :]
     heights = (late[:, :-2] + late[:, 1:-1] + late[:, 2:]).ravel() / 3

@@ -94,9 +94,9 @@ def test_a_surrogate_predicts_and_diverges(curves: Any) -> None:
     values = np.array([losses(config) for config in configs])
     surrogate = importlib.import_module("surrogate").Surrogate(space, configs, values, seconds, share=False)
     for config in ({"rate": 0.02, "kind": "a"}, {"rate": 0.2, "kind": "b"}):
-        found = surrogate.predict(config, np.zeros(6))
+        found = surrogate.predict(config, np.zeros(7))
         assert found.values == pytest.approx(losses(config), rel=0.05)
         assert found.ends[-1] == pytest.approx(12.0 if config["kind"] == "b" else 6.0, rel=0.05)
-    gone = surrogate.predict({"rate": 0.9, "kind": "a"}, np.zeros(6)).values
+    gone = surrogate.predict({"rate": 0.9, "kind": "a"}, np.zeros(7)).values
     assert np.isfinite(gone[:2]).all()
     assert np.isnan(gone[2:]).all()
