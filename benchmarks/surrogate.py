@@ -22,7 +22,7 @@ SCALE_ROWS = 300
 """The length scales are fitted on so many rows: more take long and changed nothing."""
 LEVELS = 10
 """The noise is measured at so many heights of the curves."""
-WHOLE_CURVE = 1.2
+WHOLE_CURVE = 1.5
 """How much a seed shifts a whole curve, in standard deviations of its noise from epoch to epoch; README.md has the
 trainings with other seeds that it comes from."""
 
@@ -158,14 +158,14 @@ def matern(squares: Array) -> tuple[Array, Array]:
 def noise_by_level(curves: Array) -> tuple[Array, Array]:
     """Heights of curves, rising, and the standard deviation of the noise from epoch to epoch at each.
 
-    A value less the mean of its two neighbors has 1.5 times the variance of the noise where a curve is straight, so the
-    second half of the epochs counts.
+    Third differences of a curve have 20 times the variance of the noise where it bends evenly, so the second half of
+    the epochs counts.
     """
     late = curves[:, curves.shape[1] // 2 - 1 :]
-    heights = (late[:, :-2] + late[:, 1:-1] + late[:, 2:]).ravel() / 3
-    gaps = np.abs(late[:, 1:-1] - (late[:, :-2] + late[:, 2:]) / 2).ravel()
+    gaps = np.abs(np.diff(late, 3, axis=1)).ravel()
+    heights = np.lib.stride_tricks.sliding_window_view(late, 4, axis=1).mean(-1).ravel()
     parts = np.array_split(np.argsort(heights), LEVELS)
-    deviations = [gaps[part].mean() * np.sqrt(np.pi / 2) / np.sqrt(1.5) for part in parts]
+    deviations = [gaps[part].mean() * np.sqrt(np.pi / 2 / 20) for part in parts]
     return np.array([heights[part].mean() for part in parts]), np.array(deviations)
 
 
