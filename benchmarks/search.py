@@ -2,12 +2,13 @@
 
 Curves: those of `curves.py`, all of them errors or losses, with the noise of one training seed, which is tied to
 configuration and epoch. Workers are asynchronous; the budget is so many full trainings.
-Arms: `random` and `tpe` (told the truth) with the rungs of Ray Tune's documentation (the first after one epoch, a
-quarter goes on); `stock` is Tune's own OptunaSearch with them; `today` is what tune-app does without any options;
-`halving` trains as many as fit for one epoch, and then the best three in full.
+Arms: `random` and `tpe` (told the truth) with ASHA as in Ray Tune's documentation (the first rung after one epoch, a
+quarter goes on); `stock` is Tune's own OptunaSearch with it; `gentle`, `normal` and `aggressive` are tune-app's
+sampler `auto` at these pruning levels, `normal` its default; `before` is what the default was until then, tpe with
+rungs after a tenth of the epochs; `halving` trains as many as fit for one epoch, and then the best three in full.
 What counts is the true final loss of the completed trial that looks best: what a user takes home.
 
-    python benchmarks/search.py --curves FOLDER_OR_FILE … [--tasks NAME …] [--arms random today] [--seeds 10]
+    python benchmarks/search.py --curves FOLDER_OR_FILE … [--tasks NAME …] [--arms random normal] [--seeds 10]
 
 `--curves` takes our own tables (`benchmarks/tables`), TaskSet's `.npz` files, folders of either, and the folder of
 LCBench's surrogate, of which `--tasks` takes OpenML ids, `odd` or `even` (the default): develop on one half, judge on
@@ -33,17 +34,18 @@ from optuna.samplers import TPESampler
 from ray.tune.search.optuna import OptunaSearch
 
 from tune_app.search.samplers import make_sampler
-from tune_app.search.schedule import make_asha, make_scheduler
+from tune_app.search.schedule import Hyperband, make_scheduler
 from tune_app.search.study_search import StudySearch
 from tune_app.spaces.feasibility import sample
-from tune_app.spaces.pruning import rungs
+from tune_app.spaces.pruning import LEVELS, rungs
 from tune_app.spaces.section import Pruning
 from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Config
 from tune_app.sweep.replay import Outcome, Progress, replay
 
 LOOKS = (2, 5, 10, 20, 30)
-ARMS = ("random", "stock", "tpe", "today", "halving")
+ARMS = ("random", "stock", "tpe", "before", *LEVELS, "halving")
+"""See above."""
 
 
 class StockSearch(OptunaSearch):
@@ -58,24 +60,22 @@ class StockSearch(OptunaSearch):
         return self._space_.complete(super().suggest(trial_id))
 
 
-def run_arm(arm: str, curves: Source, seed: int, workers: int, budget: int) -> Outcome:
-    """One sweep with `arm`, of `budget` epochs."""
-    space, epochs = curves.space, curves.epochs
+def run_arm(arm: str, curves: Source, seed: int, workers: int, budget: int, trials: int | None = None) -> Outcome:
+    """One sweep with `arm`, of `budget` epochs or `trials` trials."""
+    space, epochs, expected = curves.space, curves.epochs, trials or 10 * budget // curves.epochs
     if arm == "halving":
         return halving(curves, seed, budget)
-    stock = tuple(4**power for power in range(10) if 4**power < epochs)
-    if arm == "today":
-        section = Pruning()
+    if arm in LEVELS:
+        section = Pruning(level=arm)
         decided, scheduler = rungs(section, epochs)[0], make_scheduler(section, "minimize", epochs)
+        sampler = make_sampler("auto", space, seed, expected)
     else:
-        decided, scheduler = stock, make_asha("minimize", epochs, stock, 4)
-    name = "random" if arm == "random" else "tpe"
-    search: Any = (
-        StockSearch(space, seed)
-        if arm == "stock"
-        else StudySearch(space, curves.objective, make_sampler(name, space, seed, 400), seed)
-    )
-    return replay(search, scheduler, curves.objective, curves, decided, workers=workers, budget=budget)
+        first, factor = (max(1, epochs // 10), 3) if arm == "before" else (1, 4)
+        decided = tuple(first * factor**power for power in range(10) if first * factor**power < epochs)
+        scheduler = Hyperband("epoch", "objective", "min", epochs, first, factor)
+        sampler = make_sampler("random" if arm == "random" else "tpe", space, seed, expected)
+    search: Any = StockSearch(space, seed) if arm == "stock" else StudySearch(space, curves.objective, sampler, seed)
+    return replay(search, scheduler, curves.objective, curves, decided, workers=workers, budget=budget, trials=trials)
 
 
 def halving(curves: Source, seed: int, budget: int) -> Outcome:
@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--workers", type=int, default=16)
     parser.add_argument("--budget", type=int, default=30, help="full trainings")
+    parser.add_argument("--trials", type=int, help="end after so many trials instead, whatever they cost")
     given = parser.parse_args()
     for task, source in find_sources(given.curves, given.tasks):
         summarize(task, source, given)
@@ -110,13 +111,18 @@ def summarize(task: str, source: Callable[[int], Source], given: argparse.Namesp
     for arm in given.arms:
         for seed in range(given.seeds):
             curves, began = source(seed), time.process_time()
-            outcome = run_arm(arm, curves, seed, given.workers, given.budget * curves.epochs)
+            budget = curves.epochs * (given.trials or given.budget)
+            outcome = run_arm(arm, curves, seed, given.workers, budget, given.trials)
             found.setdefault(arm, []).append(outcome)
             looks = {str(n): outcome.truth_at(n * curves.epochs) for n in LOOKS if n <= given.budget}
-            facts = {"trials": len(outcome.trials), "cpu_s": round(time.process_time() - began, 2)}
+            facts = {
+                "trials": len(outcome.trials),
+                "epochs": outcome.epochs,
+                "cpu_s": round(time.process_time() - began, 2),
+            }
             print(json.dumps({"task": task, "arm": arm, "seed": seed, "best": looks, **facts}), flush=True)
     epochs = source(0).epochs
-    ends = {arm: _median([o.truth_at(given.budget * epochs) for o in runs]) for arm, runs in found.items()}
+    ends = {arm: _median([o.truth_at(np.inf) for o in runs]) for arm, runs in found.items()}
     costs = {
         f"cost to {peer}": {arm: _median([_cost(o, ends[peer], epochs) for o in runs]) for arm, runs in found.items()}
         for peer in ("random", "stock")

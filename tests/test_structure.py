@@ -15,7 +15,7 @@ ORDER = "spaces datasets tasks training store search sweep ray_backend results p
 ROOMS = ["root", *ORDER.split()]
 """A room imports from itself and the rooms before it."""
 HEAVY = {
-    "ray": {"search/study_search.py", "search/schedule.py", "ray_backend/", "jobs/"},
+    "ray": {"search/study_search.py", "search/schedule.py", "search/halving.py", "ray_backend/", "jobs/"},
     "torch": {"tasks/", "training/", "results/network/"},
     "streamlit": set(),
 }

@@ -1,4 +1,4 @@
-"""Rungs: those that Tune's ASHA has, and none where pruning is off."""
+"""Rungs: those that the scheduler has, and none where pruning is off."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ MANY = [*range(1, 131), 200, 243, 256, 729, 1000, 1024, 2187, 4096, 10_000]
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_rungs_are_those_inside_tune(level: str) -> None:
-    section = Pruning.model_validate({"level": level})
+    section = Pruning.model_validate({"level": level, "scheduler": "hyperband"})
     for epochs in MANY:
         found, factor = rungs(section, epochs)
         scheduler = make_scheduler(section, "minimize", epochs)
         assert isinstance(scheduler, AsyncHyperBandScheduler)
-        (bracket,) = scheduler._brackets
         # Nothing is decided after the last epoch: Tune lets the trial end before it looks at that rung.
-        decisive = sorted(milestone for milestone, _ in bracket._rungs if milestone < epochs)
+        decisive = sorted(milestone for milestone, _ in scheduler._brackets[0]._rungs if milestone < epochs)
         assert [rung for rung in found if rung < epochs] == decisive, epochs
-        assert bracket.rf == factor
+        assert scheduler._brackets[0].rf == factor
         assert scheduler._max_t == epochs
 
 
 @pytest.mark.parametrize(
     ("level", "epochs", "expected"),
     [
-        ("gentle", 15, ((4, 8), 2)),
-        ("normal", 15, ((1, 3, 9), 3)),
-        ("normal", 100, ((10, 30, 90), 3)),
-        ("normal", 9, ((1, 3), 3)),
-        ("aggressive", 15, ((1, 4), 4)),
-        ("aggressive", 1, ((1,), 4)),
+        ("gentle", 15, ((1, 3, 9), 3)),
+        ("gentle", 100, ((10, 30, 90), 3)),
+        ("normal", 15, ((1, 4), 4)),
+        ("normal", 200, ((1, 4, 16, 64), 4)),
+        ("aggressive", 15, ((1, 6), 6)),
+        ("aggressive", 1, ((1,), 6)),
     ],
 )
 def test_known_rungs(level: str, epochs: int, expected: tuple[tuple[int, ...], int]) -> None:

@@ -47,7 +47,7 @@ def test_every_strategy_can_be_made_and_says_what_it_does() -> None:
     for name, strategy in SAMPLERS.items():
         assert make_sampler(name, space({"depth": Int(1, 3), "share": Float(0, 1)}), 0, 40) is not None
         assert strategy.summary.endswith(".")
-    assert list(SAMPLERS) == ["tpe", "random", "grid", "quasi-random", "cma-es", "gp", "nsga2"]
+    assert list(SAMPLERS) == ["auto", "tpe", "random", "grid", "quasi-random", "cma-es", "gp", "nsga2"]
     assert list(SCHEDULERS) == ["asha", "hyperband", "median", "none"]
 
 
@@ -129,7 +129,7 @@ def test_a_grid_refuses_what_cannot_be_counted() -> None:
             ("`learning_rate` is continuous", "step"),
         ),
         ({"search": {"sampler": "cma-es"}}, "search.sampler", ("two or more searched numbers", "tpe")),
-        ({"search": {"sampler": "cmaes"}}, "search.sampler", ("must be one of tpe, random", "did you mean `cma-es`")),
+        ({"search": {"sampler": "cmaes"}}, "search.sampler", ("must be one of auto, tpe", "did you mean `cma-es`")),
         ({"pruning": {"scheduler": "hyperbrand"}}, "pruning.scheduler", ("did you mean `hyperband`",)),
         (
             {"objective": {"mode": "pareto"}, "pruning": {"scheduler": "asha"}},

@@ -211,9 +211,9 @@ class Clock:
 def test_forecast_for_known_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tune_app.training.trial.time.perf_counter", Clock())
     forecast = run(Wobbly())
-    # normal: rungs 1 and 3 of 9 epochs, one in 3 goes on: 1 + 2/3 + 6/9 epochs a trial
-    assert forecast.rungs == (1, 3)
-    assert forecast.epochs == pytest.approx(10 * (1 + 2 / 3 + 6 / 9))
+    # normal: rungs 1 and 4 of 9 epochs, one in 4 goes on: 1 + 3/4 + 5/16 epochs a trial
+    assert forecast.rungs == (1, 4)
+    assert forecast.epochs == pytest.approx(10 * (1 + 3 / 4 + 5 / 16))
     assert [p.epoch_s for p in forecast.probes] == [2.0] * 4
     assert forecast.seconds == pytest.approx(2 * forecast.epochs / 2), "two at once"
     assert forecast.device_hours == pytest.approx(2 * forecast.epochs / 3600)
@@ -222,7 +222,12 @@ def test_forecast_for_known_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("level", "epochs", "expected"),
-    [("off", 9, 9.0), ("aggressive", 16, 1 + 3 / 4 + 12 / 16), ("gentle", 10, 3 + 3 / 2 + 4 / 4), ("normal", 1, 1.0)],
+    [
+        ("off", 9, 9.0),
+        ("aggressive", 16, 1 + 5 / 6 + 10 / 36),
+        ("gentle", 30, 3 + 6 / 3 + 18 / 9 + 3 / 27),
+        ("normal", 1, 1.0),
+    ],
 )
 def test_expected_epochs(level: str, epochs: int, expected: float) -> None:
     budget = {"trials": 1, "epochs": epochs}

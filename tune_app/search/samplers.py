@@ -1,4 +1,4 @@
-"""Optuna's samplers by the names that search spaces use."""
+"""Samplers by the names that search spaces use: our own, and Optuna's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from collections.abc import Callable
 import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
+from tune_app.search.auto_sampler import AutoSampler
 from tune_app.spaces.space import Space
+
+
+def make_auto(space: Space, seed: int, trials: int) -> BaseSampler:
+    """Our own: the best of a few random draws."""
+    return AutoSampler(space, seed, trials)
 
 
 def make_tpe(space: Space, seed: int, trials: int) -> BaseSampler:
@@ -43,6 +49,7 @@ def make_nsga2(space: Space, seed: int, trials: int) -> BaseSampler:
 
 
 MAKERS: dict[str, Callable[[Space, int, int], BaseSampler]] = {
+    "auto": make_auto,
     "tpe": make_tpe,
     "random": make_random,
     "grid": make_random,  # every trial of a grid has its configuration; the sampler is never asked
@@ -57,8 +64,10 @@ IGNORE_PRUNED = (GPSampler, NSGAIISampler)
 """Samplers of Optuna that learn from completed trials alone, which leaves next to nothing where most are pruned."""
 
 
-def make_sampler(name: str, space: Space, seed: int, trials: int) -> BaseSampler:
-    """The sampler `name` for a sweep of `trials` trials."""
+def make_sampler(name: str, space: Space, seed: int, trials: int, objectives: int = 1) -> BaseSampler:
+    """The sampler `name` for a sweep of `trials` trials; for several objectives `auto` is tpe."""
+    if name == "auto" and objectives > 1:
+        name = "tpe"
     with warnings.catch_warnings():
         # Some are called experimental; the version in the lock file is tested with them.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -9,6 +9,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
+from tune_app.search.halving import Halving
 from tune_app.spaces import pruning
 from tune_app.spaces.objective import objective_of
 from tune_app.spaces.section import Objective, Pruning
@@ -22,8 +23,8 @@ class _InOrder:
         """No trial in particular."""
 
 
-class Asha(_InOrder, AsyncHyperBandScheduler):
-    """Asynchronous successive halving; with several brackets, asynchronous Hyperband.
+class Hyperband(_InOrder, AsyncHyperBandScheduler):
+    """Asynchronous Hyperband: successive halvings, or brackets, of which each begins at a later rung.
 
     Which bracket a trial is in follows from its number, not from a generator of the process, so that a sweep can be
     repeated and resumed.
@@ -65,7 +66,7 @@ class NoPruning(_InOrder, FIFOScheduler):
         """Nothing."""
 
 
-Scheduler = Asha | Median | NoPruning
+Scheduler = Halving | Hyperband | Median | NoPruning
 
 
 def make_scheduler(section: Pruning, direction: str, epochs: int) -> Scheduler:
@@ -82,22 +83,22 @@ def make_none(direction: str, epochs: int, rungs: Sequence[int], factor: int) ->
     return NoPruning()
 
 
-def make_asha(direction: str, epochs: int, rungs: Sequence[int], factor: int, brackets: int = 1) -> Asha:
-    """Asynchronous successive halving."""
-    return Asha(
+def make_asha(direction: str, epochs: int, rungs: Sequence[int], factor: int) -> Halving:
+    """Asynchronous successive halving (Li et al. 2020)."""
+    return Halving([rung for rung in rungs if rung < epochs], factor, direction)
+
+
+def make_hyperband(direction: str, epochs: int, rungs: Sequence[int], factor: int) -> Hyperband:
+    """Asynchronous Hyperband (Li et al. 2018)."""
+    return Hyperband(
         time_attr="epoch",
         metric="objective",
         mode="max" if direction == "maximize" else "min",
         max_t=epochs,
         grace_period=rungs[0],
         reduction_factor=factor,
-        brackets=brackets,
+        brackets=min(pruning.BRACKETS, len(rungs)),
     )
-
-
-def make_hyperband(direction: str, epochs: int, rungs: Sequence[int], factor: int) -> Asha:
-    """Asynchronous Hyperband: successive halvings that begin at different rungs (Li et al. 2018)."""
-    return make_asha(direction, epochs, rungs, factor, brackets=min(pruning.BRACKETS, len(rungs)))
 
 
 def make_median(direction: str, epochs: int, rungs: Sequence[int], factor: int) -> Median:

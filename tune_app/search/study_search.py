@@ -7,6 +7,7 @@ ever; constraints are unknown to it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -15,6 +16,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
+from tune_app.search.auto_sampler import AutoSampler
 from tune_app.search.feasible_sampler import FeasibleSampler
 from tune_app.search.frozen_trial import AVOIDED, frozen_trial
 from tune_app.search.samplers import IGNORE_PRUNED
@@ -44,6 +46,8 @@ class StudySearch(OptunaSearch):
             sampler=FeasibleSampler(sampler, space, seed),
         )
         self._objective = objective
+        self._auto = sampler if isinstance(sampler, AutoSampler) else None
+        self._sign = 1.0 if objective.direction == "maximize" else -1.0
         self._pruned_state = TrialState.COMPLETE if isinstance(sampler, IGNORE_PRUNED) else TrialState.PRUNED
         self._trial_space = space
         self._distributions = space.distributions()
@@ -51,8 +55,11 @@ class StudySearch(OptunaSearch):
 
     def suggest(self, trial_id: str) -> Config:
         """A full configuration for a new trial; it meets every constraint."""
-        self._ot_trials[trial_id] = self._ot_study.ask()
-        return self._suggest_all(self._ot_trials[trial_id])
+        trial = self._ot_trials[trial_id] = self._ot_study.ask()
+        config = self._suggest_all(trial)
+        if self._auto is not None:
+            self._auto.begin(trial.number, config)
+        return config
 
     def adopt(self, trial_id: str, config: Config) -> Config:
         """Run `config` as the next trial instead of asking the sampler."""
@@ -66,6 +73,10 @@ class StudySearch(OptunaSearch):
             trial = frozen_trial(self._trial_space, record, self._objective, AVOIDED)
             if trial.state == TrialState.PRUNED and trial.intermediate_values:
                 trial.state = self._pruned_state
+            if self._auto is not None:
+                number = len(self._ot_study.get_trials(deepcopy=False))
+                self._auto.begin(number, record.config)
+                self._tell_auto(number, trial.intermediate_values, record.row.failure_kind if record.row else None)
             self._ot_study.add_trial(trial)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -73,6 +84,8 @@ class StudySearch(OptunaSearch):
         reports = self._reports.setdefault(trial_id, {})
         values = {row["epoch"]: objective_of(self._objective, row) for row in result["rows"]}
         reports.update({epoch: value for epoch, value in values.items() if value is not None})
+        if self._auto is not None:
+            self._tell_auto(self._ot_trials[trial_id].number, reports, None)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna how the trial ended: COMPLETE, PRUNED with all its reports, or failed.
@@ -85,6 +98,8 @@ class StudySearch(OptunaSearch):
             self.on_trial_result(trial_id, result)
         trial, reports = self._ot_trials.pop(trial_id), self._reports.pop(trial_id, {})
         kind = (result or {}).get("failure_kind")
+        if self._auto is not None and (error or result is None or kind is not None):
+            self._tell_auto(trial.number, {}, kind or "error")
         avoided = AVOIDED if self._objective.mode != "pareto" else ()
         if error or result is None or (kind is not None and kind not in avoided):
             self._ot_study.tell(trial, state=TrialState.FAIL)
@@ -99,6 +114,16 @@ class StudySearch(OptunaSearch):
                 self._ot_study.tell(trial, reports[max(reports)])
             else:
                 self._ot_study.tell(trial, state=TrialState.PRUNED)
+
+    def _tell_auto(self, number: int, reports: Mapping[int, float], failure_kind: str | None) -> None:
+        """Tell the sampler `auto` of a trial while it runs; Optuna's are told when it has ended."""
+        assert self._auto is not None
+        if failure_kind is None:
+            self._auto.report(number, {epoch: self._sign * value for epoch, value in reports.items()})
+        elif failure_kind in AVOIDED:
+            self._auto.fail(number)
+        else:
+            self._auto.forget(number)
 
     def _suggest_all(self, trial: optuna.Trial) -> Config:
         return self._trial_space.fill(lambda name: _suggest(trial, name, self._distributions[name]))

@@ -38,13 +38,29 @@ def sample(space: Space, rng: np.random.Generator) -> Config:
     Raises:
         InputError: none of `MAX_TRIES` drawn met them.
     """
-    params = {name: space.searched[name].sample(rng) for name in space.order}
+    return sample_some(space, rng, 1, MAX_TRIES)[0]
+
+
+def sample_some(space: Space, rng: np.random.Generator, count: int, tries: int) -> list[Config]:
+    """Draw `count` configurations as `sample` does; fewer if `tries` draws gave one or more, but not so many.
+
+    Raises:
+        InputError: none of `MAX_TRIES` drawn met the constraints.
+    """
+    found: list[Config] = []
     bound = dependencies(space, space.constraints)
-    for _ in range(MAX_TRIES):
+    params: dict[str, Value] = {}
+    for attempt in range(MAX_TRIES):
+        if len(found) == count or (found and attempt >= tries):
+            return found
+        names = bound if params else space.order
+        params.update((name, space.searched[name].sample(rng)) for name in names)
         config = space.complete(params)
         if not space.violated(config):
-            return config
-        params.update((name, space.searched[name].sample(rng)) for name in bound)
+            found.append(config)
+            params = {}
+    if found:
+        return found
     raise _gave_up(space.constraints)
 
 

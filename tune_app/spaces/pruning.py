@@ -9,9 +9,9 @@ from tune_app.spaces.section import Pruning
 LEVELS: dict[str, tuple[float, int]] = {
     # level: (epochs before the first decision as a share of all, reduction factor: one in so many goes on).
     # Reduction factors 2 to 4 are what the ASHA paper compares (https://arxiv.org/abs/1810.05934).
-    "gentle": (0.3, 2),
-    "normal": (0.1, 3),
-    "aggressive": (0.0, 4),
+    "gentle": (0.1, 3),
+    "normal": (0.0, 4),
+    "aggressive": (0.0, 6),
 }
 BRACKETS = 3
 """Successive halvings that Hyperband runs side by side."""

@@ -128,7 +128,7 @@ class Budget(Section):
 class Search(Section):
     """How the next configuration is chosen."""
 
-    sampler: Annotated[str, AfterValidator(one_of(SAMPLERS))] = "tpe"
+    sampler: Annotated[str, AfterValidator(one_of(SAMPLERS))] = "auto"
     """What proposes configurations; `tune-app strategies` lists them."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """What all randomness of the sweep starts from; the same seed proposes the same first configurations."""

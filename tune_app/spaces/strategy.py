@@ -91,6 +91,10 @@ def check_cma_es(space: Space) -> None:
 
 
 SAMPLERS: dict[str, Strategy] = {
+    "auto": Strategy(
+        "The best of a few random draws, by what all trials so far have shown; tpe for several objectives.",
+        many_objectives=True,
+    ),
     "tpe": Strategy(
         "Tree-structured Parzen estimators: learns from all trials, for every type of variable and condition.",
         many_objectives=True,

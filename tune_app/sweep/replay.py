@@ -123,10 +123,11 @@ def replay(
     *,
     workers: int,
     budget: int,
+    trials: int | None = None,
     first: Sequence[Config] = (),
     epoch_s: float | None = None,
 ) -> Outcome:
-    """Run trials until `budget` epochs were trained.
+    """Run trials until `budget` epochs were trained, or `trials` trials have ended.
 
     Args:
         rungs: epochs after which the scheduler decides.
@@ -172,7 +173,8 @@ def replay(
             outcome.progress.append(Progress(outcome.epochs, trial.curve.truth))
         if outcome.epochs >= budget:
             return outcome
-        start(now)
+        if trials is None or len(outcome.trials) < trials:
+            start(now)
     return outcome
 
 

@@ -13,6 +13,7 @@ from tune_app.datasets.dataset import Dataset
 from tune_app.search import schedule
 from tune_app.search.samplers import make_sampler
 from tune_app.search.study_search import StudySearch
+from tune_app.spaces.objective import directions_of
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
 from tune_app.store.event_log import History
@@ -96,7 +97,9 @@ def _plan(spec: Spec, study: Study, data: Dataset, history: History, start_with:
     finished = [record for record in history.trials.values() if record.finished]
     # A resumed sampler must not propose again what it proposed at its start.
     seed = derive_seed(spec.search.seed + 1, len(finished)) if finished else spec.search.seed
-    sampler = make_sampler(spec.search.sampler, spec.space, seed, spec.budget.trials)
+    sampler = make_sampler(
+        spec.search.sampler, spec.space, seed, spec.budget.trials, len(directions_of(spec.objective))
+    )
     search = StudySearch(spec.space, spec.objective, sampler, seed)
     search.remember(finished)
     scheduler = schedule.make_scheduler(spec.pruning, spec.objective.direction, spec.budget.epochs)
