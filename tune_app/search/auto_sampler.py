@@ -10,6 +10,8 @@ goes on refining it misses what is; chosen among a few draws, the configurations
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -109,12 +111,13 @@ class AutoSampler(BaseSampler):
         rng = np.random.default_rng([self._seed, number])
         if number < self._warm_up or len(self._curves) < LEAST_SCORES or rng.random() < RANDOM_SHARE:
             return self._draw(rng, 1)[0]
-        if len(self._curves) >= self._fit_at or not self._models:
-            self._fit(rng)
         drawn = self._draw(rng, DRAWS)
         points = np.array([encode(self._space, config) for config in drawn])
-        # Ranks: the models' scales differ.
-        votes = sum(weight * np.argsort(np.argsort(model.predict(points))) for weight, model in self._models)
+        with one_thread():
+            if len(self._curves) >= self._fit_at or not self._models:
+                self._fit(rng)
+            # Ranks: the models' scales differ.
+            votes = sum(weight * np.argsort(np.argsort(model.predict(points))) for weight, model in self._models)
         return drawn[int(np.argmax(votes))]
 
     def _draw(self, rng: np.random.Generator, count: int) -> list[Config]:
@@ -143,6 +146,24 @@ class AutoSampler(BaseSampler):
             self._former[level] = model.hyperparameters
             self._models.append((WEIGHTS[level], model))
         self._fit_at = len(curves) + max(4, int(GROWTH * len(curves)))
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Within it numpy's and scipy's linear algebra keeps to one thread.
+
+    The matrices are small: where trials keep all cores busy, several threads wait for each other four times as long as
+    one computes. And one thread gives the same last digits on each machine.
+    """
+    limited: AbstractContextManager[Any] = _thread_pools().limit(limits=1, user_api="blas")
+    return limited
+
+
+@cache
+def _thread_pools() -> Any:
+    import scipy.linalg  # noqa: F401  # its pool counts too
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def encode(space: Space, config: Config) -> Array:
