@@ -22,8 +22,8 @@ from tune_app.training.trial import Training
 CONFIGS: dict[str, dict[str, Any]] = {
     "good": {"rate": 0.2},
     "better": {"rate": 0.25},
-    "bad": {"rate": 0.01},
     "diverges": {"rate": 0.3, "fault": "diverges"},
+    "bad": {"rate": 0.01},
     "after a divergence": {"rate": 0.35},
     "raises": {"rate": 0.4, "fault": "raises"},
     "killed_once": {"rate": 0.45, "fault": "killed_once"},

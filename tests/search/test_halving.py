@@ -73,3 +73,10 @@ def test_a_report_without_a_figure_stops_nothing(objective: float | None) -> Non
     for number in range(20):
         sweep.stops(f"{number}", 1, float(number))
     assert not sweep.stops("unknown", 1, objective)
+
+
+def test_a_trial_that_is_run_again_does_not_compete_with_itself() -> None:
+    sweep = Sweep()
+    for number in range(20):
+        sweep.stops(f"{number}", 1, float(number))
+    assert [sweep.stops("lost", 1, -1.0) for _ in range(8)] == [False] * 8

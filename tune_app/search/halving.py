@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,7 +31,7 @@ class Halving(TrialScheduler):
         super().__init__()
         self._rungs, self._factor = tuple(rungs), factor
         self._sign = -1.0 if direction == "maximize" else 1.0
-        self._arrived: dict[int, list[float]] = {rung: [] for rung in self._rungs}
+        self._arrived: dict[int, dict[str, float]] = {rung: {} for rung in self._rungs}
         self._costs: dict[str, dict[int, float]] = {}
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> None:
@@ -47,7 +48,7 @@ class Halving(TrialScheduler):
         costs = self._costs.setdefault(trial.trial_id, {})
         if epoch in self._arrived:
             costs[epoch] = self._sign * objective
-            self._arrived[epoch].append(costs[epoch])
+            self._arrived[epoch][trial.trial_id] = costs[epoch]  # one that is run again arrives once
         stops = any(self._loses(rung, cost) for rung, cost in costs.items())
         return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
 
@@ -71,10 +72,10 @@ class Halving(TrialScheduler):
         """Put the values by epoch of an earlier trial on its rungs, as if this scheduler had seen them."""
         for rung, arrived in self._arrived.items():
             if rung in values:
-                arrived.append(self._sign * values[rung])
+                arrived[record.trial_id] = self._sign * values[rung]
 
     def _loses(self, rung: int, cost: float) -> bool:
-        recent = self._arrived[rung][-RECENT:]
+        recent = list(itertools.islice(reversed(self._arrived[rung].values()), RECENT))
         if len(recent) < LEAST:
             return False
         as_good = sum(other <= cost for other in recent)  # it is one of them, unless many have come since
