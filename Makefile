@@ -52,7 +52,7 @@ check: install
 	$(RUN)/mypy
 	$(TESTS)
 
-# All of it on a GPU, in six minutes, and where it is at hand what many configurations in one process would gain.
+# All of it on a GPU, and where it is at hand what many configurations in one process would gain.
 LANES := ../shared/fused_gpu_bench.py
 gpu-check: install
 	$(RUN)/python benchmarks/gpu_check.py

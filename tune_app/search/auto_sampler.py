@@ -107,7 +107,7 @@ class AutoSampler(BaseSampler):
         self._curves.pop(number, None)
 
     def _plan(self, number: int) -> Config:
-        # A generator for each trial, so that a resumed sweep goes on as this one would.
+        # A generator for each trial, so that a resumed sweep does not draw what was drawn before.
         rng = np.random.default_rng([self._seed, number])
         if number < self._warm_up or len(self._curves) < LEAST_SCORES or rng.random() < RANDOM_SHARE:
             return self._draw(rng, 1)[0]
@@ -151,8 +151,7 @@ class AutoSampler(BaseSampler):
 def one_thread() -> AbstractContextManager[Any]:
     """Within it numpy's and scipy's linear algebra keeps to one thread.
 
-    The matrices are small: where trials keep all cores busy, several threads wait for each other four times as long as
-    one computes. And one thread gives the same last digits on each machine.
+    The matrices are small: where trials keep all cores busy, several threads took four times as long as one.
     """
     limited: AbstractContextManager[Any] = _thread_pools().limit(limits=1, user_api="blas")
     return limited

@@ -8,7 +8,7 @@ from tune_app.spaces.section import Pruning
 
 LEVELS: dict[str, tuple[float, int]] = {
     # level: (epochs before the first decision as a share of all, reduction factor: one in so many goes on).
-    # Reduction factors 2 to 4 are what the ASHA paper compares (https://arxiv.org/abs/1810.05934).
+    # Set by benchmarks/search.py: early rungs find better models, see docs/search.md.
     "gentle": (0.1, 3),
     "normal": (0.0, 4),
     "aggressive": (0.0, 6),
