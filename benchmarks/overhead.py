@@ -147,8 +147,8 @@ def ask_cost(trials: int) -> float:
     from tune_app.tasks.spec_file import load_spec
 
     spec = load_spec(ROOT / "search_spaces" / "digits_cnn.yaml")
-    search = StudySearch(spec.space, spec.objective, make_sampler("tpe", spec.space, 0, trials), 0)
-    random = StudySearch(spec.space, spec.objective, make_sampler("random", spec.space, 0, trials), 0)
+    search = StudySearch(spec.space, spec.objective, make_sampler("tpe", spec.space, 0, trials))
+    random = StudySearch(spec.space, spec.objective, make_sampler("random", spec.space, 0, trials))
     for number in range(trials):
         params = spec.space.params_of(random.suggest(f"r{number}"))
         distributions = {name: spec.space.distributions()[name] for name in params}

@@ -74,7 +74,7 @@ def run_arm(arm: str, curves: Source, seed: int, workers: int, budget: int, tria
         decided = tuple(first * factor**power for power in range(10) if first * factor**power < epochs)
         scheduler = Hyperband("epoch", "objective", "min", epochs, first, factor)
         sampler = make_sampler("random" if arm == "random" else "tpe", space, seed, expected)
-    search: Any = StockSearch(space, seed) if arm == "stock" else StudySearch(space, curves.objective, sampler, seed)
+    search: Any = StockSearch(space, seed) if arm == "stock" else StudySearch(space, curves.objective, sampler)
     return replay(search, scheduler, curves.objective, curves, decided, workers=workers, budget=budget, trials=trials)
 
 

@@ -45,7 +45,7 @@ def ended(state: str, epochs: int, **facts: Any) -> TrialRow:
 
 
 def search_of(space: Space, sampler: str = "tpe", objective: Objective = SCORE) -> StudySearch:
-    return StudySearch(space, objective, make_sampler(sampler, space, 0, 100), 0)
+    return StudySearch(space, objective, make_sampler(sampler, space, 0, 100))
 
 
 def result(*values: float, finished: bool, **more: Any) -> dict[str, Any]:

@@ -15,12 +15,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial
 
 from tune_app.search.gaussian_process import Array, GaussianProcess, Hyperparameters
+from tune_app.search.planned_sampler import PlannedSampler
 from tune_app.search.win_rate import win_rates
 from tune_app.spaces.feasibility import sample_some
 from tune_app.spaces.space import Space
@@ -48,11 +47,10 @@ GROWTH = 0.05
 """A model is fitted again when there are so many more scores, and four at least."""
 
 
-class AutoSampler(BaseSampler):
+class AutoSampler(PlannedSampler):
     """Proposes feasible configurations that were not tried yet; the same seed proposes the same after the same trials.
 
-    `StudySearch` tells it of trials as they go, with `begin`, `report`, `fail` and `forget`. What trials report is
-    signed so that larger is better.
+    It hears of trials as they go, and learns from each report.
     """
 
     def __init__(self, space: Space, seed: int, trials: int) -> None:
@@ -65,48 +63,31 @@ class AutoSampler(BaseSampler):
         self._models: list[tuple[float, GaussianProcess]] = []
         self._former: dict[int, Hyperparameters] = {}
         self._fit_at = LEAST_SCORES
-        self._planned: tuple[int, Config] | None = None
-
-    def infer_relative_search_space(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Nothing: every value comes from the plan, through `sample_independent`."""
-        return {}
-
-    def sample_relative(
-        self, study: OptunaStudy, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing, see `infer_relative_search_space`."""
-        return {}
-
-    def sample_independent(
-        self, study: OptunaStudy, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """The value that the plan for this trial has; the plan is made when the first value is asked for."""
-        if self._planned is None or self._planned[0] != trial.number:
-            self._planned = (trial.number, self._plan(trial.number))
-        return self._planned[1][param_name]
 
     def begin(self, number: int, config: Config) -> None:
-        """Trial `number`, the next one, runs with `config`, whoever proposed it."""
+        """See `PlannedSampler`."""
         assert number == len(self._points), "trials are numbered one after another"
         self._points.append(encode(self._space, config))
         self._tried.add(self._key(config))
 
     def report(self, number: int, gains: Mapping[int, float]) -> None:
-        """What trial `number` reported so far, by epoch."""
+        """See `PlannedSampler`."""
         if gains:
             curve = np.full(max(gains), np.nan)
             curve[np.fromiter(gains, int) - 1] = np.fromiter(gains.values(), float)
             self._curves[number] = curve
 
     def fail(self, number: int) -> None:
-        """Trial `number` failed by its configuration's own fault: nothing is worse."""
+        """See `PlannedSampler`."""
         self._curves[number] = np.empty(0)
 
     def forget(self, number: int) -> None:
-        """Trial `number` failed by no fault of its configuration: it says nothing."""
+        """See `PlannedSampler`."""
         self._curves.pop(number, None)
 
-    def _plan(self, number: int) -> Config:
+    def plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
+        """The model's best of a few random draws, or a random draw."""
+        number = trial.number
         # A generator for each trial, so that a resumed sweep does not draw what was drawn before.
         rng = np.random.default_rng([self._seed, number])
         if number < self._warm_up or len(self._curves) < LEAST_SCORES or rng.random() < RANDOM_SHARE:

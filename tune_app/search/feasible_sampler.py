@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_app.search.planned_sampler import PlannedSampler
 from tune_app.spaces.feasibility import CANDIDATES, repair
 from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Config, Value
 
+IGNORE_PRUNED = (GPSampler, NSGAIISampler)
+"""Samplers of Optuna that learn from completed trials alone, which leaves next to nothing where most are pruned."""
 
-class FeasibleSampler(BaseSampler):
+
+class FeasibleSampler(PlannedSampler):
     """Any sampler of Optuna, made to propose only configurations that meet the constraints.
 
     The inner sampler proposes a whole configuration; where it breaks a constraint, only the variables that the
@@ -28,27 +31,10 @@ class FeasibleSampler(BaseSampler):
         self._space = space
         self._distributions = space.distributions()
         self._rng = np.random.default_rng(seed)
-        self._planned: tuple[int, Config] | None = None
+        self.learns_from_pruned = not isinstance(inner, IGNORE_PRUNED)
 
-    def infer_relative_search_space(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Nothing: every value comes from the plan, through `sample_independent`."""
-        return {}
-
-    def sample_relative(
-        self, study: OptunaStudy, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing, see `infer_relative_search_space`."""
-        return {}
-
-    def sample_independent(
-        self, study: OptunaStudy, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """The value that the plan for this trial has; the plan is made when the first value is asked for."""
-        if self._planned is None or self._planned[0] != trial.number:
-            self._planned = (trial.number, self._plan(study, trial))
-        return self._planned[1][param_name]
-
-    def _plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
+    def plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
+        """What the inner sampler proposes, or the feasible configuration nearest to it."""
         relative_space = self._inner.infer_relative_search_space(study, trial)
         relative = self._inner.sample_relative(study, trial, relative_space)
 

@@ -9,12 +9,9 @@ import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
 from tune_app.search.auto_sampler import AutoSampler
+from tune_app.search.feasible_sampler import FeasibleSampler
+from tune_app.search.planned_sampler import PlannedSampler
 from tune_app.spaces.space import Space
-
-
-def make_auto(space: Space, seed: int, trials: int) -> BaseSampler:
-    """Our own: the best of a few random draws."""
-    return AutoSampler(space, seed, trials)
 
 
 def make_tpe(space: Space, seed: int, trials: int) -> BaseSampler:
@@ -49,7 +46,6 @@ def make_nsga2(space: Space, seed: int, trials: int) -> BaseSampler:
 
 
 MAKERS: dict[str, Callable[[Space, int, int], BaseSampler]] = {
-    "auto": make_auto,
     "tpe": make_tpe,
     "random": make_random,
     "grid": make_random,  # every trial of a grid has its configuration; the sampler is never asked
@@ -58,17 +54,14 @@ MAKERS: dict[str, Callable[[Space, int, int], BaseSampler]] = {
     "gp": make_gp,
     "nsga2": make_nsga2,
 }
-"""What makes each sampler of `tune_app.spaces.strategy.SAMPLERS`, from space, seed and number of trials."""
-
-IGNORE_PRUNED = (GPSampler, NSGAIISampler)
-"""Samplers of Optuna that learn from completed trials alone, which leaves next to nothing where most are pruned."""
+"""What makes each sampler of `tune_app.spaces.strategy.SAMPLERS` but `auto`, from space, seed and trials."""
 
 
-def make_sampler(name: str, space: Space, seed: int, trials: int, objectives: int = 1) -> BaseSampler:
+def make_sampler(name: str, space: Space, seed: int, trials: int, objectives: int = 1) -> PlannedSampler:
     """The sampler `name` for a sweep of `trials` trials; for several objectives `auto` is tpe."""
-    if name == "auto" and objectives > 1:
-        name = "tpe"
+    if name == "auto" and objectives == 1:
+        return AutoSampler(space, seed, trials)
     with warnings.catch_warnings():
         # Some are called experimental; the version in the lock file is tested with them.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return MAKERS[name](space, seed, trials)
+        return FeasibleSampler(MAKERS["tpe" if name == "auto" else name](space, seed, trials), space, seed)

@@ -100,7 +100,7 @@ def _plan(spec: Spec, study: Study, data: Dataset, history: History, start_with:
     sampler = make_sampler(
         spec.search.sampler, spec.space, seed, spec.budget.trials, len(directions_of(spec.objective))
     )
-    search = StudySearch(spec.space, spec.objective, sampler, seed)
+    search = StudySearch(spec.space, spec.objective, sampler)
     search.remember(finished)
     scheduler = schedule.make_scheduler(spec.pruning, spec.objective.direction, spec.budget.epochs)
     schedule.remember(scheduler, history.trials.values(), spec.objective)
