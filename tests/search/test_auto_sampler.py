@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_app.search.auto_sampler import encode
+from tune_app.search.encoding import encode
 from tune_app.search.gaussian_process import MOST_POINTS, GaussianProcess
 from tune_app.search.samplers import make_sampler
 from tune_app.search.study_search import StudySearch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState
 
@@ -16,6 +16,12 @@ from tune_app.spaces.variable import Config, Value
 
 IGNORE_PRUNED = (GPSampler, NSGAIISampler)
 """Samplers of Optuna that learn from completed trials alone, which leaves next to nothing where most are pruned."""
+
+STARTING = (TPESampler, GPSampler)
+"""Samplers of Optuna that draw at random until `STARTUP` trials have been told."""
+STARTUP = 10
+"""Optuna's default for both."""
+TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class FeasibleSampler(PlannedSampler):
@@ -32,9 +38,13 @@ class FeasibleSampler(PlannedSampler):
         self._distributions = space.distributions()
         self._rng = np.random.default_rng(seed)
         self.learns_from_pruned = not isinstance(inner, IGNORE_PRUNED)
+        self.source = "random" if isinstance(inner, (RandomSampler, QMCSampler, *STARTING)) else "model"
+        self._starting = isinstance(inner, STARTING)
 
     def plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
         """What the inner sampler proposes, or the feasible configuration nearest to it."""
+        if self._starting and len(study.get_trials(deepcopy=False, states=TOLD)) >= STARTUP:
+            self.source, self._starting = "model", False
         relative_space = self._inner.infer_relative_search_space(study, trial)
         relative = self._inner.sample_relative(study, trial, relative_space)
 

@@ -12,6 +12,7 @@ from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial
 
 from tune_app.spaces.variable import Config
+from tune_app.store.trial_row import Source
 
 
 class PlannedSampler(BaseSampler):
@@ -19,9 +20,11 @@ class PlannedSampler(BaseSampler):
 
     Attributes:
         learns_from_pruned: whether it does so; one that ignores them is told a pruned trial as complete.
+        source: whether its latest plan was a random draw or came from a model.
     """
 
     learns_from_pruned = True
+    source: Source = "model"
     _planned: tuple[int, Config] | None = None
 
     @abstractmethod

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
 from tune_app.search.auto_sampler import AutoSampler
 from tune_app.search.feasible_sampler import FeasibleSampler
+from tune_app.search.past_study import PastPreference
 from tune_app.search.planned_sampler import PlannedSampler
 from tune_app.spaces.space import Space
 
@@ -57,10 +58,16 @@ MAKERS: dict[str, Callable[[Space, int, int], BaseSampler]] = {
 """What makes each sampler of `tune_app.spaces.strategy.SAMPLERS` but `auto`, from space, seed and trials."""
 
 
-def make_sampler(name: str, space: Space, seed: int, trials: int, objectives: int = 1) -> PlannedSampler:
-    """The sampler `name` for a sweep of `trials` trials; for several objectives `auto` is tpe."""
+def make_sampler(
+    name: str, space: Space, seed: int, trials: int, objectives: int = 1, past: Sequence[PastPreference] = ()
+) -> PlannedSampler:
+    """The sampler `name` for a sweep of `trials` trials; for several objectives `auto` is tpe.
+
+    Args:
+        past: what past studies like, for `auto`.
+    """
     if name == "auto" and objectives == 1:
-        return AutoSampler(space, seed, trials)
+        return AutoSampler(space, seed, trials, past)
     with warnings.catch_warnings():
         # Some are called experimental; the version in the lock file is tested with them.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -13,6 +13,10 @@ FAMILIES = ("config/", "metric/", "health/")
 FailureKind = Literal["error", "diverged", "oom", "lost"]
 """Why a trial failed: it raised, its figures were no longer finite, memory ran out, or its process or node died."""
 
+Source = Literal["default", "start", "history", "random", "model", "grid"]
+"""Where a configuration came from: the task's defaults, ``start_from``, past studies, a random draw, the sampler's
+model of what trials have shown, or a grid."""
+
 
 class TrialState(StrEnum):
     """RUNNING, and the four ways in which a trial ends."""
