@@ -31,7 +31,7 @@ class Curve:
 
     Attributes:
         values: (epochs,), the objective that is observed after each epoch, with the noise of the trial's seed; NaN from
-            the epoch at which it diverges.
+            the epoch at which it diverges. The training ends after the last of them.
         ends: (epochs,), virtual seconds from the start of the trial to the end of each epoch.
         truth: the objective after the last epoch without noise; NaN for a configuration that diverges.
     """
@@ -42,20 +42,14 @@ class Curve:
 
 
 class Curves(Protocol):
-    """Recorded curves of one task.
-
-    Attributes:
-        epochs: of a full training.
-    """
-
-    epochs: int
+    """Recorded curves of one task."""
 
     def curve(self, config: Config) -> Curve:
-        """The curve of a configuration; the same each time, noise included."""
+        """The curve of a configuration whose trial starts now."""
         ...
 
 
-@dataclass
+@dataclass(eq=False)  # schedulers of Ray Tune keep trials as keys
 class ReplayedTrial:
     """A trial of a replay; it has what Ray Tune's schedulers ask a trial for.
 
@@ -218,7 +212,7 @@ class _Sweep:
             failed = {"rows": rows, "finished": False, "failure_kind": "diverged"}
             self.search.on_trial_complete(trial.trial_id, failed)
             return
-        finished = stop == self.curves.epochs
+        finished = stop == len(trial.curve.values)
         facts = {"training_iteration": stop, "epoch": stop, "objective": float(values[-1])}
         result = {**facts, "rows": rows, "finished": finished}
         if finished:
@@ -233,7 +227,8 @@ class _Sweep:
 
     def _next_stop(self, trial: ReplayedTrial) -> int:
         """The epoch at which the trial reports next."""
-        return next((rung for rung in self.rungs if trial.epochs < rung < self.curves.epochs), self.curves.epochs)
+        last = len(trial.curve.values)
+        return next((rung for rung in self.rungs if trial.epochs < rung < last), last)
 
     def _key(self, trial: ReplayedTrial) -> tuple[bool, float, int]:
         return rank(self.objective.direction, float(trial.curve.values[-1]), trial.number)
