@@ -66,12 +66,12 @@ def test_pruning_alone_changes_what_is_found_and_what_it_costs(write: Write) -> 
     recorded = read_study(write())
     assert (recorded.epochs, recorded.best.trial, recorded.left_out, recorded.workers) == (24, 4, 0, 1)
     off = replay_study(recorded, "off", None, seed=0, workers=1)
-    assert (off.best, off.trial, off.place, off.found_after) == (0.95, 4, 1, 20)
+    assert (off.best, off.trial, off.place, off.found_s) == (0.95, 4, 1, 10.0)
     assert (off.best_state, off.best_epochs) == (TrialState.COMPLETED, 4)
     assert (off.epochs, off.share, off.seconds) == (24, 1.0, 12.0)
     # Three come to the first rung before it stops anything; then 3 and 4 are the worst there, and 5 is the best.
     pruned = replay_study(recorded, "normal", None, seed=0, workers=1)
-    assert (pruned.best, pruned.trial, pruned.place, pruned.found_after) == (0.9, 5, 2, 18)
+    assert (pruned.best, pruned.trial, pruned.place, pruned.found_s) == (0.9, 5, 2, 9.0)
     assert (pruned.best_state, pruned.best_epochs) == (TrialState.PRUNED, 1)
     assert (pruned.epochs, pruned.share, pruned.seconds) == (18, 0.75, 9.0)
 

@@ -116,19 +116,17 @@ def _show(recorded: RecordedStudy, runs: list[ReplayedStudy], workers: int) -> N
 
 def _line(metric: str, sampler: str | None, level: str, runs: list[ReplayedStudy]) -> dict[str, Any]:
     """A line of the table: one run, or the medians and ranges of several."""
-    from tune_app.cli.progress import duration
-
     best = [run for run in runs if run.best is not None]
     return {
         "configurations": sampler or "as recorded",
         "pruning": level,
         f"best {metric}": _spread([run.best for run in best], shown) or "none completed",
         "its place": _spread([run.place for run in best], _whole),
-        "after epochs": _spread([run.found_after for run in best], _whole),
+        "found after": _spread([run.found_s for run in best], _time),
         "the study's best": _fate(runs),
         "epochs": _spread([run.epochs for run in runs], _whole),
         "of all": _spread([100 * run.share for run in runs], lambda percent: f"{percent:.0f} %"),
-        "time": _spread([run.seconds for run in runs], duration),
+        "time": _spread([run.seconds for run in runs], _time),
     }
 
 
@@ -147,6 +145,12 @@ def _spread(values: Sequence[Any], text: Callable[[Any], str]) -> str:
     if len(set(map(text, values))) <= 1:
         return text(values[0]) if values else ""
     return f"{text(statistics.median(values))} ({text(min(values))} to {text(max(values))})"
+
+
+def _time(seconds: float) -> str:
+    from tune_app.cli.progress import duration
+
+    return f"{seconds:.3g} s" if seconds < 60 else duration(seconds)
 
 
 def _whole(value: float) -> str:

@@ -39,7 +39,7 @@ class ReplayedStudy:
         best: the objective of the best completed trial; None, as the next three are, if nothing completed.
         trial: the number of that trial in the study.
         place: its place among the study's completed trials, from 1; equal ones share it.
-        found_after: the epochs that all trials had trained when it completed.
+        found_s: seconds from the first start to its end.
         best_state, best_epochs: how the study's best trial ended here, and after how many epochs.
         epochs: that all trials trained.
         share: of the epochs that the study trained, 0 to 1.
@@ -52,7 +52,7 @@ class ReplayedStudy:
     best: float | None
     trial: int | None
     place: int | None
-    found_after: int | None
+    found_s: float | None
     best_state: TrialState
     best_epochs: int
     epochs: int
@@ -142,16 +142,15 @@ def _findings(recorded: RecordedStudy, outcome: Outcome, taken: list[RecordedTri
     pairs = list(zip(taken, outcome.trials, strict=True))
     best = recorded.best
     best_ended = next(replayed for trial, replayed in pairs if trial is best)
-    facts: dict[str, Any] = dict.fromkeys(("best", "trial", "place", "found_after"))
+    facts: dict[str, Any] = dict.fromkeys(("best", "trial", "place", "found_s"))
     if outcome.progress:
-        found = outcome.progress[-1]
-        completed = [trial for trial, replayed in pairs if replayed.state is TrialState.COMPLETED]
-        facts = {
-            "best": found.truth,
-            "trial": next(trial.trial for trial in completed if trial.curve.truth == found.truth),
-            "place": recorded.place(found.truth),
-            "found_after": found.epochs,
-        }
+        value = outcome.progress[-1].truth
+        found, ended = next(
+            (trial, replayed.ended)
+            for trial, replayed in pairs
+            if replayed.state is TrialState.COMPLETED and trial.curve.truth == value
+        )
+        facts = {"best": value, "trial": found.trial, "place": recorded.place(value), "found_s": ended}
     return {
         **facts,
         "best_state": best_ended.state,
