@@ -18,8 +18,8 @@ scores of those trials are dealt out anew, so that they mislead.
 LCBench's surrogate, of which `--tasks` takes OpenML ids, `odd` or `even` (the default): develop on one half, judge on
 the other.
 
-Prints one JSON line per task, arm and seed with the best loss so far after 2, 5, 10, 20 and 30 full trainings, and a
-summary: per task and arm the median at the end, and the cost to reach the final best of `random` and `stock`.
+Prints one JSON line per task, arm and seed with the best loss so far after 2, 5, 10, 15, 20, 25 and 30 full trainings,
+and a summary: per task and arm the median at the end, and the cost to reach the final best of `random` and `stock`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Config
 from tune_app.sweep.replay import Array, Outcome, Progress, replay
 
-LOOKS = (2, 5, 10, 20, 30)
+LOOKS = (2, 5, 10, 15, 20, 25, 30)
 ARMS = ("random", "stock", "tpe", "before", *LEVELS, "halving")
 """See above."""
 

@@ -6,7 +6,10 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.study import Study as OptunaStudy
+from optuna.trial import FrozenTrial
 
 from tune_app.search.auto_sampler import AutoSampler
 from tune_app.search.feasible_sampler import FeasibleSampler
@@ -31,9 +34,25 @@ def make_quasi_random(space: Space, seed: int, trials: int) -> BaseSampler:
     return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False, warn_asynchronous_seeding=False)
 
 
+class _UnconditionalCmaEs(CmaEsSampler):
+    """Adapts the variables without a condition only.
+
+    Optuna's adapts those that all completed trials have, but learns from pruned ones too, and fails where one of these
+    lacks a variable.
+    """
+
+    def __init__(self, space: Space, seed: int) -> None:
+        super().__init__(seed=seed, warn_independent_sampling=False, consider_pruned_trials=True)
+        self._conditional = frozenset(space.when)
+
+    def infer_relative_search_space(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        found = super().infer_relative_search_space(study, trial)
+        return {name: distribution for name, distribution in found.items() if name not in self._conditional}
+
+
 def make_cma_es(space: Space, seed: int, trials: int) -> BaseSampler:
     """Covariance matrix adaptation."""
-    return CmaEsSampler(seed=seed, warn_independent_sampling=False, consider_pruned_trials=True)
+    return _UnconditionalCmaEs(space, seed)
 
 
 def make_gp(space: Space, seed: int, trials: int) -> BaseSampler:
