@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tune_app.search.auto_sampler import encode
+from tune_app.search.encoding import encode
 from tune_app.search.planned_sampler import PlannedSampler
 from tune_app.search.recorded_sampler import RecordedSampler
 from tune_app.search.samplers import make_sampler
