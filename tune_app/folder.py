@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from pyarrow import fs
 
 from tune_app.conditional_puts import ConditionalPuts, open_puts
+from tune_app.credentials import without_password
 from tune_app.errors import InputError, WorkFailed
 
 PARTS = ".parts"
@@ -33,9 +34,15 @@ LOCK_WAIT_S = 20.0
 
 
 class Folder(ABC):
-    """Files by relative name, ``a/b.txt``. Errors of the file system become `WorkFailed` with the full path."""
+    """Files by relative name, ``a/b.txt``. Errors of the file system become `WorkFailed` with the full path.
+
+    Attributes:
+        url: its path or address, for people: without the password that the address may hold.
+        address: what opens it again; never shown or stored.
+    """
 
     url: str
+    address: str
 
     @abstractmethod
     def write(self, name: str, content: bytes) -> None:
@@ -94,7 +101,7 @@ class Folder(ABC):
         """Remove what a killed writer left aside directly under `prefix`; nobody else may be writing there."""
 
     def path(self, name: str) -> str:
-        """The address of `name`, for people and for readers such as pandas."""
+        """The address of `name`, for people, and for readers such as pandas that have the keys of an object store."""
         return f"{self.url.rstrip('/')}/{name}"
 
 
@@ -127,7 +134,7 @@ class LocalFolder(Folder):
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        self.url = str(self.root)
+        self.url = self.address = str(self.root)
 
     def write(self, name: str, content: bytes) -> None:
         """See `Folder.write`; the content is on the disk before the name points to it."""
@@ -283,7 +290,7 @@ class RemoteFolder(Folder):
     """
 
     def __init__(self, url: str, filesystem: fs.FileSystem, root: str) -> None:
-        self.url = url
+        self.url, self.address = without_password(url), url
         self._fs = filesystem
         self._root = root.rstrip("/")
         self._parts: dict[str, int] = {}
@@ -353,7 +360,7 @@ class RemoteFolder(Folder):
 
     @cached_property
     def _puts(self) -> ConditionalPuts | None:
-        return open_puts(self.url, self._fs, self._root)
+        return open_puts(self.address, self._fs, self._root)
 
     def exists(self, name: str) -> bool:
         """See `Folder.exists`."""

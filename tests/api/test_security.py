@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from websockets.sync.client import connect
 
 from tune_app.api import listening, security
 from tune_app.api.admission import Admission
+from tune_app.credentials import API_TOKEN
 from tune_app.errors import InputError
 
 TOKEN = "correct-horse-battery-staple"
@@ -222,18 +224,27 @@ def test_a_token_that_is_none(text: str, tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "token").write_text(text + "\n", encoding="utf-8")
     with pytest.raises(InputError, match="a token must have at least 16"):
         listening.read_token(str(tmp_path / "token"))
-    monkeypatch.setenv(listening.TOKEN_VARIABLE, text)
+    monkeypatch.setenv(API_TOKEN, text)
     with pytest.raises(InputError, match="a token must have at least 16"):
         listening.read_token(None)
 
 
-def test_the_file_of_the_token_stands_above_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(listening.TOKEN_VARIABLE, raising=False)
+def test_the_file_of_the_token_stands_above_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(API_TOKEN, raising=False)
     assert listening.read_token(None) is None
-    monkeypatch.setenv(listening.TOKEN_VARIABLE, "a" * 16)
+    monkeypatch.setenv(API_TOKEN, "a" * 16)
     assert listening.read_token(None) == "a" * 16
     (tmp_path / "token").write_text(TOKEN + "\n")
+    (tmp_path / "token").chmod(0o600)
+    monkeypatch.setenv(API_TOKEN, "a" * 16)
     assert listening.read_token(str(tmp_path / "token")) == TOKEN
+    assert API_TOKEN not in os.environ, "a process that this one starts would inherit it"
+    assert capsys.readouterr().err == ""
+    (tmp_path / "token").chmod(0o644)
+    assert listening.read_token(str(tmp_path / "token")) == TOKEN
+    assert "its mode is 0644" in capsys.readouterr().err
     with pytest.raises(InputError, match="must be readable"):
         listening.read_token(str(tmp_path / "none"))
 

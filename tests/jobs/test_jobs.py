@@ -26,6 +26,7 @@ from tune_app.jobs.job import Job
 from tune_app.jobs.job_head import ensure_head, find_head, head_lock
 from tune_app.jobs.job_request import JobRequest
 from tune_app.jobs.jobs import Jobs, connect
+from tune_app.store.store import Store
 
 MakeJob = Callable[..., Job]
 
@@ -240,14 +241,44 @@ def _running(jobs: Jobs, new_job: MakeJob, address: str) -> Job:
     return jobs.get(job.id)
 
 
+def test_the_keys_in_the_address_of_a_store_reach_a_job_through_its_environment_alone(
+    s3_url: str, s3_access: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    server = s3_access["AWS_ENDPOINT_URL"].removeprefix("http://")
+    query = f"region=us-east-1&scheme=http&endpoint_override={server}"
+    jobs = Jobs(Store(f"{s3_url.replace('://', '://someone:marked-secret@')}?{query}"))
+    monkeypatch.chdir(tmp_path)
+    asked: list[dict[str, Any]] = []
+    with _job_server([], asked=asked) as address:
+        job = jobs.submit(JobRequest("training", "train-mine", None, {}), address=address)
+    (told,) = asked
+    keys = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "marked-secret"}
+    assert keys.items() <= told["runtime_env"].pop("env_vars").items()
+    assert f"job_runner '{s3_url}?{query}' {job.id}" in told["entrypoint"]
+    assert "marked-secret" not in json.dumps(told) + str(jobs.records.get(job.id)) + jobs.records.log_path(job.id)
+
+
 @contextmanager
-def _job_server(known: list[dict[str, Any]], status: int = 200) -> Iterator[str]:
-    """A server that answers as Ray's does and knows these jobs."""
+def _job_server(
+    known: list[dict[str, Any]], status: int = 200, asked: list[dict[str, Any]] | None = None
+) -> Iterator[str]:
+    """A server that answers as Ray's does, knows these jobs, and takes others, which come into `asked`."""
 
     class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert asked is not None
+            asked.append(content)
+            self._answer({"job_id": None, "submission_id": content["submission_id"]})
+
         def do_GET(self) -> None:
             version = {"version": "4", "ray_version": "2.60.0", "ray_commit": "", "session_name": ""}
-            content = json.dumps(version if self.path == "/api/version" else known).encode()
+            self._answer(version if self.path == "/api/version" else known)
+
+        def _answer(self, document: Any) -> None:
+            content = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -259,9 +290,11 @@ def _job_server(known: list[dict[str, Any]], status: int = 200) -> Iterator[str]
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _of_job(shell: Any, job: Job) -> list[int]:

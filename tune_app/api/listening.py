@@ -6,15 +6,16 @@ import ipaddress
 import logging
 import os
 import socket
+import stat
 import sys
 from pathlib import Path
 
 from tune_app.api.settings import Settings
+from tune_app.credentials import API_TOKEN
 from tune_app.errors import InputError, WorkFailed
 
-TOKEN_VARIABLE = "TUNE_APP_API_TOKEN"
 SHORTEST_TOKEN = 16
-TOKEN_HINT = f"set {TOKEN_VARIABLE}, or name a file with --token-file; `openssl rand -hex 32` makes one"
+TOKEN_HINT = f"set {API_TOKEN}, or name a file with --token-file; `openssl rand -hex 32` makes one"
 GRACE_S = 5
 """So long requests and WebSockets may take to end when the server is stopped."""
 
@@ -22,12 +23,17 @@ GRACE_S = 5
 def read_token(path: str | None) -> str | None:
     """The token: the content of the file at `path`, else ``TUNE_APP_API_TOKEN``; None where there is neither.
 
+    The variable is removed, so that no process that this one starts inherits it. A file that other users can read is
+    reported on stderr.
+
     Raises:
         InputError: the file cannot be read, or what it holds is no token.
     """
-    where = path or TOKEN_VARIABLE
+    where = path or API_TOKEN
+    given = os.environ.pop(API_TOKEN, None)
     try:
-        token = Path(path).read_text(encoding="utf-8").strip() if path else os.environ.get(TOKEN_VARIABLE)
+        token = Path(path).read_text(encoding="utf-8").strip() if path else given
+        mode = Path(path).stat().st_mode if path else 0
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise InputError(f"the token's file must be readable, but {reason}", where=where, hint=TOKEN_HINT) from None
@@ -39,6 +45,12 @@ def read_token(path: str | None) -> str | None:
             f"a token must have at least {SHORTEST_TOKEN} letters, digits or -._~+, but has {len(token)} characters",
             where=where,
             hint="`openssl rand -hex 32` makes one",
+        )
+    if mode & stat.S_IROTH:
+        print(
+            f"warning: {path}: only its owner should be able to read the token's file, but its mode is "
+            f"{stat.S_IMODE(mode):04o}\n  `chmod 600 {path}` keeps other users out",
+            file=sys.stderr,
         )
     return token
 

@@ -115,7 +115,7 @@ class Server:
         key = name, trial, version
         with self._building:  # one at a time: the cores are the sweep's
             if key not in self._layers:
-                self._layers[key] = client.read_layers(self.store.folder.url, name, trial)
+                self._layers[key] = client.read_layers(self.store.folder.address, name, trial)
         return self._layers[key]
 
     def forget(self, job: Job, *, study: bool) -> None:

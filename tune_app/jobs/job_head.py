@@ -20,13 +20,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
+from tune_app.credentials import inherited_environment, keys_of, write_private
 from tune_app.errors import TuneAppError, WorkFailed
 from tune_app.folder import Folder, LocalFolder, cannot_write, open_folder
 
@@ -55,6 +56,15 @@ class JobHead:
     def token(self) -> str:
         """The token that it asks for: whoever may submit a job runs it as this user."""
         return Path(self.token_path).read_text(encoding="utf-8")
+
+    def leave_settings(self, submission_id: str, environment: Mapping[str, str]) -> Path:
+        """Leave a job's environment where this user alone can read it; the job removes the file that is returned.
+
+        Ray keeps and shows the command that it starts, and all else that it is told of a job.
+        """
+        path = Path(self.token_path).with_name(f"{submission_id}.json")
+        write_private(path, json.dumps(environment))
+        return path
 
 
 def find_head(folder: Folder) -> JobHead | None:
@@ -118,6 +128,7 @@ def _start(folder: Folder) -> JobHead:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd="/",
+            env={**inherited_environment(), **keys_of(folder.address)},
             start_new_session=True,  # Ctrl-C of the command that starts it is not meant for it
         )
     deadline = time.monotonic() + START_S
@@ -187,7 +198,7 @@ def _serve(folder: Folder, private: Path, idle_s: float) -> None:
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN"):  # of other clusters
         os.environ.pop(name, None)
     token_path = private / "token"
-    token_path.write_text(secrets.token_hex(32), encoding="utf-8")
+    write_private(token_path, secrets.token_hex(32))
     # Of its own, because Ray looks there for "the" cluster of a machine, of which there may be several; and inside the
     # private one, because Ray opens it to everybody.
     temporary = str(private / "ray")

@@ -23,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_app.credentials import inherited_environment, keys_of
 from tune_app.errors import Conflict, InputError, TuneAppError, WorkFailed
 from tune_app.jobs.job import END_STATES, STATES, Job
 from tune_app.jobs.job_folder import check_size, excludes
@@ -152,20 +153,24 @@ class Jobs:
         return self.records.create(request.space, make, taken)
 
     def _submission(self, job: Job, head: JobHead | None) -> dict[str, Any]:
-        """What Ray's job server is told; on this machine no file needs to be sent."""
+        """What Ray's job server is told; on this machine no file needs to be sent.
+
+        Whoever may ask the job server sees all of it.
+        """
         told = {"submission_id": job.submission_id, "metadata": {"tune_app_job": job.id}}
+        keys = keys_of(self.store.folder.address)
         runner = ["-m", "tune_app.jobs.job_runner", self.store.folder.url, job.id]
         if head is not None:
             # The head has the environment of whoever was the first to need it.
-            settings = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("TUNE_APP_")]
-            return {
-                **told,
-                "entrypoint": shlex.join(["exec", "env", *settings, sys.executable, *runner, "--ray", head.ray]),
-            }
+            own = {name: value for name, value in inherited_environment().items() if name.startswith("TUNE_APP_")}
+            settings = head.leave_settings(job.submission_id, {**own, **keys})
+            there = ["--ray", head.ray, "--settings", str(settings)]
+            return {**told, "entrypoint": "exec " + shlex.join([sys.executable, *runner, *there])}
         environment = {
             "working_dir": job.folder,
             "excludes": excludes(Path(job.folder), self.store.folder),
-            "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "8"},  # Ray's own 3 s are short for a sweep's last rows
+            # Ray's own 3 s are short for a sweep's last rows.
+            "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "8", **keys},
         }
         return {**told, "entrypoint": "exec " + shlex.join(["python", *runner]), "runtime_env": environment}
 
