@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -19,6 +21,7 @@ from tune_app.api import listening, security
 from tune_app.api.admission import Admission
 from tune_app.credentials import API_TOKEN
 from tune_app.errors import InputError
+from tune_app.tasks.catalogs import load_catalog
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -187,6 +190,44 @@ def test_a_study_of_a_class_that_is_not_listed_shows_no_layers(client: httpx.Cli
     finally:
         spec.write_text(kept)
     assert not marked.exists()
+
+
+WAYS_TO_A_PROFILE: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("GET", "/profiles", None),
+    ("GET", "/profiles/theirs", None),
+    ("GET", "/profiles/theirs/history", None),
+    ("GET", "/session", None),
+    ("POST", "/session", {"profile": "theirs"}),
+    ("PUT", "/profiles/new", {"source": {"profile": "theirs"}}),
+    ("POST", "/jobs", {"kind": "training", "profile": "theirs"}),
+    ("POST", "/jobs", {"kind": "sweep", "search_space": "small", "overrides": {"start_from": ["theirs"]}}),
+    ("POST", "/jobs", {"kind": "sweep", "search_space": "starting"}),
+]
+
+
+@pytest.mark.parametrize("keeps_catalog", [True, False])
+def test_a_class_that_a_profile_names_is_imported_by_no_way_to_it(
+    tmp_path: Path, make_place: Any, serve: Any, marked: Path, make_spec: Any, keeps_catalog: bool
+) -> None:
+    place = make_place(tmp_path / "place")
+    profiles = Path(place.settings.profiles)
+    text = (profiles / "mine.yaml").read_text().replace("name: mine", "name: theirs")
+    for name in ("theirs.yaml", ".session.yaml", ".history/theirs/1.yaml"):
+        kept = (profiles / ".catalogs" / name).with_suffix(".json")
+        for path in (profiles / name, kept):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        (profiles / name).write_text(text.replace("task: image_cnn", "task: intruder:Task"))
+        if keeps_catalog:
+            kept.write_text(json.dumps({**load_catalog("image_cnn").to_dict(), "task": "intruder:Task"}))
+    space = {**make_spec().to_dict(), "search": {"start_from": ["theirs"]}}
+    (place.root / "search_spaces" / "starting.yaml").write_text(yaml.safe_dump(space))
+    with serve(place.settings) as client:
+        for method, path, body in WAYS_TO_A_PROFILE:
+            response = client.request(method, path, json=body)
+            if method != "GET" or not (keeps_catalog or path == "/profiles"):
+                assert code(response, 422) == "invalid", (method, path, response.text)
+    assert not marked.exists()
+    assert "intruder" not in sys.modules
 
 
 def test_data_is_read_only_from_listed_folders(place: Any, serve: Any, make_spec: Any, tmp_path: Path) -> None:
