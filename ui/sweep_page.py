@@ -80,7 +80,7 @@ def _live() -> None:
         _follow_own()
         for job in _waiting():
             show_state(job)
-            if lines := jobs().records.log(job.id).decode(errors="replace").splitlines():
+            if lines := jobs().records.last_lines(job.id, LAST_LINES)[0].decode(errors="replace").splitlines():
                 st.code("\n".join(lines[-LAST_LINES:]), language=None, wrap_lines=True)
             stop_button(job)
         name = st.session_state.get("study")
@@ -104,5 +104,5 @@ def _follow_own() -> None:
         st.rerun()
     if job.ended:
         show_state(job)
-        if lines := jobs().records.log(job.id).decode(errors="replace").splitlines():
+        if lines := jobs().records.last_lines(job.id, LAST_LINES)[0].decode(errors="replace").splitlines():
             st.code("\n".join(lines[-LAST_LINES:]), language=None, wrap_lines=True)

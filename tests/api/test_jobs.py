@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -252,10 +254,36 @@ def test_what_a_job_printed_is_read_on(client: httpx.Client) -> None:
     whole = client.get("/jobs/ended-1/logs")
     assert whole.text == "ended-1 speaks\nsecond line\n"
     assert whole.headers["content-type"].startswith("text/plain")
-    first = client.get("/jobs/ended-1/logs", params={"limit": 10})
+    first = client.get("/jobs/ended-1/logs", params={"limit": 1})
+    assert first.text == "ended-1 speaks\n"
     rest = client.get("/jobs/ended-1/logs", params={"start": first.headers["Next-Start"]})
     assert first.text + rest.text == whole.text
     assert client.get("/jobs/ended-1/logs", params={"start": 10**6}).text == ""
+    last = client.get("/jobs/ended-1/logs", params={"limit": 1, "tail": True})
+    assert (last.text, last.headers["Next-Start"]) == ("second line\n", str(len(whole.text)))
+    both = client.get("/jobs/ended-1/logs", params={"start": 1, "tail": True})
+    assert refused(both, 422, "invalid")["where"] == "query.start"
+
+
+def test_many_readers_of_a_long_log_take_little_memory(client: httpx.Client, place: Any) -> None:
+    job = place.add_job("talkative", "RUNNING")
+    log = Path(place.records.log_path(job.id))
+    with log.open("ab") as file:
+        file.truncate(100_000_000)
+        file.seek(0, 2)
+        file.write(b"\nthe end\n")
+
+    def ask(number: int) -> int:
+        asked = {"limit": 2, "tail": number % 2 == 0}
+        return len(client.get(f"/jobs/{job.id}/logs", params=asked).content)
+
+    tracemalloc.start()
+    with ThreadPoolExecutor(30) as threads:
+        sizes = set(threads.map(ask, range(30)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert max(sizes) <= 1_000_000
+    assert peak < 200_000_000, "30 readers of a line of 100 MB"
 
 
 def test_cancelling_leaves_the_request_at_once_and_ends_what_has_ended_never(client: httpx.Client, place: Any) -> None:

@@ -21,11 +21,15 @@ CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "timeout",
     409: "conflict",
     412: "changed",
     413: "too_large",
+    414: "too_large",
     415: "unsupported_media_type",
+    416: "range_not_satisfiable",
     422: "invalid",
+    431: "too_large",
     500: "internal",
     503: "work_failed",
 }
@@ -38,11 +42,15 @@ MEANINGS = {
     405: "The method is not one of this path's.",
     409: "It does not go together with how things stand now.",
     412: "What was loaded has changed since.",
-    413: "The request is too large.",
+    408: "The request took too long to arrive.",
+    413: "The body is too large.",
+    414: "The URL is too long.",
+    416: "The file has no such range.",
     422: "The request is not valid.",
+    431: "The headers are too large.",
     503: "The work failed: the store cannot be read or written, for example.",
 }
-EVERYWHERE = (400, 401, 403, 405, 413, 422, 503)
+EVERYWHERE = (400, 401, 403, 405, 408, 413, 414, 422, 431, 503)
 log = logging.getLogger("tune_app.api")
 
 

@@ -9,10 +9,15 @@ import socket
 import stat
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tune_app.api.settings import Settings
 from tune_app.credentials import API_TOKEN
 from tune_app.errors import InputError, WorkFailed
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
 
 SHORTEST_TOKEN = 16
 TOKEN_HINT = f"set {API_TOKEN}, or name a file with --token-file; `openssl rand -hex 32` makes one"
@@ -112,16 +117,7 @@ def serve(settings: Settings, listening: socket.socket, host: str) -> None:
     from tune_app.api.app import make_app
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    app = make_app(settings, hosts=[host.lower()])
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # who asks is who connects
-        ws_max_size=4096,  # clients have nothing to say
-        timeout_graceful_shutdown=GRACE_S,
-    )
+    config = make_config(make_app(settings, hosts=[host.lower()]))
     listening.listen(config.backlog)
     shown, port = listening.getsockname()[:2]
     at = f"[{shown}]" if ":" in shown else shown
@@ -131,6 +127,24 @@ def serve(settings: Settings, listening: socket.socket, host: str) -> None:
     if not server.started:
         raise WorkFailed("the server could not be started", hint="the lines above say why")
     raise KeyboardInterrupt  # that is how it ends; uvicorn passes the interrupt on, but not under all circumstances
+
+
+def make_config(app: ASGIApp) -> uvicorn.Config:
+    """How `app` is served."""
+    import uvicorn
+
+    from tune_app.api.connection import LimitedConnection
+
+    return uvicorn.Config(
+        app,
+        http=LimitedConnection,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # who asks is who connects
+        ws_max_size=4096,  # clients have nothing to say
+        timeout_graceful_shutdown=GRACE_S,
+    )
 
 
 def _cannot_listen(host: str, port: int, error: Exception) -> InputError:

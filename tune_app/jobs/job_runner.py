@@ -31,6 +31,8 @@ LOOK_S = 0.2
 BEAT_S = 3.0
 TERMINATE_AFTER_S = 2.0
 KILL_AFTER_S = 7.0
+LAST_LINES = 200
+"""So far from its end the error of a command is looked for."""
 
 
 def main() -> None:
@@ -134,7 +136,7 @@ class JobRunner:
 
     def _why(self, code: int) -> str:
         """The error that the command printed; else its last line; else how it ended."""
-        lines = self._jobs.log(self._job.id).decode(errors="replace").splitlines()
+        lines = self._jobs.last_lines(self._job.id, LAST_LINES)[0].decode(errors="replace").splitlines()
         errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
         ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if errors:

@@ -29,7 +29,7 @@ from tune_app.jobs.job import END_STATES, STATES, Job
 from tune_app.jobs.job_folder import check_size, excludes
 from tune_app.jobs.job_head import JobHead, end_head, ensure_head, find_head, head_lock
 from tune_app.jobs.job_request import JobRequest
-from tune_app.jobs.job_store import JobStore
+from tune_app.jobs.job_store import LARGEST_PIECE, JobStore
 from tune_app.moment import now
 from tune_app.store.live_training import read_live_training
 from tune_app.store.store import Store
@@ -253,7 +253,7 @@ class Jobs:
         seen = 0
         while True:
             job = self.get(job_id)
-            if new := self.records.log(job_id, seen):
+            while new := self.records.log(job_id, seen, LARGEST_PIECE):
                 seen += len(new)
                 on_log(new)
             if job.ended:
