@@ -16,6 +16,8 @@ import pytest
 import yaml
 
 from tune_app.jobs import jobs as jobs_module
+from tune_app.jobs.job_request import JobRequest
+from tune_app.jobs.jobs import Jobs
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -315,6 +317,37 @@ def test_removing_keeps_the_study_unless_asked(client: httpx.Client, place: Any,
     again = place.add_job("old", "SUCCEEDED", study="old-1").id
     assert client.delete(f"/jobs/{again}", params={"with_study": True}).status_code == 204
     assert "old-1" not in place.store.studies()
+
+
+def test_of_two_who_remove_a_job_at_once_one_does(client: httpx.Client, place: Any) -> None:
+    for _ in range(5):
+        job = place.add_job("gone", "SUCCEEDED", study=None)
+        with ThreadPoolExecutor(4) as threads:
+            answers = list(threads.map(lambda _, path=f"/jobs/{job.id}": client.delete(path).status_code, range(4)))
+        assert sorted(answers) == [204, 404, 404, 404]
+
+
+def test_a_job_that_an_earlier_server_accepted_is_given_to_ray_or_cancelled(
+    tmp_path: Path, make_place: Any, serve: Any
+) -> None:
+    place = make_place(tmp_path)
+    accepted = [
+        Jobs(place.store).accept(
+            JobRequest("training", "train-late", None, {"profile": ""}), address=place.settings.address, by=by
+        )
+        for by in ("127.0.0.1 over HTTP", "someone@here")
+    ]
+    with serve(place.settings) as client:
+        deadline = time.monotonic() + 20
+        while (found := client.get(f"/jobs/{accepted[0].id}").json())["state"] == "QUEUED":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert "no job server answers" in found["message"], "it was tried"
+        waiting = client.get(f"/jobs/{accepted[1].id}").json()
+        assert waiting["state"] == "QUEUED", "the command that asked may still give it"
+        began = time.monotonic()
+        assert client.post(f"/jobs/{accepted[1].id}/cancel").json()["state"] == "CANCELLED"
+        assert time.monotonic() - began < 3
 
 
 def test_a_study_that_takes_the_name_of_a_removed_one_is_shown(

@@ -147,6 +147,14 @@ def test_a_whole_job_shows_and_leaves_no_secret(project: Path, tmp_path: Path) -
         texts = {**command_lines(), **answers(client, job_id, head)}
         os.kill(process_of(f"job_runner {project / 'results'} {job_id}"), signal.SIGKILL)
         until(lambda: client.get(f"/jobs/{job_id}").json()["state"] == "FAILED", 60)
+        assert (
+            "process was ended by SIGKILL; the last line it printed: "
+            in client.get(f"/jobs/{job_id}").json()["message"]
+        )
+        running = client.get(f"/jobs/{job_id}/trials", params={"state": "RUNNING"}).json()
+        assert running["total"] == client.get(f"/jobs/{job_id}").json()["progress"]["running"] == 0
+        (stopped,) = client.get(f"/jobs/{job_id}/trials", params={"state": "CANCELLED"}).json()["items"]
+        assert stopped["error"].endswith(f"`tune-app resume {job_id}` runs it again")
         texts |= {f"after {name}": text for name, text in answers(client, job_id, head).items()}
         texts |= {**files(project), **files(Path(head.token_path).parent)}
     for secret in (TOKEN, PASSWORD):

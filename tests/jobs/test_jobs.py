@@ -24,7 +24,7 @@ from tune_app.errors import InputError, WorkFailed
 from tune_app.jobs import jobs as jobs_module
 from tune_app.jobs.job import Job
 from tune_app.jobs.job_head import ensure_head, find_head, head_lock
-from tune_app.jobs.job_request import JobRequest
+from tune_app.jobs.job_request import JobRequest, request_of
 from tune_app.jobs.jobs import Jobs, connect
 from tune_app.store.store import Store
 
@@ -176,6 +176,63 @@ def test_a_job_that_was_never_given_to_ray_is_not_queued_for_ever(
     assert jobs.get("digits-1").state == "QUEUED"
     monkeypatch.setattr(jobs_module, "LOST_S", -1)
     assert jobs.get("digits-1").reason == "lost"
+
+
+def test_a_job_that_has_not_begun_is_cancelled_at_once_whatever_ray_does(jobs: Jobs, new_job: MakeJob) -> None:
+    for submitted in (False, True):
+        job = jobs.records.create("digits", lambda run: new_job(run, address="http://127.0.0.1:1"))
+        if submitted:
+            jobs.records.submitted(job.id)
+        began = time.monotonic()
+        cancelled = jobs.cancel(job.id, by="me")
+        assert time.monotonic() - began < 3
+        assert (cancelled.state, cancelled.message) == ("CANCELLED", "cancelled by me; it had not begun")
+        assert jobs.records.asked_to_stop(job.id) == "me", "its process would see that"
+        assert jobs.give(cancelled, JobRequest("sweep", "digits", None, {})).state == "CANCELLED"
+
+
+def test_a_job_that_was_accepted_and_not_given_is_given_from_its_record(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked: list[dict[str, Any]] = []
+    with _job_server([], asked=asked) as address:
+        content = {"profile": "", "name": "mine", "epochs": None, "seed": None, "cpus": 2.0, "gpus": None}
+        accepted = jobs.accept(JobRequest("training", "train-mine", None, content, 2.0), address=address)
+        (found,) = jobs.never_given()
+        assert found == accepted
+        given = jobs.give(found, request_of(found))
+        assert jobs.give(found, request_of(found)) == given, "once"
+    assert given.submitted_at is not None
+    assert jobs.never_given() == []
+    assert [told["entrypoint_num_cpus"] for told in asked] == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("told", "reason", "said"),
+    [
+        (
+            {"driver_exit_code": -9, "message": "failed, last available logs:\nepoch 1\n\n  epoch 2  \n"},
+            "lost",
+            "the job's process was ended by SIGKILL; the last line it printed: epoch 2",
+        ),
+        (
+            {"driver_exit_code": 2, "message": "failed with exit code 2. No logs available."},
+            "error",
+            "the job's process ended with exit code 2",
+        ),
+        ({"message": "The node died.\nA page of it"}, "lost", "Ray lost the job's process: The node died."),
+        ({}, "lost", "Ray lost the job's process: it does not say why"),
+    ],
+)
+def test_the_end_of_a_process_that_said_nothing_is_a_sentence(
+    jobs: Jobs, new_job: MakeJob, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any], reason: str, said: str
+) -> None:
+    monkeypatch.setattr(jobs_module, "SILENT_S", -1)
+    known = {"type": "SUBMISSION", "submission_id": "digits-1-abcd", "status": "FAILED", "entrypoint": "", **told}
+    with _job_server([known]) as address:
+        job = _running(jobs, new_job, address)
+        assert (job.reason, job.message) == (reason, said)
 
 
 def test_purge_removes_by_state_and_age_and_studies_only_when_asked(

@@ -14,7 +14,7 @@ from tune_app.api.error_shape import documented
 from tune_app.api.models import BestModel
 from tune_app.api.server import Server
 from tune_app.api.temporary_file import TemporaryFile
-from tune_app.api.trial_views import chosen, trial_view
+from tune_app.api.trial_views import chosen, trial_view, trials_of
 from tune_app.errors import NotFound, TuneAppError
 from tune_app.jobs.job import Job
 from tune_app.store.event_log import TrialRecord
@@ -136,7 +136,7 @@ def _best(server: Server, job: Job) -> tuple[Study, TrialRecord, dict[str, Any]]
     if study is not None:
         facts = server.facts(study)
         with server.logs.reading(study) as history:
-            for record in chosen(history, ("COMPLETED",), "rank", False, facts.objective)[:1]:
+            for record in chosen(trials_of(history, job, study), ("COMPLETED",), "rank", False, facts.objective)[:1]:
                 return study, record, trial_view(record, facts.columns, facts.objective)
     raise NotFound(
         f"no trial of the job `{job.id}` completed, so it has no best model",

@@ -24,7 +24,7 @@ def space_files(folder: str) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path.resolve().is_relative_to(root)}
 
 
-def request_of(server: Server, asked: SweepRequest | TrainingRequest) -> JobRequest:
+def asked_request(server: Server, asked: SweepRequest | TrainingRequest) -> JobRequest:
     """The request, checked: what it names is there and may be named, and it fits its task.
 
     Raises:

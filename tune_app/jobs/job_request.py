@@ -45,6 +45,13 @@ class JobRequest:
     gpus: float | None = None
 
 
+def request_of(job: Job) -> JobRequest:
+    """What `job` was asked to do, from its record."""
+    return JobRequest(
+        job.kind, job.space, job.study, job.request, cpus=job.request.get("cpus"), gpus=job.request.get("gpus")
+    )
+
+
 def sweep_request(
     source: str | Path | Document,
     overrides: Mapping[str, Any],
@@ -91,7 +98,8 @@ def training_request(
     Raises:
         InputError: a value does not fit the profile's task.
     """
-    content = {"profile": profile.validated().to_yaml(), "name": profile.name, "epochs": epochs, "seed": seed}
+    text = profile.validated().to_yaml()
+    content = {"profile": text, "name": profile.name, "epochs": epochs, "seed": seed, "cpus": cpus, "gpus": gpus}
     return JobRequest("training", f"train-{profile.name}"[:NAME_LENGTH], None, content, cpus, gpus)
 
 
