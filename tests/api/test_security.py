@@ -114,7 +114,9 @@ def test_web_pages_of_other_origins_are_kept_out(client: httpx.Client, guarded: 
 
 
 def test_without_a_token_the_host_must_be_this_machine(client: httpx.Client, guarded: httpx.Client) -> None:
-    for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[::2]:80"):
+    outside = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[::2]:80"]
+    mixed = ["localhost:x@evil.example", "localhost@evil.example", "[::1]evil.example", "localhost:1:2", "localhost/x"]
+    for host in outside + mixed:
         assert code(client.get("/jobs", headers={"Host": host}), 400) == "bad_request"
     for host in ("localhost", "LOCALHOST:1", "127.0.0.1:9", "[::1]:8000"):
         assert client.get("/jobs", headers={"Host": host}).status_code == 200

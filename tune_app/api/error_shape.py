@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute, Match
 
 from tune_app.api.models import UNKNOWN_KEY, ErrorBody
 from tune_app.errors import Conflict, InputError, NotFound, TuneAppError, nearest
@@ -95,8 +97,8 @@ def refuse_unknown_query(connection: HTTPConnection) -> None:
             raise InputError(f"there is no query parameter `{name:.100}` here", where=f"query.{name:.100}", hint=hint)
 
 
-def translate_errors(app: FastAPI) -> None:
-    """Have every error of `app` answered in the one shape."""
+def translate_errors(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Have every error of `app` answered in the one shape; with the methods that `routes` have for a path."""
 
     @app.exception_handler(TuneAppError)
     def ours(request: Request, error: TuneAppError) -> Response:
@@ -119,12 +121,26 @@ def translate_errors(app: FastAPI) -> None:
             405: f"{request.method} is not a method of this path",
         }
         hint = "/docs lists the paths and their methods" if status in (404, 405) else ""
-        return error_response(status, rules.get(status, str(error.detail)), where, hint, dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if status == 405:
+            methods = _methods(routes, request)
+            headers["Allow"], hint = ", ".join(methods), f"Valid: {', '.join(methods)}"
+        return error_response(status, rules.get(status, str(error.detail)), where, hint, headers)
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return error_response(500, "the server met an error of its own", hint="its log has the details")
+
+
+def _methods(routes: Sequence[BaseRoute], request: Request) -> list[str]:
+    """The methods of a request's path; each route has some of them."""
+    return sorted(
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in getattr(route, "methods", None) or ()
+    )
 
 
 def _invalid(error: RequestValidationError | WebSocketRequestValidationError) -> Response:

@@ -11,7 +11,7 @@ from tune_app.api.error_shape import documented
 from tune_app.api.models import JobAsked, JobFacts, JobId, JobPage, JobWithRequest
 from tune_app.api.server import OVER_HTTP, Server
 from tune_app.api.submission import asked_request
-from tune_app.errors import Conflict, InputError
+from tune_app.errors import Conflict
 from tune_app.folder import LocalFolder
 from tune_app.jobs.jobs import check_cancellable
 
@@ -123,17 +123,15 @@ def _add_logs(router: APIRouter, server: Server) -> None:
     )
     def logs(
         job_id: str,
-        start: Annotated[int | None, Query(ge=0, le=2**53, description="The byte to begin at.")] = None,
+        start: Annotated[int, Query(ge=0, le=2**53, description="The byte to begin at.")] = 0,
         limit: Annotated[int, Query(ge=1, le=MOST_LINES, description="Lines at most.")] = MOST_LINES,
         tail: Annotated[bool, Query(description="The last lines instead of the first.")] = False,
     ) -> Response:
         """What the job printed, at most 1,000,000 bytes of it; ask again with Next-Start as `start` to read on."""
         job, records = server.views.job(job_id), server.jobs.records
         if tail:
-            if start is not None:
-                raise InputError("`start` must not stand beside `tail`", where="query.start", hint="leave one away")
-            text, following = records.last_lines(job.id, limit)
+            text, following = records.last_lines(job.id, limit, start)
         else:
-            text = records.first_lines(job.id, limit, start or 0)
-            following = (start or 0) + len(text)
+            text = records.first_lines(job.id, limit, start)
+            following = start + len(text)
         return Response(text, media_type="text/plain", headers={"Next-Start": str(following)})

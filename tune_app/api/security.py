@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
@@ -16,6 +17,7 @@ OPEN_PATHS = ("/docs", "/docs/oauth2-redirect", "/openapi.json")
 """What a browser has to open before it can show a token; it holds nothing of the user's."""
 SUBPROTOCOL = "bearer"
 """Browsers cannot send an Authorization header with a WebSocket: they offer the subprotocols ``bearer, TOKEN``."""
+HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:@/?#\[\]]+))(:[0-9]{1,5})?")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -94,7 +96,6 @@ def _digest(text: str) -> bytes:
 
 
 def _name(host: str) -> str:
-    """The name in a Host header, without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
+    """The name in a Host header, without its port; empty if the header holds anything besides the two."""
+    found = HOST.fullmatch(host.lower())
+    return (found["address"] or found["name"]) if found else ""

@@ -181,18 +181,21 @@ class JobStore:
                 return text
             size = min(4 * size, LARGEST_PIECE)
 
-    def last_lines(self, job_id: str, count: int) -> tuple[bytes, int]:
-        """At most `count` lines from the end of what the job printed, with the byte behind them; see `first_lines`."""
+    def last_lines(self, job_id: str, count: int, begin: int = 0) -> tuple[bytes, int]:
+        """At most `count` lines from the end of what the job printed, and the byte behind them.
+
+        They do not begin before byte `begin`, and have at most `LARGEST_PIECE` bytes.
+        """
         end = self.folder.size(_log(job_id)) or 0
         size = FIRST_LOOK
         while True:
-            start = max(0, end - size)
-            text = self.log(job_id, start, end - start)
+            start = max(begin, end - size)
+            text = self.log(job_id, start, max(0, end - start))
             before = text.removesuffix(b"\n").rsplit(b"\n", count)
             if len(before) > count:
                 return text[len(before[0]) + 1 :], end
-            if start == 0 or size == LARGEST_PIECE:
-                return text, end
+            if start == begin or size == LARGEST_PIECE:
+                return text, max(begin, end)
             size = min(4 * size, LARGEST_PIECE)
 
     def add_to_log(self, job_id: str, content: bytes) -> None:
