@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -94,6 +96,16 @@ def test_a_websocket_asks_for_the_token_before_it_opens(guarded: httpx.Client) -
         assert "trial_started" in str(socket.recv())
     with connect(url, additional_headers={"Authorization": f"Bearer {TOKEN}"}, max_queue=None) as socket:
         assert "trial_started" in str(socket.recv())
+
+
+def test_a_refused_websocket_is_no_error_in_the_log(
+    guarded: httpx.Client, client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    for server, path in ((guarded, "ended-1/events"), (client, "none-1/events"), (client, "ended-1/events?after=x")):
+        with pytest.raises(InvalidStatus):
+            connect(f"ws://{server.base_url.netloc.decode()}/jobs/{path}")
+    time.sleep(0.2)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_web_pages_of_other_origins_are_kept_out(client: httpx.Client, guarded: httpx.Client) -> None:

@@ -7,6 +7,7 @@ from asyncio.events import TimerHandle
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from tune_app.api.error_shape import error_response
 
@@ -117,3 +118,13 @@ class LimitedConnection(HttpToolsProtocol):
         head = b"".join(name + b": " + value + b"\r\n" for name, value in answer.raw_headers)
         self.transport.write(b"HTTP/1.1 %d \r\n%s\r\n%s" % (status, head, bytes(answer.body)))
         self.transport.close()
+
+
+class RefusableWebSocket(WebSocketsSansIOProtocol):
+    """A WebSocket that may be refused with a response: uvicorn takes that for an application that did not answer."""
+
+    async def send(self, message: Any) -> None:
+        """Send what the application says; a whole response ends the handshake."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True

@@ -133,11 +133,12 @@ def make_config(app: ASGIApp) -> uvicorn.Config:
     """How `app` is served."""
     import uvicorn
 
-    from tune_app.api.connection import LimitedConnection
+    from tune_app.api.connection import LimitedConnection, RefusableWebSocket
 
     return uvicorn.Config(
         app,
         http=LimitedConnection,
+        ws=RefusableWebSocket,
         log_config=None,
         access_log=False,
         server_header=False,
