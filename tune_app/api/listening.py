@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import re
 import socket
 import stat
 import sys
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 SHORTEST_TOKEN = 16
 TOKEN_HINT = f"set {API_TOKEN}, or name a file with --token-file; `openssl rand -hex 32` makes one"
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+"""What people call this machine."""
+HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:@/?#\[\]]+))(:(?P<port>[0-9]{1,5}))?")
 GRACE_S = 5
 """So long requests and WebSockets may take to end when the server is stopped."""
 
@@ -88,6 +92,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def name_and_port(host: str) -> tuple[str, int]:
+    """The name and the port in a Host header, 80 where it has none; empty and 0 if it holds anything besides."""
+    found = HOST.fullmatch(host.lower())
+    return (found["address"] or found["name"], int(found["port"] or 80)) if found else ("", 0)
 
 
 def check_token(listening: socket.socket, token: str | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
@@ -12,13 +11,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tune_app.api.error_shape import error_response
+from tune_app.api.listening import LOCAL_HOSTS, name_and_port
 
 OPEN_PATHS = ("/docs", "/docs/oauth2-redirect", "/openapi.json")
 """What a browser has to open before it can show a token; it holds nothing of the user's."""
 SUBPROTOCOL = "bearer"
 """Browsers cannot send an Authorization header with a WebSocket: they offer the subprotocols ``bearer, TOKEN``."""
-HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:@/?#\[\]]+))(:[0-9]{1,5})?")
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 class Guard:
@@ -48,7 +46,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self._token is None and _name(host) not in self._hosts:
+        if self._token is None and name_and_port(host)[0] not in self._hosts:
             return error_response(
                 400, f"the Host must be a name of this machine, but got `{host}`", hint="use 127.0.0.1"
             )
@@ -93,9 +91,3 @@ def _offered(headers: Headers) -> list[str]:
 def _digest(text: str) -> bytes:
     """Of equal length for all texts, so that comparing takes the same time for all."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-
-
-def _name(host: str) -> str:
-    """The name in a Host header, without its port; empty if the header holds anything besides the two."""
-    found = HOST.fullmatch(host.lower())
-    return (found["address"] or found["name"]) if found else ""
