@@ -23,7 +23,7 @@ import pytest
 from tune_app.errors import InputError, WorkFailed
 from tune_app.jobs import jobs as jobs_module
 from tune_app.jobs.job import Job
-from tune_app.jobs.job_head import ensure_head, find_head, head_lock
+from tune_app.jobs.job_head import _is_withdrawn, ensure_head, find_head, head_lock
 from tune_app.jobs.job_request import JobRequest, request_of
 from tune_app.jobs.jobs import Jobs, connect
 from tune_app.store.store import Store
@@ -72,6 +72,25 @@ def test_cancelling_a_sweep_keeps_what_it_finished(shell: Any) -> None:
     states = pd.read_parquet(shell.store / "trials" / "study=mine")["state"]
     assert 2 <= len(states) < 50
     assert set(states) <= {"COMPLETED", "CANCELLED"}, "a trial that was about to end did so"
+
+
+@pytest.mark.alone
+def test_a_job_in_rays_queue_is_cancelled_within_seconds(
+    shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shell.project)
+    facts = new_training("waiting")
+    job = shell.jobs.submit(JobRequest("training", facts["space"], None, facts["request"], cpus=1000))
+    began = time.monotonic()
+    cancelled = shell.jobs.cancel(job.id, by="me")
+    assert time.monotonic() - began < 3
+    assert (cancelled.state, cancelled.message) == ("CANCELLED", "cancelled by me; it had not begun")
+    head = find_head(shell.jobs.store.folder)
+    assert head is not None
+    (waiting,) = [j for j in connect(head.address, head.token()).list_jobs() if j.submission_id == job.submission_id]
+    assert _is_withdrawn(shell.jobs.records, waiting), "it does not keep the head from ending"
+    shell.jobs.records.remove(job.id)
+    assert _is_withdrawn(shell.jobs.records, waiting)
 
 
 def test_a_process_that_is_frozen_is_ended_by_ray(

@@ -36,7 +36,7 @@ def make_app(settings: Settings, hosts: Sequence[str] = ()) -> FastAPI:
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        await run_in_threadpool(server.start)
+        server.start()
         yield
         await run_in_threadpool(server.close)
 

@@ -66,6 +66,9 @@ class Server:
     def start(self) -> None:
         """Watch the jobs, and give those to Ray that an earlier server had accepted when it ended."""
         self.watch.start()
+        self.later(self._give_accepted, "looking for jobs that were accepted")
+
+    def _give_accepted(self) -> None:
         for job in self.jobs.never_given():
             if job.requested_by.endswith(OVER_HTTP):
                 self.later(partial(self.jobs.give, job, request_of(job)), f"submitting {job.id}")

@@ -24,12 +24,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from tune_app.credentials import inherited_environment, keys_of, write_private
 from tune_app.errors import TuneAppError, WorkFailed
 from tune_app.folder import Folder, LocalFolder, cannot_write, open_folder
+from tune_app.jobs.job_store import JobStore
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails
 
 START_S = 120.0
 IDLE_S = 300.0
@@ -231,7 +236,9 @@ def _serve(folder: Folder, private: Path, idle_s: float) -> None:
     content = json.dumps(asdict(head)).encode()
     folder.write(_name(), content)
     try:
-        _wait_until_idle(folder, content, idle_s, lambda: _is_busy(head.address), lambda: not node.dead_processes())
+        _wait_until_idle(
+            folder, content, idle_s, lambda: _is_busy(JobStore(folder), head.address), lambda: not node.dead_processes()
+        )
     finally:
         if folder.read(_name()) == content:
             folder.remove(_name())
@@ -261,15 +268,24 @@ def _is_known(folder: Folder, content: bytes) -> bool:
         return True
 
 
-def _is_busy(address: str) -> bool:
-    """Whether a job or another driver runs; a job server that does not say counts as busy."""
+def _is_busy(records: JobStore, address: str) -> bool:
+    """Whether a job or another driver runs or waits; a job server that does not say counts as busy."""
     import requests
     from ray.job_submission import JobSubmissionClient
 
     try:
-        return any(not job.status.is_terminal() for job in JobSubmissionClient(address).list_jobs())
+        found = JobSubmissionClient(address).list_jobs()
     except (RuntimeError, ConnectionError, requests.RequestException):
         return True
+    return any(not job.status.is_terminal() and not _is_withdrawn(records, job) for job in found)
+
+
+def _is_withdrawn(records: JobStore, job: JobDetails) -> bool:
+    """Whether it was cancelled while it waits: Ray takes no job out of its queue, and its process would end at once."""
+    job_id = (job.metadata or {}).get("tune_app_job")
+    if str(job.status) != "PENDING" or job_id is None:
+        return False
+    return records.asked_to_stop(job_id) is not None or job_id not in records.ids()
 
 
 def _free_port() -> int:
