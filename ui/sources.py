@@ -37,7 +37,7 @@ def profiles() -> Profiles:
 
 
 def imports_nothing(task: str) -> bool:
-    """To show results, the page runs no code of a user's own: a catalog is with each study and beside each profile."""
+    """The page runs no code of a user's own: a catalog is with each study and beside each profile, else in a process."""
     return False
 
 

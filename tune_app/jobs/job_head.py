@@ -269,15 +269,15 @@ def _is_known(folder: Folder, content: bytes) -> bool:
 
 
 def _is_busy(records: JobStore, address: str) -> bool:
-    """Whether a job or another driver runs or waits; a job server that does not say counts as busy."""
+    """Whether a job or another driver runs or waits; also where the job server or the store does not say."""
     import requests
     from ray.job_submission import JobSubmissionClient
 
     try:
         found = JobSubmissionClient(address).list_jobs()
-    except (RuntimeError, ConnectionError, requests.RequestException):
+        return any(not job.status.is_terminal() and not _is_withdrawn(records, job) for job in found)
+    except (RuntimeError, ConnectionError, requests.RequestException, TuneAppError):
         return True
-    return any(not job.status.is_terminal() and not _is_withdrawn(records, job) for job in found)
 
 
 def _is_withdrawn(records: JobStore, job: JobDetails) -> bool:
