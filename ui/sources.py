@@ -37,7 +37,7 @@ def profiles() -> Profiles:
 
 
 def imports_nothing(task: str) -> bool:
-    """The page runs no code of a user's own: a catalog is with each study and beside each profile, else in a process."""
+    """The page runs no code of a user's own: a catalog is with each study, beside each profile, or from a process."""
     return False
 
 
