@@ -34,8 +34,13 @@ ERROR = Objective(metric="error", direction="minimize")
 
 
 class Source(Curves, Protocol):
-    """Curves of one task, and what is searched in it."""
+    """Curves of one task, and what is searched in it.
 
+    Attributes:
+        epochs: of a full training.
+    """
+
+    epochs: int
     space: Space
     objective: Objective
 

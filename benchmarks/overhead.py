@@ -6,7 +6,10 @@ time from the first trial's start to the last trial's end, over the number of tr
 beside it.
 Peer: none; Ray Tune with its defaults needs 1,340 ms a trial for the same, 28 to 41 ms with `reuse_actors`.
 Theoretical minimum: two messages there and back per trial and report, about 1 ms each, over two slots.
-The sampler's own cost is measured beside it: seconds of one `ask` with tpe after 300 and after 3,000 trials.
+The samplers' own cost is measured beside it: milliseconds of one `ask` with tpe after 300 and after 3,000 trials, and
+of one suggestion of `auto` and `random` (the last 500 before 1,000 and before 10,000 trials of 20 variables, 16 at a
+time, pruned as at the level `normal`). Their bars are 5 and 10 ms for `auto` and 0.5 ms for `random`, for the median:
+`auto` fits its models again when there are a twentieth more trials, and the worst suggestions wait for that.
 
     python benchmarks/overhead.py [--runs 3] [--trials 300 3000] [--no-tensorboard]
 """
@@ -147,8 +150,8 @@ def ask_cost(trials: int) -> float:
     from tune_app.tasks.spec_file import load_spec
 
     spec = load_spec(ROOT / "search_spaces" / "digits_cnn.yaml")
-    search = StudySearch(spec.space, spec.objective, make_sampler("tpe", spec.space, 0, trials), 0)
-    random = StudySearch(spec.space, spec.objective, make_sampler("random", spec.space, 0, trials), 0)
+    search = StudySearch(spec.space, spec.objective, make_sampler("tpe", spec.space, 0, trials))
+    random = StudySearch(spec.space, spec.objective, make_sampler("random", spec.space, 0, trials))
     for number in range(trials):
         params = spec.space.params_of(random.suggest(f"r{number}"))
         distributions = {name: spec.space.distributions()[name] for name in params}
@@ -162,6 +165,53 @@ def ask_cost(trials: int) -> float:
         times.append(time.perf_counter() - began)
         search._ot_study.tell(search._ot_trials[f"t{number}"], 0.5)
     return 1000 * statistics.median(times)
+
+
+SUGGESTION_BARS = {"auto": {1_000: 5.0, 10_000: 10.0}, "random": {1_000: 0.5, 10_000: 0.5}}
+"""Milliseconds that a suggestion may take, by sampler and number of trials."""
+TIMED = 500
+IN_FLIGHT = 16
+
+
+def suggestion_costs(sampler: str, trials: int) -> dict[str, float]:
+    """Milliseconds of the last `TIMED` suggestions of a sweep of `trials` trials: median, 99th percentile, worst."""
+    import numpy as np
+
+    from tune_app.search.samplers import make_sampler
+    from tune_app.search.study_search import StudySearch
+    from tune_app.spaces.section import Objective
+
+    space, rng = _twenty_variables(), np.random.default_rng(0)
+    objective = Objective(metric="loss", direction="minimize")
+    search = StudySearch(space, objective, make_sampler(sampler, space, 0, trials))
+    running: list[tuple[str, dict[str, Any]]] = []
+    times = []
+    for number in range(trials):
+        began = time.perf_counter()
+        config = search.suggest(f"t{number}")
+        times.append(time.perf_counter() - began)
+        running.append((f"t{number}", config))
+        if len(running) == IN_FLIGHT:
+            name, config = running.pop(int(rng.integers(IN_FLIGHT)))
+            epochs = int(rng.choice([1, 4, 15], p=[0.75, 0.19, 0.06]))
+            level = (float(config["float0"]) - 0.3) ** 2 + 0.1 * rng.random()
+            rows = [{"epoch": epoch, "metric/loss": level + 1 / epoch} for epoch in range(1, epochs + 1)]
+            search.on_trial_complete(name, {"rows": rows, "finished": epochs == 15})
+    median, slow, worst = (1000 * float(np.percentile(times[-TIMED:], share)) for share in (50, 99, 100))
+    return {"ms_median": round(median, 2), "ms_p99": round(slow, 2), "ms_worst": round(worst, 2)}
+
+
+def _twenty_variables() -> Any:
+    """Twelve floats, half of them on a log scale, four whole numbers, four choices of three."""
+    from tune_app.spaces.space import Space
+    from tune_app.spaces.variable import Categorical, Float, Int, Variable
+
+    domains: dict[str, Any] = {f"float{n}": Float(1e-4, 1.0, log=n % 2 == 1) for n in range(12)}
+    domains |= {f"int{n}": Int(1, 64) for n in range(4)}
+    domains |= {f"choice{n}": Categorical(("a", "b", "c")) for n in range(4)}
+    defaults = {Float: 0.1, Int: 8, Categorical: "a"}
+    variables = tuple(Variable(name, "training", d, defaults[type(d)], "") for name, d in domains.items())
+    return Space(variables, domains, {}, {}, ())
 
 
 def main() -> None:
@@ -185,6 +235,11 @@ def main() -> None:
             json.dumps({"measure": "tpe ask", "trials": trials, "ms": round(ask_cost(trials), 2), **machine}),
             flush=True,
         )
+    for sampler, bars in SUGGESTION_BARS.items():
+        for trials, bar in bars.items():
+            costs = suggestion_costs(sampler, trials)
+            line = {"measure": "suggestion", "sampler": sampler, "trials": trials, **costs, "bar_ms": bar, **machine}
+            print(json.dumps(line), flush=True)
     medians = {n: statistics.median(values) for n, values in found.items()}
     print(json.dumps({"measure": "overhead, median ms a trial", **{str(n): m for n, m in medians.items()}, **machine}))
     if len(medians) > 1:

@@ -7,15 +7,19 @@ quarter goes on); `stock` is Tune's own OptunaSearch with it; `gentle`, `normal`
 sampler `auto` at these pruning levels, `normal` its default; `before` is what the default was until then, tpe with
 rungs after a tenth of the epochs; `halving` trains as many as fit for one epoch, and then the best three in full.
 What counts is the true final loss of the completed trial that looks best: what a user takes home.
+With `--history` the levels know what they found on other tasks: three with the same variables, the next ones in the
+order of the tasks, each searched cold by `normal` with another seed; the task itself is left out. With `shuffled` the
+scores of those trials are dealt out anew, so that they mislead.
 
-    python benchmarks/search.py --curves FOLDER_OR_FILE … [--tasks NAME …] [--arms random normal] [--seeds 10]
+    python benchmarks/search.py --curves FOLDER_OR_FILE … [--tasks NAME …] [--arms random normal]
+        [--seeds 10] [--workers 16] [--budget 30] [--history related]
 
 `--curves` takes our own tables (`benchmarks/tables`), TaskSet's `.npz` files, folders of either, and the folder of
 LCBench's surrogate, of which `--tasks` takes OpenML ids, `odd` or `even` (the default): develop on one half, judge on
 the other.
 
-Prints one JSON line per task, arm and seed with the best loss so far after 2, 5, 10, 20 and 30 full trainings, and a
-summary: per task and arm the median at the end, and the cost to reach the final best of `random` and `stock`.
+Prints one JSON line per task, arm and seed with the best loss so far after 2, 5, 10, 15, 20, 25 and 30 full trainings,
+and a summary: per task and arm the median at the end, and the cost to reach the final best of `random` and `stock`.
 """
 
 from __future__ import annotations
@@ -24,7 +28,8 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +38,8 @@ from curves import Source, find_sources
 from optuna.samplers import TPESampler
 from ray.tune.search.optuna import OptunaSearch
 
+from tune_app.search.history import make_portfolio
+from tune_app.search.past_study import PastPreference, PastStudy
 from tune_app.search.samplers import make_sampler
 from tune_app.search.schedule import Hyperband, make_scheduler
 from tune_app.search.study_search import StudySearch
@@ -41,9 +48,9 @@ from tune_app.spaces.pruning import LEVELS, rungs
 from tune_app.spaces.section import Pruning
 from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Config
-from tune_app.sweep.replay import Outcome, Progress, replay
+from tune_app.sweep.replay import Array, Outcome, Progress, replay
 
-LOOKS = (2, 5, 10, 20, 30)
+LOOKS = (2, 5, 10, 15, 20, 25, 30)
 ARMS = ("random", "stock", "tpe", "before", *LEVELS, "halving")
 """See above."""
 
@@ -60,22 +67,32 @@ class StockSearch(OptunaSearch):
         return self._space_.complete(super().suggest(trial_id))
 
 
-def run_arm(arm: str, curves: Source, seed: int, workers: int, budget: int, trials: int | None = None) -> Outcome:
-    """One sweep with `arm`, of `budget` epochs or `trials` trials."""
+def run_arm(
+    arm: str,
+    curves: Source,
+    seed: int,
+    workers: int,
+    budget: int,
+    trials: int | None = None,
+    past: Sequence[PastPreference] = (),
+) -> Outcome:
+    """One sweep with `arm`, of `budget` epochs or `trials` trials; the levels begin with what `past` studies like."""
     space, epochs, expected = curves.space, curves.epochs, trials or 10 * budget // curves.epochs
     if arm == "halving":
         return halving(curves, seed, budget)
     if arm in LEVELS:
         section = Pruning(level=arm)
         decided, scheduler = rungs(section, epochs)[0], make_scheduler(section, "minimize", epochs)
-        sampler = make_sampler("auto", space, seed, expected)
+        sampler = make_sampler("auto", space, seed, expected, past=past)
     else:
         first, factor = (max(1, epochs // 10), 3) if arm == "before" else (1, 4)
         decided = tuple(first * factor**power for power in range(10) if first * factor**power < epochs)
         scheduler = Hyperband("epoch", "objective", "min", epochs, first, factor)
         sampler = make_sampler("random" if arm == "random" else "tpe", space, seed, expected)
-    search: Any = StockSearch(space, seed) if arm == "stock" else StudySearch(space, curves.objective, sampler, seed)
-    return replay(search, scheduler, curves.objective, curves, decided, workers=workers, budget=budget, trials=trials)
+    search: Any = StockSearch(space, seed) if arm == "stock" else StudySearch(space, curves.objective, sampler)
+    first = make_portfolio(space, past) if arm in LEVELS else ()
+    many: dict[str, Any] = {"workers": workers, "budget": budget, "trials": trials}
+    return replay(search, scheduler, curves.objective, curves, decided, first=first, **many)
 
 
 def halving(curves: Source, seed: int, budget: int) -> Outcome:
@@ -90,6 +107,41 @@ def halving(curves: Source, seed: int, budget: int) -> Outcome:
     return outcome
 
 
+Task = tuple[str, Callable[[int], Source]]
+RELATED = 3
+"""Past studies of `--history`."""
+
+
+def past_of(tasks: Sequence[Task], position: int, seed: int, shuffled: bool) -> list[PastPreference]:
+    """What the next tasks' studies like, of those that have the variables of the one at `position`."""
+    space = tasks[position][1](seed).space
+    others = [tasks[(position + step) % len(tasks)] for step in range(1, len(tasks))]
+    related = [task for task in others if task[1](seed).space.order == space.order][:RELATED]
+    found = []
+    for name, source in related:
+        trials = list(_studied(source, seed + 1000))
+        curves = [curve for _, curve in trials]
+        if shuffled:
+            order = np.random.default_rng(seed).permutation(len(curves))
+            curves = [curves[place] for place in order]
+        study = PastStudy.of(name, list(zip((config for config, _ in trials), curves, strict=True)))
+        assert study is not None
+        found.append(PastPreference.fit(study, space))
+    return found
+
+
+@cache
+def _studied(source: Callable[[int], Source], seed: int) -> tuple[tuple[Config, Array], ...]:
+    """The trials of a cold study: configurations and what they reported, larger is better."""
+    curves = source(seed)
+    outcome = run_arm("normal", curves, seed, 16, 30 * curves.epochs)
+    return tuple((t.config, _reported(-t.curve.values[: t.epochs])) for t in outcome.trials if t.epochs)
+
+
+def _reported(curve: Array) -> Array:
+    return curve if np.isfinite(curve).all() else np.empty(0)  # it diverged
+
+
 def main() -> None:
     """Replay every arm on every task with every seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -100,19 +152,25 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=16)
     parser.add_argument("--budget", type=int, default=30, help="full trainings")
     parser.add_argument("--trials", type=int, help="end after so many trials instead, whatever they cost")
+    parser.add_argument("--history", choices=("none", "related", "shuffled"), default="none")
     given = parser.parse_args()
-    for task, source in find_sources(given.curves, given.tasks):
-        summarize(task, source, given)
+    tasks = list(find_sources(given.curves, given.tasks))
+    for position in range(len(tasks)):
+        summarize(tasks, position, given)
 
 
-def summarize(task: str, source: Callable[[int], Source], given: argparse.Namespace) -> None:
+def summarize(tasks: Sequence[Task], position: int, given: argparse.Namespace) -> None:
     """Print a line per arm and seed, and one that compares the arms."""
+    task, source = tasks[position]
     found: dict[str, list[Outcome]] = {}
     for arm in given.arms:
         for seed in range(given.seeds):
-            curves, began = source(seed), time.process_time()
+            curves = source(seed)
+            knows = arm in LEVELS and given.history != "none"
+            past = past_of(tasks, position, seed, given.history == "shuffled") if knows else ()
+            began = time.process_time()
             budget = curves.epochs * (given.trials or given.budget)
-            outcome = run_arm(arm, curves, seed, given.workers, budget, given.trials)
+            outcome = run_arm(arm, curves, seed, given.workers, budget, given.trials, past)
             found.setdefault(arm, []).append(outcome)
             looks = {str(n): outcome.truth_at(n * curves.epochs) for n in LOOKS if n <= given.budget}
             facts = {

@@ -1,7 +1,8 @@
-"""What of the GPU's check needs no GPU runs here too, so that it is whole where there is one."""
+"""The GPU's check as far as it needs no GPU, so that it is whole where there is one; the picture of the searches."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-GPU_CHECK = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu_check.py"
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+GPU_CHECK = BENCHMARKS / "gpu_check.py"
 
 
 @pytest.mark.timeout(120)
@@ -21,3 +23,17 @@ def test_gpu_check_runs_on_a_cpu() -> None:
     assert machine["cores"]
     assert [(line["check"], line["passed"]) for line in lines] == [(name, True) for name in checks], done.stdout
     assert done.returncode == 0
+
+
+def test_the_picture_of_searches_compares_medians_with_where_random_draws_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    plot_search = importlib.import_module("plot_search")
+    lines: list[dict[str, object]] = [{"summary": "a"}]
+    for task, scale in (("a", 1.0), ("b", 10.0), ("c", 100.0)):
+        for seed, value in enumerate((1.0, 2.0, 9.0)):
+            lines.append({"task": task, "arm": "random", "seed": seed, "best": {"5": None, "30": scale * value}})
+            lines.append({"task": task, "arm": "normal", "seed": seed, "best": {"5": scale * 3, "30": scale}})
+    found = plot_search.quartiles(lines)
+    assert found == {"random": [(30, 1.0, 1.0, 1.0)], "normal": [(5, 1.5, 1.5, 1.5), (30, 0.5, 0.5, 0.5)]}
+    titles = [note.text for note in plot_search.draw(found, tasks=3).layout.annotations]
+    assert titles == [plot_search.NAMES["random"], plot_search.NAMES["normal"]]

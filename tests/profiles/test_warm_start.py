@@ -12,7 +12,7 @@ from tune_app.errors import InputError
 from tune_app.folder import Folder
 from tune_app.profiles.profile import Profile
 from tune_app.profiles.profiles import Profiles
-from tune_app.profiles.warm_start import fitted, starting_configs
+from tune_app.profiles.warm_start import starting_configs
 from tune_app.results.review import config_of, trial_row
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
@@ -94,7 +94,7 @@ def test_nothing_to_start_from(tmp_path: Path, make_spec: MakeSpec) -> None:
 def test_another_tasks_variables_of_the_same_names(make_spec: MakeSpec) -> None:
     space = make_spec().space
     fits: Config = {**DEFAULTS, "filters": 2, "conv_layers": 1}
-    assert fitted(space, fits) == {**fits, "batch_size": 500, "epochs": 2}
+    assert space.fitted(fits) == {**fits, "batch_size": 500, "epochs": 2}
     others: list[Config] = [
         {"optimizer": "lion"},
         {"filters": "many"},
@@ -103,9 +103,9 @@ def test_another_tasks_variables_of_the_same_names(make_spec: MakeSpec) -> None:
         {"conv_layers": 1.5},
     ]
     for other in others:
-        assert fitted(space, {**fits, **other}) is None
-    assert fitted(space, {n: v for n, v in fits.items() if n != "filters"}) is None, "a searched variable is missing"
-    assert fitted(space, {"filters": 2, "unknown": 1}) is None
+        assert space.fitted({**fits, **other}) is None
+    assert space.fitted({n: v for n, v in fits.items() if n != "filters"}) is None, "a searched variable is missing"
+    assert space.fitted({"filters": 2, "unknown": 1}) is None
 
 
 def test_a_value_that_has_no_effect_here(make_spec: MakeSpec) -> None:
@@ -116,7 +116,7 @@ def test_a_value_that_has_no_effect_here(make_spec: MakeSpec) -> None:
         }
     }
     space = make_spec(parameters=parameters, constraints=[]).space
-    config = fitted(space, {**DEFAULTS, "optimizer": "adamw", "momentum": 0.15})
+    config = space.fitted({**DEFAULTS, "optimizer": "adamw", "momentum": 0.15})
     assert config is not None
     assert config["momentum"] == 0.9, "momentum is off with adamw, so it has the default"
-    assert fitted(space, {**DEFAULTS, "optimizer": "sgd", "momentum": 0.9}) is None
+    assert space.fitted({**DEFAULTS, "optimizer": "sgd", "momentum": 0.9}) is None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_app.search.auto_sampler import encode
+from tune_app.search.encoding import encode
 from tune_app.search.gaussian_process import MOST_POINTS, GaussianProcess
 from tune_app.search.samplers import make_sampler
 from tune_app.search.study_search import StudySearch
@@ -49,7 +49,7 @@ def loss_of(config: Config) -> float:
 
 def swept(space: Space, trials: int, seed: int = 0, sampler: str = "auto", epochs: int = 3) -> list[Config]:
     """Configurations of a sweep, of which two in three are stopped after an epoch."""
-    search, found = StudySearch(space, LOSS, make_sampler(sampler, space, seed, trials), seed), []
+    search, found = StudySearch(space, LOSS, make_sampler(sampler, space, seed, trials)), []
     for number in range(trials):
         name = f"t{number}"
         config = search.suggest(name)
@@ -93,13 +93,13 @@ def test_it_proposes_feasible_configurations_once(seed: int, high: int) -> None:
 
 def test_a_space_that_is_used_up_is_proposed_again() -> None:
     space = space_of(layers=Int(1, 3))
-    search = StudySearch(space, LOSS, make_sampler("auto", space, 0, 30), 0)
+    search = StudySearch(space, LOSS, make_sampler("auto", space, 0, 30))
     assert {search.suggest(f"t{number}")["layers"] for number in range(12)} == {1, 2, 3}
 
 
 def test_diverged_configurations_are_kept_away_from() -> None:
     space = space_of(rate=Float(0.0, 1.0), other=Float(0.0, 1.0))
-    search = StudySearch(space, LOSS, make_sampler("auto", space, 0, 100), 0)
+    search = StudySearch(space, LOSS, make_sampler("auto", space, 0, 100))
     found = []
     for number in range(100):
         config = search.suggest(f"t{number}")
@@ -113,7 +113,7 @@ def test_diverged_configurations_are_kept_away_from() -> None:
 
 def test_running_trials_count() -> None:
     space = space_of(rate=Float(0.0, 1.0), other=Float(0.0, 1.0))
-    search, found = StudySearch(space, LOSS, make_sampler("auto", space, 0, 100), 0), []
+    search, found = StudySearch(space, LOSS, make_sampler("auto", space, 0, 100)), []
     for number in range(80):
         found.append(float(search.suggest(f"t{number}")["rate"]))
         search.on_trial_result(f"t{number}", {"rows": [{"epoch": 1, "metric/loss": found[-1]}]})

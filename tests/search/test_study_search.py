@@ -45,7 +45,7 @@ def ended(state: str, epochs: int, **facts: Any) -> TrialRow:
 
 
 def search_of(space: Space, sampler: str = "tpe", objective: Objective = SCORE) -> StudySearch:
-    return StudySearch(space, objective, make_sampler(sampler, space, 0, 100), 0)
+    return StudySearch(space, objective, make_sampler(sampler, space, 0, 100))
 
 
 def result(*values: float, finished: bool, **more: Any) -> dict[str, Any]:
@@ -155,3 +155,14 @@ def test_a_given_configuration_is_taken_as_it_is() -> None:
     assert search.adopt("t", config) == config
     assert isinstance(search._ot_study, optuna.Study)
     assert search._ot_trials["t"].params == space.params_of(config)
+
+
+def test_cma_es_learns_from_pruned_trials_that_lack_a_variable() -> None:
+    space = make_space()
+    for seed in range(4):
+        search = StudySearch(space, SCORE, make_sampler("cma-es", space, seed, 60))
+        for number in range(60):
+            config = search.suggest(f"t{number}")
+            # Of the completed ones all have a momentum, so that Optuna would adapt it.
+            finished = config["optimizer"] == "sgd"
+            search.on_trial_complete(f"t{number}", result(float(number), finished=finished))

@@ -42,7 +42,7 @@ class Watching(StudySearch):
     """A searcher that keeps who reported, in order."""
 
     def __init__(self, sampler: str, seed: int) -> None:
-        super().__init__(SPACE, OBJECTIVE, make_sampler(sampler, SPACE, seed, 100), seed)
+        super().__init__(SPACE, OBJECTIVE, make_sampler(sampler, SPACE, seed, 100))
         self.told: list[tuple[str, int]] = []
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:

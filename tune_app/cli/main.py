@@ -12,7 +12,7 @@ import traceback
 import click
 
 from tune_app import __version__
-from tune_app.cli import data, jobs, page, profiles, results, serve, strategies, sweeps
+from tune_app.cli import data, jobs, page, profiles, replay, results, serve, strategies, sweeps
 from tune_app.credentials import API_TOKEN
 from tune_app.errors import TuneAppError, nearest
 
@@ -34,6 +34,7 @@ cli.add_command(results.studies)
 cli.add_command(results.trials)
 cli.add_command(results.show)
 cli.add_command(results.report)
+cli.add_command(replay.replay)
 cli.add_command(profiles.apply)
 cli.add_command(profiles.profile)
 cli.add_command(profiles.train)

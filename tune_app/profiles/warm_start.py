@@ -6,7 +6,6 @@ from tune_app.errors import InputError, nearest
 from tune_app.folder import Folder
 from tune_app.profiles.profiles import Profiles
 from tune_app.results.review import config_of, ranked_trials
-from tune_app.spaces.space import Space
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
 from tune_app.store.store import study_names
@@ -25,7 +24,7 @@ def starting_configs(spec: Spec, folder: Folder, profiles: Profiles) -> list[Con
     found: list[Config] = []
     for name in spec.search.start_from:
         candidates = _configs(name, folder, profiles)
-        fitting = [c for config in candidates if (c := fitted(spec.space, config)) is not None]
+        fitting = [c for config in candidates if (c := spec.space.fitted(config)) is not None]
         if not fitting:
             raise InputError(
                 f"`{name}` has no configuration inside the space {spec.name}",
@@ -36,18 +35,6 @@ def starting_configs(spec: Spec, folder: Folder, profiles: Profiles) -> list[Con
             if config not in found:
                 found.append(config)
     return found
-
-
-def fitted(space: Space, config: Config) -> Config | None:
-    """`config` with the space's fixed values; None where a searched value lies outside or a constraint breaks."""
-    params = {name: config[name] for name in space.searched if name in config}
-    # Another task may have a variable of the same name and another kind.
-    if set(params) != set(space.searched) or not all(space.by_name[n].domain.contains(v) for n, v in params.items()):
-        return None
-    complete = space.complete(params)
-    if not all(space.searched[n].contains(complete[n]) for n in space.order if space.active(n, complete)):
-        return None
-    return None if space.violated(complete) else complete
 
 
 def _configs(name: str, folder: Folder, profiles: Profiles) -> list[Config]:

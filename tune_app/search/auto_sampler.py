@@ -9,115 +9,101 @@ goes on refining it misses what is; chosen among a few draws, the configurations
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial
 
-from tune_app.search.gaussian_process import Array, GaussianProcess, Hyperparameters
+from tune_app.search.encoding import Array, encode, variables_of
+from tune_app.search.past_study import PastPreference
+from tune_app.search.planned_sampler import PlannedSampler
+from tune_app.search.preference import LEAST_SCORES, Preference
 from tune_app.search.win_rate import win_rates
 from tune_app.spaces.feasibility import sample_some
 from tune_app.spaces.space import Space
-from tune_app.spaces.variable import Categorical, Config
+from tune_app.spaces.variable import Config
 
 RANDOM_SHARE = 0.2
 """Share of the configurations that are plain random draws: they would find what the model is wrong about."""
 DRAWS = 16
 """Random draws of which the model's best one is taken."""
+DRAWS_WITH_HISTORY = 32
+"""As many as that while past studies have a say."""
 WARM_UP = 16
 """Random configurations before the first choice, or a quarter of the sweep's if that is less."""
-LEAST_SCORES = 8
-"""Trials with a score that a model needs."""
+HISTORY_WEIGHT = 2.0
+"""Of past studies that order all trials as this one does, at its begin, over the weight of its own model."""
+HISTORY_FADES = 64
+"""Trials after which the weight of past studies is half."""
+MOST_JUDGED = 512
+"""Trials by which past studies are judged, at most."""
 TRIES = 300
 """Draws after which fewer are enough, where constraints refuse most: some ten milliseconds."""
 NEW_TRIES = 50
 """Feasible draws after which a configuration that was tried already is taken again: there may be no other."""
-WEIGHTS = (1.0, 2.0)
-"""Of the model of all trials, and of that of the trials that were trained beyond the first rung: these know more of
-the end, and on tasks whose first epochs mislead they alone are right."""
-FLOORS = (0.7, 0.0)
-"""For each of the two, in standard deviations: worse scores count as this one, for where it is bad, how
-bad does not matter."""
 GROWTH = 0.05
 """A model is fitted again when there are so many more scores, and four at least."""
 
 
-class AutoSampler(BaseSampler):
+class AutoSampler(PlannedSampler):
     """Proposes feasible configurations that were not tried yet; the same seed proposes the same after the same trials.
 
-    `StudySearch` tells it of trials as they go, with `begin`, `report`, `fail` and `forget`. What trials report is
-    signed so that larger is better.
+    It hears of trials as they go, and learns from each report.
     """
 
-    def __init__(self, space: Space, seed: int, trials: int) -> None:
-        self._space, self._seed = space, seed
+    def __init__(self, space: Space, seed: int, trials: int, past: Sequence[PastPreference] = ()) -> None:
+        self._space, self._seed, self._past = space, seed, past
         self._warm_up = min(WARM_UP, max(LEAST_SCORES, trials // 4))
-        self._columns = _columns(space)
+        self._variables = variables_of(space)
         self._points: list[Array] = []
         self._tried: set[tuple[Any, ...]] = set()
         self._curves: dict[int, Array] = {}
-        self._models: list[tuple[float, GaussianProcess]] = []
-        self._former: dict[int, Hyperparameters] = {}
+        self._own: Preference | None = None
+        self._trust = np.ones(len(past))
         self._fit_at = LEAST_SCORES
-        self._planned: tuple[int, Config] | None = None
-
-    def infer_relative_search_space(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Nothing: every value comes from the plan, through `sample_independent`."""
-        return {}
-
-    def sample_relative(
-        self, study: OptunaStudy, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing, see `infer_relative_search_space`."""
-        return {}
-
-    def sample_independent(
-        self, study: OptunaStudy, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """The value that the plan for this trial has; the plan is made when the first value is asked for."""
-        if self._planned is None or self._planned[0] != trial.number:
-            self._planned = (trial.number, self._plan(trial.number))
-        return self._planned[1][param_name]
 
     def begin(self, number: int, config: Config) -> None:
-        """Trial `number`, the next one, runs with `config`, whoever proposed it."""
+        """See `PlannedSampler`."""
         assert number == len(self._points), "trials are numbered one after another"
         self._points.append(encode(self._space, config))
         self._tried.add(self._key(config))
 
     def report(self, number: int, gains: Mapping[int, float]) -> None:
-        """What trial `number` reported so far, by epoch."""
+        """See `PlannedSampler`."""
         if gains:
             curve = np.full(max(gains), np.nan)
             curve[np.fromiter(gains, int) - 1] = np.fromiter(gains.values(), float)
             self._curves[number] = curve
 
     def fail(self, number: int) -> None:
-        """Trial `number` failed by its configuration's own fault: nothing is worse."""
+        """See `PlannedSampler`."""
         self._curves[number] = np.empty(0)
 
     def forget(self, number: int) -> None:
-        """Trial `number` failed by no fault of its configuration: it says nothing."""
+        """See `PlannedSampler`."""
         self._curves.pop(number, None)
 
-    def _plan(self, number: int) -> Config:
+    def plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
+        """The best of a few random draws, or a random draw."""
         # A generator for each trial, so that a resumed sweep does not draw what was drawn before.
-        rng = np.random.default_rng([self._seed, number])
-        if number < self._warm_up or len(self._curves) < LEAST_SCORES or rng.random() < RANDOM_SHARE:
+        rng = np.random.default_rng([self._seed, trial.number])
+        if len(self._curves) >= self._fit_at and (self._past or trial.number >= self._warm_up):
+            self._fit(rng)
+        own = self._own if trial.number >= self._warm_up else None
+        trusted = float(self._trust.max(initial=0.0))
+        if (own is None and not trusted) or rng.random() < RANDOM_SHARE:
+            self.source = "random"
             return self._draw(rng, 1)[0]
-        drawn = self._draw(rng, DRAWS)
+        self.source = "model"
+        drawn = self._draw(rng, DRAWS_WITH_HISTORY if trusted else DRAWS)
         points = np.array([encode(self._space, config) for config in drawn])
-        with one_thread():
-            if len(self._curves) >= self._fit_at or not self._models:
-                self._fit(rng)
-            # Ranks: the models' scales differ.
-            votes = sum(weight * np.argsort(np.argsort(model.predict(points))) for weight, model in self._models)
+        votes = own.votes(points) if own else np.zeros(len(drawn))
+        if trusted:
+            told = sum(trust * one.preference.votes(points) for trust, one in zip(self._trust, self._past, strict=True))
+            fading = HISTORY_FADES / (HISTORY_FADES + len(self._curves))
+            votes = votes + HISTORY_WEIGHT * trusted * fading * told / self._trust.sum()
         return drawn[int(np.argmax(votes))]
 
     def _draw(self, rng: np.random.Generator, count: int) -> list[Config]:
@@ -135,68 +121,21 @@ class AutoSampler(BaseSampler):
         numbers = sorted(self._curves)
         curves = [self._curves[number] for number in numbers]
         points = np.array([self._points[number] for number in numbers])
-        rates, lengths = win_rates(curves, rng), np.array([len(curve) for curve in curves])
-        first = min((length for length in lengths if length), default=0)
-        self._models = []
-        for level, among in enumerate((np.full(len(curves), True), lengths > first)):
-            if among.sum() < LEAST_SCORES:
-                continue
-            target = np.maximum(_normal_scores(rates[among]), FLOORS[level])
-            model = GaussianProcess.fit(points[among], target, self._columns, rng, self._former.get(level))
-            self._former[level] = model.hyperparameters
-            self._models.append((WEIGHTS[level], model))
+        scores, epochs = win_rates(curves, rng), np.array([len(curve) for curve in curves], dtype=np.intp)
+        self._own = Preference.fit(points, scores, epochs, self._variables, rng, self._own)
+        self._trust = self._judge(points, scores, rng)
         self._fit_at = len(curves) + max(4, int(GROWTH * len(curves)))
 
+    def _judge(self, points: Array, scores: Array, rng: np.random.Generator) -> Array:
+        """How much each past study is worth: the rank correlation of what it likes and what trials showed.
 
-def one_thread() -> AbstractContextManager[Any]:
-    """Within it numpy's and scipy's linear algebra keeps to one thread.
+        Less what chance alone may give: a history that misleads has no say once a few trials have reported.
+        """
+        from scipy.stats import kendalltau
 
-    The matrices are small: where trials keep all cores busy, several threads took four times as long as one.
-    """
-    limited: AbstractContextManager[Any] = _thread_pools().limit(limits=1, user_api="blas")
-    return limited
-
-
-@cache
-def _thread_pools() -> Any:
-    import scipy.linalg  # noqa: F401  # its pool counts too
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-def encode(space: Space, config: Config) -> Array:
-    """A configuration as a point: a column per number, 0 to 1; a column per choice, so that any two are 1 apart.
-
-    What has no effect stands in the middle of a range, and has none of the choices.
-    """
-    columns: list[float] = []
-    for name in space.order:
-        domain, active = space.searched[name], space.active(name, config)
-        if isinstance(domain, Categorical):
-            columns += [0.5**0.5 if active and config[name] == choice else 0.0 for choice in domain.choices]
-        elif domain.high == domain.low or not active:
-            columns.append(0.5)
-        else:
-            low, high, value = float(domain.low), float(domain.high), float(config[name])
-            if domain.log:
-                low, high, value = float(np.log(low)), float(np.log(high)), float(np.log(value))
-            columns.append((value - low) / (high - low))
-    return np.array(columns)
-
-
-def _columns(space: Space) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """The variable that each column of `encode` belongs to."""
-    found: list[int] = []
-    for position, name in enumerate(space.order):
-        domain = space.searched[name]
-        found += [position] * (len(domain.choices) if isinstance(domain, Categorical) else 1)
-    return np.array(found, dtype=np.intp)
-
-
-def _normal_scores(rates: Array) -> Array:
-    """The quantiles of the normal distribution that belong to the ranks."""
-    from scipy.special import ndtri
-
-    scores: Array = ndtri((np.argsort(np.argsort(rates, kind="stable")) + 0.5) / len(rates))
-    return scores
+        if not self._past:
+            return self._trust
+        some = rng.choice(len(scores), min(len(scores), MOST_JUDGED), replace=False)
+        found = [kendalltau(one.preference.votes(points[some]), scores[some]).statistic for one in self._past]
+        judged: Array = np.maximum(0.0, np.nan_to_num(found) - 1.0 / np.sqrt(len(some)))
+        return judged

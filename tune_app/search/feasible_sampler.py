@@ -5,17 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_app.search.planned_sampler import PlannedSampler
 from tune_app.spaces.feasibility import CANDIDATES, repair
 from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Config, Value
 
+IGNORE_PRUNED = (GPSampler, NSGAIISampler)
+"""Samplers of Optuna that learn from completed trials alone, which leaves next to nothing where most are pruned."""
 
-class FeasibleSampler(BaseSampler):
+STARTING = (TPESampler, GPSampler)
+"""Samplers of Optuna that draw at random until `STARTUP` trials have been told."""
+STARTUP = 10
+"""Optuna's default for both."""
+TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+class FeasibleSampler(PlannedSampler):
     """Any sampler of Optuna, made to propose only configurations that meet the constraints.
 
     The inner sampler proposes a whole configuration; where it breaks a constraint, only the variables that the
@@ -28,27 +37,14 @@ class FeasibleSampler(BaseSampler):
         self._space = space
         self._distributions = space.distributions()
         self._rng = np.random.default_rng(seed)
-        self._planned: tuple[int, Config] | None = None
+        self.learns_from_pruned = not isinstance(inner, IGNORE_PRUNED)
+        self.source = "random" if isinstance(inner, (RandomSampler, QMCSampler, *STARTING)) else "model"
+        self._starting = isinstance(inner, STARTING)
 
-    def infer_relative_search_space(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Nothing: every value comes from the plan, through `sample_independent`."""
-        return {}
-
-    def sample_relative(
-        self, study: OptunaStudy, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Nothing, see `infer_relative_search_space`."""
-        return {}
-
-    def sample_independent(
-        self, study: OptunaStudy, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """The value that the plan for this trial has; the plan is made when the first value is asked for."""
-        if self._planned is None or self._planned[0] != trial.number:
-            self._planned = (trial.number, self._plan(study, trial))
-        return self._planned[1][param_name]
-
-    def _plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
+    def plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
+        """What the inner sampler proposes, or the feasible configuration nearest to it."""
+        if self._starting and len(study.get_trials(deepcopy=False, states=TOLD)) >= STARTUP:
+            self.source, self._starting = "model", False
         relative_space = self._inner.infer_relative_search_space(study, trial)
         relative = self._inner.sample_relative(study, trial, relative_space)
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.study import Study as OptunaStudy
+from optuna.trial import FrozenTrial
 
 from tune_app.search.auto_sampler import AutoSampler
+from tune_app.search.feasible_sampler import FeasibleSampler
+from tune_app.search.past_study import PastPreference
+from tune_app.search.planned_sampler import PlannedSampler
 from tune_app.spaces.space import Space
-
-
-def make_auto(space: Space, seed: int, trials: int) -> BaseSampler:
-    """Our own: the best of a few random draws."""
-    return AutoSampler(space, seed, trials)
 
 
 def make_tpe(space: Space, seed: int, trials: int) -> BaseSampler:
@@ -33,9 +34,25 @@ def make_quasi_random(space: Space, seed: int, trials: int) -> BaseSampler:
     return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False, warn_asynchronous_seeding=False)
 
 
+class _UnconditionalCmaEs(CmaEsSampler):
+    """Adapts the variables without a condition only.
+
+    Optuna's adapts those that all completed trials have, but learns from pruned ones too, and fails where one of these
+    lacks a variable.
+    """
+
+    def __init__(self, space: Space, seed: int) -> None:
+        super().__init__(seed=seed, warn_independent_sampling=False, consider_pruned_trials=True)
+        self._conditional = frozenset(space.when)
+
+    def infer_relative_search_space(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        found = super().infer_relative_search_space(study, trial)
+        return {name: distribution for name, distribution in found.items() if name not in self._conditional}
+
+
 def make_cma_es(space: Space, seed: int, trials: int) -> BaseSampler:
     """Covariance matrix adaptation."""
-    return CmaEsSampler(seed=seed, warn_independent_sampling=False, consider_pruned_trials=True)
+    return _UnconditionalCmaEs(space, seed)
 
 
 def make_gp(space: Space, seed: int, trials: int) -> BaseSampler:
@@ -49,7 +66,6 @@ def make_nsga2(space: Space, seed: int, trials: int) -> BaseSampler:
 
 
 MAKERS: dict[str, Callable[[Space, int, int], BaseSampler]] = {
-    "auto": make_auto,
     "tpe": make_tpe,
     "random": make_random,
     "grid": make_random,  # every trial of a grid has its configuration; the sampler is never asked
@@ -58,17 +74,20 @@ MAKERS: dict[str, Callable[[Space, int, int], BaseSampler]] = {
     "gp": make_gp,
     "nsga2": make_nsga2,
 }
-"""What makes each sampler of `tune_app.spaces.strategy.SAMPLERS`, from space, seed and number of trials."""
-
-IGNORE_PRUNED = (GPSampler, NSGAIISampler)
-"""Samplers of Optuna that learn from completed trials alone, which leaves next to nothing where most are pruned."""
+"""What makes each sampler of `tune_app.spaces.strategy.SAMPLERS` but `auto`, from space, seed and trials."""
 
 
-def make_sampler(name: str, space: Space, seed: int, trials: int, objectives: int = 1) -> BaseSampler:
-    """The sampler `name` for a sweep of `trials` trials; for several objectives `auto` is tpe."""
-    if name == "auto" and objectives > 1:
-        name = "tpe"
+def make_sampler(
+    name: str, space: Space, seed: int, trials: int, objectives: int = 1, past: Sequence[PastPreference] = ()
+) -> PlannedSampler:
+    """The sampler `name` for a sweep of `trials` trials; for several objectives `auto` is tpe.
+
+    Args:
+        past: what past studies like, for `auto`.
+    """
+    if name == "auto" and objectives == 1:
+        return AutoSampler(space, seed, trials, past)
     with warnings.catch_warnings():
         # Some are called experimental; the version in the lock file is tested with them.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return MAKERS[name](space, seed, trials)
+        return FeasibleSampler(MAKERS["tpe" if name == "auto" else name](space, seed, trials), space, seed)

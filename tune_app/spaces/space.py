@@ -111,6 +111,17 @@ class Space:
         """The active searched variables of `config`, in `order`; `complete` is the inverse."""
         return {n: as_member(self.searched[n], config[n]) for n in self.order if self.active(n, config)}
 
+    def fitted(self, config: Mapping[str, Value]) -> Config | None:
+        """`config` with this space's fixed values; None where a searched value lies outside or a constraint breaks."""
+        params = {name: config[name] for name in self.searched if name in config}
+        # Another task may have a variable of the same name and another kind.
+        if set(params) != set(self.searched) or not all(self.by_name[n].domain.contains(v) for n, v in params.items()):
+            return None
+        complete = self.complete(params)
+        if not all(self.searched[n].contains(complete[n]) for n in self.order if self.active(n, complete)):
+            return None
+        return None if self.violated(complete) else complete
+
     def violated(self, config: Mapping[str, Value]) -> list[Expression]:
         """The constraints that `config` does not meet."""
         return [constraint for constraint in self.constraints if not constraint(config)]

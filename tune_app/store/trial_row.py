@@ -13,6 +13,10 @@ FAMILIES = ("config/", "metric/", "health/")
 FailureKind = Literal["error", "diverged", "oom", "lost"]
 """Why a trial failed: it raised, its figures were no longer finite, memory ran out, or its process or node died."""
 
+Source = Literal["default", "start", "history", "random", "model", "grid"]
+"""Where a configuration came from: the task's defaults, ``start_from``, past studies, a random draw, the sampler's
+model of what trials have shown, or a grid."""
+
 
 class TrialState(StrEnum):
     """RUNNING, and the four ways in which a trial ends."""
@@ -39,6 +43,7 @@ class TrialRow:
         node: address of the machine.
         gpu_fraction: GPUs that it had, a share or a number.
         latency_ms: milliseconds that the model takes for a row.
+        source: where its configuration came from; None in a study that is older than the column.
         sample: a text that the model made.
         families: the columns ``config/<group>/<variable>``, ``metric/<name>`` and ``health/<name>``.
     """
@@ -61,6 +66,7 @@ class TrialRow:
     peak_memory_mb: float | None = None
     model_parameters: int | None = None
     checkpoint: str | None = None
+    source: Source | None = None
     latency_ms: float | None = None
     sample: str | None = None
     families: Mapping[str, Any] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from tune_app.search.schedule import Scheduler
 from tune_app.search.study_search import StudySearch
 from tune_app.spaces.objective import rank
 from tune_app.spaces.section import Objective
-from tune_app.spaces.variable import Config, Direction
+from tune_app.spaces.variable import Config
 from tune_app.store.trial_row import TrialState
 
 Array = np.ndarray[Any, Any]
@@ -31,7 +31,7 @@ class Curve:
 
     Attributes:
         values: (epochs,), the objective that is observed after each epoch, with the noise of the trial's seed; NaN from
-            the epoch at which it diverges.
+            the epoch at which it diverges. The training ends after the last of them.
         ends: (epochs,), virtual seconds from the start of the trial to the end of each epoch.
         truth: the objective after the last epoch without noise; NaN for a configuration that diverges.
     """
@@ -42,20 +42,14 @@ class Curve:
 
 
 class Curves(Protocol):
-    """Recorded curves of one task.
-
-    Attributes:
-        epochs: of a full training.
-    """
-
-    epochs: int
+    """Recorded curves of one task."""
 
     def curve(self, config: Config) -> Curve:
-        """The curve of a configuration; the same each time, noise included."""
+        """The curve of a configuration whose trial starts now."""
         ...
 
 
-@dataclass
+@dataclass(eq=False)  # schedulers of Ray Tune keep trials as keys
 class ReplayedTrial:
     """A trial of a replay; it has what Ray Tune's schedulers ask a trial for.
 
@@ -136,91 +130,105 @@ def replay(
         epoch_s: wall seconds for which a virtual second stands, so that a suggestion takes its time from the worker
             that waits for it; None if suggestions cost nothing.
     """
-    outcome, direction = Outcome(), objective.direction
-    pending = list(reversed(first))
-    queue: list[tuple[float, int, ReplayedTrial]] = []
-    best: ReplayedTrial | None = None
-
-    def start(now: float) -> None:
-        number = len(outcome.trials)
-        began = time.perf_counter()
-        name = f"replay-{number:05d}"
-        config = search.adopt(name, pending.pop()) if pending else search.suggest(name)
-        took = time.perf_counter() - began
-        outcome.suggestion_s += took
-        begin = now + (took / epoch_s if epoch_s else 0.0)
-        trial = ReplayedTrial(name, {"trial": number}, config, curves.curve(config), begin)
-        outcome.trials.append(trial)
-        scheduler.on_trial_add(None, trial)
-        heapq.heappush(queue, (begin + _end_of(trial, _next_stop(trial, rungs, curves.epochs)), number, trial))
-
+    sweep = _Sweep(search, scheduler, objective, curves, rungs, list(reversed(first)), epoch_s)
     for _ in range(workers):
-        start(0.0)
-    while queue:
-        now, _, trial = heapq.heappop(queue)
-        stop = _next_stop(trial, rungs, curves.epochs)
-        outcome.epochs += stop - trial.epochs
-        outcome.seconds = now
-        _report(search, scheduler, trial, stop, curves.epochs, objective)
+        sweep.start(0.0)
+    while sweep.running:
+        trial = sweep.report_next()
+        if sweep.outcome.epochs >= budget:
+            break
+        if trial.state is not TrialState.RUNNING and (trials is None or len(sweep.outcome.trials) < trials):
+            sweep.start(sweep.outcome.seconds)
+    return sweep.outcome
+
+
+@dataclass
+class _Sweep:
+    """A replay while it runs; see `replay` for the arguments.
+
+    Attributes:
+        pending: configurations to begin with, the last one first.
+        running: a heap of the trials that run, each with the virtual second of its next report and its number.
+    """
+
+    search: StudySearch
+    scheduler: Scheduler
+    objective: Objective
+    curves: Curves
+    rungs: Sequence[int]
+    pending: list[Config]
+    epoch_s: float | None
+    running: list[tuple[float, int, ReplayedTrial]] = field(default_factory=list)
+    best: ReplayedTrial | None = None
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def start(self, now: float) -> None:
+        """Start the next trial."""
+        number = len(self.outcome.trials)
+        name = f"replay-{number:05d}"
+        began = time.perf_counter()
+        config = self.search.adopt(name, self.pending.pop()) if self.pending else self.search.suggest(name)
+        took = time.perf_counter() - began
+        self.outcome.suggestion_s += took
+        begin = now + (took / self.epoch_s if self.epoch_s else 0.0)
+        trial = ReplayedTrial(name, {"trial": number}, config, self.curves.curve(config), begin)
+        self.outcome.trials.append(trial)
+        self.scheduler.on_trial_add(None, trial)
+        self._await(trial)
+
+    def report_next(self) -> ReplayedTrial:
+        """Go on to the next report; give the trial, which may have ended with it."""
+        now, _, trial = heapq.heappop(self.running)
+        stop = self._next_stop(trial)
+        self.outcome.epochs += stop - trial.epochs
+        self.outcome.seconds = now
+        self._report(trial, stop)
         if trial.state is TrialState.RUNNING:
-            heapq.heappush(queue, (trial.started + _end_of(trial, _next_stop(trial, rungs, curves.epochs)), _, trial))
-            if outcome.epochs >= budget:
-                return outcome
-            continue
+            self._await(trial)
+            return trial
         trial.ended = now
-        if trial.state is TrialState.COMPLETED and (best is None or _key(trial, direction) < _key(best, direction)):
-            best = trial
-            outcome.progress.append(Progress(outcome.epochs, trial.curve.truth))
-        if outcome.epochs >= budget:
-            return outcome
-        if trials is None or len(outcome.trials) < trials:
-            start(now)
-    return outcome
+        if trial.state is TrialState.COMPLETED and (self.best is None or self._key(trial) < self._key(self.best)):
+            self.best = trial
+            self.outcome.progress.append(Progress(self.outcome.epochs, trial.curve.truth))
+        return trial
 
+    def _await(self, trial: ReplayedTrial) -> None:
+        ends = float(trial.curve.ends[self._next_stop(trial) - 1])
+        heapq.heappush(self.running, (trial.started + ends, trial.number, trial))
 
-def _report(
-    search: StudySearch, scheduler: Scheduler, trial: ReplayedTrial, stop: int, epochs: int, objective: Objective
-) -> None:
-    """Tell what the trial did up to epoch `stop`, and do what the scheduler decides."""
-    values = trial.curve.values[trial.epochs : stop]
-    finite = np.isfinite(values)
-    good = len(values) if finite.all() else int(finite.argmin())
-    rows = [
-        {"epoch": trial.epochs + position + 1, f"metric/{objective.metric}": float(value)}
-        for position, value in enumerate(values[:good])
-    ]
-    trial.epochs = stop
-    if good < len(values):
-        trial.state = TrialState.FAILED
-        scheduler.on_trial_error(None, trial)
-        search.on_trial_complete(trial.trial_id, {"rows": rows, "finished": False, "failure_kind": "diverged"})
-        return
-    result = {
-        "training_iteration": stop,
-        "epoch": stop,
-        "objective": float(values[-1]),
-        "rows": rows,
-        "finished": stop == epochs,
-    }
-    if stop == epochs:
-        trial.state = TrialState.COMPLETED
-        scheduler.on_trial_complete(None, trial, result)
-        search.on_trial_complete(trial.trial_id, result)
-    elif scheduler.on_trial_result(None, trial, result) == STOP:
-        trial.state = TrialState.PRUNED
-        search.on_trial_complete(trial.trial_id, result)
-    else:
-        search.on_trial_result(trial.trial_id, result)
+    def _report(self, trial: ReplayedTrial, stop: int) -> None:
+        """Tell what the trial did up to epoch `stop`, and do what the scheduler decides."""
+        values = trial.curve.values[trial.epochs : stop]
+        finite = np.isfinite(values)
+        good = len(values) if finite.all() else int(finite.argmin())
+        rows = [
+            {"epoch": trial.epochs + position + 1, f"metric/{self.objective.metric}": float(value)}
+            for position, value in enumerate(values[:good])
+        ]
+        trial.epochs = stop
+        if good < len(values):
+            trial.state = TrialState.FAILED
+            self.scheduler.on_trial_error(None, trial)
+            failed = {"rows": rows, "finished": False, "failure_kind": "diverged"}
+            self.search.on_trial_complete(trial.trial_id, failed)
+            return
+        finished = stop == len(trial.curve.values)
+        facts = {"training_iteration": stop, "epoch": stop, "objective": float(values[-1])}
+        result = {**facts, "rows": rows, "finished": finished}
+        if finished:
+            trial.state = TrialState.COMPLETED
+            self.scheduler.on_trial_complete(None, trial, result)
+            self.search.on_trial_complete(trial.trial_id, result)
+        elif self.scheduler.on_trial_result(None, trial, result) == STOP:
+            trial.state = TrialState.PRUNED
+            self.search.on_trial_complete(trial.trial_id, result)
+        else:
+            self.search.on_trial_result(trial.trial_id, result)
 
+    def _next_stop(self, trial: ReplayedTrial) -> int:
+        """The epoch at which the trial reports next."""
+        last = len(trial.curve.values)
+        return next((rung for rung in self.rungs if trial.epochs < rung < last), last)
 
-def _next_stop(trial: ReplayedTrial, rungs: Sequence[int], epochs: int) -> int:
-    """The epoch at which the trial reports next."""
-    return next((rung for rung in rungs if rung > trial.epochs and rung < epochs), epochs)
-
-
-def _end_of(trial: ReplayedTrial, epoch: int) -> float:
-    return float(trial.curve.ends[epoch - 1])
-
-
-def _key(trial: ReplayedTrial, direction: Direction) -> tuple[bool, float, int]:
-    return rank(direction, float(trial.curve.values[-1]), trial.number)
+    def _key(self, trial: ReplayedTrial) -> tuple[bool, float, int]:
+        return rank(self.objective.direction, float(trial.curve.values[-1]), trial.number)

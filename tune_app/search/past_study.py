@@ -1,0 +1,126 @@
+"""A finished study of the same task, as a new one learns from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tune_app.errors import InputError
+from tune_app.search.encoding import Array, encode, variables_of
+from tune_app.search.preference import LEAST_SCORES, Preference
+from tune_app.search.win_rate import win_rates
+from tune_app.spaces.space import Space
+from tune_app.spaces.variable import Config
+
+MOST_TRIALS = 300
+"""Trials that are kept of a study: its best half of them, and as many drawn from the rest."""
+MOST_CANDIDATES = 32
+"""The best of its trials that a portfolio is chosen from; a third of them if that is less."""
+
+
+@dataclass(frozen=True)
+class PastStudy:
+    """What is kept of a study, which is enough to begin another one as it did, without the store.
+
+    Attributes:
+        name: what people call it.
+        configs: of its trials, the best one first; every variable of the task.
+        scores: (trials,), the share of the others that each trial beat, 0 to 1.
+        epochs: (trials,), that each was trained; 0 for one that diverged or ran out of memory.
+    """
+
+    name: str
+    configs: tuple[Config, ...]
+    scores: tuple[float, ...]
+    epochs: tuple[int, ...]
+
+    @classmethod
+    def of(cls, name: str, trials: Sequence[tuple[Config, Array]]) -> PastStudy | None:
+        """What trials showed: their configurations, and what each reported after its epochs 1, 2, …, larger is better.
+
+        None if they are too few to learn from.
+        """
+        if len(trials) < LEAST_SCORES:
+            return None
+        rng = np.random.default_rng(0)
+        scores = win_rates([curve for _, curve in trials], rng)
+        order, half = np.argsort(-scores, kind="stable"), MOST_TRIALS // 2
+        if len(trials) > MOST_TRIALS:
+            order = np.concatenate([order[:half], np.sort(rng.choice(order[half:], MOST_TRIALS - half, replace=False))])
+            order = order[np.argsort(-scores[order], kind="stable")]
+        return cls(
+            name,
+            tuple(trials[position][0] for position in order),
+            tuple(round(float(scores[position]), 4) for position in order),
+            tuple(len(trials[position][1]) for position in order),
+        )
+
+    @property
+    def sha256(self) -> str:
+        """Of all that was kept but the name."""
+        kept = {key: value for key, value in self.to_dict().items() if key != "name"}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def reference(self) -> dict[str, str]:
+        """Its name and hash, for the record of a study that began with it."""
+        return {"name": self.name, "sha256": self.sha256}
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as plain values; `from_dict` gives an equal one back."""
+        variables = list(self.configs[0])
+        return {
+            "name": self.name,
+            "variables": variables,
+            "trials": [
+                [[config[name] for name in variables], score, epochs]
+                for config, score, epochs in zip(self.configs, self.scores, self.epochs, strict=True)
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], where: str) -> PastStudy:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            InputError: it is something else.
+        """
+        try:
+            names, trials = document["variables"], document["trials"]
+            return cls(
+                str(document["name"]),
+                tuple(dict(zip(names, values, strict=True)) for values, _, _ in trials),
+                tuple(float(score) for _, score, _ in trials),
+                tuple(int(epochs) for _, _, epochs in trials),
+            )
+        except (LookupError, TypeError, ValueError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise InputError(f"the history of a study must be as it was written, but {problem}", where=where) from error
+
+
+@dataclass(frozen=True)
+class PastPreference:
+    """What a past study likes, in the space of the new one.
+
+    Attributes:
+        best: its best configurations, of those that the space can have; the best one first.
+    """
+
+    best: tuple[Config, ...]
+    preference: Preference
+
+    @classmethod
+    def fit(cls, past: PastStudy, space: Space) -> PastPreference:
+        """Fit to all of its trials: those outside the space tell of what is near its edges."""
+        known = [{**space.unsearched, **config} for config in past.configs]
+        points = np.array([encode(space, config) for config in known])
+        scores, epochs = np.array(past.scores), np.array(past.epochs, dtype=np.intp)
+        rng = np.random.default_rng(0)
+        preference = Preference.fit(points, scores, epochs, variables_of(space), rng)
+        best = known[: min(MOST_CANDIDATES, len(known) // 3)]
+        return cls(tuple(fitted for config in best if (fitted := space.fitted(config)) is not None), preference)
