@@ -20,6 +20,7 @@ from tune_app.document import Document
 from tune_app.ray_backend.backend import RayBackend
 from tune_app.ray_backend.local_node import start_node
 from tune_app.search.history import find_history
+from tune_app.search.past_study import PastPreference
 from tune_app.spaces.variable import Config
 from tune_app.store.store import Store
 from tune_app.store.study import Study
@@ -109,7 +110,7 @@ def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any
                 RayBackend(),
                 show=lambda live: None,
                 start_with=starts,
-                past=find_history(spec, study.folder).studies,
+                past=[PastPreference.fit(one, spec.space) for one in find_history(spec, study.folder).studies],
                 time_limit=spec.budget.time,
                 fuse=fuse,
             )

@@ -119,9 +119,11 @@ class PastPreference:
     """What a past study likes, in the space of the new one.
 
     Attributes:
+        study: what was kept of it.
         best: its best configurations, of those that the space can have; the best one first.
     """
 
+    study: PastStudy
     best: tuple[Config, ...]
     preference: Preference
 
@@ -134,4 +136,5 @@ class PastPreference:
         rng = np.random.default_rng(0)
         preference = Preference.fit(points, scores, epochs, variables_of(space), rng)
         best = known[: min(MOST_CANDIDATES, len(known) // 3)]
-        return cls(tuple(fitted for config in best if (fitted := space.fitted(config)) is not None), preference)
+        fitting = tuple(fitted for config in best if (fitted := space.fitted(config)) is not None)
+        return cls(past, fitting, preference)
