@@ -1,8 +1,9 @@
 """What broken requests and broken search space files lead to: an answer or a message in words, if all is well.
 
 Requests: those that the server's OpenAPI document knows, each with some mistakes: other methods, paths, queries,
-headers, values, and bodies cut or changed. None may be answered with a 5xx or not at all. Files: the search spaces of this repository, each with some mistakes in its lines. Reading one either works
-or ends in an error of ours, with a rule and a hint.
+headers, values, and bodies cut or changed. None may be answered with a 5xx or not at all. Files: the search spaces of
+this repository, each with some mistakes in its lines. Reading one either works or ends in an error of ours, with a
+rule and a hint.
 
     python benchmarks/fuzz.py [--requests 10000] [--files 1000] [--seed 0]
 
