@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from tune_app.readable import writable
+
 
 class TuneAppError(Exception):
     """Something that the program reports in words instead of a traceback.
@@ -64,8 +66,8 @@ class Interrupted(TuneAppError):
 
 
 def one_line(error: BaseException) -> str:
-    """What an error of somebody else says, without its line ends."""
-    return " ".join(str(error).split())
+    """What an error of somebody else says, without its line ends, as valid Unicode."""
+    return str(writable(" ".join(str(error).split())))
 
 
 def nearest(name: object, valid: Iterable[str], *, limit: int = 8) -> str:

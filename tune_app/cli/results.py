@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from tune_app.cli.options import json_option, print_json, store_option
 from tune_app.errors import InputError, WorkFailed
 from tune_app.extras import require
 from tune_app.readable import is_absent, shown
+from tune_app.standard_output import reserved
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,13 +220,13 @@ def report(study: str, trial: int | str | None, output: str, store: str) -> None
     from tune_app.store.store import Store
 
     opened = Store(store).study(study)
-    with contextlib.redirect_stdout(sys.stderr):  # a user's task may print
+    with reserved():  # a user's task may print
         if trial is None:
             text = study_report(opened)
         else:
             text = trial_report(opened, trial if isinstance(trial, int) else None)
     try:
-        Path(output).write_text(text, encoding="utf-8")
+        Path(output).write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise cannot_write(output, error) from error
     click.echo(f"{output}: {len(text) / 2**20:.1f} MiB", err=True)

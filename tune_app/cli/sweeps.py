@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from tune_app.cli.results import leaderboard, records
 from tune_app.errors import InputError, Interrupted, WorkFailed
 from tune_app.extras import missing
 from tune_app.spaces.override import OVERRIDES, describe
+from tune_app.standard_output import reserved
 
 if TYPE_CHECKING:
     from tune_app.datasets.dataset import Dataset
@@ -97,7 +96,7 @@ def check(space: str, settings: tuple[str, ...], as_json: bool, **given: Any) ->
     """Validate SPACE, train a moment with its smallest, largest and some random configurations, and forecast."""
     from tune_app.tasks.spec_file import load_spec
 
-    with contextlib.redirect_stdout(sys.stderr):
+    with reserved():
         spec = load_spec(space, read_overrides(given, settings, ()))
         forecast = _preflight(spec, _load_data(spec))
     if as_json:
@@ -241,7 +240,7 @@ def _sweep(
     if tensorboard and (package := missing("tensorboard")):
         click.echo(f"no files for TensorBoard: {package} is not installed; install tune-app[tensorboard]", err=True)
     # What a user's task prints belongs to the person who watches, not to the one document on stdout.
-    with contextlib.redirect_stdout(sys.stderr), ThreadPoolExecutor(1) as thread:
+    with reserved(), ThreadPoolExecutor(1) as thread:
         preparing = thread.submit(prepare)
         with connected(address, _say_fallback if fallback else None):
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own handler would answer in its words

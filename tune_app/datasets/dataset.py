@@ -69,7 +69,7 @@ class Dataset:
         for part in (self.train, self.test):
             for name in sorted(part):
                 array = np.ascontiguousarray(part[name])
-                digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+                digest.update(f"{name} {array.dtype.str} {array.shape}".encode("utf-8", "surrogatepass"))
                 for chunk in _text_bytes(array) if array.dtype == object else (array.data,):
                     digest.update(chunk)
         return digest.hexdigest()

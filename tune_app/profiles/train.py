@@ -25,6 +25,7 @@ from tune_app.store.training_record import checkpoint_path, profile_path, record
 from tune_app.tasks import load_data, load_task
 from tune_app.tasks.catalogs import catalog_of
 from tune_app.tasks.task import Task
+from tune_app.tasks.user_code import exits_as_errors
 from tune_app.training.device import pick_device
 from tune_app.training.failure import describe_error
 from tune_app.training.host_memory import keep_freed_memory
@@ -155,7 +156,8 @@ def _measure(task: Task, training: Training, data: Dataset) -> _Measured:
     metrics: dict[str, float | None] = {}
     try:
         if any(len(array) for array in data.test.values()):
-            figures = task.evaluate(training.state, data.test)
+            with exits_as_errors():
+                figures = task.evaluate(training.state, data.test)
             metrics = {f"test_{name}": None if value is None else float(value) for name, value in figures.items()}
         return _Measured(metrics, training.latency_ms, training.sample())
     except Exception as error:  # of a task, anything may come

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import ray
 
 from tune_app.folder import LocalFolder, open_folder
+from tune_app.import_path import put_last
 from tune_app.ray_backend.epoch_progress import EpochProgress
 from tune_app.ray_backend.preparation import prepared_data
 from tune_app.spaces.section import Objective
@@ -72,6 +72,9 @@ def _describing() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        # Ray ends this process by a `SystemExit` of its own.
+        if isinstance(error.__cause__, SystemExit) and hasattr(error.__cause__, "ray_terminate_msg"):
+            raise error.__cause__ from None
         raise TrialFailed.of(error) from error
 
 
@@ -107,8 +110,7 @@ class Rank:
         self.drop()
         shared = self._shared
         with _describing():
-            if shared.import_path not in sys.path:
-                sys.path.insert(0, shared.import_path)
+            put_last(shared.import_path)
             cap_gpu_memory(shared.gpus)
             training = Training(
                 load_task(shared.task),

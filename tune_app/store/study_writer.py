@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from tune_app.errors import TuneAppError
 from tune_app.folder import LocalFolder
 from tune_app.moment import now
+from tune_app.readable import writable
 from tune_app.spaces.variable import Config
 from tune_app.store.columns import EPOCH_COLUMNS, SCHEMA_VERSION, TRIAL_COLUMNS, Row, make_table
 from tune_app.store.event_log import History
@@ -84,7 +85,7 @@ class StudyWriter:
 
     def epochs(self, rows: list[Row]) -> None:
         """Epochs that one trial finished."""
-        rows = [_finite(row) for row in rows]
+        rows = [_finite(writable(row)) for row in rows]
         with self._mutex:
             known = self._history.trials[rows[0]["trial"]].epochs
             self._rewrite |= any(row["epoch"] in known for row in rows)
@@ -93,7 +94,7 @@ class StudyWriter:
 
     def trial_ended(self, row: TrialRow) -> None:
         """A trial reached its end state; epochs beyond its last one no longer count."""
-        columns = _finite(row.to_columns())
+        columns = _finite(writable(row.to_columns()))
         with self._mutex:
             record = self._history.trials[row.trial]
             self._rewrite |= record.row is not None or any(epoch > row.epochs for epoch in record.epochs)
@@ -102,7 +103,7 @@ class StudyWriter:
 
     def live(self, state: Mapping[str, Any]) -> None:
         """Replace the live state; written within `LIVE_PERIOD_S`, or `REMOTE_PERIOD_S` where the store is remote."""
-        content = json.dumps(state).encode()
+        content = json.dumps(writable(state)).encode()
         with self._mutex:
             self._live = content
 
@@ -131,7 +132,7 @@ class StudyWriter:
 
     def _emit(self, kind: str, **facts: Any) -> None:
         self.check()
-        event = {"event": self._history.last_event + 1, "at": now(), "type": kind, **facts}
+        event = {"event": self._history.last_event + 1, "at": now(), "type": kind, **writable(facts)}
         line = json.dumps(event, allow_nan=False).encode() + b"\n"
         if isinstance(self._folder, LocalFolder):
             self._folder.append(f"{self._study.base}/events.jsonl", line)
