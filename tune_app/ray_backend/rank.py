@@ -38,6 +38,7 @@ class WorkerContext:
         threads: CPU threads of torch per device of a trial.
         gpus: share of a GPU that each device of a trial gets; above 1, their number; 0 for none.
         devices: how many devices train one trial.
+        limited: whether a training may only take so long: then its beginning is told.
         import_path: folder from which a user's own task is imported.
     """
 
@@ -51,6 +52,7 @@ class WorkerContext:
     threads: int
     gpus: float
     devices: int
+    limited: bool
     import_path: str
 
 
@@ -112,10 +114,14 @@ class Rank:
         with _describing():
             put_last(shared.import_path)
             cap_gpu_memory(shared.gpus)
+            task, data = load_task(shared.task), self._data(request["config"])
+            self._progress = EpochProgress(shared.study, request["trial"], request["attempt"])
+            if shared.limited and replica.leads():
+                self._progress(0.0)
             training = Training(
-                load_task(shared.task),
+                task,
                 request["config"],
-                self._data(request["config"]),
+                data,
                 epochs=request["epochs"],
                 seed=request["seed"],
                 device=self._device(),
@@ -125,7 +131,6 @@ class Rank:
             if request["attempt"] > 1:
                 self._restore(training)
         self._training = training
-        self._progress = EpochProgress(shared.study, request["trial"])
         return training.history
 
     def _device(self) -> Any:
