@@ -38,7 +38,7 @@ from curves import Source, find_sources
 from optuna.samplers import TPESampler
 from ray.tune.search.optuna import OptunaSearch
 
-from tune_app.search.history import portfolio
+from tune_app.search.history import make_portfolio
 from tune_app.search.past_study import PastPreference, PastStudy
 from tune_app.search.samplers import make_sampler
 from tune_app.search.schedule import Hyperband, make_scheduler
@@ -90,7 +90,7 @@ def run_arm(
         scheduler = Hyperband("epoch", "objective", "min", epochs, first, factor)
         sampler = make_sampler("random" if arm == "random" else "tpe", space, seed, expected)
     search: Any = StockSearch(space, seed) if arm == "stock" else StudySearch(space, curves.objective, sampler)
-    first = portfolio(space, past) if arm in LEVELS else ()
+    first = make_portfolio(space, past) if arm in LEVELS else ()
     many: dict[str, Any] = {"workers": workers, "budget": budget, "trials": trials}
     return replay(search, scheduler, curves.objective, curves, decided, first=first, **many)
 

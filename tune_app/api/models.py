@@ -82,6 +82,7 @@ class Overrides(_Asked):
     objective: Annotated[str | None, _above("objective")] = None
     sampler: Annotated[str | None, _above("sampler")] = None
     seed: Annotated[int | None, _above("seed")] = None
+    history: Annotated[Literal["auto", "none"] | list[str] | None, _above("history")] = None
     start_from: Annotated[list[str] | None, _above("start_from")] = None
     set: dict[str, Value] = {}
     """Variables to fix, by `group.variable`."""
@@ -299,6 +300,8 @@ class TrialFacts(_Told):
     latency_ms: float | None
     seed: int
     attempt: int
+    source: str | None
+    """Where the configuration came from: default, start, history, random, model or grid; null in an old study."""
     configuration: Configuration
     metrics: Figures
     """Of the last epoch."""

@@ -46,6 +46,7 @@ def trial_view(record: TrialRecord, columns: Sequence[str], objective: Objective
         "started_at": record.started_at,
         "seed": record.seed,
         "attempt": record.attempt,
+        "source": record.source,
         "configuration": by_group,
         "metrics": family(row, "metric"),
         "health": family(row, "health"),

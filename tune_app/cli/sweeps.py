@@ -19,6 +19,8 @@ from tune_app.standard_output import reserved
 
 if TYPE_CHECKING:
     from tune_app.datasets.dataset import Dataset
+    from tune_app.search.history import History
+    from tune_app.search.past_study import PastStudy
     from tune_app.spaces.spec import Spec
     from tune_app.store.study import Study
     from tune_app.sweep.preflight import Forecast
@@ -35,6 +37,16 @@ class GpuCount(click.ParamType[Any]):
         return value if value == "auto" else click.FLOAT.convert(value, param, ctx)
 
 
+class HistoryNames(click.ParamType[Any]):
+    """``auto``, ``none``, or names of studies with commas between them."""
+
+    name = "auto|none|study,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it; which studies there are is the store's to say."""
+        return value if value in ("auto", "none") or not isinstance(value, str) else value.split(",")
+
+
 KINDS: dict[str, Any] = {
     "trials": int,
     "epochs": int,
@@ -42,6 +54,7 @@ KINDS: dict[str, Any] = {
     "gpus": GpuCount(),
     "devices": int,
     "seed": int,
+    "history": HistoryNames(),
 }
 """What an option takes, if not a text."""
 
@@ -92,17 +105,23 @@ def read_overrides(given: dict[str, Any], settings: tuple[str, ...], start_from:
 @override_options
 @set_option
 @json_option
-def check(space: str, settings: tuple[str, ...], as_json: bool, **given: Any) -> None:
+@store_option
+def check(space: str, settings: tuple[str, ...], as_json: bool, store: str, **given: Any) -> None:
     """Validate SPACE, train a moment with its smallest, largest and some random configurations, and forecast."""
+    from tune_app.search.history import find_history
+    from tune_app.store.store import Store
     from tune_app.tasks.spec_file import load_spec
 
     with reserved():
         spec = load_spec(space, read_overrides(given, settings, ()))
+        history = find_history(spec, Store(store).folder)
         forecast = _preflight(spec, _load_data(spec))
     if as_json:
-        print_json({"ok": True, "spec": spec.to_dict(), "forecast": forecast.to_dict()})
+        names = [one.name for one in history.studies]
+        print_json({"ok": True, "spec": spec.to_dict(), "history": names, "forecast": forecast.to_dict()})
     else:
         _print_space(spec)
+        _print_history(history, err=False)
         _print_forecast(forecast, err=False)
 
 
@@ -139,6 +158,7 @@ def run(
     def prepare() -> Prepared:
         from tune_app.profiles.profiles import Profiles
         from tune_app.profiles.warm_start import starting_configs
+        from tune_app.search.history import find_history
         from tune_app.store.store import Store
         from tune_app.store.study import Study
         from tune_app.tasks.spec_file import load_spec
@@ -149,7 +169,9 @@ def run(
             raise _name_in_use(Study(opened.folder, spec.name))
         study = Study(opened.folder, spec.name)
         starts = starting_configs(spec, opened.folder, Profiles(profiles_folder)) if spec.search.start_from else []
-        return Prepared.of(spec, study, spec.budget.time, not no_preflight, starts)
+        history = find_history(spec, opened.folder)
+        _print_history(history, err=True)
+        return Prepared.of(spec, study, spec.budget.time, not no_preflight, starts, history.studies)
 
     Document.read(space)  # a file that is no YAML is refused before anything starts
     _sweep(prepare, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
@@ -209,6 +231,7 @@ class Prepared:
     time_limit: float | None
     forecast: Forecast | None
     start_with: Sequence[dict[str, Any]]
+    past: Sequence[PastStudy]
     new: bool
 
     @classmethod
@@ -219,13 +242,14 @@ class Prepared:
         time_limit: float | None,
         preflight: bool,
         start_with: Sequence[dict[str, Any]] = (),
+        past: Sequence[PastStudy] = (),
     ) -> Prepared:
         """Load the data, and run the preflight where it is wanted."""
         data = _load_data(spec)
         forecast = _preflight(spec, data) if preflight else None
         from tune_app.ray_backend import backend  # noqa: F401  # half a second of imports, here beside the start of Ray
 
-        return cls(spec, study, data, time_limit, forecast, start_with, new=not study.exists())
+        return cls(spec, study, data, time_limit, forecast, start_with, past, new=not study.exists())
 
 
 def _sweep(
@@ -265,6 +289,7 @@ def _sweep(
                     RayBackend(),
                     show=progress.update,
                     start_with=ready.start_with,
+                    past=ready.past,
                     time_limit=ready.time_limit,
                     fuse=fuse,
                     tensorboard=tensorboard,
@@ -334,6 +359,14 @@ def _print_space(spec: Spec) -> None:
     searched = ", ".join(spec.space.searched)
     title = dataset_title(spec.dataset)
     click.echo(f"{spec.name}: {spec.task} on {title}, {len(spec.space.searched)} variables searched: {searched}")
+
+
+def _print_history(history: History, err: bool) -> None:
+    if history.studies:
+        names = ", ".join(one.name for one in history.studies)
+        click.echo(f"history: begins with what was found in {names} (--history none: without)", err=err)
+    for name, why in history.left_out.items():
+        click.echo(f"history: without {name}: {why}", err=True)
 
 
 def _print_forecast(forecast: Forecast, err: bool) -> None:

@@ -85,7 +85,7 @@ class SweepTrial(TuneTrial):
 
     @property
     def request(self) -> dict[str, Any]:
-        """The worker's request: trial, config, epochs, seed, attempt."""
+        """The worker's request: trial, config, epochs, seed, attempt, source."""
         return dict(self.config)
 
     def get_trainable_cls(self) -> type[Worker]:
@@ -147,6 +147,7 @@ class TrialQueue(SearchGenerator):
                 "epochs": self._epochs_of(config),
                 "seed": request.seed,
                 "attempt": request.attempt,
+                "source": request.source or self._search.source,
             }
         )
 

@@ -15,7 +15,7 @@ FACTS = ("node", "device", "peak_memory_mb", "model_parameters", "checkpoint", "
 def run_of(trial: SweepTrial) -> Run:
     """A trial of Tune's as a sweep knows it."""
     request = trial.request
-    known = {key: request[key] for key in ("trial", "config", "epochs", "seed", "attempt")}
+    known = {key: request[key] for key in ("trial", "config", "epochs", "seed", "attempt", "source")}
     return Run(trial_id=trial.trial_id, **known)
 
 

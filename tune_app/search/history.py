@@ -5,36 +5,191 @@ Greedy portfolios of past results: Feurer et al. 2022 (auto-sklearn 2.0); Pfiste
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from tune_app.search.encoding import encode
-from tune_app.search.past_study import PastPreference
+from tune_app.errors import InputError, nearest
+from tune_app.folder import Folder
+from tune_app.search.encoding import Array, encode
+from tune_app.search.frozen_trial import AVOIDED
+from tune_app.search.past_study import PastPreference, PastStudy
+from tune_app.spaces.catalog import as_member
+from tune_app.spaces.objective import objective_of
 from tune_app.spaces.space import Space
+from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
+from tune_app.store.store import study_names
+from tune_app.store.study import Study
 
 PORTFOLIO = 8
 """Configurations of a portfolio."""
-CANDIDATES = 32
-"""The best of each past study, from which the portfolio is chosen."""
+
+MOST_STUDIES = 4
+"""Past studies that are read: the newest ones."""
+FILE = "history.json"
+"""What a study keeps of its past studies, beside its other files."""
 
 
-def portfolio(space: Space, past: Sequence[PastPreference], size: int = PORTFOLIO) -> list[Config]:
+@dataclass(frozen=True)
+class History:
+    """The past studies of a new one.
+
+    Attributes:
+        left_out: why studies were not taken that it should have begun with, by their names.
+    """
+
+    studies: tuple[PastStudy, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_history(spec: Spec, folder: Folder) -> History:
+    """The past studies that a new study of `spec` begins with: those that it names, or the newest of its task.
+
+    Raises:
+        InputError: a study that it names is absent, damaged or running, or has too few trials to learn from.
+    """
+    if spec.search.history == "none" or not learns(spec):
+        return History()
+    if spec.search.history != "auto":
+        return History(tuple(_named(name, spec, folder) for name in spec.search.history))
+    found: list[PastStudy] = []
+    left_out: dict[str, str] = {}
+    for study in _newest(spec, folder):
+        try:
+            past = read_past(study, spec)
+        except InputError as error:
+            left_out[study.name] = error.message
+            continue
+        if past is not None:
+            found.append(past)
+        if len(found) == MOST_STUDIES:
+            break
+    return History((*found, *shipped(spec)), left_out)
+
+
+def learns(spec: Spec) -> bool:
+    """Whether its sampler learns from past studies."""
+    return spec.search.sampler == "auto" and spec.objective.mode != "pareto"
+
+
+def shipped(spec: Spec) -> list[PastStudy]:
+    """What comes with tune-app for the task: a study of random trials, see `benchmarks/make_shipped.py`."""
+    file = resources.files("tune_app.search") / "shipped" / f"{spec.task}.json"
+    if not file.is_file():
+        return []
+    document = json.loads(file.read_text(encoding="utf-8"))
+    return [PastStudy.from_dict(document, str(file))] if document["metric"] == spec.objective.metric else []
+
+
+def kept_history(study: Study) -> tuple[PastStudy, ...]:
+    """The past studies that `study` began with, as it kept them.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    where = study.folder.path(f"{study.base}/{FILE}")
+    return tuple(PastStudy.from_dict(one, where) for one in study.json(FILE).get("studies", []))
+
+
+def keep_history(study: Study, past: Sequence[PastStudy]) -> None:
+    """Keep the past studies beside the study's other files, so that it can be resumed or repeated without them.
+
+    Raises:
+        WorkFailed: the store could not be written.
+    """
+    if past:
+        content = json.dumps({"studies": [one.to_dict() for one in past]}).encode()
+        study.folder.write(f"{study.base}/{FILE}", content)
+
+
+def read_past(study: Study, spec: Spec) -> PastStudy | None:
+    """What the trials of `study` showed by the objective of `spec`; None if they are too few to learn from.
+
+    Raises:
+        InputError: one of its files is absent or damaged.
+    """
+    trials = study.table("trials").to_pylist()
+    epochs = study.table("epochs")
+    figures = [f"metric/{spec.objective.metric}", "health/overall"]
+    frame = epochs.select([c for c in ("trial", "epoch", *figures) if c in epochs.column_names]).to_pandas()
+    values = objective_of(spec.objective, frame)
+    if values is None:
+        return None
+    frame = frame.assign(gain=values if spec.objective.direction == "maximize" else -values)
+    curves = {int(number): _curve(rows) for number, rows in frame.groupby("trial")}
+    known = [
+        (_config(row, spec.space), np.empty(0) if row["failure_kind"] in AVOIDED else curves[row["trial"]])
+        for row in trials
+        if row["failure_kind"] in AVOIDED or (row["failure_kind"] is None and row["trial"] in curves)
+    ]
+    return PastStudy.of(study.name, known)
+
+
+def make_portfolio(space: Space, past: Sequence[PastPreference], size: int = PORTFOLIO) -> list[Config]:
     """Up to `size` configurations, each the one that adds most to what every past study likes best among them."""
     candidates: list[Config] = []
     for one in past:
-        candidates += [config for config in one.fitting[:CANDIDATES] if config not in candidates]
+        candidates += [config for config in one.best if config not in candidates]
     if not candidates:
         return []
     points = np.array([encode(space, config) for config in candidates])
-    votes = np.array([one.preference.votes(points) for one in past])
-    best = np.zeros(len(past))
+    expected = np.array([one.preference.expected(points) for one in past])
+    expected = (expected - expected.mean(1, keepdims=True)) / np.maximum(expected.std(1, keepdims=True), 1e-9)
+    best = expected.min(1)
     chosen: list[int] = []
     while len(chosen) < min(size, len(candidates)):
         # Once no candidate adds anything, the one that is liked most on the whole.
-        gains = np.maximum(best[:, None], votes).mean(0) + 1e-3 * votes.mean(0)
+        gains = np.maximum(best[:, None], expected).mean(0) + 1e-3 * expected.mean(0)
         gains[chosen] = -np.inf
         chosen.append(int(gains.argmax()))
-        best = np.maximum(best, votes[:, chosen[-1]])
+        best = np.maximum(best, expected[:, chosen[-1]])
     return [candidates[position] for position in chosen]
+
+
+def _named(name: str, spec: Spec, folder: Folder) -> PastStudy:
+    names = study_names(folder)
+    if name not in names:
+        rule = f"`history` must name studies of the store, but got `{name}`"
+        raise InputError(rule, where="search.history", hint=nearest(name, names))
+    study = Study(folder, name)
+    if study.being_written():
+        rule = f"`history` must name studies that have ended, but `{name}` runs"
+        raise InputError(rule, where="search.history", hint="wait until it ends")
+    past = read_past(study, spec)
+    if past is None:
+        rule = f"`history` must name studies with 8 or more trials that reported `{spec.objective.metric}`, "
+        raise InputError(rule + f"but `{name}` has fewer", where="search.history", hint="leave it out")
+    return past
+
+
+def _newest(spec: Spec, folder: Folder) -> list[Study]:
+    """The ended studies of the same task, the newest one first."""
+    found: list[tuple[str, Study]] = []
+    for name in study_names(folder):
+        study = Study(folder, name)
+        if name != spec.name and study.json("catalog.json").get("task") == spec.task and not study.being_written():
+            found.append((str(study.json("live.json").get("at", "")), study))
+    return [study for _, study in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+
+def _curve(rows: pd.DataFrame) -> Array:
+    curve = np.full(int(rows["epoch"].max()), np.nan)
+    curve[rows["epoch"].to_numpy() - 1] = rows["gain"].to_numpy(dtype=float)
+    return curve
+
+
+def _config(row: Mapping[str, Any], space: Space) -> Config:
+    """The configuration of a row; the task's default of a variable that it lacks, or has a value of no meaning for."""
+    config: Config = {}
+    for variable in space.variables:
+        value = row.get(variable.column)
+        if value is None or not variable.domain.contains(value):
+            value = variable.default
+        config[variable.name] = as_member(variable.domain, value)
+    return config

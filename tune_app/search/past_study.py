@@ -19,6 +19,8 @@ from tune_app.spaces.variable import Config
 
 MOST_TRIALS = 300
 """Trials that are kept of a study: its best half of them, and as many drawn from the rest."""
+MOST_CANDIDATES = 32
+"""The best of its trials that a portfolio is chosen from; a third of them if that is less."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class PastStudy:
         kept = {key: value for key, value in self.to_dict().items() if key != "name"}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def reference(self) -> dict[str, str]:
+        """Its name and hash, for the record of a study that began with it."""
+        return {"name": self.name, "sha256": self.sha256}
+
     def to_dict(self) -> dict[str, Any]:
         """It as plain values; `from_dict` gives an equal one back."""
         variables = list(self.configs[0])
@@ -101,10 +108,10 @@ class PastPreference:
     """What a past study likes, in the space of the new one.
 
     Attributes:
-        fitting: its configurations that the space can have, the best one first.
+        best: its best configurations, of those that the space can have; the best one first.
     """
 
-    fitting: tuple[Config, ...]
+    best: tuple[Config, ...]
     preference: Preference
 
     @classmethod
@@ -115,5 +122,5 @@ class PastPreference:
         scores, epochs = np.array(past.scores), np.array(past.epochs, dtype=np.intp)
         rng = np.random.default_rng(0)
         preference = Preference.fit(points, scores, epochs, variables_of(space), rng)
-        fitting = [fitted for config in known if (fitted := space.fitted(config)) is not None]
-        return cls(tuple(fitting), preference)
+        best = known[: min(MOST_CANDIDATES, len(known) // 3)]
+        return cls(tuple(fitted for config in best if (fitted := space.fitted(config)) is not None), preference)

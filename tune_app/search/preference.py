@@ -62,6 +62,13 @@ class Preference:
                 models.append(GaussianProcess.fit(points[among], target, variables, rng, known))
         return cls(tuple(models))
 
+    def expected(self, points: Array) -> Array:
+        """What is expected at `points` (n, columns), in standard deviations of the scores: (n,)."""
+        with one_thread():
+            means = [model.predict(points) for model in self.models]
+        found: Array = np.average(means, axis=0, weights=WEIGHTS[: len(means)])
+        return found
+
     def votes(self, points: Array) -> Array:
         """How well each of `points` (n, columns) is liked among them: (n,), 0 to 1.
 

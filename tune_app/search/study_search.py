@@ -22,6 +22,7 @@ from tune_app.spaces.section import Objective
 from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Config, Value
 from tune_app.store.event_log import TrialRecord
+from tune_app.store.trial_row import Source
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -56,6 +57,11 @@ class StudySearch(OptunaSearch):
         config = self._suggest_all(trial)
         self._sampler.begin(trial.number, config)
         return config
+
+    @property
+    def source(self) -> Source:
+        """Where the configuration came from that was suggested last."""
+        return self._sampler.source
 
     def adopt(self, trial_id: str, config: Config) -> Config:
         """Run `config` as the next trial instead of asking the sampler."""

@@ -21,6 +21,7 @@ OVERRIDES: dict[str, str] = {
     "objective": "objective.mode",
     "sampler": "search.sampler",
     "seed": "search.seed",
+    "history": "search.history",
     "start_from": "search.start_from",
 }
 """The key of the file that each one stands above: ``--trials`` above ``budget.trials``."""

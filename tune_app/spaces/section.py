@@ -85,7 +85,16 @@ def _names(value: object) -> object:
     return value
 
 
+def _history(value: object) -> object:
+    if value in ("auto", "none"):
+        return value
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(name, str) for name in value):
+        raise ValueError("must be auto, none, or a list of studies, such as [digits-cnn]")
+    return value
+
+
 Seconds = Annotated[float | None, BeforeValidator(_time)]
+HistoryChoice = Literal["auto", "none"] | Annotated[tuple[str, ...], Field(strict=False)]
 Whole = Annotated[int, Field(ge=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -130,6 +139,9 @@ class Search(Section):
 
     sampler: Annotated[str, AfterValidator(one_of(SAMPLERS))] = "auto"
     """What proposes configurations; `tune-app strategies` lists them."""
+    history: Annotated[HistoryChoice, BeforeValidator(_history)] = "auto"
+    """Past studies of the same task that the sampler auto begins with and learns from: auto takes the newest of the
+    store and what comes with tune-app; none; or names of studies."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """What all randomness of the sweep starts from; the same seed proposes the same first configurations."""
     start_from: Annotated[tuple[str, ...], BeforeValidator(_names), Field(strict=False)] = ()

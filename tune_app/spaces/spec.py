@@ -254,6 +254,11 @@ def _check_sampler(search: Search, objective: Objective, space: Space, document:
     if objective.mode == "pareto" and not sampler.many_objectives:
         able = ", ".join(name for name, strategy in SAMPLERS.items() if strategy.many_objectives)
         raise InputError(f"`{search.sampler}` looks for one figure, but mode pareto has two", where=place, hint=able)
+    if search.history not in ("auto", "none") and (search.sampler != "auto" or objective.mode == "pareto"):
+        found = "mode pareto" if objective.mode == "pareto" else f"the sampler {search.sampler}"
+        rule = f"`history` must be auto or none where no sampler learns from it, but got {shown(search.history)}"
+        where = document.where("search", "history")
+        raise InputError(f"{rule} with {found}", where=where, hint="the sampler auto learns from past studies")
     try:
         sampler.check(space)
     except InputError as error:

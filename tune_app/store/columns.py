@@ -34,6 +34,7 @@ TRIAL_COLUMNS: dict[str, pa.DataType] = {
     "seed": pa.int64(),
     "attempt": pa.int64(),
     "checkpoint": pa.string(),
+    "source": pa.string(),
     "latency_ms": pa.float64(),
 }
 EPOCH_COLUMNS: dict[str, pa.DataType] = {

@@ -12,7 +12,7 @@ from tune_app.folder import Folder
 from tune_app.readable import writable
 from tune_app.spaces.variable import Config
 from tune_app.store.columns import SCHEMA_VERSION, Row, check_version
-from tune_app.store.trial_row import TrialRow, TrialState
+from tune_app.store.trial_row import Source, TrialRow, TrialState
 
 
 @dataclass
@@ -30,6 +30,7 @@ class TrialRecord:
     seed: int
     attempt: int
     started_at: str
+    source: Source | None = None
     epochs: dict[int, Row] = field(default_factory=dict)
     row: TrialRow | None = None
 
@@ -71,6 +72,7 @@ class History:
                 seed=event["seed"],
                 attempt=event["attempt"],
                 started_at=former.started_at if former else event["at"],
+                source=event.get("source"),
                 epochs=former.epochs if former else {},
             )
         elif kind == "epochs":

@@ -22,7 +22,7 @@ from tune_app.spaces.variable import Config
 from tune_app.store.columns import EPOCH_COLUMNS, SCHEMA_VERSION, TRIAL_COLUMNS, Row, make_table
 from tune_app.store.event_log import History
 from tune_app.store.study import Study
-from tune_app.store.trial_row import TrialRow
+from tune_app.store.trial_row import Source, TrialRow
 
 FLUSH_PERIOD_S = 1.0
 LIVE_PERIOD_S = 0.1
@@ -76,12 +76,15 @@ class StudyWriter:
         with self._mutex:
             self._emit("sweep_ended", **facts)
 
-    def trial_started(self, trial: int, trial_id: str, config: Config, seed: int, attempt: int) -> None:
+    def trial_started(
+        self, trial: int, trial_id: str, config: Config, seed: int, attempt: int, source: Source | None = None
+    ) -> None:
         """A trial began, or began again: epochs of an earlier attempt count until they are measured anew."""
         with self._mutex:
             former = self._history.trials.get(trial)
             self._rewrite |= former is not None and former.row is not None
-            self._emit("trial_started", trial=trial, trial_id=trial_id, config=config, seed=seed, attempt=attempt)
+            facts = {"trial": trial, "trial_id": trial_id, "seed": seed, "attempt": attempt, "source": source}
+            self._emit("trial_started", config=config, **facts)
 
     def epochs(self, rows: list[Row]) -> None:
         """Epochs that one trial finished."""

@@ -43,6 +43,7 @@ class TrialRow:
         node: address of the machine.
         gpu_fraction: GPUs that it had, a share or a number.
         latency_ms: milliseconds that the model takes for a row.
+        source: where its configuration came from; None in a study that is older than the column.
         sample: a text that the model made.
         families: the columns ``config/<group>/<variable>``, ``metric/<name>`` and ``health/<name>``.
     """
@@ -65,6 +66,7 @@ class TrialRow:
     peak_memory_mb: float | None = None
     model_parameters: int | None = None
     checkpoint: str | None = None
+    source: Source | None = None
     latency_ms: float | None = None
     sample: str | None = None
     families: Mapping[str, Any] = field(default_factory=dict)

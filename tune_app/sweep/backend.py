@@ -17,7 +17,7 @@ from tune_app.spaces.spec import Spec, epochs_of
 from tune_app.spaces.variable import Config
 from tune_app.store.columns import Row
 from tune_app.store.study import Study
-from tune_app.store.trial_row import FailureKind
+from tune_app.store.trial_row import FailureKind, Source
 from tune_app.sweep.requests import Request
 
 
@@ -55,6 +55,7 @@ class Run:
     Attributes:
         trial: its number.
         attempt: from 1; one more after each time that its process or node was lost.
+        source: where its configuration came from.
     """
 
     trial: int
@@ -63,6 +64,7 @@ class Run:
     epochs: int
     seed: int
     attempt: int
+    source: Source | None
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class Recorder:
                 self._finish(event)
 
     def _start(self, run: Run) -> None:
-        self._files.writer.trial_started(run.trial, run.trial_id, run.config, run.seed, run.attempt)
+        self._files.writer.trial_started(run.trial, run.trial_id, run.config, run.seed, run.attempt, run.source)
         self._running[run.trial_id] = _Live(run, time.monotonic(), facts=self._former_facts.pop(run.trial_id, {}))
 
     def _report(self, run: Run, rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
@@ -244,6 +244,7 @@ class Recorder:
             gpu_fraction=self._gpu_fraction,
             seed=record.seed,
             attempt=record.attempt,
+            source=record.source,
             families={
                 **{self._columns[name]: value for name, value in record.config.items()},
                 **{name: value for name, value in last.items() if name.startswith(("metric/", "health/"))},

@@ -11,36 +11,52 @@ from tune_app.spaces.spec import Spec
 from tune_app.spaces.strategy import grid_configs
 from tune_app.spaces.variable import Config
 from tune_app.store.event_log import History, TrialRecord
+from tune_app.store.trial_row import Source
 from tune_app.training.seed import derive_seed
+
+GRID: Source = "grid"
 
 
 @dataclass(frozen=True)
 class Request:
-    """One trial to run; a configuration of None is asked from the sampler."""
+    """One trial to run; a configuration of None is asked from the sampler.
+
+    Attributes:
+        source: where the configuration came from; None if the sampler shall say.
+    """
 
     trial: int
     seed: int
     attempt: int = 1
     config: Config | None = None
+    source: Source | None = None
 
 
-def requests_of(spec: Spec, history: History, start_with: Sequence[Config]) -> list[Request]:
+def requests_of(
+    spec: Spec, history: History, start_with: Sequence[Config], portfolio: Sequence[Config] = ()
+) -> list[Request]:
     """The trials to run.
 
     The first new ones have the configurations to start with, the task's defaults if there are none: they are what its
-    author found good, so that every study has something to beat. A grid gives all trials theirs, and ends with its
-    last one.
+    author found good, so that every study has something to beat. Those of the `portfolio` follow. A grid gives all
+    trials theirs, and ends with its last one.
     """
     is_grid = spec.search.sampler == "grid"
     kept = [c for sweep in history.sweeps for c in sweep.get("start_with", [])]
-    wanted = [*start_with] or kept or ([] if is_grid else [nearest_to_defaults(spec.space)])
+    wanted: list[tuple[Config, Source]] = [(config, "start") for config in [*start_with] or kept]
+    if not wanted and not is_grid:
+        wanted = [(nearest_to_defaults(spec.space), "default")]
+    wanted += [(config, "history") for config in portfolio]
     known = {_key(record.config) for record in history.trials.values()}
-    first = [config for config in wanted if _key(config) not in known]
-    known |= {_key(config) for config in first}
+    first: list[tuple[Config, Source]] = []
+    for config, source in wanted:
+        if _key(config) not in known:
+            first.append((config, source))
+            known.add(_key(config))
     grid = grid_configs(spec.space, spec.search.seed) if is_grid else iter(())
-    left = itertools.chain(first, (config for config in grid if _key(config) not in known))
+    left = itertools.chain(first, ((config, GRID) for config in grid if _key(config) not in known))
     requests = [
-        Request(r.trial, r.seed, r.attempt, next(left, None)) if r.config is None else r
+        Request(r.trial, r.seed, r.attempt, *next(left, (None, None))) if r.config is None else r
         for r in open_requests(history.trials, spec.budget.trials, lambda number: derive_seed(spec.search.seed, number))
     ]
     return [r for r in requests if r.config is not None] if is_grid else requests
@@ -54,7 +70,7 @@ def open_requests(trials: dict[int, TrialRecord], total: int, seed_of: Callable[
         if record is None:
             new.append(Request(number, seed_of(number)))
         elif not record.finished:
-            again.append(Request(number, record.seed, record.attempt + 1, record.config))
+            again.append(Request(number, record.seed, record.attempt + 1, record.config, record.source))
     return again + new
 
 

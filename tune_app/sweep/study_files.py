@@ -47,14 +47,14 @@ def open_study_files(
     study: Study,
     history: History,
     data: Dataset,
-    resources: Mapping[str, float],
+    facts: Mapping[str, Any],
     start_with: Sequence[Config],
     tensorboard: bool,
 ) -> Iterator[StudyFiles]:
     """Write what the study is (space as run, catalog, provenance), and open the files that grow with it.
 
     Args:
-        resources: what it is trained on.
+        facts: what else the record of a new study says: what it is trained on, and what it began with.
         start_with: the configurations to begin with; kept, so that a resumed sweep needs none.
 
     Raises:
@@ -65,8 +65,8 @@ def open_study_files(
     folder.write(f"{study.base}/catalog.json", json.dumps(catalog.to_dict(), indent=1).encode())
     folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
     if not history.last_event:
-        facts = _provenance(spec, data, resources)
-        folder.write(f"{study.base}/provenance.json", json.dumps(facts, indent=2).encode())
+        known = {**_provenance(spec, data), **facts}
+        folder.write(f"{study.base}/provenance.json", json.dumps(known, indent=2).encode())
     journal: OptunaJournal | None = None
     board: TensorBoardLog | None = None
     if isinstance(folder, LocalFolder):
@@ -90,12 +90,11 @@ def open_study_files(
             raise log.error
 
 
-def _provenance(spec: Spec, data: Dataset, resources: Mapping[str, float]) -> dict[str, Any]:
+def _provenance(spec: Spec, data: Dataset) -> dict[str, Any]:
     return {
         "study": spec.name,
         "spec_sha256": spec.sha256(),
         "dataset_sha256": data.sha256(),
         "code": provenance.code(),
         "machine": provenance.machine(),
-        "resources": dict(resources),
     }
