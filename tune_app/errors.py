@@ -65,6 +65,12 @@ class Interrupted(TuneAppError):
     exit_code = 130
 
 
+class Terminated(Interrupted):
+    """Somebody asked the process to terminate; what was finished is kept. Exit code 143."""
+
+    exit_code = 143
+
+
 def one_line(error: BaseException) -> str:
     """What an error of somebody else says, without its line ends, as valid Unicode."""
     return str(writable(" ".join(str(error).split())))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ import click
 
 from tune_app.cli.options import json_option, parse_settings, print_json, profiles_option, set_option, store_option
 from tune_app.cli.results import leaderboard, records
-from tune_app.errors import InputError, Interrupted, WorkFailed
+from tune_app.errors import InputError, Interrupted, Terminated, TuneAppError, WorkFailed
 from tune_app.extras import missing
 from tune_app.spaces.override import OVERRIDES, describe
 from tune_app.standard_output import reserved
+from tune_app.sweep.watchdog import STOPS, TERMINATED, Cause, Watchdog
 
 if TYPE_CHECKING:
     from tune_app.datasets.dataset import Dataset
@@ -264,10 +266,11 @@ def _sweep(
     if tensorboard and (package := missing("tensorboard")):
         click.echo(f"no files for TensorBoard: {package} is not installed; install tune-app[tensorboard]", err=True)
     # What a user's task prints belongs to the person who watches, not to the one document on stdout.
-    with reserved(), ThreadPoolExecutor(1) as thread:
+    with reserved(), Watchdog(lambda cause: _leave(cause, preparing)) as watchdog, ThreadPoolExecutor(1) as thread:
         preparing = thread.submit(prepare)
-        with connected(address, _say_fallback if fallback else None):
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own handler would answer in its words
+        with connected(address, _say_fallback if fallback else None) as liveness:
+            watchdog.lost = liveness.lost
+            _answer_terminations()  # Ray's own handler would answer in its words
             ready = preparing.result()
             from tune_app.ray_backend.backend import RayBackend
             from tune_app.ray_backend.gpu_share import measured_share
@@ -293,8 +296,34 @@ def _sweep(
                     time_limit=ready.time_limit,
                     fuse=fuse,
                     tensorboard=tensorboard,
+                    watchdog=watchdog,
                 )
     _report(ready.spec, ready.study, outcome, as_json)
+
+
+def _answer_terminations() -> None:
+    def on_signal(number: int, frame: object) -> None:
+        raise Terminated(TERMINATED)
+
+    for number in STOPS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has a closed terminal
+            signal.signal(number, on_signal)
+
+
+def _leave(cause: Cause, preparing: Future[Prepared]) -> None:
+    """End the process, whose main thread waits for a Ray that does not answer."""
+    began = preparing.done() and preparing.exception() is None
+    error = _stopped(*cause, preparing.result().study.name) if began else Terminated(cause[1])
+    click.echo(f"error: {error}", err=True)
+    os._exit(error.exit_code)
+
+
+def _stopped(reason: str, message: str | None, study: str) -> TuneAppError:
+    """The error for a sweep that had to end at once."""
+    hint = f"`tune-app resume {study}` goes on"
+    if reason == "terminate":
+        return Terminated(f"{message}; results are kept", hint=hint)
+    return WorkFailed(f"the sweep was stopped: {message}; results are kept", hint=hint)
 
 
 def _say_fallback(error: InputError) -> None:
@@ -325,6 +354,8 @@ def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:
             f"\nall trials:    tune-app trials {spec.name}        results: {study.trials_path}"
         )
     resume_hint = f"`tune-app resume {spec.name}` goes on"
+    if outcome.reason in ("terminate", "lost"):
+        raise _stopped(outcome.reason, outcome.message, spec.name)
     if outcome.reason == "interrupt":
         raise Interrupted(f"{outcome.message}; results are kept", hint=resume_hint)
     if outcome.reason == "fuse":

@@ -113,11 +113,17 @@ class Recorder:
         else:
             self._end(run, TrialState.COMPLETED if ended.finished else TrialState.PRUNED)
 
-    def cancel(self, runs: Sequence[Run]) -> None:
-        """Record trials that are stopped unfinished."""
-        for run in runs:
-            if run.trial_id in self._running:
-                self._end(run, TrialState.CANCELLED)
+    def end(self, reason: str | None, message: str | None, show: Callable[[dict[str, Any]], None]) -> None:
+        """Record that the running trials are stopped unfinished, if there are any, and the end of the sweep."""
+        for live in list(self._running.values()):
+            self._end(live.run, TrialState.CANCELLED)
+        self.write_live("ended", show)
+        self._files.writer.sweep_ended(reason=reason, message=message)
+
+    def finish(self, reason: str, message: str, show: Callable[[dict[str, Any]], None]) -> None:
+        """`end`, and close what the tables are written from."""
+        self.end(reason, message, show)
+        self._files.writer.close()
 
     def overdue(self, limit_s: float | None) -> list[str]:
         """Ids of running trials that have been training for more than `limit_s` seconds; each is named once.
