@@ -413,3 +413,5 @@ def _print_forecast(forecast: Forecast, err: bool) -> None:
         f"{duration(forecast.seconds)} on {forecast.slots} slots, {forecast.device_hours:.2g} device hours",
         err=err,
     )
+    for note in forecast.notes:
+        click.echo(f"note: {note}", err=err)
