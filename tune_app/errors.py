@@ -1,7 +1,7 @@
 """The one tree of errors; each edge (command line, HTTP, page) translates it once.
 
 Every message follows one pattern: the rule, then the value found, then where it stands; the hint names the
-nearest valid choice or what to do.
+nearest valid choice or what to do. No message holds a password or a token: each passes `credentials.redacted`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from tune_app.credentials import redacted
 from tune_app.readable import writable
 
 
@@ -24,10 +25,8 @@ class TuneAppError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.where = where
-        self.hint = hint
+        self.message, self.where, self.hint = redacted(message), redacted(where), redacted(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         first = f"{self.where}: {self.message}" if self.where else self.message

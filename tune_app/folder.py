@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from pyarrow import fs
 
 from tune_app.conditional_puts import ConditionalPuts, open_puts
+from tune_app.credentials import without_password
 from tune_app.errors import InputError, WorkFailed
 
 PARTS = ".parts"
@@ -33,9 +34,15 @@ LOCK_WAIT_S = 20.0
 
 
 class Folder(ABC):
-    """Files by relative name, ``a/b.txt``. Errors of the file system become `WorkFailed` with the full path."""
+    """Files by relative name, ``a/b.txt``. Errors of the file system become `WorkFailed` with the full path.
+
+    Attributes:
+        url: its path or address, for people: without the password that the address may hold.
+        address: what opens it again; never shown or stored.
+    """
 
     url: str
+    address: str
 
     @abstractmethod
     def write(self, name: str, content: bytes) -> None:
@@ -52,8 +59,12 @@ class Folder(ABC):
         """Keep what was appended to `name` in one piece."""
 
     @abstractmethod
-    def read(self, name: str, start: int = 0) -> bytes | None:
-        """The file from byte `start`, appended parts included; None where there is none."""
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes | None:
+        """The file from byte `start`, appended parts included, at most `size` bytes of it; None where there is none."""
+
+    @abstractmethod
+    def size(self, name: str) -> int | None:
+        """How many bytes `read` would give; None where there is no such file."""
 
     @abstractmethod
     def read_version(self, name: str) -> tuple[bytes | None, object]:
@@ -94,7 +105,7 @@ class Folder(ABC):
         """Remove what a killed writer left aside directly under `prefix`; nobody else may be writing there."""
 
     def path(self, name: str) -> str:
-        """The address of `name`, for people and for readers such as pandas."""
+        """The address of `name`, for people, and for readers such as pandas that have the keys of an object store."""
         return f"{self.url.rstrip('/')}/{name}"
 
 
@@ -127,7 +138,7 @@ class LocalFolder(Folder):
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        self.url = str(self.root)
+        self.url = self.address = str(self.root)
 
     def write(self, name: str, content: bytes) -> None:
         """See `Folder.write`; the content is on the disk before the name points to it."""
@@ -177,13 +188,23 @@ class LocalFolder(Folder):
         except OSError as error:
             raise cannot_write(target, error) from error
 
-    def read(self, name: str, start: int = 0) -> bytes | None:
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes | None:
         """See `Folder.read`."""
         target = self.root / name
         try:
             with target.open("rb") as file:
                 file.seek(start)
-                return file.read()
+                return file.read(size)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise cannot_read(target, error) from error
+
+    def size(self, name: str) -> int | None:
+        """See `Folder.size`."""
+        target = self.root / name
+        try:
+            return target.stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -283,7 +304,7 @@ class RemoteFolder(Folder):
     """
 
     def __init__(self, url: str, filesystem: fs.FileSystem, root: str) -> None:
-        self.url = url
+        self.url, self.address = without_password(url), url
         self._fs = filesystem
         self._root = root.rstrip("/")
         self._parts: dict[str, int] = {}
@@ -302,10 +323,30 @@ class RemoteFolder(Folder):
         self._write(f"{name}{PARTS}/{number:06d}", content)
         self._parts[name] = number
 
-    def read(self, name: str, start: int = 0) -> bytes | None:
-        """See `Folder.read`."""
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes | None:
+        """See `Folder.read`; parts that lie before or behind what is wanted are not read."""
+        if start == 0 and size is None:
+            return self._read_whole(name)
         while True:
-            parts = self._current_parts(name)
+            sizes = self._sizes(name)
+            if not sizes:
+                return None
+            wanted: list[tuple[str, int, int]] = []
+            position = 0
+            for piece, length in sizes.items():
+                first = max(0, start - position)
+                last = length if size is None else min(length, start + size - position)
+                if first < last:
+                    wanted.append((piece, first, last - first))
+                position += length
+            with ThreadPoolExecutor(READERS) as threads:
+                pieces = list(threads.map(lambda place: self._read_range(*place), wanted))
+            if None not in pieces:  # else parts were merged in the meantime
+                return b"".join(piece or b"" for piece in pieces)
+
+    def _read_whole(self, name: str) -> bytes | None:
+        while True:
+            parts = list(self._current_parts(name))
             with ThreadPoolExecutor(READERS) as threads:  # there may be thousands, and each takes its time
                 first, *found = threads.map(self._read, [name, *parts])
             pieces = [piece for piece in found if piece is not None]
@@ -313,11 +354,23 @@ class RemoteFolder(Folder):
                 break
         if first is None and not pieces:
             return None
-        return b"".join([first or b"", *pieces])[start:]
+        return b"".join([first or b"", *pieces])
+
+    def size(self, name: str) -> int | None:
+        """See `Folder.size`."""
+        sizes = self._sizes(name)
+        return sum(sizes.values()) if sizes else None
+
+    def _sizes(self, name: str) -> dict[str, int]:
+        """The file itself, if there is one, and its parts in their order, each with its bytes."""
+        with _reading(self.path(name)):
+            itself = self._fs.get_file_info(f"{self._root}/{name}")
+        begin = {name: itself.size} if itself.type == fs.FileType.File else {}
+        return {**begin, **self._current_parts(name)}
 
     def merge(self, name: str) -> None:
         """See `Folder.merge`; the new piece is there before the former ones go."""
-        parts = self._current_parts(name)
+        parts = list(self._current_parts(name))
         if len(parts) < 2:
             return
         with ThreadPoolExecutor(READERS) as threads:
@@ -325,11 +378,11 @@ class RemoteFolder(Folder):
             self._write(f"{name}{PARTS}/{_number(parts[-1]):06d}{MERGED}", b"".join(piece or b"" for piece in pieces))
             list(threads.map(self._remove, parts))
 
-    def _current_parts(self, name: str) -> list[str]:
-        """The parts in their order, without those that a merged one replaces."""
-        parts = [f"{name}{PARTS}/{part}" for part in self._all_names(f"{name}{PARTS}")]
+    def _current_parts(self, name: str) -> dict[str, int]:
+        """The parts in their order with their bytes, without those that a merged one replaces."""
+        parts = {f"{name}{PARTS}/{info.base_name}": info.size for info in self._all_infos(f"{name}{PARTS}")}
         merged = [position for position, part in enumerate(parts) if part.endswith(MERGED)]
-        return parts[merged[-1] :] if merged else parts
+        return dict(list(parts.items())[merged[-1] :]) if merged else parts
 
     def read_version(self, name: str) -> tuple[bytes | None, object]:
         """See `Folder.read_version`."""
@@ -353,7 +406,7 @@ class RemoteFolder(Folder):
 
     @cached_property
     def _puts(self) -> ConditionalPuts | None:
-        return open_puts(self.url, self._fs, self._root)
+        return open_puts(self.address, self._fs, self._root)
 
     def exists(self, name: str) -> bool:
         """See `Folder.exists`."""
@@ -399,10 +452,22 @@ class RemoteFolder(Folder):
             except FileNotFoundError:
                 return None
 
+    def _read_range(self, name: str, start: int, size: int) -> bytes | None:
+        with _reading(self.path(name)):
+            try:
+                with self._fs.open_input_file(f"{self._root}/{name}") as file:
+                    return bytes(file.read_at(size, start))
+            except FileNotFoundError:
+                return None
+
     def _all_names(self, prefix: str) -> list[str]:
+        return [info.base_name for info in self._all_infos(prefix)]
+
+    def _all_infos(self, prefix: str) -> list[fs.FileInfo]:
+        """What lies directly under `prefix`, sorted by name."""
         with _reading(self.path(prefix)):
             found = self._fs.get_file_info(fs.FileSelector(f"{self._root}/{prefix}", allow_not_found=True))
-        return sorted(info.base_name for info in found)
+        return sorted(found, key=lambda info: info.base_name)
 
     def _remove(self, name: str) -> None:
         target = f"{self._root}/{name}"

@@ -7,7 +7,8 @@ import os
 
 import streamlit as st
 
-from tune_app.api.listening import TOKEN_VARIABLE, is_loopback
+from tune_app.api.listening import is_loopback
+from tune_app.credentials import API_TOKEN
 
 
 def require_token() -> None:
@@ -15,11 +16,11 @@ def require_token() -> None:
     address = st.get_option("server.address") or ""
     if is_loopback(address) or st.session_state.get("token_shown"):
         return
-    token = os.environ.get(TOKEN_VARIABLE)
+    token = os.environ.get(API_TOKEN)
     if not token:
-        st.error(f"This page is not bound to loopback, so it needs a token: set {TOKEN_VARIABLE} where it is started.")
+        st.error(f"This page is not bound to loopback, so it needs a token: set {API_TOKEN} where it is started.")
         st.stop()
-    given = st.text_input("Token", type="password", help=f"Whoever started the page set it as {TOKEN_VARIABLE}.")
+    given = st.text_input("Token", type="password", help=f"Whoever started the page set it as {API_TOKEN}.")
     if given and hmac.compare_digest(given.encode(), token.encode()):
         st.session_state["token_shown"] = True
         st.rerun()

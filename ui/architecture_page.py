@@ -51,7 +51,7 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
     trial, ended_at = int(row["trial"]), str(row["ended_at"])
     try:
         with st.spinner(f"The network of trial {trial} is built from its configuration…"):
-            layers = read_layers(study.folder.url, study.name, trial, ended_at)
+            layers = read_layers(study.folder.address, study.name, trial, ended_at)
     except NotFound as error:  # a task without a network has a model and pictures of its training nevertheless
         st.info(sentence(error))
         _offer_weights(study, trial)
@@ -86,7 +86,7 @@ def _statistics(study: Study, trial: int, ended_at: str, state: str) -> tuple[La
         )
     try:
         with st.spinner("The trained network is looked into…"):
-            return read_statistics(study.folder.url, study.name, trial, ended_at), ""
+            return read_statistics(study.folder.address, study.name, trial, ended_at), ""
     except TuneAppError as error:
         return [], sentence(error)
 
@@ -132,7 +132,7 @@ def _offer_weights(study: Study, trial: int) -> None:
     there = _has_weights(study, trial)
     st.download_button(
         "Model (weights and configuration)",
-        lambda: client.read_weights(study.folder.url, study.name, trial),
+        lambda: client.read_weights(study.folder.address, study.name, trial),
         f"{study.name}-{trial}.pt",
         "application/octet-stream",
         icon=":material/download:",

@@ -62,7 +62,7 @@ def narrow(columns: list[str], spec: Spec) -> list[str]:
         "health/overall",
         *(f"config/{group}/{name}" for group, name in _searched(spec)),
     ]
-    last = ["duration_s", "epochs", "model_parameters", "latency_ms", "failure_kind", "error"]
+    last = ["source", "duration_s", "epochs", "model_parameters", "latency_ms", "failure_kind", "error"]
     twice = [] if spec.objective.mode == "health" else [f"metric/{spec.objective.metric}"]
     metrics = [column for column in columns if column.startswith(("metric/", "health/")) and column not in twice]
     order = dict.fromkeys([*first, *metrics, *last])

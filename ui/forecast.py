@@ -17,6 +17,7 @@ from sweep_form import SweepSettings
 from values import number, sentence
 
 from tune_app.cli.progress import duration
+from tune_app.credentials import inherited_environment
 from tune_app.spaces.override import OVERRIDES
 
 SPACE = "space.yaml"
@@ -69,6 +70,7 @@ def begin(settings: SweepSettings) -> Preflight:
             stdout=out,
             stderr=err,
             stdin=subprocess.DEVNULL,
+            env=inherited_environment(),
         )
     return Preflight(settings.fingerprint(), settings.document.source, process, folder)
 

@@ -66,7 +66,7 @@ def _show(job_id: str) -> None:
     shown = st.session_state.setdefault("jobs_followed", {})
     show_state(job)
     _training(job)
-    log = jobs().records.log(job_id).decode(errors="replace").splitlines()
+    log = jobs().records.last_lines(job_id, LAST_LINES)[0].decode(errors="replace").splitlines()
     if log:
         st.code("\n".join(log[-LAST_LINES:]), language=None, wrap_lines=True)
     if not job.ended:

@@ -37,7 +37,7 @@ def profiles() -> Profiles:
 
 
 def imports_nothing(task: str) -> bool:
-    """To show results, the page runs no code of a user's own: a catalog is with each study and beside each profile."""
+    """The page runs no code of a user's own: a catalog is with each study, beside each profile, or from a process."""
     return False
 
 
@@ -106,7 +106,7 @@ def read_spec(study: Study) -> Spec:
         InputError: one of the two is damaged.
     """
     files = tuple(study.folder.read(f"{study.base}/{name}") for name in ("spec.yaml", "catalog.json"))
-    return _spec(study, study.folder.url, study.name, files)
+    return _spec(study, study.folder.address, study.name, files)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -118,13 +118,13 @@ def _spec(_study: Study, root: str, name: str, files: tuple[bytes | None, ...]) 
 def trials_of(study: Study) -> pd.DataFrame:
     """The study's trials; read again only when they were written again."""
     with said():
-        return _trials(study.name, study.folder.url, stamp(study, "trials"))
+        return _trials(study.name, study.folder.address, stamp(study, "trials"))
 
 
 def epochs_of(study: Study) -> pd.DataFrame:
     """The study's epochs; read again only when they were written again."""
     with said():
-        return _epochs(study.name, study.folder.url, stamp(study, "epochs"))
+        return _epochs(study.name, study.folder.address, stamp(study, "epochs"))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

@@ -14,6 +14,7 @@ from tune_app.errors import TuneAppError
 from tune_app.jobs.job import Job
 from tune_app.jobs.job_request import sweep_request
 from tune_app.store.study import Study
+from tune_app.tasks.catalog_process import read_catalog
 
 LAST_LINES = 12
 
@@ -54,7 +55,9 @@ def _buttons(settings: SweepSettings) -> None:
     if go and not _was_just_started():
         try:
             with st.spinner("Checking the search space…"):
-                request = sweep_request(settings.document, settings.overrides, store(), profiles())
+                request = sweep_request(
+                    settings.document, settings.overrides, store(), profiles(), catalog_of=read_catalog
+                )
                 st.session_state["sweep_job"] = start(request).id
         except TuneAppError as error:
             st.error(sentence(error))
@@ -80,7 +83,7 @@ def _live() -> None:
         _follow_own()
         for job in _waiting():
             show_state(job)
-            if lines := jobs().records.log(job.id).decode(errors="replace").splitlines():
+            if lines := jobs().records.last_lines(job.id, LAST_LINES)[0].decode(errors="replace").splitlines():
                 st.code("\n".join(lines[-LAST_LINES:]), language=None, wrap_lines=True)
             stop_button(job)
         name = st.session_state.get("study")
@@ -104,5 +107,5 @@ def _follow_own() -> None:
         st.rerun()
     if job.ended:
         show_state(job)
-        if lines := jobs().records.log(job.id).decode(errors="replace").splitlines():
+        if lines := jobs().records.last_lines(job.id, LAST_LINES)[0].decode(errors="replace").splitlines():
             st.code("\n".join(lines[-LAST_LINES:]), language=None, wrap_lines=True)

@@ -27,7 +27,7 @@ def show_report(study: Study, trial: int, ended_at: str) -> None:
         return
     try:
         with st.spinner(f"The pictures of trial {trial} are made…"):
-            text = read_report(study.folder.url, study.name, trial, ended_at)
+            text = read_report(study.folder.address, study.name, trial, ended_at)
     except TuneAppError as error:
         st.error(sentence(error))
         return

@@ -18,7 +18,7 @@ import uvicorn
 import yaml
 
 from tune_app.api.app import make_app
-from tune_app.api.listening import bind
+from tune_app.api.listening import bind, make_config
 from tune_app.api.settings import Settings
 from tune_app.jobs.job import Job
 from tune_app.jobs.job_store import JobStore
@@ -190,7 +190,7 @@ def running(settings: Settings) -> Iterator[httpx.Client]:
     with bind("127.0.0.1", 0) as listening:
         port = listening.getsockname()[1]
         listening.listen(128)
-        config = uvicorn.Config(make_app(settings), log_config=None, server_header=False, ws_max_size=4096)
+        config = make_config(make_app(settings))
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

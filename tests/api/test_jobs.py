@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ import pytest
 import yaml
 
 from tune_app.jobs import jobs as jobs_module
+from tune_app.jobs.job_request import JobRequest
+from tune_app.jobs.jobs import Jobs
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -252,10 +256,37 @@ def test_what_a_job_printed_is_read_on(client: httpx.Client) -> None:
     whole = client.get("/jobs/ended-1/logs")
     assert whole.text == "ended-1 speaks\nsecond line\n"
     assert whole.headers["content-type"].startswith("text/plain")
-    first = client.get("/jobs/ended-1/logs", params={"limit": 10})
+    first = client.get("/jobs/ended-1/logs", params={"limit": 1})
+    assert first.text == "ended-1 speaks\n"
     rest = client.get("/jobs/ended-1/logs", params={"start": first.headers["Next-Start"]})
     assert first.text + rest.text == whole.text
     assert client.get("/jobs/ended-1/logs", params={"start": 10**6}).text == ""
+    last = client.get("/jobs/ended-1/logs", params={"limit": 1, "tail": True})
+    assert (last.text, last.headers["Next-Start"]) == ("second line\n", str(len(whole.text)))
+    both = client.get("/jobs/ended-1/logs", params={"start": 6, "tail": True})
+    assert (both.text, both.headers["Next-Start"]) == (whole.text[6:], str(len(whole.text)))
+    assert client.get("/jobs/ended-1/logs", params={"start": 10**6, "tail": True}).text == ""
+
+
+def test_many_readers_of_a_long_log_take_little_memory(client: httpx.Client, place: Any) -> None:
+    job = place.add_job("talkative", "RUNNING")
+    log = Path(place.records.log_path(job.id))
+    with log.open("ab") as file:
+        file.truncate(100_000_000)
+        file.seek(0, 2)
+        file.write(b"\nthe end\n")
+
+    def ask(number: int) -> int:
+        asked = {"limit": 2, "tail": number % 2 == 0}
+        return len(client.get(f"/jobs/{job.id}/logs", params=asked).content)
+
+    tracemalloc.start()
+    with ThreadPoolExecutor(30) as threads:
+        sizes = set(threads.map(ask, range(30)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert max(sizes) <= 1_000_000
+    assert peak < 200_000_000, "30 readers of a line of 100 MB"
 
 
 def test_cancelling_leaves_the_request_at_once_and_ends_what_has_ended_never(client: httpx.Client, place: Any) -> None:
@@ -289,6 +320,37 @@ def test_removing_keeps_the_study_unless_asked(client: httpx.Client, place: Any,
     assert "old-1" not in place.store.studies()
 
 
+def test_of_two_who_remove_a_job_at_once_one_does(client: httpx.Client, place: Any) -> None:
+    for _ in range(5):
+        job = place.add_job("gone", "SUCCEEDED", study=None)
+        with ThreadPoolExecutor(4) as threads:
+            answers = list(threads.map(lambda _, path=f"/jobs/{job.id}": client.delete(path).status_code, range(4)))
+        assert sorted(answers) == [204, 404, 404, 404]
+
+
+def test_a_job_that_an_earlier_server_accepted_is_given_to_ray_or_cancelled(
+    tmp_path: Path, make_place: Any, serve: Any
+) -> None:
+    place = make_place(tmp_path)
+    accepted = [
+        Jobs(place.store).accept(
+            JobRequest("training", "train-late", None, {"profile": ""}), address=place.settings.address, by=by
+        )
+        for by in ("127.0.0.1 over HTTP", "someone@here")
+    ]
+    with serve(place.settings) as client:
+        deadline = time.monotonic() + 20
+        while (found := client.get(f"/jobs/{accepted[0].id}").json())["state"] == "QUEUED":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert "no job server answers" in found["message"], "it was tried"
+        waiting = client.get(f"/jobs/{accepted[1].id}").json()
+        assert waiting["state"] == "QUEUED", "the command that asked may still give it"
+        began = time.monotonic()
+        assert client.post(f"/jobs/{accepted[1].id}/cancel").json()["state"] == "CANCELLED"
+        assert time.monotonic() - began < 3
+
+
 def test_a_study_that_takes_the_name_of_a_removed_one_is_shown(
     client: httpx.Client, place: Any, finished: str, make_study: Any, make_spec: Any
 ) -> None:
@@ -300,7 +362,10 @@ def test_a_study_that_takes_the_name_of_a_removed_one_is_shown(
 
 
 def test_a_method_or_a_path_that_there_is_not(client: httpx.Client) -> None:
-    refused(client.patch("/jobs"), 405, "method_not_allowed")
+    for path, methods in (("/jobs", "GET, POST"), ("/profiles/mine", "DELETE, GET, PUT"), ("/docs", "GET, HEAD")):
+        response = client.patch(path)
+        assert refused(response, 405, "method_not_allowed")["hint"] == f"Valid: {methods}"
+        assert response.headers["Allow"] == methods
     assert refused(client.get("/job"), 404, "not_found")["where"] == "GET /job"
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +15,15 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tune_app.api import listening, security
 from tune_app.api.admission import Admission
+from tune_app.credentials import API_TOKEN
 from tune_app.errors import InputError
+from tune_app.tasks.catalogs import load_catalog
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -91,6 +98,16 @@ def test_a_websocket_asks_for_the_token_before_it_opens(guarded: httpx.Client) -
         assert "trial_started" in str(socket.recv())
 
 
+def test_a_refused_websocket_is_no_error_in_the_log(
+    guarded: httpx.Client, client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    for server, path in ((guarded, "ended-1/events"), (client, "none-1/events"), (client, "ended-1/events?after=x")):
+        with pytest.raises(InvalidStatus):
+            connect(f"ws://{server.base_url.netloc.decode()}/jobs/{path}")
+    time.sleep(0.2)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 def test_web_pages_of_other_origins_are_kept_out(client: httpx.Client, guarded: httpx.Client) -> None:
     for origin in ("http://evil.example", "null", "http://127.0.0.1:1"):
         assert code(client.get("/jobs", headers={"Origin": origin}), 403) == "forbidden"
@@ -109,7 +126,9 @@ def test_web_pages_of_other_origins_are_kept_out(client: httpx.Client, guarded: 
 
 
 def test_without_a_token_the_host_must_be_this_machine(client: httpx.Client, guarded: httpx.Client) -> None:
-    for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[::2]:80"):
+    outside = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "[::2]:80"]
+    mixed = ["localhost:x@evil.example", "localhost@evil.example", "[::1]evil.example", "localhost:1:2", "localhost/x"]
+    for host in outside + mixed:
         assert code(client.get("/jobs", headers={"Host": host}), 400) == "bad_request"
     for host in ("localhost", "LOCALHOST:1", "127.0.0.1:9", "[::1]:8000"):
         assert client.get("/jobs", headers={"Host": host}).status_code == 200
@@ -187,6 +206,44 @@ def test_a_study_of_a_class_that_is_not_listed_shows_no_layers(client: httpx.Cli
     assert not marked.exists()
 
 
+WAYS_TO_A_PROFILE: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("GET", "/profiles", None),
+    ("GET", "/profiles/theirs", None),
+    ("GET", "/profiles/theirs/history", None),
+    ("GET", "/session", None),
+    ("POST", "/session", {"profile": "theirs"}),
+    ("PUT", "/profiles/new", {"source": {"profile": "theirs"}}),
+    ("POST", "/jobs", {"kind": "training", "profile": "theirs"}),
+    ("POST", "/jobs", {"kind": "sweep", "search_space": "small", "overrides": {"start_from": ["theirs"]}}),
+    ("POST", "/jobs", {"kind": "sweep", "search_space": "starting"}),
+]
+
+
+@pytest.mark.parametrize("keeps_catalog", [True, False])
+def test_a_class_that_a_profile_names_is_imported_by_no_way_to_it(
+    tmp_path: Path, make_place: Any, serve: Any, marked: Path, make_spec: Any, keeps_catalog: bool
+) -> None:
+    place = make_place(tmp_path / "place")
+    profiles = Path(place.settings.profiles)
+    text = (profiles / "mine.yaml").read_text().replace("name: mine", "name: theirs")
+    for name in ("theirs.yaml", ".session.yaml", ".history/theirs/1.yaml"):
+        kept = (profiles / ".catalogs" / name).with_suffix(".json")
+        for path in (profiles / name, kept):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        (profiles / name).write_text(text.replace("task: image_cnn", "task: intruder:Task"))
+        if keeps_catalog:
+            kept.write_text(json.dumps({**load_catalog("image_cnn").to_dict(), "task": "intruder:Task"}))
+    space = {**make_spec().to_dict(), "search": {"start_from": ["theirs"]}}
+    (place.root / "search_spaces" / "starting.yaml").write_text(yaml.safe_dump(space))
+    with serve(place.settings) as client:
+        for method, path, body in WAYS_TO_A_PROFILE:
+            response = client.request(method, path, json=body)
+            if method != "GET" or not (keeps_catalog or path == "/profiles"):
+                assert code(response, 422) == "invalid", (method, path, response.text)
+    assert not marked.exists()
+    assert "intruder" not in sys.modules
+
+
 def test_data_is_read_only_from_listed_folders(place: Any, serve: Any, make_spec: Any, tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open" / "out").symlink_to("/etc")
@@ -222,18 +279,27 @@ def test_a_token_that_is_none(text: str, tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "token").write_text(text + "\n", encoding="utf-8")
     with pytest.raises(InputError, match="a token must have at least 16"):
         listening.read_token(str(tmp_path / "token"))
-    monkeypatch.setenv(listening.TOKEN_VARIABLE, text)
+    monkeypatch.setenv(API_TOKEN, text)
     with pytest.raises(InputError, match="a token must have at least 16"):
         listening.read_token(None)
 
 
-def test_the_file_of_the_token_stands_above_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(listening.TOKEN_VARIABLE, raising=False)
+def test_the_file_of_the_token_stands_above_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(API_TOKEN, raising=False)
     assert listening.read_token(None) is None
-    monkeypatch.setenv(listening.TOKEN_VARIABLE, "a" * 16)
+    monkeypatch.setenv(API_TOKEN, "a" * 16)
     assert listening.read_token(None) == "a" * 16
     (tmp_path / "token").write_text(TOKEN + "\n")
+    (tmp_path / "token").chmod(0o600)
+    monkeypatch.setenv(API_TOKEN, "a" * 16)
     assert listening.read_token(str(tmp_path / "token")) == TOKEN
+    assert API_TOKEN not in os.environ, "a process that this one starts would inherit it"
+    assert capsys.readouterr().err == ""
+    (tmp_path / "token").chmod(0o644)
+    assert listening.read_token(str(tmp_path / "token")) == TOKEN
+    assert "its mode is 0644" in capsys.readouterr().err
     with pytest.raises(InputError, match="must be readable"):
         listening.read_token(str(tmp_path / "none"))
 

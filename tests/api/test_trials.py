@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -108,6 +111,51 @@ def test_the_weights_come_with_their_configuration_and_load_safely(client: httpx
         for name, shape in layer["parameter_shapes"].items()
     }
     assert shapes == {name: tuple(saved["weights"][name].shape) for name in shapes}
+
+
+@pytest.fixture
+def weights_folders(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The folder in which the server makes its temporary ones; empty again after each answer."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path / "temporary"
+
+
+def assert_empties(folder: Any) -> None:
+    """Soon after the answer nothing is left in `folder`."""
+    deadline = time.monotonic() + 5
+    while left := list(folder.iterdir()):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.02)
+
+
+def test_a_download_can_be_resumed(client: httpx.Client, weights_folders: Any) -> None:
+    path = "/jobs/ended-1/best-model/download"
+    whole = client.get(path)
+    tag = whole.headers["ETag"]
+    assert tag == f'"{hashlib.sha256(whole.content).hexdigest()}"'
+    rest = client.get(path, headers={"Range": "bytes=1000-", "If-Range": tag})
+    assert (rest.status_code, rest.headers["ETag"], rest.content) == (206, tag, whole.content[1000:])
+    other = client.get(path, headers={"Range": "bytes=1000-", "If-Range": '"another"'})
+    assert (other.status_code, other.content) == (200, whole.content)
+    assert_empties(weights_folders)
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "code"),
+    [
+        ("bytes=x", 400, "bad_request"),
+        ("lines=1-2", 400, "bad_request"),
+        ("bytes=9999999-", 416, "range_not_satisfiable"),
+    ],
+)
+def test_a_range_that_is_none_leaves_nothing(
+    client: httpx.Client, weights_folders: Any, header: str, status: int, code: str
+) -> None:
+    response = client.get("/jobs/ended-1/best-model/download", headers={"Range": header})
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["where"]) == (status, code, "header Range")
+    assert_empties(weights_folders)
 
 
 def test_there_is_no_best_model_where_nothing_completed(client: httpx.Client) -> None:

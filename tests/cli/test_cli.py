@@ -442,10 +442,16 @@ def test_check(tune_app: Command) -> None:
     path = str(REPOSITORY / "search_spaces" / "digits_cnn.yaml")
     ran = tune_app("check", path)
     assert ran.code == 0
-    assert [line.split(":")[0] for line in ran.out.splitlines()] == ["digits-cnn", *["preflight"] * 4, "forecast"]
+    assert [line.split(":")[0] for line in ran.out.splitlines()] == [
+        "digits-cnn",
+        "history",
+        *["preflight"] * 4,
+        "forecast",
+    ]
     assert "40 trials, rungs at epochs 1, 4" in ran.out
     found = tune_app("check", path, "--json", "--trials", "7", "--set", "architecture.filters=8").json
     assert found["ok"] is True
+    assert found["history"] == ["tune-app:digits_cnn"]
     assert found["forecast"]["trials"] == found["spec"]["budget"]["trials"] == 7
     assert found["spec"]["parameters"]["architecture"]["filters"] == 8
     assert [probe["label"] for probe in found["forecast"]["probes"]][:2] == ["smallest", "largest"]

@@ -85,6 +85,17 @@ def test_an_own_mirror_comes_before_all(server: Server, entry: Entry, monkeypatc
     assert fetch(entry)[0].source == f"{server.address}/own/made_up/a.txt"
 
 
+def test_the_password_of_an_own_mirror_is_not_shown(
+    server: Server, entry: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNE_APP_DATA_MIRROR", f"{server.address.replace('://', '://me:hidden@')}/own")
+    with pytest.raises(WorkFailed, match="://…@") as caught:
+        fetch(entry)
+    assert "hidden" not in str(caught.value)
+    server.files = {"/own/made_up/a.txt": CONTENT}
+    assert fetch(entry)[0].source == f"{server.address}/own/made_up/a.txt"
+
+
 def test_the_checksum_holds_for_an_own_mirror_too(
     server: Server, entry: Entry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

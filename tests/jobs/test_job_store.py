@@ -78,6 +78,12 @@ def test_records_logs_and_requests_to_stop(any_records: JobStore, new_job: MakeJ
     any_records.add_to_log(job.id, b"two\n")
     assert any_records.log(job.id) == b"one\ntwo\n"
     assert any_records.log(job.id, 4) == b"two\n"
+    assert any_records.log(job.id, 2, 3) == b"e\nt"
+    assert any_records.log(job.id, 100) == any_records.log(job.id, 8, 5) == b""
+    assert any_records.first_lines(job.id, 1) == b"one\n"
+    assert any_records.first_lines(job.id, 5, start=1) == b"ne\ntwo\n"
+    assert any_records.last_lines(job.id, 1) == (b"two\n", 8)
+    assert any_records.last_lines(job.id, 9) == (b"one\ntwo\n", 8)
     assert any_records.asked_to_stop(job.id) is None
     any_records.ask_to_stop(job.id, "someone")
     assert any_records.asked_to_stop(job.id) == "someone"

@@ -23,9 +23,10 @@ import pytest
 from tune_app.errors import InputError, WorkFailed
 from tune_app.jobs import jobs as jobs_module
 from tune_app.jobs.job import Job
-from tune_app.jobs.job_head import ensure_head, find_head, head_lock
-from tune_app.jobs.job_request import JobRequest
+from tune_app.jobs.job_head import _is_withdrawn, ensure_head, find_head, head_lock
+from tune_app.jobs.job_request import JobRequest, request_of
 from tune_app.jobs.jobs import Jobs, connect
+from tune_app.store.store import Store
 
 MakeJob = Callable[..., Job]
 
@@ -71,6 +72,25 @@ def test_cancelling_a_sweep_keeps_what_it_finished(shell: Any) -> None:
     states = pd.read_parquet(shell.store / "trials" / "study=mine")["state"]
     assert 2 <= len(states) < 50
     assert set(states) <= {"COMPLETED", "CANCELLED"}, "a trial that was about to end did so"
+
+
+@pytest.mark.alone
+def test_a_job_in_rays_queue_is_cancelled_within_seconds(
+    shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shell.project)
+    facts = new_training("waiting")
+    job = shell.jobs.submit(JobRequest("training", facts["space"], None, facts["request"], cpus=1000))
+    began = time.monotonic()
+    cancelled = shell.jobs.cancel(job.id, by="me")
+    assert time.monotonic() - began < 3
+    assert (cancelled.state, cancelled.message) == ("CANCELLED", "cancelled by me; it had not begun")
+    head = find_head(shell.jobs.store.folder)
+    assert head is not None
+    (waiting,) = [j for j in connect(head.address, head.token()).list_jobs() if j.submission_id == job.submission_id]
+    assert _is_withdrawn(shell.jobs.records, waiting), "it does not keep the head from ending"
+    shell.jobs.records.remove(job.id)
+    assert _is_withdrawn(shell.jobs.records, waiting)
 
 
 def test_a_process_that_is_frozen_is_ended_by_ray(
@@ -177,6 +197,63 @@ def test_a_job_that_was_never_given_to_ray_is_not_queued_for_ever(
     assert jobs.get("digits-1").reason == "lost"
 
 
+def test_a_job_that_has_not_begun_is_cancelled_at_once_whatever_ray_does(jobs: Jobs, new_job: MakeJob) -> None:
+    for submitted in (False, True):
+        job = jobs.records.create("digits", lambda run: new_job(run, address="http://127.0.0.1:1"))
+        if submitted:
+            jobs.records.submitted(job.id)
+        began = time.monotonic()
+        cancelled = jobs.cancel(job.id, by="me")
+        assert time.monotonic() - began < 3
+        assert (cancelled.state, cancelled.message) == ("CANCELLED", "cancelled by me; it had not begun")
+        assert jobs.records.asked_to_stop(job.id) == "me", "its process would see that"
+        assert jobs.give(cancelled, JobRequest("sweep", "digits", None, {})).state == "CANCELLED"
+
+
+def test_a_job_that_was_accepted_and_not_given_is_given_from_its_record(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked: list[dict[str, Any]] = []
+    with _job_server([], asked=asked) as address:
+        content = {"profile": "", "name": "mine", "epochs": None, "seed": None, "cpus": 2.0, "gpus": None}
+        accepted = jobs.accept(JobRequest("training", "train-mine", None, content, 2.0), address=address)
+        (found,) = jobs.never_given()
+        assert found == accepted
+        given = jobs.give(found, request_of(found))
+        assert jobs.give(found, request_of(found)) == given, "once"
+    assert given.submitted_at is not None
+    assert jobs.never_given() == []
+    assert [told["entrypoint_num_cpus"] for told in asked] == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("told", "reason", "said"),
+    [
+        (
+            {"driver_exit_code": -9, "message": "failed, last available logs:\nepoch 1\n\n  epoch 2  \n"},
+            "lost",
+            "the job's process was ended by SIGKILL; the last line it printed: epoch 2",
+        ),
+        (
+            {"driver_exit_code": 2, "message": "failed with exit code 2. No logs available."},
+            "error",
+            "the job's process ended with exit code 2",
+        ),
+        ({"message": "The node died.\nA page of it"}, "lost", "Ray lost the job's process: The node died."),
+        ({}, "lost", "Ray lost the job's process: it does not say why"),
+    ],
+)
+def test_the_end_of_a_process_that_said_nothing_is_a_sentence(
+    jobs: Jobs, new_job: MakeJob, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any], reason: str, said: str
+) -> None:
+    monkeypatch.setattr(jobs_module, "SILENT_S", -1)
+    known = {"type": "SUBMISSION", "submission_id": "digits-1-abcd", "status": "FAILED", "entrypoint": "", **told}
+    with _job_server([known]) as address:
+        job = _running(jobs, new_job, address)
+        assert (job.reason, job.message) == (reason, said)
+
+
 def test_purge_removes_by_state_and_age_and_studies_only_when_asked(
     jobs: Jobs, new_job: MakeJob, make_study: Any, make_spec: Any
 ) -> None:
@@ -240,14 +317,44 @@ def _running(jobs: Jobs, new_job: MakeJob, address: str) -> Job:
     return jobs.get(job.id)
 
 
+def test_the_keys_in_the_address_of_a_store_reach_a_job_through_its_environment_alone(
+    s3_url: str, s3_access: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    server = s3_access["AWS_ENDPOINT_URL"].removeprefix("http://")
+    query = f"region=us-east-1&scheme=http&endpoint_override={server}"
+    jobs = Jobs(Store(f"{s3_url.replace('://', '://someone:marked-secret@')}?{query}"))
+    monkeypatch.chdir(tmp_path)
+    asked: list[dict[str, Any]] = []
+    with _job_server([], asked=asked) as address:
+        job = jobs.submit(JobRequest("training", "train-mine", None, {}), address=address)
+    (told,) = asked
+    keys = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "marked-secret"}
+    assert keys.items() <= told["runtime_env"].pop("env_vars").items()
+    assert f"job_runner '{s3_url}?{query}' {job.id}" in told["entrypoint"]
+    assert "marked-secret" not in json.dumps(told) + str(jobs.records.get(job.id)) + jobs.records.log_path(job.id)
+
+
 @contextmanager
-def _job_server(known: list[dict[str, Any]], status: int = 200) -> Iterator[str]:
-    """A server that answers as Ray's does and knows these jobs."""
+def _job_server(
+    known: list[dict[str, Any]], status: int = 200, asked: list[dict[str, Any]] | None = None
+) -> Iterator[str]:
+    """A server that answers as Ray's does, knows these jobs, and takes others, which come into `asked`."""
 
     class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert asked is not None
+            asked.append(content)
+            self._answer({"job_id": None, "submission_id": content["submission_id"]})
+
         def do_GET(self) -> None:
             version = {"version": "4", "ray_version": "2.60.0", "ray_commit": "", "session_name": ""}
-            content = json.dumps(version if self.path == "/api/version" else known).encode()
+            self._answer(version if self.path == "/api/version" else known)
+
+        def _answer(self, document: Any) -> None:
+            content = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -259,9 +366,11 @@ def _job_server(known: list[dict[str, Any]], status: int = 200) -> Iterator[str]
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _of_job(shell: Any, job: Job) -> list[int]:

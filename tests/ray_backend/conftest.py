@@ -19,6 +19,8 @@ import yaml
 from tune_app.document import Document
 from tune_app.ray_backend.backend import RayBackend
 from tune_app.ray_backend.local_node import start_node
+from tune_app.search.history import find_history
+from tune_app.search.past_study import PastPreference
 from tune_app.spaces.variable import Config
 from tune_app.store.store import Store
 from tune_app.store.study import Study
@@ -89,7 +91,10 @@ def space(**sections: Any) -> dict[str, Any]:
 
 
 def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any]] = (), fuse: bool = False) -> Swept:
-    """Run a sweep in this process; `configs` say what the first trials have other than the defaults."""
+    """Run a sweep in this process; `configs` say what the first trials have other than the defaults.
+
+    It begins with the past studies that `search.history` names or finds.
+    """
     before = Path.cwd()
     os.chdir(HERE)
     try:
@@ -105,6 +110,7 @@ def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any
                 RayBackend(),
                 show=lambda live: None,
                 start_with=starts,
+                past=[PastPreference.fit(one, spec.space) for one in find_history(spec, study.folder).studies],
                 time_limit=spec.budget.time,
                 fuse=fuse,
             )

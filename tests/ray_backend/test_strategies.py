@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,33 @@ def test_a_space_full_of_infeasible_heads(connected: str, run_space: Any, make_s
     assert (width % (2 * heads) == 0)[rotary].all()
     assert heads.nunique() > 8
     assert trials["sample"].str.len().eq(4).all()
+
+
+def test_a_second_study_begins_with_what_the_first_one_found_and_keeps_it(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    parameters = {"training": {"level": RANGE}}
+    document = make_space(
+        name="first", search={"sampler": "auto"}, parameters=parameters, budget={"trials": 18, "epochs": 2}
+    )
+    first = run_space(tmp_path, document)
+    assert first.trials["source"].tolist()[:1] == ["default"]
+    assert set(first.trials["source"]) == {"default", "random", "model"}
+    document = make_space(
+        name="second", search={"sampler": "auto"}, parameters=parameters, budget={"trials": 12, "epochs": 2}
+    )
+    second = run_space(tmp_path, document)
+    sources = second.trials["source"].tolist()
+    assert sources[:7] == ["default", *["history"] * 6]
+    assert {"history"} != set(sources[7:]) <= {"random", "model"}
+    best = first.trials.sort_values("objective")["config/training/level"].tolist()[-1]
+    assert second.trials.loc[1, "config/training/level"] == best
+    (began_with,) = second.study.json("provenance.json")["history"]
+    assert began_with["name"] == "first"
+    # Without the store's other studies it goes on as it began.
+    shutil.rmtree(tmp_path / "studies" / "first")
+    document["budget"]["trials"] = 14
+    resumed = run_space(tmp_path, document)
+    assert resumed.trials["source"].tolist()[:12] == sources
+    assert set(resumed.trials["source"][12:]) <= {"random", "model"}
+    assert resumed.study.json("provenance.json")["history"] == [began_with]

@@ -133,7 +133,7 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "must be one of int, categorical", "'itn'", "did you mean `int`")),
     "wrong kind of type": ("type: int,", "type: float,", ":12 parameters.architecture.layers.type", (
         "must be one of int, categorical", "'float'")),
-    "no type": ("{type: int, low", "{low", ":12 parameters.architecture.layers.type", ("`type` of `layers`", "got none")),
+    "no type": ("{type: int, low", "{low", ":12 parameters.architecture.layers.type", ("`type` of `layers`", "none")),
     "no high": (", high: 3}", "}", ":12 parameters.architecture.layers", ("`high` must be given",)),
     "text for a number": ("low: 1,", 'low: "1",', ":12 parameters.architecture.layers", (
         "`low` must be a whole number", "'1'")),
@@ -159,7 +159,7 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "fixed of wrong type": ("dropout: 0", "dropout: yes", ":14 parameters.architecture.dropout", ("'yes'", "a number")),
     "fixed true for a number": ("dropout: 0", "dropout: true", ":14 parameters.architecture.dropout", ("True",)),
     "fixed nothing": ("dropout: 0", "dropout:", ":14 parameters.architecture.dropout", ("must have a value", "None")),
-    "fixed list": ("dropout: 0", "dropout: [0.1]", ":14 parameters.architecture.dropout", ("[0.1]", "type: categorical")),
+    "fixed list": ("dropout: 0", "dropout: [0.1]", ":14 parameters.architecture.dropout", ("[0.1]", "categorical")),
     "group no mapping": ("  data:\n", "  data: 3\n  inference:\n", ":19 parameters.data", ("must be a mapping", "3")),
     "section no mapping": ("search: {}", "search: [tpe]", ":7 search", ("must be a mapping", "['tpe']")),
     "condition's name": ("rate < 0.1", "raet < 0.1", ":20 parameters.data.flip.when", (

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
 
+from tune_app.jobs import jobs as jobs_module
 from tune_app.jobs.job import Job
 from tune_app.jobs.jobs import Jobs
 from tune_app.moment import now
@@ -100,6 +101,30 @@ def test_what_is_wrong_is_said_at_the_entry_and_cannot_be_started(page: AppTest)
     assert labelled(page, "button", "Preflight").disabled
     clean(labelled(page, "text_input", "Time limit").set_value("30m").run())
     assert not labelled(page, "button", "Start").disabled
+
+
+def test_the_code_of_an_own_task_is_read_anew_by_each_start_and_stays_out_of_the_page(
+    page: AppTest, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    task = (Path(__file__).parents[1] / "ray_backend" / "faulty.py").read_text()
+    (tmp_path / "own_task.py").write_text(task.replace('"level"', '"former"') + "\nprint('hello')\n")
+    space = {"schema_version": 1, "name": "own", "task": "own_task:Faulty", "dataset": "none",
+             "objective": {"metric": "score"}, "budget": {"trials": 3, "epochs": 2}, "search": {"sampler": "random"},
+             "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}}}}  # fmt: skip
+    (tmp_path / "search_spaces" / "own.yaml").write_text(yaml.safe_dump(space))
+    clean(page.run())
+    clean(labelled(page, "selectbox", "Search space").set_value("own").run())
+    press(page, "Start")
+    assert "must be a variable of the task" in texts(page), page.error[0].value
+    (tmp_path / "own_task.py").write_text(task)
+    press(page, "Start")
+    assert [job.space for job in Jobs(store).records.all()] == ["own"]
+    assert "own_task" not in sys.modules
+    (tmp_path / "own_task.py").write_text("import os; os._exit(7)")
+    until(page, lambda: Jobs(store).records.all()[0].ended)
+    press(page, "Start")
+    assert "importing the task ended its process with 7" in texts(page)
 
 
 def test_start_with_what_was_entered_where_no_job_server_answers(page: AppTest, store: Store) -> None:
@@ -248,10 +273,20 @@ def add_job(store: Store) -> Job:
     return records.submitted("mine-1")
 
 
-def test_a_job_that_waits_and_one_that_cannot_be_stopped(page: AppTest, store: Store) -> None:
+def test_a_job_that_waits_is_stopped_at_once_and_one_that_cannot_be_stopped_is_said(
+    page: AppTest, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "YIELD_S", 0.1)
     add_job(store)
     clean(page.run())
     assert "Job **mine-1**: waiting for Ray" in texts(page)
+    press(page, "Stop")
+    assert Jobs(store).records.get("mine-1").state == "CANCELLED"
+    Jobs(store).records.remove("mine-1")
+    add_job(store)
+    Jobs(store).records.change("mine-1", lambda job: job.moved("RUNNING"))
+    Jobs(store).records.beat("mine-1")
+    clean(page.run())
     press(page, "Stop")
     assert "was asked to stop and has not yet, and Ray cannot end it" in page.error[0].value
 

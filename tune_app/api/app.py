@@ -36,7 +36,7 @@ def make_app(settings: Settings, hosts: Sequence[str] = ()) -> FastAPI:
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        server.watch.start()
+        server.start()
         yield
         await run_in_threadpool(server.close)
 
@@ -50,9 +50,10 @@ def make_app(settings: Settings, hosts: Sequence[str] = ()) -> FastAPI:
         responses=documented(*EVERYWHERE),
         dependencies=[Depends(refuse_unknown_query)],
     )
-    for module in (jobs, trials, best_model, events, profiles, catalog):
-        app.include_router(module.routes(server))
-    translate_errors(app)
+    routers = [module.routes(server) for module in (jobs, trials, best_model, events, profiles, catalog)]
+    for router in routers:
+        app.include_router(router)
+    translate_errors(app, [*app.routes, *(route for router in routers for route in router.routes)])
     app.add_middleware(BodyLimit, settings.largest_body)
     if settings.origins:
         app.add_middleware(

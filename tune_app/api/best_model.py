@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
-from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
 from tune_app.api.error_shape import documented
 from tune_app.api.models import BestModel
 from tune_app.api.server import Server
-from tune_app.api.trial_views import chosen, trial_view
+from tune_app.api.temporary_file import TemporaryFile
+from tune_app.api.trial_views import chosen, trial_view, trials_of
 from tune_app.errors import NotFound, TuneAppError
 from tune_app.jobs.job import Job
 from tune_app.store.event_log import TrialRecord
@@ -22,6 +22,8 @@ from tune_app.store.study import Study
 from tune_app.store.training_record import TrainingRecord, read_training, record_path
 
 MEDIA_TYPE = "application/octet-stream"
+BINARY = {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+TAG = {"ETag": {"description": "The SHA-256 of the file, for If-Range.", "schema": {"type": "string"}}}
 
 
 def routes(server: Server) -> APIRouter:
@@ -41,17 +43,15 @@ def routes(server: Server) -> APIRouter:
         "/download",
         response_class=FileResponse,
         responses={
-            200: {
-                "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
-                "description": "The file.",
-            },
-            **documented(404),
+            200: {"content": BINARY, "description": "The file.", "headers": TAG},
+            206: {"content": BINARY, "description": "The part that the header Range asks for.", "headers": TAG},
+            **documented(404, 416),
         },
     )
-    def download(job_id: str) -> FileResponse:
+    def download(job_id: str) -> TemporaryFile:
         """The weights of the best trial, or of a training, with the configuration.
 
-        For `torch.load(file, weights_only=True)`.
+        For `torch.load(file, weights_only=True)`. Range and If-Range resume a download.
         """
         from tune_app.results.network.weights import write_training_weights, write_weights  # it imports torch
 
@@ -65,11 +65,10 @@ def routes(server: Server) -> APIRouter:
                 study, record, _ = _best(server, job)
                 name = f"{study.name}-{record.trial}.pt"
                 write_weights(study, record, folder / name)
+            return TemporaryFile(folder / name)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        cleared = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
-        return FileResponse(folder / name, media_type=MEDIA_TYPE, filename=name, background=cleared)
 
     return router
 
@@ -137,7 +136,7 @@ def _best(server: Server, job: Job) -> tuple[Study, TrialRecord, dict[str, Any]]
     if study is not None:
         facts = server.facts(study)
         with server.logs.reading(study) as history:
-            for record in chosen(history, ("COMPLETED",), "rank", False, facts.objective)[:1]:
+            for record in chosen(trials_of(history, job, study), ("COMPLETED",), "rank", False, facts.objective)[:1]:
                 return study, record, trial_view(record, facts.columns, facts.objective)
     raise NotFound(
         f"no trial of the job `{job.id}` completed, so it has no best model",

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import anyio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tune_app.api.error_shape import error_response
 
+BODY_S = 30.0
+"""Seconds in which a body must arrive."""
+
 
 class BodyLimit:
-    """Answers 413 to a request whose body is larger than `largest` bytes, without taking in more than that."""
+    """Answers 413 to a request whose body is larger than `largest` bytes, without taking in more than that.
+
+    A body that does not arrive within `BODY_S` is answered with 408.
+    """
 
     def __init__(self, app: ASGIApp, largest: int) -> None:
         self._app = app
@@ -20,27 +27,39 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
         messages: list[Message] = []
-        taken = 0
-        too_large = announced.isdecimal() and int(announced) > self._largest
-        while not too_large:
-            message = await receive()
-            messages.append(message)
-            taken += len(message.get("body", b""))
-            too_large = taken > self._largest
-            if message["type"] != "http.request" or not message.get("more_body", False):
-                break
-        if too_large:
-            refusal = error_response(
-                413,
-                f"a request may carry {self._largest:,} bytes, but this one has more",
-                headers={"Connection": "close"},
-            )
-            await refusal(scope, receive, send)
+        try:
+            with anyio.fail_after(BODY_S):
+                whole = await self._take(scope, receive, messages)
+        except TimeoutError:
+            await _refuse(408, f"a body must arrive within {BODY_S:g} s", scope, receive, send)
+            return
+        if not whole:
+            rule = f"a request may carry {self._largest:,} bytes, but this one has more"
+            await _refuse(413, rule, scope, receive, send)
             return
 
         async def replay() -> Message:
             return messages.pop(0) if messages else await receive()
 
         await self._app(scope, replay, send)
+
+    async def _take(self, scope: Scope, receive: Receive, messages: list[Message]) -> bool:
+        """Take the body into `messages`; whether it is not too large."""
+        announced = Headers(scope=scope).get("content-length", "0")
+        if announced.isdecimal() and int(announced) > self._largest:
+            return False
+        taken = 0
+        while taken <= self._largest:
+            message = await receive()
+            messages.append(message)
+            taken += len(message.get("body", b""))
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                break
+        return taken <= self._largest
+
+
+async def _refuse(status: int, message: str, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with an error; the rest of the body is not wanted."""
+    refusal = error_response(status, message, headers={"Connection": "close"})
+    await refusal(scope, receive, send)

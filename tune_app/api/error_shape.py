@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute, Match
 
 from tune_app.api.models import UNKNOWN_KEY, ErrorBody
 from tune_app.errors import Conflict, InputError, NotFound, TuneAppError, nearest
@@ -21,11 +23,15 @@ CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "timeout",
     409: "conflict",
     412: "changed",
     413: "too_large",
+    414: "too_large",
     415: "unsupported_media_type",
+    416: "range_not_satisfiable",
     422: "invalid",
+    431: "too_large",
     500: "internal",
     503: "work_failed",
 }
@@ -38,11 +44,15 @@ MEANINGS = {
     405: "The method is not one of this path's.",
     409: "It does not go together with how things stand now.",
     412: "What was loaded has changed since.",
-    413: "The request is too large.",
+    408: "The request took too long to arrive.",
+    413: "The body is too large.",
+    414: "The URL is too long.",
+    416: "The file has no such range.",
     422: "The request is not valid.",
+    431: "The headers are too large.",
     503: "The work failed: the store cannot be read or written, for example.",
 }
-EVERYWHERE = (400, 401, 403, 405, 413, 422, 503)
+EVERYWHERE = (400, 401, 403, 405, 408, 413, 414, 422, 431, 503)
 log = logging.getLogger("tune_app.api")
 
 
@@ -87,8 +97,8 @@ def refuse_unknown_query(connection: HTTPConnection) -> None:
             raise InputError(f"there is no query parameter `{name:.100}` here", where=f"query.{name:.100}", hint=hint)
 
 
-def translate_errors(app: FastAPI) -> None:
-    """Have every error of `app` answered in the one shape."""
+def translate_errors(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Have every error of `app` answered in the one shape; with the methods that `routes` have for a path."""
 
     @app.exception_handler(TuneAppError)
     def ours(request: Request, error: TuneAppError) -> Response:
@@ -111,12 +121,26 @@ def translate_errors(app: FastAPI) -> None:
             405: f"{request.method} is not a method of this path",
         }
         hint = "/docs lists the paths and their methods" if status in (404, 405) else ""
-        return error_response(status, rules.get(status, str(error.detail)), where, hint, dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if status == 405:
+            methods = _methods(routes, request)
+            headers["Allow"], hint = ", ".join(methods), f"Valid: {', '.join(methods)}"
+        return error_response(status, rules.get(status, str(error.detail)), where, hint, headers)
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return error_response(500, "the server met an error of its own", hint="its log has the details")
+
+
+def _methods(routes: Sequence[BaseRoute], request: Request) -> list[str]:
+    """The methods of a request's path; each route has some of them."""
+    return sorted(
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in getattr(route, "methods", None) or ()
+    )
 
 
 def _invalid(error: RequestValidationError | WebSocketRequestValidationError) -> Response:

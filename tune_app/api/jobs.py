@@ -9,17 +9,16 @@ from starlette.concurrency import run_in_threadpool
 
 from tune_app.api.error_shape import documented
 from tune_app.api.models import JobAsked, JobFacts, JobId, JobPage, JobWithRequest
-from tune_app.api.server import Server
-from tune_app.api.submission import request_of
+from tune_app.api.server import OVER_HTTP, Server
+from tune_app.api.submission import asked_request
 from tune_app.errors import Conflict
 from tune_app.folder import LocalFolder
-from tune_app.jobs.job import Job
 from tune_app.jobs.jobs import check_cancellable
 
 State = Literal["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="How many to pass over.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
-LARGEST_PIECE = 4_000_000
+MOST_LINES = 100_000
 
 
 def routes(server: Server) -> APIRouter:
@@ -35,9 +34,8 @@ def _add_changing(router: APIRouter, server: Server) -> None:
     @router.post("", status_code=202, responses=documented(404, 409))
     def submit(asked: JobAsked, request: Request, response: Response) -> JobId:
         """Ask for a sweep or a training. It is checked and recorded now, and given to Ray at once after the answer."""
-        wanted = request_of(server, asked)
-        by = f"{request.client.host if request.client else 'somebody'} over HTTP"
-        job = server.jobs.accept(wanted, address=server.settings.address, by=by)
+        wanted = asked_request(server, asked)
+        job = server.jobs.accept(wanted, address=server.settings.address, by=_asker(request))
         server.later(lambda: server.jobs.give(job, wanted), f"submitting {job.id}")
         response.headers["Location"] = f"/jobs/{job.id}"
         return JobId(id=job.id, study=job.study, state=job.state)
@@ -48,9 +46,9 @@ def _add_changing(router: APIRouter, server: Server) -> None:
         job = server.views.job(job_id)
         if job.state != "CANCELLED":
             check_cancellable(job)
-            by = f"{request.client.host if request.client else 'somebody'} over HTTP"
-            server.jobs.records.ask_to_stop(job.id, by)
-            server.later(lambda: server.jobs.cancel(job.id, by=by), f"cancelling {job.id}")
+            by = _asker(request)
+            job = server.jobs.ask_to_stop(job.id, by)
+            server.later(lambda: server.jobs.stop(job, by), f"cancelling {job.id}")
         return JobFacts.model_validate(server.views.document(job))
 
     @router.delete("/{job_id}", status_code=204, responses=documented(404, 409))
@@ -59,11 +57,16 @@ def _add_changing(router: APIRouter, server: Server) -> None:
         with_study: Annotated[bool, Query(description="Remove its study, or what its training left, too.")] = False,
     ) -> None:
         """Remove the record and the log of a job that has ended; results stay unless `with_study` says otherwise."""
-        job = server.views.job(job_id)
-        if not job.ended:
-            raise Conflict(f"the job `{job.id}` is {job.state}", hint=f"POST /jobs/{job.id}/cancel stops it")
-        server.jobs.purge(job, study=with_study)
-        server.forget(job, study=with_study)
+        with server.removing:  # who comes second is told that it is gone
+            job = server.views.job(job_id)
+            if not job.ended:
+                raise Conflict(f"the job `{job.id}` is {job.state}", hint=f"POST /jobs/{job.id}/cancel stops it")
+            server.jobs.purge(job, study=with_study)
+            server.forget(job, study=with_study)
+
+
+def _asker(request: Request) -> str:
+    return f"{request.client.host if request.client else 'somebody'} {OVER_HTTP}"
 
 
 def _add_reading(router: APIRouter, server: Server) -> None:
@@ -121,9 +124,14 @@ def _add_logs(router: APIRouter, server: Server) -> None:
     def logs(
         job_id: str,
         start: Annotated[int, Query(ge=0, le=2**53, description="The byte to begin at.")] = 0,
-        limit: Annotated[int, Query(ge=1, le=LARGEST_PIECE, description="Bytes at most.")] = LARGEST_PIECE,
+        limit: Annotated[int, Query(ge=1, le=MOST_LINES, description="Lines at most.")] = MOST_LINES,
+        tail: Annotated[bool, Query(description="The last lines instead of the first.")] = False,
     ) -> Response:
-        """What the job printed; ask again with the header Next-Start as `start` to read on."""
-        job: Job = server.views.job(job_id)
-        text = server.jobs.records.log(job.id, start)[:limit]
-        return Response(text, media_type="text/plain", headers={"Next-Start": str(start + len(text))})
+        """What the job printed, at most 1,000,000 bytes of it; ask again with Next-Start as `start` to read on."""
+        job, records = server.views.job(job_id), server.jobs.records
+        if tail:
+            text, following = records.last_lines(job.id, limit, start)
+        else:
+            text = records.first_lines(job.id, limit, start)
+            following = start + len(text)
+        return Response(text, media_type="text/plain", headers={"Next-Start": str(following)})

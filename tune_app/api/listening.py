@@ -5,16 +5,26 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import re
 import socket
+import stat
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tune_app.api.settings import Settings
+from tune_app.credentials import API_TOKEN
 from tune_app.errors import InputError, WorkFailed
 
-TOKEN_VARIABLE = "TUNE_APP_API_TOKEN"
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+
 SHORTEST_TOKEN = 16
-TOKEN_HINT = f"set {TOKEN_VARIABLE}, or name a file with --token-file; `openssl rand -hex 32` makes one"
+TOKEN_HINT = f"set {API_TOKEN}, or name a file with --token-file; `openssl rand -hex 32` makes one"
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+"""What people call this machine."""
+HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:@/?#\[\]]+))(:(?P<port>[0-9]{1,5}))?")
 GRACE_S = 5
 """So long requests and WebSockets may take to end when the server is stopped."""
 
@@ -22,12 +32,17 @@ GRACE_S = 5
 def read_token(path: str | None) -> str | None:
     """The token: the content of the file at `path`, else ``TUNE_APP_API_TOKEN``; None where there is neither.
 
+    The variable is removed, so that no process that this one starts inherits it. A file that other users can read is
+    reported on stderr.
+
     Raises:
         InputError: the file cannot be read, or what it holds is no token.
     """
-    where = path or TOKEN_VARIABLE
+    where = path or API_TOKEN
+    given = os.environ.pop(API_TOKEN, None)
     try:
-        token = Path(path).read_text(encoding="utf-8").strip() if path else os.environ.get(TOKEN_VARIABLE)
+        token = Path(path).read_text(encoding="utf-8").strip() if path else given
+        mode = Path(path).stat().st_mode if path else 0
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise InputError(f"the token's file must be readable, but {reason}", where=where, hint=TOKEN_HINT) from None
@@ -39,6 +54,12 @@ def read_token(path: str | None) -> str | None:
             f"a token must have at least {SHORTEST_TOKEN} letters, digits or -._~+, but has {len(token)} characters",
             where=where,
             hint="`openssl rand -hex 32` makes one",
+        )
+    if mode & stat.S_IROTH:
+        print(
+            f"warning: {path}: only its owner should be able to read the token's file, but its mode is "
+            f"{stat.S_IMODE(mode):04o}\n  `chmod 600 {path}` keeps other users out",
+            file=sys.stderr,
         )
     return token
 
@@ -73,6 +94,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def name_and_port(host: str) -> tuple[str, int]:
+    """The name and the port in a Host header, 80 where it has none; empty and 0 if it holds anything besides."""
+    found = HOST.fullmatch(host.lower())
+    return (found["address"] or found["name"], int(found["port"] or 80)) if found else ("", 0)
+
+
 def check_token(listening: socket.socket, token: str | None) -> None:
     """Refuse to be open to others without a token.
 
@@ -100,16 +127,7 @@ def serve(settings: Settings, listening: socket.socket, host: str) -> None:
     from tune_app.api.app import make_app
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    app = make_app(settings, hosts=[host.lower()])
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # who asks is who connects
-        ws_max_size=4096,  # clients have nothing to say
-        timeout_graceful_shutdown=GRACE_S,
-    )
+    config = make_config(make_app(settings, hosts=[host.lower()]))
     listening.listen(config.backlog)
     shown, port = listening.getsockname()[:2]
     at = f"[{shown}]" if ":" in shown else shown
@@ -119,6 +137,25 @@ def serve(settings: Settings, listening: socket.socket, host: str) -> None:
     if not server.started:
         raise WorkFailed("the server could not be started", hint="the lines above say why")
     raise KeyboardInterrupt  # that is how it ends; uvicorn passes the interrupt on, but not under all circumstances
+
+
+def make_config(app: ASGIApp) -> uvicorn.Config:
+    """How `app` is served."""
+    import uvicorn
+
+    from tune_app.api.connection import LimitedConnection, RefusableWebSocket
+
+    return uvicorn.Config(
+        app,
+        http=LimitedConnection,
+        ws=RefusableWebSocket,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # who asks is who connects
+        ws_max_size=4096,  # clients have nothing to say
+        timeout_graceful_shutdown=GRACE_S,
+    )
 
 
 def _cannot_listen(host: str, port: int, error: Exception) -> InputError:

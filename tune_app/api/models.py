@@ -88,8 +88,23 @@ class Overrides(_Asked):
     """Variables to fix, by `group.variable`."""
 
 
+NONE = {"type": "null"}
+TEXT = {"type": "string"}
+
+
+def _one_of(*choices: Json) -> Json:
+    """What stands in the schema besides the keys: one of these, each the schemas of the keys that it is told by."""
+    return {"oneOf": [{"properties": keys, "required": [n for n, k in keys.items() if k != NONE]} for keys in choices]}
+
+
 class SweepRequest(_Asked):
     """A sweep: a search space of the server's by its name, or one that comes with the request."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_one_of(
+            {"search_space": TEXT, "space": NONE}, {"space": {"type": ["object", "string"]}, "search_space": NONE}
+        )
+    )
 
     kind: Literal["sweep"]
     search_space: str | None = None
@@ -109,8 +124,13 @@ class SweepRequest(_Asked):
         return self
 
 
+A_SOURCE = _one_of({"profile": TEXT, "study": NONE, "trial": NONE}, {"study": TEXT, "profile": NONE})
+
+
 class Source(_Asked):
     """Where a configuration comes from: a profile, or a trial of a study."""
+
+    model_config = ConfigDict(json_schema_extra=A_SOURCE)
 
     profile: str | None = None
     """Name of a profile."""
@@ -154,8 +174,19 @@ class SessionRequest(Source):
     """Variables to change, by `group.variable`."""
 
 
+OWN = ("task", "dataset", "config", "constraints", "provenance")
+"""The keys of a profile that a source has instead."""
+
+
 class ProfileRequest(_Asked):
     """A profile to save: from a source, or in full. `revision`, or the header If-Match, says what it replaces."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_one_of(
+            {"source": {"type": "object"}, **dict.fromkeys(OWN, NONE)},
+            {"task": TEXT, "dataset": {"type": ["object", "string"]}, "config": {"type": "object"}, "source": NONE},
+        )
+    )
 
     source: Source | None = None
     """A trial or another profile to take everything from."""
@@ -178,7 +209,7 @@ class ProfileRequest(_Asked):
 
     @model_validator(mode="after")
     def _source_or_content(self) -> ProfileRequest:
-        own = [n for n in ("task", "dataset", "config", "constraints", "provenance") if getattr(self, n) is not None]
+        own = [n for n in OWN if getattr(self, n) is not None]
         if self.source is not None and own:
             raise ValueError(f"`{own[0]}` must not stand beside `source`")
         if self.source is None and (self.task is None or self.dataset is None or self.config is None):

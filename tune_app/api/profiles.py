@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Response
+from pydantic import WithJsonSchema
 
 from tune_app.api.error_shape import documented, error_response
 from tune_app.api.models import ProfileFacts, ProfileLine, ProfileRequest, RevisionLine, SessionRequest
@@ -15,11 +16,14 @@ from tune_app.document import Document
 from tune_app.errors import Conflict, InputError
 from tune_app.profiles.profile import SCHEMA_VERSION, Profile
 from tune_app.profiles.profile_document import read_document
-from tune_app.profiles.profiles import differences
+from tune_app.profiles.profiles import NAME_PATTERN, differences
 
 IfMatch = Annotated[
-    str | None, Header(alias="If-Match", description='The revision that was loaded, as in the header ETag: `"3"`.')
+    str | None,
+    Header(alias="If-Match", description='The revision that was loaded, as in the header ETag: `"3"`.'),
+    WithJsonSchema({"type": "string", "pattern": '^ *"?[0-9]{1,9}"? *$'}),
 ]
+Name = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME_PATTERN.pattern}$"})]
 
 
 def routes(server: Server) -> APIRouter:
@@ -41,7 +45,7 @@ def _add_reading(router: APIRouter, server: Server) -> None:
 
     @router.get("/profiles/{name}", response_model=ProfileFacts, responses=documented(404))
     def get_profile(
-        name: str,
+        name: Name,
         response: Response,
         revision: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="A former revision.")] = None,
     ) -> dict[str, Any]:
@@ -51,7 +55,7 @@ def _add_reading(router: APIRouter, server: Server) -> None:
         return found.to_dict()
 
     @router.get("/profiles/{name}/history", response_model=list[RevisionLine], responses=documented(404))
-    def history(name: str) -> list[dict[str, Any]]:
+    def history(name: Name) -> list[dict[str, Any]]:
         """The revisions of a profile, also of a deleted one, with what each changed."""
         numbers = profiles.revisions(name)
         if not numbers:
@@ -80,7 +84,7 @@ def _add_changing(router: APIRouter, server: Server) -> None:
         response_model=ProfileFacts,
         responses={201: {"model": ProfileFacts, "description": "It is new."}, **documented(404, 409, 412)},
     )
-    def put_profile(name: str, asked: ProfileRequest, response: Response, if_match: IfMatch = None) -> Any:
+    def put_profile(name: Name, asked: ProfileRequest, response: Response, if_match: IfMatch = None) -> Any:
         """Save a profile; nothing is replaced that the request does not know the revision of.
 
         The revision stands in `revision`, where another one in force is answered with 409, or in the header If-Match,
@@ -101,7 +105,7 @@ def _add_changing(router: APIRouter, server: Server) -> None:
         return saved.to_dict()
 
     @router.delete("/profiles/{name}", status_code=204, responses=documented(404, 412))
-    def delete_profile(name: str, if_match: IfMatch = None) -> Response:
+    def delete_profile(name: Name, if_match: IfMatch = None) -> Response:
         """Remove a profile; its revisions stay in its history."""
         try:
             profiles.delete(name, loaded_revision=_revision(if_match))

@@ -11,12 +11,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tune_app.api.error_shape import error_response
+from tune_app.api.listening import LOCAL_HOSTS, name_and_port
 
 OPEN_PATHS = ("/docs", "/docs/oauth2-redirect", "/openapi.json")
 """What a browser has to open before it can show a token; it holds nothing of the user's."""
 SUBPROTOCOL = "bearer"
 """Browsers cannot send an Authorization header with a WebSocket: they offer the subprotocols ``bearer, TOKEN``."""
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 class Guard:
@@ -46,7 +46,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self._token is None and _name(host) not in self._hosts:
+        if self._token is None and name_and_port(host)[0] not in self._hosts:
             return error_response(
                 400, f"the Host must be a name of this machine, but got `{host}`", hint="use 127.0.0.1"
             )
@@ -91,10 +91,3 @@ def _offered(headers: Headers) -> list[str]:
 def _digest(text: str) -> bytes:
     """Of equal length for all texts, so that comparing takes the same time for all."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-
-
-def _name(host: str) -> str:
-    """The name in a Host header, without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tune_app.api.admission import Admission
@@ -15,6 +16,7 @@ from tune_app.api.settings import Settings
 from tune_app.api.study_logs import StudyLogs
 from tune_app.errors import TuneAppError
 from tune_app.jobs.job import Job
+from tune_app.jobs.job_request import request_of
 from tune_app.jobs.jobs import Jobs
 from tune_app.profiles.profiles import Profiles
 from tune_app.results.network import client
@@ -24,6 +26,8 @@ from tune_app.store.study import Study
 
 AT_ONCE = 8
 """Jobs that are given to Ray, or stopped, at the same time; others wait."""
+OVER_HTTP = "over HTTP"
+"""With this ends who asked for a job of the server's."""
 log = logging.getLogger("tune_app.api")
 
 
@@ -56,7 +60,18 @@ class Server:
         self._facts: dict[str, tuple[object, StudyFacts]] = {}
         self._layers: dict[tuple[str, int | None, str], client.Layers] = {}
         self._building = threading.Lock()
+        self.removing = threading.Lock()
         self._begun: set[str] = set()
+
+    def start(self) -> None:
+        """Watch the jobs, and give those to Ray that an earlier server had accepted when it ended."""
+        self.watch.start()
+        self.later(self._give_accepted, "looking for jobs that were accepted")
+
+    def _give_accepted(self) -> None:
+        for job in self.jobs.never_given():
+            if job.requested_by.endswith(OVER_HTTP):
+                self.later(partial(self.jobs.give, job, request_of(job)), f"submitting {job.id}")
 
     def later(self, work: Callable[[], object], what: str) -> None:
         """Do `work` after the answer, unless it was begun under the same name and goes on.
@@ -115,7 +130,7 @@ class Server:
         key = name, trial, version
         with self._building:  # one at a time: the cores are the sweep's
             if key not in self._layers:
-                self._layers[key] = client.read_layers(self.store.folder.url, name, trial)
+                self._layers[key] = client.read_layers(self.store.folder.address, name, trial)
         return self._layers[key]
 
     def forget(self, job: Job, *, study: bool) -> None:

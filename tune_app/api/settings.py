@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LARGEST_BODY = 1_000_000
 """Bytes that a request may carry; a search space file has at most 200,000."""
@@ -28,7 +28,7 @@ class Settings:
     store: str
     profiles: str
     search_spaces: str
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     classes: Sequence[str] = ()
     data_folders: Sequence[str] = ()
     origins: Sequence[str] = ()

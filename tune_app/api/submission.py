@@ -24,7 +24,7 @@ def space_files(folder: str) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path.resolve().is_relative_to(root)}
 
 
-def request_of(server: Server, asked: SweepRequest | TrainingRequest) -> JobRequest:
+def asked_request(server: Server, asked: SweepRequest | TrainingRequest) -> JobRequest:
     """The request, checked: what it names is there and may be named, and it fits its task.
 
     Raises:
@@ -75,10 +75,13 @@ def _names(given: object) -> Sequence[str]:
 
 
 def _check_starts(server: Server, names: Sequence[str]) -> None:
-    """Studies are asked for their configurations: their tasks must be ones that may be named."""
-    studies = set(server.store.studies()) - set(server.profiles.names())
+    """Refuse profiles and studies to begin with whose tasks may not be named: the job would import them."""
+    profiles, studies = server.profiles.names(), server.store.studies()
     for name in names:
-        if name in studies:
+        if name in profiles:
+            profile = server.profiles.load(name)
+            server.admission.check(profile.task, profile.dataset, f"profile {name}")
+        elif name in studies:
             found = server.store.study(name).document()
             server.admission.check(found["task"], found["dataset"], f"study {name}")
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from tune_app.errors import InputError, nearest
+from tune_app.jobs.job import Job
 from tune_app.spaces.objective import objective_of, rank
 from tune_app.spaces.section import Objective
 from tune_app.spaces.variable import GROUPS
 from tune_app.store.columns import Row, family
 from tune_app.store.event_log import History, TrialRecord
-from tune_app.store.trial_row import TrialState
+from tune_app.store.study import Study
+from tune_app.store.trial_row import TrialRow, TrialState
 
 ROW_KEYS = (
     "objective", "failure_kind", "error", "ended_at", "duration_s", "node", "device", "gpu_fraction",
@@ -22,6 +26,39 @@ SORTS = (
     "model_parameters", "latency_ms",
 )  # fmt: skip
 """What trials can be sorted by, besides ``metrics.NAME`` and ``health.NAME``."""
+
+
+def trials_of(history: History, job: Job, study: Study) -> list[TrialRecord]:
+    """The trials of a job's study, by number.
+
+    Those that had not ended when the job's process died are CANCELLED, as are those that an interrupt stops: nobody
+    trains them, and `resume` runs them again.
+    """
+    found = [history.trials[number] for number in sorted(history.trials)]
+    if not job.ended or all(record.row for record in found) or study.being_written():
+        return found
+    why = f"the sweep's process ended before the trial did; `tune-app resume {study.name}` runs it again"
+    return [record if record.row else _cancelled(record, str(job.ended_at), why) for record in found]
+
+
+def _cancelled(record: TrialRecord, ended_at: str, why: str) -> TrialRecord:
+    last = _last(record)
+    ended_at = max(ended_at, record.started_at)
+    took = datetime.fromisoformat(ended_at) - datetime.fromisoformat(record.started_at)
+    row = TrialRow(
+        trial=record.trial,
+        trial_id=record.trial_id,
+        state=TrialState.CANCELLED,
+        epochs=max(record.epochs, default=0),
+        started_at=record.started_at,
+        ended_at=ended_at,
+        duration_s=took.total_seconds(),
+        seed=record.seed,
+        attempt=record.attempt,
+        error=why,
+        families={name: value for name, value in last.items() if name.startswith(("metric/", "health/"))},
+    )
+    return replace(record, row=row)
 
 
 def trial_view(record: TrialRecord, columns: Sequence[str], objective: Objective) -> dict[str, Any]:
@@ -60,7 +97,7 @@ def epoch_view(row: Row) -> dict[str, Any]:
 
 
 def chosen(
-    history: History, states: Sequence[str], sort: str, descending: bool, objective: Objective
+    trials: Sequence[TrialRecord], states: Sequence[str], sort: str, descending: bool, objective: Objective
 ) -> list[TrialRecord]:
     """The trials in `states` (all for none) in the wanted order; those without the value that decides come last.
 
@@ -69,19 +106,19 @@ def chosen(
     Raises:
         InputError: they cannot be sorted by that.
     """
-    _check_sort(history, sort)
-    found = [record for record in history.trials.values() if not states or _state(record) in states]
+    _check_sort(trials, sort)
+    found = [record for record in trials if not states or _state(record) in states]
     keyed = [(_key(record, sort, objective), record) for record in sorted(found, key=lambda record: record.trial)]
     present = sorted((k for k in keyed if k[0] is not None), key=lambda k: k[0], reverse=descending)
     return [record for _, record in present] + [record for key, record in keyed if key is None]
 
 
-def _check_sort(history: History, sort: str) -> None:
+def _check_sort(trials: Sequence[TrialRecord], sort: str) -> None:
     if sort in SORTS:
         return
     figures = {
         key.replace("metric/", "metrics.").replace("health/", "health.")
-        for record in history.trials.values()
+        for record in trials
         for key in _last(record)
         if key.startswith(("metric/", "health/"))
     }

@@ -10,7 +10,7 @@ from tune_app.api.error_shape import documented
 from tune_app.api.jobs import Limit, Offset
 from tune_app.api.models import TrialPage, TrialWithEpochs
 from tune_app.api.server import Server
-from tune_app.api.trial_views import SORTS, chosen, epoch_view, trial_view
+from tune_app.api.trial_views import SORTS, chosen, epoch_view, trial_view, trials_of
 from tune_app.errors import NotFound
 
 State = Literal["RUNNING", "COMPLETED", "PRUNED", "FAILED", "CANCELLED"]
@@ -35,12 +35,13 @@ def routes(server: Server) -> APIRouter:
         limit: Limit = 100,
     ) -> dict[str, Any]:
         """The trials of a job, running ones too: configuration by group, metrics, health, times."""
-        study = server.study(server.views.job(job_id))
+        job = server.views.job(job_id)
+        study = server.study(job)
         if study is None:
             return {"items": [], "total": 0, "offset": offset, "limit": limit}
         facts = server.facts(study)
         with server.logs.reading(study) as history:
-            found = chosen(history, state or (), sort, order == "desc", facts.objective)
+            found = chosen(trials_of(history, job, study), state or (), sort, order == "desc", facts.objective)
             part = found[offset : offset + limit]
             items = [trial_view(record, facts.columns, facts.objective) for record in part]
         return {"items": items, "total": len(found), "offset": offset, "limit": limit}
@@ -55,9 +56,10 @@ def routes(server: Server) -> APIRouter:
             raise NotFound(f"the job `{job_id}` has no trials{why}")
         facts = server.facts(study)
         with server.logs.reading(study) as history:
-            record = history.trials.get(trial)
+            trials = {record.trial: record for record in trials_of(history, job, study)}
+            record = trials.get(trial)
             if record is None:
-                known = f"{min(history.trials)} to {max(history.trials)}" if history.trials else "none"
+                known = f"{min(trials)} to {max(trials)}" if trials else "none"
                 raise NotFound(f"the study `{study.name}` has no trial {trial}", hint=f"its trials: {known}")
             epochs = [epoch_view(record.epochs[number]) for number in sorted(record.epochs)]
             sample = record.row.sample if record.row is not None else None

@@ -162,12 +162,17 @@ def jobs_status(job_id: str, as_json: bool, store: str) -> None:
 @store_option
 def jobs_logs(job_id: str, follow: bool, store: str) -> None:
     """Print what job ID printed."""
+    from tune_app.jobs.job_store import LARGEST_PIECE
+
     opened = _jobs(store)
     job = opened.get(job_id)
     if follow and not job.ended:
         _wait(opened, job, follow=True, err=False)
     else:
-        _print_log(opened.records.log(job_id), err=False)
+        start = 0
+        while piece := opened.records.log(job_id, start, LARGEST_PIECE):
+            _print_log(piece, err=False)
+            start += len(piece)
 
 
 @jobs.command("cancel")

@@ -13,6 +13,7 @@ import click
 
 from tune_app import __version__
 from tune_app.cli import data, jobs, page, profiles, replay, results, serve, strategies, sweeps
+from tune_app.credentials import API_TOKEN
 from tune_app.errors import TuneAppError, nearest
 from tune_app.standard_output import keep_steady
 
@@ -20,8 +21,11 @@ from tune_app.standard_output import keep_steady
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="tune-app")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def cli(debug: bool) -> None:
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
     """Find, judge and keep good configurations of PyTorch models on a Ray cluster."""
+    if context.invoked_subcommand not in (serve.serve.name, page.ui.name):
+        os.environ.pop(API_TOKEN, None)  # trials inherit the environment, and their code may print it
 
 
 cli.add_command(sweeps.check)

@@ -9,11 +9,9 @@ from pathlib import Path
 import click
 
 from tune_app.cli.options import profiles_option, store_option
+from tune_app.credentials import API_TOKEN
 from tune_app.errors import WorkFailed
 from tune_app.extras import require
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""What people call this machine."""
 
 
 @click.command()
@@ -27,7 +25,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 def ui(host: str, port: int, token_file: str | None, store: str, profiles_folder: str) -> None:
     """Show the review page in a browser, until Ctrl-C: sweeps, trials, profiles. Off loopback it asks for a token."""
     require("ui", "ui")
-    from tune_app.api.listening import TOKEN_VARIABLE, bind, check_token, is_loopback, read_token
+    from tune_app.api.listening import LOCAL_HOSTS, bind, check_token, is_loopback, read_token
 
     token = read_token(token_file)
     with bind(host, port) as listening:
@@ -48,11 +46,11 @@ def ui(host: str, port: int, token_file: str | None, store: str, profiles_folder
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
     # On loopback against pages elsewhere whose name leads here (DNS rebinding); else above what a checkout says.
-    names = (*LOOPBACK, host) if is_loopback(address) else ("*",)
+    names = (*LOCAL_HOSTS, host) if is_loopback(address) else ("*",)
     arguments += [part for name in names for part in ("--server.allowedHosts", name)]
     os.environ.update(TUNE_APP_STORE=store, TUNE_APP_PROFILES=profiles_folder)
     if token is not None:
-        os.environ[TOKEN_VARIABLE] = token
+        os.environ[API_TOKEN] = token
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(page_path()), *arguments])
 
@@ -65,7 +63,7 @@ def page_path() -> Path:
     """
     root = Path(__file__).parents[2]
     for folder in ("ui", "tune_app_ui"):
-        path = root / folder / "review_page.py"
+        path = root / folder / "guarded_page.py"
         if path.is_file():
             return path
     raise WorkFailed(

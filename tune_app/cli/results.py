@@ -112,7 +112,11 @@ def print_row(found: dict[str, Any], document: dict[str, Any]) -> None:
             click.echo(f"\n{prefix.rsplit('/', 1)[-1]}")
         for key, value in values.items():
             mark = "  searched" if key in searched else ""
-            click.echo(f"  {key.rsplit('/', 1)[-1]:<{width - 2}}{shown(value)}{mark}")
+            text = shown(value)
+            if key == "health/overall" and not text:
+                known = sum(not is_absent(v) for k, v in values.items() if k != key)
+                text = f"unknown: {known} of {len(values) - 1} figures"
+            click.echo(f"  {key.rsplit('/', 1)[-1]:<{width - 2}}{text}{mark}")
 
 
 def leaderboard(table: pd.DataFrame, document: dict[str, Any], rows: int = 5) -> None:

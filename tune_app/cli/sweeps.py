@@ -22,7 +22,7 @@ from tune_app.sweep.watchdog import STOPS, TERMINATED, Cause, Watchdog
 if TYPE_CHECKING:
     from tune_app.datasets.dataset import Dataset
     from tune_app.search.history import History
-    from tune_app.search.past_study import PastStudy
+    from tune_app.search.past_study import PastPreference
     from tune_app.spaces.spec import Spec
     from tune_app.store.study import Study
     from tune_app.sweep.preflight import Forecast
@@ -161,6 +161,7 @@ def run(
         from tune_app.profiles.profiles import Profiles
         from tune_app.profiles.warm_start import starting_configs
         from tune_app.search.history import find_history
+        from tune_app.search.past_study import PastPreference
         from tune_app.store.store import Store
         from tune_app.store.study import Study
         from tune_app.tasks.spec_file import load_spec
@@ -173,7 +174,8 @@ def run(
         starts = starting_configs(spec, opened.folder, Profiles(profiles_folder)) if spec.search.start_from else []
         history = find_history(spec, opened.folder)
         _print_history(history, err=True)
-        return Prepared.of(spec, study, spec.budget.time, not no_preflight, starts, history.studies)
+        past = [PastPreference.fit(one, spec.space) for one in history.studies]
+        return Prepared.of(spec, study, spec.budget.time, not no_preflight, starts, past)
 
     Document.read(space)  # a file that is no YAML is refused before anything starts
     _sweep(prepare, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
@@ -233,7 +235,7 @@ class Prepared:
     time_limit: float | None
     forecast: Forecast | None
     start_with: Sequence[dict[str, Any]]
-    past: Sequence[PastStudy]
+    past: Sequence[PastPreference]
     new: bool
 
     @classmethod
@@ -244,7 +246,7 @@ class Prepared:
         time_limit: float | None,
         preflight: bool,
         start_with: Sequence[dict[str, Any]] = (),
-        past: Sequence[PastStudy] = (),
+        past: Sequence[PastPreference] = (),
     ) -> Prepared:
         """Load the data, and run the preflight where it is wanted."""
         data = _load_data(spec)

@@ -18,6 +18,7 @@ import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from tune_app.credentials import without_password
 from tune_app.datasets.cache import data_folder, writing
 from tune_app.datasets.entry import Entry, RemoteFile
 from tune_app.datasets.registry import DATASETS
@@ -116,7 +117,7 @@ def _fetch_file(entry: Entry, file: RemoteFile, folder: Path) -> Fetched:
             failure = connections.failure(address) or _download(address, aside, file)
             if failure is None:
                 os.replace(aside, path)
-                return Fetched(path, address)
+                return Fetched(path, without_password(address))
             failures.append(f"{address} {failure}")
     finally:
         aside.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from tune_app.credentials import redacted
 from tune_app.errors import InputError
 from tune_app.moment import now
 
@@ -87,7 +88,8 @@ class Job:
             raise InputError(
                 f"the job `{self.id}` is {self.state} and cannot become {state}", hint=f"what may follow: {following}"
             )
-        job = replace(self, state=state, reason=reason, message=message, exit_code=exit_code)
+        shown = redacted(message) if message else message  # it may quote what the job or Ray printed
+        job = replace(self, state=state, reason=reason, message=shown, exit_code=exit_code)
         return replace(job, started_at=now()) if state == "RUNNING" else replace(job, ended_at=now())
 
     def to_json(self) -> bytes:

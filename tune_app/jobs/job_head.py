@@ -20,15 +20,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from tune_app.credentials import inherited_environment, keys_of, write_private
 from tune_app.errors import TuneAppError, WorkFailed
 from tune_app.folder import Folder, LocalFolder, cannot_write, open_folder
+from tune_app.jobs.job_store import JobStore
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails
 
 START_S = 120.0
 IDLE_S = 300.0
@@ -55,6 +61,15 @@ class JobHead:
     def token(self) -> str:
         """The token that it asks for: whoever may submit a job runs it as this user."""
         return Path(self.token_path).read_text(encoding="utf-8")
+
+    def leave_settings(self, submission_id: str, environment: Mapping[str, str]) -> Path:
+        """Leave a job's environment where this user alone can read it; the job removes the file that is returned.
+
+        Ray keeps and shows the command that it starts, and all else that it is told of a job.
+        """
+        path = Path(self.token_path).with_name(f"{submission_id}.json")
+        write_private(path, json.dumps(environment))
+        return path
 
 
 def find_head(folder: Folder) -> JobHead | None:
@@ -118,6 +133,7 @@ def _start(folder: Folder) -> JobHead:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd="/",
+            env={**inherited_environment(), **keys_of(folder.address)},
             start_new_session=True,  # Ctrl-C of the command that starts it is not meant for it
         )
     deadline = time.monotonic() + START_S
@@ -187,7 +203,7 @@ def _serve(folder: Folder, private: Path, idle_s: float) -> None:
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN"):  # of other clusters
         os.environ.pop(name, None)
     token_path = private / "token"
-    token_path.write_text(secrets.token_hex(32), encoding="utf-8")
+    write_private(token_path, secrets.token_hex(32))
     # Of its own, because Ray looks there for "the" cluster of a machine, of which there may be several; and inside the
     # private one, because Ray opens it to everybody.
     temporary = str(private / "ray")
@@ -220,7 +236,9 @@ def _serve(folder: Folder, private: Path, idle_s: float) -> None:
     content = json.dumps(asdict(head)).encode()
     folder.write(_name(), content)
     try:
-        _wait_until_idle(folder, content, idle_s, lambda: _is_busy(head.address), lambda: not node.dead_processes())
+        _wait_until_idle(
+            folder, content, idle_s, lambda: _is_busy(JobStore(folder), head.address), lambda: not node.dead_processes()
+        )
     finally:
         if folder.read(_name()) == content:
             folder.remove(_name())
@@ -250,15 +268,24 @@ def _is_known(folder: Folder, content: bytes) -> bool:
         return True
 
 
-def _is_busy(address: str) -> bool:
-    """Whether a job or another driver runs; a job server that does not say counts as busy."""
+def _is_busy(records: JobStore, address: str) -> bool:
+    """Whether a job or another driver runs or waits; also where the job server or the store does not say."""
     import requests
     from ray.job_submission import JobSubmissionClient
 
     try:
-        return any(not job.status.is_terminal() for job in JobSubmissionClient(address).list_jobs())
-    except (RuntimeError, ConnectionError, requests.RequestException):
+        found = JobSubmissionClient(address).list_jobs()
+        return any(not job.status.is_terminal() and not _is_withdrawn(records, job) for job in found)
+    except (RuntimeError, ConnectionError, requests.RequestException, TuneAppError):
         return True
+
+
+def _is_withdrawn(records: JobStore, job: JobDetails) -> bool:
+    """Whether it was cancelled while it waits: Ray takes no job out of its queue, and its process would end at once."""
+    job_id = (job.metadata or {}).get("tune_app_job")
+    if str(job.status) != "PENDING" or job_id is None:
+        return False
+    return records.asked_to_stop(job_id) is not None or job_id not in records.ids()
 
 
 def _free_port() -> int:

@@ -6,7 +6,7 @@ afterwards does not change a job that waits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from tune_app.jobs.job import Job
 from tune_app.profiles.profile import Profile
 from tune_app.profiles.profiles import Profiles
 from tune_app.profiles.warm_start import starting_configs
+from tune_app.spaces.catalog import Catalog
 from tune_app.store.store import Store
+from tune_app.tasks.catalogs import load_catalog
 from tune_app.tasks.spec_file import read_spec
 
 NAME_LENGTH = 56
@@ -45,6 +47,13 @@ class JobRequest:
     gpus: float | None = None
 
 
+def request_of(job: Job) -> JobRequest:
+    """What `job` was asked to do, from its record."""
+    return JobRequest(
+        job.kind, job.space, job.study, job.request, cpus=job.request.get("cpus"), gpus=job.request.get("gpus")
+    )
+
+
 def sweep_request(
     source: str | Path | Document,
     overrides: Mapping[str, Any],
@@ -53,15 +62,19 @@ def sweep_request(
     *,
     preflight: bool = True,
     fuse: bool = True,
+    catalog_of: Callable[[str], Catalog] = load_catalog,
 ) -> JobRequest:
     """A request to sweep the space in the file at `source`, or in a document, with `overrides` as in `load_spec`.
+
+    Args:
+        catalog_of: the catalog of a task by its name; `load_catalog` imports a user's own.
 
     Raises:
         Conflict: the name of the study is taken.
         InputError: the space is not valid, or what it starts from is not there.
     """
     document = source if isinstance(source, Document) else Document.read(source)
-    spec = read_spec(document, overrides)
+    spec = read_spec(document, overrides, catalog_of)
     name = overrides.get("name")
     if name in store.studies():
         raise Conflict(
@@ -91,7 +104,8 @@ def training_request(
     Raises:
         InputError: a value does not fit the profile's task.
     """
-    content = {"profile": profile.validated().to_yaml(), "name": profile.name, "epochs": epochs, "seed": seed}
+    text = profile.validated().to_yaml()
+    content = {"profile": text, "name": profile.name, "epochs": epochs, "seed": seed, "cpus": cpus, "gpus": gpus}
     return JobRequest("training", f"train-{profile.name}"[:NAME_LENGTH], None, content, cpus, gpus)
 
 

@@ -1,6 +1,6 @@
 """The process that Ray starts for a job: it runs the command, keeps the record and the log, and stops when asked to.
 
-    python -m tune_app.jobs.job_runner STORE ID [--ray ADDRESS]
+    python -m tune_app.jobs.job_runner STORE ID [--ray ADDRESS] [--settings FILE]
 
 The command runs as a child. What it prints goes to the job's log in the store, and from there to the output of this
 process, so that ``ray job logs`` shows it too. Stopping escalates: an interrupt, which lets a trial that is about to
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -30,6 +31,8 @@ LOOK_S = 0.2
 BEAT_S = 3.0
 TERMINATE_AFTER_S = 2.0
 KILL_AFTER_S = 7.0
+LAST_LINES = 200
+"""So far from its end the error of a command is looked for."""
 
 
 def main() -> None:
@@ -38,7 +41,11 @@ def main() -> None:
     parser.add_argument("store")
     parser.add_argument("id")
     parser.add_argument("--ray", help="address of the Ray head; what Ray set in the environment without it")
+    parser.add_argument("--settings", type=Path, help="a file with variables of the environment, which is removed")
     given = parser.parse_args()
+    if given.settings:
+        os.environ.update(json.loads(given.settings.read_text(encoding="utf-8")))
+        given.settings.unlink()
     if given.ray:
         os.environ["RAY_ADDRESS"] = given.ray
     # Ray blocks the interrupt in all its processes, and children inherit that.
@@ -129,7 +136,7 @@ class JobRunner:
 
     def _why(self, code: int) -> str:
         """The error that the command printed; else its last line; else how it ended."""
-        lines = self._jobs.log(self._job.id).decode(errors="replace").splitlines()
+        lines = self._jobs.last_lines(self._job.id, LAST_LINES)[0].decode(errors="replace").splitlines()
         errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
         ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if errors:

@@ -12,23 +12,25 @@ import logging
 import os
 import secrets
 import shlex
+import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_app.credentials import inherited_environment, keys_of
 from tune_app.errors import Conflict, InputError, TuneAppError, WorkFailed
 from tune_app.jobs.job import END_STATES, STATES, Job
 from tune_app.jobs.job_folder import check_size, excludes
 from tune_app.jobs.job_head import JobHead, end_head, ensure_head, find_head, head_lock
 from tune_app.jobs.job_request import JobRequest
-from tune_app.jobs.job_store import JobStore
+from tune_app.jobs.job_store import LARGEST_PIECE, JobStore
 from tune_app.moment import now
 from tune_app.store.live_training import read_live_training
 from tune_app.store.store import Store
@@ -83,12 +85,22 @@ class Jobs:
             InputError: no job server answers, or it refuses us.
             WorkFailed: Ray did not take the job.
         """
+        if (known := self.records.get(job.id)).ended:
+            return known
         try:
             with self._server(job.address) as (client, head):
+                known = self.records.get(job.id)
+                if known.ended or known.submitted_at:  # cancelled while the head started, or given by another process
+                    return known
                 return self._give(job, request, client, head)
         except TuneAppError as error:
             self.records.end(job.id, "FAILED", reason="error", message=error.message)
             raise
+
+    def never_given(self) -> list[Job]:
+        """The jobs that were accepted on this machine and are not given to Ray yet."""
+        here = socket.gethostname()
+        return [j for j in self.records.all() if j.state == "QUEUED" and j.submitted_at is None and j.host == here]
 
     @contextmanager
     def _server(self, address: str | None) -> Iterator[tuple[JobSubmissionClient, JobHead | None]]:
@@ -152,20 +164,24 @@ class Jobs:
         return self.records.create(request.space, make, taken)
 
     def _submission(self, job: Job, head: JobHead | None) -> dict[str, Any]:
-        """What Ray's job server is told; on this machine no file needs to be sent."""
+        """What Ray's job server is told; on this machine no file needs to be sent.
+
+        Whoever may ask the job server sees all of it.
+        """
         told = {"submission_id": job.submission_id, "metadata": {"tune_app_job": job.id}}
+        keys = keys_of(self.store.folder.address)
         runner = ["-m", "tune_app.jobs.job_runner", self.store.folder.url, job.id]
         if head is not None:
             # The head has the environment of whoever was the first to need it.
-            settings = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("TUNE_APP_")]
-            return {
-                **told,
-                "entrypoint": shlex.join(["exec", "env", *settings, sys.executable, *runner, "--ray", head.ray]),
-            }
+            own = {name: value for name, value in inherited_environment().items() if name.startswith("TUNE_APP_")}
+            settings = head.leave_settings(job.submission_id, {**own, **keys})
+            there = ["--ray", head.ray, "--settings", str(settings)]
+            return {**told, "entrypoint": "exec " + shlex.join([sys.executable, *runner, *there])}
         environment = {
             "working_dir": job.folder,
             "excludes": excludes(Path(job.folder), self.store.folder),
-            "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "8"},  # Ray's own 3 s are short for a sweep's last rows
+            # Ray's own 3 s are short for a sweep's last rows.
+            "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "8", **keys},
         }
         return {**told, "entrypoint": "exec " + shlex.join(["python", *runner]), "runtime_env": environment}
 
@@ -200,7 +216,7 @@ class Jobs:
         return {
             "ended": sum(count for state, count in counts.items() if state != "RUNNING"),
             "total": live["total"],
-            "running": counts.get("RUNNING", 0),
+            "running": 0 if job.ended else counts.get("RUNNING", 0),
             "best": live["best"],
             "left_s": None if job.ended else live["left_s"],
         }
@@ -216,30 +232,57 @@ class Jobs:
         if job.state == "CANCELLED":
             return job
         check_cancellable(job)
+        return self.stop(self.ask_to_stop(job_id, who), who)
+
+    def ask_to_stop(self, job_id: str, who: str) -> Job:
+        """Leave the request to stop; a job that has not begun is CANCELLED with that, whatever Ray does with it.
+
+        Raises:
+            InputError: there is no such job.
+        """
         self.records.ask_to_stop(job_id, who)
-        deadline = time.monotonic() + (YIELD_S if job.state == "RUNNING" else 0)
-        while not (job := self.records.get(job_id)).ended and time.monotonic() < deadline:
+        message = f"cancelled by {who}; it had not begun"
+
+        def withdrawn(job: Job) -> Job:
+            is_queued = job.state == "QUEUED"
+            return job.moved("CANCELLED", reason="cancelled", message=message) if is_queued else job
+
+        return self.records.change(job_id, withdrawn)
+
+    def stop(self, job: Job, who: str) -> Job:
+        """Wait for the end of a job that was asked to stop, and have Ray end what does not yield; see `cancel`.
+
+        Raises:
+            WorkFailed: neither its process nor Ray can be reached; the request stays.
+        """
+        if job.ended:
+            if job.submitted_at:  # it waits in Ray's queue; where Ray cannot be told, its process sees that it ended
+                with suppress(TuneAppError):
+                    self._end_at_ray(job)
+            return job
+        deadline = time.monotonic() + YIELD_S
+        while not (job := self.records.get(job.id)).ended and time.monotonic() < deadline:
             time.sleep(0.1)
         if not job.ended:
             try:
-                self._stop(job)
+                self._end_at_ray(job, wait_s=15)
             except TuneAppError as error:
                 raise WorkFailed(
-                    f"the job `{job_id}` was asked to stop and has not yet, and Ray cannot end it: {error.message}",
-                    hint=f"look again with `tune-app jobs status {job_id}`",
+                    f"the job `{job.id}` was asked to stop and has not yet, and Ray cannot end it: {error.message}",
+                    hint=f"look again with `tune-app jobs status {job.id}`",
                 ) from error
-            how = "before it began" if job.state == "QUEUED" else "it did not yield and was killed"
-            job = self.records.end(job_id, "CANCELLED", reason="cancelled", message=f"cancelled by {who}; {how}")
+            how = "it did not yield and was killed"
+            job = self.records.end(job.id, "CANCELLED", reason="cancelled", message=f"cancelled by {who}; {how}")
         return job
 
-    def _stop(self, job: Job) -> None:
+    def _end_at_ray(self, job: Job, wait_s: float = 0.0) -> None:
         """Have Ray end the job's processes, and wait until it has."""
         client = self._client(job)
         if client is None:
             return  # with its head, all that ran on it is gone
         with _ray_errors(client.get_address()):
             client.stop_job(job.submission_id)
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + wait_s
             while time.monotonic() < deadline and not client.get_job_status(job.submission_id).is_terminal():
                 time.sleep(0.2)
 
@@ -248,7 +291,7 @@ class Jobs:
         seen = 0
         while True:
             job = self.get(job_id)
-            if new := self.records.log(job_id, seen):
+            while new := self.records.log(job_id, seen, LARGEST_PIECE):
                 seen += len(new)
                 on_log(new)
             if job.ended:
@@ -341,22 +384,34 @@ class Jobs:
             found = next((j for j in client.list_jobs() if j.submission_id == job.submission_id), None)
         if found is None:
             return self._lost(job, f"the job server at {address} does not know it; the head was started anew")
-        message = " ".join((found.message or "").split())[-500:]
         match str(found.status):
             case "STOPPED":
                 return self.records.end(job.id, "CANCELLED", reason="cancelled", message="stopped through Ray")
             case "FAILED":
-                reason = "lost" if found.driver_exit_code is None and job.state == "RUNNING" else "error"
-                code = found.driver_exit_code
-                return self.records.end(job.id, "FAILED", reason=reason, message=message, code=code)
+                return self._failed(job, found.driver_exit_code, (found.message or "").strip().splitlines())
             case "SUCCEEDED":
                 return self.records.end(job.id, "SUCCEEDED", code=0)
         return job
 
-    def _lost(self, job: Job, why: str) -> Job:
+    def _failed(self, job: Job, code: int | None, said: list[str]) -> Job:
+        """The job, whose process ended without having said so; Ray quotes the end of its output behind a first line."""
+        last = next((line.strip() for line in reversed(said[1:]) if line.strip()), "")
+        printed = f"; the last line it printed: {last[:200]}" if last else ""
+        if code is None:
+            what = "lost" if job.state == "RUNNING" else "could not start"
+            why = f"Ray {what} the job's process: {said[0][:300] if said else 'it does not say why'}"
+        elif code < 0:
+            why = f"the job's process was ended by {signal.Signals(-code).name}{printed}"
+        else:
+            why = f"the job's process ended with exit code {code}{printed}"
+        if (code is not None and code >= 0) or job.state != "RUNNING":
+            return self.records.end(job.id, "FAILED", reason="error", message=why, code=code)
+        return self._lost(job, why, code)
+
+    def _lost(self, job: Job, why: str, code: int | None = None) -> Job:
         begun = job.study is not None and Study(self.store.folder, job.study).exists()
         again = f"; `tune-app resume {job.study}` goes on with its study" if begun else ""
-        return self.records.end(job.id, "FAILED", reason="lost", message=why + again)
+        return self.records.end(job.id, "FAILED", reason="lost", message=why + again, code=code)
 
 
 def connect(address: str, token: str | None = None) -> JobSubmissionClient:

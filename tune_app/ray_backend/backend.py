@@ -127,7 +127,7 @@ def make_worker(plan: Plan) -> type[Worker]:
         preparation=start_preparation(spec.task, os.getcwd()) if prepares else None,
         objective=spec.objective,
         rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
-        store=plan.study.folder.url,
+        store=plan.study.folder.address,
         study=plan.study.name,
         threads=spec.resources.threads,
         gpus=float(spec.resources.gpus),

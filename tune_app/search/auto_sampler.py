@@ -131,11 +131,15 @@ class AutoSampler(PlannedSampler):
 
         Less what chance alone may give: a history that misleads has no say once a few trials have reported.
         """
-        from scipy.stats import kendalltau
-
         if not self._past:
             return self._trust
         some = rng.choice(len(scores), min(len(scores), MOST_JUDGED), replace=False)
-        found = [kendalltau(one.preference.votes(points[some]), scores[some]).statistic for one in self._past]
-        judged: Array = np.maximum(0.0, np.nan_to_num(found) - 1.0 / np.sqrt(len(some)))
+        found = [_rank_correlation(one.preference.votes(points[some]), scores[some]) for one in self._past]
+        judged: Array = np.maximum(0.0, np.array(found) - 1.0 / np.sqrt(len(some)))
         return judged
+
+
+def _rank_correlation(left: Array, right: Array) -> float:
+    """Kendall's tau: importing scipy.stats for it would hold up the sweep for half a second."""
+    agree = np.sign(left[:, None] - left) * np.sign(right[:, None] - right)
+    return float(agree.sum() / max(1, len(left) * (len(left) - 1)))

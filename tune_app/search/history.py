@@ -5,6 +5,7 @@ Greedy portfolios of past results: Feurer et al. 2022 (auto-sklearn 2.0); Pfiste
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -142,7 +143,9 @@ def make_portfolio(space: Space, past: Sequence[PastPreference], size: int = POR
     expected = np.array([one.preference.expected(points) for one in past])
     expected = (expected - expected.mean(1, keepdims=True)) / np.maximum(expected.std(1, keepdims=True), 1e-9)
     best = expected.min(1)
-    chosen: list[int] = []
+    chosen: list[int] = [candidates.index(config) for config in _best_of_each(past)][: size // 2]
+    if chosen:
+        best = expected[:, chosen].max(1)
     while len(chosen) < min(size, len(candidates)):
         # Once no candidate adds anything, the one that is liked most on the whole.
         gains = np.maximum(best[:, None], expected).mean(0) + 1e-3 * expected.mean(0)
@@ -150,6 +153,12 @@ def make_portfolio(space: Space, past: Sequence[PastPreference], size: int = POR
         chosen.append(int(gains.argmax()))
         best = np.maximum(best, expected[:, chosen[-1]])
     return [candidates[position] for position in chosen]
+
+
+def _best_of_each(past: Sequence[PastPreference]) -> list[Config]:
+    """The best of each past study, then the second of each, and so on."""
+    rows = itertools.zip_longest(*(one.best for one in past))
+    return list({tuple(c.items()): c for row in rows for c in row if c is not None}.values())
 
 
 def _named(name: str, spec: Spec, folder: Folder) -> PastStudy:

@@ -48,7 +48,7 @@ class PastStudy:
         if len(trials) < LEAST_SCORES:
             return None
         rng = np.random.default_rng(0)
-        scores = win_rates([curve for _, curve in trials], rng)
+        scores = _scores([curve for _, curve in trials], rng)
         order, half = np.argsort(-scores, kind="stable"), MOST_TRIALS // 2
         if len(trials) > MOST_TRIALS:
             order = np.concatenate([order[:half], np.sort(rng.choice(order[half:], MOST_TRIALS - half, replace=False))])
@@ -103,14 +103,27 @@ class PastStudy:
             raise InputError(f"the history of a study must be as it was written, but {problem}", where=where) from error
 
 
+def _scores(curves: Sequence[Array], rng: np.random.Generator) -> Array:
+    """Win rates; those of the trials that were trained longest are dealt out among them by what they ended with."""
+    scores = win_rates(curves, rng)
+    lengths = np.array([len(curve) for curve in curves])
+    longest = np.flatnonzero(lengths == lengths.max())
+    if lengths.max():
+        ends = np.nan_to_num([curves[int(position)][-1] for position in longest], nan=-np.inf)
+        scores[longest[np.argsort(ends, kind="stable")]] = np.sort(scores[longest])
+    return scores
+
+
 @dataclass(frozen=True)
 class PastPreference:
     """What a past study likes, in the space of the new one.
 
     Attributes:
+        study: what was kept of it.
         best: its best configurations, of those that the space can have; the best one first.
     """
 
+    study: PastStudy
     best: tuple[Config, ...]
     preference: Preference
 
@@ -123,4 +136,5 @@ class PastPreference:
         rng = np.random.default_rng(0)
         preference = Preference.fit(points, scores, epochs, variables_of(space), rng)
         best = known[: min(MOST_CANDIDATES, len(known) // 3)]
-        return cls(tuple(fitted for config in best if (fitted := space.fitted(config)) is not None), preference)
+        fitting = tuple(fitted for config in best if (fitted := space.fitted(config)) is not None)
+        return cls(past, fitting, preference)

@@ -92,7 +92,7 @@ def check_cma_es(space: Space) -> None:
 
 SAMPLERS: dict[str, Strategy] = {
     "auto": Strategy(
-        "The best of a few random draws, by what all trials so far have shown; tpe for several objectives.",
+        "The best of a few random draws, by what all trials and past studies have shown; tpe for several objectives.",
         many_objectives=True,
     ),
     "tpe": Strategy(

@@ -30,9 +30,9 @@ class TrialRecord:
     seed: int
     attempt: int
     started_at: str
-    source: Source | None = None
     epochs: dict[int, Row] = field(default_factory=dict)
     row: TrialRow | None = None
+    source: Source | None = None
 
     @property
     def finished(self) -> bool:

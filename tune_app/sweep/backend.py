@@ -64,7 +64,7 @@ class Run:
     epochs: int
     seed: int
     attempt: int
-    source: Source | None
+    source: Source | None = None
 
 
 @dataclass(frozen=True)

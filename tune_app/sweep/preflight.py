@@ -25,7 +25,7 @@ from tune_app.spaces.variable import Config
 from tune_app.tasks.task import Paced, Task
 from tune_app.training.device import gpu_count, gpu_memory_in_use, pick_device
 from tune_app.training.failure import describe_error, failure_kind
-from tune_app.training.health import health
+from tune_app.training.health import health, overall, told
 from tune_app.training.host_memory import keep_freed_memory
 from tune_app.training.trial import EpochRow, Training, prepared
 
@@ -202,9 +202,10 @@ def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
         raise InputError(f"the metric `{objective.metric}` is undefined for this data set")
     # The figures of the history need some epochs: as many as there will be, whatever they are.
     later = health(None, [metrics] * spec.budget.epochs, training.task.metrics)
+    there = {name: value for name, value in row.health.items() if value is not None}
     expected = {
         f"metric/{objective.metric}": metrics[objective.metric],
-        "health/overall": later["overall"] if row.health["overall"] is None else row.health["overall"],
+        "health/overall": overall({**later, **there}),
         "latency_ms": training.latency_ms if objective.against == "latency" else None,
         "model_parameters": training.model_parameters,
     }
@@ -212,7 +213,8 @@ def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
         against = f" against {objective.against}" if objective.mode == "pareto" else ""
         raise InputError(
             f"the objective, {objective.mode}{against}, has a figure that no trial of {spec.budget.epochs} epochs has: "
-            "latency needs the task's `probe_loss`, health needs it or more epochs, size needs a model of torch"
+            "latency needs the task's `probe_loss`, health needs three figures and has "
+            f"{told({**later, **there})}: more epochs or losses give more; size needs a model of torch"
         )
 
 

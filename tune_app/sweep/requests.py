@@ -43,16 +43,14 @@ def requests_of(
     """
     is_grid = spec.search.sampler == "grid"
     kept = [c for sweep in history.sweeps for c in sweep.get("start_with", [])]
-    wanted: list[tuple[Config, Source]] = [(config, "start") for config in [*start_with] or kept]
-    if not wanted and not is_grid:
-        wanted = [(nearest_to_defaults(spec.space), "default")]
-    wanted += [(config, "history") for config in portfolio]
     known = {_key(record.config) for record in history.trials.values()}
-    first: list[tuple[Config, Source]] = []
-    for config, source in wanted:
-        if _key(config) not in known:
-            first.append((config, source))
-            known.add(_key(config))
+    first: list[tuple[Config, Source]] = [(c, "start") for c in [*start_with] or kept if _key(c) not in known]
+    if not (start_with or kept or is_grid):
+        default = nearest_to_defaults(spec.space)
+        first = [(default, "default")] if _key(default) not in known else []
+    known |= {_key(config) for config, _ in first}
+    first += [(config, "history") for config in portfolio if _key(config) not in known]
+    known |= {_key(config) for config, _ in first}
     grid = grid_configs(spec.space, spec.search.seed) if is_grid else iter(())
     left = itertools.chain(first, ((config, GRID) for config in grid if _key(config) not in known))
     requests = [

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tune_app.datasets.dataset import Dataset
 from tune_app.search import schedule
 from tune_app.search.history import PORTFOLIO, keep_history, kept_history, make_portfolio
-from tune_app.search.past_study import PastPreference, PastStudy
+from tune_app.search.past_study import PastPreference
 from tune_app.search.samplers import make_sampler
 from tune_app.search.study_search import StudySearch
 from tune_app.spaces.objective import directions_of
@@ -62,7 +62,7 @@ def run_sweep(
     *,
     show: Show,
     start_with: Sequence[Config] = (),
-    past: Sequence[PastStudy] = (),
+    past: Sequence[PastPreference] = (),
     time_limit: float | None = None,
     fuse: bool = True,
     tensorboard: bool = True,
@@ -76,7 +76,7 @@ def run_sweep(
         show: told the live state again and again.
         start_with: configurations for the first new trials, before the sampler is asked; the study keeps them, so
             that a resumed one needs none.
-        past: past studies that a new study begins with; it keeps them too.
+        past: what past studies like, for a new study; it keeps them too.
         time_limit: seconds after which this run ends.
         fuse: stop when trials keep failing, see `fuse.py`.
         tensorboard: write what TensorBoard shows, if the store is a folder.
@@ -88,14 +88,14 @@ def run_sweep(
     """
     history = study.history()
     if history.last_event:
-        past = kept_history(study)
+        past = [PastPreference.fit(one, spec.space) for one in kept_history(study)]
     plan = _plan(spec, study, data, history, start_with, past)
     # Interrupts are counted to the end: one must not cut short what stops the workers.
     with counted_interrupts() as interrupts, closing(backend):
         backend.begin(plan)
-        facts = {"resources": dict(backend.resources()), "history": [one.reference for one in past]}
+        facts = {"resources": dict(backend.resources()), "history": [one.study.reference for one in past]}
         if not history.last_event:
-            keep_history(study, past)
+            keep_history(study, [one.study for one in past])
         with open_study_files(spec, study, history, data, facts, start_with, tensorboard) as files:
             recorder = Recorder(files, spec, backend)
             watchdog = watchdog or Watchdog(lambda cause: None)
@@ -109,21 +109,25 @@ def run_sweep(
 
 
 def _plan(
-    spec: Spec, study: Study, data: Dataset, history: History, start_with: Sequence[Config], past: Sequence[PastStudy]
+    spec: Spec,
+    study: Study,
+    data: Dataset,
+    history: History,
+    start_with: Sequence[Config],
+    past: Sequence[PastPreference],
 ) -> Plan:
     """What is left to train, with a sampler and a scheduler that know what the study holds."""
     finished = [record for record in history.trials.values() if record.finished]
     # A resumed sampler must not propose again what it proposed at its start.
     seed = derive_seed(spec.search.seed + 1, len(finished)) if finished else spec.search.seed
-    liked = [PastPreference.fit(one, spec.space) for one in past]
     sampler = make_sampler(
-        spec.search.sampler, spec.space, seed, spec.budget.trials, len(directions_of(spec.objective)), liked
+        spec.search.sampler, spec.space, seed, spec.budget.trials, len(directions_of(spec.objective)), past
     )
     search = StudySearch(spec.space, spec.objective, sampler)
     search.remember(finished)
     scheduler = schedule.make_scheduler(spec.pruning, spec.objective.direction, spec.budget.epochs)
     schedule.remember(scheduler, history.trials.values(), spec.objective)
-    portfolio = make_portfolio(spec.space, liked, min(PORTFOLIO, spec.budget.trials // 2))
+    portfolio = make_portfolio(spec.space, past, min(PORTFOLIO, spec.budget.trials // 2))
     return Plan(spec, study, data, requests_of(spec, history, start_with, portfolio), search, scheduler)
 
 

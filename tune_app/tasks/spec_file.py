@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,27 @@ def load_spec(path: str | Path, overrides: Mapping[str, Any] | None = None) -> S
     return read_spec(Document.read(path), overrides)
 
 
-def read_spec(document: Document, overrides: Mapping[str, Any] | None = None) -> Spec:
-    """Read a search space that is in memory already; see `load_spec`."""
-    return spec.read_spec(document, find_catalog, overrides)
+def read_spec(
+    document: Document,
+    overrides: Mapping[str, Any] | None = None,
+    catalog_of: Callable[[str], Catalog] = load_catalog,
+) -> Spec:
+    """Read a search space that is in memory already; see `load_spec` and `find_catalog`."""
+    return spec.read_spec(document, lambda found: find_catalog(found, catalog_of), overrides)
 
 
-def find_catalog(document: Document) -> Catalog:
+def find_catalog(document: Document, catalog_of: Callable[[str], Catalog] = load_catalog) -> Catalog:
     """The catalog of the task that a search space names; if it names only its data set, of the task for that kind.
+
+    Args:
+        catalog_of: the catalog of a task by its name.
 
     Raises:
         InputError: there is no such task, or one of ours does not take the data set.
     """
     name = _task_name(document)
     try:
-        return load_catalog(name)
+        return catalog_of(name)
     except InputError as error:
         raise InputError(error.message, where=document.where("task"), hint=error.hint) from None
 

@@ -119,6 +119,22 @@ def test_a_process_that_dies_or_hangs_is_said(
         client.read_layers("store", "study", 0)
 
 
+def test_the_process_gets_keys_through_its_environment_and_not_the_token_of_the_api(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport json, os, sys; print(json.dumps([sys.argv[3:], dict(os.environ)]))\n"
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("TUNE_APP_API_TOKEN", "marked-token")
+    arguments, environment = client.read_layers("s3://someone:hidden@bucket", "study", 0)
+    assert arguments == ["layers", "s3://bucket", "study", "0"]
+    assert (environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]) == ("someone", "hidden")
+    assert "TUNE_APP_API_TOKEN" not in environment
+
+
 def test_neither_the_package_nor_the_client_imports_torch() -> None:
     code = "import sys; import tune_app.results.network.client; print('torch' in sys.modules, 'pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -7,13 +7,13 @@ the command of `__main__.py`.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from tune_app.credentials import inherited_environment, keys_of, without_password
 from tune_app.errors import WorkFailed
 from tune_app.results.network.protocol import read_error
 
@@ -26,7 +26,7 @@ def read_layers(store: str, name: str, trial: int | None = None) -> Layers:
     """The layers of a network, each a mapping of what `layer.Layer` has.
 
     Args:
-        store: root of the store.
+        store: root of the store; keys of an object store in it go to the process through its environment.
         name: of the study; of the training where there is no `trial`.
 
     Raises:
@@ -76,7 +76,7 @@ def _file(verb: str, store: str, study: str, trial: int) -> bytes:
         return path.read_bytes()
 
 
-def _ask(*arguments: str) -> Any:
+def _ask(verb: str, store: str, *arguments: str) -> Any:
     """What the command answers.
 
     Raises:
@@ -84,12 +84,12 @@ def _ask(*arguments: str) -> Any:
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "tune_app.results.network", *arguments],
+            [sys.executable, "-m", "tune_app.results.network", verb, without_password(store), *arguments],
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},  # the GPUs are the sweep's
+            env={**inherited_environment(), **keys_of(store), "CUDA_VISIBLE_DEVICES": ""},  # the GPUs are the sweep's
         )
     except subprocess.TimeoutExpired as error:
         raise WorkFailed(f"the network must be read within {LIMIT_S} s, but it took longer") from error

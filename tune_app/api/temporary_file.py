@@ -1,0 +1,50 @@
+"""A file that is made for one answer, sent whole or in part, and removed with its folder whatever happens."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from starlette.responses import FileResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from tune_app.api.error_shape import error_response
+
+
+class TemporaryFile(FileResponse):
+    """Sends the file at `path` as a download and removes the folder that it is in.
+
+    The ETag is the SHA-256 of the file: who resumes a download gets the rest of the same bytes, or all of the new ones.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        tag = {"ETag": f'"{digest}"'}
+        super().__init__(path, headers=tag, media_type="application/octet-stream", filename=path.name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send what the request asks for; a Range that is none is answered in the one shape of errors."""
+        refused = False
+
+        async def send_shaped(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and message["status"] in (400, 416):
+                refused = True
+                size = Path(self.path).stat().st_size
+                refusal = error_response(
+                    message["status"],
+                    f"a Range must name bytes from 0 to {size - 1}",
+                    "header Range",
+                    "such as `bytes=1000-` for all from byte 1000",
+                    {"Content-Range": f"bytes */{size}"} if message["status"] == 416 else None,
+                )
+                await refusal(scope, receive, send)
+            elif not refused:
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_shaped)
+        finally:
+            shutil.rmtree(Path(self.path).parent, ignore_errors=True)
