@@ -11,6 +11,7 @@ def put_last(folder: str) -> None:
 
     So nothing in it hides a module of theirs, whose own imports would break. ``python -m`` and Ray put the current
     folder in front, a console script leaves it away: without this, what one process imports another would not.
+    Processes of ours that import much before they come to this are started with ``python -P``.
     """
     kept = [path for path in sys.path if os.path.abspath(path or os.getcwd()) != os.path.abspath(folder)]
     sys.path[:] = [*kept, folder]

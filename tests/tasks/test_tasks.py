@@ -14,6 +14,7 @@ import pytest
 from tune_app.errors import InputError
 from tune_app.spaces.variable import Float, Variable
 from tune_app.tasks import TASKS, load_data, load_dataset_of_kind, load_task
+from tune_app.tasks.catalog_process import read_catalog
 from tune_app.tasks.contract import PARTS, contract_faults
 from tune_app.tasks.split import split_rows
 from tune_app.training.trial import Training
@@ -351,3 +352,10 @@ def test_each_row_its_own_source_is_the_plain_split() -> None:
     plain = split_rows(50, validation_fraction=0.2, training_fraction=0.5)
     grouped = split_rows(50, validation_fraction=0.2, training_fraction=0.5, groups=list(range(50)))
     assert [part.tolist() for part in plain] == [part.tolist() for part in grouped]
+
+
+def test_a_process_of_ours_imports_as_the_sweep_does(folder: Path) -> None:
+    """A file that is called as a module of Python, which torch imports on its way, is not taken for it."""
+    (folder / "profile.py").write_text("NAME = 'my speakers'\n")
+    (folder / "mine.py").write_text("import os\nos.system('echo what a child prints')\n" + LINE)
+    assert read_catalog("mine:Line").metrics
