@@ -124,6 +124,18 @@ def test_the_bare_command_prints_its_help(tune_app: Command) -> None:
     assert "Commands:" in ran.err
 
 
+def test_a_store_that_cannot_be_read_is_a_failure_of_the_work(tune_app: Command, tmp_path: Path) -> None:
+    (tmp_path / "results" / "studies" / "s" / "spec.yaml").mkdir(parents=True)
+    ran = tune_app("trials", "s", "--store", str(tmp_path / "results"))
+    assert ran.code == 2, "a study without its file is none"
+    (tmp_path / "results" / "studies" / "s" / "spec.yaml").rmdir()
+    (tmp_path / "results" / "studies" / "s" / "spec.yaml").write_text("name: s")
+    (tmp_path / "results" / "trials" / "study=s" / "data.parquet").mkdir(parents=True)
+    ran = tune_app("trials", "s", "--store", str(tmp_path / "results"))
+    assert ran.code == 1
+    assert len(ran.err.splitlines()) == 2
+
+
 def test_studies(tune_app: Command) -> None:
     found = tune_app("studies", "--json").json
     assert [row["study"] for row in found] == ["digits-small", "empty", "hopeless"]

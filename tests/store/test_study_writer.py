@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,6 +152,18 @@ def test_a_text_that_is_no_unicode_is_escaped_and_costs_no_row(tmp_path: Path) -
     assert study.table("trials")["error"].to_pylist() == ["caf\\udce9"]
     assert study.table("trials")["sample"].to_pylist() == ["caf\\udce9"]
     assert study.json("live.json")["latest"] == "caf\\udce9"
+
+
+def test_a_study_that_is_removed_is_not_made_anew(tmp_path: Path) -> None:
+    study = study_in(tmp_path)
+    writer = write(study)
+    start(writer, 0)
+    shutil.rmtree(tmp_path / "studies")
+    with pytest.raises(WorkFailed, match="its event log is gone"):
+        writer.trial_ended(end_row(0, epochs=0))
+    with pytest.raises(WorkFailed, match="its event log is gone"):
+        writer.close()
+    assert not (tmp_path / "studies" / "s" / "events.jsonl").exists()
 
 
 def test_a_log_that_holds_such_a_text_can_be_resumed(tmp_path: Path) -> None:

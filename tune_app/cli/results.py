@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_app.cli.options import json_option, print_json, store_option
-from tune_app.errors import InputError, WorkFailed
+from tune_app.errors import TuneAppError, WorkFailed
 from tune_app.extras import require
 from tune_app.readable import is_absent, shown
 from tune_app.standard_output import reserved
@@ -37,7 +37,7 @@ def studies(as_json: bool, as_csv: bool, store: str) -> None:
     for name in opened.studies():
         try:
             rows.append({**summary(opened.study(name)), "invalid": None})
-        except InputError as error:
+        except TuneAppError as error:
             rows.append({"study": name, "invalid": error.message})
     if as_json:
         print_json(rows)

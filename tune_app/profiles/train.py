@@ -14,7 +14,7 @@ from typing import Any
 from tune_app import provenance
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError, TuneAppError, WorkFailed
-from tune_app.folder import Folder, LocalFolder
+from tune_app.folder import Folder, LocalFolder, cannot_write
 from tune_app.moment import now
 from tune_app.profiles.profile import Profile
 from tune_app.spaces.section import Resources
@@ -169,11 +169,8 @@ def _save(training: Training, folder: Folder, name: str) -> None:
         path = folder.root / name if isinstance(folder, LocalFolder) else Path(scratch, "checkpoint.pt")
         try:
             training.save(path)
-        except (OSError, RuntimeError) as error:  # torch raises RuntimeError where the disk is full
-            raise WorkFailed(
-                f"cannot write {path}: {describe_error(error)}",
-                hint="free some space or choose another place with --store",
-            ) from error
+        except OSError as error:
+            raise cannot_write(path, error) from error
         if not isinstance(folder, LocalFolder):
             folder.write(name, path.read_bytes())
 

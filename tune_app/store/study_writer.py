@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tune_app.errors import TuneAppError
+from tune_app.errors import TuneAppError, WorkFailed
 from tune_app.folder import LocalFolder
 from tune_app.moment import now
 from tune_app.readable import writable
@@ -138,10 +138,25 @@ class StudyWriter:
         event = {"event": self._history.last_event + 1, "at": now(), "type": kind, **writable(facts)}
         line = json.dumps(event, allow_nan=False).encode() + b"\n"
         if isinstance(self._folder, LocalFolder):
+            self._check_there()
             self._folder.append(f"{self._study.base}/events.jsonl", line)
         else:
             self._unsent.append(line)
         self._history.apply(event)  # last: what could not be logged did not happen
+
+    def _check_there(self) -> None:
+        """Refuse to make a study anew of what comes after it was removed; behind a store, asking costs a request.
+
+        Raises:
+            WorkFailed: the study is gone.
+        """
+        log = f"{self._study.base}/events.jsonl"
+        if isinstance(self._folder, LocalFolder) and self._history.last_event and not self._folder.exists(log):
+            raise WorkFailed(
+                "a study must stay where it is while its sweep writes it, but its event log is gone",
+                where=self._folder.path(log),
+                hint="put the study back and resume it, or run its search space again",
+            )
 
     def _end_cut_line(self) -> None:
         content = self._folder.read(f"{self._study.base}/events.jsonl")
@@ -154,6 +169,7 @@ class StudyWriter:
         try:
             while not self._closing.wait(period):
                 self._study.check_lock()
+                self._check_there()
                 self._flush_events()
                 self._flush_live()
                 began = time.monotonic()

@@ -5,9 +5,11 @@ The same code runs in a sweep, in `train` and in a test: whoever calls it decide
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import random
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +34,9 @@ from tune_app.training.reading import latency_ms, read_network
 
 # cuBLAS is deterministic with this only, and reads it when CUDA starts (torch.use_deterministic_algorithms).
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+LEAST_FREE = 2**20
+"""Bytes; where fewer are left on a disk and torch fails to write, it is full."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +228,11 @@ class Training:
 
     @exits_as_errors()
     def save(self, path: str | Path) -> None:
-        """Write a checkpoint: aside first, then put in place, so that `path` is never half a file."""
+        """Write a checkpoint: aside first, then put in place, so that `path` is never half a file.
+
+        Raises:
+            OSError: it cannot be written, such as for a full disk.
+        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -233,6 +242,11 @@ class Training:
                 aside,
             )
             os.replace(aside, path)
+        except RuntimeError as error:
+            # What torch makes of a full disk; its own errors, of what cannot be pickled, are of other kinds.
+            if shutil.disk_usage(path.parent).free > LEAST_FREE:
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         finally:
             aside.unlink(missing_ok=True)
 
