@@ -178,6 +178,7 @@ class StudyWriter:
                     cost = time.monotonic() - began
                     next_tables = began + max(FLUSH_PERIOD_S, FLUSH_SHARE * cost)
             self._study.check_lock()
+            self._check_there()
             self._flush_events()
             self._folder.merge(f"{self._study.base}/events.jsonl")
             self._flush_tables()
