@@ -136,6 +136,11 @@ def test_a_store_that_cannot_be_read_is_a_failure_of_the_work(tune_app: Command,
     assert len(ran.err.splitlines()) == 2
 
 
+def test_a_note_that_is_no_unicode_is_kept_escaped(tune_app: Command) -> None:
+    tune_app("profile", "save", "noted", "--trial", "digits-small", "--note", os.fsdecode(b"caf\xe9"))
+    assert tune_app("profile", "show", "noted", "--json").json["note"] == "caf\\udce9"
+
+
 def test_studies(tune_app: Command) -> None:
     found = tune_app("studies", "--json").json
     assert [row["study"] for row in found] == ["digits-small", "empty", "hopeless"]

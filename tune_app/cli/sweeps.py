@@ -284,6 +284,8 @@ def _sweep(
                 click.echo(f"gpus: auto: {found}", err=True)
             if ready.forecast is not None:
                 _print_forecast(ready.forecast, err=True)
+            else:
+                _print_notes(ready.spec.space.remarks, err=True)
             with ready.study.writing(), Progress(Console(stderr=True)) as progress:
                 if ready.new and ready.study.exists():
                     raise _name_in_use(ready.study)
@@ -314,8 +316,11 @@ def _answer_terminations() -> None:
 
 def _leave(cause: Cause, preparing: Future[Prepared]) -> None:
     """End the process, whose main thread waits for a Ray that does not answer."""
-    began = preparing.done() and preparing.exception() is None
-    error = _stopped(*cause, preparing.result().study.name) if began else Terminated(cause[1])
+    ready = preparing.result() if preparing.done() and preparing.exception() is None else None
+    if ready is not None and ready.study.exists():
+        error = _stopped(*cause, ready.study.name)
+    else:  # nothing has begun that could go on
+        error = Terminated(cause[1]) if cause[0] == "terminate" else WorkFailed(cause[1])
     click.echo(f"error: {error}", err=True)
     os._exit(error.exit_code)
 
@@ -415,5 +420,9 @@ def _print_forecast(forecast: Forecast, err: bool) -> None:
         f"{duration(forecast.seconds)} on {forecast.slots} slots, {forecast.device_hours:.2g} device hours",
         err=err,
     )
-    for note in forecast.notes:
+    _print_notes(forecast.notes, err)
+
+
+def _print_notes(notes: Sequence[str], err: bool) -> None:
+    for note in notes:
         click.echo(f"note: {note}", err=err)

@@ -44,7 +44,7 @@ def connected(address: str | None, fallback: Callable[[InputError], None] | None
         fallback: told that no cluster answers, and this machine is used instead; without it that is an error.
 
     Raises:
-        InputError: no cluster answers at the address, or it refuses us.
+        InputError: no cluster answers at the address, or it refuses us; the command is no Unicode.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     with ExitStack() as started:
@@ -88,6 +88,12 @@ def _connect(address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except AuthenticationError as error:
         raise _refused(address, error) from error
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the command and the folder that it runs in must be Unicode, since Ray passes both on, but got "
+            f"{error.object!a:.300}",
+            hint="rename what is not in UTF-8",
+        ) from error
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _no_cluster(address, error) from error
 
