@@ -11,7 +11,8 @@ from tune_app.cli.main import cli
 HEAD = """# Command line
 
 Made from the commands themselves by `make docs`. Exit codes: 0 done; 1 the work failed; 2 the input was wrong;
-130 interrupted (results are kept, `resume` goes on). With `--json`, stdout holds one JSON document and nothing else.
+130 interrupted, 143 terminated (results are kept, `resume` goes on). With `--json`, stdout holds one JSON document and
+nothing else.
 """
 
 

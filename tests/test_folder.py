@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from tune_app import conditional_puts
 from tune_app.errors import InputError, WorkFailed
-from tune_app.folder import Folder, LocalFolder, RemoteFolder, open_folder
+from tune_app.folder import ASIDE, Folder, LocalFolder, RemoteFolder, cannot_write, open_folder
 
 
 @pytest.fixture(params=["local", "mock", "subtree", "s3"])
@@ -206,7 +207,7 @@ def test_conditional_puts_that_fail(s3_url: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(conditional_puts.RETRIES, "max_retries", 0)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     folder = open_folder(s3_url)
-    with pytest.raises(InputError, match=r"cannot read s3://.*/a: ") as caught_too:
+    with pytest.raises(WorkFailed, match=r"cannot read s3://.*/a: ") as caught_too:
         folder.read_version("a")
     assert len(str(caught_too.value).splitlines()) == 2
 
@@ -238,7 +239,7 @@ def test_a_path_below_a_file(folder: Folder) -> None:
 @with_folders
 def test_a_folder_where_a_file_is_wanted(folder: Folder) -> None:
     folder.write("a/b", b"1")
-    with pytest.raises(InputError, match=r"cannot read .*a"):
+    with pytest.raises(WorkFailed, match=r"cannot read .*a"):
         folder.read("a")
     with pytest.raises(WorkFailed, match=r"cannot write .*a"):
         folder.write("a", b"1")
@@ -252,15 +253,57 @@ def test_nothing_is_left_aside(tmp_path: Path) -> None:
     with pytest.raises(WorkFailed):
         folder.write("a/c", b"1")
     assert sorted(os.listdir(tmp_path / "a")) == ["b", "c"]
+    assert os.listdir(tmp_path / ASIDE) == []
+
+
+def test_what_is_written_aside_lies_in_no_folder_of_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    replace = os.replace
+
+    def look(source: Path, target: Path) -> None:
+        seen.append(os.listdir(tmp_path / "trials" / "study=s"))
+        replace(source, target)
+
+    monkeypatch.setattr("tune_app.folder.os.replace", look)
+    folder = LocalFolder(tmp_path)
+    folder.write("trials/study=s/data.parquet", b"1")
+    folder.write("trials/study=s/data.parquet", b"2")
+    assert seen == [[], ["data.parquet"]]
+
+
+def test_a_folder_on_another_disk_is_written_in(small_disk: Path, tmp_path: Path) -> None:
+    (tmp_path / "trials").symlink_to(small_disk)
+    LocalFolder(tmp_path).write("trials/a", b"1")
+    assert os.listdir(small_disk) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("number", "said", "unsaid"),
+    [
+        (errno.ENOSPC, "free some space", "rights"),
+        (errno.EACCES, "check who may write there", "space"),
+        (errno.EROFS, "can only be read", "space"),
+        (errno.ENOTDIR, "check the path", "space"),
+    ],
+)
+def test_what_helps_is_said(number: int, said: str, unsaid: str) -> None:
+    error = cannot_write("a", OSError(number, os.strerror(number)))
+    assert said in error.hint
+    assert unsaid not in error.hint
+    assert "--store" in error.hint
 
 
 def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     folder = LocalFolder(tmp_path)
     folder.write("a/b", b"1")
     (tmp_path / "a" / ".b.123.456.tmp").write_bytes(b"half")
+    folder.write("a.b/c", b"1")
+    for name in ("a.b.123.456.tmp", "a%2Eb.c.123.456.tmp"):
+        (tmp_path / ASIDE / name).write_bytes(b"half")
     (tmp_path / "a" / ".lock").touch()
     folder.remove_leftovers("a")
     assert sorted(os.listdir(tmp_path / "a")) == [".lock", "b"]
+    assert os.listdir(tmp_path / ASIDE) == ["a%2Eb.c.123.456.tmp"], "another folder's writer may be at work"
 
 
 def test_a_reader_sees_whole_files_only(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable
 
 from tune_app.credentials import redacted
+from tune_app.readable import writable
 
 
 class TuneAppError(Exception):
@@ -63,9 +64,15 @@ class Interrupted(TuneAppError):
     exit_code = 130
 
 
+class Terminated(Interrupted):
+    """Somebody asked the process to terminate; what was finished is kept. Exit code 143."""
+
+    exit_code = 143
+
+
 def one_line(error: BaseException) -> str:
-    """What an error of somebody else says, without its line ends."""
-    return " ".join(str(error).split())
+    """What an error of somebody else says, without its line ends, as valid Unicode."""
+    return str(writable(" ".join(str(error).split())))
 
 
 def nearest(name: object, valid: Iterable[str], *, limit: int = 8) -> str:

@@ -7,9 +7,11 @@ stays readable when the writer dies, and of several processes that `create` or `
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import threading
+import urllib.parse
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +24,7 @@ from pyarrow import fs
 
 from tune_app.conditional_puts import ConditionalPuts, open_puts
 from tune_app.credentials import without_password
-from tune_app.errors import InputError, WorkFailed
+from tune_app.errors import InputError, TuneAppError, WorkFailed
 
 PARTS = ".parts"
 """What is behind the name of an appended file in an object store."""
@@ -31,6 +33,8 @@ MERGED = ".merged"
 READERS = 16
 """So many parts of an appended file are read at once."""
 LOCK_WAIT_S = 20.0
+ASIDE = ".aside"
+"""Where files of this machine are written before they are put in place."""
 
 
 class Folder(ABC):
@@ -143,10 +147,10 @@ class LocalFolder(Folder):
     def write(self, name: str, content: bytes) -> None:
         """See `Folder.write`; the content is on the disk before the name points to it."""
         target = self.root / name
-        # A leading dot: readers of data sets (pandas, pyarrow, Spark) pass over such files.
-        aside = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        aside = self._aside(name)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            aside.parent.mkdir(exist_ok=True)
             with aside.open("wb") as file:
                 file.write(content)
                 file.flush()
@@ -156,6 +160,20 @@ class LocalFolder(Folder):
             with contextlib.suppress(OSError):
                 aside.unlink()
             raise cannot_write(target, error) from error
+
+    def _aside(self, name: str) -> Path:
+        """Where `name` is written first.
+
+        Not beside it: polars and DuckDB read whatever a folder of data holds, also what begins with a dot. That is the
+        only place, though, for a folder on another disk, by a link or a mount, and where others own the rest.
+        """
+        mine = f"{os.getpid()}.{threading.get_ident()}.tmp"
+        parent, _, last = name.rpartition("/")
+        folder, aside = self.root / parent, self.root / ASIDE
+        elsewhere = os.path.exists(folder) and os.stat(folder).st_dev != os.stat(self.root).st_dev
+        if not parent or elsewhere or not os.access(aside if os.path.exists(aside) else self.root, os.W_OK):
+            return folder / f".{last}.{mine}"
+        return aside / f"{_flat(parent)}.{last}.{mine}"
 
     def sync(self, name: str) -> None:
         """See `Folder.sync`."""
@@ -264,6 +282,9 @@ class LocalFolder(Folder):
         for name in self._all_names(prefix):
             if name.startswith(".") and name.endswith(".tmp"):
                 self.remove(f"{prefix}/{name}")
+        for name in self._all_names(ASIDE):
+            if name.startswith(f"{_flat(prefix)}."):
+                self.remove(f"{ASIDE}/{name}")
 
     @contextlib.contextmanager
     def _locked(self, top: str) -> Iterator[None]:
@@ -482,6 +503,11 @@ class RemoteFolder(Folder):
             raise cannot_write(self.path(name), error) from error
 
 
+def _flat(prefix: str) -> str:
+    """A folder's name as a part of a file's; two folders never have one."""
+    return urllib.parse.quote(prefix, safe="").replace(".", "%2E")
+
+
 def _number(part: str) -> int:
     return int(part.rpartition("/")[2].removesuffix(MERGED))
 
@@ -494,16 +520,25 @@ def _reading(path: object) -> Iterator[None]:
         raise cannot_read(path, error) from error
 
 
-def cannot_read(path: object, error: OSError) -> InputError:
-    """The error for a folder in the place of a file, missing rights or an address that does not answer."""
-    return InputError(f"cannot read {path}: {_reason(error)}", hint="check the path and its rights")
+def cannot_read(path: object, error: OSError) -> TuneAppError:
+    """The error for a folder in the place of a file, missing rights or an address that does not answer: the input was
+    right, and the work failed. Only a name that no file can have is the input's fault."""
+    kind = InputError if error.errno == errno.ENAMETOOLONG else WorkFailed
+    return kind(f"cannot read {path}: {_reason(error)}", hint="check the path and its rights")
 
 
-def cannot_write(path: object, error: OSError) -> WorkFailed:
-    """The error for a full disk, missing rights or a path that cannot be."""
-    return WorkFailed(
-        f"cannot write {path}: {_reason(error)}", hint="free some space or choose another place with --store"
-    )
+def cannot_write(path: object, error: OSError, option: str = "--store") -> WorkFailed:
+    """The error for a full disk, missing rights or a path that cannot be; `option` names another place."""
+    elsewhere = f"choose another place with {option}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = f"free some space or {elsewhere}"
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        hint = f"check who may write there, or {elsewhere}"
+    elif error.errno == errno.EROFS:
+        hint = f"what is mounted there can only be read: {elsewhere}"
+    else:
+        hint = f"check the path, or {elsewhere}"
+    return WorkFailed(f"cannot write {path}: {_reason(error)}", hint=hint)
 
 
 def _reason(error: OSError) -> str:

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+
+def writable(value: Any) -> Any:
+    """`value` with every text in it valid Unicode, also in mappings and lists.
+
+    A name of a file that is not UTF-8 reaches Python as half surrogate pairs, which no file in UTF-8 can hold; they
+    become escapes, such as ``caf\\udce9``.
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {writable(key): writable(held) for key, held in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [writable(held) for held in value]
+    return value
 
 
 def is_absent(value: Any) -> bool:

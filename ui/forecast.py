@@ -103,6 +103,8 @@ def _show(settings: str) -> None:
         + (f"Trials that do badly stop at epoch {rungs}." if rungs else "Every trial runs to its end."),
         icon=":material/schedule:",
     )
+    for note in result["notes"]:
+        st.warning(sentence(note))
     st.table(
         {
             "Tried": [probe["label"] for probe in result["probes"]],

@@ -16,7 +16,7 @@ from tune_app.readable import in_words
 from tune_app.results import plots
 from tune_app.spaces.spec import Spec
 from tune_app.training.diagnosis import Finding, findings, grade_of
-from tune_app.training.health import FIGURES, MEANINGS, WEIGHTS
+from tune_app.training.health import FIGURES, LEAST_FIGURES, MEANINGS, WEIGHTS, told
 
 COLOURS = {"good": "green", "fair": "orange", "poor": "red", "unknown": "gray"}
 COLUMNS = ["trial", "state", "objective", *(f"health/{name}" for name in ("overall", *WEIGHTS))]
@@ -65,6 +65,7 @@ def _show_trial(row: pd.Series, epochs: pd.DataFrame, spec: Spec) -> None:
     st.markdown(
         f"**Trial {row['trial']}** ({str(row['state']).lower()}): {score} · {counted(row['epochs'], 'epoch')} · "
         f"overall health **{shown('health/overall', overall, spec.objective)}** {_badge(grade_of(overall))}"
+        + (f" {told(figures)} can be told, and it takes {LEAST_FIGURES}" if overall is None else "")
     )
     found = findings(figures, {variable.name for variable in spec.space.variables}, history)
     for start in range(0, len(found), 2):

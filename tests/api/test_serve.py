@@ -137,6 +137,17 @@ def test_cancelled_it_stops_within_seconds_and_its_events_are_told_to_the_end(
     assert {trial["trial"] for trial in kept["items"]} == set(ended)
 
 
+def test_a_class_whose_module_would_end_the_server_is_refused_in_words(project: Path) -> None:
+    (project / "ending.py").write_text("import sys\nsys.exit('no licence')\n")
+    with served(project, "--allow-class", "ending:Faulty") as client:
+        answer = client.post(
+            "/jobs", json={"kind": "sweep", "space": yaml.safe_dump({**SPACE, "task": "ending:Faulty"})}
+        )
+        assert answer.status_code == 422
+        assert "sys.exit('no licence')" in answer.json()["error"]["message"]
+        assert client.get("/jobs").status_code == 200
+
+
 def test_it_starts_within_seconds_without_torch(tmp_path: Path) -> None:
     script = "import sys, tune_app.api.app; print([n for n in ('torch', 'ray') if n in sys.modules])"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -34,6 +35,19 @@ def test_trials_come_as_a_leaderboard_with_everything(client: httpx.Client) -> N
     assert best["ended_at"] > best["started_at"]
     assert (failed["state"], failed["failure_kind"], failed["objective"]) == ("FAILED", "error", None)
     assert failed["error"].startswith("ValueError")
+
+
+def test_a_store_that_cannot_be_read_is_no_fault_of_the_request(client: httpx.Client, place: Any) -> None:
+    log = Path(place.store.folder.path("studies/ended-1/events.jsonl"))
+    log.rename(log.with_name("kept"))
+    log.mkdir()
+    try:
+        answer = client.get("/jobs/ended-1/trials")
+    finally:
+        log.rmdir()
+        log.with_name("kept").rename(log)
+    assert answer.status_code == 503
+    assert "cannot read" in answer.json()["error"]["message"]
 
 
 def test_a_running_trial_shows_what_is_known_so_far(client: httpx.Client) -> None:

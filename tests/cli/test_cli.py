@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from ruamel.yaml import YAML
 
@@ -121,6 +122,23 @@ def test_the_bare_command_prints_its_help(tune_app: Command) -> None:
     ran = tune_app()
     assert ran.code == 2
     assert "Commands:" in ran.err
+
+
+def test_a_store_that_cannot_be_read_is_a_failure_of_the_work(tune_app: Command, tmp_path: Path) -> None:
+    (tmp_path / "results" / "studies" / "s" / "spec.yaml").mkdir(parents=True)
+    ran = tune_app("trials", "s", "--store", str(tmp_path / "results"))
+    assert ran.code == 2, "a study without its file is none"
+    (tmp_path / "results" / "studies" / "s" / "spec.yaml").rmdir()
+    (tmp_path / "results" / "studies" / "s" / "spec.yaml").write_text("name: s")
+    (tmp_path / "results" / "trials" / "study=s" / "data.parquet").mkdir(parents=True)
+    ran = tune_app("trials", "s", "--store", str(tmp_path / "results"))
+    assert ran.code == 1
+    assert len(ran.err.splitlines()) == 2
+
+
+def test_a_note_that_is_no_unicode_is_kept_escaped(tune_app: Command) -> None:
+    tune_app("profile", "save", "noted", "--trial", "digits-small", "--note", os.fsdecode(b"caf\xe9"))
+    assert tune_app("profile", "show", "noted", "--json").json["note"] == "caf\\udce9"
 
 
 def test_studies(tune_app: Command) -> None:
@@ -420,6 +438,18 @@ def test_a_reader_that_goes_away_is_no_error(root: Path) -> None:
     assert (done.stdout, done.stderr) == ("[", "")
 
 
+def test_closed_output_is_no_error(root: Path) -> None:
+    command = f"{sys.executable} -m tune_app trials digits-small --store {root} >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=REPOSITORY)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_the_terminal_cannot_spell_is_escaped(root: Path) -> None:
+    code = "import sys; from tune_app.standard_output import keep_steady; keep_steady(); print('caf\\udce9')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=REPOSITORY)
+    assert (done.returncode, done.stdout) == (0, b"caf\\udce9\n")
+
+
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.name)
 def test_a_shipped_space_loads(path: Path) -> None:
     assert load_spec(path).space.searched
@@ -444,13 +474,20 @@ def test_check(tune_app: Command) -> None:
     assert [probe["label"] for probe in found["forecast"]["probes"]][:2] == ["smallest", "largest"]
 
 
-def test_values_that_json_does_not_have(capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_that_json_does_not_have(capfd: pytest.CaptureFixture[str]) -> None:
     import numpy as np
     import pandas as pd
 
     values = [float("nan"), float("inf"), np.float64("nan"), np.int64(3), pd.NA, pd.NaT, pd.Timestamp(0), None, True]
-    options.print_json({"a": values, "b": (1, {"c": 2})})
-    found = json.loads(capsys.readouterr().out)
+
+    @click.command()
+    @options.json_option
+    def command(as_json: bool) -> None:
+        os.system("echo what a child process prints, which is no part of the document")
+        options.print_json({"a": values, "b": (1, {"c": 2})})
+
+    command.main(["--json"], standalone_mode=False)
+    found = json.loads(capfd.readouterr().out)
     assert found == {"a": [None, None, None, 3, None, None, "1970-01-01T00:00:00", None, True], "b": [1, {"c": 2}]}
     assert [readable.shown(v) for v in values[:1] + values[3:6] + [0.123456, "x"]] == ["", "3", "", "", "0.1235", "x"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,17 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     }
     assert values == {"ant": [*range(20), 99], "cat": list(range(10))}
     assert load(tmp_path).sha256() == data.sha256()
+
+
+def test_a_class_with_one_image_to_train_on_is_told(tmp_path: Path) -> None:
+    data = load(lay_out(tmp_path, {"cat": 10, "dog": 2, "ant": 10}))
+    assert data.info["notes"] == ("class `dog`: one row to train on, so that none is left to validate it",)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes there")
+def test_a_class_whose_name_is_no_unicode(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"cat": 10, os.fsdecode(b"caf\xe9"): 10})
+    assert load(tmp_path).info["class_names"] == ("caf\\udce9", "cat")
 
 
 @pytest.mark.parametrize(

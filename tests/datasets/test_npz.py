@@ -111,6 +111,22 @@ def test_a_fault_says_which_array(fault: str, write: Write) -> None:
     assert caught.value.where == f"{path}{place}"
 
 
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [
+        (LABELS.astype(float), "astype(int)"),
+        (np.where(LABELS == 1, np.nan, LABELS), "leave the rows away"),
+        (LABELS + 0.5, "np.unique"),
+        (LABELS.astype(str), "np.unique"),
+    ],
+)
+def test_what_is_offered_makes_no_class_of_what_is_none(labels: Any, hint: str, write: Write) -> None:
+    with pytest.raises(InputError) as caught:
+        load(write(images=IMAGES, labels=labels))
+    assert hint in caught.value.hint
+    assert ("astype" in caught.value.hint) == ("astype" in hint)
+
+
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x80\x04\x95"])
 def test_a_file_that_is_no_archive(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(content)

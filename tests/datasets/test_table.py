@@ -53,6 +53,16 @@ def test_csv(tmp_path: Path) -> None:
     assert load(csv(tmp_path, rows())).sha256() == data.sha256()
 
 
+def test_a_number_written_in_two_ways_would_be_two_classes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there are `1` and `1\.0`"):
+        load(csv(tmp_path, rows(["1", "0", "1.0", "2"] * 5)))
+
+
+def test_a_heading_that_stands_twice(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 columns are called `review`"):
+        load(csv(tmp_path, rows().replace("id,", "review,")))
+
+
 def test_parquet_and_tsv_give_the_same(tmp_path: Path) -> None:
     data = load(csv(tmp_path, rows()))
     assert load(table(tmp_path)).sha256() == data.sha256()

@@ -15,7 +15,8 @@ from tune_app.datasets.dataset import Dataset
 from tune_app.spaces.variable import Categorical, Float, Int, Variable
 
 FAULTS = (
-    "none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "exit_once", "hang", "unsaveable",
+    "none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "exit_once", "hang", "unsaveable", "latin1",
+    "sys_exit", "interrupt",
 )  # fmt: skip
 
 
@@ -80,6 +81,12 @@ class Faulty:
                 os._exit(1)
             if fault == "hang":
                 time.sleep(600)
+            if fault == "sys_exit":
+                raise SystemExit(4)
+            if fault == "interrupt":
+                raise KeyboardInterrupt
+            if fault == "latin1":  # a file whose name is no UTF-8
+                raise ValueError(f"no image in {os.fsdecode(b'caf' + bytes([0xE9]))}.png")
         if fault == "exit_once" and epoch == 4:
             marker = Path(os.environ["FAULTY_MARKERS"], "died")
             if not marker.exists():

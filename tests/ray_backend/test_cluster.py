@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -106,3 +108,10 @@ def test_where_rays_inside_differs_ray_starts_the_node() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["True"]
     assert "differs inside (Node has no start_raylet)" in done.stderr
+
+
+def test_a_folder_whose_name_is_no_unicode_is_said_to_be_the_reason(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, cwd=folder)
+    assert "InputError: the command and the folder that it runs in must be Unicode" in done.stderr

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,28 @@ def test_a_full_disk_ends_the_sweep_in_words(command: Any, space_file: Any, tmp_
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
         assert "No space left" in errors
-        assert "Traceback" not in errors
+        said = errors.splitlines()
+        assert said[-2].startswith("error: "), errors
+        assert "free some space" in said[-1]
+        assert not any(word in errors for word in ("Traceback", "Exception"))
         table = pd.read_parquet(store / "trials" / "study=faulty")
         assert table["trial"].is_unique
     finally:
         subprocess.run(["umount", str(store)], check=True)
+
+
+def test_a_study_that_is_removed_while_it_runs_is_missed_at_once(command: Any, space_file: Any, tmp_path: Path) -> None:
+    study = tmp_path / "results" / "studies" / "faulty"
+    pace = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 0.5}
+    process = command("run", space_file(parameters={"training": pace}), "--no-preflight")
+    deadline = time.monotonic() + 60
+    while not (study / "events.jsonl").exists() or b"epochs" not in (study / "events.jsonl").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    shutil.rmtree(study)
+    began = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert time.monotonic() - began < 10
+    assert "its event log is gone" in errors
+    assert "Traceback" not in errors

@@ -12,7 +12,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-FAULTS = ["none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "exit_once", "hang", "unsaveable"]
+FAULTS = [
+    "none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "exit_once", "hang", "unsaveable", "latin1",
+    "sys_exit", "interrupt",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,20 @@ def test_an_error_at_epoch_3_keeps_the_two_epochs_before(row: Any, swept: Any) -
     assert (found["state"], found["failure_kind"], found["epochs"]) == ("FAILED", "error", 2)
     assert "broke at epoch 3" in found["error"]
     assert list(swept.epochs.query(f"trial == {found['trial']}")["epoch"]) == [1, 2]
+
+
+def test_an_error_that_is_no_unicode_is_kept_escaped(row: Any) -> None:
+    found = row("latin1")
+    assert (found["state"], found["failure_kind"], found["epochs"]) == ("FAILED", "error", 2)
+    assert "no image in caf\\udce9.png" in found["error"]
+
+
+@pytest.mark.parametrize(("fault", "said"), [("sys_exit", "sys.exit(4)"), ("interrupt", "KeyboardInterrupt")])
+def test_code_that_would_end_the_process_fails_at_once(row: Any, fault: str, said: str) -> None:
+    found = row(fault)
+    assert (found["state"], found["failure_kind"], found["attempt"]) == ("FAILED", "error", 1)
+    assert said in found["error"]
+    assert "faulty.py" in found["error"]
 
 
 @pytest.mark.parametrize("fault", ["nan", "inf"])
@@ -105,7 +122,7 @@ def test_two_hanging_trials_are_both_killed(connected: str, run_space: Any, make
 
 def test_a_failure_never_wins_and_has_no_objective(swept: Any) -> None:
     failed = swept.trials[swept.trials["state"] == "FAILED"]
-    assert len(failed) == 9
+    assert len(failed) == 12
     assert failed["objective"].isna().all()
     assert swept.outcome.best.state == "COMPLETED"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,20 @@ def test_the_example_is_tuned(command: Callable[..., subprocess.Popen[str]]) -> 
     assert sum(found["states"].values()) == 4
     assert found["states"].get("FAILED", 0) == 0
     assert found["best"]["objective"] > 0.9
+
+
+def test_a_file_called_like_a_module_of_python_is_taken_for_it_nowhere(
+    command: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """torch imports Python's `profile` on its way; the check and the workers find the same one."""
+    for file in (DOCS / "own_task").iterdir():
+        if file.is_file():
+            shutil.copy(file, tmp_path)
+    (tmp_path / "profile.py").write_text("raise ValueError('this is no module of Python')\n")
+    process = command("run", "space.yaml", "--trials", "2", "--json", cwd=tmp_path)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert json.loads(out)["states"].get("FAILED", 0) == 0
 
 
 def test_the_page_names_every_part_of_the_contract() -> None:

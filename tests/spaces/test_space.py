@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_app.errors import InputError
+from tune_app.spaces.catalog import check_value
 from tune_app.spaces.expression import Expression
 from tune_app.spaces.feasibility import CANDIDATES, check_feasible, distance, largest, repair, sample, smallest
 from tune_app.spaces.space import Space
@@ -338,3 +339,11 @@ def test_it_is_plain_data() -> None:
     twin = pickle.loads(pickle.dumps(one))
     assert twin == one == space(constraints=("filters * layers <= 64",))
     assert one != space()
+
+
+@pytest.mark.parametrize(("value", "text"), [(64, "64"), (1e-4, "1e-4"), (True, "true")])
+def test_a_text_without_quotes_is_told_to_have_them(value: Value, text: str) -> None:
+    sizes = Variable("sizes", "architecture", Categorical(("64", "1e-4", "true", "none")), "none", "Sizes.")
+    with pytest.raises(InputError) as caught:
+        check_value(sizes, value)
+    assert f'put it in quotes, "{text}"' in caught.value.hint

@@ -133,7 +133,7 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "must be one of int, categorical", "'itn'", "did you mean `int`")),
     "wrong kind of type": ("type: int,", "type: float,", ":12 parameters.architecture.layers.type", (
         "must be one of int, categorical", "'float'")),
-    "no type": ("{type: int, low", "{low", ":12 parameters.architecture.layers.type", ("`type` of `layers`", "None")),
+    "no type": ("{type: int, low", "{low", ":12 parameters.architecture.layers.type", ("`type` of `layers`", "none")),
     "no high": (", high: 3}", "}", ":12 parameters.architecture.layers", ("`high` must be given",)),
     "text for a number": ("low: 1,", 'low: "1",', ":12 parameters.architecture.layers", (
         "`low` must be a whole number", "'1'")),
@@ -159,7 +159,7 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "fixed of wrong type": ("dropout: 0", "dropout: yes", ":14 parameters.architecture.dropout", ("'yes'", "a number")),
     "fixed true for a number": ("dropout: 0", "dropout: true", ":14 parameters.architecture.dropout", ("True",)),
     "fixed nothing": ("dropout: 0", "dropout:", ":14 parameters.architecture.dropout", ("must have a value", "None")),
-    "fixed list": ("dropout: 0", "dropout: [0.1]", ":14 parameters.architecture.dropout", ("[0.1]", "type: float")),
+    "fixed list": ("dropout: 0", "dropout: [0.1]", ":14 parameters.architecture.dropout", ("[0.1]", "categorical")),
     "group no mapping": ("  data:\n", "  data: 3\n  inference:\n", ":19 parameters.data", ("must be a mapping", "3")),
     "section no mapping": ("search: {}", "search: [tpe]", ":7 search", ("must be a mapping", "['tpe']")),
     "condition's name": ("rate < 0.1", "raet < 0.1", ":20 parameters.data.flip.when", (
@@ -418,6 +418,43 @@ def test_from_dict_names_its_source() -> None:
         Spec.from_dict({"schema_version": 1, "name": "x", "tsak": 1}, "request", CATALOG)
     assert str(caught.value).startswith("request tsak: ")
     assert "did you mean `task`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ({"min": 1e-4, "max": 0.1}, "write `low`"),
+        ({"distribution": "log_uniform_values", "low": 1e-4}, "write `type`"),
+        ({"values": [0.1, 0.2]}, "write `choices`"),
+        ({"_type": "loguniform", "_value": [1e-4, 0.1]}, "write `type`"),
+        ({"parameterType": "double", "feasibleSpace": {"min": "0.01", "max": "0.03"}}, "float for double"),
+        ({"type": "float", "feasibleSpace": {"min": "0.01", "max": "0.03"}}, "`low` and `high`"),
+        ({"type": "loguniform", "low": 1e-4, "high": 0.1}, "type: float, log: true"),
+        ([0.1, 0.2], "{type: categorical, choices: [0.1, 0.2]}"),
+    ],
+)
+def test_what_other_tuners_write_is_named_as_it_is_here(
+    make_spec: Callable[..., Spec], content: object, hint: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        make_spec(parameters={"training": {"learning_rate": content}})
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "remark"),
+    [
+        ({"type": "float", "low": 0.1, "high": 0.1}, "`learning_rate` is searched but has one value, 0.1"),
+        ({"type": "categorical", "choices": [0.1]}, "`learning_rate` is searched but has one choice, 0.1"),
+        (
+            {"type": "float", "low": 0.01, "high": 0.1, "step": 0.04},
+            "`learning_rate` ends at 0.09: from 0.01 in steps of 0.04 it does not reach 0.1",
+        ),
+    ],
+)
+def test_what_may_not_be_meant_is_remarked(make_spec: Callable[..., Spec], content: object, remark: str) -> None:
+    spec = make_spec(parameters={"training": {"learning_rate": content}}, constraints=[])
+    assert spec.space.remarks == (remark,)
 
 
 def test_our_tasks_train_on_several_devices(make_spec: Callable[..., Spec]) -> None:

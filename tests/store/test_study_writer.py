@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,42 @@ def test_not_a_number_is_null(tmp_path: Path) -> None:
     assert study.table("trials")["objective"].null_count == 1
     assert study.table("trials")["peak_memory_mb"].null_count == 1
     assert b"NaN" not in (tmp_path / "studies/s/events.jsonl").read_bytes()
+
+
+def test_a_text_that_is_no_unicode_is_escaped_and_costs_no_row(tmp_path: Path) -> None:
+    study, broken = study_in(tmp_path), os.fsdecode(b"caf\xe9")
+    with write(study) as writer:
+        start(writer, 0)
+        writer.trial_ended(end_row(0, "FAILED", epochs=0, error=broken, sample=broken))
+        writer.live({"latest": broken})
+        writer.sweep_ended(reason="fuse", message=broken)
+    assert study.table("trials")["error"].to_pylist() == ["caf\\udce9"]
+    assert study.table("trials")["sample"].to_pylist() == ["caf\\udce9"]
+    assert study.json("live.json")["latest"] == "caf\\udce9"
+
+
+def test_a_study_that_is_removed_is_not_made_anew(tmp_path: Path) -> None:
+    study = study_in(tmp_path)
+    writer = write(study)
+    start(writer, 0)
+    shutil.rmtree(tmp_path / "studies")
+    with pytest.raises(WorkFailed, match="its event log is gone"):
+        writer.trial_ended(end_row(0, epochs=0))
+    with pytest.raises(WorkFailed, match="its event log is gone"):
+        writer.close()
+    assert not (tmp_path / "studies" / "s" / "events.jsonl").exists()
+
+
+def test_a_log_that_holds_such_a_text_can_be_resumed(tmp_path: Path) -> None:
+    study = study_in(tmp_path)
+    with write(study) as writer:
+        start(writer, 0)
+        writer.trial_ended(end_row(0, "FAILED", epochs=0, error="caf?"))
+    log = tmp_path / "studies/s/events.jsonl"
+    log.write_bytes(log.read_bytes().replace(b"caf?", b"caf\\udce9"))
+    with write(study):
+        pass
+    assert study.table("trials")["error"].to_pylist() == ["caf\\udce9"]
 
 
 def test_a_cancelled_trial_that_is_run_again_has_one_row(tmp_path: Path) -> None:

@@ -149,18 +149,24 @@ def test_nan_on_the_first_batch_of_all() -> None:
         ({"metric": "loss", "mode": "pareto", "against": "latency"}, 9, False),
         ({"metric": "loss", "mode": "pareto", "against": "size"}, 1, True),
         ({"metric": "loss", "mode": "pareto", "against": "health"}, 2, False),
-        ({"metric": "loss", "mode": "pareto", "against": "health"}, 4, True),
-        ({"metric": "loss", "mode": "health"}, 2, False),
-        ({"metric": "loss", "mode": "health"}, 4, True),
+        ({"metric": "loss", "mode": "pareto", "against": "health"}, 4, False),
+        ({"metric": "loss", "mode": "health"}, 9, False),
+        ({"metric": "val_loss", "mode": "pareto", "against": "health"}, 3, False),
+        ({"metric": "val_loss", "mode": "pareto", "against": "health"}, 4, True),
+        ({"metric": "val_loss", "mode": "health"}, 4, True),
     ],
 )
 def test_an_objective_that_no_trial_would_have(objective: dict[str, Any], epochs: int, fits: bool) -> None:
     sections = {"objective": objective, "budget": {"trials": 10, "epochs": epochs}, "pruning": {"level": "off"}}
+    task = Wobbly()
+    if objective["metric"] == "val_loss":  # which three figures are of
+        task = Wobbly(lambda config: {"val_loss": 1.0})
+        task.metrics = {"val_loss": "minimize"}  # type: ignore[misc]
     if fits:
-        assert run(Wobbly(), **sections).probes[0].kind is None
+        assert run(task, **sections).probes[0].kind is None
     else:
         with pytest.raises(InputError, match=f"has a figure that no trial of {epochs} epochs has"):
-            run(Wobbly(), **sections)
+            run(task, **sections)
 
 
 def test_out_of_memory_of_all() -> None:
@@ -239,7 +245,7 @@ def test_only_some_rows_are_tried_and_the_rest_is_extrapolated(monkeypatch: pyte
     images = torch.zeros(4 * TRIED_ROWS, 1).numpy()
     task = Wobbly(data=Dataset("many", "none", {"images": images}, {"images": images}))
     forecast = run(task)
-    assert task.started == [(TRIED_ROWS, 9)] * 4
+    assert task.started == [(TRIED_ROWS, 9)] * 5, "the smallest one twice"
     assert [p.epoch_s for p in forecast.probes] == [8.0] * 4
 
 
@@ -249,6 +255,39 @@ def test_slots_follow_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(Wobbly(), resources={"cpus": 16}).slots == 1
     assert run(Wobbly(), resources={"cpus": 0.5}).slots == 16
     assert run(Wobbly(), resources={"concurrent": 3}).slots == 3
+    assert run(Wobbly(), resources={"concurrent": 300}).slots == 8, "no more than fit"
+
+
+def test_a_grid_has_no_more_trials_than_combinations() -> None:
+    forecast = run(Wobbly(), search={"sampler": "grid"}, budget={"trials": 500, "epochs": 9})
+    assert forecast.trials == 7
+
+
+def test_a_generator_that_is_not_seeded_is_found() -> None:
+    rng = np.random.default_rng()
+    notes = run(Wobbly(lambda config: {"accuracy": 0.5, "loss": float(rng.random())})).notes
+    assert len(notes) == 1
+    assert "`loss` differs between two trainings" in notes[0]
+    assert run(Wobbly(lambda config: {"accuracy": 0.5, "loss": float(np.random.random())})).notes == ()
+
+
+def test_it_says_that_it_cut_the_data_where_it_fails_on_them() -> None:
+    task = Wobbly(fails="start", data=Dataset("rows", "none", {"x": np.zeros(3 * TRIED_ROWS)}, {}))
+    with pytest.raises(InputError, match="tried on the first 256 of 768 rows"):
+        run(task)
+
+
+def test_arrays_of_unequal_length_are_left_whole() -> None:
+    task = Wobbly(data=Dataset("rows", "none", {"x": np.zeros(3 * TRIED_ROWS), "vocabulary": np.zeros(900)}, {}))
+    run(task)
+    assert task.started[0][0] == 3 * TRIED_ROWS
+
+
+def test_what_the_data_and_the_space_have_to_say_is_told() -> None:
+    task = Wobbly(data=Dataset("rows", "none", {"x": np.zeros(3)}, {}, {"notes": ("one row",)}))
+    layers = {"type": "int", "low": 1, "high": 9, "step": 5}
+    notes = run(task, parameters={"architecture": {"layers": layers}}).notes
+    assert notes == ("`layers` ends at 6: from 1 in steps of 5 it does not reach 9", "one row")
 
 
 def test_several_devices_take_their_part_of_the_time_and_of_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:

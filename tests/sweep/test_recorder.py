@@ -25,8 +25,11 @@ class NoBackend:
 
     slots = 1
 
-    def progress(self, trials: Any) -> dict[int, tuple[int, float]]:
-        return {}
+    def __init__(self) -> None:
+        self.told: dict[int, tuple[int, float]] = {}
+
+    def progress(self, runs: Any) -> dict[int, tuple[int, float]]:
+        return self.told
 
 
 @pytest.fixture
@@ -62,11 +65,26 @@ def test_a_trial_that_finished_in_time_is_not_taken_for_a_late_one(recording: An
 def test_a_trial_that_was_killed_says_why(recording: Any) -> None:
     recorder, files, run = recording
     recorder.take(Started(run))
+    recorder.take(Reported(run, [epoch(1)], {}))
     time.sleep(0.01)
     recorder.overdue(0.001)
     recorder.take(Ended(run, finished=False, failure=Failure("lost", "its process died")))
     assert row_of(files).failure_kind == "error"
     assert "budget.trial_time" in (row_of(files).error or "")
+
+
+def test_the_limit_counts_from_the_beginning_of_the_training(recording: Any) -> None:
+    recorder, _, run = recording
+    recorder.take(Started(run))
+    time.sleep(0.02)
+    recorder.live("running", 1)
+    assert recorder.overdue(0.001) == [], "its process is still starting"
+    recorder._backend.told = {run.trial: (0, 0.0)}
+    recorder._next_question = 0.0
+    recorder.live("running", 1)
+    assert recorder.overdue(0.5) == []
+    time.sleep(0.02)
+    assert recorder.overdue(0.01) == ["t0"]
 
 
 @pytest.mark.parametrize("again", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from tune_app.errors import InputError
 from tune_app.spaces.variable import Float, Variable
 from tune_app.tasks import TASKS, load_data, load_dataset_of_kind, load_task
+from tune_app.tasks.catalog_process import read_catalog
 from tune_app.tasks.contract import PARTS, contract_faults
 from tune_app.tasks.split import split_rows
 from tune_app.training.trial import Training
@@ -122,7 +124,60 @@ def test_no_such_class(folder: Path) -> None:
     with pytest.raises(InputError, match="`other` has no class `Lime`") as caught:
         load_task("other:Lime")
     assert "did you mean `Line`?" in caught.value.hint
+    assert str(folder / "other.py") in caught.value.hint
     assert "Dataset" not in caught.value.hint  # imported there, not defined
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "import argparse\nargparse.ArgumentParser().parse_args(['run', 'x.yaml'])\n",
+            "unrecognized arguments: run x.yaml",
+        ),
+        ("import sys\nsys.exit('no licence')\n", "sys.exit('no licence')"),
+        ("raise KeyboardInterrupt\n", "KeyboardInterrupt"),
+    ],
+)
+def test_a_module_that_would_end_the_process_is_told_to_guard_it(
+    folder: Path, text: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "ending.py").write_text(text)
+    with pytest.raises(InputError, match="importing `ending` failed") as caught:
+        load_task("ending:Line")
+    assert expected in caught.value.message
+    assert "__main__" in caught.value.hint
+    assert capsys.readouterr().err == "", "argparse says nothing of its own"
+
+
+@pytest.mark.parametrize("part", ["__init__", "load_data"])
+def test_a_class_that_would_end_the_process(folder: Path, part: str) -> None:
+    (folder / "quitter.py").write_text(LINE + f"    def {part}(self, *given):\n        raise SystemExit(3)\n")
+    with pytest.raises(InputError, match=r"sys\.exit\(3\)"):
+        load_data(load_task("quitter:Line"), "any")
+
+
+def test_an_interrupt_by_the_user_stays_one(folder: Path) -> None:
+    (folder / "slow.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)\n")
+    with pytest.raises(KeyboardInterrupt):
+        load_task("slow:Line")
+
+
+def test_a_file_of_the_folder_hides_no_module_of_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "cgitb.py").write_text("raise ValueError('this is no module of Python')")
+    (folder / "plain.py").write_text("import cgitb\n" + LINE)
+    monkeypatch.syspath_prepend(str(folder))  # as `python -m` and Ray have it
+    with warnings.catch_warnings(action="ignore"):
+        load_task("plain:Line")
+    assert sys.path[-1] == str(folder)
+
+
+def test_a_class_looked_for_in_the_module_that_hides_the_users_own(folder: Path) -> None:
+    (folder / "calendar.py").write_text(LINE)
+    with pytest.raises(InputError, match="`calendar` has no class `Line`") as caught:
+        load_task("calendar:Line")
+    assert str(folder / "calendar.py") in caught.value.hint
+    assert "is hidden by" in caught.value.hint
 
 
 def test_class_that_needs_arguments(folder: Path) -> None:
@@ -297,3 +352,10 @@ def test_each_row_its_own_source_is_the_plain_split() -> None:
     plain = split_rows(50, validation_fraction=0.2, training_fraction=0.5)
     grouped = split_rows(50, validation_fraction=0.2, training_fraction=0.5, groups=list(range(50)))
     assert [part.tolist() for part in plain] == [part.tolist() for part in grouped]
+
+
+def test_a_process_of_ours_imports_as_the_sweep_does(folder: Path) -> None:
+    """A file that is called as a module of Python, which torch imports on its way, is not taken for it."""
+    (folder / "profile.py").write_text("NAME = 'my speakers'\n")
+    (folder / "mine.py").write_text("import os\nos.system('echo what a child prints')\n" + LINE)
+    assert read_catalog("mine:Line").metrics

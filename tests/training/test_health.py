@@ -22,6 +22,7 @@ from tune_app.training.health import (
     neuron_utilisation,
     overall,
     parameter_efficiency,
+    told,
     training_stability,
 )
 
@@ -149,10 +150,16 @@ def test_gradients_that_are_gone_or_overflow() -> None:
 def test_overall_is_the_weighted_mean_of_what_is_there() -> None:
     assert sum(WEIGHTS.values()) == pytest.approx(1.0)
     assert overall(dict.fromkeys(WEIGHTS, 0.25)) == pytest.approx(0.25)
-    assert overall({**dict.fromkeys(WEIGHTS, None), "neuron_utilisation": 0.5, "training_stability": 1.0}) == (
-        pytest.approx((0.25 * 0.5 + 0.20 * 1.0) / 0.45)
-    )
+    three = {"neuron_utilisation": 0.5, "training_stability": 1.0, "gradient_health": 0.0}
+    assert overall({**dict.fromkeys(WEIGHTS), **three}) == pytest.approx((0.25 * 0.5 + 0.20 * 1.0) / 0.60)
     assert overall(dict.fromkeys(WEIGHTS)) is None
+
+
+def test_one_or_two_figures_judge_no_training() -> None:
+    figures: dict[str, float | None] = {**dict.fromkeys(WEIGHTS), "accuracy_consistency": 1.0}
+    assert overall(figures) is None
+    assert told(figures) == "1 of 6 figures"
+    assert overall({**figures, "training_stability": 1.0}) is None
 
 
 def test_which_metrics_are_looked_at() -> None:
@@ -176,7 +183,7 @@ def test_which_metrics_are_looked_at() -> None:
 def test_a_task_without_losses_and_with_a_main_metric_to_minimize() -> None:
     history: list[dict[str, float | None]] = [{"error": 1.0 / e} for e in range(1, 6)]
     found = health(None, history, {"error": "minimize"})
-    assert found == {**dict.fromkeys(FIGURES), "accuracy_consistency": 1.0, "overall": 1.0}
+    assert found == {**dict.fromkeys(FIGURES), "accuracy_consistency": 1.0}
     assert health(None, [*history, {"error": None}], {"error": "minimize"}) == found, (
         "an undefined value does not count"
     )

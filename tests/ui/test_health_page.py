@@ -57,7 +57,7 @@ def test_too_little_history_is_said_and_nothing_is_made_up(page: AppTest) -> Non
     assert "Too little history: it needs four epochs." in said
     page.selectbox(key="digits-small-trial").set_value(3).run()
     said = texts(page)
-    assert "overall health **–** :gray-badge[unknown]" in said
+    assert "overall health **–** :gray-badge[unknown] 0 of 6 figures can be told, and it takes 3" in said
     assert "Probable cause" not in said
     assert "What to change" not in said
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +11,7 @@ from tune_app.cli.profiles import chosen_to_train
 from tune_app.cli.results import print_table
 from tune_app.cli.sweeps import override_options, read_overrides
 from tune_app.errors import InputError, Interrupted, WorkFailed
+from tune_app.standard_output import reserved
 
 if TYPE_CHECKING:
     from tune_app.jobs.job import Job
@@ -67,7 +66,7 @@ def submit(
     _check_sources({"SPACE": space, "--profile": profile_name, "--trial": trial_text})
     opened = Store(store)
     request: JobRequest
-    with contextlib.redirect_stdout(sys.stderr):  # a user's task may print
+    with reserved():  # a user's task may print
         if space is not None:
             overrides = read_overrides(given, settings, start_from)
             profiles = Profiles(profiles_folder)

@@ -15,6 +15,7 @@ from tune_app import __version__
 from tune_app.cli import data, jobs, page, profiles, replay, results, serve, strategies, sweeps
 from tune_app.credentials import API_TOKEN
 from tune_app.errors import TuneAppError, nearest
+from tune_app.standard_output import keep_steady
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the work failed, 2 the input was wrong, 130 interrupted."""
     # Imports make objects that stay: looking through them again and again for garbage takes a fifth of their time.
     gc.set_threshold(200_000)
+    keep_steady()
     code = 1  # of an error that `run` does not translate
 
     def leave() -> None:
@@ -82,9 +84,6 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         click.echo(f"error: {_in_two_lines(error)}", err=True)
         return 2
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

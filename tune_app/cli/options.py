@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from tune_app.errors import InputError
 from tune_app.readable import is_absent
+from tune_app.standard_output import reserved
 
+DOCUMENTS = "documents"
+"""Where a command keeps what it prints with `--json`, among the facts of its context."""
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 store_option = click.option(
@@ -31,7 +34,29 @@ profiles_option = click.option(
     metavar="FOLDER",
     help="Folder of the profiles.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout, nothing else.")
+
+
+def _reserve_stdout(ctx: click.Context, param: click.Parameter, as_json: bool) -> bool:
+    """Print the document when the command has ended, and have nothing else reach standard output till then."""
+    if as_json:
+        documents = ctx.meta[DOCUMENTS] = list[str]()
+        ctx.call_on_close(lambda: _print_all(documents))
+        ctx.with_resource(reserved())  # what is entered last is left first
+    return as_json
+
+
+def _print_all(documents: Sequence[str]) -> None:
+    for document in documents:
+        click.echo(document)
+
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=_reserve_stdout,
+    help="Print one JSON document on stdout, nothing else.",
+)
 set_option = click.option(
     "--set",
     "settings",
@@ -71,8 +96,8 @@ def parse_trial(text: str) -> tuple[str, int]:
 
 
 def print_json(document: Any) -> None:
-    """Print `document`; what is no finite number becomes null, times become ISO text."""
-    click.echo(json.dumps(_plain(document), indent=2, allow_nan=False))
+    """Print `document` when the command ends; what is no finite number becomes null, times become ISO text."""
+    click.get_current_context().meta[DOCUMENTS].append(json.dumps(_plain(document), indent=2, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:

@@ -52,7 +52,7 @@ def ui(host: str, port: int, token_file: str | None, store: str, profiles_folder
     if token is not None:
         os.environ[API_TOKEN] = token
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(page_path()), *arguments])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "streamlit", "run", str(page_path()), *arguments])
 
 
 def page_path() -> Path:

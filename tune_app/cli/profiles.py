@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +18,7 @@ from tune_app.cli.options import (
 from tune_app.cli.results import print_table
 from tune_app.errors import InputError
 from tune_app.readable import shown
+from tune_app.standard_output import reserved
 
 if TYPE_CHECKING:
     from tune_app.profiles.profile import Profile
@@ -273,7 +272,7 @@ def train(
     if epochs is not None and "epochs" in chosen.config:
         chosen = replace(chosen, config={**chosen.config, "epochs": epochs}).validated(where="--epochs")
     known = chosen.provenance.get("study") in opened.studies()
-    with contextlib.redirect_stdout(sys.stderr):  # what the task prints does not belong into the result
+    with reserved():  # what the task prints does not belong into the result
         trained = run_training(
             chosen,
             opened,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tune_app.cli.options import json_option, print_json, store_option
-from tune_app.errors import InputError, WorkFailed
+from tune_app.errors import TuneAppError, WorkFailed
 from tune_app.extras import require
 from tune_app.readable import is_absent, shown
+from tune_app.standard_output import reserved
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def studies(as_json: bool, as_csv: bool, store: str) -> None:
     for name in opened.studies():
         try:
             rows.append({**summary(opened.study(name)), "invalid": None})
-        except InputError as error:
+        except TuneAppError as error:
             rows.append({"study": name, "invalid": error.message})
     if as_json:
         print_json(rows)
@@ -112,7 +112,11 @@ def print_row(found: dict[str, Any], document: dict[str, Any]) -> None:
             click.echo(f"\n{prefix.rsplit('/', 1)[-1]}")
         for key, value in values.items():
             mark = "  searched" if key in searched else ""
-            click.echo(f"  {key.rsplit('/', 1)[-1]:<{width - 2}}{shown(value)}{mark}")
+            text = shown(value)
+            if key == "health/overall" and not text:
+                known = sum(not is_absent(v) for k, v in values.items() if k != key)
+                text = f"unknown: {known} of {len(values) - 1} figures"
+            click.echo(f"  {key.rsplit('/', 1)[-1]:<{width - 2}}{text}{mark}")
 
 
 def leaderboard(table: pd.DataFrame, document: dict[str, Any], rows: int = 5) -> None:
@@ -220,13 +224,13 @@ def report(study: str, trial: int | str | None, output: str, store: str) -> None
     from tune_app.store.store import Store
 
     opened = Store(store).study(study)
-    with contextlib.redirect_stdout(sys.stderr):  # a user's task may print
+    with reserved():  # a user's task may print
         if trial is None:
             text = study_report(opened)
         else:
             text = trial_report(opened, trial if isinstance(trial, int) else None)
     try:
-        Path(output).write_text(text, encoding="utf-8")
+        Path(output).write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise cannot_write(output, error) from error
     click.echo(f"{output}: {len(text) / 2**20:.1f} MiB", err=True)

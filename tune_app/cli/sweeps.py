@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,11 @@ import click
 
 from tune_app.cli.options import json_option, parse_settings, print_json, profiles_option, set_option, store_option
 from tune_app.cli.results import leaderboard, records
-from tune_app.errors import InputError, Interrupted, WorkFailed
+from tune_app.errors import InputError, Interrupted, Terminated, TuneAppError, WorkFailed
 from tune_app.extras import missing
 from tune_app.spaces.override import OVERRIDES, describe
+from tune_app.standard_output import reserved
+from tune_app.sweep.watchdog import STOPS, TERMINATED, Cause, Watchdog
 
 if TYPE_CHECKING:
     from tune_app.datasets.dataset import Dataset
@@ -113,7 +114,7 @@ def check(space: str, settings: tuple[str, ...], as_json: bool, store: str, **gi
     from tune_app.store.store import Store
     from tune_app.tasks.spec_file import load_spec
 
-    with contextlib.redirect_stdout(sys.stderr):
+    with reserved():
         spec = load_spec(space, read_overrides(given, settings, ()))
         history = find_history(spec, Store(store).folder)
         forecast = _preflight(spec, _load_data(spec))
@@ -267,10 +268,11 @@ def _sweep(
     if tensorboard and (package := missing("tensorboard")):
         click.echo(f"no files for TensorBoard: {package} is not installed; install tune-app[tensorboard]", err=True)
     # What a user's task prints belongs to the person who watches, not to the one document on stdout.
-    with contextlib.redirect_stdout(sys.stderr), ThreadPoolExecutor(1) as thread:
+    with reserved(), Watchdog(lambda cause: _leave(cause, preparing)) as watchdog, ThreadPoolExecutor(1) as thread:
         preparing = thread.submit(prepare)
-        with connected(address, _say_fallback if fallback else None):
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray's own handler would answer in its words
+        with connected(address, _say_fallback if fallback else None) as liveness:
+            watchdog.lost = liveness.lost
+            _answer_terminations()  # Ray's own handler would answer in its words
             ready = preparing.result()
             from tune_app.ray_backend.backend import RayBackend
             from tune_app.ray_backend.gpu_share import measured_share
@@ -282,6 +284,8 @@ def _sweep(
                 click.echo(f"gpus: auto: {found}", err=True)
             if ready.forecast is not None:
                 _print_forecast(ready.forecast, err=True)
+            else:
+                _print_notes(ready.spec.space.remarks, err=True)
             with ready.study.writing(), Progress(Console(stderr=True)) as progress:
                 if ready.new and ready.study.exists():
                     raise _name_in_use(ready.study)
@@ -296,8 +300,37 @@ def _sweep(
                     time_limit=ready.time_limit,
                     fuse=fuse,
                     tensorboard=tensorboard,
+                    watchdog=watchdog,
                 )
     _report(ready.spec, ready.study, outcome, as_json)
+
+
+def _answer_terminations() -> None:
+    def on_signal(number: int, frame: object) -> None:
+        raise Terminated(TERMINATED)
+
+    for number in STOPS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has a closed terminal
+            signal.signal(number, on_signal)
+
+
+def _leave(cause: Cause, preparing: Future[Prepared]) -> None:
+    """End the process, whose main thread waits for a Ray that does not answer."""
+    ready = preparing.result() if preparing.done() and preparing.exception() is None else None
+    if ready is not None and ready.study.exists():
+        error = _stopped(*cause, ready.study.name)
+    else:  # nothing has begun that could go on
+        error = Terminated(cause[1]) if cause[0] == "terminate" else WorkFailed(cause[1])
+    click.echo(f"error: {error}", err=True)
+    os._exit(error.exit_code)
+
+
+def _stopped(reason: str, message: str | None, study: str) -> TuneAppError:
+    """The error for a sweep that had to end at once."""
+    hint = f"`tune-app resume {study}` goes on"
+    if reason == "terminate":
+        return Terminated(f"{message}; results are kept", hint=hint)
+    return WorkFailed(f"the sweep was stopped: {message}; results are kept", hint=hint)
 
 
 def _say_fallback(error: InputError) -> None:
@@ -328,6 +361,8 @@ def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:
             f"\nall trials:    tune-app trials {spec.name}        results: {study.trials_path}"
         )
     resume_hint = f"`tune-app resume {spec.name}` goes on"
+    if outcome.reason in ("terminate", "lost"):
+        raise _stopped(outcome.reason, outcome.message, spec.name)
     if outcome.reason == "interrupt":
         raise Interrupted(f"{outcome.message}; results are kept", hint=resume_hint)
     if outcome.reason == "fuse":
@@ -385,3 +420,9 @@ def _print_forecast(forecast: Forecast, err: bool) -> None:
         f"{duration(forecast.seconds)} on {forecast.slots} slots, {forecast.device_hours:.2g} device hours",
         err=err,
     )
+    _print_notes(forecast.notes, err)
+
+
+def _print_notes(notes: Sequence[str], err: bool) -> None:
+    for note in notes:
+        click.echo(f"note: {note}", err=err)

@@ -33,7 +33,7 @@ class Dataset:
         kind: what a row is; a task states the kind it takes, and a user's task may take one of its own.
         train: arrays by name, equal in length along the first axis; the validation part is taken from here.
         test: the same for the test part; empty in a sweep, which must not see it.
-        info: facts about the whole set, such as ``classes``.
+        info: facts about the whole set, such as ``classes``; `notes` are for people, who see them before a sweep.
     """
 
     name: str
@@ -51,7 +51,12 @@ class Dataset:
         return replace(self, train=_read_only(self.train), test=_read_only(self.test))
 
     def head(self, rows: int) -> Dataset:
-        """The first `rows` rows of the training part, for a quick try."""
+        """The first `rows` rows of the training part, for a quick try.
+
+        Arrays of unequal length, such as a vocabulary beside the rows, are not cut: what a row of each is is unknown.
+        """
+        if len({len(array) for array in self.train.values()}) > 1:
+            return self.without_test()
         return replace(self, train={name: array[:rows] for name, array in self.train.items()}, test={})
 
     @property
@@ -69,7 +74,7 @@ class Dataset:
         for part in (self.train, self.test):
             for name in sorted(part):
                 array = np.ascontiguousarray(part[name])
-                digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+                digest.update(f"{name} {array.dtype.str} {array.shape}".encode("utf-8", "surrogatepass"))
                 for chunk in _text_bytes(array) if array.dtype == object else (array.data,):
                     digest.update(chunk)
         return digest.hexdigest()

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from tune_app.datasets.dataset import Arrays, Dataset
+from tune_app.datasets.labels import lonely_classes
 from tune_app.datasets.split import set_apart, shuffled
 from tune_app.errors import InputError, nearest
+from tune_app.readable import writable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".webp", ".tif", ".tiff")
 PARTS = ("train", "test")
@@ -68,8 +70,10 @@ def load_image_folder(path: Path, size: Sequence[int] | None = None, channels: i
         train, test = map(shuffled, read)
     else:
         train, test = ({k: array[rows] for k, array in read[0].items()} for rows in set_apart(read[0]["labels"]))
-    info = {"classes": len(names), "max_value": MAX_VALUE, "class_names": tuple(names)}
-    return Dataset(name=path.name, kind="image", train=train, test=test, info=info)
+    class_names = tuple(writable(names))
+    info = {"classes": len(names), "max_value": MAX_VALUE, "class_names": class_names}
+    info |= lonely_classes(train["labels"], class_names)
+    return Dataset(name=writable(path.name), kind="image", train=train, test=test, info=info)
 
 
 def _parts(path: Path) -> list[Path]:

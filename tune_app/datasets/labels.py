@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tune_app.errors import InputError
@@ -36,12 +38,41 @@ def check_numbers(labels: np.ndarray, rows: int, where: str) -> np.ndarray:
     if labels.shape != (rows,):
         raise InputError(f"there must be one label per image, ({rows},), but the shape is {labels.shape}", where=where)
     if labels.dtype.kind not in "iu":
-        absent = np.flatnonzero(np.isnan(labels)) if labels.dtype.kind == "f" else np.array([])
-        found = f"row {absent[0]} is NaN" if absent.size else f"their type is {labels.dtype}"
-        raise InputError(
-            f"labels must be whole numbers, but {found}", where=where, hint="convert them with `labels.astype(int)`"
-        )
+        raise _no_numbers(labels, where)
     if labels.min() < 0:
         row = int(labels.argmin())
         raise InputError(f"labels must be at least 0, but row {row} has {labels[row]}", where=where)
     return labels.astype(np.int64)
+
+
+def lonely_classes(labels: np.ndarray, names: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+    """What `Dataset.info` says of classes with a single row to train on; nothing where there are none.
+
+    Args:
+        labels: of the training part.
+        names: of the classes; their numbers without.
+    """
+    lonely = np.flatnonzero(np.bincount(labels) == 1).tolist()
+    found = [names[number] if names else str(number) for number in lonely]
+    if not found:
+        return {}
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return {"notes": (f"class `{found[0]}`{more}: one row to train on, so that none is left to validate it",)}
+
+
+def _no_numbers(labels: np.ndarray, where: str) -> InputError:
+    """What is offered must not make classes of what is none: NaN as a whole number is the smallest one there is."""
+    found, hint = f"their type is {labels.dtype}", "number the classes by `np.unique(labels, return_inverse=True)[1]`"
+    if labels.dtype.kind == "f":
+        unclear = np.flatnonzero(~np.isfinite(labels))
+        broken = np.flatnonzero(labels != np.floor(labels))
+        if unclear.size:
+            found, hint = f"row {unclear[0]} is {labels[unclear[0]]}", "leave the rows away that have no label"
+            found = found.replace("nan", "NaN")
+        elif broken.size:
+            found = f"row {broken[0]} is {labels[broken[0]]}"
+        else:
+            hint = "convert them with `labels.astype(int)`"
+    elif labels.dtype.kind == "b":
+        hint = "convert them with `labels.astype(int)`"
+    return InputError(f"labels must be whole numbers, but {found}", where=where, hint=hint)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tune_app.datasets.dataset import Arrays, Dataset
-from tune_app.datasets.labels import check_labels, check_numbers
+from tune_app.datasets.labels import check_labels, check_numbers, lonely_classes
 from tune_app.datasets.split import set_apart, shuffled
 from tune_app.errors import InputError, nearest
 
@@ -35,7 +35,7 @@ def load_npz(path: Path) -> Dataset:
     else:
         training, testing = set_apart(labels)
         train, test = ({name: array[rows] for name, array in train.items()} for rows in (training, testing))
-    info = {"classes": int(labels.max()) + 1, "max_value": MAX_VALUE}
+    info = {"classes": int(labels.max()) + 1, "max_value": MAX_VALUE, **lonely_classes(train["labels"])}
     return Dataset(name=path.name, kind="image", train=train, test=test, info=info)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tune_app.datasets.dataset import Dataset
+from tune_app.datasets.labels import lonely_classes
 from tune_app.datasets.split import set_apart
 from tune_app.datasets.text_file import read_text
 from tune_app.errors import InputError, nearest
@@ -50,7 +51,7 @@ def load_table(path: Path, text: str, label: str) -> Dataset:
     texts = np.array([found for _, found, _ in rows], dtype=object)
     classes = np.array([numbers[name] for name in labels], dtype=np.int64)
     train, test = ({"texts": texts[part], "labels": classes[part]} for part in set_apart(classes))
-    info = {"classes": len(names), "class_names": tuple(names)}
+    info = {"classes": len(names), "class_names": tuple(names), **lonely_classes(train["labels"], names)}
     return Dataset(name=path.name, kind="labelled_text", train=train, test=test, info=info)
 
 
@@ -99,6 +100,12 @@ def _column(names: Iterable[str], name: str, path: Path) -> int:
             where=str(path),
             hint=nearest(name, names) if names else "the table is empty",
         )
+    if names.count(name) > 1:
+        raise InputError(
+            f"a column must have its heading for itself, but {names.count(name)} columns are called `{name}`",
+            where=str(path),
+            hint="rename all but one of them",
+        )
     return names.index(name)
 
 
@@ -120,10 +127,28 @@ def _class_names(labels: list[str], where: str, label: str) -> list[str]:
             where=where,
             hint="name the column whose values repeat; a class needs two rows or more",
         )
+    _check_written_alike(found, where, label)
     try:
         return sorted(found, key=int)
     except ValueError:
         return sorted(found)
+
+
+def _check_written_alike(found: set[str], where: str, label: str) -> None:
+    """Refuse a number that is written in two ways: it would be two classes."""
+    numbers: dict[float, str] = {}
+    for name in sorted(found):
+        try:
+            number = float(name)
+        except ValueError:
+            continue
+        if number in numbers:
+            raise InputError(
+                f"`{label}` must write a class in one way, but there are `{numbers[number]}` and `{name}`",
+                where=where,
+                hint="bring them to one form; without quotes, pandas makes 1.0 of 1 in a column with gaps",
+            )
+        numbers[number] = name
 
 
 def _shown(value: Any) -> str:

@@ -128,7 +128,7 @@ def _start(folder: Folder) -> JobHead:
     log = _lock_path(folder).with_suffix(".log")
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tune_app.jobs.job_head", folder.url],
+            [sys.executable, "-P", "-m", "tune_app.jobs.job_head", folder.url],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

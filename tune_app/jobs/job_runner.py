@@ -127,7 +127,7 @@ class JobRunner:
         job_id = self._job.id
         if code == 0:
             self._jobs.end(job_id, "SUCCEEDED", code=code)
-        elif self._stopped_by is not None or code == 130:
+        elif self._stopped_by is not None or code in (130, 143):
             by = self._stopped_by or "an interrupt"
             how = "; it did not yield and was killed" if code == -signal.SIGKILL else ""
             self._jobs.end(job_id, "CANCELLED", reason="cancelled", message=f"cancelled by {by}{how}", code=code)

@@ -170,7 +170,7 @@ class Jobs:
         """
         told = {"submission_id": job.submission_id, "metadata": {"tune_app_job": job.id}}
         keys = keys_of(self.store.folder.address)
-        runner = ["-m", "tune_app.jobs.job_runner", self.store.folder.url, job.id]
+        runner = ["-P", "-m", "tune_app.jobs.job_runner", self.store.folder.url, job.id]
         if head is not None:
             # The head has the environment of whoever was the first to need it.
             own = {name: value for name, value in inherited_environment().items() if name.startswith("TUNE_APP_")}

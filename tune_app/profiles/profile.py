@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
+from tune_app.readable import writable
 from tune_app.results import review
 from tune_app.spaces.catalog import Catalog, check_value, find_variable, parse_value
 from tune_app.spaces.space import Space
@@ -104,7 +105,7 @@ class Profile:
             "revision": self.revision,
             "task": self.task,
             "dataset": self.dataset if isinstance(self.dataset, str) else dict(self.dataset),
-            "note": self.note,
+            "note": writable(self.note),
             "config": group_config(self.config, self.catalog.variables),
             "constraints": list(self.constraints),
             "provenance": dict(self.provenance),

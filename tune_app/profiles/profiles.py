@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from tune_app import provenance
 from tune_app.document import Document
 from tune_app.errors import Conflict, InputError, NotFound, WorkFailed, nearest
-from tune_app.folder import LocalFolder
+from tune_app.folder import LocalFolder, cannot_write
 from tune_app.moment import now
 from tune_app.profiles.profile import Profile, from_trial
 from tune_app.profiles.profile_document import read_document, read_revision
@@ -30,7 +30,6 @@ from tune_app.tasks.catalogs import load_catalog
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 DEFAULT_FOLDER = "profiles"
 LOCK_WAIT_S = 30.0
-HINT = "free some space or choose another folder with --profiles"
 
 
 def default_folder() -> str:
@@ -351,8 +350,10 @@ def _write(path: Path, text: str) -> None:
     try:
         LocalFolder(path.parent).write(path.name, text.encode())
     except WorkFailed as error:
-        raise WorkFailed(error.message, hint=HINT) from error
+        if isinstance(error.__cause__, OSError):
+            raise _cannot_write(path, error.__cause__) from error
+        raise
 
 
 def _cannot_write(path: Path, error: OSError) -> WorkFailed:
-    return WorkFailed(f"cannot write {path}: {error.strerror}", hint=HINT)
+    return cannot_write(path, error, "--profiles")

@@ -14,7 +14,7 @@ from typing import Any
 from tune_app import provenance
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError, TuneAppError, WorkFailed
-from tune_app.folder import Folder, LocalFolder
+from tune_app.folder import Folder, LocalFolder, cannot_write
 from tune_app.moment import now
 from tune_app.profiles.profile import Profile
 from tune_app.spaces.section import Resources
@@ -25,6 +25,7 @@ from tune_app.store.training_record import checkpoint_path, profile_path, record
 from tune_app.tasks import load_data, load_task
 from tune_app.tasks.catalogs import catalog_of
 from tune_app.tasks.task import Task
+from tune_app.tasks.user_code import exits_as_errors
 from tune_app.training.device import pick_device
 from tune_app.training.failure import describe_error
 from tune_app.training.host_memory import keep_freed_memory
@@ -155,7 +156,8 @@ def _measure(task: Task, training: Training, data: Dataset) -> _Measured:
     metrics: dict[str, float | None] = {}
     try:
         if any(len(array) for array in data.test.values()):
-            figures = task.evaluate(training.state, data.test)
+            with exits_as_errors():
+                figures = task.evaluate(training.state, data.test)
             metrics = {f"test_{name}": None if value is None else float(value) for name, value in figures.items()}
         return _Measured(metrics, training.latency_ms, training.sample())
     except Exception as error:  # of a task, anything may come
@@ -167,11 +169,8 @@ def _save(training: Training, folder: Folder, name: str) -> None:
         path = folder.root / name if isinstance(folder, LocalFolder) else Path(scratch, "checkpoint.pt")
         try:
             training.save(path)
-        except (OSError, RuntimeError) as error:  # torch raises RuntimeError where the disk is full
-            raise WorkFailed(
-                f"cannot write {path}: {describe_error(error)}",
-                hint="free some space or choose another place with --store",
-            ) from error
+        except OSError as error:
+            raise cannot_write(path, error) from error
         if not isinstance(folder, LocalFolder):
             folder.write(name, path.read_bytes())
 

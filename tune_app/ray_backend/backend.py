@@ -76,10 +76,10 @@ class RayBackend:
         for trial in self._running():
             self._controlled().kill(trial)
 
-    def progress(self, trials: Sequence[int]) -> Mapping[int, tuple[int, float]]:
+    def progress(self, runs: Sequence[Run]) -> Mapping[int, tuple[int, float]]:
         """What the workers told since their last reports."""
         assert self._plan is not None
-        return epoch_progress.read(self._plan.study.name, trials)
+        return epoch_progress.read(self._plan.study.name, runs)
 
     def resources(self) -> Mapping[str, float]:
         """What the cluster has."""
@@ -132,6 +132,7 @@ def make_worker(plan: Plan) -> type[Worker]:
         threads=spec.resources.threads,
         gpus=float(spec.resources.gpus),
         devices=spec.resources.devices,
+        limited=spec.budget.trial_time is not None,
         import_path=os.getcwd(),
     )
     return type("Worker", (Worker,), {"context": ray.put(context), "__module__": Worker.__module__})

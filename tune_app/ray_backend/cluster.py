@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 # Ray reads these when it is imported or starts; our workers inherit them.
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -17,6 +18,10 @@ import ray
 from ray.exceptions import AuthenticationError, RpcError
 
 from tune_app.errors import InputError
+from tune_app.ray_backend.liveness import Liveness
+
+if TYPE_CHECKING:
+    from tune_app.ray_backend.local_node import LocalNode
 
 log = logging.getLogger("tune_app")
 
@@ -27,22 +32,25 @@ TOKEN_HINT = "set RAY_AUTH_MODE=token, and put the cluster's token into ~/.ray/a
 
 
 @contextmanager
-def connected(address: str | None, fallback: Callable[[InputError], None] | None = None) -> Iterator[None]:
+def connected(address: str | None, fallback: Callable[[InputError], None] | None = None) -> Iterator[Liveness]:
     """Use the cluster at `address` (``auto`` finds the one of this machine), or one started here for the while.
 
     Without an address, ``RAY_ADDRESS`` counts, which Ray sets inside its jobs. Only the main thread may do this: Linux
     ends Ray's processes together with the thread that started them.
 
+    Gives who tells whether the cluster is still there.
+
     Args:
         fallback: told that no cluster answers, and this machine is used instead; without it that is an error.
 
     Raises:
-        InputError: no cluster answers at the address, or it refuses us.
+        InputError: no cluster answers at the address, or it refuses us; the command is no Unicode.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     with ExitStack() as started:
+        own = None
         if not address or address == "local":
-            _connect_here(started)
+            own = _connect_here(started)
         else:
             try:
                 _connect(address)
@@ -50,13 +58,13 @@ def connected(address: str | None, fallback: Callable[[InputError], None] | None
                 if fallback is None:
                     raise
                 fallback(error)
-                _connect_here(started)
+                own = _connect_here(started)
         started.callback(ray.shutdown)  # the last one, and so the first to be called
-        yield
+        yield Liveness(own)
 
 
-def _connect_here(started: ExitStack) -> None:
-    """Start a node on this machine and connect to it; `started` ends it.
+def _connect_here(started: ExitStack) -> LocalNode | None:
+    """Start a node on this machine and connect to it; `started` ends it. Gives the node, where it is the lean one.
 
     The lean node stands on names of Ray's inside. With a release of Ray in which they differ, `ray.init` starts one,
     seconds slower.
@@ -68,9 +76,10 @@ def _connect_here(started: ExitStack) -> None:
     except INSIDE_DIFFERS as error:
         log.warning("Ray %s differs inside (%s): ray.init starts the node, which takes longer", ray.__version__, error)
         ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        return
+        return None
     started.callback(local_node.end_node, node)
     _connect(node.address)
+    return node
 
 
 def _connect(address: str) -> None:
@@ -79,6 +88,12 @@ def _connect(address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except AuthenticationError as error:
         raise _refused(address, error) from error
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the command and the folder that it runs in must be Unicode, since Ray passes both on, but got "
+            f"{error.object!a:.300}",
+            hint="rename what is not in UTF-8",
+        ) from error
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _no_cluster(address, error) from error
 

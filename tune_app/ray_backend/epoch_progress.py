@@ -11,6 +11,8 @@ from collections.abc import Iterable
 
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put, internal_kv_get_gcs_client
 
+from tune_app.sweep.backend import Run
+
 NAMESPACE = b"tune-app"
 TELL_PERIOD_S = 0.2
 """A worker tells its progress at most this often: telling takes a millisecond or less."""
@@ -20,24 +22,24 @@ class EpochProgress:
     """What a task calls with the fraction of an epoch that is done, see `tune_app.tasks.task.Progress`.
 
     Attributes:
-        epoch: the number of the epoch that trains now.
+        epoch: the number of the epoch that trains now; 0 before the first one.
     """
 
-    def __init__(self, study: str, trial: int) -> None:
-        self._key = _key(study, trial)
+    def __init__(self, study: str, trial: int, attempt: int) -> None:
+        self._key = _key(study, f"{trial}/{attempt}")
         self._next = 0.0
         self.epoch = 0
 
     def __call__(self, fraction: float) -> None:
-        """Tell `fraction` (0..1), if the last telling is long enough ago."""
+        """Tell `fraction` (0..1), if the last telling of an epoch is long enough ago."""
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + TELL_PERIOD_S
+            self._next = time.monotonic() + (TELL_PERIOD_S if self.epoch else 0.0)
             _internal_kv_put(self._key, f"{self.epoch} {fraction:.4f}", overwrite=True, namespace=NAMESPACE)
 
 
-def read(study: str, trials: Iterable[int]) -> dict[int, tuple[int, float]]:
-    """Epoch and fraction of those `trials` that told them; asks once for all."""
-    keys = {_key(study, trial): trial for trial in trials}
+def read(study: str, runs: Iterable[Run]) -> dict[int, tuple[int, float]]:
+    """Epoch and fraction of those `runs` that told them, by number of the trial; asks once for all."""
+    keys = {_key(study, f"{run.trial}/{run.attempt}"): run.trial for run in runs}
     if not keys:
         return {}
     told = internal_kv_get_gcs_client().internal_kv_multi_get(list(keys), NAMESPACE)
@@ -46,11 +48,11 @@ def read(study: str, trials: Iterable[int]) -> dict[int, tuple[int, float]]:
 
 def forget(study: str) -> None:
     """Remove what the workers of a study told."""
-    _internal_kv_del(_key(study, None), del_by_prefix=True, namespace=NAMESPACE)
+    _internal_kv_del(_key(study, ""), del_by_prefix=True, namespace=NAMESPACE)
 
 
-def _key(study: str, trial: int | None) -> bytes:
-    return f"epoch/{study}/{'' if trial is None else trial}".encode()
+def _key(study: str, attempt: str) -> bytes:
+    return f"epoch/{study}/{attempt}".encode()
 
 
 def _split(told: dict[bytes, bytes]) -> Iterable[tuple[bytes, list[bytes]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 import ray
@@ -11,6 +10,7 @@ import ray
 from tune_app.datasets.dataset import Dataset
 from tune_app.document import Document
 from tune_app.errors import InputError
+from tune_app.import_path import put_last
 from tune_app.ray_backend.autoscaling import Autoscaler
 from tune_app.spaces.spec import Spec
 from tune_app.sweep.preflight import GpuMemory, gpu_memory
@@ -59,7 +59,6 @@ def measured_share(spec: Spec, data: Dataset) -> tuple[float, str]:
 
 
 def _measure(document: dict[str, Any], data: Dataset, import_path: str) -> GpuMemory | None:
-    if import_path not in sys.path:
-        sys.path.insert(0, import_path)
+    put_last(import_path)
     spec = read_spec(Document.of(document, "search space"))
     return gpu_memory(spec, load_task(spec.task), data)

@@ -23,6 +23,7 @@ INTERFACES: dict[str, str] = {
     "ray.autoscaler.sdk.request_resources": "tests/hosts/test_scaling.py",
     "ray._private.services": "tests/ray_backend/test_cluster.py",
     "ray._private.ray_constants": "tests/ray_backend/test_cluster.py",
+    "ray._private.worker.global_worker": "tests/ray_backend/test_terminations.py",
     "ray._private.utils": "tests/ray_backend/test_cluster.py",
     "ray._private.node.Node": "tests/ray_backend/test_cluster.py",
     "ray._private.parameter.RayParams": "tests/ray_backend/test_cluster.py",

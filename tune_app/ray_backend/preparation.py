@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from typing import Any
 
 import ray
 
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import WorkFailed
+from tune_app.import_path import put_last
 from tune_app.spaces.variable import Config
 
 ATTEMPTS = 3
@@ -31,17 +31,18 @@ class Preparation:
 
     def __init__(self, task: str, import_path: str) -> None:
         from tune_app.tasks import load_task  # it imports torch
+        from tune_app.training.trial import prepared
 
-        if import_path not in sys.path:
-            sys.path.insert(0, import_path)
+        put_last(import_path)
         self._task: Any = load_task(task)
+        self._prepared = prepared
         self._made: dict[str, ray.ObjectRef] = {}
 
     def get(self, config: Config, data: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
         """The data set, in `data` and the answer as the only reference of a list, so that references travel."""
         raw: Dataset = ray.get(data[0])
         key = content_key(raw, {name: config[name] for name in self._task.prepared_by})
-        made = self._made.pop(key, None) or ray.put(self._task.prepare(config, raw))
+        made = self._made.pop(key, None) or ray.put(self._prepared(self._task, config, raw))
         self._made[key] = made  # at the end, as the one used last
         while len(self._made) > KEPT:
             del self._made[next(iter(self._made))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import ray
 
 from tune_app.folder import LocalFolder, open_folder
+from tune_app.import_path import put_last
 from tune_app.ray_backend.epoch_progress import EpochProgress
 from tune_app.ray_backend.preparation import prepared_data
 from tune_app.spaces.section import Objective
@@ -38,6 +38,7 @@ class WorkerContext:
         threads: CPU threads of torch per device of a trial.
         gpus: share of a GPU that each device of a trial gets; above 1, their number; 0 for none.
         devices: how many devices train one trial.
+        limited: whether a training may only take so long: then its beginning is told.
         import_path: folder from which a user's own task is imported.
     """
 
@@ -51,6 +52,7 @@ class WorkerContext:
     threads: int
     gpus: float
     devices: int
+    limited: bool
     import_path: str
 
 
@@ -72,6 +74,9 @@ def _describing() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        # Ray ends this process by a `SystemExit` of its own.
+        if isinstance(error.__cause__, SystemExit) and hasattr(error.__cause__, "ray_terminate_msg"):
+            raise error.__cause__ from None
         raise TrialFailed.of(error) from error
 
 
@@ -107,13 +112,16 @@ class Rank:
         self.drop()
         shared = self._shared
         with _describing():
-            if shared.import_path not in sys.path:
-                sys.path.insert(0, shared.import_path)
+            put_last(shared.import_path)
             cap_gpu_memory(shared.gpus)
+            task, data = load_task(shared.task), self._data(request["config"])
+            self._progress = EpochProgress(shared.study, request["trial"], request["attempt"])
+            if shared.limited and replica.leads():
+                self._progress(0.0)
             training = Training(
-                load_task(shared.task),
+                task,
                 request["config"],
-                self._data(request["config"]),
+                data,
                 epochs=request["epochs"],
                 seed=request["seed"],
                 device=self._device(),
@@ -123,7 +131,6 @@ class Rank:
             if request["attempt"] > 1:
                 self._restore(training)
         self._training = training
-        self._progress = EpochProgress(shared.study, request["trial"])
         return training.history
 
     def _device(self) -> Any:

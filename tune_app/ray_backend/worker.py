@@ -13,6 +13,8 @@ from tune_app.ray_backend.group import Group, RankLost
 from tune_app.ray_backend.rank import Rank, TrialFailed, WorkerContext
 from tune_app.spaces.objective import objective_of, objectives_of
 from tune_app.spaces.section import Objective
+from tune_app.store.columns import family
+from tune_app.training.health import told
 
 REPORT_PERIOD_S = 0.5
 """Between rungs a trial reports this often: often enough to watch, rarely enough that the driver idles."""
@@ -150,5 +152,5 @@ def _check_objectives(objective: Objective, row: dict[str, Any]) -> None:
         raise WorkFailed(
             f"a finished trial must have what it is compared by, but with mode {objective.mode} one of its figures is "
             f"undefined: metric/{objective.metric} is {row.get(f'metric/{objective.metric}')}, health/overall is "
-            f"{row.get('health/overall')}, latency_ms is {row.get('latency_ms')}"
+            f"{row.get('health/overall')} with {told(family(row, 'health'))}, latency_ms is {row.get('latency_ms')}"
         )

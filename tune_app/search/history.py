@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tune_app.errors import InputError, nearest
+from tune_app.errors import InputError, TuneAppError, nearest
 from tune_app.folder import Folder
 from tune_app.search.encoding import Array, encode
 from tune_app.search.frozen_trial import AVOIDED
@@ -64,7 +64,7 @@ def find_history(spec: Spec, folder: Folder) -> History:
     for study in _newest(spec, folder):
         try:
             past = read_past(study, spec)
-        except InputError as error:
+        except TuneAppError as error:
             left_out[study.name] = error.message
             continue
         if past is not None:

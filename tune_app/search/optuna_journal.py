@@ -15,6 +15,8 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from tune_app.errors import WorkFailed, one_line
+from tune_app.folder import cannot_write
 from tune_app.search.frozen_trial import frozen_trial
 from tune_app.spaces.objective import directions_of
 from tune_app.spaces.section import Objective
@@ -26,15 +28,18 @@ class OptunaJournal:
     """Writes ended trials to ``optuna.journal`` from a thread of its own, since each costs a sync to the disk."""
 
     def __init__(self, path: Path, name: str, space: Space, objective: Objective) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _end_cut_line(path)
-        self._space, self._objective = space, objective
-        self._study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(path))),
-            study_name=name,
-            directions=directions_of(objective),
-            load_if_exists=True,
-        )
+        self._path, self._space, self._objective = path, space, objective
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _end_cut_line(path)
+            self._study = optuna.create_study(
+                storage=JournalStorage(JournalFileBackend(str(path))),
+                study_name=name,
+                directions=directions_of(objective),
+                load_if_exists=True,
+            )
+        except OSError as error:
+            raise cannot_write(path, error) from error
         self._written = {trial.user_attrs["trial"] for trial in self._study.get_trials(deepcopy=False)}
         self._waiting: dict[int, TrialRecord] = {}
         self._queue: queue.SimpleQueue[TrialRecord | None] = queue.SimpleQueue()
@@ -59,8 +64,11 @@ class OptunaJournal:
                     self._write(self._waiting.pop(min(self._waiting)))
             for number in sorted(self._waiting):
                 self._write(self._waiting[number])
-        except BaseException as error:  # raised by the sweep, which looks here
-            self.error = error
+        except OSError as error:  # raised by the sweep, which looks here
+            self.error = cannot_write(self._path, error)
+        except BaseException as error:
+            # Optuna reads the file before it adds to it, and fails in many ways where it is gone or cut.
+            self.error = WorkFailed(f"cannot write {self._path}: {one_line(error)}", hint="remove it and resume")
 
     def _write(self, record: TrialRecord) -> None:
         if record.trial not in self._written:

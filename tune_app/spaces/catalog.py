@@ -143,7 +143,7 @@ def check_value(variable: Variable, value: object, where: str = "", domain: Doma
         raise InputError(
             f"`{variable.name}` must be {domain.describe()}, but got {value!r}",
             where=where,
-            hint=_nearest_value(domain, value) or variable.description,
+            hint=_meant_text(domain, value) or _nearest_value(domain, value) or variable.description,
         )
     return as_member(domain, value)  # type: ignore[arg-type]
 
@@ -185,6 +185,23 @@ def _stands_for(text: str, choice: Value) -> bool:
         return text == choice
     try:
         return float(text) == choice
+    except ValueError:
+        return False
+
+
+def _meant_text(domain: Domain, value: object) -> str:
+    """That a choice is a text, which YAML takes for a number or a truth value without quotes."""
+    if not isinstance(domain, Categorical) or isinstance(value, str) or not isinstance(value, (bool, int, float)):
+        return ""
+    texts = [choice for choice in domain.choices if isinstance(choice, str) and _reads_as(choice, value)]
+    return f'that choice is a text: put it in quotes, "{texts[0]}"' if texts else ""
+
+
+def _reads_as(text: str, value: bool | int | float) -> bool:
+    if isinstance(value, bool):
+        return text.lower() == str(value).lower()
+    try:
+        return float(text) == value
     except ValueError:
         return False
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
+from tune_app.spaces import dialect
 from tune_app.spaces.catalog import Variables, check_group, check_value, find_variable, parse_value
 from tune_app.spaces.expression import Expression
 from tune_app.spaces.feasibility import check_feasible
@@ -37,6 +38,7 @@ def read_space(document: Document, variables: Variables, constraints: Sequence[s
     fixed: dict[str, Value] = {}
     places: dict[str, str] = {}
     when: dict[str, Expression] = {}
+    remarks: list[str] = []
     for group, name in _keys(document):
         path = (PARAMETERS, group, name)
         variable = find_variable(f"{group}.{name}", variables, document.where(*path))
@@ -51,6 +53,7 @@ def read_space(document: Document, variables: Variables, constraints: Sequence[s
                 hint=f"write for example `{name}: {variable.default}`",
             )
         searched[name] = _read_domain(variable, content, document, path)
+        remarks += _remarks(name, searched[name], content)
         condition = variable.when if content.get("when") is None else content["when"]
         if condition is not None:
             place = document.where(*path, "when")
@@ -58,7 +61,8 @@ def read_space(document: Document, variables: Variables, constraints: Sequence[s
             places[when[name].text] = place
     own = [_check_names(expression, variables, place) for expression, place in read_constraints(document)]
     places |= {expression.text: place for expression, place in read_constraints(document)}
-    space = Space(variables, searched, fixed, when, tuple(dict.fromkeys([*own, *map(Expression.parse, constraints)])))
+    every = tuple(dict.fromkeys([*own, *map(Expression.parse, constraints)]))
+    space = Space(variables, searched, fixed, when, every, tuple(remarks))
     _check(space, places, document.where(CONSTRAINTS))
     return space
 
@@ -100,7 +104,9 @@ def _read_fixed(variable: Variable, content: object, document: Document, path: t
         raise InputError(
             f"a parameter must have a value or a mapping with a `type`, but got {shown(content)}",
             where=document.where(*path),
-            hint="write for example `0.1`, or `{type: float, low: 0.0, high: 0.5}` to search",
+            hint=f"write `{{type: categorical, choices: {shown(content)}}}` to search them"
+            if isinstance(content, list) and content
+            else "write for example `0.1`, or `{type: float, low: 0.0, high: 0.5}` to search",
         )
     return check_value(variable, content, document.where(*path))
 
@@ -110,11 +116,18 @@ def _read_domain(variable: Variable, content: Mapping[str, Any], document: Docum
     where = document.where(*path)
     kind = content.get("type")
     valid = SEARCHED_AS[type(variable.domain)]
+    for key in content:
+        if key in dialect.KEYS:
+            place = document.where(*path, key)
+            valid_keys = ", ".join(sorted({key for keys in KEYS.values() for key in keys}))
+            rule = f"a key must be one of those below, but got `{key}`"
+            raise InputError(rule, where=place, hint=f"{dialect.KEYS[key]}. Valid: {valid_keys}")
     if not isinstance(kind, str) or kind not in valid:
         raise InputError(
-            f"the `type` of `{variable.name}` must be one of {', '.join(valid)}, but got {shown(kind)}",
+            f"the `type` of `{variable.name}` must be one of {', '.join(valid)}, but got "
+            + ("none" if kind is None else shown(kind)),
             where=document.where(*path, "type"),
-            hint=nearest(kind, valid),
+            hint=f"write `{dialect.TYPES[str(kind)]}`" if kind in dialect.TYPES else nearest(kind, valid),
         )
     for key in content:
         if key not in KEYS[kind]:
@@ -131,6 +144,19 @@ def _read_domain(variable: Variable, content: Mapping[str, Any], document: Docum
     except ValueError as error:
         raise InputError(str(error), where=where, hint=f"{variable.name}: {variable.domain.describe()}") from None
     return _within(variable, domain, document, path)
+
+
+def _remarks(name: str, domain: Domain, content: Mapping[str, Any]) -> list[str]:
+    """What a person may not have meant, though it breaks no rule."""
+    if isinstance(domain, Categorical):
+        return [f"`{name}` is searched but has one choice, {domain.choices[0]}"] * (len(domain.choices) == 1)
+    remarks = []
+    if domain.high < content["high"]:
+        steps = f"from {domain.low:g} in steps of {domain.step:g}"
+        remarks.append(f"`{name}` ends at {domain.high:g}: {steps} it does not reach {content['high']:g}")
+    if domain.low == domain.high:
+        remarks.append(f"`{name}` is searched but has one value, {domain.low:g}")
+    return remarks
 
 
 def _within(variable: Variable, domain: Domain, document: Document, path: tuple[str, ...]) -> Domain:

@@ -131,7 +131,7 @@ class Budget(Section):
     time: Seconds = None
     """How long the whole sweep may take, such as 30m or 2h; no limit where it is null."""
     trial_time: Seconds = None
-    """How long one trial may run before it counts as hung and fails; no limit where it is null."""
+    """How long one trial may train before it counts as hung and fails; no limit where it is null."""
 
 
 class Search(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import graphlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from optuna.distributions import BaseDistribution
@@ -30,6 +30,7 @@ class Space:
         fixed: the value of each variable that was named with one.
         when: the condition of each searched variable that has one.
         constraints: what every configuration must meet, the task's own among them.
+        remarks: what a person may not have meant in the file that this was read from.
     """
 
     variables: tuple[Variable, ...]
@@ -37,6 +38,7 @@ class Space:
     fixed: Mapping[str, Value]
     when: Mapping[str, Expression]
     constraints: tuple[Expression, ...]
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def of_catalog(cls, catalog: Catalog, constraints: Iterable[str] = ()) -> Space:

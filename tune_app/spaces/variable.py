@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from tune_app.readable import writable
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -172,6 +174,8 @@ class Categorical:
         for choice in self.choices:
             if not isinstance(choice, (bool, int, float, str)) or choice in (math.inf, -math.inf) or choice != choice:
                 raise ValueError(f"a choice must be a text, a finite number or true/false, but got {choice!r}")
+            if writable(choice) != choice:
+                raise ValueError(f"a choice that is a text must be Unicode, but got {choice!a}")
         object.__setattr__(self, "choices", tuple(self.choices))
         twice = [c for c in self.choices if self.choices.count(c) > 1]
         if twice:  # Optuna looks a choice up by equality, so 1, 1.0 and true are one choice to it

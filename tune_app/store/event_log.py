@@ -9,6 +9,7 @@ from typing import Any
 
 from tune_app.errors import InputError
 from tune_app.folder import Folder
+from tune_app.readable import writable
 from tune_app.spaces.variable import Config
 from tune_app.store.columns import SCHEMA_VERSION, Row, check_version
 from tune_app.store.trial_row import Source, TrialRow, TrialState
@@ -121,6 +122,8 @@ class EventLog:
         where = f"{self._folder.path(self._name)}:{self._lines + 1}"
         try:
             event: Row = json.loads(line)
+            if b"\\ud" in line:  # half a surrogate pair, which JSON can spell and older logs hold
+                event = writable(event)
             if event["type"] == "sweep_started":
                 check_version(event.get("schema_version", SCHEMA_VERSION), where)
             self.history.apply(event)

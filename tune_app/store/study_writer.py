@@ -14,9 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tune_app.errors import TuneAppError
+from tune_app.errors import TuneAppError, WorkFailed
 from tune_app.folder import LocalFolder
 from tune_app.moment import now
+from tune_app.readable import writable
 from tune_app.spaces.variable import Config
 from tune_app.store.columns import EPOCH_COLUMNS, SCHEMA_VERSION, TRIAL_COLUMNS, Row, make_table
 from tune_app.store.event_log import History
@@ -87,7 +88,7 @@ class StudyWriter:
 
     def epochs(self, rows: list[Row]) -> None:
         """Epochs that one trial finished."""
-        rows = [_finite(row) for row in rows]
+        rows = [_finite(writable(row)) for row in rows]
         with self._mutex:
             known = self._history.trials[rows[0]["trial"]].epochs
             self._rewrite |= any(row["epoch"] in known for row in rows)
@@ -96,7 +97,7 @@ class StudyWriter:
 
     def trial_ended(self, row: TrialRow) -> None:
         """A trial reached its end state; epochs beyond its last one no longer count."""
-        columns = _finite(row.to_columns())
+        columns = _finite(writable(row.to_columns()))
         with self._mutex:
             record = self._history.trials[row.trial]
             self._rewrite |= record.row is not None or any(epoch > row.epochs for epoch in record.epochs)
@@ -105,7 +106,7 @@ class StudyWriter:
 
     def live(self, state: Mapping[str, Any]) -> None:
         """Replace the live state; written within `LIVE_PERIOD_S`, or `REMOTE_PERIOD_S` where the store is remote."""
-        content = json.dumps(state).encode()
+        content = json.dumps(writable(state)).encode()
         with self._mutex:
             self._live = content
 
@@ -134,13 +135,28 @@ class StudyWriter:
 
     def _emit(self, kind: str, **facts: Any) -> None:
         self.check()
-        event = {"event": self._history.last_event + 1, "at": now(), "type": kind, **facts}
+        event = {"event": self._history.last_event + 1, "at": now(), "type": kind, **writable(facts)}
         line = json.dumps(event, allow_nan=False).encode() + b"\n"
         if isinstance(self._folder, LocalFolder):
+            self._check_there()
             self._folder.append(f"{self._study.base}/events.jsonl", line)
         else:
             self._unsent.append(line)
         self._history.apply(event)  # last: what could not be logged did not happen
+
+    def _check_there(self) -> None:
+        """Refuse to make a study anew of what comes after it was removed; behind a store, asking costs a request.
+
+        Raises:
+            WorkFailed: the study is gone.
+        """
+        log = f"{self._study.base}/events.jsonl"
+        if isinstance(self._folder, LocalFolder) and self._history.last_event and not self._folder.exists(log):
+            raise WorkFailed(
+                "a study must stay where it is while its sweep writes it, but its event log is gone",
+                where=self._folder.path(log),
+                hint="put the study back and resume it, or run its search space again",
+            )
 
     def _end_cut_line(self) -> None:
         content = self._folder.read(f"{self._study.base}/events.jsonl")
@@ -153,6 +169,7 @@ class StudyWriter:
         try:
             while not self._closing.wait(period):
                 self._study.check_lock()
+                self._check_there()
                 self._flush_events()
                 self._flush_live()
                 began = time.monotonic()
@@ -161,6 +178,7 @@ class StudyWriter:
                     cost = time.monotonic() - began
                     next_tables = began + max(FLUSH_PERIOD_S, FLUSH_SHARE * cost)
             self._study.check_lock()
+            self._check_there()
             self._flush_events()
             self._folder.merge(f"{self._study.base}/events.jsonl")
             self._flush_tables()

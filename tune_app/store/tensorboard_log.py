@@ -59,12 +59,12 @@ class TensorBoardLog:
         try:
             while (told := self._queue.get()) is not None:
                 self._write(*told)
+            for file in self._files.values():
+                file.close()
         except OSError as error:
             self.error = cannot_write(self._folder, error)
         except BaseException as error:
             self.error = error
-        for file in self._files.values():
-            file.close()
 
     def _write(self, trial: int, rows: list[Row], config: Config | None) -> None:
         from tensorboardX.proto.summary_pb2 import Summary

@@ -162,8 +162,12 @@ class Backend(Protocol):
         """End all running trials at once; their ends do not come as events."""
         ...
 
-    def progress(self, trials: Sequence[int]) -> Mapping[int, tuple[int, float]]:
-        """The epoch that each of `trials` trains and the fraction (0..1) that is done, for those that told."""
+    def progress(self, runs: Sequence[Run]) -> Mapping[int, tuple[int, float]]:
+        """By number of the trial, the epoch that each of `runs` trains and the fraction (0..1) that is done.
+
+        Those that told nothing yet are left out. Where a trial may only take so long, it tells epoch 0 when its
+        training begins: what comes before is the start of its process.
+        """
         ...
 
     def resources(self) -> Mapping[str, float]:

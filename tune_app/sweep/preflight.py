@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,17 @@ import numpy as np
 
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError
+from tune_app.readable import shown
 from tune_app.spaces import pruning
 from tune_app.spaces.feasibility import largest, sample, smallest
 from tune_app.spaces.objective import objective_of, objectives_of
 from tune_app.spaces.spec import Spec, epochs_of
+from tune_app.spaces.strategy import grid_configs
 from tune_app.spaces.variable import Config
 from tune_app.tasks.task import Paced, Task
-from tune_app.training.device import gpu_memory_in_use, pick_device
+from tune_app.training.device import gpu_count, gpu_memory_in_use, pick_device
 from tune_app.training.failure import describe_error, failure_kind
-from tune_app.training.health import health
+from tune_app.training.health import health, overall, told
 from tune_app.training.host_memory import keep_freed_memory
 from tune_app.training.trial import EpochRow, Training, prepared
 
@@ -42,6 +45,7 @@ class Probe:
         label: ``smallest``, ``largest`` or ``random``.
         epoch_s: seconds that an epoch on all the data would take, from one on `TRIED_ROWS` rows; None where it failed.
         kind: failure kind; None where it did not fail.
+        metrics: of the one epoch; None where it failed.
     """
 
     label: str
@@ -50,6 +54,7 @@ class Probe:
     epoch_s: float | None = None
     kind: str | None = None
     error: str | None = None
+    metrics: Mapping[str, float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Forecast:
         device_hours: hours of one device, epochs alone.
         seconds: wall time on `slots` slots; a trial on several devices is taken to be as many times as fast, which is
             the most it can be.
+        notes: what a person may not have meant, or should know, though the sweep can run.
     """
 
     trials: int
@@ -70,10 +76,16 @@ class Forecast:
     seconds: float
     slots: int
     probes: tuple[Probe, ...]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The forecast as plain values."""
-        return {**self.__dict__, "rungs": list(self.rungs), "probes": [p.__dict__ for p in self.probes]}
+        return {
+            **self.__dict__,
+            "rungs": list(self.rungs),
+            "probes": [p.__dict__ for p in self.probes],
+            "notes": [*self.notes],
+        }
 
 
 def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
@@ -89,29 +101,67 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
     probes = tuple(_probe(spec, task, data, label, config) for label, config in _configurations(spec))
     failed = [p for p in probes if p.kind == "error"] or ([probes[0]] if all(p.kind for p in probes) else [])
     if failed:
-        raise _untrainable(spec, failed[0])
+        tried = _tried(data).rows
+        cut = f"; this was tried on the first {tried:,} of {data.rows:,} rows" if tried < data.rows else ""
+        raise _untrainable(spec, failed[0], cut)
     timed = [p for p in probes if p.epoch_s is not None]
     times = [p.epoch_s or 0.0 for p in [p for p in timed if p.label == "random"] or timed]
-    epochs = spec.budget.trials * pruning.expected_epochs(spec.pruning, spec.budget.epochs)
+    trials = _trials(spec)
+    epochs = trials * pruning.expected_epochs(spec.pruning, spec.budget.epochs)
     seconds = epochs * sum(times) / len(times)
-    devices = spec.resources.devices
-    slots = max(1, int((os.cpu_count() or 1) // (spec.resources.cpus * devices)))
-    if spec.resources.concurrent != "auto":
-        slots = int(spec.resources.concurrent)
+    devices, slots = spec.resources.devices, _slots(spec)
     return Forecast(
-        trials=spec.budget.trials,
+        trials=trials,
         rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
         epochs=epochs,
         device_hours=seconds / 3600,
-        seconds=seconds / (slots * devices),
+        seconds=seconds / (min(slots, trials) * devices),
         slots=slots,
         probes=probes,
+        notes=(*spec.space.remarks, *_notes(spec, task, data, probes[0])),
     )
 
 
-def _untrainable(spec: Spec, probe: Probe) -> InputError:
+def _trials(spec: Spec) -> int:
+    """How many trials there will be: a grid ends with its last combination."""
+    if spec.search.sampler != "grid":
+        return spec.budget.trials
+    return sum(1 for _ in itertools.islice(grid_configs(spec.space, spec.search.seed), spec.budget.trials))
+
+
+def _slots(spec: Spec) -> int:
+    """How many trials this machine trains at once."""
+    resources = spec.resources
+    fitting = (os.cpu_count() or 1) // (resources.cpus * resources.devices)
+    gpus = gpu_count()
+    if gpus and isinstance(resources.gpus, (int, float)) and resources.gpus:
+        on_gpus = gpus * int(1 / resources.gpus + 1e-9) if resources.gpus <= 1 else gpus // resources.gpus
+        fitting = min(fitting, on_gpus // resources.devices)
+    if resources.concurrent != "auto":
+        fitting = min(fitting, int(resources.concurrent))
+    return max(1, int(fitting))
+
+
+def _notes(spec: Spec, task: Task, data: Dataset, probe: Probe) -> list[str]:
+    """What `data` and a second training of the first `probe` from the same seed give to say."""
+    notes = [str(note) for note in data.info.get("notes", ())]
+    if probe.metrics is None or spec.resources.gpus:  # of some operations on a GPU there is no deterministic kernel
+        return notes
+    again = _probe(spec, task, data, probe.label, probe.config)
+    differing = [name for name, value in probe.metrics.items() if again.metrics and again.metrics[name] != value]
+    if differing and again.metrics is not None:
+        name = differing[0]
+        figures = f"{shown(probe.metrics[name], 'none')} and {shown(again.metrics[name], 'none')}"
+        notes.append(
+            f"`{name}` differs between two trainings of one configuration from one seed, {figures}: "
+            "seed every generator of the task with the `seed` of `start`"
+        )
+    return notes
+
+
+def _untrainable(spec: Spec, probe: Probe, cut: str = "") -> InputError:
     return InputError(
-        f"the {probe.label} configuration cannot be trained ({probe.kind}): {probe.error}",
+        f"the {probe.label} configuration cannot be trained ({probe.kind}): {probe.error}{cut}",
         where=f"task {spec.task}",
         hint="configuration: " + ", ".join(f"{name}={value}" for name, value in probe.config.items()),
     )
@@ -125,8 +175,13 @@ def _configurations(spec: Spec) -> Iterator[tuple[str, Config]]:
         yield "random", sample(spec.space, rng)
 
 
+def _tried(data: Dataset) -> Dataset:
+    """The part of the data that is trained on for a moment."""
+    return data.head(TRIED_CHARACTERS if data.kind == "text" else TRIED_ROWS)
+
+
 def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) -> Probe:
-    part = data.head(TRIED_CHARACTERS if data.kind == "text" else TRIED_ROWS)
+    part = _tried(data)
     try:
         training = _begun(spec, task, config, part)
         row: EpochRow = training.run_epoch()
@@ -136,7 +191,8 @@ def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) ->
             training.restore(Path(folder, "checkpoint.pt"))
     except Exception as error:
         return Probe(label, config, kind=failure_kind(error), error=describe_error(error))
-    return Probe(label, config, training.model_parameters, row.duration_s / _share(task, config, part, data))
+    epoch_s = row.duration_s / _share(task, config, part, data)
+    return Probe(label, config, training.model_parameters, epoch_s, metrics=row.metrics)
 
 
 def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
@@ -146,9 +202,10 @@ def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
         raise InputError(f"the metric `{objective.metric}` is undefined for this data set")
     # The figures of the history need some epochs: as many as there will be, whatever they are.
     later = health(None, [metrics] * spec.budget.epochs, training.task.metrics)
+    there = {name: value for name, value in row.health.items() if value is not None}
     expected = {
         f"metric/{objective.metric}": metrics[objective.metric],
-        "health/overall": later["overall"] if row.health["overall"] is None else row.health["overall"],
+        "health/overall": overall({**later, **there}),
         "latency_ms": training.latency_ms if objective.against == "latency" else None,
         "model_parameters": training.model_parameters,
     }
@@ -156,7 +213,8 @@ def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
         against = f" against {objective.against}" if objective.mode == "pareto" else ""
         raise InputError(
             f"the objective, {objective.mode}{against}, has a figure that no trial of {spec.budget.epochs} epochs has: "
-            "latency needs the task's `probe_loss`, health needs it or more epochs, size needs a model of torch"
+            "latency needs the task's `probe_loss`, health needs three figures and has "
+            f"{told({**later, **there})}: more epochs or losses give more; size needs a model of torch"
         )
 
 

@@ -22,10 +22,16 @@ PROGRESS_PERIOD_S = 0.1
 
 @dataclass
 class _Live:
-    """A trial that is being trained."""
+    """A trial that is being trained.
+
+    Attributes:
+        started: when a process took it.
+        training: when its training began, as far as that was told.
+    """
 
     run: Run
     started: float
+    training: float | None = None
     epoch: int = 0
     fraction: float | None = None
     value: float | None = None
@@ -83,6 +89,7 @@ class Recorder:
 
     def _report(self, run: Run, rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
         live = self._running[run.trial_id]
+        live.training = live.training or time.monotonic()
         live.facts = {**live.facts, **facts}
         if not rows:
             return
@@ -106,20 +113,31 @@ class Recorder:
         else:
             self._end(run, TrialState.COMPLETED if ended.finished else TrialState.PRUNED)
 
-    def cancel(self, runs: Sequence[Run]) -> None:
-        """Record trials that are stopped unfinished."""
-        for run in runs:
-            if run.trial_id in self._running:
-                self._end(run, TrialState.CANCELLED)
+    def end(self, reason: str | None, message: str | None, show: Callable[[dict[str, Any]], None]) -> None:
+        """Record that the running trials are stopped unfinished, if there are any, and the end of the sweep."""
+        for live in list(self._running.values()):
+            self._end(live.run, TrialState.CANCELLED)
+        self.write_live("ended", show)
+        self._files.writer.sweep_ended(reason=reason, message=message)
+
+    def finish(self, reason: str, message: str, show: Callable[[dict[str, Any]], None]) -> None:
+        """`end`, and close what the tables are written from."""
+        self.end(reason, message, show)
+        self._files.writer.close()
 
     def overdue(self, limit_s: float | None) -> list[str]:
-        """Ids of running trials that are older than `limit_s` seconds; each is named once."""
+        """Ids of running trials that have been training for more than `limit_s` seconds; each is named once.
+
+        The start of a process, which takes seconds where a former trial was killed, is nobody's training.
+        """
         if limit_s is None:
             return []
         late = [
             trial_id
             for trial_id, live in self._running.items()
-            if time.monotonic() - live.started > limit_s and trial_id not in self._timed_out
+            if live.training is not None
+            and time.monotonic() - live.training > limit_s
+            and trial_id not in self._timed_out
         ]
         for trial_id in late:
             self._timed_out[trial_id] = f"took longer than the limit of {limit_s:g} s (budget.trial_time)"
@@ -170,8 +188,10 @@ class Recorder:
         if time.monotonic() < self._next_question:
             return
         self._next_question = time.monotonic() + PROGRESS_PERIOD_S
-        told = self._backend.progress([live.run.trial for live in self._running.values()])
+        told = self._backend.progress([live.run for live in self._running.values()])
         for live in self._running.values():
+            if live.run.trial in told:
+                live.training = live.training or time.monotonic()
             epoch, fraction = told.get(live.run.trial, (0, 0.0))
             if epoch > live.epoch:  # reports come in batches, so the epochs before the told one are done
                 live.epoch, live.fraction = epoch - 1, fraction

@@ -27,13 +27,14 @@ from tune_app.sweep.interrupts import Interrupts, counted_interrupts
 from tune_app.sweep.recorder import Recorder
 from tune_app.sweep.requests import requests_of
 from tune_app.sweep.study_files import open_study_files
+from tune_app.sweep.watchdog import TERMINATED, Watchdog
 from tune_app.training.seed import derive_seed
 
 LOOK_PERIOD_S = 0.05
 """How often the live state is made: a reader shall see a trial start within a quarter of a second."""
 
 Show = Callable[[dict[str, Any]], None]
-Reason = Literal["time", "interrupt", "fuse"]
+Reason = Literal["time", "interrupt", "terminate", "fuse", "lost"]
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Outcome:
     """How a sweep ended.
 
     Attributes:
-        reason: why it ended before all trials were done; None if it did not.
+        reason: why it ended before all trials were done; None if it did not. ``lost``: what trains them died.
         message: the reason in words.
         states: how many trials of the study are in which end state.
         best: row of the best completed trial; None if nothing completed.
@@ -65,6 +66,7 @@ def run_sweep(
     time_limit: float | None = None,
     fuse: bool = True,
     tensorboard: bool = True,
+    watchdog: Watchdog | None = None,
 ) -> Outcome:
     """Run the trials of `spec` that `study` does not have yet; the study must be locked.
 
@@ -78,6 +80,7 @@ def run_sweep(
         time_limit: seconds after which this run ends.
         fuse: stop when trials keep failing, see `fuse.py`.
         tensorboard: write what TensorBoard shows, if the store is a folder.
+        watchdog: finishes the files where the backend no longer answers this thread.
 
     Raises:
         InputError: the backend has no room for a trial.
@@ -95,9 +98,13 @@ def run_sweep(
             keep_history(study, [one.study for one in past])
         with open_study_files(spec, study, history, data, facts, start_with, tensorboard) as files:
             recorder = Recorder(files, spec, backend)
-            reason, message = _drive(backend, recorder, spec, interrupts, show, time_limit, fuse)
-            recorder.write_live("ended", show)
-            files.writer.sweep_ended(reason=reason, message=message)
+            watchdog = watchdog or Watchdog(lambda cause: None)
+            with watchdog.guarding(lambda cause: recorder.finish(*cause, show)):
+                reason, message = _drive(backend, recorder, spec, interrupts, watchdog, show, time_limit, fuse)
+            recorder.end(reason, message, show)
+        # After the files: of a Ray that is dying, an answer may not come.
+        if reason is not None:
+            backend.abandon()
     return Outcome(reason, message, dict(recorder.states), recorder.best)
 
 
@@ -129,6 +136,7 @@ def _drive(
     recorder: Recorder,
     spec: Spec,
     interrupts: Interrupts,
+    watchdog: Watchdog,
     show: Show,
     time_limit: float | None,
     fuse: bool,
@@ -139,22 +147,20 @@ def _drive(
     message = None
     next_look = 0.0
     while not backend.finished():
-        for event in backend.step():
-            recorder.take(event)
-        if time.monotonic() >= next_look or interrupts.count:
-            next_look = time.monotonic() + LOOK_PERIOD_S
-            recorder.write_live("running", show)
-            _kill_overdue(backend, recorder, spec.budget.trial_time)
+        events = backend.step()
+        with watchdog.turn:
+            for event in events:
+                recorder.take(event)
+            if time.monotonic() >= next_look or interrupts.count:
+                next_look = time.monotonic() + LOOK_PERIOD_S
+                recorder.write_live("running", show)
+        _kill_overdue(backend, recorder, spec.budget.trial_time)
         if interrupts.count and reason is None:
             reason, message = "interrupt", "stopped by the user; running trials were finished"
             backend.start_no_more()
-        end = _end_now(recorder, interrupts, reason, fuse, time.monotonic() > deadline)
+        end = watchdog.cause or _end_now(recorder, interrupts, reason, fuse, time.monotonic() > deadline)
         if end is not None:
-            reason, message = end
-            break
-    if reason is not None:
-        recorder.cancel(backend.running())
-        backend.abandon()
+            return end
     return reason, message
 
 
@@ -162,6 +168,8 @@ def _end_now(
     recorder: Recorder, interrupts: Interrupts, reason: Reason | None, fuse: bool, late: bool
 ) -> tuple[Reason, str] | None:
     """Why the sweep must end without waiting for its running trials, if it must."""
+    if interrupts.terminated:
+        return "terminate", TERMINATED
     if fuse and reason is None and (why := blown(recorder.failures, recorder.ended)):
         return "fuse", why
     if interrupts.count > 1:

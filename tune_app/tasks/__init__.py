@@ -6,12 +6,6 @@ function and held to the same contract, `tune_app.tasks.task.Task`.
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
-import traceback
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from tune_app.datasets import load_dataset
@@ -20,6 +14,7 @@ from tune_app.datasets.reference import read_reference
 from tune_app.errors import InputError, TuneAppError, nearest, one_line
 from tune_app.spaces.variable import DatasetReference
 from tune_app.tasks.contract import contract_faults, data_faults
+from tune_app.tasks.user_code import exits_as_errors, import_module, last_line, looked_in
 
 if TYPE_CHECKING:
     from tune_app.tasks.task import Task
@@ -48,17 +43,18 @@ def load_task(name: str) -> Task:
             f"`task` must name one of ours or a class as `package.module:Class`, but got `{name}`",
             hint=nearest(name, TASKS),
         )
-    module = _import(module_name, name)
+    module = import_module(module_name, name)
     task_class = getattr(module, class_name, None)
     if not isinstance(task_class, type):
         own = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
         raise InputError(
             f"`{module_name}` has no class `{class_name}`",
             where=f"task {name}",
-            hint=nearest(class_name, own) if own else f"{module.__file__} defines no class",
+            hint=f"{looked_in(module)}; {nearest(class_name, own) if own else 'it defines no class'}",
         )
     try:
-        task = task_class()
+        with exits_as_errors():
+            task = task_class()
     except Exception as error:
         raise InputError(
             f"`{class_name}()` must work without arguments, but raised {type(error).__name__}: {one_line(error)}",
@@ -83,11 +79,12 @@ def load_data(task: Task, dataset: DatasetReference) -> Dataset:
     """
     where = f"task {type(task).__module__}:{type(task).__qualname__}"
     try:
-        loaded = task.load_data(dataset)
+        with exits_as_errors():
+            loaded = task.load_data(dataset)
     except TuneAppError:
         raise
     except Exception as error:
-        raise InputError(f"`load_data` failed: {_last_line(error)}", where=where, hint="--debug shows more") from error
+        raise InputError(f"`load_data` failed: {last_line(error)}", where=where, hint="--debug shows more") from error
     if faults := data_faults(loaded):
         raise InputError(f"`load_data` must keep the contract, but {'; '.join(faults)}", where=where)
     return loaded.read_only()
@@ -108,31 +105,3 @@ def load_dataset_of_kind(dataset: DatasetReference, kind: str) -> Dataset:
             hint=f"the task for it is {TASK_OF_KIND[named.data_kind]}; `tune-app data list` shows each kind",
         )
     return load_dataset(dataset)
-
-
-def _import(module_name: str, task_name: str) -> ModuleType:
-    if os.getcwd() not in sys.path:
-        # At the end, where nothing of the folder can hide an installed package; kept, for what it imports later.
-        sys.path.append(os.getcwd())
-    where = f"task {task_name}"
-    try:
-        return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
-            raise InputError(
-                f"`task` must name a module that can be imported, but there is no module `{error.name}`",
-                where=where,
-                hint=f"looked in the current folder ({os.getcwd()}) and in the installed packages",
-            ) from error
-        raise InputError(f"importing `{module_name}` failed: {_last_line(error)}", where=where) from error
-    except Exception as error:
-        raise InputError(f"importing `{module_name}` failed: {_last_line(error)}", where=where) from error
-
-
-def _last_line(error: Exception) -> str:
-    """The error and the place in the user's module that it came from."""
-    ours = str(Path(__file__).parents[1])
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
-    theirs = [f for f in frames if not f.filename.startswith((ours, "<"))]
-    place = next(iter((theirs or frames)[-1:]), None)
-    return f"{type(error).__name__}: {one_line(error)}" + (f" ({place.filename}:{place.lineno})" if place else "")

@@ -7,7 +7,6 @@ prints the catalog as JSON, or a mapping of an error's ``message``, ``where`` an
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import sys
 from tune_app.credentials import inherited_environment
 from tune_app.errors import InputError
 from tune_app.spaces.catalog import Catalog
+from tune_app.standard_output import reserved
 from tune_app.tasks import TASKS
 from tune_app.tasks.catalogs import load_catalog
 
@@ -33,7 +33,7 @@ def read_catalog(name: str) -> Catalog:
     where = f"task {name}"
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "tune_app.tasks.catalog_process", name],
+            [sys.executable, "-P", "-m", "tune_app.tasks.catalog_process", name],
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
@@ -55,7 +55,7 @@ def read_catalog(name: str) -> Catalog:
 def main() -> None:
     """Print the catalog of the task that the argument names."""
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # a user's task may print
+        with reserved():  # a user's task may print
             answer, code = load_catalog(sys.argv[1]).to_dict(), 0
     except InputError as error:
         answer, code = {"message": error.message, "where": error.where, "hint": error.hint}, 2

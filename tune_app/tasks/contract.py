@@ -8,6 +8,7 @@ import numpy as np
 
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError, nearest
+from tune_app.readable import writable
 from tune_app.spaces.expression import Expression
 from tune_app.spaces.variable import Variable
 
@@ -56,7 +57,7 @@ def _metric_faults(metrics: object) -> list[str]:
     return [
         f"`metrics` must say `maximize` or `minimize`, but {name!r} is {direction!r}"
         for name, direction in metrics.items()
-        if not isinstance(name, str) or direction not in ("maximize", "minimize")
+        if not isinstance(name, str) or name != writable(name) or direction not in ("maximize", "minimize")
     ]
 
 

@@ -29,3 +29,8 @@ def gpu_memory_in_use() -> tuple[int, int] | None:
         return None
     free, total = torch.cuda.mem_get_info()
     return total - free, total
+
+
+def gpu_count() -> int:
+    """How many GPUs torch sees on this machine."""
+    return torch.cuda.device_count()

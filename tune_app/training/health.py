@@ -32,11 +32,13 @@ MEANINGS = {
     "loss never settled, or rose again.",
     "accuracy_consistency": "How little the main metric falls back over the last five epochs: neither jumps nor a "
     "steady way down.",
-    "overall": "Mean of the figures that are there, each with its weight.",
+    "overall": "Mean of the figures that are there, each with its weight; unknown with fewer than three.",
 }
 """What each figure means, for people."""
 LOST_DECADES = 24 * math.log10(2)
 """Decades between two numbers of which float32, with its 24 binary digits, loses the smaller when it adds them."""
+LEAST_FIGURES = 3
+"""With fewer of the six, one figure that cannot be low yet would read as a healthy training."""
 LAST_EPOCHS = 3
 """Epochs whose mean is where a loss stands now."""
 LAST_STEPS = 5
@@ -81,7 +83,8 @@ def health(
 ) -> Health:
     """All of `FIGURES`, after the epoch that `history` ends with.
 
-    `overall` is the mean of the figures that are there, each with its weight of `WEIGHTS`; None where none is there.
+    `overall` is the mean of the figures that are there, each with its weight of `WEIGHTS`; None with fewer than
+    `LEAST_FIGURES`.
 
     Args:
         reading: of the network as it is now; None without a probe.
@@ -104,11 +107,16 @@ def health(
 
 
 def overall(figures: Mapping[str, float | None]) -> float | None:
-    """Mean of the figures that are there, weighted by `WEIGHTS`; None where none is there."""
-    there = {name: value for name, value in figures.items() if value is not None}
-    if not there:
+    """Mean of the figures that are there, weighted by `WEIGHTS`; None with fewer than `LEAST_FIGURES`."""
+    there = {name: value for name in WEIGHTS if (value := figures.get(name)) is not None}
+    if len(there) < LEAST_FIGURES:
         return None
     return sum(WEIGHTS[name] * value for name, value in there.items()) / sum(WEIGHTS[name] for name in there)
+
+
+def told(figures: Mapping[str, float | None]) -> str:
+    """How many of the figures are there, in words: ``1 of 6 figures``."""
+    return f"{sum(figures.get(name) is not None for name in WEIGHTS)} of {len(WEIGHTS)} figures"
 
 
 def neuron_utilisation(layers: Sequence[Layer]) -> float | None:

@@ -5,9 +5,11 @@ The same code runs in a sweep, in `train` and in a test: whoever calls it decide
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import random
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError, WorkFailed, one_line
 from tune_app.spaces.variable import Config
 from tune_app.tasks.task import Preparing, Probed, Progress, Sampling, Task
+from tune_app.tasks.user_code import exits_as_errors
 from tune_app.training.failure import Diverged, TaskError
 from tune_app.training.health import Health, health
 from tune_app.training.host_memory import peak_mb, restart_peak
@@ -31,6 +34,9 @@ from tune_app.training.reading import latency_ms, read_network
 
 # cuBLAS is deterministic with this only, and reads it when CUDA starts (torch.use_deterministic_algorithms).
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+LEAST_FREE = 2**20
+"""Bytes; where fewer are left on a disk and torch fails to write, it is full."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,8 @@ class EpochRow:
 
 def prepared(task: Task, config: Config, data: Dataset) -> Dataset:
     """The data set as a `Training` with `config` takes it: `data` itself where the task prepares nothing."""
-    return task.prepare(config, data) if isinstance(task, Preparing) else data
+    with exits_as_errors():
+        return task.prepare(config, data) if isinstance(task, Preparing) else data
 
 
 class Training:
@@ -112,7 +119,8 @@ class Training:
             _use_deterministic_kernels()
         self._peak_is_ours = _restart_peak_memory(self.device)
         _seed_everything(seed, 0)
-        self.state = task.start(self.config, data, epochs=epochs, seed=seed, device=self.device)
+        with exits_as_errors():
+            self.state = task.start(self.config, data, epochs=epochs, seed=seed, device=self.device)
 
     @property
     def finished(self) -> bool:
@@ -150,6 +158,7 @@ class Training:
             return torch.cuda.max_memory_allocated(self.device) / 2**20
         return peak_mb() if self._peak_is_ours else None
 
+    @exits_as_errors()
     def run_epoch(self, progress: Progress = lambda fraction: None) -> EpochRow:
         """Train and validate one more epoch.
 
@@ -173,6 +182,7 @@ class Training:
         self.history.append(EpochRow(epoch, metrics, started_at, datetime.now(UTC), duration_s, figures, health_s))
         return self.history[-1]
 
+    @exits_as_errors()
     def follow_epoch(self) -> None:
         """Train one more epoch as a rank that does not lead, see `tune_app.tasks.replica`: nothing is measured."""
         assert not self.finished, f"all {self.epochs} epochs are done"
@@ -190,6 +200,7 @@ class Training:
         return health(reading, [*(row.metrics for row in self.history), metrics], self.task.metrics)
 
     @cached_property
+    @exits_as_errors()
     def latency_ms(self) -> float | None:
         """Least wall milliseconds of a forward pass per row of the probe, measured once, when first asked for.
 
@@ -200,6 +211,7 @@ class Training:
             return None
         return latency_ms(network, lambda: probed.probe_loss(self.state))
 
+    @exits_as_errors()
     def sample(self) -> str | None:
         """What the model writes, the same for the same state; None for a task that writes nothing.
 
@@ -214,8 +226,13 @@ class Training:
             raise TaskError(f"`sample` must return a text, but returned {text!r:.200}")
         return text
 
+    @exits_as_errors()
     def save(self, path: str | Path) -> None:
-        """Write a checkpoint: aside first, then put in place, so that `path` is never half a file."""
+        """Write a checkpoint: aside first, then put in place, so that `path` is never half a file.
+
+        Raises:
+            OSError: it cannot be written, such as for a full disk.
+        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -225,9 +242,15 @@ class Training:
                 aside,
             )
             os.replace(aside, path)
+        except RuntimeError as error:
+            # What torch makes of a full disk; its own errors, of what cannot be pickled, are of other kinds.
+            if shutil.disk_usage(path.parent).free > LEAST_FREE:
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         finally:
             aside.unlink(missing_ok=True)
 
+    @exits_as_errors()
     def restore(self, path: str | Path) -> None:
         """Continue from the checkpoint at `path`.
 

@@ -124,7 +124,7 @@ def test_the_process_gets_keys_through_its_environment_and_not_the_token_of_the_
 ) -> None:
     python = tmp_path / "python"
     python.write_text(
-        f"#!{sys.executable}\nimport json, os, sys; print(json.dumps([sys.argv[3:], dict(os.environ)]))\n"
+        f"#!{sys.executable}\nimport json, os, sys; print(json.dumps([sys.argv[4:], dict(os.environ)]))\n"
     )
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))

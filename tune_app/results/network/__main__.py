@@ -12,7 +12,6 @@ The first three answer with a list of layers, the last two write FILE and answer
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from tune_app.results.network.inspection import inspect_trial
 from tune_app.results.network.protocol import written_error
 from tune_app.results.network.rebuild import of_training, of_trial
 from tune_app.results.network.weights import write_weights
+from tune_app.standard_output import reserved
 from tune_app.store.store import Store
 
 Given = argparse.Namespace
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     torch.set_num_threads(1)  # it looks; the cores are the sweep's
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # a user's task may print
+        with reserved():  # a user's task may print
             answer = VERBS[given.verb](Store(given.store), given)
     except TuneAppError as error:
         print(json.dumps(written_error(error)))
@@ -68,7 +68,9 @@ def _weights(store: Store, given: Given) -> None:
 def _report(store: Store, given: Given) -> None:
     from tune_app.results.report import trial_report  # plotly takes a while to import, and layers need none of it
 
-    given.file.write_text(trial_report(store.study(given.name), given.trial), encoding="utf-8")
+    given.file.write_text(
+        trial_report(store.study(given.name), given.trial), encoding="utf-8", errors="backslashreplace"
+    )
 
 
 VERBS: dict[str, Callable[[Store, Given], Any]] = {

@@ -84,7 +84,7 @@ def _ask(verb: str, store: str, *arguments: str) -> Any:
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "tune_app.results.network", verb, without_password(store), *arguments],
+            [sys.executable, "-P", "-m", "tune_app.results.network", verb, without_password(store), *arguments],
             capture_output=True,
             text=True,
             timeout=LIMIT_S,

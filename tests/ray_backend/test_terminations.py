@@ -1,0 +1,127 @@
+"""Sweeps that are told to terminate, or whose Ray dies: they end within seconds, whole, and say how to go on."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+
+from tune_app.ray_backend.local_node import end_node, start_node
+from tune_app.store.store import Store
+
+HERE = Path(__file__).parent
+pytestmark = pytest.mark.alone
+
+
+@pytest.fixture
+def sweeping(tmp_path: Path, space_file: Any) -> Iterator[Any]:
+    """Start a sweep of slow trials in a session of its own, and wait for its first result."""
+
+    def start(*options: str, terminal: int | None = None) -> subprocess.Popen[bytes]:
+        training = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 1.5}
+        space = space_file(parameters={"training": training}, resources={"concurrent": 2})
+        command = [sys.executable, "-m", "tune_app", "run", space, "--no-preflight", "--store", str(store), *options]
+        errors = os.open(tmp_path / "errors", os.O_CREAT | os.O_WRONLY) if terminal is None else os.dup(terminal)
+        process = subprocess.Popen(
+            command,
+            cwd=HERE,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+            preexec_fn=None if terminal is None else lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0),
+        )
+        os.close(errors)
+        started.append(process)
+        log = store / "studies" / "faulty" / "events.jsonl"
+        deadline = time.monotonic() + 60
+        while not (log.exists() and b'"type": "epochs"' in log.read_bytes()):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return process
+
+    store = tmp_path / "results"
+    started: list[subprocess.Popen[bytes]] = []
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def check_whole(store: Path, reason: str) -> None:
+    """Every trial that began is there, cancelled, and the study says that it has ended."""
+    study = Store(store).study("faulty")
+    events = [json.loads(line) for line in (store / study.base / "events.jsonl").read_bytes().splitlines()]
+    begun = {event["trial"] for event in events if event["type"] == "trial_started"}
+    trials = pd.read_parquet(study.trials_path).set_index("trial")
+    assert set(trials.index) == begun
+    assert "CANCELLED" in set(trials["state"])
+    assert (events[-1]["type"], events[-1]["reason"]) == ("sweep_ended", reason)
+    live = study.json("live.json")
+    assert (live["state"], live["running"]) == ("ended", [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_ends_it_within_seconds(sweeping: Any, tmp_path: Path, number: int) -> None:
+    """As `timeout`, systemd and Slurm send it: Ray's processes get it, too, and are dead before the sweep is."""
+    process = sweeping()
+    began = time.monotonic()
+    os.killpg(process.pid, number)
+    assert process.wait(timeout=30) == 143
+    assert time.monotonic() - began < 5
+    said = (tmp_path / "errors").read_text()
+    assert "tune-app resume faulty" in said
+    assert "Traceback" not in said
+    check_whole(tmp_path / "results", "terminate")
+
+
+def test_a_terminal_that_is_closed_ends_it_whole(sweeping: Any, tmp_path: Path) -> None:
+    ours, terminal = os.openpty()
+    process = sweeping(terminal=terminal)
+    os.close(terminal)
+    os.close(ours)
+    assert process.wait(timeout=10) == 143
+    check_whole(tmp_path / "results", "terminate")
+
+
+@pytest.mark.parametrize("part", ["gcs_server", "raylet"])
+def test_a_ray_that_dies_is_said_in_one_error(sweeping: Any, tmp_path: Path, part: str) -> None:
+    process = sweeping()
+    began = time.monotonic()
+    next(p for p in psutil.Process(process.pid).children() if p.name() == part).kill()
+    assert process.wait(timeout=60) == 1
+    assert time.monotonic() - began < 15
+    errors = (tmp_path / "errors").read_text().splitlines()
+    assert [line for line in errors if line.startswith("error: ")] == errors[-2:-1]
+    assert "died" in errors[-2]
+    assert "tune-app resume faulty" in errors[-1]
+    check_whole(tmp_path / "results", "lost")
+
+
+def test_a_cluster_that_dies_is_said_in_one_error(sweeping: Any, tmp_path: Path) -> None:
+    """One that the sweep did not start: it is dead when it has not answered for some seconds."""
+    node = start_node()
+    try:
+        process = sweeping("--address", node.address)
+        began = time.monotonic()
+        node.all_processes["gcs_server"][0].process.kill()
+        assert process.wait(timeout=60) == 1
+        assert time.monotonic() - began < 15
+    finally:
+        end_node(node)
+    assert "the head of the Ray cluster died" in (tmp_path / "errors").read_text()
+    check_whole(tmp_path / "results", "lost")

@@ -1,0 +1,137 @@
+"""Code of a user: its modules, and what it may do that would end the process."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import NoReturn
+from unittest.mock import patch
+
+from tune_app.errors import InputError, one_line
+from tune_app.import_path import put_last
+
+GUARD = 'put what a script does when it is run, such as reading its arguments, below `if __name__ == "__main__":`'
+_parsing = threading.Lock()
+
+
+class Exited(Exception):
+    """A user's code raised `SystemExit` or `KeyboardInterrupt`: an error as others, which must not end the process.
+
+    Its cause is what was raised.
+    """
+
+
+class _ParsesArguments(Exception):
+    """A module read the arguments of the command line, which are not its own."""
+
+
+@contextmanager
+def exits_as_errors() -> Iterator[None]:
+    """Turn `SystemExit` and `KeyboardInterrupt` out of a user's code into `Exited`; Ctrl-C stays Ctrl-C.
+
+    Also a decorator.
+    """
+    pressed: list[int] = []
+    with _noting_interrupts(pressed):
+        try:
+            yield
+        except SystemExit as error:
+            given = "" if error.code is None else repr(error.code)
+            raise Exited(f"it would end the process by sys.exit({given})").with_traceback(
+                error.__traceback__
+            ) from error
+        except KeyboardInterrupt as error:
+            if pressed:
+                raise
+            raise Exited("it raised KeyboardInterrupt").with_traceback(error.__traceback__) from error
+
+
+@contextmanager
+def _noting_interrupts(pressed: list[int]) -> Iterator[None]:
+    """Add to `pressed` where the user interrupts; the interrupt does what it does otherwise, too."""
+    former = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(former):
+        yield  # no interrupt is raised in this thread
+        return
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        former(number, frame)
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def import_module(name: str, task: str) -> ModuleType:
+    """Import the module `name` of the task called `task`, also from the current folder, which is searched last.
+
+    Raises:
+        InputError: there is no such module, or importing it fails.
+    """
+    put_last(os.getcwd())
+    where = f"task {task}"
+    try:
+        with exits_as_errors(), _arguments_unread():
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            hidden = _hidden(error.name.partition(".")[0]) if "." in error.name else ""
+            raise InputError(
+                f"`task` must name a module that can be imported, but there is no module `{error.name}`",
+                where=where,
+                hint=hidden or f"looked in the current folder ({os.getcwd()}) and in the installed packages",
+            ) from error
+        raise InputError(f"importing `{name}` failed: {last_line(error)}", where=where) from error
+    except (Exited, _ParsesArguments) as error:
+        raise InputError(f"importing `{name}` failed: {last_line(error)}", where=where, hint=GUARD) from error
+    except Exception as error:
+        raise InputError(f"importing `{name}` failed: {last_line(error)}", where=where) from error
+
+
+def looked_in(module: ModuleType) -> str:
+    """The file of `module` in words, and what hides a file of the current folder that has its name."""
+    return _hidden(module.__name__) or f"looked in {getattr(module, '__file__', None) or module.__name__}"
+
+
+def _hidden(name: str) -> str:
+    """What hides the current folder's file for the module `name`, in words; empty where nothing does."""
+    top = name.partition(".")[0]
+    found = importlib.import_module(top)
+    place = getattr(found, "__file__", None) or "Python itself"
+    own = [path for path in (Path(f"{top}.py"), Path(top, "__init__.py")) if path.is_file()]
+    if not own or (Path(place).exists() and Path(place).samefile(own[0])):
+        return ""
+    return f"{own[0].absolute()} is hidden by the module of that name in {place}: give it another name"
+
+
+@contextmanager
+def _arguments_unread() -> Iterator[None]:
+    """Have `argparse` raise what it finds wrong, instead of printing it and ending the process."""
+
+    def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+        raise _ParsesArguments(f"it reads the arguments of the command line: {message}")
+
+    # The lock, because two threads that patch and restore in turn would leave it patched.
+    with _parsing, patch.object(argparse.ArgumentParser, "error", refuse):
+        yield
+
+
+def last_line(error: Exception) -> str:
+    """The error and the place in the user's module that it came from."""
+    ours = str(Path(__file__).parents[1])
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+    theirs = [f for f in frames if not f.filename.startswith((ours, "<", argparse.__file__))]
+    place = next(iter((theirs or frames)[-1:]), None)
+    kind = "" if isinstance(error, (Exited, _ParsesArguments)) else f"{type(error).__name__}: "
+    return f"{kind}{one_line(error)}" + (f" ({place.filename}:{place.lineno})" if place else "")
