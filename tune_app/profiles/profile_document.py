@@ -12,7 +12,10 @@ from tune_app.spaces.catalog import Catalog, check_group, check_value, find_vari
 from tune_app.spaces.parameters import read_constraints
 from tune_app.spaces.variable import Config, flatten_config
 
-KEYS = ("schema_version", "name", "revision", "task", "dataset", "note", "config", "constraints", "provenance", "catalog")
+KEYS = (
+    *("schema_version", "name", "revision", "task", "dataset", "note"),
+    *("config", "constraints", "provenance", "catalog"),
+)
 
 
 def _is_mapping(document: Document, key: str) -> bool:
