@@ -13,6 +13,7 @@ Prints one JSON line for each that is wrong, and a summary; ends with 1 if anyth
 from __future__ import annotations
 
 import argparse
+import copy
 import http.client
 import json
 import random
@@ -180,7 +181,7 @@ def _body(method: str, chance: random.Random) -> bytes:
             if isinstance(place[key], dict) and place[key] and chance.random() < 0.5:
                 place = place[key]
                 continue
-            place[key if chance.random() < 0.8 else str(chance.choice(NASTY))] = chance.choice(NASTY)
+            place[key if chance.random() < 0.8 else str(chance.choice(NASTY))] = copy.deepcopy(chance.choice(NASTY))
             break
     if isinstance(document.get("overrides"), dict):
         document["overrides"]["trials"] = 0  # see BODIES

@@ -374,3 +374,10 @@ def test_a_body_that_is_no_json(client: httpx.Client) -> None:
         response = client.post("/jobs", content=content, headers={"Content-Type": "application/json"})
         assert response.status_code in (400, 422), response.text
         assert set(response.json()["error"]) == {"code", "message", "where", "hint"}
+
+
+@pytest.mark.parametrize("key", ["\ud800", "over\udce9rides"])
+def test_an_unknown_key_that_is_no_unicode_is_refused(client: httpx.Client, key: str) -> None:
+    body = json.dumps({"kind": "sweep", "search_space": "digits_cnn", key: 1})
+    told = refused(client.post("/jobs", content=body, headers={"Content-Type": "application/json"}), 422, "invalid")
+    assert "valid Unicode" in told["message"]

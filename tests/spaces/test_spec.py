@@ -105,7 +105,7 @@ def test_defaults(tmp_path: Path) -> None:
     spec = read(tmp_path, text)
     assert spec.objective.direction == "minimize"
     assert spec.budget.model_dump() == {"trials": 20, "epochs": 10, "time": None, "trial_time": None}
-    assert spec.search.model_dump() == {"sampler": "auto", "seed": 0, "start_from": ()}
+    assert spec.search.model_dump() == {"sampler": "auto", "history": "auto", "seed": 0, "start_from": ()}
     assert spec.pruning.model_dump() == {"scheduler": "asha", "level": "normal"}
     assert spec.resources.model_dump() == {"cpus": 1.0, "gpus": 0.0, "concurrent": "auto", "devices": 1}
     assert list(spec.space.searched) == ["rate"]

@@ -127,6 +127,12 @@ def translate_errors(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
             headers["Allow"], hint = ", ".join(methods), f"Valid: {', '.join(methods)}"
         return error_response(status, rules.get(status, str(error.detail)), where, hint, headers)
 
+    @app.exception_handler(UnicodeEncodeError)
+    def not_unicode(request: Request, error: UnicodeEncodeError) -> Response:
+        # JSON may hold half a surrogate pair, at which pydantic fails where it describes an unknown key of that name.
+        rule = f"the texts of a request must be valid Unicode, but one has {error.object[error.start : error.end]!r}"
+        return error_response(422, rule, "body")
+
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
