@@ -89,7 +89,7 @@ def test_users_class_trains(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["image_cmn", "image_cnn:", ":ImageCNN", ""])
 def test_unknown_name(name: str) -> None:
-    with pytest.raises(InputError, match="must name one of ours or a class") as caught:
+    with pytest.raises(InputError, match="must name one of ours or your own") as caught:
         load_task(name)
     assert "image_cnn" in caught.value.hint
 
@@ -121,7 +121,7 @@ def test_module_that_fails(folder: Path, text: str, expected: str) -> None:
 
 def test_no_such_class(folder: Path) -> None:
     (folder / "other.py").write_text(LINE)
-    with pytest.raises(InputError, match="`other` has no class `Lime`") as caught:
+    with pytest.raises(InputError, match="`other` has no class and no function `Lime`") as caught:
         load_task("other:Lime")
     assert "did you mean `Line`?" in caught.value.hint
     assert str(folder / "other.py") in caught.value.hint
@@ -174,7 +174,7 @@ def test_a_file_of_the_folder_hides_no_module_of_python(folder: Path, monkeypatc
 
 def test_a_class_looked_for_in_the_module_that_hides_the_users_own(folder: Path) -> None:
     (folder / "calendar.py").write_text(LINE)
-    with pytest.raises(InputError, match="`calendar` has no class `Line`") as caught:
+    with pytest.raises(InputError, match="`calendar` has no class and no function `Line`") as caught:
         load_task("calendar:Line")
     assert str(folder / "calendar.py") in caught.value.hint
     assert "is hidden by" in caught.value.hint

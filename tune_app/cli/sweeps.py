@@ -381,14 +381,14 @@ def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:
 def _load_data(spec: Spec) -> Dataset:
     from tune_app.tasks import load_data, load_task
 
-    return load_data(load_task(spec.task), spec.dataset)
+    return load_data(load_task(spec.task, spec.catalog), spec.dataset)
 
 
 def _preflight(spec: Spec, data: Dataset) -> Forecast:
     from tune_app.sweep.preflight import preflight
     from tune_app.tasks import load_task
 
-    return preflight(spec, load_task(spec.task), data)
+    return preflight(spec, load_task(spec.task, spec.catalog), data)
 
 
 def _print_space(spec: Spec) -> None:

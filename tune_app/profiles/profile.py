@@ -109,6 +109,7 @@ class Profile:
             "config": group_config(self.config, self.catalog.variables),
             "constraints": list(self.constraints),
             "provenance": dict(self.provenance),
+            **({"catalog": self.catalog.to_dict()} if self.catalog.open else {}),
         }
 
     def to_yaml(self) -> str:

@@ -12,7 +12,10 @@ from tune_app.spaces.catalog import Catalog, check_group, check_value, find_vari
 from tune_app.spaces.parameters import read_constraints
 from tune_app.spaces.variable import Config, flatten_config
 
-KEYS = ("schema_version", "name", "revision", "task", "dataset", "note", "config", "constraints", "provenance")
+KEYS = (
+    *("schema_version", "name", "revision", "task", "dataset", "note"),
+    *("config", "constraints", "provenance", "catalog"),
+)
 
 
 def _is_mapping(document: Document, key: str) -> bool:
@@ -40,10 +43,7 @@ def read_document(document: Document, find_catalog: Callable[[str], Catalog]) ->
             where=document.where("schema_version"),
             hint="update tune-app" if isinstance(version, int) and version > SCHEMA_VERSION else "",
         )
-    try:
-        catalog = find_catalog(_text(document, "task"))
-    except InputError as error:
-        raise InputError(error.message, where=document.where("task"), hint=error.hint) from error
+    catalog = _read_catalog(document, find_catalog)
     profile = Profile(
         name=_text(document, "name"),
         catalog=catalog,
@@ -58,6 +58,24 @@ def read_document(document: Document, find_catalog: Callable[[str], Catalog]) ->
         return profile.validated(where=document.source)
     except InputError as error:
         raise InputError(error.message, where=_within(document.source, error.where), hint=error.hint) from None
+
+
+def _read_catalog(document: Document, find_catalog: Callable[[str], Catalog]) -> Catalog:
+    """The catalog of the task; the profile of a function has it inside, for the function has none."""
+    task = _text(document, "task")
+    if "catalog" in document.data:
+        catalog = Catalog.from_dict({**document.mapping("catalog"), "task": task}, document.where("catalog"))
+        if catalog.open:
+            return catalog
+    try:
+        catalog = find_catalog(task)
+    except InputError as error:
+        raise InputError(error.message, where=document.where("task"), hint=error.hint) from error
+    if catalog.open:
+        rule = f"the profile of a function must have its `catalog`, but that of `{task}` has none"
+        hint = "save it from a trial: tune-app profile save NAME --trial STUDY:N"
+        raise InputError(rule, where=document.source, hint=hint)
+    return catalog
 
 
 def _within(source: str, where: str) -> str:

@@ -92,7 +92,7 @@ class Profiles:
         Raises:
             InputError: the task cannot be imported, or a value does not fit any more.
         """
-        known = profile.task in TASKS or self._may_import(profile.task)
+        known = not profile.catalog.open and (profile.task in TASKS or self._may_import(profile.task))
         return profile.for_catalog(load_catalog(profile.task)) if known else profile
 
     def _read(self, path: Path) -> Profile:

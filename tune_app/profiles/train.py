@@ -24,7 +24,7 @@ from tune_app.store.study import Study
 from tune_app.store.training_record import checkpoint_path, profile_path, record_path
 from tune_app.tasks import load_data, load_task
 from tune_app.tasks.catalogs import catalog_of
-from tune_app.tasks.task import Task
+from tune_app.tasks.task import Finishing, Task
 from tune_app.tasks.user_code import exits_as_errors
 from tune_app.training.device import pick_device
 from tune_app.training.failure import describe_error
@@ -75,8 +75,9 @@ def train(
     """
     name = _free_name(store.folder, name or f"{profile.name}-{now().replace(':', '').replace('+0000', '')}")
     keep_freed_memory()
-    task = load_task(profile.task)
-    profile = profile.for_catalog(catalog_of(task, profile.task))
+    task = load_task(profile.task, profile.catalog)
+    if not profile.catalog.open:
+        profile = profile.for_catalog(catalog_of(task, profile.task))
     raw = load_data(task, profile.dataset)
     with _said(profile.task, LiveTraining(store.folder, name, epochs)) as live:
         data = prepared(task, profile.config, raw)
@@ -89,6 +90,7 @@ def train(
     # At once: measuring it may fail, and the training shall not be lost with that.
     _save(training, store.folder, checkpoint_path(name))
     measured = _measure(task, training, data)
+    training.close()
     metrics = _figures(rows[-1]) | measured.metrics
     record = {
         "task": profile.task,
@@ -155,13 +157,21 @@ def _check_measured(measured: _Measured, task: str, checkpoint: str) -> None:
 def _measure(task: Task, training: Training, data: Dataset) -> _Measured:
     metrics: dict[str, float | None] = {}
     try:
-        if any(len(array) for array in data.test.values()):
-            with exits_as_errors():
-                figures = task.evaluate(training.state, data.test)
-            metrics = {f"test_{name}": None if value is None else float(value) for name, value in figures.items()}
+        with exits_as_errors():
+            figures = _test_figures(task, training, data)
+        metrics = {name: None if value is None else float(value) for name, value in figures.items()}
         return _Measured(metrics, training.latency_ms, training.sample())
     except Exception as error:  # of a task, anything may come
         return _Measured(metrics, failure=error)
+
+
+def _test_figures(task: Task, training: Training, data: Dataset) -> dict[str, float | None]:
+    """What the task measures on the test part: a function on its own, a class on that of the data set."""
+    if isinstance(task, Finishing):
+        return dict(task.finish(training.state))
+    if not any(len(array) for array in data.test.values()):
+        return {}
+    return {f"test_{name}": value for name, value in task.evaluate(training.state, data.test).items()}
 
 
 def _save(training: Training, folder: Folder, name: str) -> None:

@@ -120,9 +120,10 @@ class RayBackend:
 def make_worker(plan: Plan) -> type[Worker]:
     """The worker class for a sweep: data set and settings are in the object store, once."""
     spec = plan.spec
-    prepares = isinstance(load_task(spec.task), Preparing)
+    prepares = isinstance(load_task(spec.task, spec.catalog), Preparing)
     context = WorkerContext(
         task=spec.task,
+        catalog=spec.catalog,
         data=ray.put(plan.data.without_test()),
         preparation=start_preparation(spec.task, os.getcwd()) if prepares else None,
         objective=spec.objective,

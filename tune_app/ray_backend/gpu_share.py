@@ -61,4 +61,4 @@ def measured_share(spec: Spec, data: Dataset) -> tuple[float, str]:
 def _measure(document: dict[str, Any], data: Dataset, import_path: str) -> GpuMemory | None:
     put_last(import_path)
     spec = read_spec(Document.of(document, "search space"))
-    return gpu_memory(spec, load_task(spec.task), data)
+    return gpu_memory(spec, load_task(spec.task, spec.catalog), data)

@@ -15,6 +15,7 @@ from tune_app.folder import LocalFolder, open_folder
 from tune_app.import_path import put_last
 from tune_app.ray_backend.epoch_progress import EpochProgress
 from tune_app.ray_backend.preparation import prepared_data
+from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.section import Objective
 from tune_app.store.study import Study
 from tune_app.tasks import load_task, replica
@@ -30,6 +31,7 @@ class WorkerContext:
 
     Attributes:
         task: name of the task, see `tune_app.tasks.load_task`.
+        catalog: what the search space says of a function.
         data: the data set without its test part, itself in the object store.
         preparation: the actor that prepares it, see `preparation.py`; None where the task prepares nothing.
         rungs: epochs at which the scheduler decides.
@@ -43,6 +45,7 @@ class WorkerContext:
     """
 
     task: str
+    catalog: Catalog
     data: ray.ObjectRef
     preparation: ray.actor.ActorHandle | None
     objective: Objective
@@ -114,7 +117,7 @@ class Rank:
         with _describing():
             put_last(shared.import_path)
             cap_gpu_memory(shared.gpus)
-            task, data = load_task(shared.task), self._data(request["config"])
+            task, data = load_task(shared.task, shared.catalog), self._data(request["config"])
             self._progress = EpochProgress(shared.study, request["trial"], request["attempt"])
             if shared.limited and replica.leads():
                 self._progress(0.0)
@@ -196,5 +199,7 @@ class Rank:
             }
 
     def drop(self) -> None:
-        """Let go of the training's memory."""
+        """End the training, and let go of its memory."""
+        if self._training is not None:
+            self._training.close()
         self._training = None

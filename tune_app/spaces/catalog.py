@@ -40,6 +40,7 @@ class Catalog:
         metrics: every figure that an epoch gives, with the direction in which it is better; None where that is unknown,
             as of a study that was written before studies kept their catalogs.
         data_parallel: whether several devices can train one configuration.
+        open: whether variables and metrics are those of the search space, as of a function.
     """
 
     task: str
@@ -47,6 +48,7 @@ class Catalog:
     constraints: tuple[str, ...] = ()
     metrics: Mapping[str, Direction | None] = field(default_factory=dict)
     data_parallel: bool = False
+    open: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The catalog as plain values, as ``catalog.json`` holds it; `from_dict` gives an equal one back."""
@@ -57,6 +59,7 @@ class Catalog:
             "constraints": list(self.constraints),
             "metrics": dict(self.metrics),
             "data_parallel": self.data_parallel,
+            **({"open": True} if self.open else {}),
         }
 
     @classmethod
@@ -80,6 +83,7 @@ class Catalog:
                 constraints=tuple(document["constraints"]),
                 metrics={name: _direction(found) for name, found in document["metrics"].items()},
                 data_parallel=bool(document["data_parallel"]),
+                open=bool(document.get("open", False)),
             )
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             problem = f"{type(error).__name__}: {error}"

@@ -8,7 +8,7 @@ from typing import Any
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
 from tune_app.spaces import dialect
-from tune_app.spaces.catalog import Variables, check_group, check_value, find_variable, parse_value
+from tune_app.spaces.catalog import Catalog, Variables, check_group, check_value, find_variable, parse_value
 from tune_app.spaces.expression import Expression
 from tune_app.spaces.feasibility import check_feasible
 from tune_app.spaces.section import unknown_key
@@ -17,10 +17,12 @@ from tune_app.spaces.variable import DOMAIN_TYPES, GROUPS, Categorical, Domain, 
 
 PARAMETERS, CONSTRAINTS = "parameters", "constraints"
 KEYS = {
-    "float": ("type", "low", "high", "log", "step", "when"),
+    "float": ("type", "low", "high", "log", "step", "when"),  # the domain's between the first and the last
     "int": ("type", "low", "high", "log", "step", "when"),
     "categorical": ("type", "choices", "when"),
 }
+DESCRIBED = ("default", "description")
+"""Keys of a variable that belongs to no task's catalog, see `open_catalog.py`."""
 SEARCHED_AS: dict[type[Domain], tuple[str, ...]] = {
     Float: ("float", "int", "categorical"),
     Int: ("int", "categorical"),
@@ -28,18 +30,19 @@ SEARCHED_AS: dict[type[Domain], tuple[str, ...]] = {
 }
 
 
-def read_space(document: Document, variables: Variables, constraints: Sequence[str]) -> Space:
-    """Read a search space over a task's `variables`, with the task's own `constraints` beside the file's.
+def read_space(document: Document, catalog: Catalog) -> Space:
+    """Read a search space over a task's variables, with the task's own constraints beside the file's.
 
     Raises:
         InputError: the first thing that breaks a rule, with its place in the file.
     """
+    variables = catalog.variables
     searched: dict[str, Domain] = {}
     fixed: dict[str, Value] = {}
     places: dict[str, str] = {}
     when: dict[str, Expression] = {}
     remarks: list[str] = []
-    for group, name in _keys(document):
+    for group, name in parameter_keys(document):
         path = (PARAMETERS, group, name)
         variable = find_variable(f"{group}.{name}", variables, document.where(*path))
         content = document.mapping(PARAMETERS, group)[name]
@@ -52,7 +55,7 @@ def read_space(document: Document, variables: Variables, constraints: Sequence[s
                 where=document.where(*path),
                 hint=f"write for example `{name}: {variable.default}`",
             )
-        searched[name] = _read_domain(variable, content, document, path)
+        searched[name] = variable.domain if catalog.open else _read_domain(variable, content, document, path)
         remarks += _remarks(name, searched[name], content)
         condition = variable.when if content.get("when") is None else content["when"]
         if condition is not None:
@@ -61,7 +64,7 @@ def read_space(document: Document, variables: Variables, constraints: Sequence[s
             places[when[name].text] = place
     own = [_check_names(expression, variables, place) for expression, place in read_constraints(document)]
     places |= {expression.text: place for expression, place in read_constraints(document)}
-    every = tuple(dict.fromkeys([*own, *map(Expression.parse, constraints)]))
+    every = tuple(dict.fromkeys([*own, *map(Expression.parse, catalog.constraints)]))
     space = Space(variables, searched, fixed, when, every, tuple(remarks))
     _check(space, places, document.where(CONSTRAINTS))
     return space
@@ -79,20 +82,25 @@ def fix(document: Document, variables: Variables, key: str, value: object) -> Do
     return document.replaced((PARAMETERS, variable.group, variable.name), value)
 
 
-def write_parameters(space: Space) -> dict[str, dict[str, Any]]:
-    """The `parameters` that `read_space` reads as this space: every searched and fixed variable by group."""
+def write_parameters(space: Space, described: bool = False) -> dict[str, dict[str, Any]]:
+    """The `parameters` that `read_space` reads as this space: every searched and fixed variable by group.
+
+    Args:
+        described: write the defaults and descriptions, too, which are in no task's catalog.
+    """
     parameters: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
     for variable in space.variables:
         name = variable.name
         if name in space.searched:
             when = {"when": space.when[name].text} if name in space.when else {}
-            parameters[variable.group][name] = space.searched[name].to_dict() | when
+            told = {key: getattr(variable, key) for key in DESCRIBED} if described else {}
+            parameters[variable.group][name] = space.searched[name].to_dict() | when | told
         elif name in space.fixed:
             parameters[variable.group][name] = space.fixed[name]
     return parameters
 
 
-def _keys(document: Document) -> list[tuple[str, str]]:
+def parameter_keys(document: Document) -> list[tuple[str, str]]:
     """Every ``(group, name)`` under `parameters`."""
     for group in document.mapping(PARAMETERS):
         check_group(group, document.where(PARAMETERS, group))
@@ -112,26 +120,49 @@ def _read_fixed(variable: Variable, content: object, document: Document, path: t
 
 
 def _read_domain(variable: Variable, content: Mapping[str, Any], document: Document, path: tuple[str, ...]) -> Domain:
-    """Read ``{type: …, low: …, high: …}`` or ``{type: categorical, choices: …}``, a part of the variable's domain."""
+    """Read a domain that must be a part of the variable's."""
+    kinds = SEARCHED_AS[type(variable.domain)]
+    domain = read_domain(variable.name, content, document, path, kinds, hint=variable.domain.describe())
+    return _within(variable, domain, document, path)
+
+
+def read_domain(
+    name: str,
+    content: Mapping[str, Any],
+    document: Document,
+    path: tuple[str, ...],
+    kinds: Sequence[str] = tuple(KEYS),
+    more_keys: Sequence[str] = (),
+    hint: str = "",
+) -> Domain:
+    """Read ``{type: …, low: …, high: …}`` or ``{type: categorical, choices: …}``.
+
+    Args:
+        kinds: types that the variable can have.
+        more_keys: keys beside those of the type, which others read.
+        hint: what its values may be, for a message.
+
+    Raises:
+        InputError: a key or a value breaks a rule.
+    """
     where = document.where(*path)
     kind = content.get("type")
-    valid = SEARCHED_AS[type(variable.domain)]
     for key in content:
         if key in dialect.KEYS:
             place = document.where(*path, key)
             valid_keys = ", ".join(sorted({key for keys in KEYS.values() for key in keys}))
             rule = f"a key must be one of those below, but got `{key}`"
             raise InputError(rule, where=place, hint=f"{dialect.KEYS[key]}. Valid: {valid_keys}")
-    if not isinstance(kind, str) or kind not in valid:
+    if not isinstance(kind, str) or kind not in kinds:
         raise InputError(
-            f"the `type` of `{variable.name}` must be one of {', '.join(valid)}, but got "
+            f"the `type` of `{name}` must be one of {', '.join(kinds)}, but got "
             + ("none" if kind is None else shown(kind)),
             where=document.where(*path, "type"),
-            hint=f"write `{dialect.TYPES[str(kind)]}`" if kind in dialect.TYPES else nearest(kind, valid),
+            hint=f"write `{dialect.TYPES[str(kind)]}`" if kind in dialect.TYPES else nearest(kind, kinds),
         )
     for key in content:
-        if key not in KEYS[kind]:
-            raise unknown_key(key, KEYS[kind], document.where(*path, key))
+        if key not in (valid := (*KEYS[kind], *more_keys)):
+            raise unknown_key(key, valid, document.where(*path, key))
     required = ("choices",) if kind == "categorical" else ("low", "high")
     for key in required:
         if key not in content:
@@ -140,10 +171,10 @@ def _read_domain(variable: Variable, content: Mapping[str, Any], document: Docum
         place = document.where(*path, "log")
         raise InputError(f"`log` must be true or false, but got {shown(content['log'])}", where=place)
     try:
-        domain = DOMAIN_TYPES[kind](**{k: v for k, v in content.items() if k not in ("type", "when")})
+        domain: Domain = DOMAIN_TYPES[kind](**{k: content[k] for k in KEYS[kind][1:-1] if k in content})
     except ValueError as error:
-        raise InputError(str(error), where=where, hint=f"{variable.name}: {variable.domain.describe()}") from None
-    return _within(variable, domain, document, path)
+        raise InputError(str(error), where=where, hint=f"{name}: {hint}" if hint else "") from None
+    return domain
 
 
 def _remarks(name: str, domain: Domain, content: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
 from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.open_catalog import METRICS, completed
 from tune_app.spaces.parameters import CONSTRAINTS, PARAMETERS, fix, read_space, write_parameters
 from tune_app.spaces.section import Budget, Objective, Pruning, Resources, Search, Section, read_section, unknown_key
 from tune_app.spaces.space import Space
@@ -22,6 +23,8 @@ from tune_app.spaces.strategy import SAMPLERS
 from tune_app.spaces.variable import Categorical, DatasetReference
 
 SCHEMA_VERSION = 1
+NO_DATASET = "none"
+"""The data set of a function, which loads its own."""
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 SECTIONS: dict[str, type[Section]] = {
     "objective": Objective,
@@ -30,7 +33,7 @@ SECTIONS: dict[str, type[Section]] = {
     "pruning": Pruning,
     "resources": Resources,
 }
-KEYS = ("schema_version", "name", "task", "dataset", *SECTIONS, PARAMETERS, CONSTRAINTS)
+KEYS = ("schema_version", "name", "task", "dataset", *SECTIONS, METRICS, PARAMETERS, CONSTRAINTS)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Spec:
     pruning: Pruning
     resources: Resources
     space: Space
+    catalog: Catalog
     schema_version: int = SCHEMA_VERSION
 
     @classmethod
@@ -64,7 +68,7 @@ class Spec:
     def to_dict(self) -> dict[str, Any]:
         """The canonical document with every section written out; `from_dict` gives an equal specification back."""
         sections = {name: getattr(self, name).model_dump(mode="json") for name in SECTIONS}
-        parameters = write_parameters(self.space)
+        parameters = write_parameters(self.space, described=self.catalog.open)
         if self.space.fixed.get("epochs") == self.budget.epochs:  # it follows the budget, whatever that becomes
             parameters = {g: {n: v for n, v in named.items() if n != "epochs"} for g, named in parameters.items()}
         return {
@@ -73,6 +77,7 @@ class Spec:
             "task": self.task,
             "dataset": self.dataset if isinstance(self.dataset, str) else dict(self.dataset),
             **sections,
+            **({METRICS: dict(self.catalog.metrics)} if self.catalog.open else {}),
             PARAMETERS: parameters,
             CONSTRAINTS: [constraint.text for constraint in self.space.constraints],
         }
@@ -122,8 +127,13 @@ def read_spec(
         raise InputError(
             f"`name` must match {NAME_PATTERN.pattern}, but got {shown(name)}", where=document.where("name")
         )
-    dataset = read_dataset(document)
     catalog = find_catalog(document)
+    if catalog.open:
+        catalog = completed(catalog, document)
+    elif METRICS in document.data:
+        rule = f"`{METRICS}` belongs to a function, but `{catalog.task}` has its own"
+        raise InputError(rule, where=document.where(METRICS), hint="leave it out")
+    dataset = NO_DATASET if catalog.open and "dataset" not in document.data else read_dataset(document)
     for key, value in overrides.get(PARAMETERS, {}).items():
         document = fix(document, catalog.variables, key, value)
     objective = _read_objective(document, catalog)
@@ -132,7 +142,7 @@ def read_spec(
     pruning = _read_pruning(document, objective)
     resources = read_section(Resources, document, "resources")
     _check_devices(resources, catalog, document)
-    space = read_space(_with_epochs(document, catalog, budget), catalog.variables, catalog.constraints)
+    space = read_space(_with_epochs(document, catalog, budget), catalog)
     _check_searched(space, budget, document)
     _check_epochs(space, budget, document)
     _check_sampler(search, objective, space, document)
@@ -146,6 +156,7 @@ def read_spec(
         pruning=pruning,
         resources=resources,
         space=space,
+        catalog=catalog,
     )
 
 

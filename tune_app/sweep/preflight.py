@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,11 +185,12 @@ def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) ->
     part = _tried(data)
     try:
         training = _begun(spec, task, config, part)
-        row: EpochRow = training.run_epoch()
-        _check_comparable(spec, training, row)
-        with tempfile.TemporaryDirectory() as folder:
-            training.save(Path(folder, "checkpoint.pt"))
-            training.restore(Path(folder, "checkpoint.pt"))
+        with closing(training):
+            row: EpochRow = training.run_epoch()
+            _check_comparable(spec, training, row)
+            with tempfile.TemporaryDirectory() as folder:
+                training.save(Path(folder, "checkpoint.pt"))
+                training.restore(Path(folder, "checkpoint.pt"))
     except Exception as error:
         return Probe(label, config, kind=failure_kind(error), error=describe_error(error))
     epoch_s = row.duration_s / _share(task, config, part, data)

@@ -61,7 +61,7 @@ def open_study_files(
         WorkFailed: the store could not be written.
     """
     folder = study.folder
-    catalog = catalog_of(load_task(spec.task), spec.task)
+    catalog = catalog_of(load_task(spec.task, spec.catalog), spec.task)
     folder.write(f"{study.base}/catalog.json", json.dumps(catalog.to_dict(), indent=1).encode())
     folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
     if not history.last_event:

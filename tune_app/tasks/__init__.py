@@ -1,4 +1,4 @@
-"""Tasks by name: ours, and a user's own class named ``package.module:Class``.
+"""Tasks by name: ours, and a user's own class or function named ``package.module:name``.
 
 Adding one of ours means one file in this folder and one entry in `TASKS`. A user's class is loaded by the same
 function and held to the same contract, `tune_app.tasks.task.Task`.
@@ -12,6 +12,7 @@ from tune_app.datasets import load_dataset
 from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.reference import read_reference
 from tune_app.errors import InputError, TuneAppError, nearest, one_line
+from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.variable import DatasetReference
 from tune_app.tasks.contract import contract_faults, data_faults
 from tune_app.tasks.user_code import exits_as_errors, import_module, last_line, looked_in
@@ -29,41 +30,54 @@ TASK_OF_KIND: dict[str, str] = {"image": "image_cnn", "labelled_text": "text_lst
 """The task for a search space that names only its data set."""
 
 
-def load_task(name: str) -> Task:
-    """Make the task `name`: one of `TASKS`, or ``package.module:Class``, also from the current folder.
+def load_task(name: str, catalog: Catalog | None = None) -> Task:
+    """Make the task `name`: one of `TASKS`, or a user's own as ``package.module:name``, a class or a function.
+
+    Args:
+        catalog: what the search space says of a function's variables and metrics.
 
     Raises:
-        InputError: the name is unknown, the module cannot be imported, the class is not in it, cannot be made
-            without arguments, or does not keep the contract (every fault is named).
+        InputError: the name is unknown, the module cannot be imported, there is no such class or function in it, or a
+            class cannot be made without arguments or does not keep the contract (every fault is named).
     """
     address = TASKS.get(name, name)
-    module_name, colon, class_name = address.partition(":")
-    if not (module_name and colon and class_name):
+    module_name, colon, own_name = address.partition(":")
+    if not (module_name and colon and own_name):
         raise InputError(
-            f"`task` must name one of ours or a class as `package.module:Class`, but got `{name}`",
+            f"`task` must name one of ours or your own as `package.module:name`, but got `{name}`",
             hint=nearest(name, TASKS),
         )
     module = import_module(module_name, name)
-    task_class = getattr(module, class_name, None)
-    if not isinstance(task_class, type):
-        own = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
-        raise InputError(
-            f"`{module_name}` has no class `{class_name}`",
-            where=f"task {name}",
-            hint=f"{looked_in(module)}; {nearest(class_name, own) if own else 'it defines no class'}",
-        )
+    found = getattr(module, own_name, None)
+    if isinstance(found, type):
+        return _make(found, name)
+    if callable(found):
+        from tune_app.tasks.function_task import FunctionTask
+
+        return cast("Task", FunctionTask(found, catalog or Catalog(name, (), open=True)))
+    own = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == module.__name__]
+    raise InputError(
+        f"`{module_name}` has no class and no function `{own_name}`",
+        where=f"task {name}",
+        hint=f"{looked_in(module)}; {nearest(own_name, own) if own else 'it defines none'}",
+    )
+
+
+def _make(task_class: type, name: str) -> Task:
+    """A task of a class."""
     try:
         with exits_as_errors():
             task = task_class()
     except Exception as error:
         raise InputError(
-            f"`{class_name}()` must work without arguments, but raised {type(error).__name__}: {one_line(error)}",
+            f"`{task_class.__name__}()` must work without arguments, but raised "
+            f"{type(error).__name__}: {one_line(error)}",
             where=f"task {name}",
         ) from error
     faults = contract_faults(task)
     if faults:
         raise InputError(
-            f"a task must keep the contract, but `{class_name}`: {'; '.join(faults)}",
+            f"a task must keep the contract, but `{task_class.__name__}`: {'; '.join(faults)}",
             where=f"task {name}",
             hint="the contract is tune_app.tasks.task.Task; tune_app/tasks/image_cnn.py is an example",
         )

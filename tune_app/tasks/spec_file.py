@@ -52,11 +52,12 @@ def find_catalog(document: Document, catalog_of: Callable[[str], Catalog] = load
 
 def _task_name(document: Document) -> str:
     """A user's own task reads its data set itself, so that one is not looked into here."""
-    dataset = read_dataset(document)
     if "task" not in document.data:
+        dataset = read_dataset(document)
         return TASK_OF_KIND[dataset_kind(dataset, lambda *path: document.where("dataset", *path))]
     name = read_text(document, "task")
     if name in TASKS:
+        dataset = read_dataset(document)
         kind = dataset_kind(dataset, lambda *path: document.where("dataset", *path))
         if TASK_OF_KIND[kind] != name:
             raise InputError(

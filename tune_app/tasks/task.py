@@ -102,6 +102,15 @@ class Probed(Protocol):
 
 
 @runtime_checkable
+class Finishing(Protocol):
+    """A task that measures the trained model by itself after the last epoch, as a function does."""
+
+    def finish(self, state: Any) -> Mapping[str, float | None]:
+        """Figures of the test part, by the names that they shall have."""
+        ...
+
+
+@runtime_checkable
 class Classifying(Protocol):
     """A task whose model answers with one of several classes."""
 

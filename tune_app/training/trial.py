@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import random
 import shutil
 import time
 from collections.abc import Mapping
@@ -18,13 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError, WorkFailed, one_line
 from tune_app.spaces.variable import Config
+from tune_app.tasks.seeding import seed_everything
 from tune_app.tasks.task import Preparing, Probed, Progress, Sampling, Task
 from tune_app.tasks.user_code import exits_as_errors
 from tune_app.training.failure import Diverged, TaskError
@@ -118,7 +117,7 @@ class Training:
         if self.device.type == "cuda":
             _use_deterministic_kernels()
         self._peak_is_ours = _restart_peak_memory(self.device)
-        _seed_everything(seed, 0)
+        seed_everything(seed, 0)
         with exits_as_errors():
             self.state = task.start(self.config, data, epochs=epochs, seed=seed, device=self.device)
 
@@ -132,6 +131,11 @@ class Training:
         """The model; None where it is no torch module, as scikit-learn's, or the task's state has none."""
         model = getattr(self.state, "model", None)
         return model if isinstance(model, torch.nn.Module) else None
+
+    @property
+    def _probe(self) -> Probed | None:
+        """The task, if it has a probe; a function has one where its last report gave it."""
+        return self._probed if getattr(self.state, "has_probe", True) else None
 
     @property
     def model_parameters(self) -> int | None:
@@ -190,11 +194,11 @@ class Training:
         self.epoch += 1
 
     def _train_epoch(self, epoch: int, progress: Progress) -> Mapping[str, float | None]:
-        _seed_everything(self.seed, epoch)
+        seed_everything(self.seed, epoch)
         return self.task.train_epoch(self.state, epoch, progress)
 
     def _measure_health(self, metrics: dict[str, float | None]) -> Health:
-        probed, network, reading = self._probed, self.network, None
+        probed, network, reading = self._probe, self.network, None
         if probed is not None and network is not None:
             reading = read_network(network, lambda: probed.probe_loss(self.state))
         return health(reading, [*(row.metrics for row in self.history), metrics], self.task.metrics)
@@ -206,7 +210,7 @@ class Training:
 
         None for a task without a probe or without a network.
         """
-        probed, network = self._probed, self.network
+        probed, network = self._probe, self.network
         if probed is None or network is None:
             return None
         return latency_ms(network, lambda: probed.probe_loss(self.state))
@@ -220,7 +224,7 @@ class Training:
         """
         if not isinstance(self.task, Sampling):
             return None
-        _seed_everything(self.seed, self.epoch)
+        seed_everything(self.seed, self.epoch)
         text = self.task.sample(self.state)
         if not isinstance(text, str):
             raise TaskError(f"`sample` must return a text, but returned {text!r:.200}")
@@ -236,11 +240,10 @@ class Training:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}")
+        state = self.state.state_dict() if getattr(self.state, "restorable", True) else None
+        history = [row.to_dict() for row in self.history]
         try:
-            torch.save(
-                {**self._identity(), "history": [r.to_dict() for r in self.history], "state": self.state.state_dict()},
-                aside,
-            )
+            torch.save({**self._identity(), "history": history, "state": state}, aside)
             os.replace(aside, path)
         except RuntimeError as error:
             # What torch makes of a full disk; its own errors, of what cannot be pickled, are of other kinds.
@@ -252,7 +255,7 @@ class Training:
 
     @exits_as_errors()
     def restore(self, path: str | Path) -> None:
-        """Continue from the checkpoint at `path`.
+        """Continue from the checkpoint at `path`; begin anew where the state could not be saved.
 
         Raises:
             InputError: it is of another task, configuration, seed or number of epochs.
@@ -269,12 +272,20 @@ class Training:
                     + _difference(saved[key], mine),
                     where=str(path),
                 )
+        if saved["state"] is None:
+            return
         self.state.load_state_dict(saved["state"])
         self.history = [EpochRow.from_dict(row) for row in saved["history"]]
         self.epoch = len(self.history)
 
+    def close(self) -> None:
+        """End what the task may have begun: a function, with what it opened."""
+        if (close := getattr(self.state, "close", None)) is not None:
+            close()
+
     def _identity(self) -> dict[str, Any]:
-        task = f"{type(self.task).__module__}:{type(self.task).__qualname__}"
+        catalog = getattr(self.task, "catalog", None)  # of a function, whose class says nothing
+        task = catalog.task if catalog else f"{type(self.task).__module__}:{type(self.task).__qualname__}"
         return {"task": task, "config": self.config, "seed": self.seed, "epochs": self.epochs}
 
 
@@ -284,13 +295,6 @@ def _use_deterministic_kernels() -> None:
     # For those who read memory that nobody wrote; it costs a kernel for every tensor.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-
-
-def _seed_everything(seed: int, epoch: int) -> None:
-    torch_seed, numpy_seed, python_seed = np.random.SeedSequence([seed, epoch]).generate_state(3).tolist()
-    torch.manual_seed(torch_seed)
-    np.random.seed(numpy_seed)
-    random.seed(python_seed)
 
 
 def _checked_metrics(returned: Mapping[str, float | None], names: list[str], epoch: int) -> dict[str, float | None]:

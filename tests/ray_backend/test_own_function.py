@@ -1,0 +1,84 @@
+"""A user's function in real sweeps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tune_app.profiles.profiles import Profiles
+
+HERE = Path(__file__).parent
+SECTIONS: dict[str, Any] = {
+    "task": "own_function:tune",
+    "metrics": {"score": "maximize", "epochs_here": "maximize"},
+    "parameters": {
+        "training": {
+            "level": {"type": "float", "low": 0.0, "high": 0.9, "default": 0.3},
+            "dies": {"type": "categorical", "choices": [False, True]},
+        }
+    },
+}
+
+
+def test_a_function_is_swept_and_one_whose_process_died_goes_on_where_it_was_saved(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    swept = run_space(tmp_path, make_space(**SECTIONS), [{"dies": True}])
+    trials = swept.trials
+    assert set(trials["state"]) == {"COMPLETED"}
+    died = trials.loc[0]
+    assert (died["attempt"], died["epochs"]) == (2, 6)
+    assert died["metric/epochs_here"] < 6
+    assert died["model_parameters"] == 3
+    assert trials["objective"].tolist() == pytest.approx((trials["config/training/level"] + 0.06).tolist())
+    assert swept.study.catalog().open
+
+
+def test_a_function_that_is_stopped_early_runs_its_finally(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path, markers: Path
+) -> None:
+    document = make_space(
+        **{**SECTIONS, "parameters": {"training": {**SECTIONS["parameters"]["training"], "dies": False}}},
+        budget={"trials": 12, "epochs": 9},
+        pruning={"level": "aggressive"},
+    )
+    trials = run_space(tmp_path, document).trials
+    pruned = trials[trials["state"] == "PRUNED"]
+    assert len(pruned) > 2
+    ended = {path.name for path in markers.glob("own-function-0*")}
+    levels = trials["config/training/level"].tolist()[:-1]  # the worker goes on to the next trial, the last one not
+    assert {f"own-function-{level:.4f}" for level in levels} <= ended
+
+
+def test_too_few_reports_are_the_trials_error_with_its_function(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    document = make_space(**{**SECTIONS, "task": "own_function:silent"}, budget={"trials": 1, "epochs": 3})
+    (row,) = run_space(tmp_path, document).trials.to_dict("records")
+    assert (row["state"], row["failure_kind"]) == ("FAILED", "error")
+    assert "`own_function:silent` must report each of 3 epochs, but returned after 1" in row["error"]
+
+
+def test_the_command_line_takes_a_function_to_a_profile_and_a_training(
+    node: str, make_space: Any, tmp_path: Path
+) -> None:
+    space = tmp_path / "space.yaml"
+    document = {key: held for key, held in make_space(**SECTIONS).items() if key != "dataset"}
+    space.write_text(yaml.safe_dump({**document, "name": "own", "budget": {"trials": 3, "epochs": 2}}))
+    places = ["--store", str(tmp_path / "results"), "--profiles", str(tmp_path / "profiles")]
+
+    def ran(*arguments: str) -> str:
+        command = [sys.executable, "-m", "tune_app", *arguments, *places]
+        done = subprocess.run(command, cwd=HERE, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "3 completed" in ran("run", str(space), "--set", "training.dies=false", "--address", node)
+    ran("profile", "save", "best", "--trial", "own", "--set", "training.level=0.5")
+    assert Profiles(tmp_path / "profiles").load("best").config["level"] == 0.5
+    assert "test_score                  1" in ran("train", "best", "--epochs", "2")

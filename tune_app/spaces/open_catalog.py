@@ -1,0 +1,85 @@
+"""The catalog of a task that has none of its own: its variables and metrics are those of the search space."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tune_app.document import Document, shown
+from tune_app.errors import InputError, nearest
+from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.parameters import DESCRIBED, PARAMETERS, parameter_keys, read_domain
+from tune_app.spaces.variable import DIRECTIONS, Categorical, Direction, Domain, Float, Int, Value, Variable
+
+METRICS = "metrics"
+WIDE = 2**53
+"""A fixed number may be edited to any other of its kind up to this size."""
+
+
+def completed(catalog: Catalog, document: Document) -> Catalog:
+    """`catalog` with the variables and metrics of a search space.
+
+    Raises:
+        InputError: the first thing that breaks a rule, with its place.
+    """
+    variables = tuple(_variable(document, group, name) for group, name in parameter_keys(document))
+    if not variables:
+        rule = f"`{PARAMETERS}` must hold at least one variable, since `{catalog.task}` has none of its own"
+        raise InputError(rule, where=document.where(PARAMETERS))
+    return replace(catalog, variables=variables, metrics=_metrics(document, catalog.task))
+
+
+def _metrics(document: Document, task: str) -> dict[str, Direction | None]:
+    found = document.data.get(METRICS)
+    if not isinstance(found, dict) or not found:
+        rule = f"`{METRICS}` must name what `{task}` reports, but got {shown(found)}"
+        raise InputError(rule, where=document.where(METRICS), hint="write for example `metrics: {val_loss: minimize}`")
+    for name, direction in found.items():
+        if direction not in DIRECTIONS:
+            rule = f"a metric must be to {' or '.join(DIRECTIONS)}, but `{name}` is {shown(direction)}"
+            raise InputError(rule, where=document.where(METRICS, name), hint=nearest(direction, DIRECTIONS))
+    return dict(found)
+
+
+def _variable(document: Document, group: str, name: str) -> Variable:
+    path = (PARAMETERS, group, name)
+    content = document.mapping(PARAMETERS, group)[name]
+    where = document.where(*path)
+    if isinstance(content, dict):
+        domain = read_domain(name, content, document, path, more_keys=DESCRIBED)
+        default = content.get("default", middle(domain))
+        description = content.get("description", "")
+    else:
+        domain, default, description = _domain_of(content, where), content, ""
+    if not isinstance(description, str):
+        rule = f"`description` must be a text, but got {shown(description)}"
+        raise InputError(rule, where=document.where(*path, "description"))
+    try:
+        return Variable(name, group, domain, default, description)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InputError(str(error), where=where) from None
+
+
+def middle(domain: Domain) -> Value:
+    """The middle of a range, of its logarithms where it is searched by them; the first of choices."""
+    if isinstance(domain, Categorical):
+        return domain.choices[0]
+    low, high = float(domain.low), float(domain.high)
+    return domain.nearest((low * high) ** 0.5 if domain.log else (low + high) / 2)
+
+
+def _domain_of(value: Any, where: str) -> Domain:
+    """What a fixed value may be edited to: numbers of its kind, true and false, or for a text itself alone."""
+    if isinstance(value, bool):
+        return Categorical((True, False))
+    if isinstance(value, int):
+        return Int(min(-WIDE, value), max(WIDE, value))
+    if isinstance(value, float):
+        return Float(min(-float(WIDE), value), max(float(WIDE), value))
+    if isinstance(value, str):
+        return Categorical((value,))
+    raise InputError(
+        f"a parameter must have a value or a mapping with a `type`, but got {shown(value)}",
+        where=where,
+        hint="write for example `0.1`, or `{type: float, low: 0.0, high: 0.5}` to search",
+    )

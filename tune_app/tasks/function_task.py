@@ -1,0 +1,153 @@
+"""A user's function as a task: `def tune(config, report)`, which owns its loop over the epochs.
+
+It runs in a greenlet, that is in the thread of whoever trains, which goes on where the function reports, and back in
+the function for the next epoch.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from greenlet import greenlet
+from torch import Tensor
+
+from tune_app.datasets.dataset import Dataset
+from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.variable import Config, DatasetReference
+from tune_app.tasks.report import Report, ReportError, Stopped
+from tune_app.tasks.task import Progress
+
+Function = Callable[[Config, Report], Mapping[str, float | None] | None]
+
+
+class FunctionTask:
+    """A function under the contract of `tune_app.tasks.task.Task`.
+
+    Attributes:
+        open: True: its variables and metrics are those of the search space.
+        catalog: what the search space says of them.
+    """
+
+    data_kind = "none"
+    open = True
+
+    def __init__(self, function: Function, catalog: Catalog) -> None:
+        self._function, self.catalog = function, catalog
+        self.variables, self.constraints, self.metrics = catalog.variables, catalog.constraints, catalog.metrics
+
+    def load_data(self, dataset: DatasetReference) -> Dataset:
+        """Nothing: the function loads its own."""
+        return Dataset("none", self.data_kind, {}, {})
+
+    def start(self, config: Config, data: Dataset, *, epochs: int, seed: int, device: torch.device) -> FunctionState:
+        """A run of the function that has not begun; it begins with the first epoch."""
+        return FunctionState(self._function, self.catalog, dict(config), epochs=epochs, seed=seed, device=device)
+
+    def train_epoch(self, state: FunctionState, epoch: int, progress: Progress) -> Mapping[str, float | None]:
+        """Let the function go on until it reports."""
+        return state.go_on(progress)
+
+    def evaluate(self, state: FunctionState, arrays: Mapping[str, Any]) -> Mapping[str, float | None]:
+        """Nothing: there is no test part but the function's own, see `finish`."""
+        return {}
+
+    def finish(self, state: FunctionState) -> Mapping[str, float | None]:
+        """What the function returns after its last epoch, with `report.final`."""
+        return state.finish()
+
+    def probe_loss(self, state: FunctionState) -> Tensor:
+        """What the probe of the last report gives."""
+        assert state.report.probe is not None
+        return state.report.probe()
+
+
+class FunctionState:
+    """A run of a function."""
+
+    def __init__(
+        self,
+        function: Function,
+        catalog: Catalog,
+        config: Config,
+        *,
+        epochs: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self._name = catalog.task
+        self.report = Report(self._name, catalog.metrics, self._pause, epochs=epochs, seed=seed, device=device)
+        self._caller: greenlet | None = None
+        self._run = greenlet(lambda: function(config, self.report))
+
+    @property
+    def model(self) -> Any:
+        """What `report.restore` was given as `model`."""
+        return self.report.objects.get("model")
+
+    @property
+    def has_probe(self) -> bool:
+        """Whether the last report had one."""
+        return self.report.probe is not None
+
+    @property
+    def restorable(self) -> bool:
+        """Whether the function named anything to save."""
+        return bool(self.report.objects)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Report`."""
+        return self.report.state_dict()
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """See `Report`."""
+        self.report.load_state_dict(saved)
+
+    def go_on(self, progress: Progress) -> Mapping[str, float | None]:
+        """Let the function train until it reports; what it reports."""
+        self.report.progress = progress
+        before = self.report.epoch
+        self._switch()
+        if self.report.epoch == before:
+            raise ReportError(
+                f"`{self._name}` must report each of {self.report.epochs} epochs, but returned after {before}"
+            )
+        return self.report.metrics
+
+    def finish(self) -> Mapping[str, float | None]:
+        """Let the function return, with `report.final`; what it returns."""
+        self.report.final = True
+        returned = self._switch()
+        if returned is None:
+            return {}
+        if not isinstance(returned, Mapping):
+            rule = f"`{self._name}` must return a mapping of figures or nothing, but returned {returned!r:.100}"
+            raise ReportError(rule)
+        return returned
+
+    def close(self) -> None:
+        """End the function: it returns if it has reported all epochs, else `Stopped` is raised where it stands."""
+        try:
+            if self._run and not self._run.dead:
+                if self.report.epoch == self.report.epochs:
+                    self._switch()
+                else:
+                    self._switch(Stopped())
+        except Stopped:
+            pass
+        except Exception:  # the trial is over, and what it found is kept
+            traceback.print_exc(file=sys.stderr)
+        finally:
+            self.report.end()
+
+    def _switch(self, error: BaseException | None = None) -> Any:
+        self._caller = greenlet.getcurrent()
+        self._run.parent = self._caller
+        return self._run.switch() if error is None else self._run.throw(error)
+
+    def _pause(self) -> None:
+        assert self._caller is not None
+        self._caller.switch()
