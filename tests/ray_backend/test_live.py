@@ -9,6 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tune_app.ray_backend import epoch_progress
+from tune_app.ray_backend.epoch_progress import EpochProgress
+from tune_app.sweep.backend import Run
+
 
 class Reader(threading.Thread):
     """Reads ``live.json`` again and again, and keeps what it saw with the moment it saw it."""
@@ -46,3 +50,15 @@ def test_a_reader_sees_every_start_and_the_fraction_of_each_epoch(
     last = reader.seen[-1][1] if reader.seen[-1][1]["state"] == "ended" else json.loads(reader.path.read_text())
     assert last["trials"] == {"COMPLETED": 4, "RUNNING": 0}
     assert last["running"] == []
+
+
+def test_studies_of_one_name_in_two_stores_tell_their_progress_apart(connected: str) -> None:
+    one, other = (EpochProgress(store, "twins", 0, 1) for store in ("/stores/one", "/stores/other"))
+    one.epoch, other.epoch = 3, 5
+    one(0.25)
+    other(0.75)
+    run = Run(0, "twins-00000", {}, 9, 0, 1)
+    assert epoch_progress.read("/stores/one", "twins", [run]) == {0: (3, 0.25)}
+    epoch_progress.forget("/stores/one", "twins")
+    assert epoch_progress.read("/stores/one", "twins", [run]) == {}
+    assert epoch_progress.read("/stores/other", "twins", [run]) == {0: (5, 0.75)}

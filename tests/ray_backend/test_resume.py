@@ -132,9 +132,22 @@ def test_stopping_at_once_cancels_what_runs(command: Any, space_file: Any, tmp_p
     assert process.returncode == (143 if stop == "terminate" else 130)
     assert time.monotonic() - began < 10
     assert "resume" in errors
+    assert ("running trials were stopped" in errors) == (stop == "two interrupts")
     table = pd.read_parquet(store / "trials" / "study=faulty")
     assert set(table["state"]) == {"CANCELLED"}
     assert Store(store).study("faulty").json("live.json")["state"] == "ended"
+
+
+def test_a_deadline_after_an_interrupt_is_told_as_the_deadline(command: Any, space_file: Any, tmp_path: Path) -> None:
+    store = tmp_path / "results"
+    document = {**SLOW, "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 5.0}}}
+    process = command("run", space_file(**document), "--no-preflight", "--time", "6s")
+    wait_for(store, lambda found: count("trial_started")(found) >= 1, process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    ended = events(store)[-1]
+    assert (ended["type"], ended["reason"]) == ("sweep_ended", "time")
+    assert ended["message"] == "the time budget is used up before the running trials had finished"
 
 
 def test_more_trials_can_be_added_to_a_finished_study(

@@ -79,7 +79,7 @@ class RayBackend:
     def progress(self, runs: Sequence[Run]) -> Mapping[int, tuple[int, float]]:
         """What the workers told since their last reports."""
         assert self._plan is not None
-        return epoch_progress.read(self._plan.study.name, runs)
+        return epoch_progress.read(self._plan.study.folder.address, self._plan.study.name, runs)
 
     def resources(self) -> Mapping[str, float]:
         """What the cluster has."""
@@ -89,7 +89,7 @@ class RayBackend:
         """Stop the workers, and ask for no further nodes."""
         with ExitStack() as ending:  # each of them, whatever becomes of the others
             if self._plan is not None:
-                ending.callback(epoch_progress.forget, self._plan.study.name)
+                ending.callback(epoch_progress.forget, self._plan.study.folder.address, self._plan.study.name)
             if self._slots is not None:
                 ending.callback(self._slots.close)
             if self._controller is not None:

@@ -6,6 +6,7 @@ A worker that trains can answer nobody, so it leaves a few bytes where the drive
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable
 
@@ -25,8 +26,8 @@ class EpochProgress:
         epoch: the number of the epoch that trains now; 0 before the first one.
     """
 
-    def __init__(self, study: str, trial: int, attempt: int) -> None:
-        self._key = _key(study, f"{trial}/{attempt}")
+    def __init__(self, store: str, study: str, trial: int, attempt: int) -> None:
+        self._key = _key(store, study, f"{trial}/{attempt}")
         self._next = 0.0
         self.epoch = 0
 
@@ -37,22 +38,24 @@ class EpochProgress:
             _internal_kv_put(self._key, f"{self.epoch} {fraction:.4f}", overwrite=True, namespace=NAMESPACE)
 
 
-def read(study: str, runs: Iterable[Run]) -> dict[int, tuple[int, float]]:
+def read(store: str, study: str, runs: Iterable[Run]) -> dict[int, tuple[int, float]]:
     """Epoch and fraction of those `runs` that told them, by number of the trial; asks once for all."""
-    keys = {_key(study, f"{run.trial}/{run.attempt}"): run.trial for run in runs}
+    keys = {_key(store, study, f"{run.trial}/{run.attempt}"): run.trial for run in runs}
     if not keys:
         return {}
     told = internal_kv_get_gcs_client().internal_kv_multi_get(list(keys), NAMESPACE)
     return {keys[key]: (int(epoch), float(fraction)) for key, (epoch, fraction) in _split(told)}
 
 
-def forget(study: str) -> None:
+def forget(store: str, study: str) -> None:
     """Remove what the workers of a study told."""
-    _internal_kv_del(_key(study, ""), del_by_prefix=True, namespace=NAMESPACE)
+    _internal_kv_del(_key(store, study, ""), del_by_prefix=True, namespace=NAMESPACE)
 
 
-def _key(study: str, attempt: str) -> bytes:
-    return f"epoch/{study}/{attempt}".encode()
+def _key(store: str, study: str, attempt: str) -> bytes:
+    # Two stores may have a study of one name on one cluster; hashed, for the address of a store may hold keys.
+    place = hashlib.blake2b(store.encode(errors="surrogateescape"), digest_size=8).hexdigest()
+    return f"epoch/{place}/{study}/{attempt}".encode()
 
 
 def _split(told: dict[bytes, bytes]) -> Iterable[tuple[bytes, list[bytes]]]:

@@ -118,7 +118,7 @@ class Rank:
             put_last(shared.import_path)
             cap_gpu_memory(shared.gpus)
             task, data = load_task(shared.task, shared.catalog), self._data(request["config"])
-            self._progress = EpochProgress(shared.study, request["trial"], request["attempt"])
+            self._progress = EpochProgress(shared.store, shared.study, request["trial"], request["attempt"])
             if shared.limited and replica.leads():
                 self._progress(0.0)
             training = Training(

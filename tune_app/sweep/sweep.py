@@ -173,11 +173,10 @@ def _end_now(
     if fuse and reason is None and (why := blown(recorder.failures, recorder.ended)):
         return "fuse", why
     if interrupts.count > 1:
-        return "interrupt", "stopped by the user at once"
+        return "interrupt", "stopped by the user at once; running trials were stopped"
     if late:
-        return (
-            ("time", "the time budget is used up") if reason is None else ("interrupt", "stopped by the user at once")
-        )
+        waiting = " before the running trials had finished" if reason == "interrupt" else ""
+        return "time", f"the time budget is used up{waiting}"
     return None
 
 
