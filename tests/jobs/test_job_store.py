@@ -57,6 +57,24 @@ def test_processes_that_submit_at_once_get_different_run_numbers(
     assert sorted(runs) == list(range(1, 16))
 
 
+def test_of_those_who_claim_a_name_at_once_one_gets_it(any_records: JobStore, new_job: MakeJob) -> None:
+    jobs = [any_records.create("digits", lambda run: replace(new_job(run), study="mine")) for _ in range(6)]
+    holders: dict[str, Job | None] = {}
+
+    def claim(job: Job) -> None:
+        holders[job.id] = any_records.claim("mine", job.id)
+
+    threads = [threading.Thread(target=claim, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = [job_id for job_id, holder in holders.items() if holder is None]
+    assert {holder.id for holder in holders.values() if holder is not None} == {winner}
+    any_records.end(winner, "CANCELLED", reason="cancelled", message="")
+    assert any_records.claim("mine", next(job.id for job in jobs if job.id != winner)) is None
+
+
 def test_runs_are_counted_per_space_and_never_used_twice(any_records: JobStore, new_job: MakeJob) -> None:
     made = [any_records.create("digits", new_job).id for _ in range(2)]
     assert any_records.create("other", lambda run: new_job(run, space="other")).id == "other-1"

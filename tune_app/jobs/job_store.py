@@ -61,6 +61,26 @@ class JobStore:
                 return job
         raise self._too_busy(COUNTERS)
 
+    def claim(self, study: str, job_id: str) -> Job | None:
+        """Have the name of a study for the recorded job `job_id`; gives the job that has it, if one that goes on does.
+
+        Of several that claim one name at once, one gets it.
+
+        Raises:
+            WorkFailed: the store cannot be written.
+        """
+        name = f"jobs/.names/{study}"
+        for _ in range(TRIES):
+            content, version = self.folder.read_version(name)
+            holder = (content or b"").decode()
+            if holder not in ("", job_id) and self.folder.exists(_record(holder)):
+                job = self.get(holder)
+                if job.study == study and not job.ended:
+                    return job
+            if self.folder.replace(name, job_id.encode(), version) is not None:
+                return None
+        raise self._too_busy(name)
+
     def ids(self) -> list[str]:
         """The ids of all jobs, sorted."""
         return [name for name in self.folder.names("jobs") if ID_PATTERN.fullmatch(name)]

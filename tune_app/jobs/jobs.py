@@ -148,14 +148,16 @@ class Jobs:
         if request.study is not None:
             holder = next((j for j in self.records.all() if j.study == request.study and not j.ended), None)
             if holder is not None:
-                raise Conflict(
-                    f"the study `{request.study}` is the one of the job `{holder.id}`, which is {holder.state}",
-                    hint="choose another name, or give none",
-                )
+                raise _is_held(request.study, holder)
             # A job that ended before its study began, or whose study was removed, has no part in the new one.
             for former in [j for j in self.records.all() if j.study == request.study]:
                 self.records.change(former.id, lambda found: replace(found, study=None))
-            return self.records.create(request.space, make)
+            job = self.records.create(request.space, make)
+            # Another one may have been accepted since the look at the records.
+            if (holder := self.records.claim(request.study, job.id)) is not None:
+                self.records.remove(job.id)
+                raise _is_held(request.study, holder)
+            return job
         studies = set(self.store.studies())
 
         def taken(job: Job) -> bool:
@@ -412,6 +414,13 @@ class Jobs:
         begun = job.study is not None and Study(self.store.folder, job.study).exists()
         again = f"; `tune-app resume {job.study}` goes on with its study" if begun else ""
         return self.records.end(job.id, "FAILED", reason="lost", message=why + again, code=code)
+
+
+def _is_held(study: str, holder: Job) -> Conflict:
+    return Conflict(
+        f"the study `{study}` is the one of the job `{holder.id}`, which is {holder.state}",
+        hint="choose another name, or give none",
+    )
 
 
 def connect(address: str, token: str | None = None) -> JobSubmissionClient:
