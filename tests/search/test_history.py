@@ -15,6 +15,7 @@ from tests.conftest import MakeStudy, small_spec
 from tune_app.errors import InputError
 from tune_app.search.history import (
     MOST_STUDIES,
+    _config,
     find_history,
     keep_history,
     kept_history,
@@ -28,7 +29,7 @@ from tune_app.search.study_search import StudySearch
 from tune_app.spaces.pruning import rungs
 from tune_app.spaces.section import Pruning
 from tune_app.spaces.spec import Spec
-from tune_app.spaces.variable import Config
+from tune_app.spaces.variable import Categorical, Config, Float
 from tune_app.store.study import Study
 from tune_app.sweep.replay import Curve, replay
 from tune_app.tasks import TASKS
@@ -76,6 +77,28 @@ def test_what_is_no_help_is_left_out(past: list[Study], tmp_path: Path, make_stu
     assert [one.name for one in found.studies] == ["past-1", "past-0", "tune-app:digits_cnn"]
     assert list(found.left_out) == ["past-3"]
     assert "must be a Parquet file" in found.left_out["past-3"]
+
+
+def test_a_damaged_study_of_any_task_is_left_out(past: list[Study]) -> None:
+    past[0].folder.write(f"{past[0].base}/catalog.json", b"{")
+    found = find_history(spec_with("auto"), past[0].folder)
+    assert "past-0" not in [one.name for one in found.studies]
+    assert list(found.left_out) == ["past-0"]
+
+
+def test_a_study_in_which_no_searched_variable_varied_is_no_help(past: list[Study]) -> None:
+    document = small_spec().to_dict()
+    document["parameters"] = {"training": {"warmup_epochs": {"type": "float", "low": 0.0, "high": 1.0}}}
+    spec = small_spec(name="new", parameters=document["parameters"], constraints=[])
+    assert [one.name for one in find_history(spec, past[0].folder).studies] == ["tune-app:digits_cnn"]
+
+
+def test_values_outside_a_narrower_space_are_kept_as_they_were() -> None:
+    former = Categorical((16, 32, "auto"))
+    row = {"config/training/batch": "16", "config/training/lr": 0.5}
+    space = space_of(batch=Categorical((32, "auto")), lr=Float(1e-3, 0.1))
+    variables = {v.name: v for v in space_of(batch=former, lr=Float(1e-4, 1.0)).variables}
+    assert _config(row, variables, space) == {"batch": 16, "lr": 0.5}
 
 
 def test_none_and_other_samplers_begin_with_nothing(past: list[Study]) -> None:

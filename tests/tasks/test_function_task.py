@@ -86,6 +86,46 @@ def test_each_report_is_an_epoch_and_a_seed_gives_the_same_numbers() -> None:
     assert losses(training_of(tune, seed=1)) != first
 
 
+def test_what_a_function_draws_before_restore_is_the_same_when_it_is_begun_again(tmp_path: Path) -> None:
+    def split(config: Any, report: Report) -> None:
+        model = nn.Linear(1, 1)
+        rows = torch.randperm(100)[:10]
+        for _ in range(report.restore(model=model), report.epochs):
+            report({"val_loss": float(rows.sum())})
+
+    cut, again = training_of(split), training_of(split)
+    cut.run_epoch()
+    cut.run_epoch()
+    cut.save(tmp_path / "checkpoint.pt")
+    again.restore(tmp_path / "checkpoint.pt")
+    assert len(set(losses(again))) == 1
+
+
+def test_a_finished_training_that_is_restored_and_saved_again_keeps_what_was_saved(tmp_path: Path) -> None:
+    done, again, third = training_of(tune), training_of(tune), training_of(tune)
+    losses(done)
+    done.save(tmp_path / "checkpoint.pt")
+    again.restore(tmp_path / "checkpoint.pt")
+    again.save(tmp_path / "checkpoint.pt")
+    third.restore(tmp_path / "checkpoint.pt")
+    assert third.epoch == 4
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode(), torch.autocast("cpu")], ids=["inference_mode", "autocast"])
+def test_a_report_within_a_mode_of_the_thread_is_refused(mode: Any) -> None:
+    def within(config: Any, report: Report) -> None:
+        with mode:
+            report({"val_loss": 1.0})
+
+    with pytest.raises(ReportError, match="must report outside of `torch"):
+        training_of(within).run_epoch()
+
+
+def test_a_fixed_number_of_epochs_of_its_own_is_kept() -> None:
+    spec = open_spec(budget={"epochs": 15, "trials": 1}, parameters={"training": {"epochs": 15, "lr": 0.1}})
+    assert spec.to_dict()["parameters"]["training"] == {"epochs": 15, "lr": 0.1}
+
+
 @pytest.mark.parametrize("after", [1, 3])
 def test_a_restored_function_goes_on_as_if_it_had_never_stopped(after: int, tmp_path: Path) -> None:
     whole, cut, restored = training_of(tune), training_of(tune), training_of(tune)

@@ -46,7 +46,11 @@ class HistoryNames(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read it; which studies there are is the store's to say."""
-        return value if value in ("auto", "none") or not isinstance(value, str) else value.split(",")
+        return (
+            value
+            if value in ("auto", "none") or not isinstance(value, str)
+            else [name.strip() for name in value.split(",")]
+        )
 
 
 KINDS: dict[str, Any] = {

@@ -17,6 +17,7 @@ from tune_app.jobs.job import Job
 from tune_app.profiles.profile import Profile
 from tune_app.profiles.profiles import Profiles
 from tune_app.profiles.warm_start import starting_configs
+from tune_app.search.history import find_history
 from tune_app.spaces.catalog import Catalog
 from tune_app.store.store import Store
 from tune_app.tasks.catalogs import load_catalog
@@ -83,6 +84,8 @@ def sweep_request(
         )
     if spec.search.start_from:
         starting_configs(spec, store.folder, profiles)
+    if spec.search.history not in ("auto", "none"):
+        find_history(spec, store.folder)
     kept = {n: profiles.load(n).to_yaml() for n in spec.search.start_from if n in profiles.names()}
     content = {"space": spec.to_yaml(), "profiles": kept, "preflight": preflight, "fuse": fuse}
     space = spec.name if name is None else str(document.data.get("name", name))

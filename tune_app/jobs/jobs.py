@@ -151,10 +151,15 @@ class Jobs:
                 raise _is_held(request.study, holder)
             # A job that ended before its study began, or whose study was removed, has no part in the new one.
             for former in [j for j in self.records.all() if j.study == request.study]:
-                self.records.change(former.id, lambda found: replace(found, study=None))
+                self.records.change(former.id, lambda found: replace(found, study=None) if found.ended else found)
             job = self.records.create(request.space, make)
             # Another one may have been accepted since the look at the records.
-            if (holder := self.records.claim(request.study, job.id)) is not None:
+            try:
+                holder = self.records.claim(request.study, job.id)
+            except TuneAppError:
+                self.records.remove(job.id)
+                raise
+            if holder is not None:
                 self.records.remove(job.id)
                 raise _is_held(request.study, holder)
             return job

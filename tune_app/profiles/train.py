@@ -6,7 +6,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,18 +79,21 @@ def train(
     if not profile.catalog.open:
         profile = profile.for_catalog(catalog_of(task, profile.task))
     raw = load_data(task, profile.dataset)
-    with _said(profile.task, LiveTraining(store.folder, name, epochs)) as live:
-        data = prepared(task, profile.config, raw)
-        training = Training(task, profile.config, data, epochs=epochs, seed=seed, device=pick_device(), threads=threads)
-        rows = []
-        while not training.finished:
-            rows.append(training.run_epoch(live.progress))
-            live.epoch_ended(rows[-1].epoch, rows[-1].metrics)
-            on_epoch(rows[-1])
-    # At once: measuring it may fail, and the training shall not be lost with that.
-    _save(training, store.folder, checkpoint_path(name))
-    measured = _measure(task, training, data)
-    training.close()
+    with ExitStack() as ending:
+        with _said(profile.task, LiveTraining(store.folder, name, epochs)) as live:
+            data = prepared(task, profile.config, raw)
+            training = Training(
+                task, profile.config, data, epochs=epochs, seed=seed, device=pick_device(), threads=threads
+            )
+            ending.callback(training.close)
+            rows = []
+            while not training.finished:
+                rows.append(training.run_epoch(live.progress))
+                live.epoch_ended(rows[-1].epoch, rows[-1].metrics)
+                on_epoch(rows[-1])
+        # At once: measuring it may fail, and the training shall not be lost with that.
+        _save(training, store.folder, checkpoint_path(name))
+        measured = _measure(task, training, data)
     metrics = _figures(rows[-1]) | measured.metrics
     record = {
         "task": profile.task,

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_put, internal_kv_get_gcs_client
 
-from tune_app.sweep.backend import Run
+if TYPE_CHECKING:  # a worker starts without what the driver needs
+    from tune_app.sweep.backend import Run
 
 NAMESPACE = b"tune-app"
 TELL_PERIOD_S = 0.2

@@ -24,7 +24,7 @@ from tune_app.spaces.catalog import as_member
 from tune_app.spaces.objective import objective_of
 from tune_app.spaces.space import Space
 from tune_app.spaces.spec import Spec
-from tune_app.spaces.variable import Config
+from tune_app.spaces.variable import Categorical, Config, Variable
 from tune_app.store.store import study_names
 from tune_app.store.study import Study
 
@@ -61,7 +61,7 @@ def find_history(spec: Spec, folder: Folder) -> History:
         return History(tuple(_named(name, spec, folder) for name in spec.search.history))
     found: list[PastStudy] = []
     left_out: dict[str, str] = {}
-    for study in _newest(spec, folder):
+    for study in _newest(spec, folder, left_out):
         try:
             past = read_past(study, spec)
         except TuneAppError as error:
@@ -75,8 +75,8 @@ def find_history(spec: Spec, folder: Folder) -> History:
 
 
 def learns(spec: Spec) -> bool:
-    """Whether its sampler learns from past studies."""
-    return spec.search.sampler == "auto" and spec.objective.mode != "pareto"
+    """Whether its sampler learns from past studies, and has anything to choose."""
+    return spec.search.sampler == "auto" and spec.objective.mode != "pareto" and bool(spec.space.searched)
 
 
 def shipped(spec: Spec) -> list[PastStudy]:
@@ -99,14 +99,13 @@ def kept_history(study: Study) -> tuple[PastStudy, ...]:
 
 
 def keep_history(study: Study, past: Sequence[PastStudy]) -> None:
-    """Keep the past studies beside the study's other files, so that it can be resumed or repeated without them.
+    """Keep the past studies beside the study's other files, so that it can be resumed without them.
 
     Raises:
         WorkFailed: the store could not be written.
     """
-    if past:
-        content = json.dumps({"studies": [one.to_dict() for one in past]}).encode()
-        study.folder.write(f"{study.base}/{FILE}", content)
+    content = json.dumps({"studies": [one.to_dict() for one in past]}).encode()
+    study.folder.write(f"{study.base}/{FILE}", content)
 
 
 def read_past(study: Study, spec: Spec) -> PastStudy | None:
@@ -124,8 +123,11 @@ def read_past(study: Study, spec: Spec) -> PastStudy | None:
         return None
     frame = frame.assign(gain=values if spec.objective.direction == "maximize" else -values)
     curves = {int(number): _curve(rows) for number, rows in frame.groupby("trial")}
+    variables = {variable.name: variable for variable in study.catalog().variables}
+    if not any(_varies(trials, variables.get(name)) for name in spec.space.searched):
+        return None
     known = [
-        (_config(row, spec.space), np.empty(0) if row["failure_kind"] in AVOIDED else curves[row["trial"]])
+        (_config(row, variables, spec.space), np.empty(0) if row["failure_kind"] in AVOIDED else curves[row["trial"]])
         for row in trials
         if row["failure_kind"] in AVOIDED or (row["failure_kind"] is None and row["trial"] in curves)
     ]
@@ -177,13 +179,16 @@ def _named(name: str, spec: Spec, folder: Folder) -> PastStudy:
     return past
 
 
-def _newest(spec: Spec, folder: Folder) -> list[Study]:
-    """The ended studies of the same task, the newest one first."""
+def _newest(spec: Spec, folder: Folder, left_out: dict[str, str]) -> list[Study]:
+    """The ended studies of the same task, the newest one first; those that cannot be read go to `left_out`."""
     found: list[tuple[str, Study]] = []
     for name in study_names(folder):
         study = Study(folder, name)
-        if name != spec.name and study.json("catalog.json").get("task") == spec.task and not study.being_written():
-            found.append((str(study.json("live.json").get("at", "")), study))
+        try:
+            if name != spec.name and study.json("catalog.json").get("task") == spec.task and not study.being_written():
+                found.append((str(study.json("live.json").get("at", "")), study))
+        except TuneAppError as error:
+            left_out[name] = error.message
     return [study for _, study in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
 
@@ -193,12 +198,28 @@ def _curve(rows: pd.DataFrame) -> Array:
     return curve
 
 
-def _config(row: Mapping[str, Any], space: Space) -> Config:
-    """The configuration of a row; the task's default of a variable that it lacks, or has a value of no meaning for."""
+def _varies(trials: Sequence[Mapping[str, Any]], variable: Variable | None) -> bool:
+    """Whether trials differ in a variable."""
+    return variable is not None and len({row.get(variable.column) for row in trials}) > 1
+
+
+def _config(row: Mapping[str, Any], variables: Mapping[str, Variable], space: Space) -> Config:
+    """The configuration of a row; a variable that it lacks, or had of another kind, has the default of today.
+
+    A value may lie outside the space, and outside the variable's domain where that is the one of a search space.
+
+    Args:
+        variables: those of the row's study.
+    """
     config: Config = {}
     for variable in space.variables:
+        former = variables.get(variable.name)
         value = row.get(variable.column)
-        if value is None or not variable.domain.contains(value):
-            value = variable.default
-        config[variable.name] = as_member(variable.domain, value)
+        if former is None or value is None or type(former.domain) is not type(variable.domain):
+            config[variable.name] = variable.default
+        elif isinstance(former.domain, Categorical):
+            # A column of choices of several kinds holds texts.
+            config[variable.name] = next((c for c in former.domain.choices if value in (c, str(c))), variable.default)
+        else:
+            config[variable.name] = as_member(former.domain, value)
     return config

@@ -69,7 +69,8 @@ class Spec:
         """The canonical document with every section written out; `from_dict` gives an equal specification back."""
         sections = {name: getattr(self, name).model_dump(mode="json") for name in SECTIONS}
         parameters = write_parameters(self.space, described=self.catalog.open)
-        if self.space.fixed.get("epochs") == self.budget.epochs:  # it follows the budget, whatever that becomes
+        follows = self.space.fixed.get("epochs") == self.budget.epochs and not self.catalog.open
+        if follows:  # it follows the budget, whatever that becomes
             parameters = {g: {n: v for n, v in named.items() if n != "epochs"} for g, named in parameters.items()}
         return {
             "schema_version": self.schema_version,

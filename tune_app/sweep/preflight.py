@@ -155,7 +155,7 @@ def _notes(spec: Spec, task: Task, data: Dataset, probe: Probe) -> list[str]:
         figures = f"{shown(probe.metrics[name], 'none')} and {shown(again.metrics[name], 'none')}"
         notes.append(
             f"`{name}` differs between two trainings of one configuration from one seed, {figures}: "
-            "seed every generator of the task with the `seed` of `start`"
+            "seed every generator of your own from the trial's seed (`seed` of `start`, `report.seed`)"
         )
     return notes
 
@@ -268,7 +268,8 @@ def gpu_memory(spec: Spec, task: Task, data: Dataset) -> GpuMemory | None:
 
     kind = None
     try:
-        _begun(spec, task, config, data.without_test()).run_epoch(progress)
+        with closing(_begun(spec, task, config, data.without_test())) as training:
+            training.run_epoch(progress)
     except _MeasuredEnough:
         pass
     except Exception as error:

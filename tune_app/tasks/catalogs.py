@@ -40,7 +40,7 @@ def catalog_of(task: Task | type[Task], name: str) -> Catalog:
         constraints=tuple(task.constraints),
         metrics=dict(task.metrics),
         data_parallel=bool(getattr(task, "data_parallel", False)),
-        open=bool(getattr(task, "open", False)),
+        open=getattr(task, "open", False) is True,
     )
 
 

@@ -19,6 +19,7 @@ from tune_app.datasets.dataset import Dataset
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.variable import Config, DatasetReference
 from tune_app.tasks.report import Report, ReportError, Stopped
+from tune_app.tasks.seeding import seed_everything
 from tune_app.tasks.task import Progress
 
 Function = Callable[[Config, Report], Mapping[str, float | None] | None]
@@ -81,6 +82,7 @@ class FunctionState:
         self._name = catalog.task
         self.report = Report(self._name, catalog.metrics, self._pause, epochs=epochs, seed=seed, device=device)
         self._caller: greenlet | None = None
+        self._begun = False
         self._run = greenlet(lambda: function(config, self.report))
 
     @property
@@ -95,8 +97,8 @@ class FunctionState:
 
     @property
     def restorable(self) -> bool:
-        """Whether the function named anything to save."""
-        return bool(self.report.objects)
+        """Whether the function named anything to save, now or before it was lost."""
+        return self.report.restorable
 
     def state_dict(self) -> dict[str, Any]:
         """See `Report`."""
@@ -109,6 +111,10 @@ class FunctionState:
     def go_on(self, progress: Progress) -> Mapping[str, float | None]:
         """Let the function train until it reports; what it reports."""
         self.report.progress = progress
+        if not self._begun:
+            # What it does before its first epoch must draw the same numbers when it is begun again after a loss.
+            seed_everything(self.report.seed, 0)
+            self._begun = True
         before = self.report.epoch
         self._switch()
         if self.report.epoch == before:

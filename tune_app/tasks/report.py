@@ -117,8 +117,9 @@ class Report:
             raise ReportError(f"`{self._function}` must not report after it has ended")
         if self._epoch == self.epochs:
             raise ReportError(f"`{self._function}` must report {self.epochs} epochs, but reports one more")
-        if torch.is_inference_mode_enabled():
-            raise ReportError(f"`{self._function}` must report outside of `torch.inference_mode()`")
+        for is_on, name in ((torch.is_inference_mode_enabled(), "inference_mode"), (_is_autocast(), "autocast")):
+            if is_on:
+                raise ReportError(f"`{self._function}` must report outside of `torch.{name}`, which is of the thread")
         self._check_names(metrics)
         self.metrics, self.probe = dict(metrics), probe
         self._epoch += 1
@@ -153,8 +154,15 @@ class Report:
         """Epochs reported so far, those before a `restore` included."""
         return self._epoch
 
+    @property
+    def restorable(self) -> bool:
+        """Whether there is anything to save."""
+        return bool(self.objects or self._saved)
+
     def state_dict(self) -> dict[str, Any]:
-        """What `restore` named, saved."""
+        """What `restore` named, saved; what was saved before, until the function calls it."""
+        if not self.objects and self._saved:
+            return {"epoch": self._epoch, "objects": dict(self._saved)}
         return {"epoch": self._epoch, "objects": {name: held.state_dict() for name, held in self.objects.items()}}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -175,3 +183,7 @@ class Report:
         if missing or unknown:
             fault = f"leaves out {', '.join(missing)}" if missing else f"reports {', '.join(unknown)}, which is none"
             raise ReportError(f"`{self._function}` must report its metrics, {expected}, but {fault}")
+
+
+def _is_autocast() -> bool:
+    return any(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda"))

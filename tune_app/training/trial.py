@@ -23,6 +23,7 @@ from torch.nn.parameter import is_lazy
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError, WorkFailed, one_line
 from tune_app.spaces.variable import Config
+from tune_app.tasks.function_task import FunctionState, FunctionTask
 from tune_app.tasks.seeding import seed_everything
 from tune_app.tasks.task import Preparing, Probed, Progress, Sampling, Task
 from tune_app.tasks.user_code import exits_as_errors
@@ -135,7 +136,7 @@ class Training:
     @property
     def _probe(self) -> Probed | None:
         """The task, if it has a probe; a function has one where its last report gave it."""
-        return self._probed if getattr(self.state, "has_probe", True) else None
+        return None if isinstance(self.state, FunctionState) and not self.state.has_probe else self._probed
 
     @property
     def model_parameters(self) -> int | None:
@@ -240,7 +241,8 @@ class Training:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}")
-        state = self.state.state_dict() if getattr(self.state, "restorable", True) else None
+        nothing = isinstance(self.state, FunctionState) and not self.state.restorable
+        state = None if nothing else self.state.state_dict()
         history = [row.to_dict() for row in self.history]
         try:
             torch.save({**self._identity(), "history": history, "state": state}, aside)
@@ -280,12 +282,13 @@ class Training:
 
     def close(self) -> None:
         """End what the task may have begun: a function, with what it opened."""
-        if (close := getattr(self.state, "close", None)) is not None:
-            close()
+        if isinstance(self.state, FunctionState):
+            self.state.close()
 
     def _identity(self) -> dict[str, Any]:
-        catalog = getattr(self.task, "catalog", None)  # of a function, whose class says nothing
-        task = catalog.task if catalog else f"{type(self.task).__module__}:{type(self.task).__qualname__}"
+        task = f"{type(self.task).__module__}:{type(self.task).__qualname__}"
+        if isinstance(self.task, FunctionTask):  # its class says nothing
+            task = self.task.catalog.task
         return {"task": task, "config": self.config, "seed": self.seed, "epochs": self.epochs}
 
 

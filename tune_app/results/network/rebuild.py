@@ -19,6 +19,7 @@ from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.store.training_record import read_training
 from tune_app.tasks import load_data, load_task
+from tune_app.tasks.function_task import FunctionTask
 from tune_app.tasks.task import Probed, Task
 from tune_app.training.failure import describe_error
 from tune_app.training.trial import Training, prepared
@@ -91,9 +92,11 @@ class Rebuilt:
         """
         network = self.training.network
         if network is None:
-            raise NotFound(
-                f"the task `{self.source.task_name}` has no network to show: its model is no torch.nn.Module"
+            is_function = isinstance(self.source.task, FunctionTask)
+            why = (
+                "a function builds its model only while it trains" if is_function else "its model is no torch.nn.Module"
             )
+            raise NotFound(f"the task `{self.source.task_name}` has no network to show: {why}")
         return network
 
     @property

@@ -73,8 +73,17 @@ def _write(checkpoint: bytes, name: str, facts: Mapping[str, Any], path: Path) -
     """Write `facts` with the weights in `checkpoint`, the file `name` of the store."""
     try:
         saved = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
-        state: Any = saved["state"]
-        torch.save({"schema_version": SCHEMA_VERSION, **facts, "weights": state.get("model", state)}, path)
+        torch.save({"schema_version": SCHEMA_VERSION, **facts, "weights": _weights(saved["state"], name)}, path)
+    except NotFound:
+        raise
     except Exception as error:  # of a damaged file or a full disk, torch raises nearly anything
         problem = " ".join(str(error).split())[:200]
         raise WorkFailed(f"the weights cannot be taken from the checkpoint: {problem}", where=name) from error
+
+
+def _weights(state: Any, name: str) -> Any:
+    """What a checkpoint's state holds as `model`, if it has that; a function's has it among what was named."""
+    if state is None:
+        raise NotFound("the function named nothing to save, so there are no weights", where=name)
+    held = state["objects"] if set(state) == {"epoch", "objects"} else state
+    return held.get("model", held)
