@@ -57,12 +57,16 @@ def test_processes_that_submit_at_once_get_different_run_numbers(
     assert sorted(runs) == list(range(1, 16))
 
 
-def test_of_those_who_claim_a_name_at_once_one_gets_it(any_records: JobStore, new_job: MakeJob) -> None:
-    jobs = [any_records.create("digits", lambda run: replace(new_job(run), study="mine")) for _ in range(6)]
+@pytest.mark.parametrize("kind", ["local", "s3"])
+def test_of_those_who_claim_a_name_at_once_one_gets_it(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, new_job: MakeJob
+) -> None:
+    records = JobStore(open_folder(str(tmp_path) if kind == "local" else request.getfixturevalue("s3_url")))
+    jobs = [records.create("digits", lambda run: replace(new_job(run), study="mine")) for _ in range(6)]
     holders: dict[str, Job | None] = {}
 
     def claim(job: Job) -> None:
-        holders[job.id] = any_records.claim("mine", job.id)
+        holders[job.id] = records.claim("mine", job.id)
 
     threads = [threading.Thread(target=claim, args=(job,)) for job in jobs]
     for thread in threads:
@@ -71,8 +75,8 @@ def test_of_those_who_claim_a_name_at_once_one_gets_it(any_records: JobStore, ne
         thread.join()
     (winner,) = [job_id for job_id, holder in holders.items() if holder is None]
     assert {holder.id for holder in holders.values() if holder is not None} == {winner}
-    any_records.end(winner, "CANCELLED", reason="cancelled", message="")
-    assert any_records.claim("mine", next(job.id for job in jobs if job.id != winner)) is None
+    records.end(winner, "CANCELLED", reason="cancelled", message="")
+    assert records.claim("mine", next(job.id for job in jobs if job.id != winner)) is None
 
 
 def test_runs_are_counted_per_space_and_never_used_twice(any_records: JobStore, new_job: MakeJob) -> None:
