@@ -25,6 +25,14 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.alone
 
 
+@pytest.fixture(autouse=True)
+def _hangup_ends() -> Iterator[None]:
+    """Have the processes of a test take SIGHUP as usual, also where `nohup` runs the tests and they would ignore it."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, former)
+
+
 @pytest.fixture
 def sweeping(tmp_path: Path, space_file: Any) -> Iterator[Any]:
     """Start a sweep of slow trials in a session of its own, and wait for its first result."""

@@ -96,25 +96,32 @@ def train(
         measured = _measure(task, training, data)
     metrics = _figures(rows[-1]) | measured.metrics
     record = {
-        "task": profile.task,
-        "dataset": profile.dataset,
+        **_record(profile, training, measured),
         "dataset_sha256": raw.sha256(),
-        "config": training.config,
-        "epochs": epochs,
-        "seed": seed,
         "threads": threads,
-        "device": str(training.device),
-        "model_parameters": training.model_parameters,
-        "latency_ms": measured.latency_ms,
-        "sample": measured.sample,
         "metrics": _finite(metrics),
-        "history": [{"epoch": r.epoch, "duration_s": r.duration_s, **_figures(r)} for r in rows],
         "code": provenance.code(),
     }
     store.folder.write(profile_path(name), profile.to_yaml().encode())
     store.folder.write(record_path(name), json.dumps(record, indent=2).encode())
     _check_measured(measured, profile.task, store.folder.path(checkpoint_path(name)))
     return Trained(store.folder.path(f"trainings/{name}"), metrics, training.config, epochs, seed)
+
+
+def _record(profile: Profile, training: Training, measured: _Measured) -> dict[str, Any]:
+    """What was trained, how, and how it went."""
+    return {
+        "task": profile.task,
+        "dataset": profile.dataset,
+        "config": training.config,
+        "epochs": training.epochs,
+        "seed": training.seed,
+        "device": str(training.device),
+        "model_parameters": training.model_parameters,
+        "latency_ms": measured.latency_ms,
+        "sample": measured.sample,
+        "history": [{"epoch": r.epoch, "duration_s": r.duration_s, **_figures(r)} for r in training.history],
+    }
 
 
 def _free_name(folder: Folder, name: str) -> str:
