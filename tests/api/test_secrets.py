@@ -30,7 +30,7 @@ SPACE = {
     "task": "telling:Telling",
     "dataset": "none",
     "objective": {"metric": "score"},
-    "budget": {"trials": 500, "epochs": 2},
+    "budget": {"trials": 500, "epochs": 20},
     "search": {"sampler": "random"},
     "pruning": {"level": "off"},
     "resources": {"concurrent": 1},
@@ -145,6 +145,8 @@ def test_a_whole_job_shows_and_leaves_no_secret(project: Path, tmp_path: Path) -
         head = find_head(Store(project / "results").folder)
         assert head is not None
         texts = {**command_lines(), **answers(client, job_id, head)}
+        # A moment lies between two trials in which none runs; the next one then takes two seconds.
+        until(lambda: client.get(f"/jobs/{job_id}/trials", params={"state": "RUNNING"}).json()["total"])
         os.kill(process_of(f"job_runner {project / 'results'} {job_id}"), signal.SIGKILL)
         until(lambda: client.get(f"/jobs/{job_id}").json()["state"] == "FAILED", 60)
         assert (
