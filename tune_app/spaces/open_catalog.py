@@ -9,6 +9,7 @@ from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.parameters import DESCRIBED, PARAMETERS, parameter_keys, read_domain
+from tune_app.spaces.script import SCRIPT, read_script
 from tune_app.spaces.variable import DIRECTIONS, Categorical, Direction, Domain, Float, Int, Value, Variable
 
 METRICS = "metrics"
@@ -17,7 +18,7 @@ WIDE = 2**53
 
 
 def completed(catalog: Catalog, document: Document) -> Catalog:
-    """`catalog` with the variables and metrics of a search space.
+    """`catalog` with the variables and metrics of a search space, and with its command where it is a script's.
 
     Raises:
         InputError: the first thing that breaks a rule, with its place.
@@ -26,7 +27,10 @@ def completed(catalog: Catalog, document: Document) -> Catalog:
     if not variables:
         rule = f"`{PARAMETERS}` must hold at least one variable, since `{catalog.task}` has none of its own"
         raise InputError(rule, where=document.where(PARAMETERS))
-    return replace(catalog, variables=variables, metrics=_metrics(document, catalog.task))
+    metrics = _metrics(document, catalog.task)
+    names = [variable.name for variable in variables]
+    script = read_script(document, names, metrics) if catalog.task == SCRIPT else None
+    return replace(catalog, variables=variables, metrics=metrics, script=script)
 
 
 def _metrics(document: Document, task: str) -> dict[str, Direction | None]:

@@ -1,0 +1,48 @@
+"""The folder of a script's trial in its checkpoint: all of its files in one tensor."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+QUIET_S = 0.2
+"""A folder is packed when nothing in it was written for so long: a file that is half written would be of no use."""
+PATIENCE_S = 2.0
+"""So long that is waited for; a script that never ceases to write is packed as it is."""
+
+
+def pack(folder: Path) -> Tensor:
+    """All files of `folder` as bytes, (size,) of uint8."""
+    _wait_until_quiet(folder)
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        archive.add(folder, arcname=".")
+    return torch.from_numpy(np.frombuffer(content.getbuffer(), dtype=np.uint8))
+
+
+def unpack(packed: Tensor, folder: Path) -> None:
+    """Write the files that `pack` took to `folder`."""
+    with tarfile.open(fileobj=io.BytesIO(packed.cpu().numpy().tobytes())) as archive:
+        archive.extractall(folder, filter="data")
+
+
+def _wait_until_quiet(folder: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and time.time() - _last_written(folder) < QUIET_S:
+        time.sleep(QUIET_S / 4)
+
+
+def _last_written(folder: Path) -> float:
+    found = 0.0
+    for path in [folder, *folder.rglob("*")]:
+        try:
+            found = max(found, path.stat().st_mtime)
+        except FileNotFoundError:  # put in place of another one meanwhile
+            continue
+    return found
