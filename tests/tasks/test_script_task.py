@@ -191,6 +191,17 @@ def test_a_script_that_ignores_sigterm_is_killed(script: Any) -> None:
     assert not running(folder)
 
 
+def test_a_script_whose_supervisor_is_killed_dies_with_it(script: Any) -> None:
+    training = script("print('step 20: val loss 1')\ntime.sleep(60)")
+    training.run_epoch()
+    folder = str(training.state.trial_folder)
+    (process,) = (p for p in psutil.process_iter(["cmdline"]) if {"-S", folder} <= set(p.info["cmdline"] or ()))
+    process.kill()
+    with pytest.raises(ScriptError, match="the process that watches over the script was killed"):
+        training.run_epoch()
+    assert not running(folder)
+
+
 def test_a_script_may_save_after_its_last_report_in_a_training(script: Any, tmp_path: Path) -> None:
     training = script(TRAINING + "time.sleep(0.5); (given.out / 'model').write_text('whole')")
     training.state.write_to(tmp_path / "kept")

@@ -52,7 +52,6 @@ class ScriptProcess:
             on_end: called in that thread when it has ended, and all output was told.
         """
         self._status_text = b""
-        self._peak_mb: float | None = None
         self.lines, self.errors = deque[str](maxlen=LAST_LINES), deque[str](maxlen=LAST_LINES)
         self._on_output, self._on_end = on_output, on_end
         told = self._start([trial_folder, *command], environment, working_folder)
@@ -85,18 +84,20 @@ class ScriptProcess:
     @property
     def code(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs, or where its supervisor was killed."""
-        told = self._status_text.splitlines()
-        return int(told[1]) if len(told) == 2 else None
+        told = self._status_text.split()
+        return int(told[1]) if len(told) == 3 else None
 
     @property
     def peak_memory_mb(self) -> float | None:
-        """Most memory that its first process has held, in MiB, as far as is known; None where no system tells."""
+        """Most memory that one of its processes has held, in MiB; of the first one while it runs, on Linux alone."""
         told = self._status_text.split()
+        if len(told) == 3:
+            return int(told[2]) / (2**20 if sys.platform == "darwin" else 2**10)
         with contextlib.suppress(OSError):
-            facts = Path("/proc", told[0].decode(), "status").read_text() if told and self.code is None else ""
+            facts = Path("/proc", told[0].decode(), "status").read_text() if told else ""
             found = re.search(r"^VmHWM:\s*(\d+) kB", facts, re.MULTILINE)
-            self._peak_mb = int(found[1]) / 1024 if found else self._peak_mb
-        return self._peak_mb
+            return int(found[1]) / 2**10 if found else None
+        return None
 
     @property
     def ended(self) -> bool:

@@ -4,8 +4,8 @@
 
 It runs alone, from the standard library. CONTROL is the reading end of a pipe: when it is closed, by a byte or by the
 death of the process at its other end, the script is ended by SIGTERM and, after `GRACE_S`, SIGKILL. Without a byte
-nobody is left to remove FOLDER, so that is done here. STATUS is told, a line each, the script's process id and its exit
-code, negative for a signal.
+nobody is left to remove FOLDER, so that is done here. STATUS is told the script's process id, then
+its exit code, negative for a signal, and the most memory that it held, as ``getrusage`` counts it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ GRACE_S = 5.0
 LAST_S = 2.0
 """So long, after SIGKILL, it waits for processes to be gone."""
 NOT_STARTED = 127
+End = tuple[int, int]
+"""Exit code and most memory of a process."""
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of Linux's prctl(2)
 
 
@@ -45,12 +47,10 @@ def main() -> None:
         _become(command, me, (control, status))
     os.write(status, f"{script}\n".encode())
     _let_go_of_output()
-    code = _watch(script, control, waking)
-    if code is None:
-        code = _stop(script)
+    end = _watch(script, control, waking) or _stop(script)
     _kill_rest()
     with contextlib.suppress(OSError):  # nobody may be left to tell
-        os.write(status, f"{code}\n".encode())
+        os.write(status, f"{end[0]} {end[1]}\n".encode())
     os.close(status)
     if _abandoned(control):
         shutil.rmtree(folder, ignore_errors=True)
@@ -80,27 +80,26 @@ def _let_go_of_output() -> None:
         os.dup2(nothing, descriptor)
 
 
-def _watch(script: int, control: int, waking: int) -> int | None:
-    """The exit code of the script; None where it is to be ended before."""
+def _watch(script: int, control: int, waking: int) -> End | None:
+    """The end of the script; None where it is to be ended before."""
     while True:
         ready, _, _ = select.select([control, waking], [], [])
         if waking in ready:
             numbers = os.read(waking, 4096)
-            if (code := _reap(script)) is not None:
-                return code
+            if (end := _reap(script)) is not None:
+                return end
             if any(number != signal.SIGCHLD for number in numbers):
                 return None
         if control in ready:
             return None
 
 
-def _stop(script: int) -> int:
+def _stop(script: int) -> End:
     _signal_group(script, signal.SIGTERM)
-    code = _wait(script, GRACE_S)
-    if code is None:
-        _signal_group(script, signal.SIGKILL)
-        code = _wait(script, LAST_S)
-    return -signal.SIGKILL if code is None else code
+    if (end := _wait(script, GRACE_S)) is not None:
+        return end
+    _signal_group(script, signal.SIGKILL)
+    return _wait(script, LAST_S) or (-signal.SIGKILL, 0)
 
 
 def _signal_group(script: int, number: int) -> None:
@@ -108,27 +107,27 @@ def _signal_group(script: int, number: int) -> None:
         os.killpg(script, number)
 
 
-def _wait(script: int, limit_s: float) -> int | None:
+def _wait(script: int, limit_s: float) -> End | None:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
-        if (code := _reap(script)) is not None:
-            return code
+        if (end := _reap(script)) is not None:
+            return end
         time.sleep(0.02)
     return None
 
 
-def _reap(script: int) -> int | None:
-    """Collect processes that ended; the exit code of the script, if it is among them."""
+def _reap(script: int) -> End | None:
+    """Collect processes that ended; the end of the script, if it is among them."""
     found = None
     while True:
         try:
-            ended, status = os.waitpid(-1, os.WNOHANG)
+            ended, status, used = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
             return found
         if ended == 0:
             return found
         if ended == script:
-            found = os.waitstatus_to_exitcode(status)
+            found = os.waitstatus_to_exitcode(status), used.ru_maxrss
 
 
 def _kill_rest() -> None:
