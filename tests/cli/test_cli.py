@@ -206,13 +206,11 @@ def test_show(tune_app: Command) -> None:
 
 
 def test_logs_of_a_script_s_trial(tune_app: Command, root: Path) -> None:
-    log = root / "results" / "studies" / "digits-small" / "logs" / "000002.log"
+    log = root / "studies" / "digits-small" / "logs" / "000002.log"
     log.parent.mkdir()
     log.write_bytes(b"$ python train.py\nstep 20\n")
     assert tune_app("logs", "digits-small", "2").out == "$ python train.py\nstep 20\n"
-    assert (
-        "trial 1 of `digits-small` has no log: that of a script is kept" in tune_app("logs", "digits-small", "1").error
-    )
+    assert "trial 1 of `digits-small` has no log" in tune_app("logs", "digits-small", "1").error
     assert "its trials: 0 to 4" in tune_app("logs", "digits-small", "9").error
 
 

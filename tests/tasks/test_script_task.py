@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from tune_app.profiles.profile_document import read_document
 from tune_app.spaces.catalog import Catalog
 from tune_app.tasks import load_task
 from tune_app.tasks.catalogs import catalog_of, load_catalog
+from tune_app.tasks.event_files import EventFiles, Scalar
 from tune_app.tasks.script_reports import ScriptError
 from tune_app.tasks.script_task import ScriptState, environment
 from tune_app.tasks.spec_file import read_spec
@@ -124,6 +126,75 @@ def test_without_resume_a_script_begins_anew(script: Any, tmp_path: Path) -> Non
     again.restore(tmp_path / "checkpoint.pt")
     assert again.epoch == 0
     assert (tmp_path / "checkpoint.pt").stat().st_size < 10_000
+
+
+JSONL = """
+import json
+with open(given.out / "m.jsonl", "a") as file:
+    for at in range(at, 81, 20):
+        print(json.dumps({"step": at, "loss": 1.0}), file=file)
+        print(json.dumps({"step": at, "val_loss": given.lr + at}), file=file, flush=True)
+        (given.out / "step").write_text(str(at))
+"""
+
+
+def test_lines_of_a_file_are_epochs_also_when_it_is_resumed(script: Any, tmp_path: Path) -> None:
+    report = {"jsonl": "{trial_folder}/m.jsonl", "every": 20}
+    cut, again = (script(JSONL, resume=["--resume"], report=report) for _ in range(2))
+    cut.run_epoch()
+    cut.save(tmp_path / "checkpoint.pt")
+    again.restore(tmp_path / "checkpoint.pt")
+    assert losses(again) == [20.5, 40.5, 60.5, 80.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("(given.out / 'm.jsonl').write_text('3\\n')", "must be a JSON object, but got '3'"),
+        ("(given.out / 'm.jsonl').write_text('[\\n')", "must be a JSON object, but got '['"),
+        ("(given.out / 'm.jsonl').write_text('{\"val_loss\": 3}\\n')", "with `resume` must tell its step"),
+        ("", "but ended after 0; `jsonl: {trial_folder}/m.jsonl` told no more, and its last lines were: nothing"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(script: Any, text: str, message: str) -> None:
+    with pytest.raises(ScriptError) as told:
+        losses(script(text, report={"jsonl": "{trial_folder}/m.jsonl"}, resume=["--resume"]))
+    assert message in str(told.value)
+
+
+EVENTS = """
+from tensorboardX import SummaryWriter
+writer = SummaryWriter(given.out / "runs" / "today")
+for epoch in range(3):
+    writer.add_scalar("train/loss", 1.0, epoch)
+    writer.add_scalar("val/loss", given.lr + epoch, epoch)
+    writer.add_scalar("val/accuracy", 0.25 * epoch, epoch)
+    writer.add_text("notes", "an epoch", epoch)
+writer.close()
+"""
+
+
+def test_scalars_of_event_files_are_epochs(script: Any) -> None:
+    pytest.importorskip("tensorboardX")
+    metrics = {"val/loss": "minimize", "val/accuracy": "maximize"}
+    training = script(EVENTS, epochs=3, report={"tensorboard": "{trial_folder}"}, metrics=metrics)
+    while not training.finished:
+        training.run_epoch()
+    assert [row.metrics for row in training.history] == [
+        {"val/loss": 0.5 + epoch, "val/accuracy": 0.25 * epoch} for epoch in range(3)
+    ]
+
+
+def test_event_files_are_read_as_they_grow_and_scalars_of_tensorflow_too(tmp_path: Path) -> None:
+    value = b"\x0a\x04loss" + b"\x42\x08" + b"\x08\x01\x22\x04" + struct.pack("<f", 0.5)
+    event = b"\x10\x81\x02" + bytes([0x2A, len(value) + 2, 0x0A, len(value)]) + value
+    record = struct.pack("<Q", len(event)) + bytes(4) + event + bytes(4)
+    path, files = tmp_path / "events.out.tfevents.1", EventFiles(tmp_path)
+    path.write_bytes(record + record[:-3])
+    assert files.poll() == [Scalar(257, "loss", 0.5)]
+    path.write_bytes(record + record)
+    assert files.poll() == [Scalar(257, "loss", 0.5)]
+    assert files.poll() == []
 
 
 def test_a_checkpoint_of_another_command_is_refused(script: Any, tmp_path: Path) -> None:

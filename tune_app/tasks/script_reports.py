@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from tune_app.errors import WorkFailed
-from tune_app.spaces.script import STEP, Script, ScriptReport
+from tune_app.spaces.script import STEP, Script, ScriptReport, filled
+from tune_app.tasks.event_files import EventFiles
 
 
 class ScriptError(WorkFailed):
@@ -39,10 +42,13 @@ class Source(Protocol):
         ...
 
 
-def open_source(script: Script, metrics: Collection[str], trial_folder: str) -> Source:
+def open_source(script: Script, metrics: Collection[str], trial_folder: str, working_folder: str) -> Source:
     """Where the script tells its `metrics`."""
     report = script.report
-    return StandardOutput(report, metrics)
+    if report.kind == "stdout":
+        return StandardOutput(report, metrics)
+    place = Path(working_folder, filled(report.source, trial_folder=trial_folder))
+    return JsonLines(place, metrics) if report.kind == "jsonl" else TensorBoard(place, metrics)
 
 
 class StandardOutput:
@@ -65,6 +71,62 @@ class StandardOutput:
     def poll(self) -> Sequence[Told]:
         """Nothing."""
         return ()
+
+
+class JsonLines:
+    """Lines of a file, each an object; those with all metrics are reports, with the key `step` if there is one."""
+
+    def __init__(self, path: Path, metrics: Collection[str]) -> None:
+        self._path, self._metrics, self._read = path, metrics, 0
+
+    def line(self, text: str) -> Sequence[Told]:
+        """Nothing."""
+        return ()
+
+    def poll(self) -> Sequence[Told]:
+        """See `Source`."""
+        if not self._path.is_file():
+            return ()
+        if self._path.stat().st_size < self._read:  # it was begun anew
+            self._read = 0
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            whole = file.read().rpartition(b"\n")[0]
+        self._read += len(whole) + 1 if whole else 0
+        lines = [line for line in whole.decode(errors="replace").splitlines() if line.strip()]
+        return [told for line in lines if (told := self._told(line)) is not None]
+
+    def _told(self, line: str) -> Told | None:
+        try:
+            found = json.loads(line)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ScriptError(f"each line of {self._path} must be a JSON object, but got {line!r:.200}")
+        if any(found.get(name) is None for name in self._metrics):
+            return None
+        step = None if found.get(STEP) is None else int(_number(STEP, found[STEP], line))
+        return Told(step, {name: _number(name, found[name], line) for name in self._metrics})
+
+
+class TensorBoard:
+    """Event files in a folder: the metrics are tags, and a step at which each of them stands is a report."""
+
+    def __init__(self, folder: Path, metrics: Collection[str]) -> None:
+        self._files, self._metrics = EventFiles(folder), metrics
+        self._open: dict[int, dict[str, float]] = {}
+
+    def line(self, text: str) -> Sequence[Told]:
+        """Nothing."""
+        return ()
+
+    def poll(self) -> Sequence[Told]:
+        """See `Source`."""
+        for scalar in self._files.poll():
+            if scalar.tag in self._metrics:
+                self._open.setdefault(scalar.step, {})[scalar.tag] = scalar.value
+        whole = sorted(step for step, found in self._open.items() if len(found) == len(self._metrics))
+        return [Told(step, self._open.pop(step)) for step in whole]
 
 
 def _number(name: str, found: object, text: str) -> float:

@@ -204,7 +204,7 @@ class ScriptState:
             place = f"in {self.working_folder}" if "/" in command[0] else "on the PATH"
             rule = f"`command` must begin with a program, but there is no `{command[0]}` {place}"
             raise InputError(rule, where=f"task {SCRIPT}", hint="`python` is the Python that runs tune-app")
-        self._source = open_source(self._script, self._metrics, str(self.trial_folder))
+        self._source = open_source(self._script, self._metrics, str(self.trial_folder), self.working_folder)
         self.on_output(f"$ {' '.join(command)}\n".encode())
         self._process = ScriptProcess(
             command,
@@ -242,6 +242,8 @@ class ScriptState:
         told = self._told.popleft()
         if isinstance(told, ScriptError):
             raise told
+        if told.step is None and self._script.resume:
+            raise ScriptError("a script with `resume` must tell its step: what it tells twice is known by it")
         return told
 
     def _failure(self, process: ScriptProcess) -> ScriptError:
