@@ -12,7 +12,7 @@ import traceback
 import click
 
 from tune_app import __version__
-from tune_app.cli import data, jobs, page, profiles, replay, results, serve, strategies, sweeps
+from tune_app.cli import data, imports, jobs, page, profiles, replay, results, serve, strategies, sweeps
 from tune_app.credentials import API_TOKEN
 from tune_app.errors import TuneAppError, nearest
 from tune_app.standard_output import keep_steady
@@ -29,6 +29,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 cli.add_command(sweeps.check)
+cli.add_command(imports.import_)
 cli.add_command(sweeps.run)
 cli.add_command(sweeps.resume)
 cli.add_command(results.studies)

@@ -1,4 +1,4 @@
-"""A small GPT on the characters of a text, in the manner of nanoGPT: it knows nothing of tune-app.
+"""A small GPT on the characters of a text, in the manner of nanoGPT.
 
 python train.py --max_iters=100 --out_dir=out
 python train.py --max_iters=200 --out_dir=out --init_from=resume
