@@ -90,17 +90,17 @@ def test_a_script_whose_worker_is_killed_ends_and_goes_on_from_its_folder(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path, markers: Path
 ) -> None:
     document = script_space(make_space, budget={"trials": 1, "epochs": 6})
-    level = SECTIONS["parameters"]["training"]["level"]
+    level = {"type": "float", "low": 0.6123, "high": 0.6124}
     document["parameters"]["training"] = {"level": level, "pace": 0.7}
     killed: list[float] = []
     folders: list[Path] = []
 
     def kill() -> None:
-        script = wait_for(lambda: running("own_script.py --out"), 60)[0]
+        script = wait_for(lambda: running("--level=0.612"), 60)[0]
         folders.extend(Path(word[6:]) for word in script.cmdline() if word.startswith("--out="))
         wait_for(lambda: list(tmp_path.glob("studies/*/checkpoints/*.pt")), 60)
-        worker = next(p for p in psutil.process_iter(["cmdline"]) if "ray::Worker" in " ".join(p.info["cmdline"] or []))
-        worker.kill()
+        mine = psutil.Process().children(recursive=True)
+        next(process for process in mine if "ray::Worker" in " ".join(process.cmdline())).kill()
         began = time.monotonic()
         wait_for(lambda: not script.is_running() or script.status() == "zombie", 10)
         killed.append(time.monotonic() - began)
@@ -109,6 +109,7 @@ def test_a_script_whose_worker_is_killed_ends_and_goes_on_from_its_folder(
     thread.start()
     trials = run_space(tmp_path, document).trials
     thread.join()
+    wait_for(lambda: not running("--level=0.612", "sleep 600.612"), 10)
     assert folders
     assert killed
     assert killed[0] < 10

@@ -23,8 +23,9 @@ from tune_app.spaces.catalog import Catalog
 from tune_app.tasks import load_task
 from tune_app.tasks.catalogs import catalog_of, load_catalog
 from tune_app.tasks.event_files import EventFiles, Scalar
-from tune_app.tasks.script_reports import ScriptError
-from tune_app.tasks.script_task import ScriptState, environment
+from tune_app.tasks.script_environment import environment
+from tune_app.tasks.script_failure import ScriptError
+from tune_app.tasks.script_state import ScriptState
 from tune_app.tasks.spec_file import read_spec
 from tune_app.training.failure import Diverged, describe_error, failure_kind
 from tune_app.training.trial import Training

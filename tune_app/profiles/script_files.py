@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tune_app.folder import Folder, LocalFolder
 from tune_app.store.training_record import files_path, log_path
 from tune_app.store.trial_log import TrialLog
-from tune_app.tasks.script_task import ScriptState
+from tune_app.tasks.script_state import ScriptState
 from tune_app.training.trial import Training
 
 
@@ -31,16 +31,17 @@ def script_files(training: Training, folder: Folder, name: str) -> Iterator[None
     folder.remove(log_path(name))
     log = TrialLog(folder, log_path(name))
     state.on_output = log.add
-    try:
-        if isinstance(folder, LocalFolder):
-            state.write_to(folder.root / files_path(name))
+    with ExitStack() as ending:
+        ending.callback(log.close)
+        is_local = isinstance(folder, LocalFolder)
+        place = Path(folder.path(files_path(name)) if is_local else ending.enter_context(TemporaryDirectory()))
+        state.write_to(place)
+        try:
             yield
-            return
-        with tempfile.TemporaryDirectory() as scratch:
-            state.write_to(Path(scratch))
-            yield
-            for path in sorted(Path(scratch).rglob("*")):
-                if path.is_file():
-                    folder.write(f"{files_path(name)}/{path.relative_to(scratch).as_posix()}", path.read_bytes())
-    finally:
-        log.close()
+        except Exception:  # a training that failed leaves nothing
+            log.close()
+            folder.remove(files_path(name).rpartition("/")[0])
+            raise
+        for path in sorted(place.rglob("*")) if not is_local else ():
+            if path.is_file():
+                folder.write(f"{files_path(name)}/{path.relative_to(place).as_posix()}", path.read_bytes())

@@ -21,7 +21,7 @@ from tune_app.spaces.section import Objective
 from tune_app.store.study import Study
 from tune_app.store.trial_log import TrialLog
 from tune_app.tasks import load_task, replica
-from tune_app.tasks.script_task import ScriptState
+from tune_app.tasks.script_state import ScriptState
 from tune_app.training.device import cap_gpu_memory, pick_device
 from tune_app.training.failure import describe_error, failure_kind
 from tune_app.training.host_memory import keep_freed_memory

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import os
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,16 +20,21 @@ PATIENCE_S = 2.0
 def pack(folder: Path) -> Tensor:
     """All files of `folder` as bytes, (size,) of uint8."""
     _wait_until_quiet(folder)
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
-        archive.add(folder, arcname=".")
-    return torch.from_numpy(np.frombuffer(content.getbuffer(), dtype=np.uint8))
+    with tempfile.NamedTemporaryFile(prefix="tune-app-folder-") as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            archive.add(folder, arcname=".")
+        file.flush()
+        # Mapped, for a folder may be larger than the memory; the file is gone when the tensor is.
+        return torch.from_file(file.name, size=os.path.getsize(file.name), dtype=torch.uint8)
 
 
 def unpack(packed: Tensor, folder: Path) -> None:
     """Write the files that `pack` took to `folder`."""
-    with tarfile.open(fileobj=io.BytesIO(packed.cpu().numpy().tobytes())) as archive:
-        archive.extractall(folder, filter="data")
+    with tempfile.TemporaryFile(prefix="tune-app-folder-") as file:
+        packed.cpu().numpy().tofile(file)
+        file.seek(0)
+        with tarfile.open(fileobj=file) as archive:
+            archive.extractall(folder, filter="data")
 
 
 def _wait_until_quiet(folder: Path) -> None:

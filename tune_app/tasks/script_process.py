@@ -162,8 +162,3 @@ class _Lines:
             if line.strip():
                 self._last.append(line[:LONGEST_LINE])
                 self._on_line(line[:LONGEST_LINE])
-
-
-def search_path() -> str:
-    """PATH with the programs of the Python that runs this in front: what is installed beside tune-app is found."""
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

@@ -9,13 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tune_app.errors import WorkFailed
 from tune_app.spaces.script import STEP, Script, ScriptReport, filled
 from tune_app.tasks.event_files import EventFiles
-
-
-class ScriptError(WorkFailed):
-    """A script failed, or reports otherwise than it should."""
+from tune_app.tasks.script_failure import ScriptError
 
 
 @dataclass(frozen=True)

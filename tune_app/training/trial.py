@@ -25,7 +25,7 @@ from tune_app.errors import InputError, WorkFailed, one_line
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.variable import Config
 from tune_app.tasks.function_task import FunctionState
-from tune_app.tasks.script_task import ScriptState
+from tune_app.tasks.script_state import ScriptState
 from tune_app.tasks.seeding import seed_everything
 from tune_app.tasks.task import Preparing, Probed, Progress, RunningByItself, Sampling, Task
 from tune_app.tasks.user_code import exits_as_errors
