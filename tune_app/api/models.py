@@ -329,7 +329,8 @@ class TrialFacts(_Told):
     peak_memory_mb: float | None
     model_parameters: int | None
     latency_ms: float | None
-    seed: int
+    seed: int | None
+    """That it trains from; null of a script that takes none."""
     attempt: int
     source: str | None
     """Where the configuration came from: default, start, history, random, model or grid; null in an old study."""

@@ -45,7 +45,7 @@ def routes(server: Server) -> APIRouter:
         with server.logs.reading(study) as history:
             found = chosen(trials_of(history, job, study), state or (), sort, order == "desc", facts.objective)
             part = found[offset : offset + limit]
-            items = [trial_view(record, facts.columns, facts.objective) for record in part]
+            items = [trial_view(record, facts.columns, facts.objective, facts.seeded) for record in part]
         return {"items": items, "total": len(found), "offset": offset, "limit": limit}
 
     @router.get("/{trial}", response_model=TrialWithEpochs, responses=documented(404))
@@ -65,7 +65,11 @@ def routes(server: Server) -> APIRouter:
                 raise NotFound(f"the study `{study.name}` has no trial {trial}", hint=f"its trials: {known}")
             epochs = [epoch_view(record.epochs[number]) for number in sorted(record.epochs)]
             sample = record.row.sample if record.row is not None else None
-            return {**trial_view(record, facts.columns, facts.objective), "history": epochs, "sample": sample}
+            return {
+                **trial_view(record, facts.columns, facts.objective, facts.seeded),
+                "history": epochs,
+                "sample": sample,
+            }
 
     _add_log(router, server)
     return router
