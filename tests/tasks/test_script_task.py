@@ -19,6 +19,7 @@ from tune_app.document import Document
 from tune_app.errors import InputError
 from tune_app.profiles.profile import Profile
 from tune_app.profiles.profile_document import read_document
+from tune_app.profiles.profiles import differences
 from tune_app.spaces.catalog import Catalog
 from tune_app.tasks import load_task
 from tune_app.tasks.catalogs import catalog_of, load_catalog
@@ -330,6 +331,18 @@ def test_a_profile_holds_the_script() -> None:
     bare = Document.of({key: value for key, value in profile.to_dict().items() if key != "catalog"}, "best.yaml")
     with pytest.raises(InputError, match="the profile of a script must have its `catalog` with its command"):
         read_document(bare, load_catalog)
+
+
+def test_profiles_of_two_commands_differ() -> None:
+    one, other = (
+        Profile("best", catalog(command=f"python {name} --out={{trial_folder}}"), "none", {"lr": 0.5})
+        for name in ("a.py", "b.py")
+    )
+    assert differences(one, one) == {}
+    assert differences(one, other)["command"] == (
+        "python a.py '--out={trial_folder}'",
+        "python b.py '--out={trial_folder}'",
+    )
 
 
 def test_a_script_without_a_command_is_no_task() -> None:

@@ -36,7 +36,8 @@ def main() -> None:
     if os.fork():
         os._exit(0)  # Ray kills the children of a worker that it ends, and so would miss theirs
     os.setsid()
-    waking, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    waking, wake = os.pipe()
+    os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, frame: None)
