@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import struct
 import sys
@@ -26,7 +25,6 @@ from tune_app.tasks.catalogs import catalog_of, load_catalog
 from tune_app.tasks.event_files import EventFiles, Scalar
 from tune_app.tasks.script_environment import environment
 from tune_app.tasks.script_failure import ScriptError
-from tune_app.tasks.script_state import ScriptState
 from tune_app.tasks.spec_file import read_spec
 from tune_app.training.failure import Diverged, describe_error, failure_kind
 from tune_app.training.trial import Training
@@ -308,18 +306,28 @@ def test_all_that_it_prints_is_told_with_its_command(script: Any) -> None:
 def test_its_environment_is_the_share_of_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_API_TOKEN", "secret")
     torch.set_num_threads(1)
-    found = environment(torch.device("cpu"))
+    found = environment(torch.device("cpu"), "python3")
     assert (found["OMP_NUM_THREADS"], found["CUDA_VISIBLE_DEVICES"], found["PYTHONUNBUFFERED"]) == ("1", "", "1")
     assert "TUNE_APP_API_TOKEN" not in found
     assert found["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
-def test_a_gpu_s_share_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("runs", "version", "options"),
+    [
+        (sys.executable, "2.13.0+cu130", "expandable_segments:True,per_process_memory_fraction:0.25"),
+        (sys.executable, "2.9.1", "expandable_segments:True"),
+        ("/usr/bin/python3", "2.13.0", "expandable_segments:True"),
+    ],
+)
+def test_a_gpu_s_share_is_a_hint(monkeypatch: pytest.MonkeyPatch, runs: str, version: str, options: str) -> None:
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: 0.25)
+    monkeypatch.setattr(torch, "__version__", version)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    found = environment(torch.device("cuda"))
-    assert found["PYTORCH_CUDA_ALLOC_CONF"] == "per_process_memory_fraction:0.25"
-    assert found["CUDA_VISIBLE_DEVICES"] == "3"
+    monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+    found = environment(torch.device("cuda"), runs)
+    assert found["PYTORCH_CUDA_ALLOC_CONF"] == options
+    assert (found["CUDA_VISIBLE_DEVICES"], found["XLA_PYTHON_CLIENT_MEM_FRACTION"]) == ("3", "0.25")
 
 
 def test_a_profile_holds_the_script() -> None:
@@ -348,8 +356,3 @@ def test_profiles_of_two_commands_differ() -> None:
 def test_a_script_without_a_command_is_no_task() -> None:
     with pytest.raises(InputError, match="the task `script` must have its `command`"):
         load_task("script")
-
-
-def test_a_nan_is_no_epoch_lost(script: Any) -> None:
-    assert math.isfinite(losses(script(TRAINING))[-1])
-    assert isinstance(script(TRAINING).state, ScriptState)

@@ -14,19 +14,29 @@ from tune_app.errors import InputError
 from tune_app.spaces.script import COMMAND, SCRIPT
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+CUDA_OPTIONS = "PYTORCH_CUDA_ALLOC_CONF"
+TORCH_WITH_SHARE = (2, 13)
+"""A version of torch whose `CUDA_OPTIONS` are known to take a share of the GPU's memory."""
 
 
-def environment(device: torch.device) -> dict[str, str]:
-    """The environment of a script: what the trial has of the machine, and lines that come when they are printed."""
+def environment(device: torch.device, runs: str) -> dict[str, str]:
+    """The environment of a script: what the trial has of the machine, and lines that come when they are printed.
+
+    Args:
+        runs: the program that is started.
+    """
     threads = dict.fromkeys(THREAD_VARIABLES, str(torch.get_num_threads()))
     found = {**inherited_environment(), **threads, "PYTHONUNBUFFERED": "1", "PATH": search_path()}
     if device.type != "cuda":
         return {**found, "CUDA_VISIBLE_DEVICES": ""}
-    share = torch.cuda.get_per_process_memory_fraction()
-    if share < 1:
-        found["PYTORCH_CUDA_ALLOC_CONF"] = f"per_process_memory_fraction:{share:g}"
-        found["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{share:g}"
     found.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    share = getattr(torch.cuda, "get_per_process_memory_fraction", lambda: 1.0)()  # not of the oldest torch
+    if share < 1:
+        found["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{share:g}"
+        # Another Python's torch may be older, and an option that it does not know would end the script.
+        if runs == sys.executable and tuple(map(int, torch.__version__.split(".")[:2])) >= TORCH_WITH_SHARE:
+            options = [found[CUDA_OPTIONS]] if CUDA_OPTIONS in found else []
+            found[CUDA_OPTIONS] = ",".join([*options, f"per_process_memory_fraction:{share:g}"])
     return found
 
 

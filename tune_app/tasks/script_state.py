@@ -141,7 +141,7 @@ class ScriptState:
         self.on_output(f"$ {' '.join(command)}\n".encode())
         self._process = ScriptProcess(
             command,
-            environment(self._device),
+            environment(self._device, command[0]),
             self.working_folder,
             str(self.trial_folder) if self._folder_is_ours else "",
             on_line=self._take_line,
