@@ -142,7 +142,7 @@ def test_stopping_at_once_cancels_what_runs(command: Any, space_file: Any, tmp_p
 def test_a_deadline_after_an_interrupt_is_told_as_the_deadline(command: Any, space_file: Any, tmp_path: Path) -> None:
     store = tmp_path / "results"
     document = {**SLOW, "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 5.0}}}
-    process = command("run", space_file(**document), "--no-preflight", "--time", "8s")
+    process = command("run", space_file(**document), "--no-preflight", "--time", "10s")
     wait_for(store, lambda found: count("trial_started")(found) >= 1, process)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from tune_app.spaces.variable import (
     DIRECTIONS,
     GROUPS,
     Categorical,
+    Config,
     Direction,
     Domain,
     Float,
@@ -22,6 +24,7 @@ from tune_app.spaces.variable import (
     Value,
     Variable,
     domain_from_dict,
+    resolved,
 )
 
 SCHEMA_VERSION = 1
@@ -41,6 +44,7 @@ class Catalog:
             as of a study that was written before studies kept their catalogs.
         data_parallel: whether several devices can train one configuration.
         open: whether variables and metrics are those of the search space, as of a function.
+        flat: whether a function gets names with dots as they are, instead of nested mappings.
     """
 
     task: str
@@ -49,6 +53,7 @@ class Catalog:
     metrics: Mapping[str, Direction | None] = field(default_factory=dict)
     data_parallel: bool = False
     open: bool = False
+    flat: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The catalog as plain values, as ``catalog.json`` holds it; `from_dict` gives an equal one back."""
@@ -60,6 +65,7 @@ class Catalog:
             "metrics": dict(self.metrics),
             "data_parallel": self.data_parallel,
             **({"open": True} if self.open else {}),
+            **({"flat": True} if self.flat else {}),
         }
 
     @classmethod
@@ -84,15 +90,29 @@ class Catalog:
                 metrics={name: _direction(found) for name, found in document["metrics"].items()},
                 data_parallel=bool(document["data_parallel"]),
                 open=bool(document.get("open", False)),
+                flat=bool(document.get("flat", False)),
             )
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             problem = f"{type(error).__name__}: {error}"
             raise InputError(f"the file must be a catalog of a task, but {problem}", where=where) from error
 
 
+def arranged(config: Config, catalog: Catalog) -> dict[str, Any]:
+    """A configuration as a function gets it: what named choices stand for, names with dots as nested mappings."""
+    found: dict[str, Any] = {}
+    for variable in catalog.variables:
+        *above, last = [variable.name] if catalog.flat else variable.name.split(".")
+        place = found
+        for part in above:
+            place = place.setdefault(part, {})
+        place[last] = deepcopy(resolved(variable, config[variable.name]))
+    return found
+
+
 def _variable_to_dict(variable: Variable) -> dict[str, Any]:
     fields = ("name", "group", "default", "description", "when", "searchable")
-    return {**{key: getattr(variable, key) for key in fields}, "domain": variable.domain.to_dict()}
+    values = {} if variable.values is None else {"values": dict(variable.values)}
+    return {**{key: getattr(variable, key) for key in fields}, "domain": variable.domain.to_dict(), **values}
 
 
 def _direction(found: str | None) -> Direction | None:
@@ -107,10 +127,10 @@ def find_variable(key: str, variables: Variables, where: str = "") -> Variable:
     Raises:
         InputError: there is no such group or variable, or the variable belongs to another group.
     """
-    group, _, name = key.rpartition(".")
+    by_name = {v.name: v for v in variables}
+    group, name = ("", key) if key in by_name or "." not in key else key.split(".", 1)
     if group:
         check_group(group, where)
-    by_name = {v.name: v for v in variables}
     if name not in by_name:
         raise InputError(
             f"a name must be a variable of the task, but got `{name}`", where=where, hint=nearest(name, by_name)

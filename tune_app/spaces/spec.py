@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
 from tune_app.spaces.catalog import Catalog
-from tune_app.spaces.open_catalog import METRICS, completed
+from tune_app.spaces.open_catalog import FLAT, METRICS, completed
 from tune_app.spaces.parameters import CONSTRAINTS, PARAMETERS, fix, read_space, write_parameters
 from tune_app.spaces.section import Budget, Objective, Pruning, Resources, Search, Section, read_section, unknown_key
 from tune_app.spaces.space import Space
@@ -33,7 +33,7 @@ SECTIONS: dict[str, type[Section]] = {
     "pruning": Pruning,
     "resources": Resources,
 }
-KEYS = ("schema_version", "name", "task", "dataset", *SECTIONS, METRICS, PARAMETERS, CONSTRAINTS)
+KEYS = ("schema_version", "name", "task", "dataset", *SECTIONS, METRICS, FLAT, PARAMETERS, CONSTRAINTS)
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Spec:
             "dataset": self.dataset if isinstance(self.dataset, str) else dict(self.dataset),
             **sections,
             **({METRICS: dict(self.catalog.metrics)} if self.catalog.open else {}),
+            **({FLAT: True} if self.catalog.flat else {}),
             PARAMETERS: parameters,
             CONSTRAINTS: [constraint.text for constraint in self.space.constraints],
         }
@@ -131,9 +132,11 @@ def read_spec(
     catalog = find_catalog(document)
     if catalog.open:
         catalog = completed(catalog, document)
-    elif METRICS in document.data:
-        rule = f"`{METRICS}` belongs to a function, but `{catalog.task}` has its own"
-        raise InputError(rule, where=document.where(METRICS), hint="leave it out")
+    else:
+        for key in (METRICS, FLAT):
+            if key in document.data:
+                rule = f"`{key}` belongs to a function, but `{catalog.task}` is a class"
+                raise InputError(rule, where=document.where(key), hint="leave it out")
     dataset = NO_DATASET if catalog.open and "dataset" not in document.data else read_dataset(document)
     for key, value in overrides.get(PARAMETERS, {}).items():
         document = fix(document, catalog.variables, key, value)
