@@ -18,7 +18,7 @@ SIGNATURES = {
     "Float": "(low: 'float', high: 'float', log: 'bool' = False, step: 'float | None' = None) -> None",
     "Int": "(low: 'int', high: 'int', log: 'bool' = False, step: 'int' = 1) -> None",
     "Variable": "(name: 'str', group: 'Group', domain: 'Domain', default: 'Value', description: 'str', "
-    "when: 'str | None' = None, searchable: 'bool' = True) -> None",
+    "when: 'str | None' = None, searchable: 'bool' = True, values: 'Mapping[str, Any] | None' = None) -> None",
     "best": "(study: 'str', store: 'str | Path | None' = None) -> 'pd.Series[Any]'",
     "load_epochs": LOAD,
     "load_trials": LOAD,

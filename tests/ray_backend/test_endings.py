@@ -31,7 +31,7 @@ def test_the_time_budget_ends_the_sweep_and_keeps_what_is_finished(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:
     pace = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 0.15}
-    budget = {"trials": 200, "epochs": 4, "time": 10}
+    budget = {"trials": 200, "epochs": 4, "time": 6}
     document = make_space(budget=budget, parameters={"training": pace})
     swept = run_space(tmp_path, document)
     assert swept.outcome.reason == "time"

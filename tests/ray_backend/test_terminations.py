@@ -83,15 +83,16 @@ def check_whole(store: Path, reason: str) -> None:
     assert (live["state"], live["running"]) == ("ended", [])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_the_whole_group_ends_it_within_seconds(sweeping: Any, tmp_path: Path, number: int) -> None:
-    """As `timeout`, systemd and Slurm send it: Ray's processes get it, too, and are dead before the sweep is."""
+def test_a_signal_to_the_whole_group_ends_it_within_seconds(sweeping: Any, tmp_path: Path) -> None:
+    """As `timeout` and a shell send it."""
     process = sweeping()
     began = time.monotonic()
-    os.killpg(process.pid, number)
-    assert process.wait(timeout=30) == 143
-    assert time.monotonic() - began < 5
+    os.killpg(process.pid, signal.SIGTERM)
+    status = process.wait(timeout=30)
+    took = time.monotonic() - began
     said = (tmp_path / "errors").read_text()
+    assert status == 143, said
+    assert took < 5
     assert "tune-app resume faulty" in said
     assert "Traceback" not in said
     check_whole(tmp_path / "results", "terminate")

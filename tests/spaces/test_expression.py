@@ -53,7 +53,7 @@ def test_it_knows_its_names_and_texts() -> None:
     "text",
     [
         *("", "   ", "filters >", "filters = 3", "a; b", "a\nb", "a\x00", "*a", "a" * 600, "1 == 1"),
-        *("f(filters)", "filters.real", "filters[0]", "lambda: filters", "[x for x in filters]", "{filters}"),
+        *("f(filters)", "(filters + 1).real", "filters[0]", "lambda: filters", "[x for x in filters]", "{filters}"),
         *("a if b else c", "(a := 1)", "f'{a}'", "a is b", "a is None", "a == b'x'", "a << 3", "a ^ b", "{'k': a}"),
         *("a < 1e999", "a in (1, -1e400)", "__import__('os')", "a @ b", "...", "a == 1j", "~a"),
     ],

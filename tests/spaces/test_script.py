@@ -85,6 +85,7 @@ def test_a_command_may_be_written_as_in_a_shell_and_one_template_serves_all() ->
         ({"report": {"jsonl": "{folder}/m.jsonl"}}, "a placeholder must be one of those below", "jsonl"),
         ({"resources": {"devices": 2}}, "`devices` must be 1", "resources.devices"),
         ({"metrics": None}, "must name what `script` reports", "metrics"),
+        ({"flat": True}, "`flat` belongs to a function, but `script` is a script", "flat"),
     ],
 )
 def test_what_is_wrong_with_a_script_is_said(sections: dict[str, Any], rule: str, where: str) -> None:
@@ -95,5 +96,5 @@ def test_what_is_wrong_with_a_script_is_said(sections: dict[str, Any], rule: str
 
 
 def test_a_script_s_keys_belong_to_no_other_task(make_spec: Any) -> None:
-    with pytest.raises(InputError, match="`command` belongs to a script, but the task is `image_cnn`"):
+    with pytest.raises(InputError, match="`command` belongs to a script, but `image_cnn` is a class"):
         make_spec(command="python train.py")

@@ -77,7 +77,7 @@ def test_a_single_value_is_fixed() -> None:
         ({"project": "mine"}, "`project` has no equivalent"),
         ({"early_terminate": {"type": "hyperband"}}, "asha stops trials instead"),
         ({"parameters": {"x": {"distribution": "normal"}, "y": {"min": 0, "max": 1}}}, "`x`: the distribution normal"),
-        ({"parameters": {"x": {"values": [None, 1]}, "y": {"min": 0, "max": 1}}}, "`x`: values that are no numbers"),
+        ({"parameters": {"x": {"value": [64]}, "y": {"min": 0, "max": 1}}}, "`x`: a fixed value that is no number"),
         ({"parameters": {"x": {"values": [2, 1], "probabilities": [0.1, 0.9]}}}, "`probabilities` have no equivalent"),
         (
             {"parameters": {"x": {"distribution": "q_log_uniform_values", "min": 1, "max": 9, "q": 2}}},
@@ -95,6 +95,10 @@ def test_what_has_no_equivalent_is_named(keys: dict[str, Any], note: str) -> Non
     assert any(note in said for said in found.notes)
 
 
+def test_choices_may_be_lists_and_null() -> None:
+    assert command_line(parameters={"x": {"values": [[64, 32], None]}})[-1] == "--x=[64, 32]"
+
+
 def test_macros_of_the_command() -> None:
     command = ["${env}", "${interpreter}", "-m", "mine", "--x", "${args_no_hyphens}"]
     assert command_line(command=command, program=None) == ["python", "-m", "mine", "--x", "lr=0.25"]
@@ -103,7 +107,8 @@ def test_macros_of_the_command() -> None:
 def test_nested_parameters_and_odd_names_keep_their_arguments() -> None:
     nested = {"opt": {"parameters": {"name": {"values": ["sgd", "adam"]}}}, "opt_name": {"value": 3}}
     assert command_line(parameters=nested) == ["python", "train.py", "--opt.name=sgd", "--opt_name=3"]
-    assert list(spec_of(imported(parameters=nested)).space.searched) == ["opt_name_"]
+    assert list(spec_of(imported(parameters=nested)).space.searched) == ["opt.name"]
+    assert command_line(parameters={"a-b": {"min": 0, "max": 2}}) == ["python", "train.py", "--a-b=1"]
 
 
 def test_a_metric_that_no_group_can_have_is_read_from_a_file() -> None:
@@ -122,6 +127,7 @@ def test_a_metric_that_no_group_can_have_is_read_from_a_file() -> None:
         ({"command": "python train.py"}, "`command` must be a list of words", "command"),
         ({"parameters": {"x": {"distribution": "unifrom"}}}, "`distribution` must be one of W&B's", "parameters.x"),
         ({"parameters": {"x": {"min": 1}}}, "`max` must be a number, but got None", "parameters.x.max"),
+        ({"parameters": {"x": {"values": 3}}}, "`values` must be a list, but got 3", "parameters.x.values"),
         ({"parameters": {"x": 3}}, "`x` must be a mapping", "parameters.x"),
     ],
 )

@@ -197,6 +197,21 @@ def test_event_files_are_read_as_they_grow_and_scalars_of_tensorflow_too(tmp_pat
     assert files.poll() == []
 
 
+def test_choices_by_name_and_names_with_dots_are_given_as_what_they_stand_for(script: Any) -> None:
+    sizes = {"type": "categorical", "choices": {"small": [64], "wide": [64, 32]}}
+    text = "import os"
+    training = script(text)
+    task = load_task("script", catalog(parameters={"architecture": {"model.sizes": sizes}}))
+    state = task.start({"model.sizes": "wide"}, NO_DATA, epochs=1, seed=1, device=torch.device("cpu"))
+    told: list[bytes] = []
+    state.on_output = told.append  # type: ignore[attr-defined]
+    with pytest.raises(ScriptError):
+        task.train_epoch(state, 1, lambda fraction: None)
+    state.close()  # type: ignore[attr-defined]
+    assert b"'--model.sizes=[64, 32]'" in told[0]
+    training.close()
+
+
 def test_a_checkpoint_of_another_command_is_refused(script: Any, tmp_path: Path) -> None:
     cut, other = script(TRAINING), script(TRAINING, command="python train.py --out {trial_folder}")
     cut.run_epoch()

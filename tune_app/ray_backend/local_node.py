@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -63,6 +65,9 @@ def start_node() -> LocalNode:
 
     `ray.init` starts these too; on two cores they cost two seconds at the start and one at the end of every sweep.
     Its worker processes import torch while they wait for the first trial.
+
+    Its processes are a session of their own: a signal to the whole group, as `timeout` and a shell send it, ends this
+    process, which ends them. If they got it as well, Ray would end this process before it could say and save anything.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
@@ -74,8 +79,11 @@ def start_node() -> LocalNode:
         no_monitor=True,
         dashboard_agent_listen_port=0,  # its fixed port is taken where another Ray runs, and waiting for it costs 4 s
     )
+    # Linux ends them with this process; elsewhere Ray does, by their process group.
+    apart = partial(services.ConsolePopen, start_new_session=sys.platform == "linux")
     try:
-        return LocalNode(params, head=True, shutdown_at_exit=True, spawn_reaper=True, ray_init_cluster=True)
+        with patch.object(services, "ConsolePopen", apart):
+            return LocalNode(params, head=True, shutdown_at_exit=True, spawn_reaper=True, ray_init_cluster=True)
     except BaseException:
         _set_loopback(False)
         raise

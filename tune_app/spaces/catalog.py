@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from tune_app.spaces.variable import (
     DIRECTIONS,
     GROUPS,
     Categorical,
+    Config,
     Direction,
     Domain,
     Float,
@@ -24,6 +26,7 @@ from tune_app.spaces.variable import (
     Value,
     Variable,
     domain_from_dict,
+    resolved,
 )
 
 SCHEMA_VERSION = 1
@@ -43,6 +46,7 @@ class Catalog:
             as of a study that was written before studies kept their catalogs.
         data_parallel: whether several devices can train one configuration.
         open: whether variables and metrics are those of the search space, as of a function or a script.
+        flat: whether a function gets names with dots as they are, instead of nested mappings.
         script: the command, of a script; None of all others.
     """
 
@@ -52,6 +56,7 @@ class Catalog:
     metrics: Mapping[str, Direction | None] = field(default_factory=dict)
     data_parallel: bool = False
     open: bool = False
+    flat: bool = False
     script: Script | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +69,7 @@ class Catalog:
             "metrics": dict(self.metrics),
             "data_parallel": self.data_parallel,
             **({"open": True} if self.open else {}),
+            **({"flat": True} if self.flat else {}),
             **({"script": self.script.to_dict()} if self.script else {}),
         }
 
@@ -91,6 +97,7 @@ class Catalog:
                 metrics=metrics,
                 data_parallel=bool(document["data_parallel"]),
                 open=bool(document.get("open", False)),
+                flat=bool(document.get("flat", False)),
                 script=_script(document.get("script"), variables, metrics, where),
             )
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -98,9 +105,22 @@ class Catalog:
             raise InputError(f"the file must be a catalog of a task, but {problem}", where=where) from error
 
 
+def arranged(config: Config, catalog: Catalog) -> dict[str, Any]:
+    """A configuration as a function gets it: what named choices stand for, names with dots as nested mappings."""
+    found: dict[str, Any] = {}
+    for variable in catalog.variables:
+        *above, last = [variable.name] if catalog.flat else variable.name.split(".")
+        place = found
+        for part in above:
+            place = place.setdefault(part, {})
+        place[last] = deepcopy(resolved(variable, config[variable.name]))
+    return found
+
+
 def _variable_to_dict(variable: Variable) -> dict[str, Any]:
     fields = ("name", "group", "default", "description", "when", "searchable")
-    return {**{key: getattr(variable, key) for key in fields}, "domain": variable.domain.to_dict()}
+    values = {} if variable.values is None else {"values": dict(variable.values)}
+    return {**{key: getattr(variable, key) for key in fields}, "domain": variable.domain.to_dict(), **values}
 
 
 def _script(found: Any, variables: Variables, metrics: Mapping[str, Any], where: str) -> Script | None:
@@ -121,10 +141,10 @@ def find_variable(key: str, variables: Variables, where: str = "") -> Variable:
     Raises:
         InputError: there is no such group or variable, or the variable belongs to another group.
     """
-    group, _, name = key.rpartition(".")
+    by_name = {v.name: v for v in variables}
+    group, name = ("", key) if key in by_name or "." not in key else key.split(".", 1)
     if group:
         check_group(group, where)
-    by_name = {v.name: v for v in variables}
     if name not in by_name:
         raise InputError(
             f"a name must be a variable of the task, but got `{name}`", where=where, hint=nearest(name, by_name)

@@ -52,7 +52,7 @@ class Expression:
         if not text or len(text) > MAX_LENGTH:
             raise InputError(f"an expression must have 1 to {MAX_LENGTH} characters, but got {len(text)}")
         try:
-            tree = ast.parse(text, mode="eval").body
+            tree = _with_dotted_names(ast.parse(text, mode="eval"))
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else str(error)
             raise InputError(f"an expression must be well-formed, but got {text!r} ({reason})", hint=_HINT) from None
@@ -99,6 +99,26 @@ class Expression:
     def show_values(self, values: Mapping[str, Any]) -> str:
         """Say what the names it reads stand for: ``conv_layers = 3, filters = 64``."""
         return ", ".join(f"{name} = {values.get(name, 'missing')!r}" for name in sorted(self.names))
+
+
+def _with_dotted_names(expression: ast.Expression) -> ast.expr:
+    """The expression with one name in the place of names with dots between, ``model.width``."""
+    for node in ast.walk(expression):
+        for field_name, found in ast.iter_fields(node):
+            if isinstance(found, list):
+                setattr(node, field_name, [_dotted_name(one) for one in found])
+            else:
+                setattr(node, field_name, _dotted_name(found))
+    return expression.body
+
+
+def _dotted_name(found: Any) -> Any:
+    parts: list[str] = []
+    inner = found
+    while isinstance(inner, ast.Attribute):
+        parts.insert(0, inner.attr)
+        inner = inner.value
+    return ast.Name(".".join((inner.id, *parts)), ast.Load()) if parts and isinstance(inner, ast.Name) else found
 
 
 _HINT = "write for example `filters * conv_layers <= 128` or `optimizer == 'sgd'`"

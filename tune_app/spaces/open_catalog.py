@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +14,7 @@ from tune_app.spaces.parameters import DESCRIBED, PARAMETERS, parameter_keys, re
 from tune_app.spaces.script import SCRIPT, read_script
 from tune_app.spaces.variable import DIRECTIONS, Categorical, Direction, Domain, Float, Int, Value, Variable
 
-METRICS = "metrics"
+METRICS, FLAT = "metrics", "flat"
 WIDE = 2**53
 """A fixed number may be edited to any other of its kind up to this size."""
 
@@ -27,10 +29,26 @@ def completed(catalog: Catalog, document: Document) -> Catalog:
     if not variables:
         rule = f"`{PARAMETERS}` must hold at least one variable, since `{catalog.task}` has none of its own"
         raise InputError(rule, where=document.where(PARAMETERS))
+    _check_nesting(variables, document)
+    flat = document.data.get(FLAT, False)
+    if not isinstance(flat, bool):
+        raise InputError(f"`{FLAT}` must be true or false, but got {shown(flat)}", where=document.where(FLAT))
     metrics = _metrics(document, catalog.task)
     names = [variable.name for variable in variables]
     script = read_script(document, names, metrics) if catalog.task == SCRIPT else None
-    return replace(catalog, variables=variables, metrics=metrics, script=script)
+    return replace(catalog, variables=variables, metrics=metrics, flat=flat, script=script)
+
+
+def _check_nesting(variables: tuple[Variable, ...], document: Document) -> None:
+    """Refuse a name under which others are nested."""
+    names = {variable.name: variable for variable in variables}
+    for variable in variables:
+        parts = variable.name.split(".")
+        for above in (".".join(parts[:depth]) for depth in range(1, len(parts))):
+            if above in names:
+                rule = f"a name must stand for a value or for others below it, but `{above}` is both"
+                where = document.where(PARAMETERS, variable.group, variable.name)
+                raise InputError(rule, where=where, hint=f"give `{above}` or `{variable.name}` another name")
 
 
 def _metrics(document: Document, task: str) -> dict[str, Direction | None]:
@@ -49,19 +67,43 @@ def _variable(document: Document, group: str, name: str) -> Variable:
     path = (PARAMETERS, group, name)
     content = document.mapping(PARAMETERS, group)[name]
     where = document.where(*path)
+    values: Mapping[str, Any] | None = None
     if isinstance(content, dict):
-        domain = read_domain(name, content, document, path, more_keys=DESCRIBED)
-        default = content.get("default", middle(domain))
+        choices, values = _named(content.get("choices"))
+        plain = content if values is None else {**content, "choices": choices}
+        domain = read_domain(name, plain, document, path, more_keys=DESCRIBED)
+        default = content["default"] if "default" in content else middle(domain)
+        if values is not None and not isinstance(default, str):
+            default = _name_of(default)
         description = content.get("description", "")
+    elif isinstance(content, list) and content:
+        default, description = _name_of(content), ""
+        domain, values = Categorical((default,)), {default: content}
     else:
         domain, default, description = _domain_of(content, where), content, ""
     if not isinstance(description, str):
         rule = f"`description` must be a text, but got {shown(description)}"
         raise InputError(rule, where=document.where(*path, "description"))
     try:
-        return Variable(name, group, domain, default, description)  # type: ignore[arg-type]
+        return Variable(name, group, domain, default, description, values=values)  # type: ignore[arg-type]
     except ValueError as error:
         raise InputError(str(error), where=where) from None
+
+
+def _named(choices: Any) -> tuple[Any, Mapping[str, Any] | None]:
+    """Choices with a name for each that is no plain value, and what the names stand for; None if all are plain."""
+    if isinstance(choices, dict):
+        return list(choices), choices
+    if not isinstance(choices, list) or all(isinstance(choice, (bool, int, float, str)) for choice in choices):
+        return choices, None
+    named = [choice if isinstance(choice, (bool, int, float, str)) else _name_of(choice) for choice in choices]
+    pairs = zip(named, choices, strict=True)
+    return named, {str(name): choice for name, choice in pairs if not isinstance(choice, (bool, int, float, str))}
+
+
+def _name_of(value: Any) -> Any:
+    """A plain value itself; else its JSON text, such as ``[64, 32]`` or ``null``."""
+    return value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
 
 
 def middle(domain: Domain) -> Value:

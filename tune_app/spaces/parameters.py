@@ -13,7 +13,7 @@ from tune_app.spaces.expression import Expression
 from tune_app.spaces.feasibility import check_feasible
 from tune_app.spaces.section import unknown_key
 from tune_app.spaces.space import Space
-from tune_app.spaces.variable import DOMAIN_TYPES, GROUPS, Categorical, Domain, Float, Int, Value, Variable
+from tune_app.spaces.variable import DOMAIN_TYPES, GROUPS, Categorical, Domain, Float, Int, Value, Variable, resolved
 
 PARAMETERS, CONSTRAINTS = "parameters", "constraints"
 KEYS = {
@@ -94,10 +94,17 @@ def write_parameters(space: Space, described: bool = False) -> dict[str, dict[st
         if name in space.searched:
             when = {"when": space.when[name].text} if name in space.when else {}
             told = {key: getattr(variable, key) for key in DESCRIBED} if described else {}
-            parameters[variable.group][name] = space.searched[name].to_dict() | when | told
+            parameters[variable.group][name] = space.searched[name].to_dict() | _named(variable) | when | told
         elif name in space.fixed:
-            parameters[variable.group][name] = space.fixed[name]
+            parameters[variable.group][name] = resolved(variable, space.fixed[name])
     return parameters
+
+
+def _named(variable: Variable) -> dict[str, Any]:
+    """The choices of a variable whose names stand for something else, as a search space writes them."""
+    if variable.values is None or not isinstance(variable.domain, Categorical):
+        return {}
+    return {"choices": {str(choice): resolved(variable, choice) for choice in variable.domain.choices}}
 
 
 def parameter_keys(document: Document) -> list[tuple[str, str]]:
@@ -109,6 +116,8 @@ def parameter_keys(document: Document) -> list[tuple[str, str]]:
 
 def _read_fixed(variable: Variable, content: object, document: Document, path: tuple[str, ...]) -> Value:
     if content is None or isinstance(content, list):
+        if content and variable.values is not None:  # it has no other value, see `open_catalog.py`
+            return variable.default
         raise InputError(
             f"a parameter must have a value or a mapping with a `type`, but got {shown(content)}",
             where=document.where(*path),

@@ -10,7 +10,6 @@ from typing import Any
 
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
-from tune_app.spaces.variable import Config
 
 SCRIPT = "script"
 """The task of a search space that has a command."""
@@ -63,8 +62,8 @@ class Script:
     resume: tuple[str, ...] = ()
     seed: str = ""
 
-    def command_line(self, config: Config, trial_folder: str, seed: int, resumed: bool = False) -> list[str]:
-        """The words that start it for a configuration."""
+    def command_line(self, config: Mapping[str, Any], trial_folder: str, seed: int, resumed: bool = False) -> list[str]:
+        """The words that start it for the values of its variables, those that choices stand for."""
         words = list(self.command)
         for name, value in config.items():
             template = self.arguments.get(name, ARGUMENT)

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
 from tune_app.spaces.catalog import Catalog
-from tune_app.spaces.open_catalog import METRICS, completed
+from tune_app.spaces.open_catalog import FLAT, METRICS, completed
 from tune_app.spaces.parameters import CONSTRAINTS, PARAMETERS, fix, read_space, write_parameters
 from tune_app.spaces.script import KEYS as SCRIPT_KEYS
 from tune_app.spaces.script import SCRIPT
@@ -35,7 +35,7 @@ SECTIONS: dict[str, type[Section]] = {
     "pruning": Pruning,
     "resources": Resources,
 }
-KEYS = ("schema_version", "name", "task", "dataset", *SCRIPT_KEYS, *SECTIONS, METRICS, PARAMETERS, CONSTRAINTS)
+KEYS = ("schema_version", "name", "task", "dataset", *SCRIPT_KEYS, *SECTIONS, METRICS, FLAT, PARAMETERS, CONSTRAINTS)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class Spec:
             **(self.catalog.script.to_dict() if self.catalog.script else {}),
             **sections,
             **({METRICS: dict(self.catalog.metrics)} if self.catalog.open else {}),
+            **({FLAT: True} if self.catalog.flat else {}),
             PARAMETERS: parameters,
             CONSTRAINTS: [constraint.text for constraint in self.space.constraints],
         }
@@ -134,13 +135,7 @@ def read_spec(
     catalog = find_catalog(document)
     if catalog.open:
         catalog = completed(catalog, document)
-    elif METRICS in document.data:
-        rule = f"`{METRICS}` belongs to a function or a script, but `{catalog.task}` has its own"
-        raise InputError(rule, where=document.where(METRICS), hint="leave it out")
-    for key in SCRIPT_KEYS if catalog.script is None else ():
-        if key in document.data:
-            rule = f"`{key}` belongs to a script, but the task is `{catalog.task}`"
-            raise InputError(rule, where=document.where(key), hint=f"leave it out, or write `task: {SCRIPT}`")
+    _check_keys(document, catalog)
     dataset = NO_DATASET if catalog.open and "dataset" not in document.data else read_dataset(document)
     for key, value in overrides.get(PARAMETERS, {}).items():
         document = fix(document, catalog.variables, key, value)
@@ -166,6 +161,17 @@ def read_spec(
         space=space,
         catalog=catalog,
     )
+
+
+def _check_keys(document: Document, catalog: Catalog) -> None:
+    """Refuse keys of a function or a script where the task is something else."""
+    kind = "a script" if catalog.script else "a function" if catalog.open else "a class"
+    owners = {METRICS: ("a function", "a script"), FLAT: ("a function",), **dict.fromkeys(SCRIPT_KEYS, ("a script",))}
+    for key, kinds in owners.items():
+        if key in document.data and kind not in kinds:
+            rule = f"`{key}` belongs to {' or '.join(kinds)}, but `{catalog.task}` is {kind}"
+            hint = f"leave it out, or write `task: {SCRIPT}`" if key in SCRIPT_KEYS else "leave it out"
+            raise InputError(rule, where=document.where(key), hint=hint)
 
 
 def _override(document: Document, overrides: Mapping[str, Any]) -> Document:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -250,7 +250,8 @@ class Variable:
     """One named setting of a task.
 
     Attributes:
-        name: what spaces, profiles and results call it; unique within its task.
+        name: what spaces, profiles and results call it; unique within its task. A function gets names with dots as
+            nested mappings.
         group: architecture, training, data or inference.
         domain: every value the task accepts; a search space may search any part of it.
         default: the value it takes where nobody names one.
@@ -258,6 +259,8 @@ class Variable:
         when: an expression over the task's variables; where it is false the variable has no effect.
         searchable: whether a space may search it; not where its values cannot be compared, since they change what
             trials are compared on.
+        values: what choices stand for that are not plain values themselves, such as a list, by the names that stand in
+            configurations; a function gets these.
 
     Raises:
         ValueError: the rule that does not hold, with the value.
@@ -270,10 +273,12 @@ class Variable:
     description: str
     when: str | None = None
     searchable: bool = True
+    values: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isidentifier():
-            raise ValueError(f"a variable's name must be a word of letters, digits and _, but got {self.name!r}")
+        if not isinstance(self.name, str) or not all(part.isidentifier() for part in self.name.split(".")):
+            rule = "a variable's name must be a word of letters, digits and _, or several with dots between"
+            raise ValueError(f"{rule}, but got {self.name!r}")
         if self.group not in GROUPS:
             raise ValueError(f"the group of `{self.name}` must be {', '.join(GROUPS)}, but got {self.group!r}")
         if not isinstance(self.domain, Domain):
@@ -291,6 +296,11 @@ class Variable:
     def column(self) -> str:
         """``config/group/name``, its column in the table of trials."""
         return f"config/{self.group}/{self.name}"
+
+
+def resolved(variable: Variable, value: Value) -> Any:
+    """What `value` of `variable` stands for: itself, but for named choices."""
+    return value if variable.values is None else variable.values.get(value, value)  # type: ignore[arg-type]
 
 
 def group_config(config: Mapping[str, Value], variables: tuple[Variable, ...]) -> dict[str, dict[str, Value]]:

@@ -126,8 +126,8 @@ def _named(parameters: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     """The parameters under names that a variable can have."""
     found: dict[str, Any] = {}
     for original, value in parameters.items():
-        name = re.sub(r"\W", "_", original)
-        name = name if name.isidentifier() else f"_{name}"
+        parts = [re.sub(r"\W", "_", part) for part in original.split(".")]
+        name = ".".join(part if part.isidentifier() else f"_{part}" for part in parts)
         while name in found or (name != original and name in parameters):
             name += "_"
         if name != original:
@@ -204,8 +204,11 @@ def _parameter(
         return None
     if distribution in CHOICES:
         values = content.get("values", [content.get("value")])
-        if not isinstance(values, list) or not all(isinstance(value, (bool, int, float, str)) for value in values):
-            notes.append(f"`{name}`: values that are no numbers, texts or true and false have no equivalent")
+        if not isinstance(values, list) or not values:
+            rule = f"`values` must be a list, but got {shown(values)}"
+            raise InputError(rule, where=document.where(*path, "values"))
+        if len(values) == 1 and not isinstance(values[0], (bool, int, float, str)):
+            notes.append(f"`{name}`: a fixed value that is no number, text or true or false has no equivalent")
             return None
         if "probabilities" in content:
             notes.append(f"`{name}`: `probabilities` have no equivalent: every choice is as likely as the others")

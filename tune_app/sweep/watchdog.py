@@ -20,6 +20,8 @@ from typing import Literal
 from tune_app.errors import TuneAppError
 
 LOOK_S = 0.5
+SIGNAL_S = 0.1
+"""A request to terminate may come so long after Ray's death: what is sent to every process ends Ray, too."""
 FINISH_S = 1.5
 """So long the sweep's own thread has to finish the files."""
 LEAVE_S = 3.5
@@ -77,17 +79,21 @@ class Watchdog:
 
     def _watch(self) -> None:
         while self.cause is None and not self._over.is_set():
-            told = select.select([self._told], [], [], LOOK_S)[0]
-            if told and set(os.read(self._told.fileno(), 64)) & set(STOPS):
+            if self._is_told_to_stop(LOOK_S):
                 self.cause = "terminate", TERMINATED
             elif (lost := self.lost()) is not None:
-                self.cause = "lost", lost
+                self.cause = ("terminate", TERMINATED) if self._is_told_to_stop(SIGNAL_S) else ("lost", lost)
         if self.cause is not None:
             self._end(self.cause)
 
+    def _is_told_to_stop(self, wait_s: float) -> bool:
+        told = select.select([self._told], [], [], wait_s)[0]
+        return bool(told) and not set(STOPS).isdisjoint(os.read(self._told.fileno(), 64))
+
     def _end(self, cause: Cause) -> None:
         began = time.monotonic()
-        while self._finish is not None and time.monotonic() < began + FINISH_S:
+        # Of a Ray that is dead nothing comes, and Ray may end this process at any moment.
+        while self._finish is not None and time.monotonic() < began + FINISH_S and self.lost() is None:
             time.sleep(0.02)
         if (finish := self._finish) is not None:
             mine = self.turn.acquire(timeout=0.5)  # what holds it longer waits for an answer, too

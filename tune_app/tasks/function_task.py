@@ -16,13 +16,13 @@ from greenlet import greenlet
 from torch import Tensor
 
 from tune_app.datasets.dataset import Dataset
-from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.catalog import Catalog, arranged
 from tune_app.spaces.variable import Config, DatasetReference
 from tune_app.tasks.report import Report, ReportError, Stopped
 from tune_app.tasks.seeding import seed_everything
 from tune_app.tasks.task import Progress
 
-Function = Callable[[Config, Report], Mapping[str, float | None] | None]
+Function = Callable[[dict[str, Any], Report], Mapping[str, float | None] | None]
 
 
 class FunctionTask:
@@ -46,7 +46,8 @@ class FunctionTask:
 
     def start(self, config: Config, data: Dataset, *, epochs: int, seed: int, device: torch.device) -> FunctionState:
         """A run of the function that has not begun; it begins with the first epoch."""
-        return FunctionState(self._function, self.catalog, dict(config), epochs=epochs, seed=seed, device=device)
+        given = arranged(config, self.catalog)
+        return FunctionState(self._function, self.catalog, given, epochs=epochs, seed=seed, device=device)
 
     def train_epoch(self, state: FunctionState, epoch: int, progress: Progress) -> Mapping[str, float | None]:
         """Let the function go on until it reports."""
@@ -73,7 +74,7 @@ class FunctionState:
         self,
         function: Function,
         catalog: Catalog,
-        config: Config,
+        config: dict[str, Any],
         *,
         epochs: int,
         seed: int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 import threading
@@ -15,7 +16,6 @@ from typing import Any
 import torch
 
 from tune_app.spaces.script import Script
-from tune_app.spaces.variable import Config
 from tune_app.tasks.script_environment import environment, program
 from tune_app.tasks.script_failure import ScriptError, exit_failure, silence_failure
 from tune_app.tasks.script_folder import pack, unpack
@@ -40,7 +40,7 @@ class ScriptState:
         self,
         script: Script,
         metrics: Mapping[str, Any],
-        config: Config,
+        config: Mapping[str, Any],
         *,
         epochs: int,
         seed: int,
@@ -138,7 +138,7 @@ class ScriptState:
         command = self._script.command_line(self._config, str(self.trial_folder), self._seed, self._resumed)
         command[0] = program(command[0], self.working_folder)
         self._source = open_source(self._script, self._metrics, str(self.trial_folder), self.working_folder)
-        self.on_output(f"$ {' '.join(command)}\n".encode())
+        self.on_output(f"$ {shlex.join(command)}\n".encode())
         self._process = ScriptProcess(
             command,
             environment(self._device, command[0]),

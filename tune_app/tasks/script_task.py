@@ -11,7 +11,7 @@ from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.script import SCRIPT
-from tune_app.spaces.variable import Config, DatasetReference
+from tune_app.spaces.variable import Config, DatasetReference, resolved
 from tune_app.tasks.script_state import ScriptState
 from tune_app.tasks.task import Progress
 
@@ -48,7 +48,8 @@ class ScriptTask:
 
     def start(self, config: Config, data: Dataset, *, epochs: int, seed: int, device: torch.device) -> ScriptState:
         """A run of the script that has not begun; it begins with the first epoch."""
-        return ScriptState(self.script, self.catalog.metrics, dict(config), epochs=epochs, seed=seed, device=device)
+        given = {variable.name: resolved(variable, config[variable.name]) for variable in self.variables}
+        return ScriptState(self.script, self.catalog.metrics, given, epochs=epochs, seed=seed, device=device)
 
     def train_epoch(self, state: ScriptState, epoch: int, progress: Progress) -> Mapping[str, float | None]:
         """Wait for the script's next report."""
