@@ -25,6 +25,7 @@ from tune_app.tasks.catalogs import catalog_of, load_catalog
 from tune_app.tasks.event_files import EventFiles, Scalar
 from tune_app.tasks.script_environment import environment
 from tune_app.tasks.script_failure import ScriptError
+from tune_app.tasks.script_folder import unpack
 from tune_app.tasks.spec_file import read_spec
 from tune_app.training.failure import Diverged, describe_error, failure_kind
 from tune_app.training.trial import Training
@@ -117,6 +118,26 @@ def test_a_resumed_script_goes_on_where_it_was_saved(script: Any, after: int, tm
     again.restore(tmp_path / "checkpoint.pt")
     assert again.epoch == after
     assert losses(again) == [20.5, 40.5, 60.5, 80.5]
+
+
+def test_a_file_that_is_written_just_after_the_report_is_saved_whole(script: Any, tmp_path: Path) -> None:
+    text = """
+print("step 20: val loss 1")
+time.sleep(0.1)
+with open(given.out / "step", "w") as file:
+    time.sleep(0.15)
+    file.write("2")
+    file.flush()
+    time.sleep(0.15)
+    file.write("0")
+time.sleep(60)
+"""
+    training = script(text, resume=["--resume"])
+    training.run_epoch()
+    training.save(tmp_path / "checkpoint.pt")
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["state"]["folder"]
+    unpack(saved, tmp_path / "unpacked")
+    assert (tmp_path / "unpacked" / "step").read_text() == "20"
 
 
 def test_without_resume_a_script_begins_anew(script: Any, tmp_path: Path) -> None:
