@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(RUN)/python -m pytest -q
 TESTS := $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" && $(PYTEST) -m alone
 
-.PHONY: install install-node canary sweep test test-hosts test-browser check bench lock ui gpu-check
+.PHONY: install install-node canary sweep test test-hosts test-browser test-frameworks check bench lock ui gpu-check
 install: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -45,6 +45,11 @@ test-hosts: install
 # The page in a real browser; needs Debian's chromium.
 test-browser: install
 	$(PYTEST) -rs tests/ui/browser
+
+# The adapters with the real packages, which it installs; torch stays as the lock file has it.
+test-frameworks: install
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock --no-build-isolation -e '.[frameworks]'
+	$(PYTEST) -rs tests/frameworks
 
 check: install
 	$(RUN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -33,6 +34,25 @@ def test_the_names_are_frozen() -> None:
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_a_signature_is_frozen(name: str) -> None:
     assert str(inspect.signature(getattr(tune_app, name))) == SIGNATURES[name]
+
+
+ADAPTERS = {
+    "lightning": ("(report: 'Report', metrics: 'Sequence[str]') -> 'None'", {"resume_path", "trainer_arguments"}),
+    "transformers": (
+        "(report: 'Report', metrics: 'Mapping[str, str]') -> 'None'",
+        {"resume_path", "training_arguments"},
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # what the packages themselves use of torch is deprecated
+@pytest.mark.parametrize("package", ADAPTERS)
+def test_an_adapter_is_frozen(package: str) -> None:
+    pytest.importorskip(package, reason=f"{package} is not installed: make test-frameworks")
+    callback = importlib.import_module(f"tune_app.{package}").TuneCallback
+    signature, attributes = ADAPTERS[package]
+    assert str(inspect.signature(callback)) == signature
+    assert attributes <= {*vars(callback), *inspect.get_annotations(callback)}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -16,7 +16,9 @@ ROOMS = ["root", *ORDER.split()]
 """A room imports from itself and the rooms before it."""
 HEAVY = {
     "ray": {"search/study_search.py", "search/schedule.py", "search/halving.py", "ray_backend/", "jobs/"},
-    "torch": {"tasks/", "training/", "results/network/"},
+    "torch": {"tasks/", "training/", "results/network/", "lightning.py", "transformers.py"},
+    "lightning": {"lightning.py"},
+    "transformers": {"transformers.py"},
     "streamlit": set(),
 }
 ADDRESS = re.compile(r"tune_app(\.\w+)+(:\w+)?(,tune_app(\.\w+)+)*")
@@ -49,8 +51,9 @@ def own_room(module: str) -> str:
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))
-EDGE = {"__main__.py": "cli", "__init__.py": "cli"}
-"""Two files of the root that stand for the whole: the command, and the names that the package promises."""
+EDGE = {"__main__.py": "cli", "__init__.py": "cli", "lightning.py": "tasks", "transformers.py": "tasks"}
+"""Files of the root that belong to a later room: two that stand for the whole, the command and the names that the
+package promises; and the adapters, which users import by the name of the package that each is for."""
 
 
 def test_every_folder_is_a_room() -> None:

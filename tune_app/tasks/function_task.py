@@ -88,8 +88,8 @@ class FunctionState:
 
     @property
     def model(self) -> Any:
-        """What `report.restore` was given as `model`."""
-        return self.report.objects.get("model")
+        """The network that the function trains; None where it named none."""
+        return self.report.model
 
     @property
     def has_probe(self) -> bool:

@@ -71,6 +71,8 @@ class Report:
         """Told the fraction of the epoch that is done, 0 to 1, as often as the function likes."""
         self.objects: dict[str, Restorable] = {}
         """What `restore` was given."""
+        self.model: Any = None
+        """The network whose size and health are measured: what `restore` was given as `model`, or an adapter found."""
         self.probe: Probe | None = None
         """The one of the last report."""
         self.metrics: Mapping[str, float | None] = {}
@@ -90,7 +92,7 @@ class Report:
         """
         if self.metrics:
             raise ReportError(f"`{self._function}` must call `report.restore` before it reports")
-        self.objects = objects
+        self.objects, self.model = objects, objects.get("model")
         if self._saved is not None:
             if set(self._saved) != set(objects):
                 found = ", ".join(sorted(objects)) or "nothing"

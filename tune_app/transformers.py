@@ -1,0 +1,169 @@
+"""Hugging Face's `Trainer` in a user's function: `TuneCallback` reports each evaluation.
+
+The packages `transformers` and `accelerate` are the user's; tune-app does not bring them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from greenlet import getcurrent, greenlet
+from torch import Tensor
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from tune_app.errors import nearest
+from tune_app.tasks.framework_checkpoint import FrameworkCheckpoint
+from tune_app.tasks.report import Probe, Report, ReportError
+
+
+class TuneCallback(TrainerCallback):
+    """Reports the evaluations of a `Trainer`, and has it save and restore its checkpoints.
+
+    Each evaluation after a training step is an epoch of the trial. The generators are seeded for each. Its health is
+    measured with the loss that the model itself gives for the first rows of the data, where it gives one and the data
+    has rows by number.
+
+    A trainer only saves when it asks itself whether to, just after an evaluation. So a report waits before that
+    question, and where the trial is to be saved meanwhile, the trainer goes on as far as it needs for it.
+
+    Attributes:
+        resume_path: the checkpoint of an earlier attempt, for `train(resume_from_checkpoint=…)`; None when fresh.
+    """
+
+    resume_path: Path | None
+
+    def __init__(self, report: Report, metrics: Mapping[str, str]) -> None:
+        """Restores what an earlier attempt at the trial saved, so it comes before the first report.
+
+        Args:
+            report: what the function was given.
+            metrics: the name in the search space of each metric, and the one in what the trainer evaluates, such as
+                `{"val_loss": "eval_loss"}`.
+        """
+        self._report, self._metrics = report, dict(metrics)
+        self._probe: Probe | None = None
+        self._reports: dict[str, float] = {}
+        self._begins, self._is_training = True, False
+        self._waiting: greenlet | None = None
+        self._saver: greenlet | None = None
+        checkpoint = FrameworkCheckpoint(report.trial_folder / "restored", self._save)
+        report.restore(transformers=checkpoint)
+        self.resume_path = checkpoint.restored
+        self._saved = self.resume_path
+
+    @property
+    def training_arguments(self) -> dict[str, Any]:
+        """For `TrainingArguments(**…)`: the trial's device, seed, epochs and folder; nothing logs elsewhere."""
+        return {
+            "output_dir": str(self._report.trial_folder / "trainer"),
+            "use_cpu": self._report.device.type == "cpu",
+            "seed": self._report.seed,
+            "num_train_epochs": self._report.epochs,
+            "eval_strategy": "epoch",
+            "save_strategy": "no",
+            "save_total_limit": 1,
+            "report_to": "none",
+            "disable_tqdm": True,
+        }
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any
+    ) -> None:
+        """Know what is trained, and the rows that its health is measured with."""
+        self._is_training = self._report.epoch < self._report.epochs
+        self._report.model = held["model"]
+        self._report.seed_epoch(0)  # a collator may draw, the same in every attempt
+        self._probe = _probe(held["model"], held["train_dataloader"], args)
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any
+    ) -> None:
+        """Seed the generators, which the order of the rows may be drawn from."""
+        if self._begins:
+            self._report.seed_epoch(self._report.epoch + 1)
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any) -> None:
+        """Seed them again, for a trainer that was restored draws more before its first step than one that goes on."""
+        if self._begins:
+            self._report.seed_epoch(self._report.epoch + 1)
+        self._begins = False
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any) -> None:
+        """Tell how far the epoch is."""
+        done = state.global_step / state.max_steps * self._report.epochs - self._report.epoch
+        self._report.progress(min(1.0, max(0.0, done)))
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any) -> None:
+        """Report, all but the last time.
+
+        Raises:
+            ReportError: a metric was not evaluated.
+            Stopped: the trial ends here.
+        """
+        if state.global_step == 0 or not self._is_training:
+            return
+        evaluated: Mapping[str, float] = held["metrics"]
+        for name, theirs in self._metrics.items():
+            if theirs not in evaluated:
+                raise ReportError(
+                    f"a metric of `TuneCallback` must be evaluated by the trainer, but `{theirs}`, which is to be "
+                    f"`{name}`, is not after step {state.global_step}; {nearest(theirs, evaluated)}; what "
+                    "`compute_metrics` returns is evaluated, with `eval_` before its name"
+                )
+        self._reports = {name: evaluated[theirs] for name, theirs in self._metrics.items()}
+        if self._report.epoch + 1 == self._report.epochs:
+            control.should_save = True  # the trainer ends then, and could not be made to save any more
+            return
+        self._saved, self._waiting = None, getcurrent()
+        self._tell()
+        control.should_save = self._saver is not None
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any) -> None:
+        """Report no more: what is evaluated now is the function's own business."""
+        self._is_training = False
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any) -> None:
+        """Give the checkpoint to whoever saves the trial; report the last time."""
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if self._saver is not None:
+            saver, self._saver, self._saved = self._saver, None, folder
+            saver.switch()
+        elif self._reports:
+            self._saved = folder
+            self._tell()
+
+    def _tell(self) -> None:
+        reports, self._reports, self._begins = self._reports, {}, True
+        self._report(reports, probe=self._probe)
+
+    def _save(self) -> Path:
+        """The folder of the checkpoint; has the trainer, which waits in a report, go on until it has saved it."""
+        if self._saved is None:
+            assert self._waiting is not None
+            self._saver = getcurrent()
+            self._waiting.switch()
+        assert self._saved is not None
+        # It would put back the generators as they were before they were seeded for the next epoch.
+        (self._saved / "rng_state.pth").unlink(missing_ok=True)
+        return self._saved
+
+
+def _probe(model: Any, loader: Any, args: TrainingArguments) -> Probe | None:
+    """Gives the model's own loss on the first batch of rows in their order; None where there is none."""
+    rows = loader.dataset
+    if not (hasattr(rows, "__getitem__") and hasattr(rows, "__len__")):
+        return None
+    batch = loader.collate_fn([rows[number] for number in range(min(len(rows), args.train_batch_size))])
+    inputs = {name: held.to(args.device) if isinstance(held, Tensor) else held for name, held in batch.items()}
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()  # the running statistics of a normalization stay
+    with torch.no_grad():
+        found = model(**inputs)
+    for module, mode in modes:
+        module.training = mode
+    if not isinstance(found, Mapping) or found.get("loss") is None:
+        return None
+    return lambda: model(**inputs)["loss"]
