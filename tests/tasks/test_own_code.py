@@ -28,6 +28,7 @@ EPOCHS = 3
 
 def training_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
     monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
     for module in folder.glob("*.py"):  # each example has a `train`
         monkeypatch.delitem(sys.modules, module.stem, raising=False)
     spec = load_spec("space.yaml")
