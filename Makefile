@@ -49,7 +49,7 @@ test-browser: install
 # The adapters with the real packages, which it installs; torch stays as the lock file has it.
 test-frameworks: install
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock --no-build-isolation -e '.[frameworks]'
-	$(PYTEST) -rs tests/frameworks
+	$(PYTEST) -rs tests/frameworks tests/tasks/test_own_code.py tests/test_public.py
 
 check: install
 	$(RUN)/ruff check .
