@@ -172,9 +172,8 @@ def run(
 
         opened = Store(store)
         spec = load_spec(space, read_overrides(given, settings, start_from))
-        if spec.name in opened.studies():
-            raise _name_in_use(Study(opened.folder, spec.name))
         study = Study(opened.folder, spec.name)
+        study.refuse_another()
         starts = starting_configs(spec, opened.folder, Profiles(profiles_folder)) if spec.search.start_from else []
         history = find_history(spec, opened.folder)
         _print_history(history, err=True)
@@ -291,8 +290,8 @@ def _sweep(
             else:
                 _print_notes(ready.spec.space.remarks, err=True)
             with ready.study.writing(), Progress(Console(stderr=True)) as progress:
-                if ready.new and ready.study.exists():
-                    raise _name_in_use(ready.study)
+                if ready.new:
+                    ready.study.refuse_another()
                 outcome = run_sweep(
                     ready.spec,
                     ready.study,
@@ -339,13 +338,6 @@ def _stopped(reason: str, message: str | None, study: str) -> TuneAppError:
 
 def _say_fallback(error: InputError) -> None:
     click.echo(f"{error.message}; running on this machine (--fallback local)", err=True)
-
-
-def _name_in_use(study: Study) -> InputError:
-    return InputError(
-        f"the study `{study.name}` exists in {study.folder.url}",
-        hint=f"go on with `tune-app resume {study.name}`, or choose another name with --name",
-    )
 
 
 def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:

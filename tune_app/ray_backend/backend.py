@@ -18,6 +18,7 @@ from tune_app.ray_backend.worker import Worker
 from tune_app.spaces import pruning
 from tune_app.sweep.backend import Event, Plan, Run
 from tune_app.tasks import load_task
+from tune_app.tasks.given_function import given_function
 from tune_app.tasks.task import Preparing
 
 
@@ -124,6 +125,7 @@ def make_worker(plan: Plan) -> type[Worker]:
     context = WorkerContext(
         task=spec.task,
         catalog=spec.catalog,
+        function=given_function(spec.task),
         data=ray.put(plan.data.without_test()),
         preparation=start_preparation(spec.task, os.getcwd()) if prepares else None,
         objective=spec.objective,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.section import Objective
 from tune_app.store.study import Study
 from tune_app.tasks import load_task, replica
+from tune_app.tasks.given_function import give_function
 from tune_app.training.device import cap_gpu_memory, pick_device
 from tune_app.training.failure import describe_error, failure_kind
 from tune_app.training.host_memory import keep_freed_memory
@@ -32,6 +33,7 @@ class WorkerContext:
     Attributes:
         task: name of the task, see `tune_app.tasks.load_task`.
         catalog: what the search space says of a function.
+        function: itself, where no import finds it.
         data: the data set without its test part, itself in the object store.
         preparation: the actor that prepares it, see `preparation.py`; None where the task prepares nothing.
         rungs: epochs at which the scheduler decides.
@@ -46,6 +48,7 @@ class WorkerContext:
 
     task: str
     catalog: Catalog
+    function: Callable[..., Any] | None
     data: ray.ObjectRef
     preparation: ray.actor.ActorHandle | None
     objective: Objective
@@ -116,6 +119,8 @@ class Rank:
         shared = self._shared
         with _describing():
             put_last(shared.import_path)
+            if shared.function is not None:
+                give_function(shared.task, shared.function)
             cap_gpu_memory(shared.gpus)
             task, data = load_task(shared.task, shared.catalog), self._data(request["config"])
             self._progress = EpochProgress(shared.store, shared.study, request["trial"], request["attempt"])

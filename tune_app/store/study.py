@@ -55,6 +55,18 @@ class Study:
         """Whether the study has begun: whether it has its ``spec.yaml``."""
         return self.folder.exists(f"{self.base}/spec.yaml")
 
+    def refuse_another(self) -> None:
+        """Refuse a sweep that would begin under this name.
+
+        Raises:
+            InputError: the study has begun already.
+        """
+        if self.exists():
+            raise InputError(
+                f"the study `{self.name}` exists in {self.folder.url}",
+                hint=f"go on with `tune-app resume {self.name}`, or choose another name with --name",
+            )
+
     def checkpoint(self, trial: int) -> str:
         """Name of a trial's checkpoint in the store's folder."""
         return f"{self.base}/checkpoints/{trial:06d}.pt"

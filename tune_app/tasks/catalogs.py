@@ -34,6 +34,9 @@ def load_catalog(name: str) -> Catalog:
 
 def catalog_of(task: Task | type[Task], name: str) -> Catalog:
     """The catalog of a task that is loaded and called `name`."""
+    found = getattr(task, "catalog", None)
+    if isinstance(found, Catalog):  # a function's, which the search space made
+        return found
     return Catalog(
         task=name,
         variables=tuple(task.variables),
