@@ -55,6 +55,18 @@ def test_a_function_that_is_stopped_early_runs_its_finally(
     assert {f"own-function-{level:.4f}" for level in levels} <= ended
 
 
+def test_what_trials_share_is_loaded_once_for_all_processes(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path, markers: Path
+) -> None:
+    document = make_space(
+        **{**SECTIONS, "task": "own_function:sharing"}, budget={"trials": 4, "epochs": 1}, resources={"concurrent": 2}
+    )
+    trials = run_space(tmp_path, document).trials
+    assert trials["objective"].tolist() == [499500.0] * 4, trials["error"]
+    (loader,) = (markers / "own-function-loads").read_text().split()
+    assert int(loader) not in set(trials["metric/epochs_here"])
+
+
 def test_too_few_reports_are_the_trials_error_with_its_function(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:

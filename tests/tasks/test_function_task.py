@@ -322,3 +322,24 @@ def test_a_function_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(InputError, match="has no class and no function `tume`") as told:
         load_task("my_training:tume")
     assert "tune" in told.value.hint
+
+
+def numbers(count: int) -> list[int]:
+    return list(range(count))
+
+
+def test_what_is_shared_is_loaded_once_here_and_refused_where_its_name_does_not_tell_it() -> None:
+    size = 3
+    found: list[Any] = []
+
+    def sharing(config: Any, report: Report) -> None:
+        found.append((report.shared(numbers, 3), report.shared(numbers, 3), report.shared(numbers, 2)))
+        for load, arguments in ((lambda: numbers(size), ()), (numbers, (object(),))):
+            with pytest.raises(ReportError, match=r"`report.shared` must"):
+                report.shared(load, *arguments)
+        report({"val_loss": 1.0})
+
+    training_of(sharing, epochs=1).run_epoch()
+    (three, again, two) = found[0]
+    assert three is again
+    assert (three, two) == ([0, 1, 2], [0, 1])

@@ -10,6 +10,7 @@ import ray
 
 from tune_app.ray_backend import epoch_progress
 from tune_app.ray_backend.controller import SweepController, SweepTrial
+from tune_app.ray_backend.data_sharing import start_sharing
 from tune_app.ray_backend.events import EventQueue, run_of
 from tune_app.ray_backend.preparation import start_preparation
 from tune_app.ray_backend.rank import WorkerContext
@@ -128,6 +129,7 @@ def make_worker(plan: Plan) -> type[Worker]:
         function=given_function(spec.task),
         data=ray.put(plan.data.without_test()),
         preparation=start_preparation(spec.task, os.getcwd()) if prepares else None,
+        sharing=start_sharing(os.getcwd()) if spec.catalog.open else None,
         objective=spec.objective,
         rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
         store=plan.study.folder.address,

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import ray
 
 from tune_app.folder import LocalFolder, open_folder
 from tune_app.import_path import put_last
+from tune_app.ray_backend.data_sharing import shared_by
 from tune_app.ray_backend.epoch_progress import EpochProgress
 from tune_app.ray_backend.preparation import prepared_data
 from tune_app.spaces.catalog import Catalog
@@ -20,6 +22,7 @@ from tune_app.spaces.section import Objective
 from tune_app.store.study import Study
 from tune_app.tasks import load_task, replica
 from tune_app.tasks.given_function import give_function
+from tune_app.tasks.shared_data import share_with
 from tune_app.training.device import cap_gpu_memory, pick_device
 from tune_app.training.failure import describe_error, failure_kind
 from tune_app.training.host_memory import keep_freed_memory
@@ -36,6 +39,7 @@ class WorkerContext:
         function: itself, where no import finds it.
         data: the data set without its test part, itself in the object store.
         preparation: the actor that prepares it, see `preparation.py`; None where the task prepares nothing.
+        sharing: the actor that loads what functions share, see `data_sharing.py`; None for a class.
         rungs: epochs at which the scheduler decides.
         store: root of the store, reachable from every node: checkpoints go there.
         study: name of the study.
@@ -51,6 +55,7 @@ class WorkerContext:
     function: Callable[..., Any] | None
     data: ray.ObjectRef
     preparation: ray.actor.ActorHandle | None
+    sharing: ray.actor.ActorHandle | None
     objective: Objective
     rungs: tuple[int, ...]
     store: str
@@ -95,6 +100,8 @@ class Rank:
     def __init__(self, shared: WorkerContext) -> None:
         keep_freed_memory()
         self._shared = shared
+        if shared.sharing is not None:
+            share_with(partial(shared_by, shared.sharing))
         self._folder = open_folder(shared.store)
         self._training: Training | None = None
 

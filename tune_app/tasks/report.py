@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tune_app.tasks.seeding import seed_everything
+from tune_app.tasks.shared_data import NotShareable, shared
 
 Probe = Callable[[], Tensor]
 
@@ -136,6 +137,23 @@ class Report:
         """
         seed_everything(self.seed, epoch)
         return self.seed + epoch
+
+    def shared(self, load: Callable[..., Any], *arguments: Any) -> Any:
+        """What ``load(*arguments)`` gives, loaded once for all trials and kept in the memory of each node.
+
+        Arrays of NumPy are read in place, and can be read only; anything else is a copy of the trial's own.
+
+        Args:
+            load: a function that gets all it needs as arguments.
+            arguments: plain values.
+
+        Raises:
+            ReportError: `load` or an argument is something else.
+        """
+        try:
+            return shared(load, arguments)
+        except NotShareable as error:
+            raise ReportError(f"`report.shared` {error}") from None
 
     def close_with(self, close: Callable[[], Any]) -> None:
         """Call `close` when the trial ends, however it ends; the last one first."""
