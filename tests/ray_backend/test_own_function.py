@@ -33,7 +33,8 @@ def test_a_function_is_swept_and_one_whose_process_died_goes_on_where_it_was_sav
     assert set(trials["state"]) == {"COMPLETED"}
     died = trials.loc[0]
     assert (died["attempt"], died["epochs"]) == (2, 6)
-    assert died["metric/epochs_here"] < 6
+    assert died["metric/epochs_here"] == 6 - died["resumed_from"] < 6
+    assert trials.loc[1:, "resumed_from"].isna().all()
     assert died["model_parameters"] == 3
     assert trials["objective"].tolist() == pytest.approx((trials["config/training/level"] + 0.06).tolist())
     assert swept.study.catalog().open

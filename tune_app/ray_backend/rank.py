@@ -104,6 +104,7 @@ class Rank:
             share_with(partial(shared_by, shared.sharing))
         self._folder = open_folder(shared.store)
         self._training: Training | None = None
+        self._resumed_from: int | None = None
 
     def open_store(self) -> tuple[str, int]:
         """Host and port at which the ranks find each other; called on the first one, before `join`."""
@@ -143,8 +144,10 @@ class Rank:
                 threads=shared.threads,
             )
             self._checkpoint = Study(self._folder, shared.study).checkpoint(request["trial"])
+            self._resumed_from = None
             if request["attempt"] > 1:
                 self._restore(training)
+                self._resumed_from = training.epoch
         self._training = training
         return training.history
 
@@ -196,6 +199,7 @@ class Rank:
         return {
             "epoch": self._training.epoch,
             "device": self._training.device_name,
+            "resumed_from": self._resumed_from,
             "peak_memory_mb": self._training.peak_memory_mb,
             "model_parameters": self._training.model_parameters,
         }
