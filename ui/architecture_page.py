@@ -19,7 +19,10 @@ from tune_app.errors import NotFound, TuneAppError
 from tune_app.results.network import client
 from tune_app.results.network.client import Layers
 from tune_app.spaces.spec import Spec
+from tune_app.store.log_lines import last_lines
 from tune_app.store.study import Study
+
+LAST_LINES = 200
 
 
 def show() -> None:
@@ -54,6 +57,7 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
             layers = read_layers(study.folder.address, study.name, trial, ended_at)
     except NotFound as error:  # a task without a network has a model and pictures of its training nevertheless
         st.info(sentence(error))
+        _show_log(study, trial)
         _offer_weights(study, trial)
         show_report(study, trial, ended_at)
         return
@@ -75,6 +79,16 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
     show_report(study, trial, ended_at)
     with st.expander("The layers as a table"):
         st.dataframe(_table(drawn), hide_index=True, placeholder="–", alt=f"Layers of the network of {name}")
+
+
+def _show_log(study: Study, trial: int) -> None:
+    """The end of what a script printed; nothing of other tasks."""
+    if study.folder.size(study.log(trial)) is None:
+        return
+    text, _ = last_lines(study.folder, study.log(trial), LAST_LINES)
+    with st.expander("What its script printed", expanded=True):
+        st.code(text.decode(errors="replace"), language=None, height=400)
+        st.caption(f"The last {LAST_LINES} lines; `tune-app logs {study.name} {trial}` shows all.")
 
 
 def _statistics(study: Study, trial: int, ended_at: str, state: str) -> tuple[Layers, str]:

@@ -22,8 +22,11 @@ from websockets.sync.client import connect
 from tune_app.api import listening, security
 from tune_app.api.admission import Admission
 from tune_app.credentials import API_TOKEN
+from tune_app.document import Document
 from tune_app.errors import InputError
+from tune_app.profiles.profile import Profile
 from tune_app.tasks.catalogs import load_catalog
+from tune_app.tasks.spec_file import read_spec
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -177,6 +180,44 @@ def test_a_class_is_not_imported_unless_it_is_listed(
     file.write_text("schema_version: 1\nname: a\ntask: intruder:Task\ndataset: digits\n")
     assert code(client.post("/jobs", json={"kind": "sweep", "search_space": "intruder"}), 422) == "invalid"
     assert not marked.exists()
+
+
+SCRIPT = {
+    "schema_version": 1,
+    "name": "mine",
+    "task": "script",
+    "command": "touch intruded",
+    "report": {"stdout": "(?P<val_loss>.)"},
+    "metrics": {"val_loss": "minimize"},
+    "parameters": {"training": {"lr": {"type": "float", "low": 0.0, "high": 1.0}}},
+}
+
+
+def test_a_script_is_refused_wherever_it_is_named(client: httpx.Client, place: Any) -> None:
+    catalog = read_spec(Document.of(SCRIPT, "space")).catalog
+    place.profiles.save(Profile("commanded", catalog, "none", {"lr": 0.5}), loaded_revision=0)
+    (place.root / "search_spaces" / "commanded.yaml").write_text(yaml.safe_dump(SCRIPT))
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/jobs", {"kind": "sweep", "space": SCRIPT}),
+        ("POST", "/jobs", {"kind": "sweep", "search_space": "commanded"}),
+        ("POST", "/jobs", {"kind": "training", "profile": "commanded"}),
+        ("POST", "/session", {"profile": "commanded"}),
+        ("PUT", "/profiles/other", {"source": {"profile": "commanded"}}),
+        ("PUT", "/profiles/other", {"task": "script", "dataset": "none", "config": {"training": {"lr": 0.5}}}),
+    ]
+    for method, path, body in asked:
+        response = client.request(method, path, json=body)
+        assert code(response, 422) == "invalid"
+        assert "--allow-class script`, which lets in any command" in response.json()["error"]["hint"]
+    place.profiles.delete("commanded")
+
+
+def test_a_script_that_is_let_in_is_accepted(place: Any, serve: Any) -> None:
+    with serve(replace(place.settings, classes=["script"])) as client:
+        response = client.post("/jobs", json={"kind": "sweep", "space": SCRIPT})
+        assert response.status_code == 202
+        request = client.get(f"/jobs/{response.json()['id']}").json()["request"]
+    assert "touch, intruded" in str(request)
 
 
 def test_a_listed_class_is_looked_at(place: Any, serve: Any, make_spec: Any, marked: Path) -> None:

@@ -253,3 +253,16 @@ def test_a_task_without_a_network_has_a_best_model_without_layers(
         found = client.get(f"/jobs/{job.id}/best-model").json()
     assert (found["task"], found["layers"]) == (sgd_task, None)
     assert found["layers_missing"] == f"the task `{sgd_task}` has no network to show: its model is no torch.nn.Module"
+
+
+def test_what_a_script_printed_is_read_in_parts(client: httpx.Client, place: Any) -> None:
+    study = place.store.study("ended-1")
+    study.folder.append(study.log(2), b"one\ntwo\nthree\n")
+    whole = client.get("/jobs/ended-1/trials/2/logs")
+    assert (whole.text, whole.headers["Next-Start"]) == ("one\ntwo\nthree\n", "14")
+    assert client.get("/jobs/ended-1/trials/2/logs?start=4&limit=1").text == "two\n"
+    assert client.get("/jobs/ended-1/trials/2/logs?tail=true&limit=1").text == "three\n"
+    for path, message in (("trials/0", "has no log"), ("trials/99", "has no trial 99")):
+        response = client.get(f"/jobs/ended-1/{path}/logs")
+        assert response.status_code == 404
+        assert message in response.json()["error"]["message"]

@@ -205,6 +205,15 @@ def test_show(tune_app: Command) -> None:
     assert fixed.endswith("500")
 
 
+def test_logs_of_a_script_s_trial(tune_app: Command, root: Path) -> None:
+    log = root / "studies" / "digits-small" / "logs" / "000002.log"
+    log.parent.mkdir()
+    log.write_bytes(b"$ python train.py\nstep 20\n")
+    assert tune_app("logs", "digits-small", "2").out == "$ python train.py\nstep 20\n"
+    assert "trial 1 of `digits-small` has no log" in tune_app("logs", "digits-small", "1").error
+    assert "its trials: 0 to 4" in tune_app("logs", "digits-small", "9").error
+
+
 def test_show_where_nothing_completed(tune_app: Command) -> None:
     ran = tune_app("show", "hopeless")
     assert ran.code == 1
@@ -551,3 +560,18 @@ def test_the_page_answers_to_the_names_that_it_listens_at(
     assert set(allowed) <= set(given)
     assert ("*" in given) == (host == "0.0.0.0")
     assert os.environ["TUNE_APP_API_TOKEN"] == "a-long-enough-token"
+
+
+def test_a_sweep_file_of_another_tuner_is_printed_as_a_search_space(tune_app: Command, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(
+        "program: train.py\nmetric: {name: val_loss}\nproject: mine\nparameters: {lr: {min: 0.0, max: 1.0}}\n"
+    )
+    ran = tune_app("import", str(sweep))
+    assert ran.code == 0
+    assert "note: `project` has no equivalent" in ran.err
+    space = tmp_path / "space.yaml"
+    space.write_text(ran.out)
+    assert list(load_spec(space).space.searched) == ["lr"]
+    sweep.write_text(sweep.read_text().replace("min: 0.0", "min: 2.0"))
+    assert "as a search space parameters.training.lr" in tune_app("import", str(sweep)).err

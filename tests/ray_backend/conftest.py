@@ -98,8 +98,8 @@ def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any
     before = Path.cwd()
     os.chdir(HERE)
     try:
-        task = load_task(document["task"])
         spec = read_spec(Document.of(document, "test"))
+        task = load_task(spec.task, spec.catalog)
         study = Study(Store(store).folder, spec.name)
         starts: list[Config] = [{**spec.space.complete({}), **config} for config in configs]
         with study.writing():

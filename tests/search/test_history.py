@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tune_app.errors import InputError
 from tune_app.search.history import (
     MOST_STUDIES,
     _config,
+    _is_same_task,
     find_history,
     keep_history,
     kept_history,
@@ -27,6 +29,7 @@ from tune_app.search.samplers import make_sampler
 from tune_app.search.schedule import make_scheduler
 from tune_app.search.study_search import StudySearch
 from tune_app.spaces.pruning import rungs
+from tune_app.spaces.script import Script, ScriptReport
 from tune_app.spaces.section import Pruning
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical, Config, Float
@@ -41,6 +44,7 @@ from .test_past_study import studied
 ROOT = Path(__file__).parents[2]
 
 
+REPORT = ScriptReport("stdout", "(?P<val_loss>.)")
 ENDS = ("COMPLETED", "PRUNED", "PRUNED") * 4
 
 
@@ -63,6 +67,16 @@ def test_the_newest_studies_of_the_task_come_first(past: list[Study]) -> None:
     names = [one.name for one in found.studies]
     assert names == [*(study.name for study in past[:0:-1]), "tune-app:digits_cnn"]
     assert not found.left_out
+
+
+def test_studies_of_another_command_are_of_another_task() -> None:
+    spec = small_spec(name="new")
+    catalog = replace(spec.catalog, task="script", script=Script(("python", "a.py"), REPORT))
+    script = replace(spec, task="script", catalog=catalog)
+    assert _is_same_task(script.catalog.to_dict(), script)
+    assert _is_same_task(spec.catalog.to_dict(), spec)
+    other = Script(("python", "b.py"), REPORT)
+    assert not _is_same_task(replace(script.catalog, script=other).to_dict(), script)
 
 
 def test_what_is_no_help_is_left_out(past: list[Study], tmp_path: Path, make_study: MakeStudy) -> None:

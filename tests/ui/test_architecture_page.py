@@ -125,3 +125,14 @@ def test_a_task_without_a_network_is_said_and_its_model_is_offered(
     assert model.proto.label == "Model (weights and configuration)"
     assert not model.proto.disabled
     assert any(button.label == "Pictures of this trial" for button in page.button)
+    assert not page.code
+
+
+def test_what_a_script_printed_is_shown(open_page: Callable[[Path], AppTest], sgd_study: Study) -> None:
+    for number in sgd_study.history().trials:
+        sgd_study.folder.write(sgd_study.log(number), b"$ python train.py\nstep 20\n")
+    page = open_page(Path(sgd_study.folder.url))
+    assert [code.value for code in page.code] == ["$ python train.py\nstep 20"]
+    assert f"tune-app logs {sgd_study.name}" in texts(page)
+    for number in sgd_study.history().trials:
+        sgd_study.folder.remove(sgd_study.log(number))

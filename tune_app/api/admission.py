@@ -1,7 +1,7 @@
 """What may be named over HTTP: users' own classes, and folders of data.
 
-A class that is named is imported, which runs code, and a path that is named is read. On the command line both belong
-to whoever types; over HTTP they belong to the server, whose owner lists what may be named.
+A class that is named is imported, which runs code, the command of a script is run, and a path that is named is read. On
+the command line all of them belong to whoever types; over HTTP to the server, whose owner lists what may be named.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tune_app.errors import InputError
+from tune_app.spaces.script import SCRIPT
 from tune_app.tasks import TASKS
 
 
@@ -20,7 +21,7 @@ class Admission:
     """What the server's owner listed.
 
     Attributes:
-        classes: tasks as ``package.module:Class``.
+        classes: tasks as ``package.module:Class``; ``script`` among them lets in any command.
         folders: folders in which data may lie.
     """
 
@@ -39,7 +40,8 @@ class Admission:
             raise InputError(
                 f"`task` must be one of {', '.join([*TASKS, *self.classes])} over HTTP, but got `{task:.200}`",
                 where=f"{where} task",
-                hint="whoever runs the server lets a class in with `tune-app serve --allow-class package.module:Class`",
+                hint="whoever runs the server lets one in with `tune-app serve --allow-class "
+                + (f"{SCRIPT}`, which lets in any command" if task == SCRIPT else "package.module:Class`"),
             )
         path = dataset.get("path") if isinstance(dataset, dict) else None
         if isinstance(path, str) and not self._inside(path):

@@ -137,7 +137,7 @@ def _best(server: Server, job: Job) -> tuple[Study, TrialRecord, dict[str, Any]]
         facts = server.facts(study)
         with server.logs.reading(study) as history:
             for record in chosen(trials_of(history, job, study), ("COMPLETED",), "rank", False, facts.objective)[:1]:
-                return study, record, trial_view(record, facts.columns, facts.objective)
+                return study, record, trial_view(record, facts.columns, facts.objective, facts.seeded)
     raise NotFound(
         f"no trial of the job `{job.id}` completed, so it has no best model",
         hint=f"GET /jobs/{job.id}/trials shows what happened",

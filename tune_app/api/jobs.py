@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +19,17 @@ State = Literal["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="How many to pass over.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 MOST_LINES = 100_000
+Start = Annotated[int, Query(ge=0, le=2**53, description="The byte to begin at.")]
+Lines = Annotated[int, Query(ge=1, le=MOST_LINES, description="Lines at most.")]
+Tail = Annotated[bool, Query(description="The last lines instead of the first.")]
+TEXT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+        "description": "The text.",
+        "headers": {"Next-Start": {"description": "The `start` of what follows.", "schema": {"type": "integer"}}},
+    }
+}
+"""A part of a log, as the documentation shows it."""
 
 
 def routes(server: Server) -> APIRouter:
@@ -107,26 +118,8 @@ def _add_reading(router: APIRouter, server: Server) -> None:
 
 
 def _add_logs(router: APIRouter, server: Server) -> None:
-    @router.get(
-        "/{job_id}/logs",
-        response_class=Response,
-        responses={
-            200: {
-                "content": {"text/plain": {"schema": {"type": "string"}}},
-                "description": "The text.",
-                "headers": {
-                    "Next-Start": {"description": "The `start` of what follows.", "schema": {"type": "integer"}}
-                },
-            },
-            **documented(404),
-        },
-    )
-    def logs(
-        job_id: str,
-        start: Annotated[int, Query(ge=0, le=2**53, description="The byte to begin at.")] = 0,
-        limit: Annotated[int, Query(ge=1, le=MOST_LINES, description="Lines at most.")] = MOST_LINES,
-        tail: Annotated[bool, Query(description="The last lines instead of the first.")] = False,
-    ) -> Response:
+    @router.get("/{job_id}/logs", response_class=Response, responses=TEXT | documented(404))
+    def logs(job_id: str, start: Start = 0, limit: Lines = MOST_LINES, tail: Tail = False) -> Response:
         """What the job printed, at most 1,000,000 bytes of it; ask again with Next-Start as `start` to read on."""
         job, records = server.views.job(job_id), server.jobs.records
         if tail:

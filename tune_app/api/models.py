@@ -329,7 +329,8 @@ class TrialFacts(_Told):
     peak_memory_mb: float | None
     model_parameters: int | None
     latency_ms: float | None
-    seed: int
+    seed: int | None
+    """That it trains from; null of a script that takes none."""
     attempt: int
     resumed_from: int | None
     """After which epoch the last attempt went on, 0 for one that began again; null for a first attempt."""

@@ -20,6 +20,7 @@ from tune_app.jobs.job_request import request_of
 from tune_app.jobs.jobs import Jobs
 from tune_app.profiles.profiles import Profiles
 from tune_app.results.network import client
+from tune_app.spaces.script import SCRIPT, SEED
 from tune_app.spaces.section import Objective
 from tune_app.store.store import Store
 from tune_app.store.study import Study
@@ -37,11 +38,13 @@ class StudyFacts:
 
     Attributes:
         columns: of the configuration, ``config/<group>/<variable>``.
+        seeded: whether its trials train from their seeds, which a script need not take.
     """
 
     document: dict[str, Any]
     objective: Objective
     columns: tuple[str, ...]
+    seeded: bool
 
 
 class Server:
@@ -112,7 +115,8 @@ class Server:
             document = study.document()
             names = study.table("trials").schema.names
             columns = tuple(name for name in names if name.startswith("config/"))
-            facts = StudyFacts(document, Objective.model_validate(document["objective"]), columns)
+            seeded = document["task"] != SCRIPT or SEED in document
+            facts = StudyFacts(document, Objective.model_validate(document["objective"]), columns, seeded)
             if not columns:  # the sweep has only just begun
                 return facts
             known = self._facts[study.name] = stamp, facts

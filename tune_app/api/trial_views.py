@@ -61,11 +61,12 @@ def _cancelled(record: TrialRecord, ended_at: str, why: str) -> TrialRecord:
     return replace(record, row=row)
 
 
-def trial_view(record: TrialRecord, columns: Sequence[str], objective: Objective) -> dict[str, Any]:
+def trial_view(record: TrialRecord, columns: Sequence[str], objective: Objective, seeded: bool) -> dict[str, Any]:
     """One trial; one that has not ended has what is known so far.
 
     Args:
         columns: of the configuration, ``config/<group>/<variable>``, in their order.
+        seeded: whether it trains from its seed, which a script need not take.
     """
     running = record.row is None
     row = _last(record)
@@ -81,7 +82,7 @@ def trial_view(record: TrialRecord, columns: Sequence[str], objective: Objective
         "objective": objective_of(objective, row) if running and row else row.get("objective"),
         "epochs": max(record.epochs, default=0) if running else row["epochs"],
         "started_at": record.started_at,
-        "seed": record.seed,
+        "seed": record.seed if seeded else None,
         "attempt": record.attempt,
         "source": record.source,
         "configuration": by_group,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from tune_app.api.error_shape import documented
-from tune_app.api.jobs import Limit, Offset
+from tune_app.api.jobs import MOST_LINES, TEXT, Limit, Lines, Offset, Start, Tail
 from tune_app.api.models import TrialPage, TrialWithEpochs
 from tune_app.api.server import Server
 from tune_app.api.trial_views import SORTS, chosen, epoch_view, trial_view, trials_of
 from tune_app.errors import NotFound
+from tune_app.results.review import trial_log
+from tune_app.store.log_lines import first_lines, last_lines
 
 State = Literal["RUNNING", "COMPLETED", "PRUNED", "FAILED", "CANCELLED"]
 
@@ -43,7 +45,7 @@ def routes(server: Server) -> APIRouter:
         with server.logs.reading(study) as history:
             found = chosen(trials_of(history, job, study), state or (), sort, order == "desc", facts.objective)
             part = found[offset : offset + limit]
-            items = [trial_view(record, facts.columns, facts.objective) for record in part]
+            items = [trial_view(record, facts.columns, facts.objective, facts.seeded) for record in part]
         return {"items": items, "total": len(found), "offset": offset, "limit": limit}
 
     @router.get("/{trial}", response_model=TrialWithEpochs, responses=documented(404))
@@ -63,6 +65,28 @@ def routes(server: Server) -> APIRouter:
                 raise NotFound(f"the study `{study.name}` has no trial {trial}", hint=f"its trials: {known}")
             epochs = [epoch_view(record.epochs[number]) for number in sorted(record.epochs)]
             sample = record.row.sample if record.row is not None else None
-            return {**trial_view(record, facts.columns, facts.objective), "history": epochs, "sample": sample}
+            return {
+                **trial_view(record, facts.columns, facts.objective, facts.seeded),
+                "history": epochs,
+                "sample": sample,
+            }
 
+    _add_log(router, server)
     return router
+
+
+def _add_log(router: APIRouter, server: Server) -> None:
+    @router.get("/{trial}/logs", response_class=Response, responses=TEXT | documented(404))
+    def logs(job_id: str, trial: int, start: Start = 0, limit: Lines = MOST_LINES, tail: Tail = False) -> Response:
+        """What the script of a trial has printed so far; asked for as the log of a job."""
+        job = server.views.job(job_id)
+        study = server.study(job)
+        if study is None:
+            raise NotFound(f"the job `{job_id}` has no trials")
+        name = trial_log(study, trial)
+        if tail:
+            text, following = last_lines(study.folder, name, limit, start)
+        else:
+            text = first_lines(study.folder, name, limit, start)
+            following = start + len(text)
+        return Response(text, media_type="text/plain", headers={"Next-Start": str(following)})

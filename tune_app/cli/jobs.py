@@ -162,7 +162,7 @@ def jobs_status(job_id: str, as_json: bool, store: str) -> None:
 @store_option
 def jobs_logs(job_id: str, follow: bool, store: str) -> None:
     """Print what job ID printed."""
-    from tune_app.jobs.job_store import LARGEST_PIECE
+    from tune_app.store.log_lines import LARGEST_PIECE
 
     opened = _jobs(store)
     job = opened.get(job_id)

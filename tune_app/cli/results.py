@@ -1,4 +1,4 @@
-"""Verbs that show results: studies, trials, show."""
+"""Verbs that show results: studies, trials, show, logs, report."""
 
 from __future__ import annotations
 
@@ -97,6 +97,23 @@ def show(study: str, trial: int | None, as_json: bool, store: str) -> None:
         leaderboard(pareto, opened.document(), rows=len(pareto))
         click.echo(f"\nthe trial with the best {opened.document()['objective']['metric']}:")
     print_row(found, opened.document())
+
+
+@click.command()
+@click.argument("study")
+@click.argument("trial", type=click.IntRange(min=0))
+@store_option
+def logs(study: str, trial: int, store: str) -> None:
+    """Print what the script of a TRIAL of STUDY has printed so far."""
+    from tune_app.results.review import trial_log
+    from tune_app.store.log_lines import LARGEST_PIECE
+    from tune_app.store.store import Store
+
+    opened = Store(store).study(study)
+    name, start = trial_log(opened, trial), 0
+    while piece := opened.folder.read(name, start, LARGEST_PIECE):
+        click.echo(piece, nl=False)
+        start += len(piece)
 
 
 def print_row(found: dict[str, Any], document: dict[str, Any]) -> None:

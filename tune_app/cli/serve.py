@@ -25,7 +25,11 @@ from tune_app.extras import require
     help="Folder of the search spaces that requests may name.",
 )
 @click.option(
-    "--allow-class", "classes", multiple=True, metavar="PACKAGE.MODULE:CLASS", help="A task that requests may name."
+    "--allow-class",
+    "classes",
+    multiple=True,
+    metavar="PACKAGE.MODULE:CLASS",
+    help="A task that requests may name; script: any command.",
 )
 @click.option(
     "--data-folder", "folders", multiple=True, metavar="FOLDER", help="A folder in which requests may name data."

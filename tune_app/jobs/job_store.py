@@ -22,12 +22,9 @@ from tune_app.errors import InputError, NotFound, WorkFailed, nearest
 from tune_app.folder import Folder
 from tune_app.jobs.job import ID_PATTERN, Job, read_job
 from tune_app.moment import now
+from tune_app.store import log_lines
 
 COUNTERS = "jobs/.counters.json"
-FIRST_LOOK = 64_000
-"""So many bytes of a log are read to find some of its lines; more only where they do not suffice."""
-LARGEST_PIECE = 1_000_000
-"""Bytes of a log that are read at once at most: it may be longer than the memory."""
 TRIES = 100
 """So often a put is tried again after another process came first."""
 
@@ -190,33 +187,15 @@ class JobStore:
         return self.folder.read(_log(job_id), start, size) or b""
 
     def first_lines(self, job_id: str, count: int, start: int = 0) -> bytes:
-        """At most `count` lines of what the job printed, from byte `start`, and at most `LARGEST_PIECE` bytes."""
-        size = FIRST_LOOK
-        while True:
-            text = self.log(job_id, start, size)
-            lines = text.split(b"\n", count)
-            if len(lines) > count:
-                return text[: len(text) - len(lines[-1])]
-            if len(text) < size or size == LARGEST_PIECE:
-                return text
-            size = min(4 * size, LARGEST_PIECE)
+        """At most `count` lines of what the job printed, from byte `start`, see `log_lines`."""
+        return log_lines.first_lines(self.folder, _log(job_id), count, start)
 
     def last_lines(self, job_id: str, count: int, begin: int = 0) -> tuple[bytes, int]:
         """At most `count` lines from the end of what the job printed, and the byte behind them.
 
-        They do not begin before byte `begin`, and have at most `LARGEST_PIECE` bytes.
+        They do not begin before byte `begin`; see `log_lines`.
         """
-        end = self.folder.size(_log(job_id)) or 0
-        size = FIRST_LOOK
-        while True:
-            start = max(begin, end - size)
-            text = self.log(job_id, start, max(0, end - start))
-            before = text.removesuffix(b"\n").rsplit(b"\n", count)
-            if len(before) > count:
-                return text[len(before[0]) + 1 :], end
-            if start == begin or size == LARGEST_PIECE:
-                return text, max(begin, end)
-            size = min(4 * size, LARGEST_PIECE)
+        return log_lines.last_lines(self.folder, _log(job_id), count, begin)
 
     def add_to_log(self, job_id: str, content: bytes) -> None:
         """Add to what the job printed."""

@@ -30,9 +30,10 @@ from tune_app.jobs.job import END_STATES, STATES, Job
 from tune_app.jobs.job_folder import check_size, excludes
 from tune_app.jobs.job_head import JobHead, end_head, ensure_head, find_head, head_lock
 from tune_app.jobs.job_request import JobRequest
-from tune_app.jobs.job_store import LARGEST_PIECE, JobStore
+from tune_app.jobs.job_store import JobStore
 from tune_app.moment import now
 from tune_app.store.live_training import read_live_training
+from tune_app.store.log_lines import LARGEST_PIECE
 from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.store.training_record import record_path

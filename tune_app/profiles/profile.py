@@ -157,7 +157,7 @@ def from_trial(study: Study, row: pd.Series[Any], name: str) -> Profile:
             "objective": None if pd.isna(objective) else float(objective),
             # Of the whole training, also where the trial was stopped early.
             "epochs": epochs_of(config, document["budget"]["epochs"]),
-            "seed": int(row["seed"]),
+            "seed": None if pd.isna(row["seed"]) else int(row["seed"]),
             "edited": {},
             "code": kept.get("code", {}),
             "spec_sha256": kept.get("spec_sha256"),

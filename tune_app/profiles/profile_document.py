@@ -10,6 +10,7 @@ from tune_app.errors import InputError, nearest
 from tune_app.profiles.profile import SCHEMA_VERSION, Profile
 from tune_app.spaces.catalog import Catalog, check_group, check_value, find_variable
 from tune_app.spaces.parameters import read_constraints
+from tune_app.spaces.script import SCRIPT
 from tune_app.spaces.variable import Config, flatten_config
 
 KEYS = (
@@ -61,18 +62,19 @@ def read_document(document: Document, find_catalog: Callable[[str], Catalog]) ->
 
 
 def _read_catalog(document: Document, find_catalog: Callable[[str], Catalog]) -> Catalog:
-    """The catalog of the task; the profile of a function has it inside, for the function has none."""
+    """The catalog of the task; the profile of a function or a script has it inside, for they have none."""
     task = _text(document, "task")
     if "catalog" in document.data:
         catalog = Catalog.from_dict({**document.mapping("catalog"), "task": task}, document.where("catalog"))
-        if catalog.open:
+        if catalog.open and (catalog.script is not None or task != SCRIPT):
             return catalog
     try:
         catalog = find_catalog(task)
     except InputError as error:
         raise InputError(error.message, where=document.where("task"), hint=error.hint) from error
     if catalog.open:
-        rule = f"the profile of a function must have its `catalog`, but that of `{task}` has none"
+        kind, what = ("script", "`catalog` with its command") if task == SCRIPT else ("function", "`catalog`")
+        rule = f"the profile of a {kind} must have its {what}, but that of `{task}` has none"
         hint = "save it from a trial: tune-app profile save NAME --trial STUDY:N"
         raise InputError(rule, where=document.source, hint=hint)
     return catalog

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -320,17 +321,23 @@ class Profiles:
 
 
 def differences(old: Profile, new: Profile) -> dict[str, tuple[Any, Any]]:
-    """What two profiles differ in: ``group.variable`` (and task, dataset) to both values."""
+    """What two profiles differ in: ``group.variable`` (and task, dataset, a script's command) to both values."""
     found: dict[str, tuple[Any, Any]] = {}
     for name in ("task", "dataset"):
         if getattr(old, name) != getattr(new, name):
             found[name] = (getattr(old, name), getattr(new, name))
+    if old.catalog.script != new.catalog.script:
+        found["command"] = (_command(old), _command(new))
     keys = {v.name: v.key for p in (old, new) for v in p.catalog.variables}
     for name, key in keys.items():
         before, after = old.config.get(name), new.config.get(name)
         if before != after:
             found[key] = (before, after)
     return found
+
+
+def _command(profile: Profile) -> str | None:
+    return None if profile.catalog.script is None else shlex.join(profile.catalog.script.command)
 
 
 def _own_catalog(profile: Profile) -> str | None:

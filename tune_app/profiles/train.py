@@ -17,6 +17,7 @@ from tune_app.errors import InputError, TuneAppError, WorkFailed
 from tune_app.folder import Folder, LocalFolder, cannot_write
 from tune_app.moment import now
 from tune_app.profiles.profile import Profile
+from tune_app.profiles.script_files import script_files
 from tune_app.spaces.section import Resources
 from tune_app.store.live_training import LiveTraining
 from tune_app.store.store import Store
@@ -62,7 +63,8 @@ def train(
 ) -> Trained:
     """Train `profile` for `epochs` epochs and leave a checkpoint and the metrics in ``<store>/trainings/<name>/``.
 
-    While it trains, ``live.json`` there tells how far it is, see `tune_app.store.live_training`.
+    A script leaves its folder, ``files``, and what it printed, ``output.log``, there, too. While it trains,
+    ``live.json`` there tells how far it is, see `tune_app.store.live_training`.
 
     Args:
         name: of the training; the profile's with the moment without it.
@@ -85,6 +87,7 @@ def train(
             training = Training(
                 task, profile.config, data, epochs=epochs, seed=seed, device=pick_device(), threads=threads
             )
+            ending.enter_context(script_files(training, store.folder, name))
             ending.callback(training.close)
             rows = []
             while not training.finished:

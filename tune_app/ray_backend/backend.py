@@ -129,7 +129,7 @@ def make_worker(plan: Plan) -> type[Worker]:
         function=given_function(spec.task),
         data=ray.put(plan.data.without_test()),
         preparation=start_preparation(spec.task, os.getcwd()) if prepares else None,
-        sharing=start_sharing(os.getcwd()) if spec.catalog.open else None,
+        sharing=start_sharing(os.getcwd()) if spec.catalog.open and spec.catalog.script is None else None,
         objective=spec.objective,
         rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
         store=plan.study.folder.address,

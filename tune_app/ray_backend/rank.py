@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +21,10 @@ from tune_app.ray_backend.preparation import prepared_data
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.section import Objective
 from tune_app.store.study import Study
+from tune_app.store.trial_log import TrialLog
 from tune_app.tasks import load_task, replica
 from tune_app.tasks.given_function import give_function
+from tune_app.tasks.script_state import ScriptState
 from tune_app.tasks.shared_data import share_with
 from tune_app.training.device import cap_gpu_memory, pick_device
 from tune_app.training.failure import describe_error, failure_kind
@@ -35,11 +38,11 @@ class WorkerContext:
 
     Attributes:
         task: name of the task, see `tune_app.tasks.load_task`.
-        catalog: what the search space says of a function.
+        catalog: what the search space says of a function or a script.
         function: itself, where no import finds it.
         data: the data set without its test part, itself in the object store.
         preparation: the actor that prepares it, see `preparation.py`; None where the task prepares nothing.
-        sharing: the actor that loads what functions share, see `data_sharing.py`; None for a class.
+        sharing: the actor that loads what functions share, see `data_sharing.py`; None for a class or a script.
         rungs: epochs at which the scheduler decides.
         store: root of the store, reachable from every node: checkpoints go there.
         study: name of the study.
@@ -47,7 +50,7 @@ class WorkerContext:
         gpus: share of a GPU that each device of a trial gets; above 1, their number; 0 for none.
         devices: how many devices train one trial.
         limited: whether a training may only take so long: then its beginning is told.
-        import_path: folder from which a user's own task is imported.
+        import_path: folder from which a user's own task is imported, and in which a script is started.
     """
 
     task: str
@@ -105,6 +108,7 @@ class Rank:
         self._folder = open_folder(shared.store)
         self._training: Training | None = None
         self._resumed_from: int | None = None
+        self._log: TrialLog | None = None
 
     def open_store(self) -> tuple[str, int]:
         """Host and port at which the ranks find each other; called on the first one, before `join`."""
@@ -143,8 +147,14 @@ class Rank:
                 device=self._device(),
                 threads=shared.threads,
             )
-            self._checkpoint = Study(self._folder, shared.study).checkpoint(request["trial"])
             self._resumed_from = None
+            study = Study(self._folder, shared.study)
+            self._checkpoint = study.checkpoint(request["trial"])
+            if isinstance(training.state, ScriptState):
+                self._log = TrialLog(self._folder, study.log(request["trial"]))
+                training.state.on_output = self._log.add
+                if os.path.isdir(shared.import_path):  # else this process was started where its node has the code
+                    training.state.working_folder = shared.import_path
             if request["attempt"] > 1:
                 self._restore(training)
                 self._resumed_from = training.epoch
@@ -219,3 +229,6 @@ class Rank:
         if self._training is not None:
             self._training.close()
         self._training = None
+        if self._log is not None:
+            self._log.close()
+        self._log = None

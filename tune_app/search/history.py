@@ -185,11 +185,19 @@ def _newest(spec: Spec, folder: Folder, left_out: dict[str, str]) -> list[Study]
     for name in study_names(folder):
         study = Study(folder, name)
         try:
-            if name != spec.name and study.json("catalog.json").get("task") == spec.task and not study.being_written():
+            same = name != spec.name and _is_same_task(study.json("catalog.json"), spec)
+            if same and not study.being_written():
                 found.append((str(study.json("live.json").get("at", "")), study))
         except TuneAppError as error:
             left_out[name] = error.message
     return [study for _, study in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+
+def _is_same_task(catalog: Mapping[str, Any], spec: Spec) -> bool:
+    """Whether a study with this catalog trained what `spec` trains: of scripts, the same command."""
+    script = spec.catalog.script
+    command = list(script.command) if script else None
+    return catalog.get("task") == spec.task and (catalog.get("script") or {}).get("command") == command
 
 
 def _curve(rows: pd.DataFrame) -> Array:

@@ -11,7 +11,9 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+from tune_app.document import Document
 from tune_app.errors import InputError, nearest
+from tune_app.spaces.script import Script, read_script
 from tune_app.spaces.variable import (
     DIRECTIONS,
     GROUPS,
@@ -43,8 +45,9 @@ class Catalog:
         metrics: every figure that an epoch gives, with the direction in which it is better; None where that is unknown,
             as of a study that was written before studies kept their catalogs.
         data_parallel: whether several devices can train one configuration.
-        open: whether variables and metrics are those of the search space, as of a function.
+        open: whether variables and metrics are those of the search space, as of a function or a script.
         flat: whether a function gets names with dots as they are, instead of nested mappings.
+        script: the command, of a script; None of all others.
     """
 
     task: str
@@ -54,6 +57,7 @@ class Catalog:
     data_parallel: bool = False
     open: bool = False
     flat: bool = False
+    script: Script | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The catalog as plain values, as ``catalog.json`` holds it; `from_dict` gives an equal one back."""
@@ -66,6 +70,7 @@ class Catalog:
             "data_parallel": self.data_parallel,
             **({"open": True} if self.open else {}),
             **({"flat": True} if self.flat else {}),
+            **({"script": self.script.to_dict()} if self.script else {}),
         }
 
     @classmethod
@@ -80,17 +85,20 @@ class Catalog:
             rule = f"the catalog must be of schema version {SCHEMA_VERSION}, but got {version!r}"
             raise InputError(rule, where=where, hint="use the version of tune-app that wrote it")
         try:
+            variables = tuple(
+                Variable(**{**variable, "domain": domain_from_dict(variable["domain"])})
+                for variable in document["variables"]
+            )
+            metrics = {name: _direction(found) for name, found in document["metrics"].items()}
             return cls(
                 task=document["task"],
-                variables=tuple(
-                    Variable(**{**variable, "domain": domain_from_dict(variable["domain"])})
-                    for variable in document["variables"]
-                ),
+                variables=variables,
                 constraints=tuple(document["constraints"]),
-                metrics={name: _direction(found) for name, found in document["metrics"].items()},
+                metrics=metrics,
                 data_parallel=bool(document["data_parallel"]),
                 open=bool(document.get("open", False)),
                 flat=bool(document.get("flat", False)),
+                script=_script(document.get("script"), variables, metrics, where),
             )
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             problem = f"{type(error).__name__}: {error}"
@@ -113,6 +121,12 @@ def _variable_to_dict(variable: Variable) -> dict[str, Any]:
     fields = ("name", "group", "default", "description", "when", "searchable")
     values = {} if variable.values is None else {"values": dict(variable.values)}
     return {**{key: getattr(variable, key) for key in fields}, "domain": variable.domain.to_dict(), **values}
+
+
+def _script(found: Any, variables: Variables, metrics: Mapping[str, Any], where: str) -> Script | None:
+    if found is None:
+        return None
+    return read_script(Document.of(found, where), [variable.name for variable in variables], metrics)
 
 
 def _direction(found: str | None) -> Direction | None:

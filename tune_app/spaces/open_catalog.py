@@ -11,6 +11,7 @@ from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.parameters import DESCRIBED, PARAMETERS, parameter_keys, read_domain
+from tune_app.spaces.script import SCRIPT, read_script
 from tune_app.spaces.variable import DIRECTIONS, Categorical, Direction, Domain, Float, Int, Value, Variable
 
 METRICS, FLAT = "metrics", "flat"
@@ -19,7 +20,7 @@ WIDE = 2**53
 
 
 def completed(catalog: Catalog, document: Document) -> Catalog:
-    """`catalog` with the variables and metrics of a search space.
+    """`catalog` with the variables and metrics of a search space, and with its command where it is a script's.
 
     Raises:
         InputError: the first thing that breaks a rule, with its place.
@@ -32,7 +33,10 @@ def completed(catalog: Catalog, document: Document) -> Catalog:
     flat = document.data.get(FLAT, False)
     if not isinstance(flat, bool):
         raise InputError(f"`{FLAT}` must be true or false, but got {shown(flat)}", where=document.where(FLAT))
-    return replace(catalog, variables=variables, metrics=_metrics(document, catalog.task), flat=flat)
+    metrics = _metrics(document, catalog.task)
+    names = [variable.name for variable in variables]
+    script = read_script(document, names, metrics) if catalog.task == SCRIPT else None
+    return replace(catalog, variables=variables, metrics=metrics, flat=flat, script=script)
 
 
 def _check_nesting(variables: tuple[Variable, ...], document: Document) -> None:

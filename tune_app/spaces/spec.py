@@ -17,6 +17,8 @@ from tune_app.errors import InputError, nearest
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.open_catalog import FLAT, METRICS, completed
 from tune_app.spaces.parameters import CONSTRAINTS, PARAMETERS, fix, read_space, write_parameters
+from tune_app.spaces.script import KEYS as SCRIPT_KEYS
+from tune_app.spaces.script import SCRIPT
 from tune_app.spaces.section import Budget, Objective, Pruning, Resources, Search, Section, read_section, unknown_key
 from tune_app.spaces.space import Space
 from tune_app.spaces.strategy import SAMPLERS
@@ -24,7 +26,7 @@ from tune_app.spaces.variable import Categorical, DatasetReference
 
 SCHEMA_VERSION = 1
 NO_DATASET = "none"
-"""The data set of a function, which loads its own."""
+"""The data set of a function or a script, which loads its own."""
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 SECTIONS: dict[str, type[Section]] = {
     "objective": Objective,
@@ -33,7 +35,7 @@ SECTIONS: dict[str, type[Section]] = {
     "pruning": Pruning,
     "resources": Resources,
 }
-KEYS = ("schema_version", "name", "task", "dataset", *SECTIONS, METRICS, FLAT, PARAMETERS, CONSTRAINTS)
+KEYS = ("schema_version", "name", "task", "dataset", *SCRIPT_KEYS, *SECTIONS, METRICS, FLAT, PARAMETERS, CONSTRAINTS)
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Spec:
             "name": self.name,
             "task": self.task,
             "dataset": self.dataset if isinstance(self.dataset, str) else dict(self.dataset),
+            **(self.catalog.script.to_dict() if self.catalog.script else {}),
             **sections,
             **({METRICS: dict(self.catalog.metrics)} if self.catalog.open else {}),
             **({FLAT: True} if self.catalog.flat else {}),
@@ -132,11 +135,7 @@ def read_spec(
     catalog = find_catalog(document)
     if catalog.open:
         catalog = completed(catalog, document)
-    else:
-        for key in (METRICS, FLAT):
-            if key in document.data:
-                rule = f"`{key}` belongs to a function, but `{catalog.task}` is a class"
-                raise InputError(rule, where=document.where(key), hint="leave it out")
+    _check_keys(document, catalog)
     dataset = NO_DATASET if catalog.open and "dataset" not in document.data else read_dataset(document)
     for key, value in overrides.get(PARAMETERS, {}).items():
         document = fix(document, catalog.variables, key, value)
@@ -162,6 +161,17 @@ def read_spec(
         space=space,
         catalog=catalog,
     )
+
+
+def _check_keys(document: Document, catalog: Catalog) -> None:
+    """Refuse keys of a function or a script where the task is something else."""
+    kind = "a script" if catalog.script else "a function" if catalog.open else "a class"
+    owners = {METRICS: ("a function", "a script"), FLAT: ("a function",), **dict.fromkeys(SCRIPT_KEYS, ("a script",))}
+    for key, kinds in owners.items():
+        if key in document.data and kind not in kinds:
+            rule = f"`{key}` belongs to {' or '.join(kinds)}, but `{catalog.task}` is {kind}"
+            hint = f"leave it out, or write `task: {SCRIPT}`" if key in SCRIPT_KEYS else "leave it out"
+            raise InputError(rule, where=document.where(key), hint=hint)
 
 
 def _override(document: Document, overrides: Mapping[str, Any]) -> Document:

@@ -71,6 +71,10 @@ class Study:
         """Name of a trial's checkpoint in the store's folder."""
         return f"{self.base}/checkpoints/{trial:06d}.pt"
 
+    def log(self, trial: int) -> str:
+        """Name of what a trial printed, in the store's folder; only that of a script is kept."""
+        return f"{self.base}/logs/{trial:06d}.log"
+
     def table(self, kind: str) -> pa.Table:
         """The `trials` or `epochs` table as it stands now; without rows where the sweep has only just started.
 

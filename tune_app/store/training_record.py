@@ -28,6 +28,16 @@ def checkpoint_path(name: str) -> str:
     return f"trainings/{name}/checkpoint.pt"
 
 
+def files_path(name: str) -> str:
+    """Where its script leaves its files."""
+    return f"trainings/{name}/files"
+
+
+def log_path(name: str) -> str:
+    """Where it leaves what its script printed."""
+    return f"trainings/{name}/output.log"
+
+
 @dataclass(frozen=True)
 class TrainingRecord:
     """A training that ended well.

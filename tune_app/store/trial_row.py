@@ -40,6 +40,7 @@ class TrialRow:
         epochs: how many it trained.
         started_at, ended_at: UTC, ISO 8601.
         duration_s: seconds that its last attempt took.
+        seed: that it trained from; None of a script that takes none.
         node: address of the machine.
         gpu_fraction: GPUs that it had, a share or a number.
         latency_ms: milliseconds that the model takes for a row.
@@ -56,7 +57,7 @@ class TrialRow:
     started_at: str
     ended_at: str
     duration_s: float
-    seed: int
+    seed: int | None
     attempt: int
     objective: float | None = None
     failure_kind: FailureKind | None = None

@@ -155,9 +155,16 @@ def _notes(spec: Spec, task: Task, data: Dataset, probe: Probe) -> list[str]:
         figures = f"{shown(probe.metrics[name], 'none')} and {shown(again.metrics[name], 'none')}"
         notes.append(
             f"`{name}` differs between two trainings of one configuration from one seed, {figures}: "
-            "seed every generator of your own from the trial's seed (`seed` of `start`, `report.seed`)"
+            f"seed every generator of your own from the trial's seed ({_seed_of(spec)})"
         )
     return notes
+
+
+def _seed_of(spec: Spec) -> str:
+    """Where a task of the user's own finds the trial's seed."""
+    if spec.catalog.script is None:
+        return "`seed` of `start`, `report.seed`"
+    return "`seed: --seed={seed}` in the search space" if not spec.catalog.script.seed else "the argument `seed`"
 
 
 def _untrainable(spec: Spec, probe: Probe, cut: str = "") -> InputError:

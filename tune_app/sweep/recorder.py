@@ -54,6 +54,7 @@ class Recorder:
         self._columns = {v.name: v.column for v in spec.space.variables}
         self._objective = spec.objective
         self._total = spec.budget.trials
+        self._seeded = spec.catalog.script is None or bool(spec.catalog.script.seed)
         self._gpu_fraction = float(spec.resources.gpus) * spec.resources.devices
         self._began = time.monotonic()
         self._next_question = 0.0
@@ -248,7 +249,7 @@ class Recorder:
             ended_at=now(),
             duration_s=duration,
             gpu_fraction=self._gpu_fraction,
-            seed=record.seed,
+            seed=record.seed if self._seeded else None,
             attempt=record.attempt,
             source=record.source,
             families={

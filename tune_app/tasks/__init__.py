@@ -1,4 +1,4 @@
-"""Tasks by name: ours, and a user's own class or function named ``package.module:name``.
+"""Tasks by name: ours, a user's own class or function named ``package.module:name``, and ``script``, a user's command.
 
 Adding one of ours means one file in this folder and one entry in `TASKS`. A user's class is loaded by the same
 function and held to the same contract, `tune_app.tasks.task.Task`.
@@ -14,6 +14,7 @@ from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.reference import read_reference
 from tune_app.errors import InputError, TuneAppError, nearest, one_line
 from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.script import SCRIPT
 from tune_app.spaces.variable import DatasetReference
 from tune_app.tasks.contract import contract_faults, data_faults
 from tune_app.tasks.given_function import given_function
@@ -36,7 +37,7 @@ def load_task(name: str, catalog: Catalog | None = None) -> Task:
     """Make the task `name`: one of `TASKS`, or a user's own as ``package.module:name``, a class or a function.
 
     Args:
-        catalog: what the search space says of a function's variables and metrics.
+        catalog: what the search space says of a function's or a script's variables and metrics.
 
     Raises:
         InputError: the name is unknown, the module cannot be imported, there is no such class or function in it, or a
@@ -44,12 +45,16 @@ def load_task(name: str, catalog: Catalog | None = None) -> Task:
     """
     if (function := given_function(name)) is not None:
         return _of_function(function, name, catalog)
+    if name == SCRIPT:
+        from tune_app.tasks.script_task import ScriptTask
+
+        return cast("Task", ScriptTask(catalog or Catalog(name, (), open=True)))
     address = TASKS.get(name, name)
     module_name, colon, own_name = address.partition(":")
     if not (module_name and colon and own_name):
         raise InputError(
-            f"`task` must name one of ours or your own as `package.module:name`, but got `{name}`",
-            hint=nearest(name, TASKS),
+            f"`task` must name one of ours or your own as `package.module:name`, or be `{SCRIPT}`, but got `{name}`",
+            hint=nearest(name, [*TASKS, SCRIPT]),
         )
     if module_name == "__main__":
         raise InputError(

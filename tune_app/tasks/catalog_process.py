@@ -14,6 +14,7 @@ import sys
 from tune_app.credentials import inherited_environment
 from tune_app.errors import InputError
 from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.script import SCRIPT
 from tune_app.standard_output import reserved
 from tune_app.tasks import TASKS
 from tune_app.tasks.catalogs import load_catalog
@@ -28,7 +29,7 @@ def read_catalog(name: str) -> Catalog:
     Raises:
         InputError: as `load_task`, or the import ended the process or took too long.
     """
-    if name in TASKS:
+    if name in (*TASKS, SCRIPT):
         return load_catalog(name)
     where = f"task {name}"
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.script import SCRIPT
 from tune_app.tasks import TASKS, load_task
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ FOLDER = Path(__file__).with_name("catalogs")
 
 
 def load_catalog(name: str) -> Catalog:
-    """The catalog of the task `name`: one of ours, or a user's class, which is imported.
+    """The catalog of the task `name`: one of ours, a script's, or that of a user's class, which is imported.
 
     Raises:
         InputError: as `load_task`.
@@ -29,13 +30,15 @@ def load_catalog(name: str) -> Catalog:
     if name in TASKS:
         path = FOLDER / f"{name}.json"
         return Catalog.from_dict(json.loads(path.read_text(encoding="utf-8")), str(path))
+    if name == SCRIPT:  # all else stands in the search space
+        return Catalog(name, (), open=True)
     return catalog_of(load_task(name), name)
 
 
 def catalog_of(task: Task | type[Task], name: str) -> Catalog:
     """The catalog of a task that is loaded and called `name`."""
     found = getattr(task, "catalog", None)
-    if isinstance(found, Catalog):  # a function's, which the search space made
+    if isinstance(found, Catalog):  # a function's or a script's, which the search space made
         return found
     return Catalog(
         task=name,

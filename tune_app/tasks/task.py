@@ -74,6 +74,21 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class RunningByItself(Protocol):
+    """A state whose training has a loop of its own, as a function's and a script's has.
+
+    Attributes:
+        restorable: whether there is anything to save.
+    """
+
+    restorable: bool
+
+    def close(self) -> None:
+        """End the training, however far it is."""
+        ...
+
+
+@runtime_checkable
 class Preparing(Protocol):
     """A task that turns a data set into another one before `start`, such as texts into numbers.
 

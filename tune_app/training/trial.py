@@ -22,10 +22,12 @@ from torch.nn.parameter import is_lazy
 
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError, WorkFailed, one_line
+from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.variable import Config
-from tune_app.tasks.function_task import FunctionState, FunctionTask
+from tune_app.tasks.function_task import FunctionState
+from tune_app.tasks.script_state import ScriptState
 from tune_app.tasks.seeding import seed_everything
-from tune_app.tasks.task import Preparing, Probed, Progress, Sampling, Task
+from tune_app.tasks.task import Preparing, Probed, Progress, RunningByItself, Sampling, Task
 from tune_app.tasks.user_code import exits_as_errors
 from tune_app.training.failure import Diverged, TaskError
 from tune_app.training.health import Health, health
@@ -157,8 +159,11 @@ class Training:
     def peak_memory_mb(self) -> float | None:
         """Most memory held so far, in MiB: on the GPU by this training's tensors, on the CPU by the whole process.
 
-        None where the system does not tell, such as a CPU outside Linux.
+        Of a script that of its own process, wherever it trains. None where the system does not tell, such as a CPU
+        outside Linux.
         """
+        if isinstance(self.state, ScriptState):
+            return self.state.peak_memory_mb
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20
         return peak_mb() if self._peak_is_ours else None
@@ -241,7 +246,7 @@ class Training:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}")
-        nothing = isinstance(self.state, FunctionState) and not self.state.restorable
+        nothing = isinstance(self.state, RunningByItself) and not self.state.restorable
         state = None if nothing else self.state.state_dict()
         history = [row.to_dict() for row in self.history]
         try:
@@ -281,14 +286,15 @@ class Training:
         self.epoch = len(self.history)
 
     def close(self) -> None:
-        """End what the task may have begun: a function, with what it opened."""
-        if isinstance(self.state, FunctionState):
+        """End what the task may have begun: a function with what it opened, a script with all that it started."""
+        if isinstance(self.state, RunningByItself):
             self.state.close()
 
     def _identity(self) -> dict[str, Any]:
         task = f"{type(self.task).__module__}:{type(self.task).__qualname__}"
-        if isinstance(self.task, FunctionTask):  # its class says nothing
-            task = self.task.catalog.task
+        catalog = getattr(self.task, "catalog", None)
+        if isinstance(catalog, Catalog):  # of a function or a script: its class says nothing
+            task = " ".join(catalog.script.command) if catalog.script else catalog.task
         return {"task": task, "config": self.config, "seed": self.seed, "epochs": self.epochs}
 
 

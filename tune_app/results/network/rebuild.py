@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import NotFound, TuneAppError, WorkFailed
 from tune_app.results.review import config_of, trial_row
+from tune_app.spaces.script import SCRIPT
 from tune_app.spaces.spec import epochs_of
 from tune_app.spaces.variable import Config, DatasetReference
 from tune_app.store.store import Store
@@ -51,7 +52,7 @@ def of_trial(study: Study, number: int) -> Source:
         InputError: the task cannot be loaded.
     """
     document, row = study.document(), trial_row(study, number)
-    task = load_task(document["task"])
+    task = _load(document["task"])
     config = config_of(row, task.variables)
     epochs = epochs_of(config, document["budget"]["epochs"])
     return Source(f"trial {number}", document["task"], task, document["dataset"], config, epochs, int(row["seed"]))
@@ -65,9 +66,15 @@ def of_training(store: Store, name: str) -> Source:
         InputError: its record is damaged, or the task cannot be loaded.
     """
     facts = read_training(store.folder, name).facts
-    task, dataset = load_task(facts["task"]), facts["dataset"]
+    task, dataset = _load(facts["task"]), facts["dataset"]
     what = f"the training `{name}`"
     return Source(what, facts["task"], task, dataset, facts["config"], facts["epochs"], facts["seed"])
+
+
+def _load(name: str) -> Task:
+    if name == SCRIPT:
+        raise NotFound("the task `script` has no network to show: a script keeps its model to itself")
+    return load_task(name)
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,6 @@ def _write(checkpoint: bytes, name: str, facts: Mapping[str, Any], path: Path) -
 def _weights(state: Any, name: str) -> Any:
     """What a checkpoint's state holds as `model`, if it has that; a function's has it among what was named."""
     if state is None:
-        raise NotFound("the function named nothing to save, so there are no weights", where=name)
+        raise NotFound("nothing of the training was saved, so there are no weights", where=name)
     held = state["objects"] if set(state) == {"epoch", "objects"} else state
     return held.get("model", held)

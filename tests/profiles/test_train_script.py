@@ -1,0 +1,69 @@
+"""A full training of a script: its folder and its output lie beside the record, also behind an object store."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tune_app.document import Document
+from tune_app.errors import WorkFailed
+from tune_app.folder import open_folder
+from tune_app.profiles.profile import Profile
+from tune_app.profiles.train import train
+from tune_app.store.store import Store
+from tune_app.tasks.spec_file import read_spec
+
+SCRIPT = """
+import pathlib, sys
+out = pathlib.Path(sys.argv[1])
+for step in range(1, 3):
+    print("step", step, "loss", 1 / step)
+(out / "models").mkdir()
+(out / "models" / "last").write_text("whole")
+sys.exit(int(sys.argv[2].partition("=")[2]))
+"""
+
+
+def profile(tmp_path: Path, code: int) -> Profile:
+    (tmp_path / "train.py").write_text(SCRIPT)
+    document: dict[str, Any] = {
+        "schema_version": 1,
+        "name": "mine",
+        "task": "script",
+        "command": [sys.executable, str(tmp_path / "train.py"), "{trial_folder}"],
+        "report": {"stdout": r"step (?P<step>\d) loss (?P<loss>\S+)"},
+        "metrics": {"loss": "minimize"},
+        "resume": ["--resume"],
+        "parameters": {"training": {"code": {"type": "int", "low": 0, "high": 9}}},
+    }
+    return Profile("mine", read_spec(Document.of(document, "space")).catalog, "none", {"code": code})
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_it_leaves_its_folder_and_its_output(tmp_path: Path, remote: bool, request: pytest.FixtureRequest) -> None:
+    root = request.getfixturevalue("s3_url") if remote else str(tmp_path / "results")
+    trained = train(profile(tmp_path, 0), Store(root), epochs=2, seed=1, name="once")
+    assert trained.metrics["loss"] == 0.5
+    folder = open_folder(root)
+    assert folder.read("trainings/once/files/models/last") == b"whole"
+    assert b"step 2 loss 0.5\n" in (folder.read("trainings/once/output.log") or b"")
+    assert json.loads(folder.read("trainings/once/metrics.json") or b"")["metrics"]["loss"] == 0.5
+    assert (folder.size("trainings/once/checkpoint.pt") or 0) < 10_000  # the folder lies beside it
+
+
+def test_one_that_fails_while_it_saves_keeps_what_there_is(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    with pytest.raises(WorkFailed, match=r"trained and kept, but measuring it failed.*exit code 3"):
+        train(profile(tmp_path, 3), store, epochs=2, seed=1, name="once")
+    assert store.folder.read("trainings/once/files/models/last") == b"whole"
+
+
+def test_one_that_ends_too_early_leaves_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    with pytest.raises(WorkFailed, match="must report each of 5 epochs, but ended after 2"):
+        train(profile(tmp_path, 0), store, epochs=5, seed=1, name="once")
+    assert store.folder.names("trainings") == []

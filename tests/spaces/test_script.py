@@ -1,0 +1,100 @@
+"""The keys of a script in a search space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tune_app.document import Document
+from tune_app.errors import InputError
+from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.script import ScriptReport
+from tune_app.spaces.spec import Spec
+from tune_app.tasks.spec_file import read_spec
+
+STDOUT = r"step (?P<step>\d+): .* val loss (?P<val_loss>\S+)"
+SPACE: dict[str, Any] = {
+    "schema_version": 1,
+    "name": "mine",
+    "task": "script",
+    "command": ["python", "train.py", "--out={trial_folder}"],
+    "report": {"stdout": STDOUT, "every": 20, "skip": [0]},
+    "metrics": {"val_loss": "minimize"},
+    "resume": ["--init_from=resume"],
+    "seed": "--seed {seed}",
+    "parameters": {"training": {"lr": {"type": "float", "low": 0.0, "high": 1.0}, "batch": 8, "flip": True}},
+}
+
+
+def script_spec(**sections: Any) -> Spec:
+    return read_spec(Document.of({**SPACE, **sections}, "space"))
+
+
+def test_a_script_is_read_and_written() -> None:
+    spec = script_spec()
+    script = spec.catalog.script
+    assert script is not None
+    assert script.report == ScriptReport("stdout", STDOUT, 20, (0,))
+    assert read_spec(Document.of(spec.to_dict(), "written")) == spec
+    assert read_spec(Document.parse(spec.to_yaml(), "written")) == spec
+    assert Catalog.from_dict(spec.catalog.to_dict()) == spec.catalog
+    assert spec.dataset == "none"
+
+
+def test_its_command_line_has_each_variable_the_seed_and_the_folder() -> None:
+    script = script_spec(arguments={"batch": "-b {value}"}).catalog.script
+    assert script is not None
+    config = {"lr": 1e-05, "batch": 8, "flip": True}
+    fresh = ["python", "train.py", "--out=/tmp/t 1", "--lr=1e-05", "-b", "8", "--flip=True", "--seed", "7"]
+    assert script.command_line(config, "/tmp/t 1", 7) == fresh
+    assert script.command_line(config, "/tmp/t 1", 7, resumed=True) == [*fresh, "--init_from=resume"]
+
+
+def test_a_command_may_be_written_as_in_a_shell_and_one_template_serves_all() -> None:
+    script = script_spec(command="python 'my train.py'", arguments="{name}={value}", seed=None).catalog.script
+    assert script is not None
+    words = script.command_line({"lr": 0.5, "batch": 8, "flip": False}, "folder", 7)
+    assert words == ["python", "my train.py", "lr=0.5", "batch=8", "flip=False"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "rule", "where"),
+    [
+        ({"command": None}, "must start the script, but is empty", "command"),
+        ({"command": "python 'train.py"}, "words must be as in a shell, but No closing quotation", "command"),
+        ({"command": {"python": "train.py"}}, "must be a list of words", "command"),
+        ({"command": ["python", "--out={folder}"]}, "a placeholder must be one of those below, but got `{folder}`", ""),
+        ({"arguments": "--x={value}"}, "`{name}` must stand in it", "arguments"),
+        ({"arguments": {"rate": "-r {value}"}}, "a name must be a variable, but got `rate`", "arguments.rate"),
+        ({"arguments": {"lr": "-r"}}, "`{value}` must stand in it, but got '-r'", "arguments.lr"),
+        ({"arguments": {"lr": 3}}, "an argument must be a text, but got 3", "arguments.lr"),
+        ({"seed": 3}, "`seed` must be the script's argument, but got 3", "seed"),
+        ({"seed": "--seed"}, "`{seed}` must stand in it", "seed"),
+        ({"report": None}, "must have one of stdout, jsonl, tensorboard, but got none", "report"),
+        ({"report": {"stdout": "(?P<val_loss>.)", "jsonl": "m"}}, "but got stdout and jsonl", "report"),
+        ({"report": {"stdin": "x"}}, "a key must be one of those below, but got `stdin`", "report.stdin"),
+        ({"report": {"stdout": "("}}, "must be a regular expression, but missing", "report.stdout"),
+        ({"report": {"stdout": "(?P<step>.)"}}, "a group for each metric, but has none for `val_loss`", "stdout"),
+        ({"report": {"stdout": "(?P<val_loss>.)(?P<los>.)"}}, "a group must be a metric or `step`, but got `los`", ""),
+        ({"report": {"stdout": "(?P<val_loss>.)", "every": 2}}, "`every` and `skip` must go with a group", "stdout"),
+        ({"report": {"stdout": "(?P<val_loss>.)"}}, "a script that is resumed must tell its step", "report"),
+        ({"report": {"stdout": STDOUT, "every": 0}}, "`every` must be a whole number of at least 1", "every"),
+        ({"report": {"stdout": STDOUT, "skip": 0}}, "`skip` must be a list of steps, but got 0", "skip"),
+        ({"report": {"tensorboard": {"trial_folder": None}}}, "`tensorboard` must be a text", "tensorboard"),
+        ({"report": {"jsonl": "{folder}/m.jsonl"}}, "a placeholder must be one of those below", "jsonl"),
+        ({"resources": {"devices": 2}}, "`devices` must be 1", "resources.devices"),
+        ({"metrics": None}, "must name what `script` reports", "metrics"),
+        ({"flat": True}, "`flat` belongs to a function, but `script` is a script", "flat"),
+    ],
+)
+def test_what_is_wrong_with_a_script_is_said(sections: dict[str, Any], rule: str, where: str) -> None:
+    with pytest.raises(InputError) as told:
+        script_spec(**sections)
+    assert rule in told.value.message
+    assert told.value.where.endswith(where)
+
+
+def test_a_script_s_keys_belong_to_no_other_task(make_spec: Any) -> None:
+    with pytest.raises(InputError, match="`command` belongs to a script, but `image_cnn` is a class"):
+        make_spec(command="python train.py")

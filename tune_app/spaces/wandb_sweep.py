@@ -1,0 +1,244 @@
+"""A sweep file of Weights & Biases as a search space of a script."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from tune_app.document import Document, shown
+from tune_app.errors import InputError, nearest
+from tune_app.spaces.script import ARGUMENT
+from tune_app.spaces.section import unknown_key
+from tune_app.spaces.variable import DIRECTIONS
+
+KEYS = (
+    *("program", "method", "metric", "parameters", "command", "early_terminate", "run_cap"),
+    *("name", "description", "project", "entity", "controller"),
+)
+METHODS = {"bayes": "auto", "random": "random", "grid": "grid"}
+"""Methods, and the samplers that take their place."""
+COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
+"""What runs where a file gives no command."""
+ARGUMENTS = {"${args}": ARGUMENT, "${args_no_hyphens}": "{name}={value}"}
+RANGES: dict[str, dict[str, Any]] = {
+    "uniform": {"type": "float"},
+    "int_uniform": {"type": "int"},
+    "q_uniform": {"type": "float"},
+    "log_uniform": {"type": "float", "log": True},
+    "log_uniform_values": {"type": "float", "log": True},
+    "q_log_uniform": {"type": "float", "log": True},
+    "q_log_uniform_values": {"type": "float", "log": True},
+}
+EXPONENTS = ("log_uniform", "q_log_uniform")
+"""Their `min` and `max` are natural logarithms."""
+CHOICES = ("constant", "categorical", "categorical_w_probabilities")
+UNBOUNDED = ("normal", "q_normal", "log_normal", "q_log_normal", "beta", "q_beta")
+INVERSE = ("inv_log_uniform", "inv_log_uniform_values")
+DISTRIBUTIONS = (*CHOICES, *RANGES, *UNBOUNDED, *INVERSE)
+
+
+@dataclass
+class Imported:
+    """A search space made of something else's.
+
+    Attributes:
+        space: the search space, plain values in their order.
+        notes: what has no equivalent, or has to be looked at, a sentence each.
+    """
+
+    space: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def read_sweep(document: Document) -> Imported:
+    """Read a sweep file.
+
+    Raises:
+        InputError: it is none, or a value in it breaks a rule of its format.
+    """
+    for key in document.data:
+        if key not in KEYS:
+            raise unknown_key(key, KEYS, document.where(key))
+    notes: list[str] = []
+    name, direction = _metric(document)
+    space: dict[str, Any] = {"schema_version": 1, "name": _name(document), "task": "script"}
+    words, form = _command(document, notes)
+    originals = _parameters(document, ("parameters",), "", notes)
+    variables = _named(originals, notes)
+    space["command"] = words
+    space |= _arguments(form, dict(zip(variables, originals, strict=True)))
+    space["report"] = _report(name, notes)
+    space["metrics"] = {name: direction}
+    if "run_cap" in document.data:
+        space["budget"] = {"trials": document.data["run_cap"]}
+    space["search"] = {"sampler": _sampler(document)}
+    space["pruning"] = _pruning(document, notes)
+    space["parameters"] = {"training": variables}
+    notes += [f"`{key}` has no equivalent" for key in ("project", "entity", "controller") if key in document.data]
+    return Imported(space, notes)
+
+
+def _metric(document: Document) -> tuple[str, str]:
+    found = document.mapping("metric")
+    name, goal = found.get("name"), found.get("goal", "minimize")
+    if not isinstance(name, str) or not name:
+        rule = f"`metric` must have a name, but got {shown(document.data.get('metric'))}"
+        raise InputError(rule, where=document.where("metric"), hint="write `metric: {name: val_loss, goal: minimize}`")
+    if goal not in DIRECTIONS:
+        rule = f"`goal` must be {' or '.join(DIRECTIONS)}, but got {shown(goal)}"
+        raise InputError(rule, where=document.where("metric", "goal"), hint=nearest(goal, DIRECTIONS))
+    return name, str(goal)
+
+
+def _name(document: Document) -> str:
+    """The sweep's name, or its program's, in the letters that a search space may have."""
+    given = document.data.get("name") or PurePath(str(document.data.get("program", "sweep"))).stem
+    return re.sub(r"[^a-z0-9]+", "-", str(given).lower()).strip("-")[:64] or "sweep"
+
+
+def _report(metric: str, notes: list[str]) -> dict[str, str]:
+    notes.append("`report`: what a script sends to W&B is not seen: look at where it prints or writes its figures")
+    if metric.isidentifier():
+        return {"stdout": rf"{metric}\W+(?P<{metric}>[-+\w.]+)"}
+    return {"jsonl": "{trial_folder}/metrics.jsonl"}
+
+
+def _sampler(document: Document) -> str:
+    method = document.data.get("method", "bayes")
+    if method not in METHODS:
+        rule = f"`method` must be one of {', '.join(METHODS)}, but got {shown(method)}"
+        raise InputError(rule, where=document.where("method"), hint=nearest(method, METHODS))
+    return METHODS[method]
+
+
+def _pruning(document: Document, notes: list[str]) -> dict[str, str]:
+    if "early_terminate" not in document.data:
+        return {"level": "off"}
+    notes.append("`early_terminate`: its settings have no equivalent; asha stops trials instead, at the level normal")
+    return {"scheduler": "asha", "level": "normal"}
+
+
+def _named(parameters: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    """The parameters under names that a variable can have."""
+    found: dict[str, Any] = {}
+    for original, value in parameters.items():
+        parts = [re.sub(r"\W", "_", part) for part in original.split(".")]
+        name = ".".join(part if part.isidentifier() else f"_{part}" for part in parts)
+        while name in found or (name != original and name in parameters):
+            name += "_"
+        if name != original:
+            notes.append(f"`{original}` is called `{name}` here, and given to the script as `{original}`")
+        found[name] = value
+    return found
+
+
+def _arguments(form: str, originals: Mapping[str, str]) -> dict[str, Any]:
+    """The key `arguments`, where the variables are not given as `ARGUMENT`, each by its own name."""
+    renamed = {name: form.replace("{name}", original) for name, original in originals.items() if name != original}
+    if form == ARGUMENT:
+        return {"arguments": renamed} if renamed else {}
+    return {"arguments": {name: form.replace("{name}", original) for name, original in originals.items()}}
+
+
+def _command(document: Document, notes: list[str]) -> tuple[list[str], str]:
+    """The words of the command without the variables, and how each variable is given."""
+    given = document.data.get("command", list(COMMAND))
+    if not isinstance(given, list) or not all(isinstance(word, (str, int, float)) for word in given):
+        rule = f"`command` must be a list of words, but got {shown(given)}"
+        raise InputError(rule, where=document.where("command"))
+    program = document.data.get("program")
+    words: list[str] = []
+    arguments = ""
+    for word in map(str, given):
+        if arguments and word != arguments:
+            notes.append(f"`{word}` of `command` stands before the variables here, which come last")
+        if word in ARGUMENTS:
+            arguments = word
+        elif word == "${interpreter}":
+            words.append("python")
+        elif word == "${program}":
+            if not isinstance(program, str) or not program:
+                rule = f"`program` must name the script, but got {shown(program)}"
+                raise InputError(rule, where=document.where("program"))
+            words.append(program)
+        elif word.startswith("${") and word != "${env}":
+            notes.append(f"`{word}` of `command` has no equivalent: variables are given as --name=value")
+        elif word != "${env}":
+            words.append(word)
+    if not arguments:
+        notes.append("`command` takes no `${args}`, but here the variables follow it, as --name=value")
+    return words, ARGUMENTS.get(arguments, ARGUMENT)
+
+
+def _parameters(document: Document, path: tuple[str, ...], prefix: str, notes: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in document.mapping(*path):
+        here, full = (*path, name), f"{prefix}{name}"
+        content = document.mapping(*here)
+        if "parameters" in content:
+            notes.append(
+                f"`{full}`: W&B gives it as one argument, a dictionary; here each value in it is one of its own"
+            )
+            found |= _parameters(document, (*here, "parameters"), f"{full}.", notes)
+            continue
+        value = _parameter(document, here, full, content, notes)
+        if value is not None:
+            found[full] = value
+    return found
+
+
+def _parameter(
+    document: Document, path: tuple[str, ...], name: str, content: Mapping[str, Any], notes: list[str]
+) -> Any:
+    """A variable; None, with a note, for one that has no equivalent."""
+    distribution = content.get("distribution") or _implied(content)
+    if distribution not in DISTRIBUTIONS:
+        rule = f"`distribution` must be one of W&B's, but got {shown(distribution)}"
+        raise InputError(rule, where=document.where(*path), hint=nearest(distribution, DISTRIBUTIONS))
+    if distribution in (*UNBOUNDED, *INVERSE):
+        notes.append(f"`{name}`: the distribution {distribution} has no equivalent: give it a `low` and a `high`")
+        return None
+    if distribution in CHOICES:
+        values = content.get("values", [content.get("value")])
+        if not isinstance(values, list) or not values:
+            rule = f"`values` must be a list, but got {shown(values)}"
+            raise InputError(rule, where=document.where(*path, "values"))
+        if len(values) == 1 and not isinstance(values[0], (bool, int, float, str)):
+            notes.append(f"`{name}`: a fixed value that is no number, text or true or false has no equivalent")
+            return None
+        if "probabilities" in content:
+            notes.append(f"`{name}`: `probabilities` have no equivalent: every choice is as likely as the others")
+        return {"type": "categorical", "choices": values} if len(values) > 1 else values[0]
+    for key in ("min", "max"):
+        if not isinstance(content.get(key), (int, float)):
+            rule = f"`{key}` must be a number, but got {shown(content.get(key))}"
+            raise InputError(rule, where=document.where(*path, key))
+    return _range(distribution, name, content, notes)
+
+
+def _implied(content: Mapping[str, Any]) -> str:
+    """The distribution of a parameter that names none."""
+    if "values" in content:
+        return "categorical"
+    if "min" not in content and "max" not in content:
+        return "constant"
+    ends = (content.get("min"), content.get("max"))
+    return "int_uniform" if all(isinstance(end, int) for end in ends) else "uniform"
+
+
+def _range(distribution: str, name: str, content: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    low, high = content["min"], content["max"]
+    if distribution in EXPONENTS:
+        low, high = math.exp(low), math.exp(high)
+    found: dict[str, Any] = {**RANGES[distribution], "low": low, "high": high}
+    if distribution == "q_uniform":
+        step = content.get("q", 1)
+        whole = all(isinstance(value, int) for value in (low, high, step))
+        found |= {"type": "int" if whole else "float", "step": step}
+    elif distribution.startswith("q_"):
+        notes.append(f"`{name}`: `q` of {distribution} has no equivalent beside a logarithm: values are not rounded")
+    return found

@@ -1,0 +1,48 @@
+"""What is wrong with a script that failed, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tune_app.errors import WorkFailed
+
+OOM_SIGNS = (
+    *("out of memory", "outofmemoryerror", "memoryerror", "cannot allocate memory", "can't allocate memory"),
+    *("resource_exhausted", "std::bad_alloc", "_alloc_failed"),
+)
+"""What PyTorch, CUDA, JAX, NumPy and C++ say when memory has run out, in small letters."""
+LONGEST_TAIL = 700
+"""Characters of a script's last lines in a message."""
+
+
+class ScriptError(WorkFailed):
+    """A script failed, or reports otherwise than it should."""
+
+
+class OutOfMemoryError(ScriptError):
+    """A script ended because memory ran out; by this name `tune_app.training.failure` knows it."""
+
+
+def exit_failure(code: int, errors: Iterable[str], lines: Iterable[str]) -> ScriptError:
+    """The error of a script that ended with another exit code than 0, negative for a signal.
+
+    Args:
+        errors: the last lines of its standard error.
+        lines: those of its standard output, shown where there are no errors.
+    """
+    said = _tail(errors)
+    how = f"exit code {code}" if code > 0 else f"signal {-code}"
+    kind = OutOfMemoryError if any(sign in said.lower() for sign in OOM_SIGNS) else ScriptError
+    return kind(f"the script ended with {how}: {said or _tail(lines) or 'it printed nothing'}")
+
+
+def silence_failure(epochs: int, epoch: int, report: str, lines: Iterable[str]) -> ScriptError:
+    """The error of a script that ended well after `epoch` of `epochs` epochs; `report`: where more were looked for."""
+    found = f"the script must report each of {epochs} epochs, but ended after {epoch}"
+    last = _tail(lines) or "nothing"
+    return ScriptError(f"{found}; `{report}` told no more, and its last lines were: {last}")
+
+
+def _tail(lines: Iterable[str]) -> str:
+    text = " | ".join(line.strip() for line in lines)
+    return text if len(text) <= LONGEST_TAIL else f"…{text[-LONGEST_TAIL:]}"

@@ -1,0 +1,74 @@
+"""The folder of a script's trial in its checkpoint: all of its files in one tensor."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+QUIET_S = 0.2
+"""A folder is packed when nothing in it was written for so long: a file that is half written would be of no use."""
+PATIENCE_S = 2.0
+"""So long that is waited for; a script that never ceases to write is packed as it is."""
+
+Stamps = dict[Path, tuple[int, int]]
+"""When each file was written last, and its size."""
+
+
+def pack(folder: Path) -> Tensor:
+    """All files of `folder` as bytes, (size,) of uint8."""
+    deadline = time.monotonic() + PATIENCE_S
+    with tempfile.NamedTemporaryFile(prefix="tune-app-folder-") as file:
+        while True:
+            quiet = _wait_until_quiet(folder, deadline)
+            file.seek(0)
+            file.truncate()
+            try:
+                with tarfile.open(fileobj=file, mode="w") as archive:
+                    archive.add(folder, arcname=".")
+            except OSError:  # a file was removed or cut meanwhile
+                if time.monotonic() > deadline:
+                    raise
+                continue
+            if _stamps(folder) == quiet or time.monotonic() > deadline:
+                break
+        file.flush()
+        # Mapped, for a folder may be larger than the memory; the file is gone when the tensor is.
+        return torch.from_file(file.name, size=os.path.getsize(file.name), dtype=torch.uint8)
+
+
+def unpack(packed: Tensor, folder: Path) -> None:
+    """Write the files that `pack` took to `folder`."""
+    with tempfile.TemporaryFile(prefix="tune-app-folder-") as file:
+        packed.cpu().numpy().tofile(file)
+        file.seek(0)
+        with tarfile.open(fileobj=file) as archive:
+            archive.extractall(folder, filter="data")
+
+
+def _wait_until_quiet(folder: Path, deadline: float) -> Stamps:
+    """The stamps of the files when they have not changed for `QUIET_S`, or at the deadline.
+
+    It waits in any case, since a script may save just after it has reported.
+    """
+    while True:
+        before = _stamps(folder)
+        time.sleep(QUIET_S)
+        after = _stamps(folder)
+        if after == before or time.monotonic() > deadline:
+            return after
+
+
+def _stamps(folder: Path) -> Stamps:
+    found: Stamps = {}
+    for path in [folder, *folder.rglob("*")]:
+        with contextlib.suppress(FileNotFoundError):  # put in place of another one meanwhile
+            stat = path.stat()
+            found[path] = (stat.st_mtime_ns, stat.st_size)
+    return found

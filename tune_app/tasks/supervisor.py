@@ -1,0 +1,167 @@
+"""The process beside a script: it ends the script, and all that this started, when whoever trains is gone.
+
+    python -I supervisor.py CONTROL STATUS FOLDER COMMAND…
+
+It runs alone, from the standard library. CONTROL is the reading end of a pipe: when it is closed, by a byte or by the
+death of the process at its other end, the script is ended by SIGTERM and, after `GRACE_S`, SIGKILL. Without a byte
+nobody is left to remove FOLDER, so that is done here. STATUS is told the script's process id, then
+its exit code, negative for a signal, and the most memory that it held, as ``getrusage`` counts it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+GRACE_S = 5.0
+LAST_S = 2.0
+"""So long, after SIGKILL, it waits for processes to be gone."""
+NOT_STARTED = 127
+End = tuple[int, int]
+"""Exit code and most memory of a process."""
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of Linux's prctl(2)
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    control, status, folder, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
+    if os.fork():
+        os._exit(0)  # Ray kills the children of a worker that it ends, and so would miss theirs
+    os.setsid()
+    waking, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: None)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # what the script leaves behind becomes a child of this process
+    me = os.getpid()
+    script = os.fork()
+    if script == 0:
+        _become(command, me, (control, status))
+    os.write(status, f"{script}\n".encode())
+    _let_go_of_output()
+    end = _watch(script, control, waking) or _stop(script)
+    _kill_rest()
+    with contextlib.suppress(OSError):  # nobody may be left to tell
+        os.write(status, f"{end[0]} {end[1]}\n".encode())
+    os.close(status)
+    if _abandoned(control):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _become(command: list[str], parent: int, ours: tuple[int, ...]) -> NoReturn:
+    """Turn into the script, at the head of a process group of its own."""
+    try:
+        os.setsid()
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        for descriptor in ours:
+            os.close(descriptor)
+        if os.getppid() == parent:
+            os.execvp(command[0], command)
+    except OSError as error:
+        os.write(2, f"{command[0]}: {error.strerror}\n".encode())
+    os._exit(NOT_STARTED)
+
+
+def _let_go_of_output() -> None:
+    """Have the script's output end with the script."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+
+
+def _watch(script: int, control: int, waking: int) -> End | None:
+    """The end of the script; None where it is to be ended before."""
+    while True:
+        ready, _, _ = select.select([control, waking], [], [])
+        if waking in ready:
+            numbers = os.read(waking, 4096)
+            if (end := _reap(script)) is not None:
+                return end
+            if any(number != signal.SIGCHLD for number in numbers):
+                return None
+        if control in ready:
+            return None
+
+
+def _stop(script: int) -> End:
+    _signal_group(script, signal.SIGTERM)
+    if (end := _wait(script, GRACE_S)) is not None:
+        return end
+    _signal_group(script, signal.SIGKILL)
+    return _wait(script, LAST_S) or (-signal.SIGKILL, 0)
+
+
+def _signal_group(script: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(script, number)
+
+
+def _wait(script: int, limit_s: float) -> End | None:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if (end := _reap(script)) is not None:
+            return end
+        time.sleep(0.02)
+    return None
+
+
+def _reap(script: int) -> End | None:
+    """Collect processes that ended; the end of the script, if it is among them."""
+    found = None
+    while True:
+        try:
+            ended, status, used = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if ended == 0:
+            return found
+        if ended == script:
+            found = os.waitstatus_to_exitcode(status), used.ru_maxrss
+
+
+def _kill_rest() -> None:
+    """End all that the script left behind, also what has a process group of its own."""
+    deadline = time.monotonic() + LAST_S
+    while (children := _children()) and time.monotonic() < deadline:
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        time.sleep(0.01)
+        _reap(0)
+
+
+def _children() -> list[int]:
+    """Processes whose parent this one is: those of the script's whose own parents have ended, on Linux."""
+    found, me = [], str(os.getpid())
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+            if parent == me and state != "Z":
+                found.append(int(path.parent.name))
+    return found
+
+
+def _abandoned(control: int) -> bool:
+    """Whether the process at the other end has died, or dies before it says that it takes care of the rest."""
+    return os.read(control, 1) == b""
+
+
+def _prctl(option: int, value: int) -> None:
+    with contextlib.suppress(AttributeError, OSError):  # of Linux alone
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main()
