@@ -95,7 +95,7 @@ def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any
 
     It begins with the past studies that `search.history` names or finds.
     """
-    before = Path.cwd()
+    before, environment = Path.cwd(), dict(os.environ)
     os.chdir(HERE)
     try:
         task = load_task(document["task"])
@@ -116,6 +116,7 @@ def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any
             )
     finally:
         os.chdir(before)
+    assert dict(os.environ) == environment
     return Swept(study, outcome)
 
 

@@ -9,14 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-# Ray reads these when it is imported or starts; our workers inherit them.
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
 import ray
 from ray.exceptions import AuthenticationError, RpcError
 
+from tune_app.environment import restored_environment
 from tune_app.errors import InputError
 from tune_app.ray_backend.liveness import Liveness
 
@@ -75,7 +71,8 @@ def _connect_here(started: ExitStack) -> LocalNode | None:
         node = local_node.start_node()
     except INSIDE_DIFFERS as error:
         log.warning("Ray %s differs inside (%s): ray.init starts the node, which takes longer", ray.__version__, error)
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        with restored_environment("PYTHONBREAKPOINT"):
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         return None
     started.callback(local_node.end_node, node)
     _connect(node.address)
@@ -85,7 +82,8 @@ def _connect_here(started: ExitStack) -> LocalNode | None:
 def _connect(address: str) -> None:
     _check_answering(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        with restored_environment("PYTHONBREAKPOINT"):  # Ray sets it, and `breakpoint()` waits for its debugger then
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except AuthenticationError as error:
         raise _refused(address, error) from error
     except UnicodeEncodeError as error:

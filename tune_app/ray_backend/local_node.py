@@ -18,6 +18,8 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled, without typ
     persist_port,
 )
 
+from tune_app.environment import changed_environment
+
 PRELOADED = "tune_app.ray_backend.worker,tune_app.training.trial"
 """What the workers of a local node import while they wait for the first trial."""
 
@@ -64,9 +66,11 @@ def start_node() -> LocalNode:
     `ray.init` starts these too; on two cores they cost two seconds at the start and one at the end of every sweep.
     Its worker processes import torch while they wait for the first trial.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
-    # On loopback alone: nobody else reaches it, and it stays when the machine changes its network.
+    # The node's processes inherit these. On loopback alone: nobody else reaches it, and it stays when the machine
+    # changes its network.
+    defaults = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_preload_python_modules": PRELOADED}
+    inherited = {name: os.environ.get(name, value) for name, value in defaults.items()}
+    inherited[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     _set_loopback(True)
     params = RayParams(
         include_dashboard=False,
@@ -75,7 +79,8 @@ def start_node() -> LocalNode:
         dashboard_agent_listen_port=0,  # its fixed port is taken where another Ray runs, and waiting for it costs 4 s
     )
     try:
-        return LocalNode(params, head=True, shutdown_at_exit=True, spawn_reaper=True, ray_init_cluster=True)
+        with changed_environment(inherited):
+            return LocalNode(params, head=True, shutdown_at_exit=True, spawn_reaper=True, ray_init_cluster=True)
     except BaseException:
         _set_loopback(False)
         raise
@@ -88,9 +93,5 @@ def end_node(node: LocalNode) -> None:
 
 
 def _set_loopback(alone: bool) -> None:
-    """Whether nodes that start now are on loopback alone; this process has read the variable already."""
+    """Whether this process looks for its node on loopback; it has read the variable for that already."""
     ray_constants.ENABLE_RAY_CLUSTER = not alone
-    if alone:
-        os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-    else:
-        os.environ.pop(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, None)
