@@ -19,6 +19,7 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled, without typ
 )
 
 from tune_app.environment import changed_environment
+from tune_app.ray_backend import start_worker
 
 PRELOADED = "tune_app.ray_backend.worker,tune_app.training.trial"
 """What the workers of a local node import while they wait for the first trial."""
@@ -76,6 +77,7 @@ def start_node() -> LocalNode:
         include_dashboard=False,
         include_log_monitor=False,
         no_monitor=True,
+        worker_path=start_worker.__file__,
         dashboard_agent_listen_port=0,  # its fixed port is taken where another Ray runs, and waiting for it costs 4 s
     )
     try:
