@@ -15,10 +15,12 @@ import pandas as pd
 import pytest
 import ray
 import yaml
+from ray._private.ray_constants import ENABLE_RAY_CLUSTERS_ENV_VAR
 
 from tune_app.document import Document
+from tune_app.environment import changed_environment
 from tune_app.ray_backend.backend import RayBackend
-from tune_app.ray_backend.local_node import start_node
+from tune_app.ray_backend.local_node import end_node, start_node
 from tune_app.search.history import find_history
 from tune_app.search.past_study import PastPreference
 from tune_app.spaces.variable import Config
@@ -55,8 +57,9 @@ def markers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def node(markers: Path) -> Iterator[str]:
     """A Ray node of this machine with two slots; its address."""
     started = start_node()
-    yield started.address
-    started.kill_all_processes(check_alive=False, allow_graceful=False)
+    with changed_environment({ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # only so do commands find a node on loopback
+        yield started.address
+    end_node(started)
 
 
 @pytest.fixture(scope="session")
