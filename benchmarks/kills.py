@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ import psutil
 
 from tune_app.store.store import Store
 from tune_app.store.study import Study
+from tune_app.store.study_lock import STALE_S
 
 ROOT = Path(__file__).resolve().parents[1]
 TRIALS, EPOCHS = 12, 3
@@ -110,12 +112,22 @@ def one_round(name: str, kind: str, after_s: float, root: str) -> dict[str, Any]
     wrong = end_of(process)
     study, resumes = Study(Store(root).folder, name), 0
     kept = rows_of(study)
+    if process.returncode != -signal.SIGKILL and study.being_written():
+        wrong = "the command ended and left the study locked"
     while not wrong and not is_done(study) and resumes < RESUMES:
+        wait_for_lock(study)
         arguments = ["resume", name, "--no-tensorboard"] if study.exists() else anew
         resumes += 1
         wrong = end_of(start(*arguments, root=root))
     wrong = wrong or faults(study, kept)
     return {"after_s": round(after_s, 2), "killed": killed, "kept": len(kept), "resumes": resumes, "wrong": wrong}
+
+
+def wait_for_lock(study: Study) -> None:
+    """In an object store the lock of a process that was killed ends some time after."""
+    deadline = time.monotonic() + 2 * STALE_S
+    while study.being_written() and time.monotonic() < deadline:
+        time.sleep(1.0)
 
 
 def start(*arguments: str, root: str) -> subprocess.Popen[str]:

@@ -63,12 +63,12 @@ ENVIRONMENT = """
 import os, sys
 import tune_app.training.trial  # what it sets is for cuBLAS
 before = dict(os.environ)
-from tune_app.errors import InputError
+from tune_app.errors import InputError, WorkFailed
 from tune_app.ray_backend import backend, local_node
 from tune_app.ray_backend.cluster import connected
 
 def fails(*given, **more):
-    raise OSError("no processes left")
+    raise RuntimeError("Failed to start GCS.  Last 0 lines of error files: and so on")
 
 try:
     with connected("127.0.0.1:1"):
@@ -79,8 +79,8 @@ local_node.LocalNode, real = fails, local_node.LocalNode
 try:
     with connected(None):
         pass
-except Exception as error:
-    assert "no processes left" in str(error)
+except WorkFailed as error:
+    assert error.message == "Ray did not start on this machine: Failed to start GCS"
     assert dict(os.environ) == before
 local_node.LocalNode = real
 with connected(None):

@@ -326,6 +326,8 @@ def _leave(cause: Cause, preparing: Future[Prepared]) -> None:
     else:  # nothing has begun that could go on
         error = Terminated(cause[1]) if cause[0] == "terminate" else WorkFailed(cause[1])
     click.echo(f"error: {error}", err=True)
+    if ready is not None:
+        ready.study.release_lock()
     os._exit(error.exit_code)
 
 

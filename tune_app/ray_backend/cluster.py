@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import AuthenticationError, RpcError
 
 from tune_app.environment import restored_environment
-from tune_app.errors import InputError
+from tune_app.errors import InputError, WorkFailed
 from tune_app.ray_backend.liveness import Liveness
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def connected(address: str | None, fallback: Callable[[InputError], None] | None
 
     Raises:
         InputError: no cluster answers at the address, or it refuses us; the command is no Unicode.
+        WorkFailed: Ray does not start on this machine.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     with ExitStack() as started:
@@ -74,9 +75,21 @@ def _connect_here(started: ExitStack) -> LocalNode | None:
         with restored_environment("PYTHONBREAKPOINT"):
             ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         return None
+    except Exception as error:  # Ray raises whatever comes, also bare exceptions
+        raise _not_started(error) from error
     started.callback(local_node.end_node, node)
-    _connect(node.address)
+    try:
+        _connect(node.address)
+    except NoCluster as error:
+        raise _not_started(error) from error
     return node
+
+
+def _not_started(error: Exception) -> WorkFailed:
+    return WorkFailed(
+        f"Ray did not start on this machine: {first_sentence(error)}",
+        hint="start again; if it stays so, look for what ends Ray's processes, such as a limit of memory or processes",
+    )
 
 
 def _connect(address: str) -> None:
