@@ -139,8 +139,10 @@ def make_space() -> Callable[..., dict[str, Any]]:
 def command(node: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start ``tune-app`` in a process of its own, beside the tasks of this folder, on the node of the tests."""
 
-    def start(*arguments: str, address: str | None = node, cwd: Path = HERE) -> subprocess.Popen[str]:
-        given = [*arguments, "--store", str(tmp_path / "results")]
+    def start(
+        *arguments: str, address: str | None = node, cwd: Path = HERE, store: Path = tmp_path / "results"
+    ) -> subprocess.Popen[str]:
+        given = [*arguments, "--store", str(store)]
         if arguments[0] in ("run", "resume"):
             given += ["--address", address] if address else []
         if arguments[0] == "run":
