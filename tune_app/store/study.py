@@ -191,6 +191,11 @@ class Study:
         if self._lock is not None:
             self._lock.check()
 
+    def release_lock(self) -> None:
+        """Let others write the study that this process is `writing`, where it ends without leaving the block."""
+        if self._lock is not None:
+            self._lock.release()
+
     def being_written(self) -> bool:
         """Whether a process writes this study now."""
         try:
