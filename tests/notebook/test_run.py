@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import tune_app
-from tune_app.cli.main import run as command
 from tune_app.errors import InputError
 
 SCRIPT = """
@@ -35,13 +34,21 @@ print(json.dumps([study.name, study.outcome.states, best, float(study.best["obje
 """
 
 
+def tune(*arguments: str, folder: Path, exit_code: int) -> str:
+    """What ``tune-app`` says in a process of its own."""
+    command = [sys.executable, "-m", "tune_app", *arguments]
+    told = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert told.returncode == exit_code, told.stderr
+    return told.stderr
+
+
 def quadratic(config: dict[str, Any], report: Any) -> None:
     """A function that can be imported."""
     for _ in range(report.epochs):
         report({"loss": config["x"]})
 
 
-def test_a_function_of_a_script_is_sent_to_the_workers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_function_of_a_script_is_sent_to_the_workers(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     told = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert told.returncode == 0, told.stderr
@@ -49,9 +56,8 @@ def test_a_function_of_a_script_is_sent_to_the_workers(tmp_path: Path, capsys: p
     assert (name, states, epochs) == ("train", {"COMPLETED": 4}, 8)
     assert loss == pytest.approx((best["lr"] - 0.3) ** 2 + 0.5 + len(best["model"]["sizes"]))
     # Whoever has not the function says so, where it is needed.
-    assert command(["resume", "train", "--store", str(tmp_path / "results")]) == 2
-    assert "is of a notebook or of a script that ran" in capsys.readouterr().err
-    assert command(["show", "train", "--store", str(tmp_path / "results")]) == 0
+    assert "is of a notebook or of a script that ran" in tune("resume", "train", folder=tmp_path, exit_code=2)
+    tune("show", "train", folder=tmp_path, exit_code=0)
 
 
 def test_what_is_wrong_is_said_before_anything_starts(tmp_path: Path) -> None:
