@@ -56,14 +56,18 @@ def test_a_function_that_is_stopped_early_runs_its_finally(
     assert {f"own-function-{level:.4f}" for level in levels} <= ended
 
 
-def test_what_trials_share_is_loaded_once_for_all_processes(
+def test_what_trials_share_is_loaded_once_and_what_they_print_is_in_their_logs(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path, markers: Path
 ) -> None:
     document = make_space(
         **{**SECTIONS, "task": "own_function:sharing"}, budget={"trials": 4, "epochs": 1}, resources={"concurrent": 2}
     )
-    trials = run_space(tmp_path, document).trials
+    swept = run_space(tmp_path, document)
+    trials = swept.trials
     assert trials["objective"].tolist() == [499500.0] * 4, trials["error"]
+    for number, level in trials["config/training/level"].items():
+        printed = swept.study.folder.read(swept.study.log(number))
+        assert printed == f"begins with {level}\n".encode() + b"caf\xe9\n", "each in its own trial's log"
     (loader,) = (markers / "own-function-loads").read_text().split()
     assert int(loader) not in set(trials["metric/epochs_here"])
 

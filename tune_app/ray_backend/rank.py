@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -83,17 +83,6 @@ class TrialFailed(Exception):
         return error if isinstance(error, TrialFailed) else cls(failure_kind(error), describe_error(error))
 
 
-@contextmanager
-def _describing() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        # Ray ends this process by a `SystemExit` of its own.
-        if isinstance(error.__cause__, SystemExit) and hasattr(error.__cause__, "ray_terminate_msg"):
-            raise error.__cause__ from None
-        raise TrialFailed.of(error) from error
-
-
 class Rank:
     """Trains one trial after another, as it is told, epoch by epoch.
 
@@ -118,7 +107,7 @@ class Rank:
 
     def join(self, address: tuple[str, int], rank: int) -> None:
         """Become rank number `rank` of the group; returns when all of them are there."""
-        with _describing():
+        with self._describing():
             store = self._store if rank == 0 else address
             replica.join(store, rank, self._shared.devices, self._device())
 
@@ -129,7 +118,10 @@ class Rank:
         """
         self.drop()
         shared = self._shared
-        with _describing():
+        study = Study(self._folder, shared.study)
+        if replica.leads():
+            self._log = TrialLog(self._folder, study.log(request["trial"]))
+        with self._describing():
             put_last(shared.import_path)
             if shared.function is not None:
                 give_function(shared.task, shared.function)
@@ -148,10 +140,8 @@ class Rank:
                 threads=shared.threads,
             )
             self._resumed_from = None
-            study = Study(self._folder, shared.study)
             self._checkpoint = study.checkpoint(request["trial"])
-            if isinstance(training.state, ScriptState):
-                self._log = TrialLog(self._folder, study.log(request["trial"]))
+            if isinstance(training.state, ScriptState) and self._log is not None:
                 training.state.on_output = self._log.add
                 if os.path.isdir(shared.import_path):  # else this process was started where its node has the code
                     training.state.working_folder = shared.import_path
@@ -185,7 +175,7 @@ class Rank:
 
     def run_epoch(self) -> EpochRow | None:
         """Train one more epoch; its row, on the first rank."""
-        with _describing():
+        with self._describing():
             if replica.leads():
                 self._progress.epoch = self._begun.epoch + 1
                 return self._begun.run_epoch(self._progress)
@@ -194,7 +184,7 @@ class Rank:
 
     def save(self) -> None:
         """Write the checkpoint where every node finds it."""
-        with _describing():
+        with self._describing():
             if isinstance(self._folder, LocalFolder):
                 self._begun.save(self._folder.root / self._checkpoint)
                 return
@@ -216,7 +206,7 @@ class Rank:
 
     def finish(self) -> dict[str, Any]:
         """What is told of a training once, when it is finished."""
-        with _describing():
+        with self._describing():
             sample = self._begun.sample()
             return {
                 "checkpoint": self._folder.path(self._checkpoint),
@@ -227,8 +217,24 @@ class Rank:
     def drop(self) -> None:
         """End the training, and let go of its memory."""
         if self._training is not None:
-            self._training.close()
+            with self._hearing():
+                self._training.close()
         self._training = None
         if self._log is not None:
             self._log.close()
         self._log = None
+
+    @contextmanager
+    def _describing(self) -> Iterator[None]:
+        """Run the task's code: what it prints goes to the trial's log, and what it raises is described."""
+        try:
+            with self._hearing():
+                yield
+        except Exception as error:
+            # Ray ends this process by a `SystemExit` of its own.
+            if isinstance(error.__cause__, SystemExit) and hasattr(error.__cause__, "ray_terminate_msg"):
+                raise error.__cause__ from None
+            raise TrialFailed.of(error) from error
+
+    def _hearing(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._log is None else self._log.hearing()

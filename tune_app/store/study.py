@@ -72,7 +72,7 @@ class Study:
         return f"{self.base}/checkpoints/{trial:06d}.pt"
 
     def log(self, trial: int) -> str:
-        """Name of what a trial printed, in the store's folder; only that of a script is kept."""
+        """Name of what a trial printed, in the store's folder so far; absent where it has printed nothing."""
         return f"{self.base}/logs/{trial:06d}.log"
 
     def table(self, kind: str) -> pa.Table:
