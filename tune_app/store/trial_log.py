@@ -6,7 +6,7 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import TextIO
+from typing import Any, TextIO
 
 from tune_app.errors import TuneAppError
 from tune_app.folder import Folder, LocalFolder
@@ -101,5 +101,5 @@ class _Raw(io.RawIOBase):
 
 
 def _stream(log: TrialLog, descriptor: int) -> TextIO:
-    raw = _Raw(log, descriptor)  # without a buffer, as with `python -u`: both streams stay in their order
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)  # type: ignore[arg-type]
+    raw: Any = _Raw(log, descriptor)  # without a buffer, as with `python -u`: both streams stay in their order
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
