@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tune_app.errors import InputError
 from tune_app.profiles.profiles import Profiles
 
 HERE = Path(__file__).parent
@@ -70,6 +71,14 @@ def test_what_trials_share_is_loaded_once_and_what_they_print_is_in_their_logs(
         assert printed == f"begins with {level}\n".encode() + b"caf\xe9\n", "each in its own trial's log"
     (loader,) = (markers / "own-function-loads").read_text().split()
     assert int(loader) not in set(trials["metric/epochs_here"])
+
+
+def test_a_node_without_a_package_is_told_before_the_first_trial(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"the node 127.0.0.1 must .* but `nothing-of-this-name` is not installed"):
+        run_space(tmp_path, make_space(**SECTIONS, requirements=["numpy", "nothing-of-this-name"]))
+    assert not (tmp_path / "studies" / "faulty" / "spec.yaml").exists()
 
 
 def test_too_few_reports_are_the_trials_error_with_its_function(

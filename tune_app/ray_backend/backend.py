@@ -12,6 +12,7 @@ from tune_app.ray_backend import epoch_progress
 from tune_app.ray_backend.controller import SweepController, SweepTrial
 from tune_app.ray_backend.data_sharing import start_sharing
 from tune_app.ray_backend.events import EventQueue, run_of
+from tune_app.ray_backend.node_packages import check_nodes
 from tune_app.ray_backend.preparation import start_preparation
 from tune_app.ray_backend.rank import WorkerContext
 from tune_app.ray_backend.slots import Slots
@@ -41,8 +42,10 @@ class RayBackend:
         """See `tune_app.sweep.backend.Backend.begin`.
 
         Raises:
-            InputError: no node can hold a trial, and none that could is being started.
+            InputError: no node can hold a trial, and none that could is being started; a node lacks a package.
+            WorkFailed: a node does not say which packages it has.
         """
+        check_nodes(plan.spec.requirements)
         resources = plan.spec.resources
         concurrent = None if resources.concurrent == "auto" else int(resources.concurrent)
         gpus = float(resources.gpus)
