@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ import psutil
 
 from tune_app.store.store import Store
 from tune_app.store.study import Study
+from tune_app.store.study_lock import STALE_S
 
 ROOT = Path(__file__).resolve().parents[1]
 TRIALS, EPOCHS = 12, 3
@@ -64,7 +66,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="kills-") as folder, store_of(given.s3, Path(folder)) as (root, access):
         os.environ.update(access)
         began = time.monotonic()
-        assert not end_of(start("run", str(SPACE), *SETTINGS, "--name", "whole", root=root))
+        wrong, _ = end_of(start("run", str(SPACE), *SETTINGS, "--name", "whole", root=root))
+        assert not wrong
         whole_s = time.monotonic() - began
         for number in range(given.kills):
             kind = given.kinds[number % len(given.kinds)]
@@ -107,15 +110,25 @@ def one_round(name: str, kind: str, after_s: float, root: str) -> dict[str, Any]
     process = start(*anew, root=root)
     time.sleep(after_s)
     killed = kill(process, kind)
-    wrong = end_of(process)
+    wrong, errors = end_of(process)
     study, resumes = Study(Store(root).folder, name), 0
     kept = rows_of(study)
+    if not wrong and study.being_written() and not is_killed(process, errors):
+        wrong = "the command ended by itself and left the study locked"
     while not wrong and not is_done(study) and resumes < RESUMES:
+        wait_for_lock(study)
         arguments = ["resume", name, "--no-tensorboard"] if study.exists() else anew
         resumes += 1
-        wrong = end_of(start(*arguments, root=root))
+        wrong, _ = end_of(start(*arguments, root=root))
     wrong = wrong or faults(study, kept)
     return {"after_s": round(after_s, 2), "killed": killed, "kept": len(kept), "resumes": resumes, "wrong": wrong}
+
+
+def wait_for_lock(study: Study) -> None:
+    """In an object store the lock of a process that was killed ends some time after."""
+    deadline = time.monotonic() + 2 * STALE_S
+    while study.being_written() and time.monotonic() < deadline:
+        time.sleep(1.0)
 
 
 def start(*arguments: str, root: str) -> subprocess.Popen[str]:
@@ -145,15 +158,24 @@ def command_line(process: psutil.Process) -> str:
     return ""
 
 
-def end_of(process: subprocess.Popen[str]) -> str:
-    """Wait for the end of a command; what is wrong with it, if anything."""
+def end_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Wait for the end of a command; what is wrong with it, if anything, and what it said on stderr."""
     try:
         _, errors = process.communicate(timeout=ENDS_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return f"did not end within {ENDS_S:g} s"
-    return "printed a traceback: " + errors[-300:] if "Traceback (most recent call last)" in errors else ""
+        return f"did not end within {ENDS_S:g} s", ""
+    if "Traceback (most recent call last)" in errors:
+        return "printed a traceback: " + errors[-300:], errors
+    if process.returncode and "error: " not in errors:
+        return f"ended with {process.returncode} without a word", errors
+    return "", errors
+
+
+def is_killed(process: subprocess.Popen[str], errors: str) -> bool:
+    """Whether it was killed, or Ray's code ended it where its raylet was dead, so that it could not clear away."""
+    return process.returncode == -signal.SIGKILL or "or what it needs of Ray died" in errors
 
 
 def is_done(study: Study) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -56,6 +57,10 @@ BUCKET = "results"
 ENDS = ("COMPLETED", "PRUNED", "COMPLETED", "FAILED", "COMPLETED")
 
 MakeStudy = Callable[..., Study]
+
+# Where a shell started the tests in the background they ignore it, and so would all processes that they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def small_spec(**sections: Any) -> Spec:

@@ -37,3 +37,14 @@ def test_the_picture_of_searches_compares_medians_with_where_random_draws_end(mo
     assert found == {"random": [(30, 1.0, 1.0, 1.0)], "normal": [(5, 1.5, 1.5, 1.5), (30, 0.5, 0.5, 0.5)]}
     titles = [note.text for note in plot_search.draw(found, tasks=3).layout.annotations]
     assert titles == [plot_search.NAMES["random"], plot_search.NAMES["normal"]]
+
+
+def test_readers_would_notice_rows_that_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    faults = importlib.import_module("readers").faults
+    before = [(0, "COMPLETED", 0.5, 2, "t"), (1, "FAILED", None, 0, "t")]
+    assert faults("trials", [*before, (2, "PRUNED", 0.1, 1, "t")], before) == []
+    assert faults("trials", [*before, (1, "FAILED", None, 0, "u")], before) == ["a row is there twice"]
+    assert faults("trials", before[:1], before) == ["1 rows where there were 2", "1 rows are gone or have changed"]
+    assert faults("trials", [before[0], (1, "COMPLETED", 0.9, 2, "t")], before) == ["1 rows are gone or have changed"]
+    assert faults("epochs", [(0, 1), (0, 2), (0, 1)], [(0, 1)]) == ["a row is there twice"]

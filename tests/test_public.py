@@ -23,6 +23,10 @@ SIGNATURES = {
     "best": "(study: 'str', store: 'str | Path | None' = None) -> 'pd.Series[Any]'",
     "load_epochs": LOAD,
     "load_trials": LOAD,
+    "run": "(function: 'Callable[..., Any]', *, space: 'Mapping[str, Any]', metrics: 'Mapping[str, Direction]', "
+    "trials: 'int | None' = None, epochs: 'int | None' = None, name: 'str | None' = None, "
+    "store: 'str | Path | None' = None, address: 'str | None' = None, check: 'bool' = True, "
+    "**sections: 'Any') -> 'FinishedStudy'",
 }
 """A change here breaks somebody's task or notebook."""
 

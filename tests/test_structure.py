@@ -11,11 +11,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tune_app"
-ORDER = "spaces datasets tasks training store search sweep ray_backend results profiles jobs api cli"
+ORDER = "spaces datasets tasks training store search sweep ray_backend results profiles jobs api cli notebook"
 ROOMS = ["root", *ORDER.split()]
 """A room imports from itself and the rooms before it."""
 HEAVY = {
-    "ray": {"search/study_search.py", "search/schedule.py", "search/halving.py", "ray_backend/", "jobs/"},
+    "ray": {
+        "search/study_search.py",
+        "search/schedule.py",
+        "search/halving.py",
+        "ray_backend/",
+        "jobs/",
+        "notebook/run.py",
+    },
     "torch": {"tasks/", "training/", "results/network/", "lightning.py", "transformers.py"},
     "lightning": {"lightning.py"},
     "transformers": {"transformers.py"},
@@ -51,7 +58,7 @@ def own_room(module: str) -> str:
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))
-EDGE = {"__main__.py": "cli", "__init__.py": "cli", "lightning.py": "tasks", "transformers.py": "tasks"}
+EDGE = {"__main__.py": "cli", "__init__.py": "notebook", "lightning.py": "tasks", "transformers.py": "tasks"}
 """Files of the root that belong to a later room: two that stand for the whole, the command and the names that the
 package promises; and the adapters, which users import by the name of the package that each is for."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tune_app.datasets.dataset import Dataset as Dataset
+    from tune_app.notebook.run import run as run
     from tune_app.results.review import best as best
     from tune_app.results.review import load_epochs as load_epochs
     from tune_app.results.review import load_trials as load_trials
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tune_app.spaces.variable import Variable as Variable
 
 __version__ = "0.1.0"
-__all__ = ["Categorical", "Dataset", "Float", "Int", "Variable", "best", "load_epochs", "load_trials"]
+__all__ = ["Categorical", "Dataset", "Float", "Int", "Variable", "best", "load_epochs", "load_trials", "run"]
 
 _HOMES = {
     "Categorical": "tune_app.spaces.variable",
@@ -31,6 +32,7 @@ _HOMES = {
     "best": "tune_app.results.review",
     "load_epochs": "tune_app.results.review",
     "load_trials": "tune_app.results.review",
+    "run": "tune_app.notebook.run",
 }
 
 

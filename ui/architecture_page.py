@@ -82,11 +82,11 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
 
 
 def _show_log(study: Study, trial: int) -> None:
-    """The end of what a script printed; nothing of other tasks."""
+    """The end of what a trial printed; nothing where that is nothing."""
     if study.folder.size(study.log(trial)) is None:
         return
     text, _ = last_lines(study.folder, study.log(trial), LAST_LINES)
-    with st.expander("What its script printed", expanded=True):
+    with st.expander("What it printed", expanded=True):
         st.code(text.decode(errors="replace"), language=None, height=400)
         st.caption(f"The last {LAST_LINES} lines; `tune-app logs {study.name} {trial}` shows all.")
 

@@ -31,6 +31,7 @@ NAMES = {
     "model_parameters": "Parameters",
     "seed": "Seed",
     "attempt": "Attempt",
+    "resumed_from": "Resumed from epoch",
     "source": "Source",
     "checkpoint": "Checkpoint",
     "latency_ms": "Latency (ms per row)",

@@ -1,6 +1,6 @@
 """The review page: what a sweep found, changed by a person, made the configuration in force.
 
-streamlit run ui/review_page.py
+`tune-app ui` serves it, behind guarded_page.py.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -12,6 +13,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tune_app.folder import RemoteFolder
+from tune_app.jobs.job_store import JobStore
 from tune_app.moment import now
 from tune_app.store.columns import column_types
 from tune_app.store.study_writer import StudyWriter
@@ -152,3 +155,39 @@ def test_a_number_that_is_none(client: httpx.Client, after: str) -> None:
         connect(f"ws://{client.base_url.netloc.decode()}/jobs/ended-1/events?after={after}")
     assert caught.value.response.status_code == 422
     assert json.loads(caught.value.response.body or b"")["error"]["where"] == "query.after"
+
+
+def test_on_s3_only_what_is_new_of_the_log_is_read(
+    s3_url: str, serve: Any, place: Any, make_study: Any, make_spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(s3_url, replace(make_spec(), name="live-1"))
+    copied = place.add_job("live-s3", "RUNNING", study="live-1")
+    folder, log = study.folder, f"{study.base}/events.jsonl"
+    records = JobStore(folder)
+    job = records.create("live-s3", lambda run: replace(copied, run=run, host="elsewhere"))
+    records.beat(job.id)
+    read: list[int] = []
+    whole, piece = RemoteFolder._read, RemoteFolder._read_range
+
+    def counted(content: bytes | None, name: str) -> bytes | None:
+        if name.startswith(log) and content:
+            read.append(len(content))
+        return content
+
+    monkeypatch.setattr(RemoteFolder, "_read", lambda *given: counted(whole(*given), given[1]))
+    monkeypatch.setattr(RemoteFolder, "_read_range", lambda *given: counted(piece(*given), given[1]))
+    line = folder.read(log).splitlines(keepends=True)[2]
+    assert json.loads(line)["type"] == "epochs"
+    with serve(replace(place.settings, store=s3_url)) as client, listen(client, job.id) as socket:
+        while json.loads(socket.recv(10))["trial"] != 4:
+            pass
+        while json.loads(socket.recv(10))["type"] != "trial_ended":
+            pass
+        for change in (folder.merge, lambda name: None):
+            time.sleep(0.6)  # the server looks twice
+            change(log)
+            read.clear()
+            folder.append(log, line)
+            assert json.loads(socket.recv(10))["type"] == "epoch"
+            time.sleep(0.6)
+            assert sum(read) == len(line)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -179,3 +180,23 @@ def test_an_unchanged_record_is_not_written(records: JobStore, new_job: MakeJob)
     before = path.stat().st_mtime_ns
     records.change("digits-1", lambda job: replace(job))
     assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("kind", ["local", "s3"])
+def test_many_that_change_one_record_lose_no_change(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, new_job: MakeJob
+) -> None:
+    root = str(tmp_path) if kind == "local" else request.getfixturevalue("s3_url")
+    JobStore(open_folder(root)).create("digits", new_job)
+    begin = threading.Barrier(4)
+
+    def add_marks() -> None:
+        records = JobStore(open_folder(root))  # as a process of its own would
+        begin.wait()
+        for _ in range(5):
+            records.change("digits-1", lambda job: replace(job, message=f"{job.message or ''}x"))
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(add_marks) for _ in range(4)]:
+            done.result()
+    assert JobStore(open_folder(root)).get("digits-1").message == "x" * 20

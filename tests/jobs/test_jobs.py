@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -395,3 +396,16 @@ def _own_address() -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))
         return str(probe.getsockname()[0])
+
+
+def test_only_the_thread_that_sends_a_package_is_quiet_about_it(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger(jobs_module.PACKAGE_LOGGERS[0])
+    with caplog.at_level(logging.INFO, logger.name):
+        with jobs_module._untold_packages():
+            logger.info("mine")
+            logger.error("broken")
+            other = Thread(target=logger.info, args=("another's",))
+            other.start()
+            other.join()
+        logger.info("later")
+    assert caplog.messages == ["broken", "another's", "later"]

@@ -15,10 +15,12 @@ import pandas as pd
 import pytest
 import ray
 import yaml
+from ray._private.ray_constants import ENABLE_RAY_CLUSTERS_ENV_VAR
 
 from tune_app.document import Document
+from tune_app.environment import changed_environment
 from tune_app.ray_backend.backend import RayBackend
-from tune_app.ray_backend.local_node import start_node
+from tune_app.ray_backend.local_node import end_node, start_node
 from tune_app.search.history import find_history
 from tune_app.search.past_study import PastPreference
 from tune_app.spaces.variable import Config
@@ -55,8 +57,9 @@ def markers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def node(markers: Path) -> Iterator[str]:
     """A Ray node of this machine with two slots; its address."""
     started = start_node()
-    yield started.address
-    started.kill_all_processes(check_alive=False, allow_graceful=False)
+    with changed_environment({ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # only so do commands find a node on loopback
+        yield started.address
+    end_node(started)
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +98,7 @@ def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any
 
     It begins with the past studies that `search.history` names or finds.
     """
-    before = Path.cwd()
+    before, environment = Path.cwd(), dict(os.environ)
     os.chdir(HERE)
     try:
         spec = read_spec(Document.of(document, "test"))
@@ -116,6 +119,7 @@ def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any
             )
     finally:
         os.chdir(before)
+    assert dict(os.environ) == environment
     return Swept(study, outcome)
 
 
@@ -135,8 +139,10 @@ def make_space() -> Callable[..., dict[str, Any]]:
 def command(node: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start ``tune-app`` in a process of its own, beside the tasks of this folder, on the node of the tests."""
 
-    def start(*arguments: str, address: str | None = node, cwd: Path = HERE) -> subprocess.Popen[str]:
-        given = [*arguments, "--store", str(tmp_path / "results")]
+    def start(
+        *arguments: str, address: str | None = node, cwd: Path = HERE, store: Path = tmp_path / "results"
+    ) -> subprocess.Popen[str]:
+        given = [*arguments, "--store", str(store)]
         if arguments[0] in ("run", "resume"):
             given += ["--address", address] if address else []
         if arguments[0] == "run":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -32,3 +34,18 @@ def tune(config: dict[str, Any], report: Any) -> dict[str, float] | None:
 
 def silent(config: dict[str, Any], report: Any) -> None:
     report({"score": 0.5, "epochs_here": 1})
+
+
+def load_rows(count: int) -> np.ndarray[Any, Any]:
+    with Path(os.environ["FAULTY_MARKERS"], "own-function-loads").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return np.arange(count)
+
+
+def sharing(config: dict[str, Any], report: Any) -> None:
+    print("begins with", config["level"])
+    sys.stderr.buffer.write(b"caf\xe9\n")
+    rows = report.shared(load_rows, 1000)
+    assert not rows.flags.writeable, "it is read in place"
+    for _ in range(report.epochs):
+        report({"score": float(rows.sum()), "epochs_here": os.getpid()})

@@ -59,6 +59,44 @@ def test_the_node_of_a_sweep_here_is_reached_through_loopback_alone() -> None:
     assert done.stdout.splitlines() == ["127.0.0.1", "ConnectionRefusedError"]
 
 
+ENVIRONMENT = """
+import os, sys
+import tune_app.training.trial  # what it sets is for cuBLAS
+before = dict(os.environ)
+from tune_app.errors import InputError, WorkFailed
+from tune_app.ray_backend import backend, local_node
+from tune_app.ray_backend.cluster import connected
+
+def fails(*given, **more):
+    raise RuntimeError("Failed to start GCS.  Last 0 lines of error files: and so on")
+
+try:
+    with connected("127.0.0.1:1"):
+        pass
+except InputError:
+    assert dict(os.environ) == before
+local_node.LocalNode, real = fails, local_node.LocalNode
+try:
+    with connected(None):
+        pass
+except WorkFailed as error:
+    assert error.message == "Ray did not start on this machine: Failed to start GCS"
+    assert dict(os.environ) == before
+local_node.LocalNode = real
+with connected(None):
+    assert dict(os.environ) == before
+assert dict(os.environ) == before
+print("as before")
+"""
+
+
+@pytest.mark.parametrize("own", [{}, {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_USAGE_STATS_ENABLED": "1"}])
+def test_the_environment_is_as_before_whatever_happened(own: dict[str, str]) -> None:
+    command = [sys.executable, "-c", ENVIRONMENT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **own})
+    assert (done.stdout, done.returncode) == ("as before\n", 0), done.stderr
+
+
 NODE = """
 import os, psutil, signal, sys
 from tune_app.ray_backend.cluster import connected
@@ -76,17 +114,45 @@ def is_running(pid: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("how", "seconds"), [("ended", 5), ("killed", 20)])
-def test_nothing_is_left_of_the_node_of_a_sweep(how: str, seconds: float) -> None:
+def left_after(started: dict[int, str], seconds: float) -> list[str]:
+    """The commands of those that still run after so long."""
+    deadline = time.monotonic() + seconds
+    while any(map(is_running, started)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return [command for pid, command in started.items() if is_running(pid)]
+
+
+@pytest.mark.parametrize("how", ["ended", "killed"])
+def test_nothing_is_left_of_the_node_of_a_sweep(how: str) -> None:
     done = subprocess.run([sys.executable, "-c", NODE, how], capture_output=True, text=True, timeout=120)
     started = {int(line.split()[0]): line for line in done.stdout.splitlines()}
     others = [command for command in started.values() if "/gcs_server" not in command and "/raylet " not in command]
     assert len(started) == len(others) + 2
     assert not any("agent.py" in command or "/agent/" in command for command in others), "they take a core"
-    deadline = time.monotonic() + seconds
-    while any(map(is_running, started)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert [command for pid, command in started.items() if is_running(pid)] == []
+    assert left_after(started, 5) == []
+
+
+def family_of(process: subprocess.Popen[str]) -> dict[int, str]:
+    """The processes below it, each with its command."""
+    found = {}
+    for one in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended
+            found[one.pid] = " ".join(one.cmdline())
+    return found
+
+
+def test_nothing_is_left_of_a_driver_that_is_killed_while_its_workers_start() -> None:
+    """By itself a worker of Ray tries for 25 s to reach the node that is gone."""
+    process = subprocess.Popen([sys.executable, "-c", NODE, "ended"], stdout=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 60
+    started: dict[int, str] = {}
+    while not any("_worker.py" in "".join(command.split()[1:2]) for command in started.values()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        started = family_of(process)
+    process.kill()
+    process.wait()
+    assert left_after(started, 5) == []
 
 
 OTHER_INSIDE = """

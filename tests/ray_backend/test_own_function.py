@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tune_app.errors import InputError
 from tune_app.profiles.profiles import Profiles
 
 HERE = Path(__file__).parent
@@ -33,7 +34,8 @@ def test_a_function_is_swept_and_one_whose_process_died_goes_on_where_it_was_sav
     assert set(trials["state"]) == {"COMPLETED"}
     died = trials.loc[0]
     assert (died["attempt"], died["epochs"]) == (2, 6)
-    assert died["metric/epochs_here"] < 6
+    assert died["metric/epochs_here"] == 6 - died["resumed_from"] < 6
+    assert trials.loc[1:, "resumed_from"].isna().all()
     assert died["model_parameters"] == 3
     assert trials["objective"].tolist() == pytest.approx((trials["config/training/level"] + 0.06).tolist())
     assert swept.study.catalog().open
@@ -53,6 +55,30 @@ def test_a_function_that_is_stopped_early_runs_its_finally(
     ended = {path.name for path in markers.glob("own-function-0*")}
     levels = trials["config/training/level"].tolist()[:-1]  # the worker goes on to the next trial, the last one not
     assert {f"own-function-{level:.4f}" for level in levels} <= ended
+
+
+def test_what_trials_share_is_loaded_once_and_what_they_print_is_in_their_logs(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path, markers: Path
+) -> None:
+    document = make_space(
+        **{**SECTIONS, "task": "own_function:sharing"}, budget={"trials": 4, "epochs": 1}, resources={"concurrent": 2}
+    )
+    swept = run_space(tmp_path, document)
+    trials = swept.trials
+    assert trials["objective"].tolist() == [499500.0] * 4, trials["error"]
+    for number, level in trials["config/training/level"].items():
+        printed = swept.study.folder.read(swept.study.log(number))
+        assert printed == f"begins with {level}\n".encode() + b"caf\xe9\n", "each in its own trial's log"
+    (loader,) = (markers / "own-function-loads").read_text().split()
+    assert int(loader) not in set(trials["metric/epochs_here"])
+
+
+def test_a_node_without_a_package_is_told_before_the_first_trial(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"the node 127.0.0.1 must .* but `nothing-of-this-name` is not installed"):
+        run_space(tmp_path, make_space(**SECTIONS, requirements=["numpy", "nothing-of-this-name"]))
+    assert not (tmp_path / "studies" / "faulty" / "spec.yaml").exists()
 
 
 def test_too_few_reports_are_the_trials_error_with_its_function(

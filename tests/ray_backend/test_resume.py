@@ -168,6 +168,32 @@ def test_more_trials_can_be_added_to_a_finished_study(
     assert Store(store).study("faulty").document()["budget"]["trials"] == 5
 
 
+def test_two_stores_with_one_study_name_on_one_cluster_have_nothing_in_common(
+    command: Any, space_file: Any, tmp_path: Path
+) -> None:
+    """Both sweeps run at once; progress, data and workers are told apart, though studies and trials have one name."""
+    studies, processes = [], []
+    for name, low in (("one", 0.0), ("other", 0.5)):
+        (tmp_path / name).mkdir()
+        level = {"type": "float", "low": low, "high": low + 0.4}
+        path = space_file(budget={"trials": 6, "epochs": 4}, parameters={"training": {"level": level, "pace": 0.3}})
+        own = Path(path).rename(tmp_path / name / "space.yaml")
+        store = tmp_path / name / "results"
+        processes.append(command("run", str(own), "--no-preflight", store=store))
+        studies.append(Store(store).study)
+    for process in processes:
+        _, errors = process.communicate(timeout=90)
+        assert process.returncode == 0, errors
+    tables = [pd.read_parquet(study("faulty").trials_path).sort_values("trial") for study in studies]
+    for table, low in zip(tables, (0.0, 0.5), strict=True):
+        assert table["trial"].tolist() == list(range(6))
+        assert (table["attempt"] == 1).all()
+        assert table["config/training/level"].between(low, low + 0.4).all()
+        assert table["objective"].tolist() == pytest.approx((table["config/training/level"] + 0.04).tolist())
+    both = [(table["started_at"].min(), table["ended_at"].max()) for table in tables]
+    assert max(begin for begin, _ in both) < min(end for _, end in both), "they did not run at once"
+
+
 def test_two_processes_cannot_sweep_one_study(command: Any, space_file: Any, tmp_path: Path) -> None:
     store = tmp_path / "results"
     training = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 5.0}

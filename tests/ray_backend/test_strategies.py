@@ -31,6 +31,32 @@ def test_a_scheduler_stops_bad_trials_and_remembers_on_resume(
     assert second.loc[24:, "state"].tolist() == ["PRUNED"] * 2
 
 
+@pytest.mark.parametrize("sampler", ["gp", "cma-es", "quasi-random"])
+def test_a_sampler_proposes_anew_also_after_a_resume(
+    sampler: str, connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    parameters = {
+        "architecture": {"width": {"type": "int", "low": 1, "high": 64}},
+        "training": {"level": RANGE, "pace": {"type": "float", "low": 0.0, "high": 0.001}},
+    }
+    document = make_space(search={"sampler": sampler}, parameters=parameters, budget={"trials": 14, "epochs": 1})
+    first = run_space(tmp_path, document).trials
+    document["budget"]["trials"] = 20
+    trials = run_space(tmp_path, document).trials
+    assert trials.index.tolist() == list(range(20))
+    assert set(trials["state"]) == {"COMPLETED"}
+    columns = ["config/architecture/width", "config/training/level", "config/training/pace", "objective", "seed"]
+    assert trials.loc[:13, columns].equals(first[columns])
+    assert trials["config/training/level"].between(0.0, 0.9).all()
+    assert trials["config/architecture/width"].between(1, 64).all()
+    assert len(trials[columns[:3]].drop_duplicates()) == 20, "a resumed sampler proposes what it did at its start"
+    proposed = trials["source"].iloc[1:]  # the first one is the task's defaults
+    assert trials["source"].iloc[0] == "default"
+    assert set(proposed) <= {"model", "random"}
+    if sampler == "gp":  # the score is the level plus a constant, which a model learns from a dozen points
+        assert trials["config/training/level"].iloc[14:].max() > 0.85
+
+
 def test_a_grid_tries_every_combination_once_also_over_a_resume(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:

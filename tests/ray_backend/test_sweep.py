@@ -99,14 +99,6 @@ def test_the_finished_study_holds_one_file_per_table(pruned: Any) -> None:
         assert [p.name for p in Path(path).iterdir()] == ["data.parquet"]
 
 
-def test_what_travels_for_a_trial_is_under_1_kb(pruned: Any) -> None:
-    import ray.cloudpickle as cloudpickle
-
-    record = pruned.study.history().trials[0]
-    request = {"trial": 0, "config": record.config, "epochs": 9, "seed": record.seed, "attempt": 1}
-    assert len(cloudpickle.dumps(request)) < 1000
-
-
 def test_free_slots_are_always_filled(connected: str, run_space: Any, make_space: Any, tmp_path: Path) -> None:
     document = make_space(budget={"trials": 30, "epochs": 3}, resources={"concurrent": 2})
     document["parameters"]["training"]["pace"] = 0.1

@@ -17,7 +17,9 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+from ray._private.ray_constants import ENABLE_RAY_CLUSTERS_ENV_VAR
 
+from tune_app.environment import changed_environment
 from tune_app.ray_backend.local_node import end_node, start_node
 from tune_app.store.store import Store
 
@@ -125,7 +127,8 @@ def test_a_cluster_that_dies_is_said_in_one_error(sweeping: Any, tmp_path: Path)
     """One that the sweep did not start: it is dead when it has not answered for some seconds."""
     node = start_node()
     try:
-        process = sweeping("--address", node.address)
+        with changed_environment({ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # only so does a command find a node on loopback
+            process = sweeping("--address", node.address)
         began = time.monotonic()
         node.all_processes["gcs_server"][0].process.kill()
         assert process.wait(timeout=60) == 1

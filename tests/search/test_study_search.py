@@ -166,3 +166,9 @@ def test_cma_es_learns_from_pruned_trials_that_lack_a_variable() -> None:
             # Of the completed ones all have a momentum, so that Optuna would adapt it.
             finished = config["optimizer"] == "sgd"
             search.on_trial_complete(f"t{number}", result(float(number), finished=finished))
+        told = search._ot_study.trials
+        assert [trial.state for trial in told if "momentum" in trial.params] == [TrialState.COMPLETE] * (
+            sum(trial.params["optimizer"] == "sgd" for trial in told)
+        )
+        assert {trial.state for trial in told if "momentum" not in trial.params} == {TrialState.PRUNED}
+        assert [trial.value for trial in told] == [float(number) for number in range(60)]

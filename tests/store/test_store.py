@@ -49,7 +49,7 @@ def test_columns_are_those_of_the_design(root: Path) -> None:
     assert list(trials.columns) == [
         *("trial", "trial_id", "state", "objective", "failure_kind", "error", "epochs", "started_at", "ended_at"),
         *("duration_s", "node", "device", "gpu_fraction", "peak_memory_mb", "model_parameters", "seed", "attempt"),
-        *("checkpoint", "source", "latency_ms", *families, "metric/val_accuracy", "metric/val_loss"),
+        *("checkpoint", "source", "latency_ms", "resumed_from", *families, "metric/val_accuracy", "metric/val_loss"),
     ]
     assert list(epochs.columns) == [
         *("trial", "epoch", "ended_at", "duration_s", "metric/val_accuracy", "metric/val_loss")

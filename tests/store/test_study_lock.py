@@ -139,3 +139,15 @@ def test_a_store_that_does_not_answer_for_a_while(study: Callable[[], Study], mo
         time.sleep(0.2)
         mine.check_lock()
     assert mine.folder.read(LOCK) is None
+
+
+def test_a_process_that_ends_without_leaving_the_block_gives_it_back(study: Callable[[], Study]) -> None:
+    first, second = study(), study()
+    with first.writing():
+        first.release_lock()
+        time.sleep(0.2)  # the lock would be renewed four times
+        assert not second.being_written()
+        with second.writing():
+            first.release_lock()
+            assert second.being_written()
+            second.check_lock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,55 @@ def test_a_trial_that_was_killed_says_why(recording: Any) -> None:
     recorder.take(Ended(run, finished=False, failure=Failure("lost", "its process died")))
     assert row_of(files).failure_kind == "error"
     assert "budget.trial_time" in (row_of(files).error or "")
+
+
+class Clock:
+    """A clock that is set by hand, in the place of `time`."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("slots", "left_s"),
+    [
+        (1, [20.0 * 3 - 8.0, 20.0 * 3 - 20.0]),
+        (2, [(20.0 * 3 - 8.0) / 2, (20.0 * 3 - 20.0) / 2]),
+        (9, [(20.0 * 3 - 8.0) / 3, (20.0 * 3 - 20.0) / 3]),  # three trials are left: more slots end them no sooner
+    ],
+)
+def test_the_time_left_is_that_of_the_trials_that_are_left(
+    slots: int, left_s: list[float], recording: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of five trials the first took 10 s and the second 30; the third runs for 8 s, then longer than the mean."""
+    recorder, _, run = recording
+    clock = Clock()
+    monkeypatch.setattr("tune_app.sweep.recorder.time", clock)
+    assert recorder.live("running", slots)["left_s"] is None, "no trial has ended, so nobody knows"
+    for number, took in ((0, 10.0), (1, 30.0)):
+        one = replace(run, trial=number, trial_id=f"t{number}")
+        recorder.take(Started(one))
+        clock.now += took
+        recorder.take(Ended(one, finished=False))
+    assert recorder.live("running", slots)["mean_duration_s"] == 20.0
+    assert recorder.live("running", 0)["left_s"] is None
+    recorder.take(Started(replace(run, trial=2, trial_id="t2")))
+    found = []
+    for passes in (8.0, 50.0):
+        clock.now += passes
+        found.append(recorder.live("running", slots)["left_s"])
+    assert found == pytest.approx(left_s)
+
+
+def test_nothing_is_left_after_the_last_trial(recording: Any) -> None:
+    recorder, _, run = recording
+    for number in range(5):
+        one = replace(run, trial=number, trial_id=f"t{number}")
+        recorder.take(Started(one))
+        recorder.take(Ended(one, finished=False))
+    assert recorder.live("ended", 2)["left_s"] == 0.0
 
 
 def test_the_limit_counts_from_the_beginning_of_the_training(recording: Any) -> None:

@@ -153,7 +153,12 @@ def test_what_an_epoch_says() -> None:
     assert training.model_parameters == sum(p.numel() for p in training.state.model.parameters())
     assert training.device_name == "cpu"
     assert torch.get_num_threads() == 1
-    assert pick_device().type in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize(("has_gpu", "picked"), [(True, "cuda"), (False, "cpu")])
+def test_a_gpu_is_picked_where_there_is_one(has_gpu: bool, picked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    assert pick_device().type == picked
 
 
 def test_every_epoch_has_its_health() -> None:

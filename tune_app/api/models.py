@@ -332,6 +332,8 @@ class TrialFacts(_Told):
     seed: int | None
     """That it trains from; null of a script that takes none."""
     attempt: int
+    resumed_from: int | None
+    """After which epoch the last attempt went on, 0 for one that began again; null for a first attempt."""
     source: str | None
     """Where the configuration came from: default, start, history, random, model or grid; null in an old study."""
     configuration: Configuration

@@ -19,7 +19,7 @@ from tune_app.store.trial_row import TrialRow, TrialState
 
 ROW_KEYS = (
     "objective", "failure_kind", "error", "ended_at", "duration_s", "node", "device", "gpu_fraction",
-    "peak_memory_mb", "model_parameters", "latency_ms",
+    "peak_memory_mb", "model_parameters", "latency_ms", "resumed_from",
 )  # fmt: skip
 SORTS = (
     "rank", "trial", "state", "objective", "epochs", "started_at", "ended_at", "duration_s", "peak_memory_mb",

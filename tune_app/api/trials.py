@@ -78,7 +78,7 @@ def routes(server: Server) -> APIRouter:
 def _add_log(router: APIRouter, server: Server) -> None:
     @router.get("/{trial}/logs", response_class=Response, responses=TEXT | documented(404))
     def logs(job_id: str, trial: int, start: Start = 0, limit: Lines = MOST_LINES, tail: Tail = False) -> Response:
-        """What the script of a trial has printed so far; asked for as the log of a job."""
+        """What a trial has printed so far; asked for as the log of a job."""
         job = server.views.job(job_id)
         study = server.study(job)
         if study is None:

@@ -69,5 +69,5 @@ def page_path() -> Path:
     raise WorkFailed(
         "the review page must be installed beside the package, but it is not",
         where=str(root),
-        hint="install tune-app again, or run `streamlit run ui/review_page.py` in a checkout",
+        hint="install tune-app again, or run `streamlit run ui/guarded_page.py` in a checkout",
     )

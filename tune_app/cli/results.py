@@ -104,7 +104,7 @@ def show(study: str, trial: int | None, as_json: bool, store: str) -> None:
 @click.argument("trial", type=click.IntRange(min=0))
 @store_option
 def logs(study: str, trial: int, store: str) -> None:
-    """Print what the script of a TRIAL of STUDY has printed so far."""
+    """Print what a TRIAL of STUDY has printed so far."""
     from tune_app.results.review import trial_log
     from tune_app.store.log_lines import LARGEST_PIECE
     from tune_app.store.store import Store

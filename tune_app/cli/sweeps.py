@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tune_app.cli.last_words import LastWords
 from tune_app.cli.options import json_option, parse_settings, print_json, profiles_option, set_option, store_option
 from tune_app.cli.results import leaderboard, records
 from tune_app.errors import InputError, Interrupted, Terminated, TuneAppError, WorkFailed
@@ -172,9 +173,8 @@ def run(
 
         opened = Store(store)
         spec = load_spec(space, read_overrides(given, settings, start_from))
-        if spec.name in opened.studies():
-            raise _name_in_use(Study(opened.folder, spec.name))
         study = Study(opened.folder, spec.name)
+        study.refuse_another()
         starts = starting_configs(spec, opened.folder, Profiles(profiles_folder)) if spec.search.start_from else []
         history = find_history(spec, opened.folder)
         _print_history(history, err=True)
@@ -272,8 +272,18 @@ def _sweep(
     if tensorboard and (package := missing("tensorboard")):
         click.echo(f"no files for TensorBoard: {package} is not installed; install tune-app[tensorboard]", err=True)
     # What a user's task prints belongs to the person who watches, not to the one document on stdout.
-    with reserved(), Watchdog(lambda cause: _leave(cause, preparing)) as watchdog, ThreadPoolExecutor(1) as thread:
+    with (
+        reserved(),
+        LastWords() as last_words,
+        Watchdog(lambda cause: _leave(cause, preparing, last_words)) as watchdog,
+        ThreadPoolExecutor(1) as thread,
+    ):
         preparing = thread.submit(prepare)
+
+        def show(live: dict[str, Any], progress: Progress) -> None:
+            last_words.sweeping(ready.study.name)
+            progress.update(live)
+
         with connected(address, _say_fallback if fallback else None) as liveness:
             watchdog.lost = liveness.lost
             _answer_terminations()  # Ray's own handler would answer in its words
@@ -291,14 +301,14 @@ def _sweep(
             else:
                 _print_notes(ready.spec.space.remarks, err=True)
             with ready.study.writing(), Progress(Console(stderr=True)) as progress:
-                if ready.new and ready.study.exists():
-                    raise _name_in_use(ready.study)
+                if ready.new:
+                    ready.study.refuse_another()
                 outcome = run_sweep(
                     ready.spec,
                     ready.study,
                     ready.data,
                     RayBackend(),
-                    show=progress.update,
+                    show=lambda live: show(live, progress),
                     start_with=ready.start_with,
                     past=ready.past,
                     time_limit=ready.time_limit,
@@ -318,14 +328,17 @@ def _answer_terminations() -> None:
             signal.signal(number, on_signal)
 
 
-def _leave(cause: Cause, preparing: Future[Prepared]) -> None:
+def _leave(cause: Cause, preparing: Future[Prepared], last_words: LastWords) -> None:
     """End the process, whose main thread waits for a Ray that does not answer."""
     ready = preparing.result() if preparing.done() and preparing.exception() is None else None
     if ready is not None and ready.study.exists():
         error = _stopped(*cause, ready.study.name)
     else:  # nothing has begun that could go on
         error = Terminated(cause[1]) if cause[0] == "terminate" else WorkFailed(cause[1])
+    last_words.withdraw()
     click.echo(f"error: {error}", err=True)
+    if ready is not None:
+        ready.study.release_lock()
     os._exit(error.exit_code)
 
 
@@ -339,13 +352,6 @@ def _stopped(reason: str, message: str | None, study: str) -> TuneAppError:
 
 def _say_fallback(error: InputError) -> None:
     click.echo(f"{error.message}; running on this machine (--fallback local)", err=True)
-
-
-def _name_in_use(study: Study) -> InputError:
-    return InputError(
-        f"the study `{study.name}` exists in {study.folder.url}",
-        hint=f"go on with `tune-app resume {study.name}`, or choose another name with --name",
-    )
 
 
 def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:

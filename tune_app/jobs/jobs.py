@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import getpass
 import logging
-import os
 import secrets
 import shlex
 import signal
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_app.credentials import inherited_environment, keys_of
+from tune_app.environment import changed_environment
 from tune_app.errors import Conflict, InputError, TuneAppError, WorkFailed
 from tune_app.jobs.job import END_STATES, STATES, Job
 from tune_app.jobs.job_folder import check_size, excludes
@@ -48,6 +48,8 @@ LOST_S = 90.0
 YIELD_S = 9.0
 """So long a job may take to stop by itself before Ray ends its processes."""
 _environment = threading.Lock()
+PACKAGE_LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
+"""They tell of every package that is sent."""
 
 
 class Jobs:
@@ -442,26 +444,37 @@ def connect(address: str, token: str | None = None) -> JobSubmissionClient:
     _check_listening(address, host_port, 443 if scheme == "https" else 80)
     from ray.job_submission import JobSubmissionClient
 
-    for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # they tell of every package that is sent
-
     class Client(JobSubmissionClient):  # type: ignore[misc]  # mypy skips Ray
         """Ray's client, which gives up on a server that does not answer."""
 
         def _do_request(self, method: str, endpoint: str, **given: Any) -> Any:
             return super()._do_request(method, endpoint, **{"timeout": 120, **given})
 
-    with _environment, _ray_errors(address):
-        # Ray lets this variable stand above the address that it is given.
-        former = os.environ.get("RAY_API_SERVER_ADDRESS")
-        os.environ["RAY_API_SERVER_ADDRESS"] = address
-        try:
-            return Client(address, headers={"Authorization": f"Bearer {token}"} if token else None)
-        finally:
-            if former is None:
-                del os.environ["RAY_API_SERVER_ADDRESS"]
-            else:
-                os.environ["RAY_API_SERVER_ADDRESS"] = former
+        def submit_job(self, **given: Any) -> str:
+            with _untold_packages():
+                return str(super().submit_job(**given))
+
+    # Ray lets this variable stand above the address that it is given.
+    with _environment, _ray_errors(address), changed_environment({"RAY_API_SERVER_ADDRESS": address}):
+        return Client(address, headers={"Authorization": f"Bearer {token}"} if token else None)
+
+
+@contextmanager
+def _untold_packages() -> Iterator[None]:
+    """Have Ray tell nothing of the packages that this thread sends; other threads' messages and the levels stay."""
+    thread = threading.get_ident()
+
+    def is_told(record: logging.LogRecord) -> bool:
+        return record.thread != thread or record.levelno >= logging.ERROR
+
+    loggers = [logging.getLogger(name) for name in PACKAGE_LOGGERS]
+    for logger in loggers:
+        logger.addFilter(is_told)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(is_told)
 
 
 def check_cancellable(job: Job) -> None:

@@ -9,15 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-# Ray reads these when it is imported or starts; our workers inherit them.
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
 import ray
 from ray.exceptions import AuthenticationError, RpcError
 
-from tune_app.errors import InputError
+from tune_app.environment import restored_environment
+from tune_app.errors import InputError, WorkFailed
 from tune_app.ray_backend.liveness import Liveness
 
 if TYPE_CHECKING:
@@ -45,6 +41,7 @@ def connected(address: str | None, fallback: Callable[[InputError], None] | None
 
     Raises:
         InputError: no cluster answers at the address, or it refuses us; the command is no Unicode.
+        WorkFailed: Ray does not start on this machine.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     with ExitStack() as started:
@@ -75,17 +72,31 @@ def _connect_here(started: ExitStack) -> LocalNode | None:
         node = local_node.start_node()
     except INSIDE_DIFFERS as error:
         log.warning("Ray %s differs inside (%s): ray.init starts the node, which takes longer", ray.__version__, error)
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        with restored_environment("PYTHONBREAKPOINT"):
+            ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         return None
+    except Exception as error:  # Ray raises whatever comes, also bare exceptions
+        raise _not_started(error) from error
     started.callback(local_node.end_node, node)
-    _connect(node.address)
+    try:
+        _connect(node.address)
+    except NoCluster as error:
+        raise _not_started(error) from error
     return node
+
+
+def _not_started(error: Exception) -> WorkFailed:
+    return WorkFailed(
+        f"Ray did not start on this machine: {first_sentence(error)}",
+        hint="start again; if it stays so, look for what ends Ray's processes, such as a limit of memory or processes",
+    )
 
 
 def _connect(address: str) -> None:
     _check_answering(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        with restored_environment("PYTHONBREAKPOINT"):  # Ray sets it, and `breakpoint()` waits for its debugger then
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except AuthenticationError as error:
         raise _refused(address, error) from error
     except UnicodeEncodeError as error:

@@ -9,7 +9,10 @@ from ray.tune import Callback
 from tune_app.ray_backend.controller import SweepTrial
 from tune_app.sweep.backend import Ended, Event, Failure, Lost, Reported, Run, Started
 
-FACTS = ("node", "device", "peak_memory_mb", "model_parameters", "checkpoint", "latency_ms", "sample")
+FACTS = (
+    *("node", "device", "resumed_from", "peak_memory_mb", "model_parameters"),
+    *("checkpoint", "latency_ms", "sample"),
+)
 
 
 def run_of(trial: SweepTrial) -> Run:

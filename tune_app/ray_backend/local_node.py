@@ -20,6 +20,9 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled, without typ
     persist_port,
 )
 
+from tune_app.environment import changed_environment
+from tune_app.ray_backend import start_worker
+
 PRELOADED = "tune_app.ray_backend.worker,tune_app.training.trial"
 """What the workers of a local node import while they wait for the first trial."""
 
@@ -69,20 +72,23 @@ def start_node() -> LocalNode:
     Its processes are a session of their own: a signal to the whole group, as `timeout` and a shell send it, ends this
     process, which ends them. If they got it as well, Ray would end this process before it could say and save anything.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_preload_python_modules", PRELOADED)
-    # On loopback alone: nobody else reaches it, and it stays when the machine changes its network.
+    # The node's processes inherit these. On loopback alone: nobody else reaches it, and it stays when the machine
+    # changes its network.
+    defaults = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_preload_python_modules": PRELOADED}
+    inherited = {name: os.environ.get(name, value) for name, value in defaults.items()}
+    inherited[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     _set_loopback(True)
     params = RayParams(
         include_dashboard=False,
         include_log_monitor=False,
         no_monitor=True,
+        worker_path=start_worker.__file__,
         dashboard_agent_listen_port=0,  # its fixed port is taken where another Ray runs, and waiting for it costs 4 s
     )
     # Linux ends them with this process; elsewhere Ray does, by their process group.
     apart = partial(services.ConsolePopen, start_new_session=sys.platform == "linux")
     try:
-        with patch.object(services, "ConsolePopen", apart):
+        with changed_environment(inherited), patch.object(services, "ConsolePopen", apart):
             return LocalNode(params, head=True, shutdown_at_exit=True, spawn_reaper=True, ray_init_cluster=True)
     except BaseException:
         _set_loopback(False)
@@ -96,9 +102,5 @@ def end_node(node: LocalNode) -> None:
 
 
 def _set_loopback(alone: bool) -> None:
-    """Whether nodes that start now are on loopback alone; this process has read the variable already."""
+    """Whether this process looks for its node on loopback; it has read the variable for that already."""
     ray_constants.ENABLE_RAY_CLUSTER = not alone
-    if alone:
-        os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-    else:
-        os.environ.pop(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, None)

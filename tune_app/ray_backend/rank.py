@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import ray
 
 from tune_app.folder import LocalFolder, open_folder
 from tune_app.import_path import put_last
+from tune_app.ray_backend.data_sharing import shared_by
 from tune_app.ray_backend.epoch_progress import EpochProgress
 from tune_app.ray_backend.preparation import prepared_data
 from tune_app.spaces.catalog import Catalog
@@ -21,7 +23,9 @@ from tune_app.spaces.section import Objective
 from tune_app.store.study import Study
 from tune_app.store.trial_log import TrialLog
 from tune_app.tasks import load_task, replica
+from tune_app.tasks.given_function import give_function
 from tune_app.tasks.script_state import ScriptState
+from tune_app.tasks.shared_data import share_with
 from tune_app.training.device import cap_gpu_memory, pick_device
 from tune_app.training.failure import describe_error, failure_kind
 from tune_app.training.host_memory import keep_freed_memory
@@ -35,8 +39,10 @@ class WorkerContext:
     Attributes:
         task: name of the task, see `tune_app.tasks.load_task`.
         catalog: what the search space says of a function or a script.
+        function: itself, where no import finds it.
         data: the data set without its test part, itself in the object store.
         preparation: the actor that prepares it, see `preparation.py`; None where the task prepares nothing.
+        sharing: the actor that loads what functions share, see `data_sharing.py`; None for a class or a script.
         rungs: epochs at which the scheduler decides.
         store: root of the store, reachable from every node: checkpoints go there.
         study: name of the study.
@@ -49,8 +55,10 @@ class WorkerContext:
 
     task: str
     catalog: Catalog
+    function: Callable[..., Any] | None
     data: ray.ObjectRef
     preparation: ray.actor.ActorHandle | None
+    sharing: ray.actor.ActorHandle | None
     objective: Objective
     rungs: tuple[int, ...]
     store: str
@@ -75,17 +83,6 @@ class TrialFailed(Exception):
         return error if isinstance(error, TrialFailed) else cls(failure_kind(error), describe_error(error))
 
 
-@contextmanager
-def _describing() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        # Ray ends this process by a `SystemExit` of its own.
-        if isinstance(error.__cause__, SystemExit) and hasattr(error.__cause__, "ray_terminate_msg"):
-            raise error.__cause__ from None
-        raise TrialFailed.of(error) from error
-
-
 class Rank:
     """Trains one trial after another, as it is told, epoch by epoch.
 
@@ -95,8 +92,11 @@ class Rank:
     def __init__(self, shared: WorkerContext) -> None:
         keep_freed_memory()
         self._shared = shared
+        if shared.sharing is not None:
+            share_with(partial(shared_by, shared.sharing))
         self._folder = open_folder(shared.store)
         self._training: Training | None = None
+        self._resumed_from: int | None = None
         self._log: TrialLog | None = None
 
     def open_store(self) -> tuple[str, int]:
@@ -107,7 +107,7 @@ class Rank:
 
     def join(self, address: tuple[str, int], rank: int) -> None:
         """Become rank number `rank` of the group; returns when all of them are there."""
-        with _describing():
+        with self._describing():
             store = self._store if rank == 0 else address
             replica.join(store, rank, self._shared.devices, self._device())
 
@@ -118,8 +118,13 @@ class Rank:
         """
         self.drop()
         shared = self._shared
-        with _describing():
+        study = Study(self._folder, shared.study)
+        if replica.leads():
+            self._log = TrialLog(self._folder, study.log(request["trial"]))
+        with self._describing():
             put_last(shared.import_path)
+            if shared.function is not None:
+                give_function(shared.task, shared.function)
             cap_gpu_memory(shared.gpus)
             task, data = load_task(shared.task, shared.catalog), self._data(request["config"])
             self._progress = EpochProgress(shared.store, shared.study, request["trial"], request["attempt"])
@@ -134,15 +139,15 @@ class Rank:
                 device=self._device(),
                 threads=shared.threads,
             )
-            study = Study(self._folder, shared.study)
+            self._resumed_from = None
             self._checkpoint = study.checkpoint(request["trial"])
-            if isinstance(training.state, ScriptState):
-                self._log = TrialLog(self._folder, study.log(request["trial"]))
+            if isinstance(training.state, ScriptState) and self._log is not None:
                 training.state.on_output = self._log.add
                 if os.path.isdir(shared.import_path):  # else this process was started where its node has the code
                     training.state.working_folder = shared.import_path
             if request["attempt"] > 1:
                 self._restore(training)
+                self._resumed_from = training.epoch
         self._training = training
         return training.history
 
@@ -170,7 +175,7 @@ class Rank:
 
     def run_epoch(self) -> EpochRow | None:
         """Train one more epoch; its row, on the first rank."""
-        with _describing():
+        with self._describing():
             if replica.leads():
                 self._progress.epoch = self._begun.epoch + 1
                 return self._begun.run_epoch(self._progress)
@@ -179,7 +184,7 @@ class Rank:
 
     def save(self) -> None:
         """Write the checkpoint where every node finds it."""
-        with _describing():
+        with self._describing():
             if isinstance(self._folder, LocalFolder):
                 self._begun.save(self._folder.root / self._checkpoint)
                 return
@@ -194,13 +199,14 @@ class Rank:
         return {
             "epoch": self._training.epoch,
             "device": self._training.device_name,
+            "resumed_from": self._resumed_from,
             "peak_memory_mb": self._training.peak_memory_mb,
             "model_parameters": self._training.model_parameters,
         }
 
     def finish(self) -> dict[str, Any]:
         """What is told of a training once, when it is finished."""
-        with _describing():
+        with self._describing():
             sample = self._begun.sample()
             return {
                 "checkpoint": self._folder.path(self._checkpoint),
@@ -211,8 +217,24 @@ class Rank:
     def drop(self) -> None:
         """End the training, and let go of its memory."""
         if self._training is not None:
-            self._training.close()
+            with self._hearing():
+                self._training.close()
         self._training = None
         if self._log is not None:
             self._log.close()
         self._log = None
+
+    @contextmanager
+    def _describing(self) -> Iterator[None]:
+        """Run the task's code: what it prints goes to the trial's log, and what it raises is described."""
+        try:
+            with self._hearing():
+                yield
+        except Exception as error:
+            # Ray ends this process by a `SystemExit` of its own.
+            if isinstance(error.__cause__, SystemExit) and hasattr(error.__cause__, "ray_terminate_msg"):
+                raise error.__cause__ from None
+            raise TrialFailed.of(error) from error
+
+    def _hearing(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._log is None else self._log.hearing()

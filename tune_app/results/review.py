@@ -119,15 +119,14 @@ def trial_log(study: Study, number: int) -> str:
     """Name of the log of trial `number` in the store's folder, also while it runs.
 
     Raises:
-        NotFound: there is no such trial, or nothing of it is kept.
+        NotFound: there is no such trial, or it has printed nothing.
     """
     trials = study.history().trials
     if number not in trials:
         known = f"{min(trials)} to {max(trials)}" if trials else "none"
         raise NotFound(f"the study `{study.name}` has no trial {number}", hint=f"its trials: {known}")
     if study.folder.size(name := study.log(number)) is None:
-        hint = "what a class or a function prints is in the output of the sweep"
-        raise NotFound(f"trial {number} of `{study.name}` has no log: that of a script is kept", hint=hint)
+        raise NotFound(f"trial {number} of `{study.name}` has no log: it has printed nothing")
     return name
 
 

@@ -73,17 +73,23 @@ def _variable(document: Document, group: str, name: str) -> Variable:
         plain = content if values is None else {**content, "choices": choices}
         domain = read_domain(name, plain, document, path, more_keys=DESCRIBED)
         default = content["default"] if "default" in content else middle(domain)
-        if values is not None and not isinstance(default, str):
+        if values is not None:
             default = _name_of(default)
         description = content.get("description", "")
     elif isinstance(content, list) and content:
         default, description = _name_of(content), ""
         domain, values = Categorical((default,)), {default: content}
     else:
-        domain, default, description = _domain_of(content, where), content, ""
+        try:
+            domain, default, description = _domain_of(content, where), content, ""
+        except ValueError as error:
+            raise InputError(f"`{name}`: {error}", where=where) from None
     if not isinstance(description, str):
         rule = f"`description` must be a text, but got {shown(description)}"
         raise InputError(rule, where=document.where(*path, "description"))
+    if isinstance(content, dict) and "default" not in content:
+        which = "first choice" if isinstance(domain, Categorical) else "middle of its range"
+        description = f"{description} The default is the {which}.".lstrip()
     try:
         return Variable(name, group, domain, default, description, values=values)  # type: ignore[arg-type]
     except ValueError as error:

@@ -17,6 +17,7 @@ from tune_app.errors import InputError, nearest
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.open_catalog import FLAT, METRICS, completed
 from tune_app.spaces.parameters import CONSTRAINTS, PARAMETERS, fix, read_space, write_parameters
+from tune_app.spaces.requirements import REQUIREMENTS, read_requirements
 from tune_app.spaces.script import KEYS as SCRIPT_KEYS
 from tune_app.spaces.script import SCRIPT
 from tune_app.spaces.section import Budget, Objective, Pruning, Resources, Search, Section, read_section, unknown_key
@@ -35,7 +36,10 @@ SECTIONS: dict[str, type[Section]] = {
     "pruning": Pruning,
     "resources": Resources,
 }
-KEYS = ("schema_version", "name", "task", "dataset", *SCRIPT_KEYS, *SECTIONS, METRICS, FLAT, PARAMETERS, CONSTRAINTS)
+KEYS = (
+    *("schema_version", "name", "task", "dataset", *SCRIPT_KEYS, REQUIREMENTS),
+    *(*SECTIONS, METRICS, FLAT, PARAMETERS, CONSTRAINTS),
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Spec:
     resources: Resources
     space: Space
     catalog: Catalog
+    requirements: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     @classmethod
@@ -79,6 +84,7 @@ class Spec:
             "name": self.name,
             "task": self.task,
             "dataset": self.dataset if isinstance(self.dataset, str) else dict(self.dataset),
+            **({REQUIREMENTS: list(self.requirements)} if self.requirements else {}),
             **(self.catalog.script.to_dict() if self.catalog.script else {}),
             **sections,
             **({METRICS: dict(self.catalog.metrics)} if self.catalog.open else {}),
@@ -160,6 +166,7 @@ def read_spec(
         resources=resources,
         space=space,
         catalog=catalog,
+        requirements=read_requirements(document),
     )
 
 

@@ -36,6 +36,7 @@ TRIAL_COLUMNS: dict[str, pa.DataType] = {
     "checkpoint": pa.string(),
     "source": pa.string(),
     "latency_ms": pa.float64(),
+    "resumed_from": pa.int64(),
 }
 EPOCH_COLUMNS: dict[str, pa.DataType] = {
     "trial": pa.int64(),

@@ -55,12 +55,24 @@ class Study:
         """Whether the study has begun: whether it has its ``spec.yaml``."""
         return self.folder.exists(f"{self.base}/spec.yaml")
 
+    def refuse_another(self) -> None:
+        """Refuse a sweep that would begin under this name.
+
+        Raises:
+            InputError: the study has begun already.
+        """
+        if self.exists():
+            raise InputError(
+                f"the study `{self.name}` exists in {self.folder.url}",
+                hint=f"go on with `tune-app resume {self.name}`, or choose another name (--name)",
+            )
+
     def checkpoint(self, trial: int) -> str:
         """Name of a trial's checkpoint in the store's folder."""
         return f"{self.base}/checkpoints/{trial:06d}.pt"
 
     def log(self, trial: int) -> str:
-        """Name of what a trial printed, in the store's folder; only that of a script is kept."""
+        """Name of what a trial printed, in the store's folder so far; absent where it has printed nothing."""
         return f"{self.base}/logs/{trial:06d}.log"
 
     def table(self, kind: str) -> pa.Table:
@@ -178,6 +190,11 @@ class Study:
         """Raise WorkFailed where another process took over the study that this one is `writing`."""
         if self._lock is not None:
             self._lock.check()
+
+    def release_lock(self) -> None:
+        """Let others write the study that this process is `writing`, where it ends without leaving the block."""
+        if self._lock is not None:
+            self._lock.release()
 
     def being_written(self) -> bool:
         """Whether a process writes this study now."""

@@ -58,6 +58,9 @@ class StudyLock(ABC):
     def check(self) -> None:  # noqa: B027  # what the operating system gave it does not take away
         """Raise WorkFailed where the lock was lost to another process."""
 
+    def release(self) -> None:  # noqa: B027  # what the operating system gave ends with the process
+        """Give the lock back where the process ends without leaving the ``with`` block; called from any thread."""
+
     def _conflict(self, hint: str) -> Conflict:
         return Conflict(f"the study `{self.study}` is being written by another process", where=self.where, hint=hint)
 
@@ -113,6 +116,7 @@ class RemoteLock(StudyLock):
         self._version: object = None
         self._usurper: str | None = None
         self._ending = threading.Event()
+        self._mutex = threading.Lock()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -126,10 +130,7 @@ class RemoteLock(StudyLock):
         finally:
             self._ending.set()
             renewing.join()
-            # Renewed once more: nobody takes it over in the moment before it is removed. If this fails, it gets stale.
-            with suppress(TuneAppError):
-                if self._usurper is None and self._renew():
-                    self._folder.remove(self._name)
+            self.release()
 
     def is_held(self) -> bool:
         """See `StudyLock.is_held`."""
@@ -145,6 +146,14 @@ class RemoteLock(StudyLock):
                 where=self.where,
                 hint="what this process wrote before is kept; go on with `tune-app resume` when the other has ended",
             )
+
+    def release(self) -> None:
+        """See `StudyLock.release`; if the store does not take it, the lock gets stale."""
+        self._ending.set()
+        with suppress(TuneAppError), self._mutex:
+            # Renewed once more: nobody takes it over in the moment before it is removed.
+            if self._usurper is None and self._renew():
+                self._folder.remove(self._name)
 
     def _acquire(self) -> None:
         content, former = self._folder.read_version(self._name)
@@ -173,8 +182,9 @@ class RemoteLock(StudyLock):
     def _keep(self) -> None:
         while not self._ending.wait(BEAT_S):
             try:
-                if not self._renew():
-                    return
+                with self._mutex:
+                    if self._ending.is_set() or not self._renew():
+                        return
             except TuneAppError:
                 continue  # the store may answer again; whoever takes the lock over meanwhile is noticed then
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_app.environment import restored_environment
 from tune_app.folder import cannot_write
 from tune_app.spaces.variable import Config
 from tune_app.store.columns import Row
@@ -67,8 +68,9 @@ class TensorBoardLog:
             self.error = error
 
     def _write(self, trial: int, rows: list[Row], config: Config | None) -> None:
-        from tensorboardX.proto.summary_pb2 import Summary
-        from tensorboardX.summary import hparams
+        with restored_environment("CRC32C_SW_MODE"):  # tensorboardX sets it when it is imported
+            from tensorboardX.proto.summary_pb2 import Summary
+            from tensorboardX.summary import hparams
 
         file = self._files.get(trial) or self._open(trial)
         for row in rows:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO
 
 from tune_app.errors import TuneAppError
 from tune_app.folder import Folder, LocalFolder
@@ -42,10 +46,18 @@ class TrialLog:
                 self._timer.daemon = True
                 self._timer.start()
 
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """Add what this process prints within the block, but not what child processes and compiled code print."""
+        with redirect_stdout(_stream(self, 1)), redirect_stderr(_stream(self, 2)):
+            yield
+
     def close(self) -> None:
         """Write what is left."""
         with self._mutex:
             timer = self._timer
+            if self._room == LARGEST:  # nothing was printed
+                return
         if timer is not None:
             timer.cancel()
             self._write()
@@ -65,3 +77,29 @@ class TrialLog:
                 self._folder.append(self._name, content)
             except TuneAppError as error:
                 self.error = error
+
+
+class _Raw(io.RawIOBase):
+    """Bytes that go to a log; for whoever asks, it has the descriptor of the stream that it stands for."""
+
+    def __init__(self, log: TrialLog, descriptor: int) -> None:
+        self._log, self._descriptor = log, descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, content: object) -> int:
+        told = bytes(content)  # type: ignore[call-overload]
+        self._log.add(told)
+        return len(told)
+
+
+def _stream(log: TrialLog, descriptor: int) -> TextIO:
+    raw: Any = _Raw(log, descriptor)  # without a buffer, as with `python -u`: both streams stay in their order
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)

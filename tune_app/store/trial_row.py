@@ -45,6 +45,7 @@ class TrialRow:
         gpu_fraction: GPUs that it had, a share or a number.
         latency_ms: milliseconds that the model takes for a row.
         source: where its configuration came from; None in a study that is older than the column.
+        resumed_from: after which epoch its last attempt went on, 0 for one that began again; None for a first attempt.
         sample: a text that the model made.
         families: the columns ``config/<group>/<variable>``, ``metric/<name>`` and ``health/<name>``.
     """
@@ -70,6 +71,7 @@ class TrialRow:
     source: Source | None = None
     latency_ms: float | None = None
     sample: str | None = None
+    resumed_from: int | None = None
     families: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

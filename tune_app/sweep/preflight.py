@@ -20,6 +20,7 @@ from tune_app.readable import shown
 from tune_app.spaces import pruning
 from tune_app.spaces.feasibility import largest, sample, smallest
 from tune_app.spaces.objective import objective_of, objectives_of
+from tune_app.spaces.requirements import check_requirements
 from tune_app.spaces.spec import Spec, epochs_of
 from tune_app.spaces.strategy import grid_configs
 from tune_app.spaces.variable import Config
@@ -96,8 +97,9 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
     failure is the task's own.
 
     Raises:
-        InputError: with the configuration and the error.
+        InputError: with the configuration and the error; this machine lacks a package.
     """
+    check_requirements(spec.requirements)
     keep_freed_memory()  # as the workers do, so that an epoch takes as long as there
     probes = tuple(_probe(spec, task, data, label, config) for label, config in _configurations(spec))
     failed = [p for p in probes if p.kind == "error"] or ([probes[0]] if all(p.kind for p in probes) else [])

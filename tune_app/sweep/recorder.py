@@ -200,13 +200,13 @@ class Recorder:
                 live.fraction = None
 
     def _left(self, slots: int) -> float | None:
-        """Seconds to go: the mean duration of the ended trials, pruned ones included, over the slots."""
+        """Seconds to go: the mean duration of the ended trials, pruned ones included, over the slots that have one."""
         if not self.ended or not slots:
             return None
         mean = self._ended_s / self.ended
         open_trials = self._total - sum(self.states.values())
         spent = sum(min(mean, time.monotonic() - live.started) for live in self._running.values())
-        return float(max(0.0, open_trials * mean - spent) / slots)
+        return float(max(0.0, open_trials * mean - spent) / max(1, min(slots, open_trials)))
 
     def _end(self, run: Run, state: TrialState, failure: Failure | None = None) -> None:
         live = self._running.pop(run.trial_id, None)

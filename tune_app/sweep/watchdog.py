@@ -67,6 +67,7 @@ class Watchdog:
     ) -> None:
         self._over.set()
         signal.set_wakeup_fd(self._former)
+        self._tells.close()  # which wakes the thread
 
     @contextlib.contextmanager
     def guarding(self, finish: Callable[[Cause], None]) -> Iterator[None]:
@@ -85,6 +86,7 @@ class Watchdog:
                 self.cause = ("terminate", TERMINATED) if self._is_told_to_stop(SIGNAL_S) else ("lost", lost)
         if self.cause is not None:
             self._end(self.cause)
+        self._told.close()
 
     def _is_told_to_stop(self, wait_s: float) -> bool:
         told = select.select([self._told], [], [], wait_s)[0]

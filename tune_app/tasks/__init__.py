@@ -6,7 +6,8 @@ function and held to the same contract, `tune_app.tasks.task.Task`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 from tune_app.datasets import load_dataset
 from tune_app.datasets.dataset import Dataset
@@ -16,6 +17,7 @@ from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.script import SCRIPT
 from tune_app.spaces.variable import DatasetReference
 from tune_app.tasks.contract import contract_faults, data_faults
+from tune_app.tasks.given_function import check_function, given_function
 from tune_app.tasks.user_code import exits_as_errors, import_module, last_line, looked_in
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ def load_task(name: str, catalog: Catalog | None = None) -> Task:
         InputError: the name is unknown, the module cannot be imported, there is no such class or function in it, or a
             class cannot be made without arguments or does not keep the contract (every fault is named).
     """
+    if (function := given_function(name)) is not None:
+        return _of_function(function, name, catalog)
     if name == SCRIPT:
         from tune_app.tasks.script_task import ScriptTask
 
@@ -52,20 +56,31 @@ def load_task(name: str, catalog: Catalog | None = None) -> Task:
             f"`task` must name one of ours or your own as `package.module:name`, or be `{SCRIPT}`, but got `{name}`",
             hint=nearest(name, [*TASKS, SCRIPT]),
         )
+    if module_name == "__main__":
+        raise InputError(
+            f"`task` must be of a module that can be imported, but `{name}` is of a notebook or of a script that ran",
+            hint=f"put `{own_name}` into a file of its own, such as train.py, and name it `train:{own_name}`",
+        )
     module = import_module(module_name, name)
     found = getattr(module, own_name, None)
     if isinstance(found, type):
         return _make(found, name)
     if callable(found):
-        from tune_app.tasks.function_task import FunctionTask
-
-        return cast("Task", FunctionTask(found, catalog or Catalog(name, (), open=True)))
+        return _of_function(found, name, catalog)
     own = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == module.__name__]
     raise InputError(
         f"`{module_name}` has no class and no function `{own_name}`",
         where=f"task {name}",
         hint=f"{looked_in(module)}; {nearest(own_name, own) if own else 'it defines none'}",
     )
+
+
+def _of_function(function: Callable[..., Any], name: str, catalog: Catalog | None) -> Task:
+    """A task of a function."""
+    from tune_app.tasks.function_task import FunctionTask
+
+    check_function(function, name)
+    return cast("Task", FunctionTask(function, catalog or Catalog(name, (), open=True)))
 
 
 def _make(task_class: type, name: str) -> Task:

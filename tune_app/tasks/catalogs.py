@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_app.spaces.catalog import Catalog
-from tune_app.spaces.script import SCRIPT, Script
+from tune_app.spaces.script import SCRIPT
 from tune_app.tasks import TASKS, load_task
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def load_catalog(name: str) -> Catalog:
 
 def catalog_of(task: Task | type[Task], name: str) -> Catalog:
     """The catalog of a task that is loaded and called `name`."""
-    script = getattr(task, "script", None)
+    found = getattr(task, "catalog", None)
+    if isinstance(found, Catalog):  # a function's or a script's, which the search space made
+        return found
     return Catalog(
         task=name,
         variables=tuple(task.variables),
@@ -45,7 +47,6 @@ def catalog_of(task: Task | type[Task], name: str) -> Catalog:
         metrics=dict(task.metrics),
         data_parallel=bool(getattr(task, "data_parallel", False)),
         open=getattr(task, "open", False) is True,
-        script=script if isinstance(script, Script) else None,
     )
 
 

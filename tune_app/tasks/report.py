@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,8 +14,13 @@ import torch
 from torch import Tensor
 
 from tune_app.tasks.seeding import seed_everything
+from tune_app.tasks.shared_data import NotShareable, shared
 
 Probe = Callable[[], Tensor]
+
+
+FOLDER = "tune-app-function-"
+"""What the names of trials' folders begin with, before the number of the process."""
 
 
 class Stopped(BaseException):
@@ -139,6 +145,23 @@ class Report:
         seed_everything(self.seed, epoch)
         return self.seed + epoch
 
+    def shared(self, load: Callable[..., Any], *arguments: Any) -> Any:
+        """What ``load(*arguments)`` gives, loaded once for all trials and kept in the memory of each node.
+
+        Arrays of NumPy are read in place, and can be read only; anything else is a copy of the trial's own.
+
+        Args:
+            load: a function that gets all it needs as arguments.
+            arguments: plain values.
+
+        Raises:
+            ReportError: `load` or an argument is something else.
+        """
+        try:
+            return shared(load, arguments)
+        except NotShareable as error:
+            raise ReportError(f"`report.shared` {error}") from None
+
     def close_with(self, close: Callable[[], Any]) -> None:
         """Call `close` when the trial ends, however it ends; the last one first."""
         self._closing.callback(close)
@@ -147,7 +170,8 @@ class Report:
     def trial_folder(self) -> Path:
         """An empty folder for the trial alone, removed when it ends."""
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="tune-app-trial-"))
+            _remove_abandoned()
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
             self._closing.callback(shutil.rmtree, self._folder, ignore_errors=True)
         return self._folder
 
@@ -189,3 +213,11 @@ class Report:
 
 def _is_autocast() -> bool:
     return any(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda"))
+
+
+def _remove_abandoned() -> None:
+    """Remove the folders of trials whose process was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        owner = folder.name.removeprefix(FOLDER).partition("-")[0]
+        if owner.isdecimal() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
+            shutil.rmtree(folder, ignore_errors=True)

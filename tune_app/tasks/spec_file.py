@@ -11,6 +11,7 @@ from tune_app.document import Document
 from tune_app.errors import InputError
 from tune_app.spaces import spec
 from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.requirements import check_requirements, read_requirements
 from tune_app.spaces.spec import Spec, read_dataset, read_text
 from tune_app.tasks import TASK_OF_KIND, TASKS
 from tune_app.tasks.catalogs import load_catalog
@@ -47,6 +48,7 @@ def find_catalog(document: Document, catalog_of: Callable[[str], Catalog] = load
     try:
         return catalog_of(name)
     except InputError as error:
+        check_requirements(read_requirements(document))  # else the import of one of them is what failed
         raise InputError(error.message, where=document.where("task"), hint=error.hint) from None
 
 

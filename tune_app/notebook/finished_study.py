@@ -1,0 +1,58 @@
+"""A study that a notebook has run, with what it found as tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from tune_app.results.review import best, config_of, load_epochs, load_trials
+from tune_app.spaces.catalog import Catalog, arranged
+from tune_app.store.study import Study
+from tune_app.sweep.sweep import Outcome
+
+
+@dataclass(frozen=True)
+class FinishedStudy:
+    """What `tune_app.run` gives.
+
+    Attributes:
+        name: of the study.
+        store: root of the store that it lies in.
+        outcome: why it ended, if before all trials had; how many ended in which state.
+    """
+
+    name: str
+    store: str
+    outcome: Outcome
+    _study: Study
+    _catalog: Catalog
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row per trial, see `tune_app.load_trials`."""
+        return load_trials(self.name, self.store)
+
+    @property
+    def epochs(self) -> pd.DataFrame:
+        """One row per trial and epoch, see `tune_app.load_epochs`."""
+        return load_epochs(self.name, self.store)
+
+    @property
+    def best(self) -> pd.Series[Any]:
+        """The row of the best completed trial.
+
+        Raises:
+            WorkFailed: nothing completed.
+        """
+        return best(self.name, self.store)
+
+    @property
+    def best_config(self) -> dict[str, Any]:
+        """The configuration of the best completed trial, as the function got it.
+
+        Raises:
+            WorkFailed: nothing completed.
+        """
+        return arranged(config_of(self.best, self._catalog.variables), self._catalog)

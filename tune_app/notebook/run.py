@@ -1,0 +1,142 @@
+"""A sweep of a function, from a notebook or a script."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import ray
+from rich.console import Console
+
+from tune_app.cli.progress import Progress
+from tune_app.document import Document
+from tune_app.errors import InputError, WorkFailed
+from tune_app.notebook.domain import parameters_of
+from tune_app.notebook.finished_study import FinishedStudy
+from tune_app.ray_backend.backend import RayBackend
+from tune_app.ray_backend.cluster import connected
+from tune_app.results.review import default_store
+from tune_app.search.history import find_history
+from tune_app.search.past_study import PastPreference
+from tune_app.spaces.spec import Spec
+from tune_app.spaces.variable import Direction
+from tune_app.store.store import Store
+from tune_app.store.study import Study
+from tune_app.sweep.preflight import preflight
+from tune_app.sweep.sweep import Outcome, run_sweep
+from tune_app.tasks import load_data, load_task
+from tune_app.tasks.given_function import name_function
+from tune_app.tasks.shared_data import forget_shared
+from tune_app.tasks.spec_file import read_spec
+
+
+def run(
+    function: Callable[..., Any],
+    *,
+    space: Mapping[str, Any],
+    metrics: Mapping[str, Direction],
+    trials: int | None = None,
+    epochs: int | None = None,
+    name: str | None = None,
+    store: str | Path | None = None,
+    address: str | None = None,
+    check: bool = True,
+    **sections: Any,
+) -> FinishedStudy:
+    """Search `space` for the best configuration of ``function(config, report)``, see docs/own_task.md.
+
+    Ctrl-C once lets the running trials finish, twice stops them; what ended is kept.
+
+    Args:
+        function: it may be one of the notebook; then it is sent to the workers as it is now.
+        space: domains by name: ours, Ray Tune's, Optuna's, or as a search space file has them; what is none is fixed.
+            Nested mappings become names with dots, and arrive nested. Tuples arrive as lists.
+        metrics: what the function reports, with the direction in which it is better; the first is the main one.
+        trials: how many; None for the default of `budget`, as for the epochs of the longest trial.
+        epochs: see there.
+        name: of the study; None for the function's name, with a number where that is in use.
+        store: root of the store; None for ``TUNE_APP_STORE``, else ``./results``.
+        address: of a Ray cluster; None for the one this process is connected to, else for this machine.
+        check: try the smallest, the largest and some random configurations first.
+        sections: the other keys of a search space file, such as ``pruning={"level": "aggressive"}``.
+
+    Raises:
+        InputError: what breaks a rule, or a function that fails in the check; a study of that name exists; it is not
+            called in the main thread; an address is given where this process is connected to a cluster already.
+        WorkFailed: the sweep could not go on, or no trial completed.
+    """
+    _check_place(address)
+    opened = Store(store if store is not None else default_store())
+    task_name = name_function(function)
+    spec = _spec(task_name, space, metrics, name or _free_name(function, opened), trials, epochs, sections)
+    study = Study(opened.folder, spec.name)
+    task = load_task(spec.task, spec.catalog)
+    data = load_data(task, spec.dataset)
+    if check:
+        preflight(spec, task, data)
+    past = [PastPreference.fit(one, spec.space) for one in find_history(spec, opened.folder).studies]
+    with ExitStack() as using:
+        if address is not None or not ray.is_initialized():
+            using.enter_context(connected(address))
+        using.enter_context(study.writing())
+        study.refuse_another()
+        progress = using.enter_context(Progress(Console(stderr=True)))
+        backend = RayBackend()
+        outcome = run_sweep(spec, study, data, backend, show=progress.update, past=past, time_limit=spec.budget.time)
+    forget_shared()
+    _check_outcome(study, outcome)
+    return FinishedStudy(spec.name, opened.folder.url, outcome, study, spec.catalog)
+
+
+def _spec(
+    task: str,
+    space: Mapping[str, Any],
+    metrics: Mapping[str, Direction],
+    name: str,
+    trials: int | None,
+    epochs: int | None,
+    sections: Mapping[str, Any],
+) -> Spec:
+    budget = {key: value for key, value in (("trials", trials), ("epochs", epochs)) if value is not None}
+    document = {
+        "schema_version": 1,
+        "name": name,
+        "task": task,
+        "metrics": dict(metrics),
+        "parameters": {"training": parameters_of(space)},
+        **sections,
+        "budget": {**(sections.get("budget") or {}), **budget},
+    }
+    return read_spec(Document.of(document, "tune_app.run"))
+
+
+def _free_name(function: Callable[..., Any], opened: Store) -> str:
+    base = re.sub(r"[^a-z0-9_-]+", "-", function.__name__.lower()).strip("-_")[:50] or "study"
+    taken = set(opened.studies())
+    return next(
+        name for name in (base, *(f"{base}-{number}" for number in range(2, len(taken) + 3))) if name not in taken
+    )
+
+
+def _check_place(address: str | None) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        raise InputError("a sweep must be started in the main thread, because it takes Ctrl-C, but this is another one")
+    if address is not None and ray.is_initialized():
+        rule = "`address` must be left out where this process is connected to a Ray cluster already"
+        raise InputError(f"{rule}, but got {address!r}", hint="or call `ray.shutdown()` first")
+
+
+def _check_outcome(study: Study, outcome: Outcome) -> None:
+    """Raise what a person must know of a sweep that found nothing."""
+    if outcome.best and outcome.reason != "lost":
+        return
+    hint = f"`tune_app.load_trials({study.name!r})` has what there is"
+    if outcome.reason is not None:
+        raise WorkFailed(f"the sweep was stopped: {outcome.message}", hint=hint)
+    failed = next((trial.row.error for trial in study.history().trials.values() if trial.row and trial.row.error), None)
+    why = "" if failed is None else f"; the first failure: {failed.strip().splitlines()[-1]}"
+    raise WorkFailed(f"no trial of `{study.name}` completed{why}", hint=hint)

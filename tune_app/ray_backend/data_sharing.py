@@ -1,0 +1,46 @@
+"""What the functions of a sweep load once for all trials, in the object store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from ray import cloudpickle
+
+from tune_app.import_path import put_last
+from tune_app.tasks.shared_data import Load
+
+
+class DataSharing:
+    """Loads what trials ask for, once: an actor, so that no two of them load the same.
+
+    What it loads lies in the object store, once per node, where arrays of NumPy are read without a copy.
+    """
+
+    def __init__(self, import_path: str) -> None:
+        put_last(import_path)
+        self._loaded: dict[str, ray.ObjectRef] = {}
+
+    def get(self, key: str, load: bytes, arguments: tuple[Any, ...]) -> list[ray.ObjectRef]:
+        """A reference to what `load`, pickled, gives; in a list, so that the reference itself travels."""
+        if key not in self._loaded:
+            self._loaded[key] = ray.put(cloudpickle.loads(load)(*arguments))
+        return [self._loaded[key]]
+
+
+def start_sharing(import_path: str) -> ray.actor.ActorHandle:
+    """Start the actor; it takes no CPU from the trials, and comes back where its node is lost."""
+    return ray.remote(DataSharing).options(num_cpus=0, max_restarts=-1, max_task_retries=3).remote(import_path)
+
+
+def shared_by(actor: ray.actor.ActorHandle, key: str, load: Load, arguments: tuple[Any, ...]) -> Any:
+    """See `tune_app.tasks.shared_data.Share`.
+
+    Raises:
+        Exception: what `load` raised.
+    """
+    try:
+        (loaded,) = ray.get(actor.get.remote(key, cloudpickle.dumps(load), arguments))
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None  # without Ray's frames around it
+    return ray.get(loaded)

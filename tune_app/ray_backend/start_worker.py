@@ -1,0 +1,37 @@
+"""What the raylet of a local node starts as a worker: Ray's own program, bound to its raylet from the first moment.
+
+By itself a worker notices that its raylet has died when it is connected. One that is still starting tries to reach the
+dead node for 25 s, with torch to come, on the cores that the next sweep wants.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Be a worker of Ray until the raylet ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != int(os.environ["RAY_RAYLET_PID"]):  # it died before the kernel was told
+            sys.exit(1)
+    sys.path.pop(0)  # this folder: its modules are found in their package
+    spec = find_spec("ray")
+    assert spec is not None
+    assert spec.origin is not None
+    program = Path(spec.origin).parent / "_private" / "workers" / "default_worker.py"
+    sys.path.insert(0, str(program.parent))
+    sys.argv[0] = str(program)
+    runpy.run_path(str(program), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
