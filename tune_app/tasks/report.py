@@ -79,6 +79,8 @@ class Report:
         """What `restore` was given."""
         self.model: Any = None
         """The network whose size and health are measured: what `restore` was given as `model`, or an adapter found."""
+        self.only_building = False
+        """Whether nobody wants more than what `restore` is given: it waits there, and the trial ends."""
         self.probe: Probe | None = None
         """The one of the last report."""
         self.metrics: Mapping[str, float | None] = {}
@@ -108,6 +110,8 @@ class Report:
             for name, held in objects.items():
                 held.load_state_dict(self._saved[name])
         seed_everything(self.seed, self._epoch + 1)
+        if self.only_building:
+            self._wait()
         return self._epoch
 
     def __call__(self, metrics: Mapping[str, float | None], *, probe: Probe | None = None) -> None:
