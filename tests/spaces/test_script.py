@@ -83,6 +83,8 @@ def test_a_command_may_be_written_as_in_a_shell_and_one_template_serves_all() ->
         ({"report": {"stdout": STDOUT, "skip": 0}}, "`skip` must be a list of steps, but got 0", "skip"),
         ({"report": {"tensorboard": {"trial_folder": None}}}, "`tensorboard` must be a text", "tensorboard"),
         ({"report": {"jsonl": "{folder}/m.jsonl"}}, "a placeholder must be one of those below", "jsonl"),
+        ({"report": {"jsonl": "m.jsonl"}}, "`{trial_folder}` must stand in it, but got 'm.jsonl'", "report.jsonl"),
+        ({"report": {"tensorboard": "runs"}}, "`{trial_folder}` must stand in it, but got 'runs'", "tensorboard"),
         ({"resources": {"devices": 2}}, "`devices` must be 1", "resources.devices"),
         ({"metrics": None}, "must name what `script` reports", "metrics"),
         ({"flat": True}, "`flat` belongs to a function, but `script` is a script", "flat"),
@@ -98,3 +100,9 @@ def test_what_is_wrong_with_a_script_is_said(sections: dict[str, Any], rule: str
 def test_a_script_s_keys_belong_to_no_other_task(make_spec: Any) -> None:
     with pytest.raises(InputError, match="`command` belongs to a script, but `image_cnn` is a class"):
         make_spec(command="python train.py")
+
+
+def test_a_report_that_trials_would_share_is_refused_with_how_a_script_gets_its_folder() -> None:
+    with pytest.raises(InputError) as told:
+        script_spec(report={"jsonl": "m.jsonl"})
+    assert "`command: python train.py --out_dir={trial_folder}`" in told.value.hint

@@ -131,14 +131,16 @@ def _split(text: str, where: str) -> list[str]:
         raise InputError(f"words must be as in a shell, but {error} in {shown(text)}", where=where) from None
 
 
-def _check_placeholders(text: str, known: Collection[str], where: str, needed: Collection[str] = ()) -> None:
+def _check_placeholders(
+    text: str, known: Collection[str], where: str, needed: Collection[str] = (), hint: str = ""
+) -> None:
     found = set(PLACEHOLDER.findall(text))
     for name in sorted(found - set(known)):
         rule = f"a placeholder must be one of those below, but got `{{{name}}}`"
         raise InputError(rule, where=where, hint=nearest(name, known))
     for name in needed:
         if name not in found:
-            raise InputError(f"`{{{name}}}` must stand in it, but got {shown(text)}", where=where)
+            raise InputError(f"`{{{name}}}` must stand in it, but got {shown(text)}", where=where, hint=hint)
 
 
 def _read_arguments(document: Document, variables: Collection[str]) -> dict[str, str]:
@@ -202,7 +204,9 @@ def _read_report(document: Document, metrics: Collection[str]) -> ScriptReport:
     if kind == "stdout":
         _check_expression(source, metrics, where, counts=every is not None or bool(skip))
     else:
-        _check_placeholders(source, (FOLDER,), where)
+        # What all trials share holds another trial's figures, too, and they would be read as this one's.
+        hint = f"give the script its folder, too: `{COMMAND}: python train.py --out_dir={{{FOLDER}}}`"
+        _check_placeholders(source, (FOLDER,), where, (FOLDER,), hint)
     return ScriptReport(kind, source, every, tuple(skip))
 
 
