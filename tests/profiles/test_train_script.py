@@ -73,7 +73,7 @@ def test_one_that_fails_keeps_what_its_script_wrote_and_says_where(
     assert store.folder.names("trainings/once") == ["files", "output.log"]
     assert store.folder.read("trainings/once/files/models/last") == b"whole"
     assert b"step 2 loss 0.5\n" in (store.folder.read("trainings/once/output.log") or b"")
-    with pytest.raises(InputError, match="has not ended well, but its script left .*trainings/once/files"):
+    with pytest.raises(InputError, match=r"has not ended well, but its script left .*trainings/once/files"):
         train(profile(tmp_path, 0), store, epochs=2, seed=1, name="once")
 
 

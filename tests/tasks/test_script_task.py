@@ -288,6 +288,36 @@ def running(word: str) -> list[str]:
     return [line for line in map(" ".join, found) if word in line and "supervisor.py" not in line]
 
 
+SAVING = """
+import pathlib, signal, sys, time
+def save(*_):
+    time.sleep(1)
+    pathlib.Path(sys.argv[1], "saved").touch()
+    sys.exit()
+signal.signal(signal.SIGTERM, save)
+print("step 20: val loss 1", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("shell", ["python save.py $1; true", "setsid python save.py $1; true"])
+@pytest.mark.parametrize("ends", [False, True])
+def test_what_a_script_started_may_save_too_before_it_is_killed(
+    script: Any, tmp_path: Path, shell: str, ends: bool
+) -> None:
+    (tmp_path / "save.py").write_text(SAVING)
+    (tmp_path / "run.sh").write_text(shell.replace("; true", " & sleep 1") if ends else shell)
+    training = script("", command="bash run.sh {trial_folder}", seed=None, arguments={"lr": "{value}"})
+    training.state.write_to(tmp_path / "kept")
+    training.run_epoch()
+    if ends:
+        with pytest.raises(ScriptError, match="ended after 1"):
+            training.run_epoch()
+    training.close()
+    assert (tmp_path / "kept" / "saved").exists()
+    assert not running("save.py")
+
+
 def test_a_script_that_ignores_sigterm_is_killed(script: Any) -> None:
     text = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('step 20: val loss 1')\ntime.sleep(60)"
     training = script(text)
