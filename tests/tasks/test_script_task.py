@@ -174,6 +174,12 @@ def test_lines_of_a_file_are_epochs_also_when_it_is_resumed(script: Any, tmp_pat
         ("(given.out / 'm.jsonl').write_text('3\\n')", "must be a JSON object, but got '3'"),
         ("(given.out / 'm.jsonl').write_text('[\\n')", "must be a JSON object, but got '['"),
         ("(given.out / 'm.jsonl').write_text('{\"val_loss\": 3}\\n')", "with `resume` must tell its step"),
+        (
+            "(given.out / 'm.jsonl').write_text('{\"val_loss\": 3, \"step\": NaN}\\n')",
+            "`step` must be a whole number, but got nan in the line",
+        ),
+        ("(given.out / 'm.jsonl').write_text('{\"val_loss\": 1' + '0' * 400 + '}\\n')", "`val_loss` must be a number"),
+        ("(given.out / 'm.jsonl').write_text('[' * 100_000 + '\\n')", "must be a JSON object, but got '[[["),
         ("", "but ended after 0; `jsonl: {trial_folder}/m.jsonl` told no more, and its last lines were: nothing"),
     ],
 )
@@ -262,6 +268,25 @@ def test_what_went_wrong_with_a_script_is_said(script: Any, text: str, message: 
         losses(training)
     assert message in describe_error(told.value)
     assert failure_kind(told.value) == kind
+
+
+@pytest.mark.parametrize("step", ["nan", "inf", "1e999"])
+def test_a_step_that_is_no_whole_number_is_named(script: Any, step: str) -> None:
+    report = {"stdout": STDOUT.replace(r"\d+", r"\S+"), "every": 20}
+    with pytest.raises(ScriptError, match=f"`step` must be a whole number, but got '{step}' in the line"):
+        losses(script(f"print('step {step}: val loss 1')\ntime.sleep(60)", report=report))
+
+
+def test_what_goes_wrong_where_output_is_heard_is_raised_by_who_waits(script: Any) -> None:
+    training = script(TRAINING + "time.sleep(60)")
+
+    def hear(content: bytes) -> None:
+        if b"step 40" in content:
+            raise OSError("no room")
+
+    training.state.on_output = hear
+    with pytest.raises(OSError, match="no room"):
+        losses(training)
 
 
 def test_a_program_that_is_not_there_is_named(script: Any) -> None:

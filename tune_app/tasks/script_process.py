@@ -120,16 +120,20 @@ class ScriptProcess:
         self._reading.join(END_S)
 
     def _read(self) -> None:
+        open_ends = {*self._readers, self._status}
         try:
             with selectors.DefaultSelector() as selector:
-                for descriptor in (*self._readers, self._status):
+                for descriptor in open_ends:
                     selector.register(descriptor, selectors.EVENT_READ)
-                while selector.get_map():
+                while open_ends:
                     for key, _ in selector.select():
                         if not self._take(key.fd):
                             selector.unregister(key.fd)
+                            open_ends.remove(key.fd)
                             os.close(key.fd)
         finally:
+            for descriptor in open_ends:  # where what is told failed: a script shall not wait for who reads no more
+                os.close(descriptor)
             self._on_end()
 
     def _take(self, descriptor: int) -> bool:

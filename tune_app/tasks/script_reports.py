@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class StandardOutput:
         groups = {name: value for name, value in found.groupdict().items() if value is not None}
         if any(name not in groups for name in self._metrics):
             return ()
-        step = int(_number(STEP, groups[STEP], text)) if STEP in groups else None
+        step = _step(groups[STEP], text) if STEP in groups else None
         return [Told(step, {name: _number(name, groups[name], text) for name in self._metrics})]
 
     def poll(self) -> Sequence[Told]:
@@ -95,13 +96,13 @@ class JsonLines:
     def _told(self, line: str) -> Told | None:
         try:
             found = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise ScriptError(f"each line of {self._path} must be a JSON object, but got {line!r:.200}")
         if any(found.get(name) is None for name in self._metrics):
             return None
-        step = None if found.get(STEP) is None else int(_number(STEP, found[STEP], line))
+        step = None if found.get(STEP) is None else _step(found[STEP], line)
         return Told(step, {name: _number(name, found[name], line) for name in self._metrics})
 
 
@@ -125,10 +126,17 @@ class TensorBoard:
         return [Told(step, self._open.pop(step)) for step in whole]
 
 
+def _step(found: object, text: str) -> int:
+    number = _number(STEP, found, text)
+    if not math.isfinite(number):
+        raise ScriptError(f"`{STEP}` must be a whole number, but got {found!r:.50} in the line {text!r:.200}")
+    return int(number)
+
+
 def _number(name: str, found: object, text: str) -> float:
     try:
         return float(found.rstrip(",;") if isinstance(found, str) else found)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ScriptError(f"`{name}` must be a number, but got {found!r:.50} in the line {text!r:.200}") from None
 
 
