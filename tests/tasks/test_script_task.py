@@ -189,6 +189,14 @@ def test_what_is_wrong_with_a_file_is_said(script: Any, text: str, message: str)
     assert message in str(told.value)
 
 
+def test_a_text_in_a_line_of_a_file_may_hold_other_line_ends(script: Any) -> None:
+    text = """
+text = '{"step": 20, "note": "a\\u2028b\\u0085c\\x0bd", "val_loss": 1}\\r\\n\\r\\n{"step": 40, "val_loss": 2}\\n'
+(given.out / "m.jsonl").write_bytes(text.encode())
+"""
+    assert losses(script(text, epochs=2, report={"jsonl": "{trial_folder}/m.jsonl"}, resume=["--resume"])) == [1, 2]
+
+
 EVENTS = """
 from tensorboardX import SummaryWriter
 writer = SummaryWriter(given.out / "runs" / "today")

@@ -90,12 +90,13 @@ class JsonLines:
             file.seek(self._read)
             whole = file.read().rpartition(b"\n")[0]
         self._read += len(whole) + 1 if whole else 0
-        lines = [line for line in whole.decode(errors="replace").splitlines() if line.strip()]
+        # As bytes: a text may hold what Unicode counts as the end of a line, such as U+2028.
+        lines = [line.decode(errors="replace") for line in whole.split(b"\n") if line.strip()]
         return [told for line in lines if (told := self._told(line)) is not None]
 
     def _told(self, line: str) -> Told | None:
         try:
-            found = json.loads(line)
+            found = json.loads(line, strict=False)  # a control character in a text is no harm
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
