@@ -108,6 +108,15 @@ def test_without_a_step_each_line_is_an_epoch(script: Any) -> None:
     assert losses(script(text, epochs=6, report={"stdout": r"val loss (?P<val_loss>\d+)"})) == [0, 0, 1, 1, 2, 2]
 
 
+def test_colors_of_a_terminal_are_no_part_of_a_line(script: Any) -> None:
+    text = "print('\\x1b[2K\\x1b[?25lstep 20: val loss \\x1b[1;31m0.5\\x1b[0m')\nsys.exit('\\x1b[31mno more\\x1b[0m')"
+    training = script(text)
+    training.run_epoch()
+    assert training.history[0].metrics == {"val_loss": 0.5}
+    with pytest.raises(ScriptError, match=r"hello \| no more$"):
+        training.run_epoch()
+
+
 @pytest.mark.parametrize("after", [1, 3])
 def test_a_resumed_script_goes_on_where_it_was_saved(script: Any, after: int, tmp_path: Path) -> None:
     cut, again = (script(TRAINING + "time.sleep(60)", resume=["--resume"]) for _ in range(2))
