@@ -273,6 +273,11 @@ def test_a_checkpoint_of_another_command_is_refused(script: Any, tmp_path: Path)
         ("import os; os.kill(os.getpid(), 9)", "ended with signal 9", "error"),
         ("print('loss: 3')", "must report each of 4 epochs, but ended after 0; `stdout: step", "error"),
         ("print('loss: 3')", "its last lines were: loss: 3", "error"),
+        (
+            "import logging; logging.warning('step 20: val loss 1')",
+            "which is not read: hello | WARNING:root:step",
+            "error",
+        ),
         ("print('step 20: val loss 1')", "must report each of 4 epochs, but ended after 1", "error"),
         ("print('step 20: val loss tiny')", "`val_loss` must be a number, but got 'tiny' in the line", "error"),
         ("print('step 60: val loss 1')", "reports step 60 where step 20 was due: `every: 20` says", "error"),

@@ -36,11 +36,17 @@ def exit_failure(code: int, errors: Iterable[str], lines: Iterable[str]) -> Scri
     return kind(f"the script ended with {how}: {said or _tail(lines) or 'it printed nothing'}")
 
 
-def silence_failure(epochs: int, epoch: int, report: str, lines: Iterable[str]) -> ScriptError:
-    """The error of a script that ended well after `epoch` of `epochs` epochs; `report`: where more were looked for."""
+def silence_failure(epochs: int, epoch: int, report: str, errors: Iterable[str], lines: Iterable[str]) -> ScriptError:
+    """The error of a script that ended well after `epoch` of `epochs` epochs.
+
+    Args:
+        report: where more were looked for.
+        errors: the last lines of its standard error, where Python's ``logging`` writes.
+        lines: those of its standard output.
+    """
     found = f"the script must report each of {epochs} epochs, but ended after {epoch}"
-    last = _tail(lines) or "nothing"
-    return ScriptError(f"{found}; `{report}` told no more, and its last lines were: {last}")
+    aside = f"; those of standard error, which is not read: {said}" if (said := _tail(errors)) else ""
+    return ScriptError(f"{found}; `{report}` told no more, and its last lines were: {_tail(lines) or 'nothing'}{aside}")
 
 
 def _tail(lines: Iterable[str]) -> str:

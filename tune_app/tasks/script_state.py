@@ -191,5 +191,5 @@ class ScriptState:
             return ScriptError("the process that watches over the script was killed")
         if process.code:
             return exit_failure(process.code, process.errors, process.lines)
-        report = self._script.report
-        return silence_failure(self._epochs, self._numbering.epoch, f"{report.kind}: {report.source}", process.lines)
+        report = f"{self._script.report.kind}: {self._script.report.source}"
+        return silence_failure(self._epochs, self._numbering.epoch, report, process.errors, process.lines)
