@@ -58,6 +58,32 @@ def test_a_command_may_be_written_as_in_a_shell_and_one_template_serves_all() ->
     assert words == ["python", "my train.py", "lr=0.5", "batch=8", "flip=False"]
 
 
+def test_braces_in_a_value_and_doubled_ones_are_no_placeholders() -> None:
+    command = ["python", "{{trial_folder}}", '{"a": {"b": 1}}', "{trial_folder}"]
+    script = script_spec(command=command, arguments='{name} {{value}}:{value} "{{name}}"', seed=None).catalog.script
+    assert script is not None
+    words = script.command_line({"lr": "{trial_folder}{{name}}{seed}"}, "folder", 7)
+    start = ["python", "{trial_folder}", '{"a": {"b": 1}}', "folder"]
+    assert words == [*start, "lr", "{value}:{trial_folder}{{name}}{seed}", "{name}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ([64, None, True, "é"], '--x=[64, null, true, "é"]'),
+        ({"a": 1}, '--x={"a": 1}'),
+        (None, "--x=null"),
+        (True, "--x=True"),
+        (1e-05, "--x=1e-05"),
+        ("a b", "--x=a b"),
+    ],
+)
+def test_what_is_no_plain_value_is_given_as_json(value: Any, word: str) -> None:
+    script = script_spec(seed=None).catalog.script
+    assert script is not None
+    assert script.command_line({"x": value}, "folder", 7)[-1] == word
+
+
 @pytest.mark.parametrize(
     ("sections", "rule", "where"),
     [

@@ -275,7 +275,7 @@ def test_a_checkpoint_of_another_command_is_refused(script: Any, tmp_path: Path)
         ("print('loss: 3')", "its last lines were: loss: 3", "error"),
         (
             "import logging; logging.warning('step 20: val loss 1')",
-            "which is not read: hello | WARNING:root:step",
+            "is not read: hello | WARNING:root:step",
             "error",
         ),
         ("print('step 20: val loss 1')", "must report each of 4 epochs, but ended after 1", "error"),

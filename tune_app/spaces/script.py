@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Collection, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
+from tune_app.spaces.placeholders import check_placeholders, filled, words_of
 
 SCRIPT = "script"
 """The task of a search space that has a command."""
@@ -20,7 +22,6 @@ KINDS = ("stdout", "jsonl", "tensorboard")
 STEP = "step"
 FOLDER = "trial_folder"
 ARGUMENT = "--{name}={value}"
-PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,16 @@ class Script:
     seed: str = ""
 
     def command_line(self, config: Mapping[str, Any], trial_folder: str, seed: int, resumed: bool = False) -> list[str]:
-        """The words that start it for the values of its variables, those that choices stand for."""
-        words = list(self.command)
+        """The words that start it for the values of its variables, those that choices stand for.
+
+        A placeholder in a value is none: it stays.
+        """
+        words = [filled(word, trial_folder=trial_folder) for word in self.command]
         for name, value in config.items():
             template = self.arguments.get(name, ARGUMENT)
-            words += [filled(word, name=name, value=value) for word in shlex.split(template)]
+            words += [filled(word, name=name, value=_written(value)) for word in shlex.split(template)]
         words += [filled(word, seed=seed) for word in shlex.split(self.seed)]
-        words += self.resume if resumed else ()
-        return [filled(word, trial_folder=trial_folder) for word in words]
+        return words + [filled(word, trial_folder=trial_folder) for word in (self.resume if resumed else ())]
 
     def to_dict(self) -> dict[str, Any]:
         """Its keys of a search space; `read_script` reads them again."""
@@ -83,9 +86,9 @@ class Script:
         }
 
 
-def filled(text: str, **values: object) -> str:
-    """`text` with these placeholders filled; all else in it stays, braces too."""
-    return PLACEHOLDER.sub(lambda found: str(values.get(found[1], found[0])), text)
+def _written(value: Any) -> str:
+    """A value as an argument: as Python writes it, and JSON text such as ``[64, null]`` for what is no plain value."""
+    return str(value) if isinstance(value, (bool, int, float, str)) else json.dumps(value, ensure_ascii=False)
 
 
 def read_script(document: Document, variables: Collection[str], metrics: Collection[str]) -> Script:
@@ -113,42 +116,23 @@ def _words(document: Document, key: str) -> tuple[str, ...]:
     """The words of a command, given as a list or as a shell would take them."""
     found = document.data.get(key)
     if isinstance(found, str):
-        found = _split(found, document.where(key))
+        found = words_of(found, document.where(key))
     if found is None:
         return ()
     if not isinstance(found, list) or not all(isinstance(word, (str, int, float)) for word in found):
         rule = f"`{key}` must be a list of words, but got {shown(found)}"
         raise InputError(rule, where=document.where(key), hint="put a word with braces in quotes")
     words = tuple(str(word) for word in found)
-    _check_placeholders(" ".join(words), (FOLDER,), document.where(key))
+    check_placeholders(" ".join(words), (FOLDER,), document.where(key))
     return words
-
-
-def _split(text: str, where: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise InputError(f"words must be as in a shell, but {error} in {shown(text)}", where=where) from None
-
-
-def _check_placeholders(
-    text: str, known: Collection[str], where: str, needed: Collection[str] = (), hint: str = ""
-) -> None:
-    found = set(PLACEHOLDER.findall(text))
-    for name in sorted(found - set(known)):
-        rule = f"a placeholder must be one of those below, but got `{{{name}}}`"
-        raise InputError(rule, where=where, hint=nearest(name, known))
-    for name in needed:
-        if name not in found:
-            raise InputError(f"`{{{name}}}` must stand in it, but got {shown(text)}", where=where, hint=hint)
 
 
 def _read_arguments(document: Document, variables: Collection[str]) -> dict[str, str]:
     found = document.data.get(ARGUMENTS)
     if isinstance(found, str):
-        _check_placeholders(found, ("name", "value"), document.where(ARGUMENTS), ("name", "value"))
-        _split(found, document.where(ARGUMENTS))
-        return {} if found == ARGUMENT else {name: filled(found, name=name) for name in variables}
+        check_placeholders(found, ("name", "value"), document.where(ARGUMENTS), ("name", "value"))
+        words_of(found, document.where(ARGUMENTS))
+        return {} if found == ARGUMENT else dict.fromkeys(variables, found)
     templates = document.mapping(ARGUMENTS)
     for name, template in templates.items():
         where = document.where(ARGUMENTS, name)
@@ -157,8 +141,8 @@ def _read_arguments(document: Document, variables: Collection[str]) -> dict[str,
         if not isinstance(template, str):
             rule = f"an argument must be a text, but got {shown(template)}"
             raise InputError(rule, where=where, hint=f'write for example `"-{name[0]} {{value}}"`')
-        _check_placeholders(template, ("name", "value"), where, ("value",))
-        _split(template, where)
+        check_placeholders(template, ("name", "value"), where, ("value",))
+        words_of(template, where)
     return templates
 
 
@@ -170,8 +154,8 @@ def _read_seed(document: Document) -> str:
     if not isinstance(found, str):
         rule = f"`{SEED}` must be the script's argument, but got {shown(found)}"
         raise InputError(rule, where=where, hint="write for example `--seed={seed}`; the sweep's own is `search.seed`")
-    _check_placeholders(found, ("seed",), where, ("seed",))
-    _split(found, where)
+    check_placeholders(found, ("seed",), where, ("seed",))
+    words_of(found, where)
     return found
 
 
@@ -206,7 +190,7 @@ def _read_report(document: Document, metrics: Collection[str]) -> ScriptReport:
     else:
         # What all trials share holds another trial's figures, too, and they would be read as this one's.
         hint = f"give the script its folder, too: `{COMMAND}: python train.py --out_dir={{{FOLDER}}}`"
-        _check_placeholders(source, (FOLDER,), where, (FOLDER,), hint)
+        check_placeholders(source, (FOLDER,), where, (FOLDER,), hint)
     return ScriptReport(kind, source, every, tuple(skip))
 
 
