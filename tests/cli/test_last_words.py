@@ -30,3 +30,13 @@ SWEEPING = """error: the process of the sweep was killed, or what it needs of Ra
 def test_only_an_end_that_nobody_tells_of_is_told(how: str, told: str) -> None:
     done = subprocess.run([sys.executable, "-c", CODE, how], capture_output=True, text=True, timeout=60)
     assert (done.stderr, done.stdout, done.returncode) == (told, "", 0 if how == "ended" else 1)
+
+
+def test_a_shell_that_dies_does_not_end_the_sweep() -> None:
+    code = (
+        "import os, signal; from tune_app.cli.last_words import LastWords\n"
+        "with LastWords() as words:\n"
+        "    os.kill(words._shell.pid, signal.SIGKILL); words._shell.wait(); words.sweeping('mine')\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (told.returncode, told.stderr) == (0, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from ray import tune
@@ -24,7 +25,11 @@ def read(domain: Any) -> Any:
         (tune.uniform(0, 1), tune_app.Float(0.0, 1.0)),
         (tune.loguniform(1e-4, 1), tune_app.Float(1e-4, 1.0, log=True)),
         (tune.quniform(0.1, 1.0, 0.1), tune_app.Float(0.1, 1.0, step=0.1)),
+        (tune.quniform(0, 10, 1), tune_app.Float(0.0, 10.0, step=1.0)),
+        (tune.choice([np.int64(1), 2]), tune_app.Categorical((1, 2))),
+        (tune.choice(np.array([0.1, 0.2])), tune_app.Categorical((0.1, 0.2))),
         (tune.randint(1, 10), tune_app.Int(1, 9)),
+        (tune.qrandint(1, 10, 1), tune_app.Int(1, 9)),
         (tune.lograndint(1, 100), tune_app.Int(1, 99, log=True)),
         (tune.qrandint(3, 10, 2), tune_app.Int(4, 10, step=2)),
         (tune.choice(["a", "b"]), tune_app.Categorical(("a", "b"))),
@@ -53,10 +58,11 @@ def test_nested_mappings_have_names_with_dots_and_the_rest_is_fixed() -> None:
     space = {"model": {"width": tune.randint(1, 4), "act": None}, "sizes": (1, 2), "text": "a"}
     assert parameters_of(space) == {
         "model.width": {"type": "int", "low": 1, "high": 3, "log": False},
-        "model.act": None,
+        "model.act": {"type": "categorical", "choices": [None]},
         "sizes": [1, 2],
         "text": "a",
     }
+    assert parameters_of({"opt": {"type": "adam", "lr": np.float32(0.5)}}) == {"opt.type": "adam", "opt.lr": 0.5}
     assert parameters_of({"x": tune.choice([None, (1, 2)])})["x"]["choices"] == [None, [1, 2]]
 
 
@@ -65,6 +71,7 @@ def test_nested_mappings_have_names_with_dots_and_the_rest_is_fixed() -> None:
     [
         (tune.randn(0, 1), "`x` is a Float drawn by Normal"),
         (tune.sample_from(lambda spec: 1), "`x` is a Function"),
+        (tune.qloguniform(1, 100, 1), "a logarithm or a step, but `x` has both"),
         (tune.qloguniform(1e-3, 1, 1e-3), "a logarithm or a step, but `x` has both"),
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,61 @@ def test_what_is_wrong_is_said_before_anything_starts(tmp_path: Path) -> None:
         tune_app.run(lambda config, report: 1 / 0, space={"x": tune_app.Float(0.0, 1.0)}, **common)
     with pytest.raises(InputError, match="must be a text, a finite number"):
         tune_app.run(quadratic, space={"x": {"type": "categorical", "choices": [float("nan")]}}, **common)
+    with pytest.raises(InputError, match=r"must be a function, but got a functools.partial"):
+        tune_app.run(functools.partial(quadratic), space={"x": 1}, **common)
+    with pytest.raises(InputError, match="must take a configuration and a report"):
+        tune_app.run(lambda config: None, space={"x": 1}, **common)
     with pytest.raises(InputError, match="a key must be one of"):
         tune_app.run(quadratic, space={"x": tune_app.Float(0.0, 1.0)}, prunning={}, **common)
     assert not (tmp_path / "studies").exists()
+
+
+def test_a_sweep_in_another_thread_is_refused(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def begin() -> None:
+        try:
+            tune_app.run(quadratic, space={"x": 1}, metrics={"loss": "minimize"}, store=tmp_path)
+        except InputError as error:
+            told.append(error.message)
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    thread.join()
+    assert "in the main thread" in told[0]
+
+
+ELSEWHERE = """
+import sys
+sys.path.insert(0, "elsewhere")
+import mine, ray, tune_app
+from tune_app.errors import TuneAppError
+
+ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", num_cpus=2)
+common = {"space": {"x": tune_app.Float(0.0, 1.0)}, "metrics": {"loss": "minimize"}, "epochs": 1, "trials": 2}
+print(tune_app.run(mine.tune, **common, resources={"concurrent": 1}).best_config.keys())
+for error in ({"function": mine.broken, "check": False}, {"function": mine.tune, "address": "local"}):
+    try:
+        tune_app.run(**error, **common, pruning={"level": "off"})
+    except TuneAppError as error:
+        print(error.message)
+alive = ray._private.state.actors().values()
+print([actor["ActorClassName"] for actor in alive if actor["State"] == "ALIVE"])
+"""
+
+
+def test_a_module_of_another_folder_on_a_cluster_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine.py").write_text(
+        "OFFSET = 1\ndef loss(x): return x + OFFSET\n"
+        "def tune(config, report): report({'loss': loss(config['x'])})\n"
+        "def broken(config, report): raise ValueError('it is broken')\n"
+    )
+    (tmp_path / "script.py").write_text(ELSEWHERE)
+    told = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    found, failed, connected, left = told.stdout.splitlines()[-4:]
+    assert found == "dict_keys(['x'])"
+    assert "no trial of `broken` completed; the first failure: ValueError: it is broken" in failed
+    assert connected.startswith("`address` must be left out where this process is connected")
+    assert left == "[]", "what the sweeps started is gone"

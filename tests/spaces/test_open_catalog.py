@@ -10,7 +10,7 @@ from tune_app.document import Document
 from tune_app.errors import InputError
 from tune_app.profiles.profile import Profile
 from tune_app.profiles.profile_document import read_document
-from tune_app.spaces.catalog import Catalog, arranged
+from tune_app.spaces.catalog import Catalog, arranged, parse_value
 from tune_app.spaces.spec import Spec, read_spec
 
 LAYERS = {"type": "categorical", "choices": {"small": [64], "wide": [64, 32]}}
@@ -70,6 +70,13 @@ def test_a_default_may_be_given_as_a_name_or_as_what_it_stands_for() -> None:
         assert given(spec_of({"layers": content}))["layers"] == [64, 32]
 
 
+def test_a_choice_is_set_by_its_name_or_by_what_it_stands_for() -> None:
+    (variable,) = [v for v in spec_of({"layers": LAYERS}).space.variables if v.name == "layers"]
+    assert [parse_value(variable, text) for text in ("wide", "[64,32]", "[ 64 ]")] == ["wide", "wide", "small"]
+    with pytest.raises(InputError, match="must be one of small, wide"):
+        parse_value(variable, "[1]")
+
+
 def test_a_function_cannot_change_what_another_trial_gets() -> None:
     spec = spec_of({"layers": LAYERS})
     given(spec)["layers"].append(1)
@@ -109,6 +116,8 @@ def test_names_with_dots_are_set_and_kept_in_profiles() -> None:
         ({"layers": {"type": "categorical", "choices": [[1], "[1]"]}}, {}, "must differ"),
         ({"layers": {**LAYERS, "default": "huge"}}, {}, "the default of `layers` must be one of small, wide"),
         ({}, {"flat": 1}, "`flat` must be true or false"),
+        ({"k": float("inf")}, {}, "must be a finite number"),
+        ({"k": {"type": "categorical", "choices": [1, "1"]}}, {}, "1 is there as a text, too"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(named: dict[str, Any], sections: dict[str, Any], rule: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +25,9 @@ from tune_app.spaces.spec import Spec, read_spec
 from tune_app.spaces.variable import Categorical, Int
 from tune_app.tasks import load_task
 from tune_app.tasks.function_task import FunctionTask
-from tune_app.tasks.report import Report, ReportError
+from tune_app.tasks.given_function import given_function, name_function
+from tune_app.tasks.report import FOLDER, Report, ReportError
+from tune_app.tasks.shared_data import shared
 from tune_app.training.trial import Training
 
 SPACE: dict[str, Any] = {
@@ -324,6 +330,16 @@ def test_a_function_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.Mon
     assert "tune" in told.value.hint
 
 
+class Loader:
+    """What it loads is told by no name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def load(self) -> str:
+        return self.name
+
+
 def numbers(count: int) -> list[int]:
     return list(range(count))
 
@@ -334,7 +350,10 @@ def test_what_is_shared_is_loaded_once_here_and_refused_where_its_name_does_not_
 
     def sharing(config: Any, report: Report) -> None:
         found.append((report.shared(numbers, 3), report.shared(numbers, 3), report.shared(numbers, 2)))
-        for load, arguments in ((lambda: numbers(size), ()), (numbers, (object(),))):
+        model = nn.Linear(1, 1)
+        with_default = lambda held=model: held  # noqa: E731
+        refused = [(lambda: numbers(size), ()), (numbers, (object(),)), (Loader("a").load, ()), (with_default, ())]
+        for load, arguments in refused:
             with pytest.raises(ReportError, match=r"`report.shared` must"):
                 report.shared(load, *arguments)
         report({"val_loss": 1.0})
@@ -342,4 +361,28 @@ def test_what_is_shared_is_loaded_once_here_and_refused_where_its_name_does_not_
     training_of(sharing, epochs=1).run_epoch()
     (three, again, two) = found[0]
     assert three is again
+    loads = (lambda: 1, lambda: 2, lambda n=3: n, lambda n=4: n)
+    assert [shared(load, ()) for load in loads] == [1, 2, 3, 4]
+    assert shared(math.sqrt, (4.0,)) == 2.0
     assert (three, two) == ([0, 1, 2], [0, 1])
+
+
+def test_what_is_given_in_a_functions_place_is_not_taken_for_it() -> None:
+    wrapped = functools.wraps(tune)(lambda config, report: None)
+    assert given_function(name_function(wrapped)) is wrapped
+    assert given_function(name_function(tune)) is None
+
+
+def test_folders_of_trials_whose_process_was_killed_are_removed(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in (f"{FOLDER}999999999-a", f"{FOLDER}{os.getpid()}-b"):
+        (tmp_path / name).mkdir()
+    kept: list[set[str]] = []
+
+    def using(config: Any, report: Report) -> None:
+        kept.append({path.name for path in tmp_path.iterdir()} | {report.trial_folder.name})
+        kept.append({path.name for path in tmp_path.iterdir()})
+        report({"val_loss": 1.0})
+
+    training_of(using, epochs=1).run_epoch()
+    assert kept[0] - kept[1] == {f"{FOLDER}999999999-a"}

@@ -6,6 +6,7 @@ the kernel does the same where memory runs out. So a shell waits for the end of 
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from types import TracebackType
 
@@ -33,7 +34,8 @@ class LastWords:
     ) -> None:
         self.withdraw()
         assert self._shell.stdin is not None
-        self._shell.stdin.close()
+        with contextlib.suppress(OSError):  # it has died
+            self._shell.stdin.close()
         self._shell.wait()
 
     def sweeping(self, study: str) -> None:
@@ -52,5 +54,6 @@ class LastWords:
             return
         self._told = words, hint
         assert self._shell.stdin is not None
-        self._shell.stdin.write(f"{words}\n{hint}\n".encode())
-        self._shell.stdin.flush()
+        with contextlib.suppress(OSError):  # it has died, and the sweep goes on without
+            self._shell.stdin.write(f"{words}\n{hint}\n".encode())
+            self._shell.stdin.flush()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from optuna.distributions import BaseDistribution
 
 from tune_app.errors import InputError
@@ -23,7 +24,7 @@ def parameters_of(space: Mapping[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, content in space.items():
-        if isinstance(content, Mapping) and not ({"type", "grid_search"} & content.keys()):
+        if isinstance(content, Mapping) and not _is_domain(content):
             found |= {f"{name}.{below}": domain for below, domain in parameters_of(content).items()}
         else:
             found[str(name)] = _written(str(name), content)
@@ -32,8 +33,12 @@ def parameters_of(space: Mapping[str, Any]) -> dict[str, Any]:
 
 def _written(name: str, content: Any) -> Any:
     """A domain as a mapping with a `type`; anything else as it is."""
-    if isinstance(content, Mapping) and "grid_search" in content:
-        return {"type": "categorical", "choices": list(content["grid_search"])}
+    if isinstance(content, Mapping) and content.keys() == {"grid_search"}:
+        return _choices(content["grid_search"])
+    if isinstance(content, np.generic):
+        return content.item()
+    if content is None or (isinstance(content, (list, tuple)) and not content):
+        return {"type": "categorical", "choices": [_plain(content)]}  # a file has nothing in such a place by mistake
     if isinstance(content, BaseDistribution):
         choices = getattr(content, "choices", None)
         return _choices(choices) if choices is not None else from_optuna(content).to_dict()
@@ -41,11 +46,26 @@ def _written(name: str, content: Any) -> Any:
         return content.to_dict()
     if type(content).__module__ == RAYS:
         return _of_ray(name, content)
-    return list(content) if isinstance(content, tuple) else content
+    return _plain(content)
+
+
+def _is_domain(content: Mapping[str, Any]) -> bool:
+    """Whether a mapping is a domain as files have it, or Ray Tune's grid, and not a part of the configuration."""
+    known = content.get("type") in ("float", "int", "categorical") and not content.keys().isdisjoint(("low", "choices"))
+    return known or content.keys() == {"grid_search"}
+
+
+def _plain(value: Any) -> Any:
+    """A value as a file would have it."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _choices(choices: Any) -> dict[str, Any]:
-    return {"type": "categorical", "choices": [list(one) if isinstance(one, tuple) else one for one in choices]}
+    return {"type": "categorical", "choices": [_plain(one) for one in choices]}
 
 
 def _of_ray(name: str, domain: Any) -> dict[str, Any]:
@@ -63,13 +83,15 @@ def _of_ray(name: str, domain: Any) -> dict[str, Any]:
             hint="write a range or choices that cover it",
         )
     log = drawn == "LogUniform"
-    if log and step is not None and step != 1:
+    if kind == "Integer" and step == 1:
+        step = None
+    if log and step is not None:
         rule = f"a domain must have a logarithm or a step, but `{name}` has both"
         raise InputError(rule, hint="leave the step out: tune_app.Float(low, high, log=True)")
     low, high = domain.lower, domain.upper
-    if kind == "Integer" and step in (None, 1):
+    if kind == "Integer" and step is None:
         high -= 1  # Ray Tune leaves it out there
-    if step is not None and step != 1:  # multiples of the step
+    if step is not None:  # multiples of the step
         low, high = round(math.ceil(low / step - 1e-9) * step, 12), round(math.floor(high / step + 1e-9) * step, 12)
         return {"type": kind.lower().removesuffix("eger"), "low": low, "high": high, "step": step}
     return {"type": kind.lower().removesuffix("eger"), "low": low, "high": high, "log": log}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from tune_app.cli.progress import Progress
 from tune_app.document import Document
+from tune_app.errors import InputError, WorkFailed
 from tune_app.notebook.domain import parameters_of
 from tune_app.notebook.finished_study import FinishedStudy
 from tune_app.ray_backend.backend import RayBackend
@@ -21,13 +23,14 @@ from tune_app.results.review import default_store
 from tune_app.search.history import find_history
 from tune_app.search.past_study import PastPreference
 from tune_app.spaces.spec import Spec
-from tune_app.spaces.variable import GROUPS, Direction
+from tune_app.spaces.variable import Direction
 from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.sweep.preflight import preflight
-from tune_app.sweep.sweep import run_sweep
+from tune_app.sweep.sweep import Outcome, run_sweep
 from tune_app.tasks import load_data, load_task
 from tune_app.tasks.given_function import name_function
+from tune_app.tasks.shared_data import forget_shared
 from tune_app.tasks.spec_file import read_spec
 
 
@@ -51,7 +54,7 @@ def run(
     Args:
         function: it may be one of the notebook; then it is sent to the workers as it is now.
         space: domains by name: ours, Ray Tune's, Optuna's, or as a search space file has them; what is none is fixed.
-            Nested mappings become names with dots, and arrive nested. By group where all keys are groups.
+            Nested mappings become names with dots, and arrive nested. Tuples arrive as lists.
         metrics: what the function reports, with the direction in which it is better; the first is the main one.
         trials: how many; None for the default of `budget`, as for the epochs of the longest trial.
         epochs: see there.
@@ -62,11 +65,14 @@ def run(
         sections: the other keys of a search space file, such as ``pruning={"level": "aggressive"}``.
 
     Raises:
-        InputError: what breaks a rule, or a function that fails in the check; a study of that name exists.
-        WorkFailed: the sweep could not go on.
+        InputError: what breaks a rule, or a function that fails in the check; a study of that name exists; it is not
+            called in the main thread; an address is given where this process is connected to a cluster already.
+        WorkFailed: the sweep could not go on, or no trial completed.
     """
+    _check_place(address)
     opened = Store(store if store is not None else default_store())
-    spec = _spec(function, space, metrics, name or _free_name(function, opened), trials, epochs, sections)
+    task_name = name_function(function)
+    spec = _spec(task_name, space, metrics, name or _free_name(function, opened), trials, epochs, sections)
     study = Study(opened.folder, spec.name)
     task = load_task(spec.task, spec.catalog)
     data = load_data(task, spec.dataset)
@@ -81,11 +87,13 @@ def run(
         progress = using.enter_context(Progress(Console(stderr=True)))
         backend = RayBackend()
         outcome = run_sweep(spec, study, data, backend, show=progress.update, past=past, time_limit=spec.budget.time)
+    forget_shared()
+    _check_outcome(study, outcome)
     return FinishedStudy(spec.name, opened.folder.url, outcome, study, spec.catalog)
 
 
 def _spec(
-    function: Callable[..., Any],
+    task: str,
     space: Mapping[str, Any],
     metrics: Mapping[str, Direction],
     name: str,
@@ -93,17 +101,15 @@ def _spec(
     epochs: int | None,
     sections: Mapping[str, Any],
 ) -> Spec:
-    grouped = bool(space) and space.keys() <= set(GROUPS)
-    parameters = {group: parameters_of(found) for group, found in (space if grouped else {"training": space}).items()}
     budget = {key: value for key, value in (("trials", trials), ("epochs", epochs)) if value is not None}
     document = {
         "schema_version": 1,
         "name": name,
-        "task": name_function(function),
+        "task": task,
         "metrics": dict(metrics),
-        "parameters": parameters,
+        "parameters": {"training": parameters_of(space)},
         **sections,
-        "budget": {**sections.get("budget", {}), **budget},
+        "budget": {**(sections.get("budget") or {}), **budget},
     }
     return read_spec(Document.of(document, "tune_app.run"))
 
@@ -114,3 +120,23 @@ def _free_name(function: Callable[..., Any], opened: Store) -> str:
     return next(
         name for name in (base, *(f"{base}-{number}" for number in range(2, len(taken) + 3))) if name not in taken
     )
+
+
+def _check_place(address: str | None) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        raise InputError("a sweep must be started in the main thread, because it takes Ctrl-C, but this is another one")
+    if address is not None and ray.is_initialized():
+        rule = "`address` must be left out where this process is connected to a Ray cluster already"
+        raise InputError(f"{rule}, but got {address!r}", hint="or call `ray.shutdown()` first")
+
+
+def _check_outcome(study: Study, outcome: Outcome) -> None:
+    """Raise what a person must know of a sweep that found nothing."""
+    if outcome.best and outcome.reason != "lost":
+        return
+    hint = f"`tune_app.load_trials({study.name!r})` has what there is"
+    if outcome.reason is not None:
+        raise WorkFailed(f"the sweep was stopped: {outcome.message}", hint=hint)
+    failed = next((trial.row.error for trial in study.history().trials.values() if trial.row and trial.row.error), None)
+    why = "" if failed is None else f"; the first failure: {failed.strip().splitlines()[-1]}"
+    raise WorkFailed(f"no trial of `{study.name}` completed{why}", hint=hint)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import ray
+from ray import cloudpickle
 
 from tune_app.ray_backend import epoch_progress
 from tune_app.ray_backend.controller import SweepController, SweepTrial
@@ -31,6 +34,8 @@ class RayBackend:
         self._plan: Plan | None = None
         self._slots: Slots | None = None
         self._controller: SweepController | None = None
+        self._preparation: ray.actor.ActorHandle | None = None
+        self._sharing: ray.actor.ActorHandle | None = None
         self._events = EventQueue()
 
     @property
@@ -97,6 +102,9 @@ class RayBackend:
                 ending.callback(epoch_progress.forget, self._plan.study.folder.address, self._plan.study.name)
             if self._slots is not None:
                 ending.callback(self._slots.close)
+            for actor in (self._preparation, self._sharing):
+                if actor is not None:
+                    ending.callback(ray.kill, actor)
             if self._controller is not None:
                 ending.callback(self._controller.cleanup)
 
@@ -109,8 +117,13 @@ class RayBackend:
             plan, slots = self._plan, self._slots
             assert plan is not None
             assert slots is not None
+            spec = plan.spec
+            if isinstance(load_task(spec.task, spec.catalog), Preparing):
+                self._preparation = start_preparation(spec.task, os.getcwd())
+            if spec.catalog.open and spec.catalog.script is None:
+                self._sharing = start_sharing(os.getcwd())
             self._controller = SweepController(
-                make_worker(plan),
+                make_worker(plan, self._preparation, self._sharing),
                 plan.search,
                 plan.requests,
                 plan.scheduler,
@@ -122,17 +135,19 @@ class RayBackend:
         return self._controller
 
 
-def make_worker(plan: Plan) -> type[Worker]:
+def make_worker(
+    plan: Plan, preparation: ray.actor.ActorHandle | None, sharing: ray.actor.ActorHandle | None
+) -> type[Worker]:
     """The worker class for a sweep: data set and settings are in the object store, once."""
     spec = plan.spec
-    prepares = isinstance(load_task(spec.task, spec.catalog), Preparing)
+    function = given_function(spec.task)
     context = WorkerContext(
         task=spec.task,
         catalog=spec.catalog,
-        function=given_function(spec.task),
+        function=function,
         data=ray.put(plan.data.without_test()),
-        preparation=start_preparation(spec.task, os.getcwd()) if prepares else None,
-        sharing=start_sharing(os.getcwd()) if spec.catalog.open and spec.catalog.script is None else None,
+        preparation=preparation,
+        sharing=sharing,
         objective=spec.objective,
         rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
         store=plan.study.folder.address,
@@ -143,4 +158,20 @@ def make_worker(plan: Plan) -> type[Worker]:
         limited=spec.budget.trial_time is not None,
         import_path=os.getcwd(),
     )
-    return type("Worker", (Worker,), {"context": ray.put(context), "__module__": Worker.__module__})
+    with _by_value(function):
+        kept = ray.put(context)
+    return type("Worker", (Worker,), {"context": kept, "__module__": Worker.__module__})
+
+
+@contextmanager
+def _by_value(function: Callable[..., Any] | None) -> Iterator[None]:
+    """Pickle a given function with what it uses of its module, which workers may not find."""
+    module = None if function is None or function.__module__ == "__main__" else sys.modules.get(function.__module__)
+    if module is None:
+        yield
+        return
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)

@@ -6,6 +6,7 @@ A study keeps the catalog of its task, so that results, profiles, the API and th
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -212,8 +213,17 @@ def parse_value(variable: Variable, text: str, where: str = "") -> Value:
             case Int():
                 value = int(text)
             case Categorical():
-                value = next((c for c in domain.choices if _stands_for(text, c)), text)
+                value = next((c for c in domain.choices if _stands_for(text, c)), _named_by(variable, text))
     return check_value(variable, value, where)
+
+
+def _named_by(variable: Variable, text: str) -> str:
+    """The choice that stands for what `text` is as JSON; else `text` itself."""
+    try:
+        meant = json.loads(text)
+    except ValueError:
+        return text
+    return next((name for name, value in (variable.values or {}).items() if value == meant), text)
 
 
 def _stands_for(text: str, choice: Value) -> bool:

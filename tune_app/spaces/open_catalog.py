@@ -80,7 +80,10 @@ def _variable(document: Document, group: str, name: str) -> Variable:
         default, description = _name_of(content), ""
         domain, values = Categorical((default,)), {default: content}
     else:
-        domain, default, description = _domain_of(content, where), content, ""
+        try:
+            domain, default, description = _domain_of(content, where), content, ""
+        except ValueError as error:
+            raise InputError(f"`{name}`: {error}", where=where) from None
     if not isinstance(description, str):
         rule = f"`description` must be a text, but got {shown(description)}"
         raise InputError(rule, where=document.where(*path, "description"))

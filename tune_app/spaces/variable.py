@@ -177,6 +177,9 @@ class Categorical:
             if writable(choice) != choice:
                 raise ValueError(f"a choice that is a text must be Unicode, but got {choice!a}")
         object.__setattr__(self, "choices", tuple(self.choices))
+        texts = [str(choice) for choice in self.choices if not isinstance(choice, str)]
+        if alike := {text for text in texts if text in self.choices}:  # tables have choices of several kinds as texts
+            raise ValueError(f"`choices` must differ from each other, but {min(alike)} is there as a text, too")
         twice = [c for c in self.choices if self.choices.count(c) > 1]
         if twice:  # Optuna looks a choice up by equality, so 1, 1.0 and true are one choice to it
             raise ValueError(f"`choices` must differ from each other, but {twice[0]!r} equals {twice[1]!r}")

@@ -17,7 +17,7 @@ from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.script import SCRIPT
 from tune_app.spaces.variable import DatasetReference
 from tune_app.tasks.contract import contract_faults, data_faults
-from tune_app.tasks.given_function import given_function
+from tune_app.tasks.given_function import check_function, given_function
 from tune_app.tasks.user_code import exits_as_errors, import_module, last_line, looked_in
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def _of_function(function: Callable[..., Any], name: str, catalog: Catalog | Non
     """A task of a function."""
     from tune_app.tasks.function_task import FunctionTask
 
+    check_function(function, name)
     return cast("Task", FunctionTask(function, catalog or Catalog(name, (), open=True)))
 
 

@@ -2,28 +2,69 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import sys
+import sysconfig
 from collections.abc import Callable
 from functools import reduce
+from pathlib import Path
 from typing import Any
+
+from tune_app.errors import InputError
 
 _given: dict[str, Callable[..., Any]] = {}
 
 
 def name_function(function: Callable[..., Any]) -> str:
-    """The name of `function` as a task, ``module:name``; where no import finds it under that, it is kept here."""
+    """The name of `function` as a task, ``module:name``; where no import finds it under that, it is kept here.
+
+    Raises:
+        InputError: it is no function that takes a configuration and a report.
+    """
+    if not inspect.isfunction(function):
+        found = f"{type(function).__module__}.{type(function).__qualname__}"
+        raise InputError(
+            f"what is swept must be a function, but got a {found}",
+            hint="write `def tune(config, report): ...` around it",
+        )
+    check_function(function, function.__qualname__)
     name = f"{function.__module__}:{function.__qualname__}"
-    if not is_importable(function):
+    if is_importable(function):
+        _given.pop(name, None)
+    else:
         give_function(name, function)
     return name
 
 
+def check_function(function: Callable[..., Any], name: str) -> None:
+    """Refuse what cannot be called as a task.
+
+    Raises:
+        InputError: it is a coroutine, or takes something else than a configuration and a report.
+    """
+    if inspect.iscoroutinefunction(function):
+        raise InputError(f"`{name}` must be a plain function, but it is `async`", hint="let it call `asyncio.run`")
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError as error:
+        rule = f"`{name}` must take a configuration and a report, `def tune(config, report)`, but: {error}"
+        raise InputError(rule) from None
+
+
 def is_importable(function: Callable[..., Any]) -> bool:
-    """Whether another process finds it by its module and name."""
+    """Whether another process of this installation, in this folder, finds it by its module and name."""
     module: Any = sys.modules.get(function.__module__)
     parts = function.__qualname__.split(".")
     found = reduce(lambda owner, name: getattr(owner, name, None), parts, module)
-    return function.__module__ != "__main__" and found is function
+    file = getattr(module, "__file__", None)
+    if function.__module__ == "__main__" or found is not function or file is None:
+        return False
+    path = Path(file).resolve()
+    top = path.parent if path.name == "__init__.py" else path
+    root = top.parents[function.__module__.count(".")]  # the folder that Python looked in
+    places = (os.getcwd(), *(sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")))
+    return root in [Path(place).resolve() for place in places]
 
 
 def give_function(name: str, function: Callable[..., Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -16,6 +17,10 @@ from tune_app.tasks.seeding import seed_everything
 from tune_app.tasks.shared_data import NotShareable, shared
 
 Probe = Callable[[], Tensor]
+
+
+FOLDER = "tune-app-function-"
+"""What the names of trials' folders begin with, before the number of the process."""
 
 
 class Stopped(BaseException):
@@ -163,7 +168,8 @@ class Report:
     def trial_folder(self) -> Path:
         """An empty folder for the trial alone, removed when it ends."""
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="tune-app-trial-"))
+            _remove_abandoned()
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
             self._closing.callback(shutil.rmtree, self._folder, ignore_errors=True)
         return self._folder
 
@@ -205,3 +211,11 @@ class Report:
 
 def _is_autocast() -> bool:
     return any(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda"))
+
+
+def _remove_abandoned() -> None:
+    """Remove the folders of trials whose process was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        owner = folder.name.removeprefix(FOLDER).partition("-")[0]
+        if owner.isdecimal() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
+            shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,9 @@ once for all of them, see `tune_app.ray_backend.data_sharing`.
 
 from __future__ import annotations
 
-import functools
+import hashlib
+import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -44,15 +46,28 @@ def shared(load: Load, arguments: tuple[Any, ...]) -> Any:
     return _kept[key]
 
 
+def forget_shared() -> None:
+    """Let go of all that this process has loaded."""
+    _kept.clear()
+
+
 def _key(load: Load, arguments: tuple[Any, ...]) -> str:
     """The same for the same function and values, in every process."""
-    if getattr(load, "__closure__", None) or isinstance(load, functools.partial) or not hasattr(load, "__qualname__"):
-        name = getattr(load, "__qualname__", load)
-        raise NotShareable(f"must be a function that gets all it needs as arguments, but got {name}")
     for value in arguments:
         if not _is_plain(value):
             raise NotShareable(f"must get plain values as arguments, but got {value!r:.100}")
-    return f"{load.__module__}:{load.__qualname__}:{load.__code__.co_firstlineno}{arguments!r}"
+    name = f"{getattr(load, '__module__', None)}:{getattr(load, '__qualname__', None)}"
+    if not inspect.isfunction(load):  # one of a compiled module, say: its name must tell it
+        module, _, own = name.partition(":")
+        if getattr(sys.modules.get(module), own, None) is not load:
+            raise NotShareable(f"must be a function that a module has by its name, but got {load!r:.100}")
+        return f"{name}{arguments!r}"
+    defaults = (load.__defaults__, load.__kwdefaults__)
+    if load.__closure__ or not _is_plain(defaults):
+        raise NotShareable(f"must be a function that gets all it needs as arguments, but got {name}")
+    code = load.__code__
+    told = f"{code.co_code!r}{code.co_names}{[c for c in code.co_consts if not inspect.iscode(c)]}{defaults}"
+    return f"{name}:{hashlib.sha256(told.encode()).hexdigest()}{arguments!r}"
 
 
 def _is_plain(value: Any) -> bool:
