@@ -38,6 +38,10 @@ def command_line(**keys: Any) -> list[str]:
     return spec.catalog.script.command_line(spec.space.complete({}), "folder", 0)
 
 
+def ranged(distribution: str, low: Any, high: Any, **more: Any) -> dict[str, Any]:
+    return {"parameters": {"x": {"distribution": distribution, "min": low, "max": high, **more}}}
+
+
 def test_a_sweep_is_a_search_space() -> None:
     found = imported()
     spec = spec_of(found)
@@ -77,7 +81,6 @@ def test_a_single_value_is_fixed() -> None:
         ({"project": "mine"}, "`project` has no equivalent"),
         ({"early_terminate": {"type": "hyperband"}}, "asha stops trials instead"),
         ({"parameters": {"x": {"distribution": "normal"}, "y": {"min": 0, "max": 1}}}, "`x`: the distribution normal"),
-        ({"parameters": {"x": {"value": [64]}, "y": {"min": 0, "max": 1}}}, "`x`: a fixed value that is no number"),
         ({"parameters": {"x": {"values": [2, 1], "probabilities": [0.1, 0.9]}}}, "`probabilities` have no equivalent"),
         (
             {"parameters": {"x": {"distribution": "q_log_uniform_values", "min": 1, "max": 9, "q": 2}}},
@@ -93,6 +96,16 @@ def test_what_has_no_equivalent_is_named(keys: dict[str, Any], note: str) -> Non
     found = imported(**keys)
     spec_of(found)
     assert any(note in said for said in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("value", "argument"), [([64, 32], "[64, 32]"), ([], "[]"), (None, "null"), ({"a": [1]}, '{"a": [1]}')]
+)
+@pytest.mark.parametrize("form", ["value", "values"])
+def test_a_single_value_may_be_a_list_a_mapping_or_null(value: Any, argument: str, form: str) -> None:
+    parameters = {**SWEEP["parameters"], "x": {form: [value] if form == "values" else value}}
+    assert command_line(parameters=parameters)[-1] == f"--x={argument}"
+    assert len(imported(parameters=parameters).notes) == 1
 
 
 def test_choices_may_be_lists_and_null() -> None:
@@ -129,6 +142,24 @@ def test_a_metric_that_no_group_can_have_is_read_from_a_file() -> None:
         ({"parameters": {"x": {"min": 1}}}, "`max` must be a number, but got None", "parameters.x.max"),
         ({"parameters": {"x": {"values": 3}}}, "`values` must be a list, but got 3", "parameters.x.values"),
         ({"parameters": {"x": 3}}, "`x` must be a mapping", "parameters.x"),
+        (
+            {"parameters": {"x": {}}},
+            "`values`, or `min` and `max`, but `x` has none of them",
+            "parameters.x",
+        ),
+        ({"parameters": {"x": {"vals": [3]}}}, "a key must be one of those below, but got `vals`", "parameters.x.vals"),
+        (
+            {"parameters": {"x": {"parameter": {}, "parameters": {"y": {"value": 3}}}}},
+            "a key must be one of those below, but got `parameter`",
+            "parameters.x.parameter",
+        ),
+        (ranged("int_uniform", 1.5, 3), "`min` of int_uniform must be a whole number, but got 1.5", "parameters.x.min"),
+        (ranged("log_uniform", -1000, 3), "`min` of log_uniform must be a natural logarithm", "parameters.x.min"),
+        (ranged("q_log_uniform", -3, 900), "`max` of q_log_uniform must be a natural logarithm", "parameters.x.max"),
+        (ranged("log_uniform_values", 0, 1), "`min` of log_uniform_values must be above 0", "parameters.x.min"),
+        (ranged("uniform", 3, 3), "`min` must be below `max`, but got 3 and 3", "parameters.x.min"),
+        (ranged("uniform", 3, math.inf), "`max` must be a number, but got inf", "parameters.x.max"),
+        (ranged("q_uniform", 3, 4, q=0), "`q` must be above 0, but got 0", "parameters.x.q"),
     ],
 )
 def test_what_is_wrong_with_a_sweep_file_is_said(keys: dict[str, Any], rule: str, where: str) -> None:
@@ -136,3 +167,9 @@ def test_what_is_wrong_with_a_sweep_file_is_said(keys: dict[str, Any], rule: str
         imported(**keys)
     assert rule in told.value.message
     assert told.value.where.endswith(where)
+
+
+def test_an_exponent_out_of_range_names_the_distribution_of_values() -> None:
+    with pytest.raises(InputError) as told:
+        imported(**ranged("log_uniform", -1000, 900))
+    assert "log_uniform_values" in told.value.hint

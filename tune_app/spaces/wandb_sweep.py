@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from tune_app.errors import InputError, nearest
 from tune_app.spaces.script import ARGUMENT
 from tune_app.spaces.section import unknown_key
 from tune_app.spaces.variable import DIRECTIONS
+from tune_app.spaces.wandb_parameters import read_parameters
 
 KEYS = (
     *("program", "method", "metric", "parameters", "command", "early_terminate", "run_cap"),
@@ -24,21 +24,6 @@ METHODS = {"bayes": "auto", "random": "random", "grid": "grid"}
 COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 """What runs where a file gives no command."""
 ARGUMENTS = {"${args}": ARGUMENT, "${args_no_hyphens}": "{name}={value}"}
-RANGES: dict[str, dict[str, Any]] = {
-    "uniform": {"type": "float"},
-    "int_uniform": {"type": "int"},
-    "q_uniform": {"type": "float"},
-    "log_uniform": {"type": "float", "log": True},
-    "log_uniform_values": {"type": "float", "log": True},
-    "q_log_uniform": {"type": "float", "log": True},
-    "q_log_uniform_values": {"type": "float", "log": True},
-}
-EXPONENTS = ("log_uniform", "q_log_uniform")
-"""Their `min` and `max` are natural logarithms."""
-CHOICES = ("constant", "categorical", "categorical_w_probabilities")
-UNBOUNDED = ("normal", "q_normal", "log_normal", "q_log_normal", "beta", "q_beta")
-INVERSE = ("inv_log_uniform", "inv_log_uniform_values")
-DISTRIBUTIONS = (*CHOICES, *RANGES, *UNBOUNDED, *INVERSE)
 
 
 @dataclass
@@ -67,7 +52,7 @@ def read_sweep(document: Document) -> Imported:
     name, direction = _metric(document)
     space: dict[str, Any] = {"schema_version": 1, "name": _name(document), "task": "script"}
     words, form = _command(document, notes)
-    originals = _parameters(document, ("parameters",), "", notes)
+    originals = read_parameters(document, ("parameters",), "", notes)
     variables = _named(originals, notes)
     space["command"] = words
     space |= _arguments(form, dict(zip(variables, originals, strict=True)))
@@ -172,73 +157,3 @@ def _command(document: Document, notes: list[str]) -> tuple[list[str], str]:
     if not arguments:
         notes.append("`command` takes no `${args}`, but here the variables follow it, as --name=value")
     return words, ARGUMENTS.get(arguments, ARGUMENT)
-
-
-def _parameters(document: Document, path: tuple[str, ...], prefix: str, notes: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in document.mapping(*path):
-        here, full = (*path, name), f"{prefix}{name}"
-        content = document.mapping(*here)
-        if "parameters" in content:
-            notes.append(
-                f"`{full}`: W&B gives it as one argument, a dictionary; here each value in it is one of its own"
-            )
-            found |= _parameters(document, (*here, "parameters"), f"{full}.", notes)
-            continue
-        value = _parameter(document, here, full, content, notes)
-        if value is not None:
-            found[full] = value
-    return found
-
-
-def _parameter(
-    document: Document, path: tuple[str, ...], name: str, content: Mapping[str, Any], notes: list[str]
-) -> Any:
-    """A variable; None, with a note, for one that has no equivalent."""
-    distribution = content.get("distribution") or _implied(content)
-    if distribution not in DISTRIBUTIONS:
-        rule = f"`distribution` must be one of W&B's, but got {shown(distribution)}"
-        raise InputError(rule, where=document.where(*path), hint=nearest(distribution, DISTRIBUTIONS))
-    if distribution in (*UNBOUNDED, *INVERSE):
-        notes.append(f"`{name}`: the distribution {distribution} has no equivalent: give it a `low` and a `high`")
-        return None
-    if distribution in CHOICES:
-        values = content.get("values", [content.get("value")])
-        if not isinstance(values, list) or not values:
-            rule = f"`values` must be a list, but got {shown(values)}"
-            raise InputError(rule, where=document.where(*path, "values"))
-        if len(values) == 1 and not isinstance(values[0], (bool, int, float, str)):
-            notes.append(f"`{name}`: a fixed value that is no number, text or true or false has no equivalent")
-            return None
-        if "probabilities" in content:
-            notes.append(f"`{name}`: `probabilities` have no equivalent: every choice is as likely as the others")
-        return {"type": "categorical", "choices": values} if len(values) > 1 else values[0]
-    for key in ("min", "max"):
-        if not isinstance(content.get(key), (int, float)):
-            rule = f"`{key}` must be a number, but got {shown(content.get(key))}"
-            raise InputError(rule, where=document.where(*path, key))
-    return _range(distribution, name, content, notes)
-
-
-def _implied(content: Mapping[str, Any]) -> str:
-    """The distribution of a parameter that names none."""
-    if "values" in content:
-        return "categorical"
-    if "min" not in content and "max" not in content:
-        return "constant"
-    ends = (content.get("min"), content.get("max"))
-    return "int_uniform" if all(isinstance(end, int) for end in ends) else "uniform"
-
-
-def _range(distribution: str, name: str, content: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    low, high = content["min"], content["max"]
-    if distribution in EXPONENTS:
-        low, high = math.exp(low), math.exp(high)
-    found: dict[str, Any] = {**RANGES[distribution], "low": low, "high": high}
-    if distribution == "q_uniform":
-        step = content.get("q", 1)
-        whole = all(isinstance(value, int) for value in (low, high, step))
-        found |= {"type": "int" if whole else "float", "step": step}
-    elif distribution.startswith("q_"):
-        notes.append(f"`{name}`: `q` of {distribution} has no equivalent beside a logarithm: values are not rounded")
-    return found
