@@ -87,6 +87,12 @@ def test_a_single_value_is_fixed() -> None:
             "`q` of q_log_uniform_values has no equivalent",
         ),
         ({"command": ["${program}", "${args_json}"]}, "`${args_json}` of `command` has no equivalent"),
+        ({"command": ["${program}", "${args_no_boolean_flags}"]}, "true and false are given here as --flag=True"),
+        (
+            {"command": ["${program}", "--x=${envvar:HOME}", "${args}"]},
+            "`${envvar:HOME}` in `--x=${envvar:HOME}` of `command` has no equivalent",
+        ),
+        ({"metric": {"name": "loss", "target": 0.1}}, "`metric.target` has no equivalent"),
         ({"command": ["${program}"]}, "takes no `${args}`"),
         ({"command": ["${program}", "${args}", "--fast"]}, "`--fast` of `command` stands before the variables"),
         ({"parameters": {"a-b": {"min": 0, "max": 1}}}, "`a-b` is called `a_b` here"),
@@ -117,6 +123,21 @@ def test_macros_of_the_command() -> None:
     assert command_line(command=command, program=None) == ["python", "-m", "mine", "--x", "lr=0.25"]
 
 
+def test_flags_without_booleans_are_arguments_with_one_note() -> None:
+    keys = {"command": ["${env}", "${interpreter}", "${program}", "${args_no_boolean_flags}"]}
+    assert command_line(**keys) == ["python", "train.py", "--lr=0.25"]
+    notes = imported(**keys).notes
+    assert [note.partition("`")[2].partition("`")[0] for note in notes] == ["${args_no_boolean_flags}", "report"]
+
+
+def test_braces_of_a_command_stay() -> None:
+    assert command_line(command=["a", "{lr}", '{"b": {"c": 1}}', "$x${y}", "${args}"])[1:4] == [
+        "{lr}",
+        '{"b": {"c": 1}}',
+        "$x${y}",
+    ]
+
+
 def test_nested_parameters_and_odd_names_keep_their_arguments() -> None:
     nested = {"opt": {"parameters": {"name": {"values": ["sgd", "adam"]}}}, "opt_name": {"value": 3}}
     assert command_line(parameters=nested) == ["python", "train.py", "--opt.name=sgd", "--opt_name=3"]
@@ -135,6 +156,7 @@ def test_a_metric_that_no_group_can_have_is_read_from_a_file() -> None:
         ({"methods": "grid"}, "a key must be one of those below, but got `methods`", "methods"),
         ({"method": "hyperopt"}, "`method` must be one of bayes, random, grid", "method"),
         ({"metric": None}, "`metric` must have a name, but got None", "metric"),
+        ({"metric": {"name": "a", "gaol": "maximize"}}, "a key must be one of those below, but got `gaol`", "gaol"),
         ({"metric": {"name": "a", "goal": "max"}}, "`goal` must be maximize or minimize", "metric.goal"),
         ({"program": None}, "`program` must name the script, but got None", "program"),
         ({"command": "python train.py"}, "`command` must be a list of words", "command"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
+from tune_app.spaces.placeholders import literal
 from tune_app.spaces.script import ARGUMENT
 from tune_app.spaces.section import unknown_key
 from tune_app.spaces.variable import DIRECTIONS
@@ -23,7 +24,10 @@ METHODS = {"bayes": "auto", "random": "random", "grid": "grid"}
 """Methods, and the samplers that take their place."""
 COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 """What runs where a file gives no command."""
-ARGUMENTS = {"${args}": ARGUMENT, "${args_no_hyphens}": "{name}={value}"}
+NO_FLAGS = "${args_no_boolean_flags}"
+ARGUMENTS = {"${args}": ARGUMENT, NO_FLAGS: ARGUMENT, "${args_no_hyphens}": "{name}={value}"}
+VARIABLE = re.compile(r"\$\{envvar:[^}]*\}")
+METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
 
 
 @dataclass
@@ -49,7 +53,7 @@ def read_sweep(document: Document) -> Imported:
         if key not in KEYS:
             raise unknown_key(key, KEYS, document.where(key))
     notes: list[str] = []
-    name, direction = _metric(document)
+    name, direction = _metric(document, notes)
     space: dict[str, Any] = {"schema_version": 1, "name": _name(document), "task": "script"}
     words, form = _command(document, notes)
     originals = read_parameters(document, ("parameters",), "", notes)
@@ -67,8 +71,12 @@ def read_sweep(document: Document) -> Imported:
     return Imported(space, notes)
 
 
-def _metric(document: Document) -> tuple[str, str]:
+def _metric(document: Document, notes: list[str]) -> tuple[str, str]:
     found = document.mapping("metric")
+    for key in found:
+        if key not in METRIC_KEYS:
+            raise unknown_key(key, METRIC_KEYS, document.where("metric", key))
+    notes += [f"`metric.{key}` has no equivalent" for key in METRIC_KEYS[2:] if key in found]
     name, goal = found.get("name"), found.get("goal", "minimize")
     if not isinstance(name, str) or not name:
         rule = f"`metric` must have a name, but got {shown(document.data.get('metric'))}"
@@ -135,25 +143,34 @@ def _command(document: Document, notes: list[str]) -> tuple[list[str], str]:
     if not isinstance(given, list) or not all(isinstance(word, (str, int, float)) for word in given):
         rule = f"`command` must be a list of words, but got {shown(given)}"
         raise InputError(rule, where=document.where("command"))
-    program = document.data.get("program")
     words: list[str] = []
     arguments = ""
     for word in map(str, given):
-        if arguments and word != arguments:
-            notes.append(f"`{word}` of `command` stands before the variables here, which come last")
         if word in ARGUMENTS:
             arguments = word
-        elif word == "${interpreter}":
-            words.append("python")
-        elif word == "${program}":
-            if not isinstance(program, str) or not program:
-                rule = f"`program` must name the script, but got {shown(program)}"
-                raise InputError(rule, where=document.where("program"))
-            words.append(program)
-        elif word.startswith("${") and word != "${env}":
+        elif word.startswith("${args"):
             notes.append(f"`{word}` of `command` has no equivalent: variables are given as --name=value")
         elif word != "${env}":
-            words.append(word)
+            if arguments:
+                notes.append(f"`{word}` of `command` stands before the variables here, which come last")
+            words.append(literal(_macro(document, word, notes)))
+    if arguments == NO_FLAGS:
+        notes.append(f"`{arguments}` of `command`: true and false are given here as --flag=True and --flag=False")
     if not arguments:
         notes.append("`command` takes no `${args}`, but here the variables follow it, as --name=value")
     return words, ARGUMENTS.get(arguments, ARGUMENT)
+
+
+def _macro(document: Document, word: str, notes: list[str]) -> str:
+    """What a word of the command stands for, but for environment variables: they are those of another machine."""
+    if word == "${interpreter}":
+        return "python"
+    if word == "${program}":
+        program = document.data.get("program")
+        if not isinstance(program, str) or not program:
+            rule = f"`program` must name the script, but got {shown(program)}"
+            raise InputError(rule, where=document.where("program"))
+        return program
+    for variable in VARIABLE.findall(word):
+        notes.append(f"`{variable}` in `{word}` of `command` has no equivalent: write what it stands for in its place")
+    return word
