@@ -316,6 +316,23 @@ def test_a_program_that_is_not_there_is_named(script: Any) -> None:
         losses(script(TRAINING, command="pyton train.py"))
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("python elsewhere.py", "can't open file"),
+        ("python -m elsewhere", "No module named elsewhere"),
+        ("bash elsewhere.sh", "No such file or directory"),
+        ("sh elsewhere.sh", "elsewhere.sh"),
+    ],
+)
+def test_a_script_that_is_not_in_the_folder_is_said_to_be_looked_for_there(
+    script: Any, tmp_path: Path, command: str, said: str
+) -> None:
+    with pytest.raises(ScriptError, match=said) as told:
+        losses(script(TRAINING, command=command))
+    assert told.value.hint == f"it was started in {tmp_path}: start tune-app in the folder of the script"
+
+
 def test_a_script_that_runs_longer_is_stopped_with_all_that_it_started(script: Any) -> None:
     text = TRAINING.replace("at <= 80", "True")
     training = script("import subprocess\nsubprocess.Popen(['sleep', '61.25'], start_new_session=True)\n" + text)

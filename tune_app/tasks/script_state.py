@@ -190,6 +190,6 @@ class ScriptState:
         if process.code is None:
             return ScriptError("the process that watches over the script was killed")
         if process.code:
-            return exit_failure(process.code, process.errors, process.lines)
+            return exit_failure(process.code, process.errors, process.lines, self.working_folder)
         report = f"{self._script.report.kind}: {self._script.report.source}"
         return silence_failure(self._epochs, self._numbering.epoch, report, process.errors, process.lines)
