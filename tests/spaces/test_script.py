@@ -9,7 +9,7 @@ import pytest
 from tune_app.document import Document
 from tune_app.errors import InputError
 from tune_app.spaces.catalog import Catalog
-from tune_app.spaces.script import ScriptReport
+from tune_app.spaces.script_report import ScriptReport
 from tune_app.spaces.spec import Spec
 from tune_app.tasks.spec_file import read_spec
 

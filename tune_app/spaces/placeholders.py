@@ -9,6 +9,8 @@ from collections.abc import Collection
 from tune_app.document import shown
 from tune_app.errors import InputError, nearest
 
+FOLDER = "trial_folder"
+"""The placeholder of the folder that a trial has for itself."""
 PLACEHOLDER = re.compile(r"\{\{(?P<literal>[a-z_]+)\}\}|\{(?P<name>[a-z_]+)\}")
 """A word in braces; in two pairs of them it stands for itself in one. All other braces, such as JSON's, are plain."""
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tune_app.spaces.placeholders import filled
-from tune_app.spaces.script import STEP, Script, ScriptReport
+from tune_app.spaces.script import Script
+from tune_app.spaces.script_report import STEP, ScriptReport
 from tune_app.tasks.event_files import EventFiles
 from tune_app.tasks.script_failure import ScriptError
 

@@ -110,7 +110,7 @@ def _stop(script: int, end: End | None) -> End:
         if end is not None and not children and not _group_lives(script):
             return end
         _ask_strays(script, children, asked)
-        time.sleep(0.02)
+        time.sleep(0.05)
     _signal_group(script, signal.SIGKILL)
     return end or _wait(script, LAST_S) or (-signal.SIGKILL, 0)
 
