@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from tune_app.errors import InputError
 from tune_app.profiles.profiles import Profiles
+from tune_app.results.network.architecture import layers_of
+from tune_app.results.network.rebuild import of_trial, rebuild
 
 HERE = Path(__file__).parent
 SECTIONS: dict[str, Any] = {
@@ -27,7 +30,7 @@ SECTIONS: dict[str, Any] = {
 
 
 def test_a_function_is_swept_and_one_whose_process_died_goes_on_where_it_was_saved(
-    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swept = run_space(tmp_path, make_space(**SECTIONS), [{"dies": True}])
     trials = swept.trials
@@ -39,6 +42,11 @@ def test_a_function_is_swept_and_one_whose_process_died_goes_on_where_it_was_sav
     assert died["model_parameters"] == 3
     assert trials["objective"].tolist() == pytest.approx((trials["config/training/level"] + 0.06).tolist())
     assert swept.study.catalog().open
+    monkeypatch.chdir(HERE)
+    source, checkpoint = of_trial(swept.study, 1), swept.study.folder.read(swept.study.checkpoint(1))
+    weights = [rebuild(source, saved).network.weight for saved in (None, checkpoint)]
+    assert torch.equal(weights[1], weights[0] + 1 + 1 + 1 + 1 + 1 + 1), "as it was built, and after six epochs"
+    assert [layer.parameters for layer in layers_of(source)] == [3]
 
 
 def test_a_function_that_is_stopped_early_runs_its_finally(

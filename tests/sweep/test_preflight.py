@@ -277,6 +277,23 @@ def test_it_says_that_it_cut_the_data_where_it_fails_on_them() -> None:
         run(task)
 
 
+class Graph(Wobbly):
+    """Each row of its data names another row."""
+
+    def start(self, config: Config, data: Dataset, **given: Any) -> Any:
+        rows = data.train["neighbor"]
+        assert rows[rows].shape == rows.shape
+        return super().start(config, data, **given)
+
+
+def test_data_whose_rows_refer_to_each_other_are_taken_whole_and_it_says_so() -> None:
+    rows = 3 * TRIED_ROWS
+    task = Graph(data=Dataset("graph", "none", {"neighbor": np.arange(rows)[::-1]}, {}))
+    (note,) = run(task).notes
+    assert {tried for tried, _ in task.started} == {rows}
+    assert note.startswith("the preflight trained on all rows, since on the first 256 of 768 rows it fails: IndexError")
+
+
 def test_arrays_of_unequal_length_are_left_whole() -> None:
     task = Wobbly(data=Dataset("rows", "none", {"x": np.zeros(3 * TRIED_ROWS), "vocabulary": np.zeros(900)}, {}))
     run(task)

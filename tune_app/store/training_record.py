@@ -9,6 +9,7 @@ from typing import Any
 from tune_app.document import Document
 from tune_app.errors import InputError, NotFound
 from tune_app.folder import Folder
+from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.variable import GROUPS, Value
 from tune_app.store.columns import family
 
@@ -45,11 +46,13 @@ class TrainingRecord:
     Attributes:
         facts: what stands in ``metrics.json``.
         config: by group, with the values that the training itself held.
+        catalog: of a function or a script; None for a class, which has its own.
     """
 
     name: str
     facts: dict[str, Any]
     config: dict[str, dict[str, Value]]
+    catalog: Catalog | None
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -74,11 +77,12 @@ def read_training(folder: Folder, name: str) -> TrainingRecord:
         raise NotFound(f"the training `{name}` left no model in {folder.url}", where=folder.path(record_path(name)))
     try:
         facts = json.loads(content)
-        groups = Document.parse(profile.decode(), folder.path(profile_path(name))).data["config"]
+        document = Document.parse(profile.decode(), folder.path(profile_path(name))).data
+        groups, catalog = document["config"], document.get("catalog")
         config: dict[str, dict[str, Value]] = {
             group: {key: facts["config"][key] for key in groups[group]} for group in GROUPS
         }
-        return TrainingRecord(name, facts, config)
+        return TrainingRecord(name, facts, config, None if catalog is None else Catalog.from_dict(catalog))
     except (ValueError, LookupError, TypeError) as error:
         raise InputError(
             f"the file must be the record of a training, but {type(error).__name__}: {error}",

@@ -6,7 +6,7 @@ import itertools
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +93,8 @@ class Forecast:
 def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
     """Build and train the smallest, the largest and some random configurations on a few rows of the data.
 
+    Where they fail on those and not on all rows, as with a graph, whose rows refer to each other, all are taken.
+
     A configuration that diverges or runs out of memory is the sampler's to avoid, unless all of them do; any other
     failure is the task's own.
 
@@ -101,12 +103,18 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
     """
     check_requirements(spec.requirements)
     keep_freed_memory()  # as the workers do, so that an epoch takes as long as there
-    probes = tuple(_probe(spec, task, data, label, config) for label, config in _configurations(spec))
-    failed = [p for p in probes if p.kind == "error"] or ([probes[0]] if all(p.kind for p in probes) else [])
+    part = _tried(data)
+    probes = _probes(spec, task, part, data)
+    remarks = list(spec.space.remarks)
+    if (failed := _failed(probes)) and part.rows < data.rows:
+        cut = f"the first {part.rows:,} of {data.rows:,} rows"
+        if _probe(spec, task, data, data, failed.label, failed.config).kind is not None:
+            raise _untrainable(spec, failed, f"; this was tried on {cut}, and then on all")
+        part, probes = data, _probes(spec, task, data, data)
+        remarks.append(f"the preflight trained on all rows, since on {cut} it fails: {failed.error}")
+        failed = _failed(probes)
     if failed:
-        tried = _tried(data).rows
-        cut = f"; this was tried on the first {tried:,} of {data.rows:,} rows" if tried < data.rows else ""
-        raise _untrainable(spec, failed[0], cut)
+        raise _untrainable(spec, failed)
     timed = [p for p in probes if p.epoch_s is not None]
     times = [p.epoch_s or 0.0 for p in [p for p in timed if p.label == "random"] or timed]
     trials = _trials(spec)
@@ -121,8 +129,18 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
         seconds=seconds / (min(slots, trials) * devices),
         slots=slots,
         probes=probes,
-        notes=(*spec.space.remarks, *_notes(spec, task, data, probes[0])),
+        notes=(*remarks, *_notes(spec, task, part, data, probes[0])),
     )
+
+
+def _probes(spec: Spec, task: Task, part: Dataset, data: Dataset) -> tuple[Probe, ...]:
+    return tuple(_probe(spec, task, part, data, label, config) for label, config in _configurations(spec))
+
+
+def _failed(probes: Sequence[Probe]) -> Probe | None:
+    """The first one whose failure is the task's own, or any where all fail."""
+    own = next((probe for probe in probes if probe.kind == "error"), None)
+    return own or (probes[0] if all(probe.kind for probe in probes) else None)
 
 
 def _trials(spec: Spec) -> int:
@@ -145,12 +163,12 @@ def _slots(spec: Spec) -> int:
     return max(1, int(fitting))
 
 
-def _notes(spec: Spec, task: Task, data: Dataset, probe: Probe) -> list[str]:
+def _notes(spec: Spec, task: Task, part: Dataset, data: Dataset, probe: Probe) -> list[str]:
     """What `data` and a second training of the first `probe` from the same seed give to say."""
     notes = [str(note) for note in data.info.get("notes", ())]
     if probe.metrics is None or spec.resources.gpus:  # of some operations on a GPU there is no deterministic kernel
         return notes
-    again = _probe(spec, task, data, probe.label, probe.config)
+    again = _probe(spec, task, part, data, probe.label, probe.config)
     differing = [name for name, value in probe.metrics.items() if again.metrics and again.metrics[name] != value]
     if differing and again.metrics is not None:
         name = differing[0]
@@ -190,8 +208,8 @@ def _tried(data: Dataset) -> Dataset:
     return data.head(TRIED_CHARACTERS if data.kind == "text" else TRIED_ROWS)
 
 
-def _probe(spec: Spec, task: Task, data: Dataset, label: str, config: Config) -> Probe:
-    part = _tried(data)
+def _probe(spec: Spec, task: Task, part: Dataset, data: Dataset, label: str, config: Config) -> Probe:
+    """One epoch on `part` of the data."""
     try:
         training = _begun(spec, task, config, part)
         with closing(training):

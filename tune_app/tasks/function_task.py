@@ -109,13 +109,16 @@ class FunctionState:
         """See `Report`."""
         self.report.load_state_dict(saved)
 
+    def build(self) -> None:
+        """Let the function build what it restores, with what was saved, and train nothing."""
+        self.report.only_building = True
+        self._begin()
+        self._switch()
+
     def go_on(self, progress: Progress) -> Mapping[str, float | None]:
         """Let the function train until it reports; what it reports."""
         self.report.progress = progress
-        if not self._begun:
-            # What it does before its first epoch must draw the same numbers when it is begun again after a loss.
-            seed_everything(self.report.seed, 0)
-            self._begun = True
+        self._begin()
         before = self.report.epoch
         self._switch()
         if self.report.epoch == before:
@@ -123,6 +126,12 @@ class FunctionState:
                 f"`{self._name}` must report each of {self.report.epochs} epochs, but returned after {before}"
             )
         return self.report.metrics
+
+    def _begin(self) -> None:
+        if not self._begun:
+            # What it does before its first epoch must draw the same numbers when it is begun again after a loss.
+            seed_everything(self.report.seed, 0)
+            self._begun = True
 
     def finish(self) -> Mapping[str, float | None]:
         """Let the function return, with `report.final`; what it returns."""
@@ -139,7 +148,7 @@ class FunctionState:
         """End the function: it returns if it has reported all epochs, else `Stopped` is raised where it stands."""
         try:
             if self._run and not self._run.dead:
-                if self.report.epoch == self.report.epochs:
+                if self.report.epoch == self.report.epochs and not self.report.only_building:
                     self._switch()
                 else:
                     self._switch(Stopped())

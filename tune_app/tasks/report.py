@@ -77,6 +77,8 @@ class Report:
         """Told the fraction of the epoch that is done, 0 to 1, as often as the function likes."""
         self.objects: dict[str, Restorable] = {}
         """What `restore` was given."""
+        self.only_building = False
+        """Whether nobody wants more than what `restore` is given: it waits there, and the trial ends."""
         self.probe: Probe | None = None
         """The one of the last report."""
         self.metrics: Mapping[str, float | None] = {}
@@ -106,6 +108,8 @@ class Report:
             for name, held in objects.items():
                 held.load_state_dict(self._saved[name])
         seed_everything(self.seed, self._epoch + 1)
+        if self.only_building:
+            self._wait()
         return self._epoch
 
     def __call__(self, metrics: Mapping[str, float | None], *, probe: Probe | None = None) -> None:

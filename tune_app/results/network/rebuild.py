@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import NotFound, TuneAppError, WorkFailed
 from tune_app.results.review import config_of, trial_row
+from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.script import SCRIPT
 from tune_app.spaces.spec import epochs_of
 from tune_app.spaces.variable import Config, DatasetReference
@@ -20,10 +21,12 @@ from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.store.training_record import read_training
 from tune_app.tasks import load_data, load_task
-from tune_app.tasks.function_task import FunctionTask
+from tune_app.tasks.function_task import FunctionState, FunctionTask
 from tune_app.tasks.task import Probed, Task
 from tune_app.training.failure import describe_error
 from tune_app.training.trial import Training, prepared
+
+NO_MODEL = "nothing that it restores is called `model`"
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,9 @@ def of_trial(study: Study, number: int) -> Source:
         InputError: the task cannot be loaded.
     """
     document, row = study.document(), trial_row(study, number)
-    task = _load(document["task"])
+    task = _load(document["task"], study.catalog())
+    if isinstance(task, FunctionTask) and row["model_parameters"] is None:
+        raise _without_network(document["task"], NO_MODEL)
     config = config_of(row, task.variables)
     epochs = epochs_of(config, document["budget"]["epochs"])
     return Source(f"trial {number}", document["task"], task, document["dataset"], config, epochs, int(row["seed"]))
@@ -65,16 +70,23 @@ def of_training(store: Store, name: str) -> Source:
         NotFound: no such training has ended well.
         InputError: its record is damaged, or the task cannot be loaded.
     """
-    facts = read_training(store.folder, name).facts
-    task, dataset = _load(facts["task"]), facts["dataset"]
+    record = read_training(store.folder, name)
+    facts = record.facts
+    task, dataset = _load(facts["task"], record.catalog), facts["dataset"]
+    if isinstance(task, FunctionTask) and facts["model_parameters"] is None:
+        raise _without_network(facts["task"], NO_MODEL)
     what = f"the training `{name}`"
     return Source(what, facts["task"], task, dataset, facts["config"], facts["epochs"], facts["seed"])
 
 
-def _load(name: str) -> Task:
+def _load(name: str, catalog: Catalog | None) -> Task:
     if name == SCRIPT:
-        raise NotFound("the task `script` has no network to show: a script keeps its model to itself")
-    return load_task(name)
+        raise _without_network(name, "a script keeps its model to itself")
+    return load_task(name, catalog)
+
+
+def _without_network(task: str, why: str) -> NotFound:
+    return NotFound(f"the task `{task}` has no network to show: {why}")
 
 
 @dataclass(frozen=True)
@@ -99,17 +111,15 @@ class Rebuilt:
         """
         network = self.training.network
         if network is None:
-            is_function = isinstance(self.source.task, FunctionTask)
-            why = (
-                "a function builds its model only while it trains" if is_function else "its model is no torch.nn.Module"
-            )
-            raise NotFound(f"the task `{self.source.task_name}` has no network to show: {why}")
+            raise _without_network(self.source.task_name, "its model is no torch.nn.Module")
         return network
 
     @property
     def probe_loss(self) -> Callable[[], Tensor] | None:
-        """One pass of the task's probe; None for a task without one."""
+        """One pass of the task's probe; None for a task without one, and for a function, whose reports bring it."""
         task, state = self.source.task, self.training.state
+        if isinstance(state, FunctionState):
+            return None
         return (lambda: task.probe_loss(state)) if isinstance(task, Probed) else None
 
 
@@ -129,6 +139,9 @@ def rebuild(source: Source, checkpoint: bytes | None = None) -> Rebuilt:
             path = Path(folder, "checkpoint.pt")
             path.write_bytes(checkpoint)
             training.restore(path)
+    if isinstance(training.state, FunctionState):
+        training.state.build()
+        training.close()
     return Rebuilt(source, training, data)
 
 
