@@ -29,7 +29,7 @@ from tune_app.store.study import Study
 from tune_app.sweep.preflight import preflight
 from tune_app.sweep.sweep import Outcome, run_sweep
 from tune_app.tasks import load_data, load_task
-from tune_app.tasks.given_function import name_function
+from tune_app.tasks.given_function import given_function, name_function
 from tune_app.tasks.shared_data import forget_shared
 from tune_app.tasks.spec_file import read_spec
 
@@ -52,7 +52,8 @@ def run(
     Ctrl-C once lets the running trials finish, twice stops them; what ended is kept.
 
     Args:
-        function: it may be one of the notebook; then it is sent to the workers as it is now.
+        function: it may be one of the notebook; then it is sent to the workers as it is now, and begins without what
+            past studies found, unless `search` names some.
         space: domains by name: ours, Ray Tune's, Optuna's, or as a search space file has them; what is none is fixed.
             Nested mappings become names with dots, and arrive nested. Tuples arrive as lists.
         metrics: what the function reports, with the direction in which it is better; the first is the main one.
@@ -102,6 +103,9 @@ def _spec(
     sections: Mapping[str, Any],
 ) -> Spec:
     budget = {key: value for key, value in (("trials", trials), ("epochs", epochs)) if value is not None}
+    search = dict(sections.get("search") or {})
+    if given_function(task) is not None:  # another notebook's function of that name is another task
+        search.setdefault("history", "none")
     document = {
         "schema_version": 1,
         "name": name,
@@ -109,6 +113,7 @@ def _spec(
         "metrics": dict(metrics),
         "parameters": {"training": parameters_of(space)},
         **sections,
+        "search": search,
         "budget": {**(sections.get("budget") or {}), **budget},
     }
     return read_spec(Document.of(document, "tune_app.run"))
