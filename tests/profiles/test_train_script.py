@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tune_app.document import Document
-from tune_app.errors import WorkFailed
+from tune_app.errors import InputError, WorkFailed
 from tune_app.folder import open_folder
 from tune_app.profiles.profile import Profile
 from tune_app.profiles.train import train
@@ -28,13 +28,13 @@ sys.exit(int(sys.argv[2].partition("=")[2]))
 """
 
 
-def profile(tmp_path: Path, code: int) -> Profile:
+def profile(tmp_path: Path, code: int, program: str = sys.executable) -> Profile:
     (tmp_path / "train.py").write_text(SCRIPT)
     document: dict[str, Any] = {
         "schema_version": 1,
         "name": "mine",
         "task": "script",
-        "command": [sys.executable, str(tmp_path / "train.py"), "{trial_folder}"],
+        "command": [program, str(tmp_path / "train.py"), "{trial_folder}"],
         "report": {"stdout": r"step (?P<step>\d) loss (?P<loss>\S+)"},
         "metrics": {"loss": "minimize"},
         "resume": ["--resume"],
@@ -62,8 +62,23 @@ def test_one_that_fails_while_it_saves_keeps_what_there_is(tmp_path: Path) -> No
     assert store.folder.read("trainings/once/files/models/last") == b"whole"
 
 
-def test_one_that_ends_too_early_leaves_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path / "results")
-    with pytest.raises(WorkFailed, match="must report each of 5 epochs, but ended after 2"):
+@pytest.mark.parametrize("remote", [False, True])
+def test_one_that_fails_keeps_what_its_script_wrote_and_says_where(
+    tmp_path: Path, remote: bool, request: pytest.FixtureRequest
+) -> None:
+    store = Store(request.getfixturevalue("s3_url") if remote else str(tmp_path / "results"))
+    with pytest.raises(WorkFailed, match="must report each of 5 epochs, but ended after 2") as told:
         train(profile(tmp_path, 0), store, epochs=5, seed=1, name="once")
+    assert told.value.hint.count("trainings/once/") == 2
+    assert store.folder.names("trainings/once") == ["files", "output.log"]
+    assert store.folder.read("trainings/once/files/models/last") == b"whole"
+    assert b"step 2 loss 0.5\n" in (store.folder.read("trainings/once/output.log") or b"")
+    with pytest.raises(InputError, match=r"has not ended well, but its script left .*trainings/once/files"):
+        train(profile(tmp_path, 0), store, epochs=2, seed=1, name="once")
+
+
+def test_one_whose_script_was_never_begun_leaves_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    with pytest.raises(InputError, match="there is no `pyton` on the PATH"):
+        train(profile(tmp_path, 0, "pyton"), store, epochs=5, seed=1, name="once")
     assert store.folder.names("trainings") == []

@@ -29,7 +29,8 @@ from tune_app.search.samplers import make_sampler
 from tune_app.search.schedule import make_scheduler
 from tune_app.search.study_search import StudySearch
 from tune_app.spaces.pruning import rungs
-from tune_app.spaces.script import Script, ScriptReport
+from tune_app.spaces.script import Script
+from tune_app.spaces.script_report import ScriptReport
 from tune_app.spaces.section import Pruning
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical, Config, Float

@@ -9,7 +9,7 @@ import pytest
 from tune_app.document import Document
 from tune_app.errors import InputError
 from tune_app.spaces.catalog import Catalog
-from tune_app.spaces.script import ScriptReport
+from tune_app.spaces.script_report import ScriptReport
 from tune_app.spaces.spec import Spec
 from tune_app.tasks.spec_file import read_spec
 
@@ -58,6 +58,32 @@ def test_a_command_may_be_written_as_in_a_shell_and_one_template_serves_all() ->
     assert words == ["python", "my train.py", "lr=0.5", "batch=8", "flip=False"]
 
 
+def test_braces_in_a_value_and_doubled_ones_are_no_placeholders() -> None:
+    command = ["python", "{{trial_folder}}", '{"a": {"b": 1}}', "{trial_folder}"]
+    script = script_spec(command=command, arguments='{name} {{value}}:{value} "{{name}}"', seed=None).catalog.script
+    assert script is not None
+    words = script.command_line({"lr": "{trial_folder}{{name}}{seed}"}, "folder", 7)
+    start = ["python", "{trial_folder}", '{"a": {"b": 1}}', "folder"]
+    assert words == [*start, "lr", "{value}:{trial_folder}{{name}}{seed}", "{name}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ([64, None, True, "é"], '--x=[64, null, true, "é"]'),
+        ({"a": 1}, '--x={"a": 1}'),
+        (None, "--x=null"),
+        (True, "--x=True"),
+        (1e-05, "--x=1e-05"),
+        ("a b", "--x=a b"),
+    ],
+)
+def test_what_is_no_plain_value_is_given_as_json(value: Any, word: str) -> None:
+    script = script_spec(seed=None).catalog.script
+    assert script is not None
+    assert script.command_line({"x": value}, "folder", 7)[-1] == word
+
+
 @pytest.mark.parametrize(
     ("sections", "rule", "where"),
     [
@@ -83,6 +109,8 @@ def test_a_command_may_be_written_as_in_a_shell_and_one_template_serves_all() ->
         ({"report": {"stdout": STDOUT, "skip": 0}}, "`skip` must be a list of steps, but got 0", "skip"),
         ({"report": {"tensorboard": {"trial_folder": None}}}, "`tensorboard` must be a text", "tensorboard"),
         ({"report": {"jsonl": "{folder}/m.jsonl"}}, "a placeholder must be one of those below", "jsonl"),
+        ({"report": {"jsonl": "m.jsonl"}}, "`{trial_folder}` must stand in it, but got 'm.jsonl'", "report.jsonl"),
+        ({"report": {"tensorboard": "runs"}}, "`{trial_folder}` must stand in it, but got 'runs'", "tensorboard"),
         ({"resources": {"devices": 2}}, "`devices` must be 1", "resources.devices"),
         ({"metrics": None}, "must name what `script` reports", "metrics"),
         ({"flat": True}, "`flat` belongs to a function, but `script` is a script", "flat"),
@@ -98,3 +126,9 @@ def test_what_is_wrong_with_a_script_is_said(sections: dict[str, Any], rule: str
 def test_a_script_s_keys_belong_to_no_other_task(make_spec: Any) -> None:
     with pytest.raises(InputError, match="`command` belongs to a script, but `image_cnn` is a class"):
         make_spec(command="python train.py")
+
+
+def test_a_report_that_trials_would_share_is_refused_with_how_a_script_gets_its_folder() -> None:
+    with pytest.raises(InputError) as told:
+        script_spec(report={"jsonl": "m.jsonl"})
+    assert "`command: python train.py --out_dir={trial_folder}`" in told.value.hint

@@ -38,6 +38,10 @@ def command_line(**keys: Any) -> list[str]:
     return spec.catalog.script.command_line(spec.space.complete({}), "folder", 0)
 
 
+def ranged(distribution: str, low: Any, high: Any, **more: Any) -> dict[str, Any]:
+    return {"parameters": {"x": {"distribution": distribution, "min": low, "max": high, **more}}}
+
+
 def test_a_sweep_is_a_search_space() -> None:
     found = imported()
     spec = spec_of(found)
@@ -77,13 +81,18 @@ def test_a_single_value_is_fixed() -> None:
         ({"project": "mine"}, "`project` has no equivalent"),
         ({"early_terminate": {"type": "hyperband"}}, "asha stops trials instead"),
         ({"parameters": {"x": {"distribution": "normal"}, "y": {"min": 0, "max": 1}}}, "`x`: the distribution normal"),
-        ({"parameters": {"x": {"value": [64]}, "y": {"min": 0, "max": 1}}}, "`x`: a fixed value that is no number"),
         ({"parameters": {"x": {"values": [2, 1], "probabilities": [0.1, 0.9]}}}, "`probabilities` have no equivalent"),
         (
             {"parameters": {"x": {"distribution": "q_log_uniform_values", "min": 1, "max": 9, "q": 2}}},
             "`q` of q_log_uniform_values has no equivalent",
         ),
         ({"command": ["${program}", "${args_json}"]}, "`${args_json}` of `command` has no equivalent"),
+        ({"command": ["${program}", "${args_no_boolean_flags}"]}, "true and false are given here as --flag=True"),
+        (
+            {"command": ["${program}", "--x=${envvar:HOME}", "${args}"]},
+            "`${envvar:HOME}` in `--x=${envvar:HOME}` of `command` has no equivalent",
+        ),
+        ({"metric": {"name": "loss", "target": 0.1}}, "`metric.target` has no equivalent"),
         ({"command": ["${program}"]}, "takes no `${args}`"),
         ({"command": ["${program}", "${args}", "--fast"]}, "`--fast` of `command` stands before the variables"),
         ({"parameters": {"a-b": {"min": 0, "max": 1}}}, "`a-b` is called `a_b` here"),
@@ -95,6 +104,16 @@ def test_what_has_no_equivalent_is_named(keys: dict[str, Any], note: str) -> Non
     assert any(note in said for said in found.notes)
 
 
+@pytest.mark.parametrize(
+    ("value", "argument"), [([64, 32], "[64, 32]"), ([], "[]"), (None, "null"), ({"a": [1]}, '{"a": [1]}')]
+)
+@pytest.mark.parametrize("form", ["value", "values"])
+def test_a_single_value_may_be_a_list_a_mapping_or_null(value: Any, argument: str, form: str) -> None:
+    parameters = {**SWEEP["parameters"], "x": {form: [value] if form == "values" else value}}
+    assert command_line(parameters=parameters)[-1] == f"--x={argument}"
+    assert len(imported(parameters=parameters).notes) == 1
+
+
 def test_choices_may_be_lists_and_null() -> None:
     assert command_line(parameters={"x": {"values": [[64, 32], None]}})[-1] == "--x=[64, 32]"
 
@@ -102,6 +121,21 @@ def test_choices_may_be_lists_and_null() -> None:
 def test_macros_of_the_command() -> None:
     command = ["${env}", "${interpreter}", "-m", "mine", "--x", "${args_no_hyphens}"]
     assert command_line(command=command, program=None) == ["python", "-m", "mine", "--x", "lr=0.25"]
+
+
+def test_flags_without_booleans_are_arguments_with_one_note() -> None:
+    keys = {"command": ["${env}", "${interpreter}", "${program}", "${args_no_boolean_flags}"]}
+    assert command_line(**keys) == ["python", "train.py", "--lr=0.25"]
+    notes = imported(**keys).notes
+    assert [note.partition("`")[2].partition("`")[0] for note in notes] == ["${args_no_boolean_flags}", "report"]
+
+
+def test_braces_of_a_command_stay() -> None:
+    assert command_line(command=["a", "{lr}", '{"b": {"c": 1}}', "$x${y}", "${args}"])[1:4] == [
+        "{lr}",
+        '{"b": {"c": 1}}',
+        "$x${y}",
+    ]
 
 
 def test_nested_parameters_and_odd_names_keep_their_arguments() -> None:
@@ -122,6 +156,7 @@ def test_a_metric_that_no_group_can_have_is_read_from_a_file() -> None:
         ({"methods": "grid"}, "a key must be one of those below, but got `methods`", "methods"),
         ({"method": "hyperopt"}, "`method` must be one of bayes, random, grid", "method"),
         ({"metric": None}, "`metric` must have a name, but got None", "metric"),
+        ({"metric": {"name": "a", "gaol": "maximize"}}, "a key must be one of those below, but got `gaol`", "gaol"),
         ({"metric": {"name": "a", "goal": "max"}}, "`goal` must be maximize or minimize", "metric.goal"),
         ({"program": None}, "`program` must name the script, but got None", "program"),
         ({"command": "python train.py"}, "`command` must be a list of words", "command"),
@@ -129,6 +164,24 @@ def test_a_metric_that_no_group_can_have_is_read_from_a_file() -> None:
         ({"parameters": {"x": {"min": 1}}}, "`max` must be a number, but got None", "parameters.x.max"),
         ({"parameters": {"x": {"values": 3}}}, "`values` must be a list, but got 3", "parameters.x.values"),
         ({"parameters": {"x": 3}}, "`x` must be a mapping", "parameters.x"),
+        (
+            {"parameters": {"x": {}}},
+            "`values`, or `min` and `max`, but `x` has none of them",
+            "parameters.x",
+        ),
+        ({"parameters": {"x": {"vals": [3]}}}, "a key must be one of those below, but got `vals`", "parameters.x.vals"),
+        (
+            {"parameters": {"x": {"parameter": {}, "parameters": {"y": {"value": 3}}}}},
+            "a key must be one of those below, but got `parameter`",
+            "parameters.x.parameter",
+        ),
+        (ranged("int_uniform", 1.5, 3), "`min` of int_uniform must be a whole number, but got 1.5", "parameters.x.min"),
+        (ranged("log_uniform", -1000, 3), "`min` of log_uniform must be a natural logarithm", "parameters.x.min"),
+        (ranged("q_log_uniform", -3, 900), "`max` of q_log_uniform must be a natural logarithm", "parameters.x.max"),
+        (ranged("log_uniform_values", 0, 1), "`min` of log_uniform_values must be above 0", "parameters.x.min"),
+        (ranged("uniform", 3, 3), "`min` must be below `max`, but got 3 and 3", "parameters.x.min"),
+        (ranged("uniform", 3, math.inf), "`max` must be a number, but got inf", "parameters.x.max"),
+        (ranged("q_uniform", 3, 4, q=0), "`q` must be above 0, but got 0", "parameters.x.q"),
     ],
 )
 def test_what_is_wrong_with_a_sweep_file_is_said(keys: dict[str, Any], rule: str, where: str) -> None:
@@ -136,3 +189,9 @@ def test_what_is_wrong_with_a_sweep_file_is_said(keys: dict[str, Any], rule: str
         imported(**keys)
     assert rule in told.value.message
     assert told.value.where.endswith(where)
+
+
+def test_an_exponent_out_of_range_names_the_distribution_of_values() -> None:
+    with pytest.raises(InputError) as told:
+        imported(**ranged("log_uniform", -1000, 900))
+    assert "log_uniform_values" in told.value.hint

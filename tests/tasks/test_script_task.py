@@ -108,6 +108,15 @@ def test_without_a_step_each_line_is_an_epoch(script: Any) -> None:
     assert losses(script(text, epochs=6, report={"stdout": r"val loss (?P<val_loss>\d+)"})) == [0, 0, 1, 1, 2, 2]
 
 
+def test_colors_of_a_terminal_are_no_part_of_a_line(script: Any) -> None:
+    text = "print('\\x1b[2K\\x1b[?25lstep 20: val loss \\x1b[1;31m0.5\\x1b[0m')\nsys.exit('\\x1b[31mno more\\x1b[0m')"
+    training = script(text)
+    training.run_epoch()
+    assert training.history[0].metrics == {"val_loss": 0.5}
+    with pytest.raises(ScriptError, match=r"hello \| no more$"):
+        training.run_epoch()
+
+
 @pytest.mark.parametrize("after", [1, 3])
 def test_a_resumed_script_goes_on_where_it_was_saved(script: Any, after: int, tmp_path: Path) -> None:
     cut, again = (script(TRAINING + "time.sleep(60)", resume=["--resume"]) for _ in range(2))
@@ -174,6 +183,12 @@ def test_lines_of_a_file_are_epochs_also_when_it_is_resumed(script: Any, tmp_pat
         ("(given.out / 'm.jsonl').write_text('3\\n')", "must be a JSON object, but got '3'"),
         ("(given.out / 'm.jsonl').write_text('[\\n')", "must be a JSON object, but got '['"),
         ("(given.out / 'm.jsonl').write_text('{\"val_loss\": 3}\\n')", "with `resume` must tell its step"),
+        (
+            "(given.out / 'm.jsonl').write_text('{\"val_loss\": 3, \"step\": NaN}\\n')",
+            "`step` must be a whole number, but got nan in the line",
+        ),
+        ("(given.out / 'm.jsonl').write_text('{\"val_loss\": 1' + '0' * 400 + '}\\n')", "`val_loss` must be a number"),
+        ("(given.out / 'm.jsonl').write_text('[' * 100_000 + '\\n')", "must be a JSON object, but got '[[["),
         ("", "but ended after 0; `jsonl: {trial_folder}/m.jsonl` told no more, and its last lines were: nothing"),
     ],
 )
@@ -181,6 +196,14 @@ def test_what_is_wrong_with_a_file_is_said(script: Any, text: str, message: str)
     with pytest.raises(ScriptError) as told:
         losses(script(text, report={"jsonl": "{trial_folder}/m.jsonl"}, resume=["--resume"]))
     assert message in str(told.value)
+
+
+def test_a_text_in_a_line_of_a_file_may_hold_other_line_ends(script: Any) -> None:
+    text = """
+text = '{"step": 20, "note": "a\\u2028b\\u0085c\\x0bd", "val_loss": 1}\\r\\n\\r\\n{"step": 40, "val_loss": 2}\\n'
+(given.out / "m.jsonl").write_bytes(text.encode())
+"""
+    assert losses(script(text, epochs=2, report={"jsonl": "{trial_folder}/m.jsonl"}, resume=["--resume"])) == [1, 2]
 
 
 EVENTS = """
@@ -250,6 +273,11 @@ def test_a_checkpoint_of_another_command_is_refused(script: Any, tmp_path: Path)
         ("import os; os.kill(os.getpid(), 9)", "ended with signal 9", "error"),
         ("print('loss: 3')", "must report each of 4 epochs, but ended after 0; `stdout: step", "error"),
         ("print('loss: 3')", "its last lines were: loss: 3", "error"),
+        (
+            "import logging; logging.warning('step 20: val loss 1')",
+            "is not read: hello | WARNING:root:step",
+            "error",
+        ),
         ("print('step 20: val loss 1')", "must report each of 4 epochs, but ended after 1", "error"),
         ("print('step 20: val loss tiny')", "`val_loss` must be a number, but got 'tiny' in the line", "error"),
         ("print('step 60: val loss 1')", "reports step 60 where step 20 was due: `every: 20` says", "error"),
@@ -264,9 +292,45 @@ def test_what_went_wrong_with_a_script_is_said(script: Any, text: str, message: 
     assert failure_kind(told.value) == kind
 
 
+@pytest.mark.parametrize("step", ["nan", "inf", "1e999"])
+def test_a_step_that_is_no_whole_number_is_named(script: Any, step: str) -> None:
+    report = {"stdout": STDOUT.replace(r"\d+", r"\S+"), "every": 20}
+    with pytest.raises(ScriptError, match=f"`step` must be a whole number, but got '{step}' in the line"):
+        losses(script(f"print('step {step}: val loss 1')\ntime.sleep(60)", report=report))
+
+
+def test_what_goes_wrong_where_output_is_heard_is_raised_by_who_waits(script: Any) -> None:
+    training = script(TRAINING + "time.sleep(60)")
+
+    def hear(content: bytes) -> None:
+        if b"step 40" in content:
+            raise OSError("no room")
+
+    training.state.on_output = hear
+    with pytest.raises(OSError, match="no room"):
+        losses(training)
+
+
 def test_a_program_that_is_not_there_is_named(script: Any) -> None:
     with pytest.raises(InputError, match="there is no `pyton` on the PATH"):
         losses(script(TRAINING, command="pyton train.py"))
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("python elsewhere.py", "can't open file"),
+        ("python -m elsewhere", "No module named elsewhere"),
+        ("bash elsewhere.sh", "No such file or directory"),
+        ("sh elsewhere.sh", "elsewhere.sh"),
+    ],
+)
+def test_a_script_that_is_not_in_the_folder_is_said_to_be_looked_for_there(
+    script: Any, tmp_path: Path, command: str, said: str
+) -> None:
+    with pytest.raises(ScriptError, match=said) as told:
+        losses(script(TRAINING, command=command))
+    assert told.value.hint == f"it was started in {tmp_path}: start tune-app in the folder of the script"
 
 
 def test_a_script_that_runs_longer_is_stopped_with_all_that_it_started(script: Any) -> None:
@@ -286,6 +350,36 @@ def running(word: str) -> list[str]:
     """Command lines of running processes that hold `word`; a supervisor ends a moment after its script."""
     found = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
     return [line for line in map(" ".join, found) if word in line and "supervisor.py" not in line]
+
+
+SAVING = """
+import pathlib, signal, sys, time
+def save(*_):
+    time.sleep(1)
+    pathlib.Path(sys.argv[1], "saved").touch()
+    sys.exit()
+signal.signal(signal.SIGTERM, save)
+print("step 20: val loss 1", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("shell", ["python save.py $1; true", "setsid python save.py $1; true"])
+@pytest.mark.parametrize("ends", [False, True])
+def test_what_a_script_started_may_save_too_before_it_is_killed(
+    script: Any, tmp_path: Path, shell: str, ends: bool
+) -> None:
+    (tmp_path / "save.py").write_text(SAVING)
+    (tmp_path / "run.sh").write_text(shell.replace("; true", " & sleep 1") if ends else shell)
+    training = script("", command="bash run.sh {trial_folder}", seed=None, arguments={"lr": "{value}"})
+    training.state.write_to(tmp_path / "kept")
+    training.run_epoch()
+    if ends:
+        with pytest.raises(ScriptError, match="ended after 1"):
+            training.run_epoch()
+    training.close()
+    assert (tmp_path / "kept" / "saved").exists()
+    assert not running("save.py")
 
 
 def test_a_script_that_ignores_sigterm_is_killed(script: Any) -> None:

@@ -17,12 +17,12 @@ from tune_app.errors import InputError, TuneAppError, WorkFailed
 from tune_app.folder import Folder, LocalFolder, cannot_write
 from tune_app.moment import now
 from tune_app.profiles.profile import Profile
-from tune_app.profiles.script_files import script_files
+from tune_app.profiles.script_files import has_script_files, script_files
 from tune_app.spaces.section import Resources
 from tune_app.store.live_training import LiveTraining
 from tune_app.store.store import Store
 from tune_app.store.study import Study
-from tune_app.store.training_record import checkpoint_path, profile_path, record_path
+from tune_app.store.training_record import checkpoint_path, files_path, profile_path, record_path
 from tune_app.tasks import load_data, load_task
 from tune_app.tasks.catalogs import catalog_of
 from tune_app.tasks.task import Finishing, Task
@@ -63,8 +63,8 @@ def train(
 ) -> Trained:
     """Train `profile` for `epochs` epochs and leave a checkpoint and the metrics in ``<store>/trainings/<name>/``.
 
-    A script leaves its folder, ``files``, and what it printed, ``output.log``, there, too. While it trains,
-    ``live.json`` there tells how far it is, see `tune_app.store.live_training`.
+    A script leaves its folder, ``files``, and what it printed, ``output.log``, there, too, also when it fails. While
+    it trains, ``live.json`` there tells how far it is, see `tune_app.store.live_training`.
 
     Args:
         name: of the training; the profile's with the moment without it.
@@ -130,12 +130,17 @@ def _record(profile: Profile, training: Training, measured: _Measured) -> dict[s
 def _free_name(folder: Folder, name: str) -> str:
     if folder.exists(record_path(name)):
         raise InputError(f"the training `{name}` exists in {folder.url}", hint="choose another --name")
+    if has_script_files(folder, name):
+        raise InputError(
+            f"the training `{name}` has not ended well, but its script left {folder.path(files_path(name))}",
+            hint="choose another --name, or remove them",
+        )
     return name
 
 
 @contextmanager
 def _said(task: str, live: LiveTraining) -> Iterator[LiveTraining]:
-    """What a task raises while it trains, in words; a training that failed leaves nothing."""
+    """What a task raises while it trains, in words; a training that failed leaves nothing but what its script wrote."""
     try:
         yield live
     except TuneAppError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,11 @@ from typing import Any
 
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
+from tune_app.spaces.placeholders import literal
 from tune_app.spaces.script import ARGUMENT
 from tune_app.spaces.section import unknown_key
 from tune_app.spaces.variable import DIRECTIONS
+from tune_app.spaces.wandb_parameters import read_parameters
 
 KEYS = (
     *("program", "method", "metric", "parameters", "command", "early_terminate", "run_cap"),
@@ -23,22 +24,10 @@ METHODS = {"bayes": "auto", "random": "random", "grid": "grid"}
 """Methods, and the samplers that take their place."""
 COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 """What runs where a file gives no command."""
-ARGUMENTS = {"${args}": ARGUMENT, "${args_no_hyphens}": "{name}={value}"}
-RANGES: dict[str, dict[str, Any]] = {
-    "uniform": {"type": "float"},
-    "int_uniform": {"type": "int"},
-    "q_uniform": {"type": "float"},
-    "log_uniform": {"type": "float", "log": True},
-    "log_uniform_values": {"type": "float", "log": True},
-    "q_log_uniform": {"type": "float", "log": True},
-    "q_log_uniform_values": {"type": "float", "log": True},
-}
-EXPONENTS = ("log_uniform", "q_log_uniform")
-"""Their `min` and `max` are natural logarithms."""
-CHOICES = ("constant", "categorical", "categorical_w_probabilities")
-UNBOUNDED = ("normal", "q_normal", "log_normal", "q_log_normal", "beta", "q_beta")
-INVERSE = ("inv_log_uniform", "inv_log_uniform_values")
-DISTRIBUTIONS = (*CHOICES, *RANGES, *UNBOUNDED, *INVERSE)
+NO_FLAGS = "${args_no_boolean_flags}"
+ARGUMENTS = {"${args}": ARGUMENT, NO_FLAGS: ARGUMENT, "${args_no_hyphens}": "{name}={value}"}
+VARIABLE = re.compile(r"\$\{envvar:[^}]*\}")
+METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
 
 
 @dataclass
@@ -64,10 +53,10 @@ def read_sweep(document: Document) -> Imported:
         if key not in KEYS:
             raise unknown_key(key, KEYS, document.where(key))
     notes: list[str] = []
-    name, direction = _metric(document)
+    name, direction = _metric(document, notes)
     space: dict[str, Any] = {"schema_version": 1, "name": _name(document), "task": "script"}
     words, form = _command(document, notes)
-    originals = _parameters(document, ("parameters",), "", notes)
+    originals = read_parameters(document, ("parameters",), "", notes)
     variables = _named(originals, notes)
     space["command"] = words
     space |= _arguments(form, dict(zip(variables, originals, strict=True)))
@@ -82,8 +71,12 @@ def read_sweep(document: Document) -> Imported:
     return Imported(space, notes)
 
 
-def _metric(document: Document) -> tuple[str, str]:
+def _metric(document: Document, notes: list[str]) -> tuple[str, str]:
     found = document.mapping("metric")
+    for key in found:
+        if key not in METRIC_KEYS:
+            raise unknown_key(key, METRIC_KEYS, document.where("metric", key))
+    notes += [f"`metric.{key}` has no equivalent" for key in METRIC_KEYS[2:] if key in found]
     name, goal = found.get("name"), found.get("goal", "minimize")
     if not isinstance(name, str) or not name:
         rule = f"`metric` must have a name, but got {shown(document.data.get('metric'))}"
@@ -150,95 +143,34 @@ def _command(document: Document, notes: list[str]) -> tuple[list[str], str]:
     if not isinstance(given, list) or not all(isinstance(word, (str, int, float)) for word in given):
         rule = f"`command` must be a list of words, but got {shown(given)}"
         raise InputError(rule, where=document.where("command"))
-    program = document.data.get("program")
     words: list[str] = []
     arguments = ""
     for word in map(str, given):
-        if arguments and word != arguments:
-            notes.append(f"`{word}` of `command` stands before the variables here, which come last")
         if word in ARGUMENTS:
             arguments = word
-        elif word == "${interpreter}":
-            words.append("python")
-        elif word == "${program}":
-            if not isinstance(program, str) or not program:
-                rule = f"`program` must name the script, but got {shown(program)}"
-                raise InputError(rule, where=document.where("program"))
-            words.append(program)
-        elif word.startswith("${") and word != "${env}":
+        elif word.startswith("${args"):
             notes.append(f"`{word}` of `command` has no equivalent: variables are given as --name=value")
         elif word != "${env}":
-            words.append(word)
+            if arguments:
+                notes.append(f"`{word}` of `command` stands before the variables here, which come last")
+            words.append(literal(_macro(document, word, notes)))
+    if arguments == NO_FLAGS:
+        notes.append(f"`{arguments}` of `command`: true and false are given here as --flag=True and --flag=False")
     if not arguments:
         notes.append("`command` takes no `${args}`, but here the variables follow it, as --name=value")
     return words, ARGUMENTS.get(arguments, ARGUMENT)
 
 
-def _parameters(document: Document, path: tuple[str, ...], prefix: str, notes: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in document.mapping(*path):
-        here, full = (*path, name), f"{prefix}{name}"
-        content = document.mapping(*here)
-        if "parameters" in content:
-            notes.append(
-                f"`{full}`: W&B gives it as one argument, a dictionary; here each value in it is one of its own"
-            )
-            found |= _parameters(document, (*here, "parameters"), f"{full}.", notes)
-            continue
-        value = _parameter(document, here, full, content, notes)
-        if value is not None:
-            found[full] = value
-    return found
-
-
-def _parameter(
-    document: Document, path: tuple[str, ...], name: str, content: Mapping[str, Any], notes: list[str]
-) -> Any:
-    """A variable; None, with a note, for one that has no equivalent."""
-    distribution = content.get("distribution") or _implied(content)
-    if distribution not in DISTRIBUTIONS:
-        rule = f"`distribution` must be one of W&B's, but got {shown(distribution)}"
-        raise InputError(rule, where=document.where(*path), hint=nearest(distribution, DISTRIBUTIONS))
-    if distribution in (*UNBOUNDED, *INVERSE):
-        notes.append(f"`{name}`: the distribution {distribution} has no equivalent: give it a `low` and a `high`")
-        return None
-    if distribution in CHOICES:
-        values = content.get("values", [content.get("value")])
-        if not isinstance(values, list) or not values:
-            rule = f"`values` must be a list, but got {shown(values)}"
-            raise InputError(rule, where=document.where(*path, "values"))
-        if len(values) == 1 and not isinstance(values[0], (bool, int, float, str)):
-            notes.append(f"`{name}`: a fixed value that is no number, text or true or false has no equivalent")
-            return None
-        if "probabilities" in content:
-            notes.append(f"`{name}`: `probabilities` have no equivalent: every choice is as likely as the others")
-        return {"type": "categorical", "choices": values} if len(values) > 1 else values[0]
-    for key in ("min", "max"):
-        if not isinstance(content.get(key), (int, float)):
-            rule = f"`{key}` must be a number, but got {shown(content.get(key))}"
-            raise InputError(rule, where=document.where(*path, key))
-    return _range(distribution, name, content, notes)
-
-
-def _implied(content: Mapping[str, Any]) -> str:
-    """The distribution of a parameter that names none."""
-    if "values" in content:
-        return "categorical"
-    if "min" not in content and "max" not in content:
-        return "constant"
-    ends = (content.get("min"), content.get("max"))
-    return "int_uniform" if all(isinstance(end, int) for end in ends) else "uniform"
-
-
-def _range(distribution: str, name: str, content: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    low, high = content["min"], content["max"]
-    if distribution in EXPONENTS:
-        low, high = math.exp(low), math.exp(high)
-    found: dict[str, Any] = {**RANGES[distribution], "low": low, "high": high}
-    if distribution == "q_uniform":
-        step = content.get("q", 1)
-        whole = all(isinstance(value, int) for value in (low, high, step))
-        found |= {"type": "int" if whole else "float", "step": step}
-    elif distribution.startswith("q_"):
-        notes.append(f"`{name}`: `q` of {distribution} has no equivalent beside a logarithm: values are not rounded")
-    return found
+def _macro(document: Document, word: str, notes: list[str]) -> str:
+    """What a word of the command stands for, but for environment variables: they are those of another machine."""
+    if word == "${interpreter}":
+        return "python"
+    if word == "${program}":
+        program = document.data.get("program")
+        if not isinstance(program, str) or not program:
+            rule = f"`program` must name the script, but got {shown(program)}"
+            raise InputError(rule, where=document.where("program"))
+        return program
+    for variable in VARIABLE.findall(word):
+        notes.append(f"`{variable}` in `{word}` of `command` has no equivalent: write what it stands for in its place")
+    return word

@@ -34,8 +34,10 @@ class LiveTraining:
         self._write()
 
     def forget(self) -> None:
-        """Remove what was written: the training failed, and leaves nothing."""
-        self._folder.remove(self._path.rpartition("/")[0])
+        """Remove what was written: the training failed, and leaves nothing but what a script may have written."""
+        self._folder.remove(self._path)
+        if not self._folder.names(home := self._path.rpartition("/")[0]):
+            self._folder.remove(home)
 
     def _write(self) -> None:
         self._folder.write(self._path, json.dumps({**self._told, "at": now()}).encode())

@@ -14,13 +14,16 @@ from tune_app.folder import Folder, LocalFolder
 PERIOD_S = 0.3
 REMOTE_PERIOD_S = 5.0
 """So long output is gathered before it is written: behind an object store each time is a file."""
-LARGEST = 10_000_000
-"""Bytes of a log; what a trial prints beyond that is not kept."""
-CUT = f"\n[a log holds {LARGEST:,} bytes: the rest of this run is not kept]\n".encode()
+HEAD, TAIL = 9_000_000, 1_000_000
+"""Bytes from the beginning of what a trial prints, written as they come, and from its end, where an error stands."""
+CUT = f"\n[the rest of this run follows when it ends: its last {TAIL:,} bytes]\n".encode()
 
 
 class TrialLog:
     """Writes what a trial prints behind what an earlier attempt left.
+
+    Of one that prints more than `HEAD` and `TAIL` the middle is left out. Its end is written by `close`: what is in
+    the store does not change any more, so that readers can follow it by its size.
 
     Attributes:
         error: what went wrong; nothing is written after that, because a trial shall not fail for its log.
@@ -31,16 +34,21 @@ class TrialLog:
         self._period_s = PERIOD_S if isinstance(folder, LocalFolder) else REMOTE_PERIOD_S
         self._mutex = threading.Lock()
         self._gathered = bytearray()
-        self._room = LARGEST
+        self._length = 0
+        self._tail = bytearray()
         self._timer: threading.Timer | None = None
         self.error: TuneAppError | None = None
 
     def add(self, content: bytes) -> None:
         """Add to it, within a moment."""
         with self._mutex:
-            if self._room > 0:
-                self._gathered += content if len(content) <= self._room else content[: self._room] + CUT
-                self._room -= len(content)
+            room = max(0, HEAD - self._length)
+            self._length += len(content)
+            self._gathered += content[:room]
+            if len(content) > room:
+                self._gathered += b"" if self._tail else CUT
+                self._tail += content[room:]
+                del self._tail[:-TAIL]
             if self._timer is None and self._gathered:
                 self._timer = threading.Timer(self._period_s, self._write)
                 self._timer.daemon = True
@@ -55,12 +63,15 @@ class TrialLog:
     def close(self) -> None:
         """Write what is left."""
         with self._mutex:
-            timer = self._timer
-            if self._room == LARGEST:  # nothing was printed
+            if self._length == 0:
                 return
+            timer, left_out = self._timer, self._length - HEAD - len(self._tail)
+            if self._tail:
+                self._gathered += (f"[{left_out:,} bytes are left out]\n".encode() if left_out else b"") + self._tail
+                self._tail.clear()
         if timer is not None:
             timer.cancel()
-            self._write()
+        self._write()
         if self.error is None:
             try:
                 self._folder.merge(self._name)

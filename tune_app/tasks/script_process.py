@@ -17,6 +17,8 @@ from pathlib import Path
 from tune_app.tasks import supervisor
 
 LINE_END = re.compile(r"[\r\n]+")
+STYLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+"""A terminal's colors and movements of its cursor, in figures and around them."""
 LONGEST_LINE = 10_000
 """Characters of a line that are looked at."""
 LAST_LINES = 5
@@ -120,16 +122,20 @@ class ScriptProcess:
         self._reading.join(END_S)
 
     def _read(self) -> None:
+        open_ends = {*self._readers, self._status}
         try:
             with selectors.DefaultSelector() as selector:
-                for descriptor in (*self._readers, self._status):
+                for descriptor in open_ends:
                     selector.register(descriptor, selectors.EVENT_READ)
-                while selector.get_map():
+                while open_ends:
                     for key, _ in selector.select():
                         if not self._take(key.fd):
                             selector.unregister(key.fd)
+                            open_ends.remove(key.fd)
                             os.close(key.fd)
         finally:
+            for descriptor in open_ends:  # where what is told failed: a script shall not wait for who reads no more
+                os.close(descriptor)
             self._on_end()
 
     def _take(self, descriptor: int) -> bool:
@@ -145,7 +151,7 @@ class ScriptProcess:
 
 
 class _Lines:
-    """Cuts what comes in pieces into lines; a progress bar's, which end with a carriage return, too."""
+    """Cuts what comes in pieces into lines; a progress bar's, which end with a carriage return, too. Without colors."""
 
     def __init__(self, last: deque[str], on_line: Callable[[str], None]) -> None:
         self._last, self._on_line = last, on_line
@@ -158,7 +164,7 @@ class _Lines:
         *lines, self._open = LINE_END.split(text)
         if not content or len(self._open) > LONGEST_LINE:
             lines, self._open = [*lines, self._open], ""
-        for line in lines:
+        for line in (STYLE.sub("", line) for line in lines):
             if line.strip():
                 self._last.append(line[:LONGEST_LINE])
                 self._on_line(line[:LONGEST_LINE])

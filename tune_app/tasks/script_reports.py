@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tune_app.spaces.script import STEP, Script, ScriptReport, filled
+from tune_app.spaces.placeholders import filled
+from tune_app.spaces.script import Script
+from tune_app.spaces.script_report import STEP, ScriptReport
 from tune_app.tasks.event_files import EventFiles
 from tune_app.tasks.script_failure import ScriptError
 
@@ -61,7 +64,7 @@ class StandardOutput:
         groups = {name: value for name, value in found.groupdict().items() if value is not None}
         if any(name not in groups for name in self._metrics):
             return ()
-        step = int(_number(STEP, groups[STEP], text)) if STEP in groups else None
+        step = _step(groups[STEP], text) if STEP in groups else None
         return [Told(step, {name: _number(name, groups[name], text) for name in self._metrics})]
 
     def poll(self) -> Sequence[Told]:
@@ -89,19 +92,20 @@ class JsonLines:
             file.seek(self._read)
             whole = file.read().rpartition(b"\n")[0]
         self._read += len(whole) + 1 if whole else 0
-        lines = [line for line in whole.decode(errors="replace").splitlines() if line.strip()]
+        # As bytes: a text may hold what Unicode counts as the end of a line, such as U+2028.
+        lines = [line.decode(errors="replace") for line in whole.split(b"\n") if line.strip()]
         return [told for line in lines if (told := self._told(line)) is not None]
 
     def _told(self, line: str) -> Told | None:
         try:
-            found = json.loads(line)
-        except ValueError:
+            found = json.loads(line, strict=False)  # a control character in a text is no harm
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise ScriptError(f"each line of {self._path} must be a JSON object, but got {line!r:.200}")
         if any(found.get(name) is None for name in self._metrics):
             return None
-        step = None if found.get(STEP) is None else int(_number(STEP, found[STEP], line))
+        step = None if found.get(STEP) is None else _step(found[STEP], line)
         return Told(step, {name: _number(name, found[name], line) for name in self._metrics})
 
 
@@ -125,10 +129,17 @@ class TensorBoard:
         return [Told(step, self._open.pop(step)) for step in whole]
 
 
+def _step(found: object, text: str) -> int:
+    number = _number(STEP, found, text)
+    if not math.isfinite(number):
+        raise ScriptError(f"`{STEP}` must be a whole number, but got {found!r:.50} in the line {text!r:.200}")
+    return int(number)
+
+
 def _number(name: str, found: object, text: str) -> float:
     try:
         return float(found.rstrip(",;") if isinstance(found, str) else found)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ScriptError(f"`{name}` must be a number, but got {found!r:.50} in the line {text!r:.200}") from None
 
 

@@ -55,7 +55,7 @@ class ScriptState:
         self._folder_is_ours = True
         self._resumed = False
         self._process: ScriptProcess | None = None
-        self._told: deque[Told | ScriptError] = deque()
+        self._told: deque[Told | Exception] = deque()
         self._change = threading.Condition()
         self._longest_s = 0.0
 
@@ -145,16 +145,22 @@ class ScriptState:
             self.working_folder,
             str(self.trial_folder) if self._folder_is_ours else "",
             on_line=self._take_line,
-            on_output=lambda content: self.on_output(content),
+            on_output=self._take_output,
             on_end=self._notify,
         )
 
     def _take_line(self, line: str) -> None:
         try:
             self._told.extend(self._source.line(line))
-        except ScriptError as error:
+        except Exception as error:  # raised by who waits: in the thread that reads it would end the reading
             self._told.append(error)
         self._notify()
+
+    def _take_output(self, content: bytes) -> None:
+        try:
+            self.on_output(content)
+        except Exception as error:  # as above
+            self._told.append(error)
 
     def _notify(self) -> None:
         with self._change:
@@ -173,7 +179,7 @@ class ScriptState:
                 self._change.wait_for(lambda: self._told or process.ended, POLL_S)
             return None
         told = self._told.popleft()
-        if isinstance(told, ScriptError):
+        if isinstance(told, Exception):
             raise told
         if told.step is None and self._script.resume:
             raise ScriptError("a script with `resume` must tell its step: what it tells twice is known by it")
@@ -184,6 +190,6 @@ class ScriptState:
         if process.code is None:
             return ScriptError("the process that watches over the script was killed")
         if process.code:
-            return exit_failure(process.code, process.errors, process.lines)
-        report = self._script.report
-        return silence_failure(self._epochs, self._numbering.epoch, f"{report.kind}: {report.source}", process.lines)
+            return exit_failure(process.code, process.errors, process.lines, self.working_folder)
+        report = f"{self._script.report.kind}: {self._script.report.source}"
+        return silence_failure(self._epochs, self._numbering.epoch, report, process.errors, process.lines)

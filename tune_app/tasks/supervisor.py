@@ -3,9 +3,10 @@
     python -I supervisor.py CONTROL STATUS FOLDER COMMAND…
 
 It runs alone, from the standard library. CONTROL is the reading end of a pipe: when it is closed, by a byte or by the
-death of the process at its other end, the script is ended by SIGTERM and, after `GRACE_S`, SIGKILL. Without a byte
-nobody is left to remove FOLDER, so that is done here. STATUS is told the script's process id, then
-its exit code, negative for a signal, and the most memory that it held, as ``getrusage`` counts it.
+death of the process at its other end, the script is ended by SIGTERM and, after `GRACE_S`, SIGKILL, with all that it
+started; what outlives a script that ends by itself is ended in the same way. Without a byte nobody is left to remove
+FOLDER, so that is done here. STATUS is told the script's process id, then its exit code, negative for a signal, and the
+most memory that it held, as ``getrusage`` counts it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main() -> None:
         _become(command, me, (control, status))
     os.write(status, f"{script}\n".encode())
     _let_go_of_output()
-    end = _watch(script, control, waking) or _stop(script)
+    end = _stop(script, _watch(script, control, waking))
     _kill_rest()
     with contextlib.suppress(OSError):  # nobody may be left to tell
         os.write(status, f"{end[0]} {end[1]}\n".encode())
@@ -95,12 +96,40 @@ def _watch(script: int, control: int, waking: int) -> End | None:
             return None
 
 
-def _stop(script: int) -> End:
+def _stop(script: int, end: End | None) -> End:
+    """End what still runs of the script, which may have ended itself, and all that it started; the script's end.
+
+    Each process has `GRACE_S` to save what it holds: behind a shell it is a child that does the work.
+    """
     _signal_group(script, signal.SIGTERM)
-    if (end := _wait(script, GRACE_S)) is not None:
-        return end
+    asked = {script}
+    deadline = time.monotonic() + GRACE_S
+    while time.monotonic() < deadline:
+        end = _reap(script) or end
+        children = _children()
+        if end is not None and not children and not _group_lives(script):
+            return end
+        _ask_strays(script, children, asked)
+        time.sleep(0.05)
     _signal_group(script, signal.SIGKILL)
-    return _wait(script, LAST_S) or (-signal.SIGKILL, 0)
+    return end or _wait(script, LAST_S) or (-signal.SIGKILL, 0)
+
+
+def _ask_strays(script: int, children: list[int], asked: set[int]) -> None:
+    """Send SIGTERM, once, to those that have a process group of their own."""
+    for child in children:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if child not in asked and os.getpgid(child) != script:
+                os.kill(child, signal.SIGTERM)
+        asked.add(child)
+
+
+def _group_lives(script: int) -> bool:
+    try:
+        os.killpg(script, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def _signal_group(script: int, number: int) -> None:
