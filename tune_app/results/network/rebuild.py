@@ -111,7 +111,10 @@ class Rebuilt:
         """
         network = self.training.network
         if network is None:
-            raise _without_network(self.source.task_name, "its model is no torch.nn.Module")
+            is_function = isinstance(self.source.task, FunctionTask)
+            raise _without_network(
+                self.source.task_name, NO_MODEL if is_function else "its model is no torch.nn.Module"
+            )
         return network
 
     @property
