@@ -574,4 +574,4 @@ def test_a_sweep_file_of_another_tuner_is_printed_as_a_search_space(tune_app: Co
     space.write_text(ran.out)
     assert list(load_spec(space).space.searched) == ["lr"]
     sweep.write_text(sweep.read_text().replace("min: 0.0", "min: 2.0"))
-    assert "as a search space parameters.training.lr" in tune_app("import", str(sweep)).err
+    assert "`min` must be below `max`, but got 2.0 and 1.0" in tune_app("import", str(sweep)).err

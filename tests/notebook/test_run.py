@@ -72,6 +72,9 @@ def test_what_is_wrong_is_said_before_anything_starts(tmp_path: Path) -> None:
         tune_app.run(functools.partial(quadratic), space={"x": 1}, **common)
     with pytest.raises(InputError, match="must take a configuration and a report"):
         tune_app.run(lambda config: None, space={"x": 1}, **common)
+    lock = threading.Lock()
+    with pytest.raises(InputError, match="must be a function that can be sent to workers, but cannot pickle"):
+        tune_app.run(lambda config, report: lock, space={"x": 1}, **common)
     with pytest.raises(InputError, match="a key must be one of"):
         tune_app.run(quadratic, space={"x": tune_app.Float(0.0, 1.0)}, prunning={}, **common)
     assert not (tmp_path / "studies").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -44,6 +45,9 @@ def load_rows(count: int) -> np.ndarray[Any, Any]:
 
 def sharing(config: dict[str, Any], report: Any) -> None:
     print("begins with", config["level"])
+    if not logging.getLogger("own").handlers:
+        logging.getLogger("own").addHandler(logging.StreamHandler())  # which keeps the stream that it meets here
+    logging.getLogger("own").warning("logged %s", config["level"])
     sys.stderr.buffer.write(b"caf\xe9\n")
     rows = report.shared(load_rows, 1000)
     assert not rows.flags.writeable, "it is read in place"

@@ -76,7 +76,8 @@ def test_what_trials_share_is_loaded_once_and_what_they_print_is_in_their_logs(
     assert trials["objective"].tolist() == [499500.0] * 4, trials["error"]
     for number, level in trials["config/training/level"].items():
         printed = swept.study.folder.read(swept.study.log(number))
-        assert printed == f"begins with {level}\n".encode() + b"caf\xe9\n", "each in its own trial's log"
+        expected = f"begins with {level}\nlogged {level}\n".encode() + b"caf\xe9\n"
+        assert printed == expected, "each in its own trial's log"
     (loader,) = (markers / "own-function-loads").read_text().split()
     assert int(loader) not in set(trials["metric/epochs_here"])
 

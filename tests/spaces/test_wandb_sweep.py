@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from tune_app.document import Document
 from tune_app.errors import InputError
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical, Float, Int
-from tune_app.spaces.wandb_sweep import Imported, read_sweep
+from tune_app.spaces.wandb_sweep import Imported, _report, read_sweep
 from tune_app.tasks.spec_file import read_spec
 
 SWEEP: dict[str, Any] = {
@@ -195,3 +196,9 @@ def test_an_exponent_out_of_range_names_the_distribution_of_values() -> None:
     with pytest.raises(InputError) as told:
         imported(**ranged("log_uniform", -1000, 900))
     assert "log_uniform_values" in told.value.hint
+
+
+@pytest.mark.parametrize(("line", "figure"), [("reward: -12.3", "-12.3"), ("reward=.5", ".5"), ("x_reward: 1", None)])
+def test_the_expression_that_is_guessed_reads_a_figure_as_it_stands(line: str, figure: str | None) -> None:
+    found = re.search(_report("reward", [])["stdout"], line)
+    assert (found and found["reward"]) == figure

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -365,6 +367,32 @@ def test_what_is_shared_is_loaded_once_here_and_refused_where_its_name_does_not_
     assert [shared(load, ()) for load in loads] == [1, 2, 3, 4]
     assert shared(math.sqrt, (4.0,)) == 2.0
     assert (three, two) == ([0, 1, 2], [0, 1])
+
+
+def test_the_key_of_what_is_shared_is_the_same_in_every_process() -> None:
+    code = (
+        "from tune_app.tasks import shared_data\n"
+        "def load(): return [x in {'train', 'test', 'val'} for x in 'ab']\n"
+        "print(shared_data._key(load, ()))"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in "12"
+    ]
+    assert told[0] == told[1]
+
+
+def test_what_closes_a_trial_may_fail_and_costs_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    def closing(config: Any, report: Report) -> None:
+        report.close_with(lambda: 1 / 0)
+        report({"val_loss": 1.0})
+
+    training = training_of(closing, epochs=1)
+    training.run_epoch()
+    training.close()
+    assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_what_is_given_in_a_functions_place_is_not_taken_for_it() -> None:

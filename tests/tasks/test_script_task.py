@@ -26,6 +26,7 @@ from tune_app.tasks.event_files import EventFiles, Scalar
 from tune_app.tasks.script_environment import environment
 from tune_app.tasks.script_failure import ScriptError
 from tune_app.tasks.script_folder import unpack
+from tune_app.tasks.script_reports import JsonLines
 from tune_app.tasks.spec_file import read_spec
 from tune_app.training.failure import Diverged, describe_error, failure_kind
 from tune_app.training.trial import Training
@@ -300,7 +301,7 @@ def test_a_step_that_is_no_whole_number_is_named(script: Any, step: str) -> None
 
 
 def test_what_goes_wrong_where_output_is_heard_is_raised_by_who_waits(script: Any) -> None:
-    training = script(TRAINING + "time.sleep(60)")
+    training = script(TRAINING.replace("at <= 80", "at <= 40") + "time.sleep(60)")
 
     def hear(content: bytes) -> None:
         if b"step 40" in content:
@@ -486,3 +487,11 @@ def test_profiles_of_two_commands_differ() -> None:
 def test_a_script_without_a_command_is_no_task() -> None:
     with pytest.raises(InputError, match="the task `script` must have its `command`"):
         load_task("script")
+
+
+def test_the_last_json_line_may_have_no_end_once_the_script_has_ended(tmp_path: Path) -> None:
+    source = JsonLines(tmp_path / "m.jsonl", ["loss"])
+    (tmp_path / "m.jsonl").write_text('{"loss": 1}\n{"loss": 2}')
+    assert [told.metrics for told in source.poll(ended=False)] == [{"loss": 1.0}]
+    assert [told.metrics for told in source.poll(ended=True)] == [{"loss": 2.0}]
+    assert source.poll(ended=True) == []

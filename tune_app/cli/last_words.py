@@ -18,6 +18,9 @@ test -z "$words" || printf 'error: %s\\n  %s\\n' "$words" "$hint" >&2
 """Of the pairs of lines that it is given it says the last, unless that is empty."""
 
 
+WAIT_S = 1.0
+
+
 class LastWords:
     """Within a ``with`` block, an end of this process that nobody tells of is told."""
 
@@ -36,6 +39,9 @@ class LastWords:
         assert self._shell.stdin is not None
         with contextlib.suppress(OSError):  # it has died
             self._shell.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a child process holds the pipe
+            self._shell.wait(WAIT_S)
+        self._shell.kill()
         self._shell.wait()
 
     def sweeping(self, study: str) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray import cloudpickle
 from rich.console import Console
 
 from tune_app.cli.progress import Progress
 from tune_app.document import Document
-from tune_app.errors import InputError, WorkFailed
+from tune_app.errors import InputError, WorkFailed, one_line
 from tune_app.notebook.domain import parameters_of
 from tune_app.notebook.finished_study import FinishedStudy
 from tune_app.ray_backend.backend import RayBackend
@@ -30,7 +31,6 @@ from tune_app.sweep.preflight import preflight
 from tune_app.sweep.sweep import Outcome, run_sweep
 from tune_app.tasks import load_data, load_task
 from tune_app.tasks.given_function import given_function, name_function
-from tune_app.tasks.shared_data import forget_shared
 from tune_app.tasks.spec_file import read_spec
 
 
@@ -61,7 +61,8 @@ def run(
         epochs: see there.
         name: of the study; None for the function's name, with a number where that is in use.
         store: root of the store; None for ``TUNE_APP_STORE``, else ``./results``.
-        address: of a Ray cluster; None for the one this process is connected to, else for this machine.
+        address: of a Ray cluster; None for the one this process is connected to, else for
+                ``RAY_ADDRESS``, else for this machine.
         check: try the smallest, the largest and some random configurations first.
         sections: the other keys of a search space file, such as ``pruning={"level": "aggressive"}``.
 
@@ -73,6 +74,7 @@ def run(
     _check_place(address)
     opened = Store(store if store is not None else default_store())
     task_name = name_function(function)
+    _check_sendable(given_function(task_name), task_name)
     spec = _spec(task_name, space, metrics, name or _free_name(function, opened), trials, epochs, sections)
     study = Study(opened.folder, spec.name)
     task = load_task(spec.task, spec.catalog)
@@ -88,7 +90,6 @@ def run(
         progress = using.enter_context(Progress(Console(stderr=True)))
         backend = RayBackend()
         outcome = run_sweep(spec, study, data, backend, show=progress.update, past=past, time_limit=spec.budget.time)
-    forget_shared()
     _check_outcome(study, outcome)
     return FinishedStudy(spec.name, opened.folder.url, outcome, study, spec.catalog)
 
@@ -133,6 +134,17 @@ def _check_place(address: str | None) -> None:
     if address is not None and ray.is_initialized():
         rule = "`address` must be left out where this process is connected to a Ray cluster already"
         raise InputError(f"{rule}, but got {address!r}", hint="or call `ray.shutdown()` first")
+
+
+def _check_sendable(function: Callable[..., Any] | None, name: str) -> None:
+    """Refuse a given function that cannot be sent to a worker."""
+    try:
+        cloudpickle.dumps(function)
+    except Exception as error:  # whatever it holds may raise anything
+        rule = f"`{name}` must be a function that can be sent to workers, but {one_line(error):.300}"
+        raise InputError(
+            rule, hint="make what it cannot take along, such as a lock or a connection, inside of it"
+        ) from None
 
 
 def _check_outcome(study: Study, outcome: Outcome) -> None:

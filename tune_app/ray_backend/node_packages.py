@@ -23,14 +23,19 @@ def check_nodes(requirements: Sequence[str]) -> None:
     """
     if not requirements:
         return
-    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    nodes = {
+        node["NodeID"]: node["NodeManagerAddress"]
+        for node in ray.nodes()
+        if node["Alive"] and node["Resources"].get("CPU")  # a head may train nothing
+    }
     asked = {
-        address: ray.remote(lacking)
+        node_id: ray.remote(lacking)
         .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False))
         .remote(requirements)
-        for node_id, address in nodes.items()
+        for node_id in nodes
     }
-    for address, answer in asked.items():
+    for node_id, answer in asked.items():
+        address = nodes[node_id]
         try:
             missing = ray.get(answer, timeout=ANSWER_S)
         except ray.exceptions.RayError as error:

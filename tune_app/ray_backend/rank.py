@@ -145,10 +145,10 @@ class Rank:
                 training.state.on_output = self._log.add
                 if os.path.isdir(shared.import_path):  # else this process was started where its node has the code
                     training.state.working_folder = shared.import_path
+            self._training = training  # before it may fail, so that it is closed
             if request["attempt"] > 1:
                 self._restore(training)
                 self._resumed_from = training.epoch
-        self._training = training
         return training.history
 
     def _device(self) -> Any:

@@ -96,7 +96,7 @@ def _name(document: Document) -> str:
 def _report(metric: str, notes: list[str]) -> dict[str, str]:
     notes.append("`report`: what a script sends to W&B is not seen: look at where it prints or writes its figures")
     if metric.isidentifier():
-        return {"stdout": rf"{metric}\W+(?P<{metric}>[-+\w.]+)"}
+        return {"stdout": rf"(?<![\w.]){metric}[^\w.+-]+(?P<{metric}>[-+\w.]+)"}
     return {"jsonl": "{trial_folder}/metrics.jsonl"}
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
 from typing import Any, TextIO
 
 from tune_app.errors import TuneAppError
@@ -57,8 +59,14 @@ class TrialLog:
     @contextmanager
     def hearing(self) -> Iterator[None]:
         """Add what this process prints within the block, but not what child processes and compiled code print."""
-        with redirect_stdout(_stream(self, 1)), redirect_stderr(_stream(self, 2)):
-            yield
+        (raw_out, out), (raw_err, err) = _streams()
+        former = raw_out.log
+        raw_out.log = raw_err.log = self
+        try:
+            with redirect_stdout(out), redirect_stderr(err):
+                yield
+        finally:
+            raw_out.log = raw_err.log = former
 
     def close(self) -> None:
         """Write what is left."""
@@ -91,10 +99,15 @@ class TrialLog:
 
 
 class _Raw(io.RawIOBase):
-    """Bytes that go to a log; for whoever asks, it has the descriptor of the stream that it stands for."""
+    """Bytes that go to the log of whoever is heard, and else where they went before.
 
-    def __init__(self, log: TrialLog, descriptor: int) -> None:
-        self._log, self._descriptor = log, descriptor
+    Attributes:
+        log: the one that is heard now.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.log: TrialLog | None = None
 
     def writable(self) -> bool:
         return True
@@ -107,10 +120,19 @@ class _Raw(io.RawIOBase):
 
     def write(self, content: object) -> int:
         told = bytes(content)  # type: ignore[call-overload]
-        self._log.add(told)
+        if self.log is None:
+            return os.write(self._descriptor, told)
+        self.log.add(told)
         return len(told)
 
 
-def _stream(log: TrialLog, descriptor: int) -> TextIO:
-    raw: Any = _Raw(log, descriptor)  # without a buffer, as with `python -u`: both streams stay in their order
+@cache
+def _streams() -> tuple[tuple[_Raw, TextIO], tuple[_Raw, TextIO]]:
+    """Standard output and error, the same for all trials of a process: handlers of `logging` keep the one they met."""
+    out, err = _Raw(1), _Raw(2)
+    return (out, _text(out)), (err, _text(err))
+
+
+def _text(raw: Any) -> TextIO:
+    # Without a buffer, as with `python -u`: both streams stay in their order.
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)

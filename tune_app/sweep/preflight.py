@@ -24,6 +24,7 @@ from tune_app.spaces.requirements import check_requirements
 from tune_app.spaces.spec import Spec, epochs_of
 from tune_app.spaces.strategy import grid_configs
 from tune_app.spaces.variable import Config
+from tune_app.tasks.shared_data import forget_shared
 from tune_app.tasks.task import Paced, Task
 from tune_app.training.device import gpu_count, gpu_memory_in_use, pick_device
 from tune_app.training.failure import describe_error, failure_kind
@@ -102,6 +103,13 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
         InputError: with the configuration and the error; this machine lacks a package.
     """
     check_requirements(spec.requirements)
+    try:
+        return _forecast(spec, task, data)
+    finally:
+        forget_shared()  # it is loaded again where the trials are trained
+
+
+def _forecast(spec: Spec, task: Task, data: Dataset) -> Forecast:
     keep_freed_memory()  # as the workers do, so that an epoch takes as long as there
     part = _tried(data)
     probes = _probes(spec, task, part, data)

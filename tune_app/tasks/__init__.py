@@ -62,7 +62,9 @@ def load_task(name: str, catalog: Catalog | None = None) -> Task:
             hint=f"put `{own_name}` into a file of its own, such as train.py, and name it `train:{own_name}`",
         )
     module = import_module(module_name, name)
-    found = getattr(module, own_name, None)
+    found: Any = module
+    for part in own_name.split("."):
+        found = getattr(found, part, None)
     if isinstance(found, type):
         return _make(found, name)
     if callable(found):

@@ -156,8 +156,10 @@ class FunctionState:
             pass
         except Exception:  # the trial is over, and what it found is kept
             traceback.print_exc(file=sys.stderr)
-        finally:
+        try:
             self.report.end()
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
 
     def _switch(self, error: BaseException | None = None) -> Any:
         self._caller = greenlet.getcurrent()

@@ -109,6 +109,7 @@ class Report:
                 )
             for name, held in objects.items():
                 held.load_state_dict(self._saved[name])
+            self._saved = None  # it may lie on the GPU
         seed_everything(self.seed, self._epoch + 1)
         if self.only_building:
             self._wait()

@@ -36,8 +36,8 @@ class Source(Protocol):
         """What a line of standard output tells."""
         ...
 
-    def poll(self) -> Sequence[Told]:
-        """What has come elsewhere since the last time."""
+    def poll(self, ended: bool) -> Sequence[Told]:
+        """What has come elsewhere since the last time; the very last where the script has ended."""
         ...
 
 
@@ -67,7 +67,7 @@ class StandardOutput:
         step = _step(groups[STEP], text) if STEP in groups else None
         return [Told(step, {name: _number(name, groups[name], text) for name in self._metrics})]
 
-    def poll(self) -> Sequence[Told]:
+    def poll(self, ended: bool) -> Sequence[Told]:
         """Nothing."""
         return ()
 
@@ -82,7 +82,7 @@ class JsonLines:
         """Nothing."""
         return ()
 
-    def poll(self) -> Sequence[Told]:
+    def poll(self, ended: bool) -> Sequence[Told]:
         """See `Source`."""
         if not self._path.is_file():
             return ()
@@ -90,8 +90,9 @@ class JsonLines:
             self._read = 0
         with self._path.open("rb") as file:
             file.seek(self._read)
-            whole = file.read().rpartition(b"\n")[0]
-        self._read += len(whole) + 1 if whole else 0
+            found = file.read()
+        whole = found if ended else found.rpartition(b"\n")[0]
+        self._read += len(found) if ended else len(whole) + 1 if whole else 0
         # As bytes: a text may hold what Unicode counts as the end of a line, such as U+2028.
         lines = [line.decode(errors="replace") for line in whole.split(b"\n") if line.strip()]
         return [told for line in lines if (told := self._told(line)) is not None]
@@ -120,7 +121,7 @@ class TensorBoard:
         """Nothing."""
         return ()
 
-    def poll(self) -> Sequence[Told]:
+    def poll(self, ended: bool) -> Sequence[Told]:
         """See `Source`."""
         for scalar in self._files.poll():
             if scalar.tag in self._metrics:

@@ -171,7 +171,7 @@ class ScriptState:
         process = self._process
         assert process is not None
         ended = process.ended  # asked before: what comes in between is seen the next time
-        self._told.extend(self._source.poll())
+        self._told.extend(self._source.poll(ended))
         if not self._told and ended:
             raise self._failure(process)
         if not self._told:

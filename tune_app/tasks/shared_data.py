@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from types import CodeType
 from typing import Any
 
 Load = Callable[..., Any]
@@ -65,9 +66,17 @@ def _key(load: Load, arguments: tuple[Any, ...]) -> str:
     defaults = (load.__defaults__, load.__kwdefaults__)
     if load.__closure__ or not _is_plain(defaults):
         raise NotShareable(f"must be a function that gets all it needs as arguments, but got {name}")
-    code = load.__code__
-    told = f"{code.co_code!r}{code.co_names}{[c for c in code.co_consts if not inspect.iscode(c)]}{defaults}"
+    told = f"{_told(load.__code__)}{defaults}"
     return f"{name}:{hashlib.sha256(told.encode()).hexdigest()}{arguments!r}"
+
+
+def _told(code: CodeType) -> str:
+    """What a function does, as a text; the order of a set is another one in every process."""
+    constants = [
+        _told(one) if isinstance(one, CodeType) else sorted(map(repr, one)) if isinstance(one, frozenset) else one
+        for one in code.co_consts
+    ]
+    return f"{code.co_code!r}{code.co_names}{constants}"
 
 
 def _is_plain(value: Any) -> bool:

@@ -269,7 +269,9 @@ class Training:
             WorkFailed: it cannot be read.
         """
         try:
-            saved = torch.load(path, map_location=self.device, weights_only=True)
+            # The memory of the GPU is the script's, which is another process.
+            device = "cpu" if isinstance(self.state, ScriptState) else self.device
+            saved = torch.load(path, map_location=device, weights_only=True)
         except Exception as error:  # of a damaged file, torch raises nearly anything
             raise WorkFailed(f"the checkpoint cannot be read: {one_line(error)}", where=str(path)) from error
         for key, mine in self._identity().items():

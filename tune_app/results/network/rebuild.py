@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,14 +137,14 @@ def rebuild(source: Source, checkpoint: bytes | None = None) -> Rebuilt:
     task, config = source.task, source.config
     data = load_data(task, source.dataset).without_test()
     training = Training(task, config, prepared(task, config, data), epochs=source.epochs, seed=source.seed)
-    if checkpoint is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "checkpoint.pt")
-            path.write_bytes(checkpoint)
-            training.restore(path)
-    if isinstance(training.state, FunctionState):
-        training.state.build()
-        training.close()
+    with closing(training):
+        if checkpoint is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "checkpoint.pt")
+                path.write_bytes(checkpoint)
+                training.restore(path)
+        if isinstance(training.state, FunctionState):
+            training.state.build()
     return Rebuilt(source, training, data)
 
 
