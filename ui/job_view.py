@@ -83,7 +83,7 @@ def _training(job: Job) -> None:
     if job.kind != "training" or live is None:
         return
     done, epochs, fraction = live["epoch"], live["epochs"], live["fraction"] or 0.0
-    batches = f", {100 * fraction:.0f} % of its batches" if live["fraction"] is not None else ""
+    batches = f", {100 * fraction:.0f}% of its batches" if live["fraction"] is not None else ""
     st.progress(
         min(1.0, (done + fraction) / max(1, epochs)), text=f"epoch {min(epochs, done + 1)} of {epochs}{batches}"
     )

@@ -107,7 +107,7 @@ def _running(live: dict[str, Any]) -> None:
     for trial in trials[:SHOWN_TRIALS]:
         fraction = trial["fraction"] or 0.0
         done = (trial["epoch"] + fraction) / max(1, trial["epochs"])
-        batches = f", {100 * fraction:.0f} % of its batches" if trial["fraction"] is not None else ""
+        batches = f", {100 * fraction:.0f}% of its batches" if trial["fraction"] is not None else ""
         value = (
             ""
             if trial["value"] is None

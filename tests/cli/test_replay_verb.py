@@ -43,7 +43,7 @@ def test_a_table_for_people(replay: Replay) -> None:
     assert head.startswith("whole: 7 trials, 35 epochs; the best is trial 0 with val_accuracy 0.9.")
     assert columns.startswith("configurations  pruning     best val_accuracy  its place")
     assert [line.split()[2] for line in lines[:4]] == ["off", "gentle", "normal", "aggressive"]
-    assert "100 %" in lines[0]
+    assert "100%" in lines[0]
     assert "completed" in lines[2]
     assert "left out: 1 of the study's trials" in out
     assert "nearest" not in out

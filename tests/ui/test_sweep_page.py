@@ -212,14 +212,14 @@ def test_while_it_runs(running: Study) -> None:
         "Pruned": "1",
         "Failed": "1",
         "Running": "2",
-        "Best val accuracy": "90 %",
-        "Best score (trial 0)": "90 %",
+        "Best val accuracy": "90%",
+        "Best score (trial 0)": "90%",
         "Average duration": "1.235 s",
         "Time left, about": "3 min 10 s",
     }
     bars = [element.proto.text for element in page.get("progress")]
     assert bars[0] == "5 of 9 trials ended"
-    assert bars[1] == "trial 5 · epoch 2 of 2, 25 % of its batches · val accuracy 81.23 % · 12 s"
+    assert bars[1] == "trial 5 · epoch 2 of 2, 25% of its batches · val accuracy 81.23% · 12 s"
     assert bars[2] == "trial 6 · epoch 1 of 2 · 1 s"
     assert "Trial 3 raised an error: ValueError: no [/bracket] fits" in page.error[0].value.replace("\\", "")
     assert "has been running for 1 min 15 s" in texts(page)

@@ -90,7 +90,7 @@ def test_a_task_that_cannot_be_imported_is_not_needed(
     space.write_text(space.read_text().replace("task: image_cnn", "task: gone_away:Task"))
     page = open_page(root=root)
     assert not page.error
-    assert page.metric[0].value == "90 %"
+    assert page.metric[0].value == "90%"
 
 
 def test_a_damaged_search_space_hides_no_trials(
@@ -112,7 +112,7 @@ def test_the_newest_study_is_useful_at_first_sight(open_page: Callable[..., AppT
     page = open_page(None)
     assert page.selectbox(key="study").value == STUDY
     assert {metric.label: metric.value for metric in page.metric} == {
-        "Best val accuracy": "90 %",
+        "Best val accuracy": "90%",
         "Best trial": "0",
         "Trials": "16 of 16",
         "Health of the best": "–",
@@ -200,7 +200,7 @@ def test_cards_come_in_pages_and_choose_for_the_comparison(open_page: Callable[.
     boxes = [box for box in page.checkbox if box.label == "Compare"]
     assert len(boxes) == 12
     said = texts(page)
-    assert "Val accuracy **90 %**" in said
+    assert "Val accuracy **90%**" in said
     assert "Trial 3" not in said, "what failed comes last"
     for number in (0, 2):
         page.checkbox(key=f"{STUDY}-card-{number}").check()
@@ -213,7 +213,7 @@ def test_cards_come_in_pages_and_choose_for_the_comparison(open_page: Callable[.
     compared = table(page)
     assert list(compared.columns) == ["What", "Differs", "Trial 0", "Trial 2"]
     rows = compared.set_index("What")
-    assert list(rows.loc["Val accuracy"])[:3] == ["≠", "90 %", "70 %"]
+    assert list(rows.loc["Val accuracy"])[:3] == ["≠", "90%", "70%"]
     assert set(compared["Differs"]) == {"≠"}
     page.toggle(key=f"{STUDY}-compared-only").set_value(False)
     everything = table(clean(page.run())).set_index("What")

@@ -125,7 +125,7 @@ def _line(metric: str, sampler: str | None, level: str, runs: list[ReplayedStudy
         "found after": _spread([run.found_s for run in best], _time),
         "the study's best": _fate(runs),
         "epochs": _spread([run.epochs for run in runs], _whole),
-        "of all": _spread([100 * run.share for run in runs], lambda percent: f"{percent:.0f} %"),
+        "of all": _spread([100 * run.share for run in runs], lambda percent: f"{percent:.0f}%"),
         "time": _spread([run.seconds for run in runs], _time),
     }
 

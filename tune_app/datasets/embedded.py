@@ -108,7 +108,7 @@ def _docstrings(path: Path) -> Iterator[str]:
 PYTHON_REFERENCE = Entry(
     name="python_reference",
     kind="text",
-    description="about 500,000 characters of Python's manual; split 90 % / 10 % in the order of the text",
+    description="about 500,000 characters of Python's manual; split 90% / 10% in the order of the text",
     licence="PSF-2.0",
     load=load_python_reference,
 )
@@ -116,7 +116,7 @@ PYTHON_REFERENCE = Entry(
 STDLIB_DOCS = Entry(
     name="stdlib_docs",
     kind="labelled_text",
-    description="about 2,100 docstrings of Python's library, 10 packages as classes; split 80 % / 20 % by file",
+    description="about 2,100 docstrings of Python's library, 10 packages as classes; split 80% / 20% by file",
     licence="PSF-2.0",
     load=load_stdlib_docs,
 )

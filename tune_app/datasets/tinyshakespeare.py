@@ -25,7 +25,7 @@ def load_tinyshakespeare(files: Sequence[Path]) -> Dataset:
 TINYSHAKESPEARE = Entry(
     name="tinyshakespeare",
     kind="text",
-    description="1,115,394 characters of Shakespeare; split 90 % / 10 % in the order of the text",
+    description="1,115,394 characters of Shakespeare; split 90% / 10% in the order of the text",
     licence="public domain; the repository it comes from: MIT",
     load=load_tinyshakespeare,
     files=(

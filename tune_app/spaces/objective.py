@@ -71,7 +71,7 @@ def figure_text(column: str, value: Any, objective: Objective | None = None) -> 
     """A figure with four significant digits, in percent where people expect it; a dash where there is none."""
     if is_absent(value) or not is_share(column, objective):
         return shown(value, absent="–")
-    return f"{100 * value:.4g} %"
+    return f"{100 * value:.4g}%"
 
 
 def objectives_of(objective: Objective, row: Mapping[str, Any]) -> list[float | None]:

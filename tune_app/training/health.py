@@ -23,7 +23,7 @@ FIGURES = (*WEIGHTS, "overall")
 MEANINGS = {
     "neuron_utilisation": "Share of the hidden units that the network uses. The others give the same for every input, "
     "or have no say in the loss.",
-    "training_stability": "Share of the training loss's movement that went down: 100 % is a loss that never rises.",
+    "training_stability": "Share of the training loss's movement that went down: 100% is a loss that never rises.",
     "parameter_efficiency": "How much of its width the network fills with different features. It is low where the "
     "network is wider than it needs to be.",
     "gradient_health": "How evenly the gradient reaches the layers. It is low where the gradient vanishes or explodes "

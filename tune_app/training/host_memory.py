@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
     """Let malloc keep what is freed for the next batch; False where the C library is not glibc.
 
     By default glibc gives the tensors of a batch back to the system and the next batch takes the same pages anew, each
-    cleared and faulted in: nothing to 16 % of a training's time on a CPU, by its kind (benchmarks/freed_memory.py).
+    cleared and faulted in: nothing to 16% of a training's time on a CPU, by its kind (benchmarks/freed_memory.py).
     """
     mallopt = _glibc("mallopt")
     return mallopt is not None and all(mallopt(number, KEPT_BYTES) for number in (_TRIM_THRESHOLD, _MMAP_THRESHOLD))

@@ -196,5 +196,5 @@ def test_the_best_network_changes_as_the_sweep_goes(page: Any, url: str, results
         row = replace(record.row, trial=5, trial_id="new", objective=0.99, families=families)
         writer.trial_started(5, "new", config, record.seed, 1)
         writer.trial_ended(row)
-        page.get_by_text("Trial 5 (completed): Val accuracy 99 %").wait_for()
+        page.get_by_text("Trial 5 (completed): Val accuracy 99%").wait_for()
         page.locator(".network .list li", has_text="Conv2d").wait_for()
