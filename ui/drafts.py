@@ -14,6 +14,11 @@ LEAVING = """<script>window.onbeforeunload = %s;</script>"""
 ASK = "function (event) { event.preventDefault(); event.returnValue = ''; return ''; }"
 
 
+def trial_subject(study: str, trial: int) -> str:
+    """What the draft of a trial is called."""
+    return f"{study} · trial {trial}"
+
+
 def drafts() -> dict[str, Draft]:
     """The drafts by subject, such as ``digits-cnn-1 · trial 17``."""
     found: dict[str, Draft] = st.session_state.setdefault("drafts", {})

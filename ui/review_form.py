@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from drafts import drafts, forget, is_unsaved, keep
+from drafts import drafts, forget, is_unsaved, keep, trial_subject
 from following import say_state
 from job_view import follow, start
 from profile_saving import changes, save_panel
@@ -76,7 +76,7 @@ def _trial_subject(study: Study) -> str:
     trial = int(
         st.selectbox("Trial", list(labels), key=key, format_func=lambda n: labels[n], persist_state="session") or 0
     )
-    subject = f"{study.name} · trial {trial}"
+    subject = trial_subject(study.name, trial)
     with said(), st.spinner("Loading the trial…"):
         row = trial_row(study, trial)
         draft = drafts().get(subject)

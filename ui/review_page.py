@@ -18,16 +18,13 @@ import profiles_page
 import review_form
 import sweep_page
 import trials_page
+from address import read_address
 from admission import require_token
 from drafts import show_unsaved
 from sources import choose_study
 
 st.set_page_config(page_title="tune-app", page_icon="🎛️", layout="wide")
-# Streamlit leaves a sixth of a laptop's screen empty above and beside the parts.
-st.html(
-    "<style>.stMainBlockContainer {padding: 3.2rem 2.5rem 3rem} .stSidebar hr {margin: 0.5rem 0}"
-    " .stMetric [data-testid=stMetricValue] {font-size: 1.6rem}</style>"
-)
+st.html(f"<style>{Path(__file__).with_name('page_style.css').read_text(encoding='utf-8')}</style>")
 require_token()
 pages = {
     "trials": st.Page(trials_page.show, title="Trials", icon=":material/table_rows:", default=True),
@@ -43,6 +40,7 @@ st.session_state["pages"] = pages  # for a part that leads to another one
 # What opens first has no path of its own, yet people type the one that it would have.
 typed = st.Page(lambda: st.switch_page(pages["trials"]), title="Trials", url_path="trials", visibility="hidden")
 page = st.navigation([*pages.values(), typed])
+read_address()
 choose_study()
 show_unsaved()
 page.run()

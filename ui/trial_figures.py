@@ -27,7 +27,9 @@ AXES = 7
 """Variables that parallel coordinates have room for beside the objective."""
 
 
-def show_figure(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
+def show_figure(
+    study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int], on_trial: object = None
+) -> None:
     """A choice of figures, and the chosen one."""
     draw = {
         "History": _history,

@@ -1,13 +1,17 @@
-"""The filter of the trials: states, variables, figures, a text; kept while other parts of the page are open."""
+"""The one filter of the trials: over figures, table, gallery and comparison, shown as chips, kept in the address."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 from columns import title
-from values import number
+from values import counted, escaped, number
 
-from tune_app.results.selection import Selection
+from tune_app.results.selection import STATES, TEXT, Selection
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical
 
@@ -15,68 +19,175 @@ FIGURES = ("objective", "duration_s", "epochs", "model_parameters", "peak_memory
 ENDS = ("at least", "at most")
 
 
-def choose_selection(trials: pd.DataFrame, spec: Spec, study: str) -> Selection:
-    """The filter as it is set now, in a popover that says how much is filtered."""
-    active = _active(study)
+def selection_of(study: str) -> Selection:
+    """The filter as it is set now."""
+    found: Selection = st.session_state.get(f"{study}-selection", Selection())
+    return found
+
+
+def set_selection(study: str, selection: Selection) -> None:
+    """Set it, from wherever on the page."""
+    st.session_state[f"{study}-selection"] = selection
+
+
+def choose_selection(trials: pd.DataFrame, spec: Spec, study: str) -> None:
+    """The conditions as widgets, in a popover that says how many are set."""
+    active = len(selection_of(study).conditions())
     label = f"Filter ({active})" if active else "Filter"
     with st.popover(label, icon=":material/filter_alt:", width="stretch"):
-        return _widgets(trials, spec, study)
+        _widgets(trials, spec, study)
 
 
-def _active(study: str) -> int:
-    """How many conditions are set, from the widgets' values, which are there before the widgets are drawn."""
-    state, prefix = st.session_state, f"{study}-filter-"
-    conditions = [state.get(f"{prefix}states"), state.get(f"{prefix}text")]
-    for column in state.get(f"{prefix}by") or []:
-        bounds = [state.get(f"{prefix}{column}-{words}") for words in ENDS]
-        conditions += [state.get(f"{prefix}{column}"), any(bound is not None for bound in bounds)]
-    return sum(map(bool, conditions))
+def show_chips(trials: pd.DataFrame, spec: Spec, study: str) -> None:
+    """Each condition with a cross that takes it away, and how many trials meet them all; nothing without conditions."""
+    selection = selection_of(study)
+    conditions = selection.conditions()
+    if not conditions:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="filter-chips"):
+        for condition in conditions:
+            st.button(
+                f"{_in_words(selection, condition, spec)} ✕",
+                key=f"{study}-chip-{condition}",
+                help="Remove this condition",
+                on_click=_remove,
+                args=(study, condition),
+            )
+        if len(conditions) > 1:
+            st.button("Clear all", key=f"{study}-chip-all", type="tertiary", on_click=_clear, args=(study,))
+        st.caption(f"{len(selection.of(trials)):,} of {counted(len(trials), 'trial')} meet the filter.")
 
 
-def _widgets(trials: pd.DataFrame, spec: Spec, study: str) -> Selection:
-    states = st.pills(
+def say_emptied(trials: pd.DataFrame, spec: Spec, study: str) -> None:
+    """That no trial meets the filter, and which condition is to blame."""
+    selection = selection_of(study)
+    lines = [
+        f"- without **{_in_words(selection, condition, spec)}**, {counted(count, 'trial')}"
+        for condition, count in selection.emptied_by(trials).items()
+    ]
+    for column, (low, high) in selection.ranges.items():
+        if low is not None and high is not None and low > high:
+            lines.append(f"- **{_name(column, spec)}** asks for at least {number(low)} and at most {number(high)}")
+    if not lines and len(selection.conditions()) > 1:
+        lines.append("- no single condition is to blame: several of them leave nothing")
+    st.info("No trial meets the filter:\n\n" + "\n".join(lines) if lines else "No trial meets the filter.")
+
+
+def _remove(study: str, condition: str) -> None:
+    set_selection(study, selection_of(study).without(condition))
+    shown = f"{study}-filter-by"
+    st.session_state[shown] = [column for column in st.session_state.get(shown, []) if column != condition]
+
+
+def _clear(study: str) -> None:
+    set_selection(study, Selection())
+    st.session_state[f"{study}-filter-by"] = []
+
+
+def _name(column: str, spec: Spec) -> str:
+    """A column as the filter calls it."""
+    return column.split("/")[-1] if column.startswith("config/") else title(column, spec.objective)
+
+
+def _in_words(selection: Selection, condition: str, spec: Spec) -> str:
+    """One condition as a chip says it."""
+    if condition == STATES:
+        return " or ".join(sorted(map(str.lower, selection.states)))
+    if condition == TEXT:
+        return f"text “{escaped(selection.text)}”"
+    name = escaped(_name(condition, spec))
+    if condition in selection.choices:
+        return f"{name}: {escaped(', '.join(selection.choices[condition]))}"
+    low, high = (None if end is None else number(float(end)) for end in selection.ranges[condition])
+    if low is not None and high is not None:
+        return f"{name}: {low} to {high}"
+    return f"{name} ≥ {low}" if low is not None else f"{name} ≤ {high}"
+
+
+def _widgets(trials: pd.DataFrame, spec: Spec, study: str) -> None:
+    selection = selection_of(study)
+
+    def states(chosen: list[str]) -> None:
+        set_selection(study, replace(selection_of(study), states=chosen))
+
+    def text(entered: str) -> None:
+        set_selection(study, replace(selection_of(study), text=entered))
+
+    st.pills(
         "State",
         sorted(trials["state"].unique()),
         selection_mode="multi",
         format_func=str.lower,
-        key=f"{study}-filter-states",
-        persist_state="session",
+        **_held(f"{study}-filter-states", list(selection.states), states),
     )
-    columns = {spec.space.by_name[name].column: name for name in spec.space.searched}
+    for column in _columns(trials, spec, study):
+        _condition(column, trials, spec, study)
+    st.text_input("Text in the error or the trial's id", **_held(f"{study}-filter-text", selection.text, text))
+
+
+def _columns(trials: pd.DataFrame, spec: Spec, study: str) -> list[str]:
+    """The columns that the person filters by, which have conditions or are to get some."""
+    names = {spec.space.by_name[name].column: name for name in spec.space.searched}
     figures = [*FIGURES, *(c for c in trials.columns if c.startswith(("metric/", "health/")))]
-    columns |= {column: title(column, spec.objective) for column in figures if column in trials}
-    by = st.multiselect(
+    names |= {column: title(column, spec.objective) for column in figures if column in trials}
+    selection, key = selection_of(study), f"{study}-filter-by"
+    conditions = [c for c in selection.conditions() if c not in (STATES, TEXT)]
+    names |= {column: _name(column, spec) for column in conditions}
+
+    def keep(chosen: list[str]) -> None:
+        kept = selection_of(study)
+        for column in conditions:
+            if column not in chosen:
+                kept = kept.without(column)
+        set_selection(study, kept)
+
+    shown = [c for c in st.session_state.get(key, []) if c in names]
+    return st.multiselect(
         "Variables and figures",
-        list(columns),
-        format_func=columns.__getitem__,
+        list(names),
+        format_func=names.__getitem__,
         placeholder="Filter by…",
-        key=f"{study}-filter-by",
         persist_state="session",
+        **_held(key, list(dict.fromkeys([*shown, *conditions])), keep),
     )
-    choices: dict[str, list[str]] = {}
-    ranges: dict[str, tuple[float | None, float | None]] = {}
-    for column in by:
-        domain = spec.space.searched.get(columns[column]) if column.startswith("config/") else None
-        key = f"{study}-filter-{column}"
-        if isinstance(domain, Categorical):
-            choices[column] = st.multiselect(
-                columns[column], [str(choice) for choice in domain.choices], key=key, persist_state="session"
-            )
-            continue
-        known = trials[column].dropna()
-        ends = [number(float(end)) for end in (known.min(), known.max())] if len(known) else []
-        left, right = st.columns(2)
-        bounds = [
-            place.number_input(
-                f"{columns[column]}, {words}",
-                value=None,
-                format="%.6g",
-                placeholder=end,
-                key=f"{key}-{words}",
-                persist_state="session",
-            )
-            for place, words, end in zip((left, right), ENDS, ends or ("", ""), strict=True)
-        ]
-        ranges[column] = (bounds[0], bounds[1])
-    text = st.text_input("Text in the error or the trial's id", key=f"{study}-filter-text", persist_state="session")
-    return Selection(states, choices, ranges, text)
+
+
+def _condition(column: str, trials: pd.DataFrame, spec: Spec, study: str) -> None:
+    """The widgets of one column: its choices, or the ends of a range."""
+    selection, name, key = selection_of(study), _name(column, spec), f"{study}-filter-{column}"
+    domain = spec.space.searched.get(name) if column.startswith("config/") else None
+
+    def choose(chosen: list[str]) -> None:
+        held = selection_of(study)
+        set_selection(study, replace(held, choices={**held.choices, column: chosen}))
+
+    if isinstance(domain, Categorical):
+        held = list(selection.choices.get(column, []))
+        st.multiselect(name, [str(choice) for choice in domain.choices], **_held(key, held, choose))
+        return
+    known = trials[column].dropna()
+    ends = [number(float(end)) for end in (known.min(), known.max())] if len(known) else ["", ""]
+    for side, place in enumerate(st.columns(2)):
+
+        def bound(entered: float | None, side: int = side) -> None:
+            held = selection_of(study)
+            bounds = list(held.ranges.get(column, (None, None)))
+            bounds[side] = entered
+            set_selection(study, replace(held, ranges={**held.ranges, column: (bounds[0], bounds[1])}))
+
+        place.number_input(
+            f"{name}, {ENDS[side]}",
+            format="%.6g",
+            placeholder=ends[side],
+            **_held(f"{key}-{ENDS[side]}", selection.ranges.get(column, (None, None))[side], bound),
+        )
+
+
+def _held(key: str, value: Any, change: Callable[[Any], None]) -> dict[str, Any]:
+    """What ties a widget to the filter: it shows `value`, and `change` gets what a person makes of it."""
+    st.session_state[key] = value
+
+    def changed() -> None:
+        change(st.session_state[key])
+
+    return {"key": key, "on_change": changed}

@@ -9,21 +9,21 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from columns import shown, title
-from trial_choice import set_trial
+from trial_panel import MARKS, open_trial
 from values import counted, escaped
 
 from tune_app.results.review import ranked
 from tune_app.results.selection import MOST_COMPARED
 from tune_app.spaces.spec import Spec
+from tune_app.store.study import Study
 
 PAGE = 12
 COLUMNS = 3
-MARKS = {"COMPLETED": "green", "PRUNED": "gray", "FAILED": "red", "CANCELLED": "orange", "RUNNING": "blue"}
 METRICS = 3
 """Metrics on a card beside the score."""
 
 
-def show_gallery(study: str, spec: Spec, trials: pd.DataFrame) -> None:
+def show_gallery(study: Study, spec: Spec, trials: pd.DataFrame) -> None:
     """The cards, in an order of one's choice."""
     orders = ["objective", "trial", *(c for c in ("health/overall", "duration_s", "model_parameters") if c in trials)]
     left, right = st.columns([2, 1], vertical_alignment="bottom")
@@ -34,12 +34,12 @@ def show_gallery(study: str, spec: Spec, trials: pd.DataFrame) -> None:
             format_func=lambda column: {"objective": "Best first", "trial": "Latest first"}.get(
                 column, f"{title(column, spec.objective)}, largest first"
             ),
-            key=f"{study}-gallery-order",
+            key=f"{study.name}-gallery-order",
             persist_state="session",
         )
     pages = max(1, math.ceil(len(trials) / PAGE))
     with right:
-        key = f"{study}-gallery-page"
+        key = f"{study.name}-gallery-page"
         if st.session_state.get(key, 1) > pages:
             st.session_state[key] = pages
         page = st.number_input(f"Page (of {pages:,})", 1, pages, key=key, persist_state="session")
@@ -55,7 +55,7 @@ def show_gallery(study: str, spec: Spec, trials: pd.DataFrame) -> None:
                 _card(study, spec, row)
 
 
-def _card(study: str, spec: Spec, row: dict[Hashable, Any]) -> None:
+def _card(study: Study, spec: Spec, row: dict[Hashable, Any]) -> None:
     state, objective = str(row["state"]), spec.objective
     st.markdown(f"**Trial {row['trial']}** :{MARKS[state]}-badge[{state.lower()}]")
     if state == "FAILED":
@@ -78,12 +78,15 @@ def _card(study: str, spec: Spec, row: dict[Hashable, Any]) -> None:
     st.caption(f":material/timer: {shown('', row['duration_s'], objective)} s, {counted(row['epochs'], 'epoch')}")
     number = int(row["trial"])
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        _compare_box(study, number)
-        if st.button(
-            "Architecture", key=f"{study}-architecture-{number}", type="tertiary", icon=":material/deployed_code:"
-        ):
-            set_trial(study, number)
-            st.switch_page(st.session_state["pages"]["architecture"])
+        _compare_box(study.name, number)
+        st.button(
+            "Open",
+            key=f"{study.name}-open-{number}",
+            type="tertiary",
+            icon=":material/open_in_full:",
+            on_click=open_trial,
+            args=(study.name, number),
+        )
 
 
 def _compare_box(study: str, number: int) -> None:

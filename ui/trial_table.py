@@ -8,6 +8,7 @@ import zlib
 import pandas as pd
 import streamlit as st
 from columns import column_config, narrow
+from trial_panel import open_trial, opened_trial
 from values import counted
 
 from tune_app.results.selection import MOST_COMPARED, varying
@@ -16,32 +17,53 @@ from tune_app.spaces.spec import Spec
 HEIGHT = 360
 
 
-def show_table(study: str, spec: Spec, trials: pd.DataFrame, all_columns: bool) -> pd.DataFrame:
-    """The table; gives the rows that are chosen in it, all of them where none is."""
+def show_table(study: str, spec: Spec, trials: pd.DataFrame, listed: pd.DataFrame, all_columns: bool) -> pd.DataFrame:
+    """The table, where a click opens a trial and the boxes choose trials to compare.
+
+    Args:
+        trials: all trials of the study, which decide on the columns, so that none vanishes under a filter.
+        listed: those that are shown.
+
+    Returns:
+        the rows that are chosen, all of them if none is.
+    """
     columns = [column for column in trials.columns if column != "study"]
     if not all_columns:
         different = {"trial", "state", "objective", "duration_s", *varying(trials)}
         columns = [column for column in narrow(columns, spec) if column in different]
+    numbers = [int(number) for number in listed["trial"]]
     # Positions are what Streamlit keeps of a choice: with other rows there must be another choice.
-    key = f"{study}-table-{zlib.crc32(trials['trial'].to_numpy().tobytes())}"
+    key = f"{study}-table-{zlib.crc32(listed['trial'].to_numpy().tobytes())}"
+    compared = st.session_state.get(f"{study}-compared", [])
 
-    def compare() -> None:
-        rows = st.session_state[key]["selection"]["rows"]
-        st.session_state[f"{study}-compared"] = [int(trials["trial"].iloc[row]) for row in rows[:MOST_COMPARED]]
+    def choose() -> None:
+        chosen = st.session_state[key]["selection"]
+        if chosen["cells"]:
+            open_trial(study, numbers[chosen["cells"][0][0]])
+        elif [numbers[row] for row in chosen["rows"]] == [n for n in compared if n in numbers]:  # Escape, in the table
+            open_trial(study, None)
+        hidden = [n for n in st.session_state.get(f"{study}-compared", []) if n not in numbers]
+        rows = [numbers[row] for row in chosen["rows"]]
+        st.session_state[f"{study}-compared"] = [*hidden, *rows][:MOST_COMPARED]
 
-    state = st.dataframe(
-        trials[columns],
-        column_config=column_config(trials[columns], spec),
+    rows = [numbers.index(number) for number in compared if number in numbers]
+    opened = opened_trial(study)
+    cells = [(numbers.index(opened), "trial")] if opened in numbers else []
+    held = st.session_state.get(key, {}).get("selection", {})
+    if list(held.get("rows", [])) != rows or [row for row, _ in held.get("cells", [])] != [row for row, _ in cells]:
+        st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": cells}}
+    st.dataframe(
+        listed[columns],
+        column_config=column_config(listed[columns], spec),
         hide_index=True,
-        height=min(HEIGHT, 38 + 35 * max(len(trials), 1)),
-        on_select=compare,
-        selection_mode="multi-row",
+        height=min(HEIGHT, 38 + 35 * max(len(listed), 1)),
+        on_select=choose,
+        selection_mode=["multi-row", "single-cell"],
         placeholder="–",
         key=key,
         alt=f"Trials of the study {study}",
     )
-    rows = state["selection"]["rows"]
-    return trials.iloc[rows] if rows else trials
+    return listed.iloc[rows] if rows else listed
 
 
 def show_downloads(study: str, chosen: pd.DataFrame) -> None:

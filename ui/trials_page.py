@@ -1,23 +1,24 @@
-"""Trials: what was tried, as figures, a table and cards, filtered, compared and downloaded."""
+"""Trials: who won and what to do with it, then what was tried, as figures, a table and cards, filtered and compared."""
 
 from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
-from columns import shown, title
+from address import asked_of, write_address
+from answer_band import show_answer, show_buttons
 from comparison import show_comparison
 from following import say_state
-from parallel_axes import axis_ranges
 from sources import chosen_study, read_spec, trials_of
 from trial_figures import show_figure
-from trial_filter import choose_selection
+from trial_filter import choose_selection, say_emptied, selection_of, set_selection, show_chips
 from trial_gallery import show_gallery
+from trial_panel import open_trial, opened_trial, show_panel
 from trial_table import show_downloads, show_table
 from values import sentence
 
-from tune_app.errors import TuneAppError
-from tune_app.results.plots import within
+from tune_app.errors import InputError, TuneAppError
 from tune_app.results.review import ranked
+from tune_app.results.selection import Selection
 from tune_app.spaces.spec import Spec
 from tune_app.store.study import Study
 
@@ -26,7 +27,8 @@ VIEWS = ["Table", "Gallery", "Compare"]
 
 def show() -> None:
     """The part."""
-    st.header("Trials")
+    head, buttons = st.columns([2, 3], vertical_alignment="center")
+    head.header("Trials", anchor=False)
     study = chosen_study()
     trials = trials_of(study)
     try:
@@ -38,17 +40,43 @@ def show() -> None:
         return
     if not say_state(study, trials):
         return
-    _show_sums(spec, trials)
-    filtered = trials
-    compared = st.session_state.get(f"{study.name}-compared", [])
+    _take_address(study.name, trials)
+    order = ranked(trials, spec.objective.direction)
+    if order.iloc[0]["state"] == "COMPLETED":
+        with buttons:
+            show_buttons(study, int(order.iloc[0]["trial"]))
+    show_answer(study, spec, trials)
+    listed = selection_of(study.name).of(order)
+    show_chips(trials, spec, study.name)
     figure = st.container()
     view, filters, switch = st.columns([3, 2, 2], vertical_alignment="center")
     with filters:
-        filtered = choose_selection(trials, spec, study.name).of(trials)
+        choose_selection(trials, spec, study.name)
+    if listed.empty:
+        with figure:
+            say_emptied(trials, spec, study.name)
+    else:
+        _show_trials(study, spec, order, listed, (figure, view, switch))
+    show_panel(study, spec, order, listed)
+    _keep_address(study.name)
+
+
+def _show_trials(
+    study: Study,
+    spec: Spec,
+    trials: pd.DataFrame,
+    listed: pd.DataFrame,
+    places: tuple[st.delta_generator.DeltaGenerator, ...],
+) -> None:
+    """The chosen figure, and the chosen view of the trials that the filter leaves."""
+    figure, view, switch = places
+    compared = st.session_state.get(f"{study.name}-compared", [])
+
+    def opened(trial: int) -> None:
+        open_trial(study.name, trial)
+
     with figure:
-        show_figure(study, spec, filtered, compared)
-    ranges = axis_ranges(study.name)
-    listed = within(filtered, spec, ranges) if ranges else filtered
+        show_figure(study, spec, listed, compared, opened)
     with view:
         chosen = st.segmented_control(
             "View",
@@ -67,20 +95,52 @@ def show() -> None:
             persist_state="session",
             disabled=chosen != "Table",
         )
-    if len(listed) < len(trials):
-        by = " and the ranges on the axes" if ranges else ""
-        st.caption(f"{len(listed):,} of {len(trials):,} trials meet the filter{by}.")
-    if listed.empty:
-        st.info("No trial meets the filter. Widen it, or clear the ranges on the axes.")
-        return
-    listed = ranked(listed, spec.objective.direction)
     if chosen == "Table":
-        show_downloads(study.name, show_table(study.name, spec, listed, all_columns))
+        show_downloads(study.name, show_table(study.name, spec, trials, listed, all_columns))
     elif chosen == "Gallery":
-        show_gallery(study.name, spec, listed)
+        show_gallery(study, spec, listed)
         show_downloads(study.name, listed)
     else:
         show_comparison(study.name, spec, trials)
+
+
+def _take_address(study: str, trials: pd.DataFrame) -> None:
+    """Show what the address asked for; what it asks wrongly is said, and the rest is shown."""
+    asked = asked_of(study)
+    for part in ("view", "figure"):
+        if part in asked:
+            st.session_state[f"{study}-{part}"] = asked[part]
+    if asked.get("view") not in (None, *VIEWS):
+        del st.session_state[f"{study}-view"]
+    numbers = set(map(int, trials["trial"]))
+    try:
+        if "trial" in asked:
+            open_trial(study, int(asked["trial"]))
+        if "compare" in asked:
+            chosen = [int(number) for number in asked["compare"].split(",")]
+            st.session_state[f"{study}-compared"] = [number for number in chosen if number in numbers]
+        if "filter" in asked:
+            set_selection(study, Selection.from_text(asked["filter"], list(trials.columns)))
+    except InputError as error:
+        st.warning(sentence(error))
+    except ValueError:
+        st.warning("The address names a trial that is no number.")
+
+
+def _keep_address(study: str) -> None:
+    """Let the address open this very view for somebody else."""
+    state, trial = st.session_state, opened_trial(study)
+    view, figure = state.get(f"{study}-view"), state.get(f"{study}-figure")
+    write_address(
+        {
+            "study": study,
+            "view": "" if view in (None, VIEWS[0]) else str(view),
+            "figure": "" if figure in (None, "History") else str(figure),
+            "filter": selection_of(study).to_text(),
+            "compare": ",".join(map(str, state.get(f"{study}-compared", []))),
+            "trial": "" if trial is None else str(trial),
+        }
+    )
 
 
 def _show_as_stored(study: Study, trials: pd.DataFrame) -> None:
@@ -90,19 +150,3 @@ def _show_as_stored(study: Study, trials: pd.DataFrame) -> None:
         trials.drop(columns="study"), hide_index=True, placeholder="–", alt=f"Trials of the study {study.name}"
     )
     show_downloads(study.name, trials)
-
-
-def _show_sums(spec: Spec, trials: pd.DataFrame) -> None:
-    """The best trial and how the trials ended, at one glance."""
-    best = ranked(trials, spec.objective.direction).iloc[0]
-    states = trials["state"].value_counts()
-    won = best["state"] == "COMPLETED"
-    ends = ", ".join(f"{states[state]:,} {state.lower()}" for state in states.index)
-    name = title("objective", spec.objective)
-    places = st.columns(4)
-    places[0].metric(f"Best {name.lower()}", shown("objective", best["objective"], spec.objective) if won else "–")
-    places[1].metric("Best trial", f"{best['trial']}" if won else "–")
-    places[2].metric("Trials", f"{len(trials):,} of {max(spec.budget.trials, len(trials)):,}", help=ends)
-    places[3].metric(
-        "Health of the best", shown("health/overall", best.get("health/overall"), spec.objective) if won else "–"
-    )

@@ -136,7 +136,14 @@ def test_nothing_completed(root: Path) -> None:
         best("hopeless", root)
     assert caught.value.exit_code == 1
     assert "tune-app trials hopeless" in caught.value.hint
-    assert ranked_trials(Store(root).study("hopeless"))["trial"].tolist() == [0, 1, 2]
+    assert ranked_trials(Store(root).study("hopeless"))["trial"].tolist() == [1, 2, 0], "pruned, cancelled, failed"
+
+
+def test_pruned_trials_go_by_how_far_they_came_then_by_their_value(tmp_path: Path) -> None:
+    reached = [(1, 0.9), (3, 0.5), (3, 0.7), (5, 0.1)]
+    rows = [{"objective": value, "epochs": epochs, "state": "PRUNED"} for epochs, value in reached]
+    study = write_other(tmp_path, [*rows, {"objective": 0.3, "epochs": 1, "state": "COMPLETED"}])
+    assert ranked_trials(study)["trial"].tolist() == [4, 3, 2, 1, 0]
 
 
 def test_nothing_ended(tmp_path: Path, make_study: MakeStudy) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from tune_app.errors import InputError
 from tune_app.results.selection import Selection, side_by_side, varying
 
 TRIALS = pd.DataFrame(
@@ -41,6 +42,30 @@ TRIALS = pd.DataFrame(
 def test_a_selection_keeps_what_meets_all_of_it(selection: Selection, numbers: list[int]) -> None:
     assert list(selection.of(TRIALS)["trial"]) == numbers
     assert selection.of(TRIALS.head(0)).empty
+
+
+ASKED = Selection(["COMPLETED"], {"config/training/optimizer": ["sgd"]}, {"objective": (0.8, None)}, "a-3")
+
+
+def test_a_selection_survives_an_address() -> None:
+    assert Selection.from_text(ASKED.to_text(), list(TRIALS.columns)) == ASKED
+    assert Selection().to_text() == ""
+    known = Selection.from_text(ASKED.to_text(), ["objective"])
+    assert not known.choices, "the study has no such column"
+    assert known.ranges == {"objective": (0.8, None)}
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"ranges":{"objective":[1]}}', '{"ranges":{"objective":["x",1]}}'])
+def test_an_address_that_is_no_selection_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="a filter must be"):
+        Selection.from_text(text, list(TRIALS.columns))
+
+
+def test_it_says_which_condition_leaves_nothing() -> None:
+    assert ASKED.conditions() == ["state", "config/training/optimizer", "objective", "text"]
+    assert ASKED.of(TRIALS).empty
+    assert ASKED.emptied_by(TRIALS) == {"objective": 1, "text": 1}
+    assert list(ASKED.without("objective").of(TRIALS)["trial"]) == [3]
 
 
 def test_columns_that_vary() -> None:

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import InputError, NotFound, WorkFailed
 from tune_app.spaces.catalog import Variables, parse_value
-from tune_app.spaces.objective import front, rank
+from tune_app.spaces.objective import front
 from tune_app.spaces.section import Objective
 from tune_app.spaces.variable import GROUPS, Categorical, Config
 from tune_app.store.store import Store
@@ -24,6 +25,8 @@ from tune_app.store.study import Study
 from tune_app.store.trial_row import TrialState
 
 DEFAULT_STORE = "results"
+ENDS = [TrialState.COMPLETED, TrialState.PRUNED, TrialState.CANCELLED, TrialState.RUNNING, TrialState.FAILED]
+"""The states in the order in which trials are listed."""
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 """Types for whole numbers and truth values where some are absent, so that they stay what they are."""
 
@@ -80,12 +83,15 @@ def ranked_trials(study: Study) -> pd.DataFrame:
 
 
 def ranked(trials: pd.DataFrame, direction: str) -> pd.DataFrame:
-    """Completed trials first and best first, then the others by number."""
-    completed = trials[trials["state"] == TrialState.COMPLETED]
-    keys = [rank(direction, *row) for row in zip(completed["objective"], completed["trial"], strict=True)]
-    completed = completed.iloc[sorted(range(len(keys)), key=keys.__getitem__)]
-    others = trials[trials["state"] != TrialState.COMPLETED].sort_values("trial")
-    return pd.concat([completed, others], ignore_index=True)
+    """Completed trials first and best first; then the pruned, the cancelled and the failed ones.
+
+    Those are sorted by how far they came, and among equals by their objective, the best first; then by number.
+    """
+    states = trials["state"].map(ENDS.index)
+    reached = trials["epochs"].where(trials["state"] != TrialState.COMPLETED, 0)
+    objective = trials["objective"] * (-1 if direction == "maximize" else 1)
+    keys = pd.DataFrame({"state": states, "reached": -reached, "objective": objective, "trial": trials["trial"]})
+    return trials.iloc[np.lexsort([keys[name].to_numpy() for name in reversed(keys.columns)])].reset_index(drop=True)
 
 
 def front_trials(study: Study) -> pd.DataFrame:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
+
+from tune_app.errors import InputError
+
+STATES, TEXT = "state", "text"
+"""Names of the two conditions of a `Selection` that are about no column of choices or numbers."""
 
 MOST_COMPARED = 6
 """More columns than this do not fit beside one another on a laptop's screen."""
@@ -46,6 +52,62 @@ class Selection:
             words = trials["error"].fillna("").astype(str) + " " + trials["trial_id"].fillna("").astype(str)
             kept &= words.str.contains(self.text, case=False, regex=False)
         return trials[kept]
+
+    def conditions(self) -> list[str]:
+        """Names of the conditions that ask for something: `STATES`, `TEXT`, and columns."""
+        columns = [column for column, texts in self.choices.items() if texts]
+        columns += [column for column, bounds in self.ranges.items() if bounds != (None, None)]
+        return [*([STATES] if self.states else []), *columns, *([TEXT] if self.text else [])]
+
+    def without(self, condition: str) -> Selection:
+        """The same without one of its `conditions`."""
+        if condition == STATES:
+            return replace(self, states=())
+        if condition == TEXT:
+            return replace(self, text="")
+        choices = {column: texts for column, texts in self.choices.items() if column != condition}
+        ranges = {column: bounds for column, bounds in self.ranges.items() if column != condition}
+        return replace(self, choices=choices, ranges=ranges)
+
+    def emptied_by(self, trials: pd.DataFrame) -> dict[str, int]:
+        """By condition how many trials there would be without it, for those whose removal alone leaves any."""
+        counts = {condition: len(self.without(condition).of(trials)) for condition in self.conditions()}
+        return {condition: count for condition, count in counts.items() if count}
+
+    def to_text(self) -> str:
+        """One line from which `from_text` makes it again, such as for an address; empty if nothing is asked for."""
+        asked = set(self.conditions())
+        parts = {
+            "states": sorted(self.states),
+            "choices": {c: list(texts) for c, texts in self.choices.items() if c in asked},
+            "ranges": {c: list(bounds) for c, bounds in self.ranges.items() if c in asked},
+            "text": self.text,
+        }
+        kept = {name: part for name, part in parts.items() if part}
+        return json.dumps(kept, separators=(",", ":"), ensure_ascii=False) if kept else ""
+
+    @classmethod
+    def from_text(cls, text: str, columns: Collection[str]) -> Selection:
+        """What `to_text` wrote.
+
+        Args:
+            columns: those that there are; conditions about others are left out.
+
+        Raises:
+            InputError: the text is no selection.
+        """
+        try:
+            parts = json.loads(text)
+            choices = {str(c): [str(t) for t in texts] for c, texts in parts.get("choices", {}).items() if c in columns}
+            ranges = {str(c): _bounds(pair) for c, pair in parts.get("ranges", {}).items() if c in columns}
+            return cls([str(s) for s in parts.get("states", [])], choices, ranges, str(parts.get("text", "")))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"a filter must be what the page wrote into its address, not `{text[:80]}`") from error
+
+
+def _bounds(pair: Sequence[float | None]) -> tuple[float | None, float | None]:
+    low, high = (None if end is None else float(end) for end in pair)
+    return low, high
 
 
 def varying(trials: pd.DataFrame) -> list[str]:

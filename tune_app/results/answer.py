@@ -1,0 +1,133 @@
+"""What a study has to say first: which trial won, by how much, at what cost, and which variables mattered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from tune_app.results.importance import by_association
+from tune_app.results.review import config_of, ranked
+from tune_app.spaces.objective import objective_of
+from tune_app.spaces.spec import Spec, epochs_of
+from tune_app.spaces.variable import Value
+from tune_app.store.trial_row import TrialState
+
+LAST_EPOCHS = 5
+"""Epochs at the end of the winner's training whose spread is told."""
+TELLING = 4
+"""Variables that are named."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the trials took.
+
+    Attributes:
+        states: trials by state.
+        epochs, saved: epochs trained, and those that pruned trials would have trained on.
+        device_s: seconds of a GPU, a share of one counting as that share; of a core if the trials had no GPU.
+        device: what the trials ran on, such as ``cuda``; None for several kinds.
+    """
+
+    states: Mapping[str, int]
+    epochs: int
+    saved: int
+    device_s: float
+    device: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The first things to know about a study.
+
+    Attributes:
+        trial: the winner.
+        value: its objective.
+        spread: standard deviation of its objective over its last `LAST_EPOCHS` epochs, without which a lead means
+            little; None after a single epoch.
+        first: the first trial that completed, which is the task's defaults in most studies; None if it won.
+        gain: by how much the winner is better than that one, in the objective's unit, 0 or more.
+        runner_up: the trial behind the winner; None if only one completed.
+        lead: by how much the winner is better than that one.
+        variables: the searched variables with which the objective goes along most, and the winner's values.
+    """
+
+    trial: int
+    value: float
+    spread: float | None
+    first: int | None
+    gain: float | None
+    runner_up: int | None
+    lead: float | None
+    variables: Mapping[str, Value]
+
+
+def cost_of(spec: Spec, trials: pd.DataFrame) -> Cost:
+    """What these trials of the study took."""
+    devices = trials["device"].dropna().astype(str).str.split(":").str[0].unique()
+    return Cost(
+        states={str(state): int(count) for state, count in trials["state"].value_counts().items()},
+        epochs=int(trials["epochs"].sum()),
+        saved=_saved(spec, trials),
+        device_s=_device_seconds(spec, trials),
+        device=str(devices[0]) if len(devices) == 1 else None,
+    )
+
+
+def answer_of(spec: Spec, trials: pd.DataFrame, epochs: pd.DataFrame) -> Answer | None:
+    """The answer of a study; None if no trial completed.
+
+    Args:
+        trials: all of its trials.
+        epochs: all of its epochs.
+    """
+    order = ranked(trials, spec.objective.direction)
+    completed = order[order["state"] == TrialState.COMPLETED]
+    if completed.empty:
+        return None
+    best, others = completed.iloc[0], completed.iloc[1:]
+    second = others.iloc[0] if len(others) else None
+    earliest = completed.sort_values("trial").iloc[0]
+    first = None if earliest["trial"] == best["trial"] else earliest
+
+    def ahead_of(other: pd.Series[Any] | None) -> float | None:
+        return None if other is None else abs(float(best["objective"]) - float(other["objective"]))
+
+    config = config_of(best, spec.space.variables)
+    telling = [name for name in by_association(spec, trials) if spec.space.active(name, config)]
+    return Answer(
+        trial=int(best["trial"]),
+        value=float(best["objective"]),
+        spread=_spread(spec, epochs[epochs["trial"] == best["trial"]]),
+        first=None if first is None else int(first["trial"]),
+        gain=ahead_of(first),
+        runner_up=None if second is None else int(second["trial"]),
+        lead=ahead_of(second),
+        variables={name: config[name] for name in telling[:TELLING]},
+    )
+
+
+def _spread(spec: Spec, epochs: pd.DataFrame) -> float | None:
+    """See `Answer.spread`."""
+    last = epochs.sort_values("epoch").tail(LAST_EPOCHS)
+    rows: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in last.to_dict(orient="records")]
+    values = pd.Series([objective_of(spec.objective, row) for row in rows], dtype=float).dropna()
+    return float(values.std(ddof=0)) if len(values) > 1 else None
+
+
+def _saved(spec: Spec, trials: pd.DataFrame) -> int:
+    """Epochs that the pruned trials were to train and did not."""
+    pruned = trials[trials["state"] == TrialState.PRUNED]
+    column = next((v.column for v in spec.space.variables if v.name == "epochs"), None)
+    planned = pruned[column] if column in pruned else epochs_of({}, spec.budget.epochs)
+    return int((planned - pruned["epochs"]).clip(lower=0).sum())
+
+
+def _device_seconds(spec: Spec, trials: pd.DataFrame) -> float:
+    """Durations times the GPUs that each trial had, or the share of one; its cores if it had none."""
+    gpus = trials["gpu_fraction"].astype(float).fillna(0.0)
+    shares = gpus.where(gpus > 0, spec.resources.cpus * spec.resources.devices)
+    return float((trials["duration_s"] * shares).sum())

@@ -1,0 +1,36 @@
+"""The browser's address, which shows a view to whoever opens it: the study, the filter, the open trial and more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+READ = "address_read"
+
+
+def read_address() -> Mapping[str, str]:
+    """What the address asked for when this browser opened the page; it is asked once."""
+    if READ not in st.session_state:
+        asked = {name: st.query_params[name] for name in st.query_params}
+        st.session_state[READ] = asked
+        if "study" in asked:
+            st.session_state["study_wanted"] = asked["study"]
+    found: Mapping[str, str] = st.session_state[READ]
+    return found
+
+
+def asked_of(study: str) -> Mapping[str, str]:
+    """The same for a part that begins to show `study`: what was asked of it, the first time; then nothing."""
+    asked = read_address()
+    if asked.get("study", study) != study or asked.get("taken"):
+        return {}
+    st.session_state[READ] = {"taken": "yes"}
+    return asked
+
+
+def write_address(parts: Mapping[str, str]) -> None:
+    """Keep `parts` in the address, without those that are empty; the page is not run again for it."""
+    wanted = {name: value for name, value in parts.items() if value}
+    if st.query_params.to_dict() != wanted:
+        st.query_params.from_dict(wanted)
