@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from columns import title
+from columns import shown, title
 from values import counted, escaped, number
 
 from tune_app.results.selection import STATES, TEXT, Selection
@@ -98,7 +98,8 @@ def _in_words(selection: Selection, condition: str, spec: Spec) -> str:
     name = escaped(_name(condition, spec))
     if condition in selection.choices:
         return f"{name}: {escaped(', '.join(selection.choices[condition]))}"
-    low, high = (None if end is None else number(float(end)) for end in selection.ranges[condition])
+    ends = selection.ranges[condition]
+    low, high = (None if end is None else shown(condition, float(end), spec.objective) for end in ends)
     if low is not None and high is not None:
         return f"{name}: {low} to {high}"
     return f"{name} ≥ {low}" if low is not None else f"{name} ≤ {high}"
@@ -177,6 +178,7 @@ def _condition(column: str, trials: pd.DataFrame, spec: Spec, study: str) -> Non
 
         place.number_input(
             f"{name}, {ENDS[side]}",
+            value=None,
             format="%.6g",
             placeholder=ends[side],
             **_held(f"{key}-{ENDS[side]}", selection.ranges.get(column, (None, None))[side], bound),

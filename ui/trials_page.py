@@ -107,11 +107,8 @@ def _show_trials(
 def _take_address(study: str, trials: pd.DataFrame) -> None:
     """Show what the address asked for; what it asks wrongly is said, and the rest is shown."""
     asked = asked_of(study)
-    for part in ("view", "figure"):
-        if part in asked:
-            st.session_state[f"{study}-{part}"] = asked[part]
-    if asked.get("view") not in (None, *VIEWS):
-        del st.session_state[f"{study}-view"]
+    if asked.get("view") in VIEWS:
+        st.session_state[f"{study}-view"] = asked["view"]
     numbers = set(map(int, trials["trial"]))
     try:
         if "trial" in asked:

@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(UI)!r})
+from address import read_address
 from sources import choose_study
 import trials_page
+read_address()
 choose_study()
 trials_page.show()
 """
@@ -49,9 +51,11 @@ def results(tmp_path_factory: pytest.TempPathFactory, make_study: Any, make_spec
 def open_page(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     """The part with a study of the store."""
 
-    def run(study: str | None = STUDY, root: Path = results) -> AppTest:
+    def run(study: str | None = STUDY, root: Path = results, address: Mapping[str, str] | None = None) -> AppTest:
         monkeypatch.setenv("TUNE_APP_STORE", str(root))
         page = AppTest.from_string(SCRIPT, default_timeout=60)
+        for name, value in (address or {}).items():
+            page.query_params[name] = value
         if study is not None:
             page.session_state["study"] = study
         return clean(page.run())
@@ -90,7 +94,7 @@ def test_a_task_that_cannot_be_imported_is_not_needed(
     space.write_text(space.read_text().replace("task: image_cnn", "task: gone_away:Task"))
     page = open_page(root=root)
     assert not page.error
-    assert page.metric[0].value == "90%"
+    assert page.metric[0].value == "90% ± 0.5%"
 
 
 def test_a_damaged_search_space_hides_no_trials(
@@ -111,12 +115,14 @@ def test_a_damaged_search_space_hides_no_trials(
 def test_the_newest_study_is_useful_at_first_sight(open_page: Callable[..., AppTest]) -> None:
     page = open_page(None)
     assert page.selectbox(key="study").value == STUDY
-    assert {metric.label: metric.value for metric in page.metric} == {
-        "Best val accuracy": "90%",
-        "Best trial": "0",
-        "Trials": "16 of 16",
-        "Health of the best": "–",
+    assert {metric.label: (metric.value, metric.delta) for metric in page.metric} == {
+        "Best val accuracy, trial 0": ("90% ± 0.5%", ""),
+        "Ahead of trial 2, the runner-up": ("20 pp", "more than its own spread"),
+        "Trials": ("16 of 16", "14 completed, 1 pruned, 1 failed"),
+        "Cost": ("24 s of CPU", "3% of the epochs saved"),
     }
+    assert "What mattered, with the winner's values" in texts(page)
+    assert [button.label for button in page.button[:4]] == ["Review", "Apply", "Train", "Architecture"]
     shown = table(page)
     assert list(shown["trial"])[:2] == [0, 2], "the best first"
     assert "config/training/learning_rate" in shown
@@ -146,6 +152,9 @@ def test_filters_by_choice_range_and_text(open_page: Callable[..., AppTest], res
     page = clean(page.run())
     assert set(table(page)["trial"]) == {0, 1, 2}
     assert "3 of 16 trials meet the filter." in texts(page)
+    assert [button.label for button in page.button if button.key.startswith(f"{STUDY}-chip")] == [
+        "Val accuracy ≥ 0.55 ✕"
+    ]
     page.number_input(key=f"{STUDY}-filter-objective-at least").set_value(None)
     page.multiselect(key=f"{STUDY}-filter-config/training/optimizer").set_value(["sgd"])
     page = clean(page.run())
@@ -158,9 +167,85 @@ def test_filters_by_choice_range_and_text(open_page: Callable[..., AppTest], res
     page = clean(page.run())
     assert list(table(page)["trial"]) == [3]
     page.text_input(key=f"{STUDY}-filter-text").set_value("never said")
+    page.pills(key=f"{STUDY}-filter-states").set_value(["PRUNED"])
     page = clean(page.run())
-    assert "No trial meets the filter. Widen it, or clear the ranges on the axes." in texts(page)
+    assert "No trial meets the filter:\n\n- without **text “never said”**, 1 trial" in texts(page)
     assert not page.dataframe
+    page.button(key=f"{STUDY}-chip-text").click()
+    assert list(table(clean(page.run()))["trial"]) == [1]
+    page.button(key=f"{STUDY}-chip-state").click()
+    assert len(table(clean(page.run()))) == 16
+
+
+def test_bounds_that_cross_are_told_and_no_column_vanishes(open_page: Callable[..., AppTest]) -> None:
+    page = open_page()
+    columns = list(table(page).columns)
+    page.multiselect(key=f"{STUDY}-filter-by").set_value(["objective"])
+    page = clean(page.run())
+    page.number_input(key=f"{STUDY}-filter-objective-at least").set_value(0.85)
+    page = clean(page.run())
+    assert list(table(page).columns) == columns, "one trial differs from no other"
+    page.number_input(key=f"{STUDY}-filter-objective-at most").set_value(0.8)
+    page = clean(page.run())
+    assert "**Val accuracy** asks for at least 0.85 and at most 0.8" in texts(page)
+    page.multiselect(key=f"{STUDY}-filter-by").set_value([])
+    assert len(table(clean(page.run()))) == 16
+
+
+def test_one_trial_opens_beside_the_page(open_page: Callable[..., AppTest]) -> None:
+    page = pick(open_page(), "view", "Gallery")
+    page.button(key=f"{STUDY}-open-2").click()
+    page = clean(page.run())
+    said = texts(page)
+    assert "#### Trial 2 :green-badge[completed]" in said
+    assert "Val accuracy **70%** · 2 of 14 completed" in said
+    assert "| **optimizer** |" in said
+    page.button(key=f"{STUDY}-panel-Next").click()
+    assert "#### Trial 4" in texts(clean(page.run()))
+    page.button(key=f"{STUDY}-panel-compare").click()
+    page = clean(page.run())
+    assert page.button(key=f"{STUDY}-panel-compare").label == "Compared"
+    assert page.session_state[f"{STUDY}-compared"] == [4]
+    page.button(key=f"{STUDY}-panel-close").click()
+    assert "#### Trial" not in texts(clean(page.run()))
+
+
+def test_a_failed_trial_tells_its_error(open_page: Callable[..., AppTest]) -> None:
+    page = open_page()
+    page.session_state[f"{STUDY}-open"] = 3
+    page = clean(page.run())
+    assert "**error**: ValueError\\: no \\[/bracket\\] fits" in texts(page)
+    assert page.button(key=f"{STUDY}-panel-Next").disabled, "it is the last one"
+    page.session_state[f"{STUDY}-open"] = 99
+    assert "Trial 99 has not ended yet" in texts(clean(page.run()))
+
+
+def test_the_address_opens_the_same_view(open_page: Callable[..., AppTest]) -> None:
+    page = pick(open_page(), "view", "Compare")
+    page.session_state[f"{STUDY}-open"] = 2
+    page.session_state[f"{STUDY}-compared"] = [0, 2]
+    page.pills(key=f"{STUDY}-filter-states").set_value(["COMPLETED"])
+    page = clean(page.run())
+    address = dict(page.query_params)
+    assert set(address) == {"study", "view", "filter", "compare", "trial"}
+    other = open_page(None, address=address)
+    assert table(other).columns[-1] == "Trial 2"
+    assert "14 of 16 trials meet the filter." in texts(other)
+    assert "#### Trial 2" in texts(other)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ({"filter": "{"}, "a filter must be what the page wrote into its address, not `{`"),
+        ({"trial": "x"}, "The address names a trial that is no number."),
+        ({"view": "Nothing", "figure": "Nothing"}, ""),
+    ],
+)
+def test_an_address_that_nobody_wrote(open_page: Callable[..., AppTest], address: dict[str, str], words: str) -> None:
+    page = open_page(None, address={"study": STUDY, **address})
+    assert words in texts(page)
+    assert len(table(page)) == 16
 
 
 def test_a_filter_by_state_says_that_it_is_set(open_page: Callable[..., AppTest]) -> None:
@@ -169,14 +254,6 @@ def test_a_filter_by_state_says_that_it_is_set(open_page: Callable[..., AppTest]
     page = clean(page.run())
     assert set(table(page)["trial"]) == {1, 3}
     assert [block.proto.popover.label for block in page.get("popover")] == ["Filter (1)"]
-
-
-def test_the_ranges_on_the_axes_filter_the_list(open_page: Callable[..., AppTest]) -> None:
-    page = open_page()
-    page.session_state[f"{STUDY}-axis-ranges"] = {"val_accuracy": (0.75, 1.0)}
-    page = clean(page.run())
-    assert set(table(page)["trial"]) == {0, 1}
-    assert "2 of 16 trials meet the filter and the ranges on the axes." in texts(page)
 
 
 def test_all_columns_on_request(open_page: Callable[..., AppTest]) -> None:
@@ -266,7 +343,7 @@ def test_a_study_that_only_failed(open_page: Callable[..., AppTest]) -> None:
     said = texts(page)
     assert "No trial of this study completed, so it has no best one: 2 failed. Failures by kind: 2 error." in said
     assert "The first one: `ValueError: no [/bracket] fits" in said
-    assert page.metric[0].value == "–"
+    assert [metric.label for metric in page.metric] == ["Trials", "Cost"]
     assert len(table(page)) == 2
 
 
