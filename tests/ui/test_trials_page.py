@@ -153,7 +153,7 @@ def test_filters_by_choice_range_and_text(open_page: Callable[..., AppTest], res
     assert set(table(page)["trial"]) == {0, 1, 2}
     assert "3 of 16 trials meet the filter." in texts(page)
     assert [button.label for button in page.button if button.key.startswith(f"{STUDY}-chip")] == [
-        "Val accuracy ≥ 0.55 ✕"
+        "Val accuracy ≥ 55% ✕"
     ]
     page.number_input(key=f"{STUDY}-filter-objective-at least").set_value(None)
     page.multiselect(key=f"{STUDY}-filter-config/training/optimizer").set_value(["sgd"])
