@@ -36,6 +36,9 @@ NAMES = {
     "checkpoint": "Checkpoint",
     "latency_ms": "Latency (ms per row)",
     "health/overall": "Health",
+    "star": "★",
+    "tags": "Tags",
+    "note": "Note",
 }
 
 
@@ -58,12 +61,14 @@ def narrow(columns: list[str], spec: Spec) -> list[str]:
     """The columns that tell trials apart at a glance, the most telling first: no ids, and no metric twice."""
     first = [
         "trial",
+        "star",
         "state",
         "objective",
+        "tags",
         "health/overall",
         *(f"config/{group}/{name}" for group, name in _searched(spec)),
     ]
-    last = ["source", "duration_s", "epochs", "model_parameters", "latency_ms", "failure_kind", "error"]
+    last = ["note", "source", "duration_s", "epochs", "model_parameters", "latency_ms", "failure_kind", "error"]
     twice = [] if spec.objective.mode == "health" else [f"metric/{spec.objective.metric}"]
     metrics = [column for column in columns if column.startswith(("metric/", "health/")) and column not in twice]
     order = dict.fromkeys([*first, *metrics, *last])

@@ -17,6 +17,7 @@ from tune_app.results.review import default_store, load_epochs, load_trials
 from tune_app.spaces.spec import Spec
 from tune_app.store.store import Store
 from tune_app.store.study import Study
+from tune_app.store.trial_notes import TrialNotes
 
 NO_STUDY = "There is no study here yet. Start a sweep on the page **Sweep**, or with `tune-app run`."
 
@@ -118,7 +119,7 @@ def _spec(_study: Study, root: str, name: str, files: tuple[bytes | None, ...]) 
 def trials_of(study: Study) -> pd.DataFrame:
     """The study's trials; read again only when they were written again."""
     with said():
-        return _trials(study.name, study.folder.address, stamp(study, "trials"))
+        return _trials(study.name, study.folder.address, stamp(study, "trials"), str(TrialNotes(study).stamp()))
 
 
 def epochs_of(study: Study) -> pd.DataFrame:
@@ -128,7 +129,7 @@ def epochs_of(study: Study) -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _trials(name: str, root: str, stamp: float) -> pd.DataFrame:
+def _trials(name: str, root: str, stamp: float, noted: str) -> pd.DataFrame:
     return load_trials(name, root).sort_values("trial", ignore_index=True)
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 from columns import shown, title
 from values import counted, escaped, number
 
-from tune_app.results.selection import STATES, TEXT, Selection
+from tune_app.results.selection import STAR, STATES, TAGS, TEXT, Selection, tags_of
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical
 
@@ -93,6 +93,10 @@ def _in_words(selection: Selection, condition: str, spec: Spec) -> str:
     """One condition as a chip says it."""
     if condition == STATES:
         return " or ".join(sorted(map(str.lower, selection.states)))
+    if condition == STAR:
+        return "★"
+    if condition == TAGS:
+        return f"tag {escaped(' or '.join(selection.tags))}"
     if condition == TEXT:
         return f"text “{escaped(selection.text)}”"
     name = escaped(_name(condition, spec))
@@ -121,9 +125,29 @@ def _widgets(trials: pd.DataFrame, spec: Spec, study: str) -> None:
         format_func=str.lower,
         **_held(f"{study}-filter-states", list(selection.states), states),
     )
+    _said(trials, study)
     for column in _columns(trials, spec, study):
         _condition(column, trials, spec, study)
-    st.text_input("Text in the error or the trial's id", **_held(f"{study}-filter-text", selection.text, text))
+    st.text_input(
+        "Text in the error, the note or the trial's id", **_held(f"{study}-filter-text", selection.text, text)
+    )
+
+
+def _said(trials: pd.DataFrame, study: str) -> None:
+    """By stars and tags, if anybody gave some."""
+    selection = selection_of(study)
+    tags = sorted({tag for said in trials["tags"].dropna().unique() for tag in tags_of(said)} | set(selection.tags))
+
+    def starred(chosen: bool) -> None:
+        set_selection(study, replace(selection_of(study), starred=chosen))
+
+    def tagged(chosen: list[str]) -> None:
+        set_selection(study, replace(selection_of(study), tags=chosen))
+
+    if trials["star"].any() or selection.starred:
+        st.toggle("Only those with a star", **_held(f"{study}-filter-star", selection.starred, starred))
+    if tags:
+        st.multiselect("Tags", tags, **_held(f"{study}-filter-tags", list(selection.tags), tagged))
 
 
 def _columns(trials: pd.DataFrame, spec: Spec, study: str) -> list[str]:
@@ -132,7 +156,7 @@ def _columns(trials: pd.DataFrame, spec: Spec, study: str) -> list[str]:
     figures = [*FIGURES, *(c for c in trials.columns if c.startswith(("metric/", "health/")))]
     names |= {column: title(column, spec.objective) for column in figures if column in trials}
     selection, key = selection_of(study), f"{study}-filter-by"
-    conditions = [c for c in selection.conditions() if c not in (STATES, TEXT)]
+    conditions = [c for c in selection.conditions() if c not in (STATES, TEXT, STAR, TAGS)]
     names |= {column: _name(column, spec) for column in conditions}
 
     def keep(chosen: list[str]) -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 from columns import shown, title
 from sources import epochs_of
 from trial_actions import action, architecture, review, toggle_compared, train
+from trial_notes_form import show_notes, show_star
 from values import counted, escaped, number
 
 from tune_app.readable import in_words
@@ -66,6 +67,8 @@ def show_panel(study: Study, spec: Spec, trials: pd.DataFrame, listed: pd.DataFr
         _head(spec, row, trials)
         _buttons(study, trial)
         _failure(row)
+        with st.expander("Note and tags", expanded=bool(row["tags"] or row["note"])):
+            show_notes(study, trial)
         st.plotly_chart(
             trial_curve(epochs_of(study), trial, won, spec.objective),
             alt=f"Learning curve of trial {trial}",
@@ -139,6 +142,7 @@ def _buttons(study: Study, trial: int) -> None:
             args=(study, trial),
         )
         action("Train", "model_training", f"{key}-train", train, study, trial)
+        show_star(study, trial)
 
 
 def _failure(row: pd.Series) -> None:

@@ -214,6 +214,23 @@ def test_logs_of_a_script_s_trial(tune_app: Command, root: Path) -> None:
     assert "its trials: 0 to 4" in tune_app("logs", "digits-small", "9").error
 
 
+def test_what_is_said_about_a_trial(tune_app: Command) -> None:
+    assert tune_app("note", "digits-small", "2").out == "trial 2: nothing was said about it\n"
+    ran = tune_app("note", "digits-small", "2", "Look again", "--star", "--tag", "run 2", "--tag", "odd")
+    assert ran.out == "trial 2: ★ [run 2] [odd] Look again\n"
+    found = json.loads(tune_app("note", "digits-small", "2", "", "--untag", "odd", "--json").out)
+    assert found == {"trial": 2, "star": True, "tags": ["run 2"], "note": None}
+    row = next(row for row in json.loads(tune_app("trials", "digits-small", "--json").out) if row["trial"] == 2)
+    assert (row["star"], row["tags"], row["note"]) == (True, "run 2", None)
+    assert "run 2" in tune_app("show", "digits-small", "2").out
+    tune_app("note", "digits-small", "2", "--no-star", "--untag", "run 2")
+    assert "star " not in tune_app("show", "digits-small", "2").out
+    assert "has no trial 9; its trials: 0 to 4" in tune_app("note", "digits-small", "9").error.replace("\n  ", "; ")
+    both = tune_app("note", "digits-small", "2", "--tag", "a", "--untag", "a")
+    assert both.code == 2
+    assert "`a` is in --tag and --untag" in both.error
+
+
 def test_show_where_nothing_completed(tune_app: Command) -> None:
     ran = tune_app("show", "hopeless")
     assert ran.code == 1

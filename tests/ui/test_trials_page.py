@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from tune_app.moment import now
 from tune_app.spaces.spec import Spec
 from tune_app.store.store import Store
+from tune_app.store.trial_notes import TrialNotes
 
 UI = Path(__file__).parents[2] / "ui"
 SCRIPT = f"""
@@ -208,6 +209,34 @@ def test_one_trial_opens_beside_the_page(open_page: Callable[..., AppTest]) -> N
     assert page.session_state[f"{STUDY}-compared"] == [4]
     page.button(key=f"{STUDY}-panel-close").click()
     assert "#### Trial" not in texts(clean(page.run()))
+
+
+def test_stars_tags_and_notes(open_page: Callable[..., AppTest], results: Path, tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    shutil.copytree(results, root)
+    page = open_page(root=root)
+    assert "star" not in table(page), "nobody gave one"
+    page.session_state[f"{STUDY}-open"] = 2
+    page = clean(page.run())
+    page.button(key=f"{STUDY}-panel-star").click()
+    page = clean(page.run())
+    assert page.button(key=f"{STUDY}-panel-star").label == "Starred"
+    page.multiselect(key=f"{STUDY}-tags-2").set_value(["odd"])
+    page.text_area(key=f"{STUDY}-note-2").set_value("Look again")
+    page = clean(page.run())
+    shown = table(page).set_index("trial")
+    assert shown["star"].sum() == 1
+    assert shown.loc[2, ["tags", "note"]].tolist() == ["odd", "Look again"]
+    TrialNotes(Store(root).study(STUDY)).write(2, "Theirs", seen=1, by="ben")
+    page.text_area(key=f"{STUDY}-note-2").set_value("Mine")
+    page = clean(page.run())
+    assert "ben wrote meanwhile: Theirs" in "".join(warning.value for warning in page.warning) or any(
+        "changed since it was read" in toast.value for toast in page.toast
+    )
+    page.toggle(key=f"{STUDY}-filter-star").set_value(True)
+    page = clean(page.run())
+    assert table(page)["trial"].tolist() == [2]
+    assert page.button(key=f"{STUDY}-chip-star").label == "★ ✕"
 
 
 def test_a_failed_trial_tells_its_error(open_page: Callable[..., AppTest]) -> None:

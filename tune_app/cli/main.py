@@ -12,7 +12,7 @@ import traceback
 import click
 
 from tune_app import __version__
-from tune_app.cli import data, imports, jobs, page, profiles, replay, results, serve, strategies, sweeps
+from tune_app.cli import data, imports, jobs, notes, page, profiles, replay, results, serve, strategies, sweeps
 from tune_app.credentials import API_TOKEN
 from tune_app.errors import TuneAppError, nearest
 from tune_app.standard_output import keep_steady
@@ -36,6 +36,7 @@ cli.add_command(results.studies)
 cli.add_command(results.trials)
 cli.add_command(results.show)
 cli.add_command(results.logs)
+cli.add_command(notes.note)
 cli.add_command(results.report)
 cli.add_command(replay.replay)
 cli.add_command(profiles.apply)

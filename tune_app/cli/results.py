@@ -119,7 +119,7 @@ def logs(study: str, trial: int, store: str) -> None:
 def print_row(found: dict[str, Any], document: dict[str, Any]) -> None:
     """Print one trial: what it reached, its configuration by group, the searched variables marked."""
     searched = set(searched_columns(document))
-    facts = {k: v for k, v in found.items() if "/" not in k and shown(v)}
+    facts = {k: v for k, v in found.items() if "/" not in k and shown(v) and (k, v) != ("star", False)}
     width = max(len(k) for k in [*facts, *(k.rsplit("/", 1)[-1] for k in found)]) + 4
     for name, value in facts.items():
         click.echo(f"{name:<{width}}{shown(value)}")

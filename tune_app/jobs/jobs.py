@@ -7,7 +7,6 @@ as the job's process gives signs of life; only then is Ray asked.
 
 from __future__ import annotations
 
-import getpass
 import logging
 import secrets
 import shlex
@@ -32,6 +31,7 @@ from tune_app.jobs.job_head import JobHead, end_head, ensure_head, find_head, he
 from tune_app.jobs.job_request import JobRequest
 from tune_app.jobs.job_store import JobStore
 from tune_app.moment import now
+from tune_app.provenance import user_name
 from tune_app.store.live_training import read_live_training
 from tune_app.store.log_lines import LARGEST_PIECE
 from tune_app.store.store import Store
@@ -71,7 +71,7 @@ class Jobs:
             WorkFailed: Ray did not take the job; its record says why.
         """
         with self._server(address) as (client, head):
-            return self._give(self._record(request, address, by or _user()), request, client, head)
+            return self._give(self._record(request, address, by or user_name()), request, client, head)
 
     def accept(self, request: JobRequest, *, address: str | None = None, by: str | None = None) -> Job:
         """Record a job for `request` at once; `give` gives it to Ray, which may take as long as a head takes to start.
@@ -79,7 +79,7 @@ class Jobs:
         Raises:
             Conflict: the name of the study is taken.
         """
-        return self._record(request, address, by or _user())
+        return self._record(request, address, by or user_name())
 
     def give(self, job: Job, request: JobRequest) -> Job:
         """Give a job that was accepted to Ray; see `submit`. Where that fails, the record says why.
@@ -238,7 +238,7 @@ class Jobs:
             InputError: there is no such job, or it has ended otherwise.
             WorkFailed: neither its process nor Ray can be reached; the request stays.
         """
-        job, who = self.get(job_id), by or _user()
+        job, who = self.get(job_id), by or user_name()
         if job.state == "CANCELLED":
             return job
         check_cancellable(job)
@@ -544,10 +544,3 @@ def _ray_errors(address: str) -> Iterator[None]:
 
 def _in_one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def _user() -> str:
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (KeyError, OSError):  # a container may know no name for its user
-        return socket.gethostname()

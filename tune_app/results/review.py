@@ -22,6 +22,7 @@ from tune_app.spaces.section import Objective
 from tune_app.spaces.variable import GROUPS, Categorical, Config
 from tune_app.store.store import Store
 from tune_app.store.study import Study
+from tune_app.store.trial_notes import TrialNote, TrialNotes
 from tune_app.store.trial_row import TrialState
 
 DEFAULT_STORE = "results"
@@ -79,7 +80,16 @@ def best_row(study: Study) -> pd.Series[Any]:
 
 def ranked_trials(study: Study) -> pd.DataFrame:
     """All trials of a study: see `ranked`."""
-    return ranked(_frame(study.table("trials")), study.document()["objective"]["direction"])
+    return ranked(noted_trials(study), study.document()["objective"]["direction"])
+
+
+def noted_trials(study: Study) -> pd.DataFrame:
+    """All trials of a study, with what people say about them: the columns `star`, `tags` and `note`.
+
+    Tags are one text, with commas between them; `tags` and `note` are None where nothing was said.
+    """
+    frame = _frame(table := study.table("trials"))
+    return pd.concat([frame, _said(study, table["trial"].to_pylist())], axis=1)
 
 
 def ranked(trials: pd.DataFrame, direction: str) -> pd.DataFrame:
@@ -113,7 +123,7 @@ def trial_row(study: Study, number: int | None) -> pd.Series[Any]:
     """
     if number is None:
         return best_row(study)
-    table = _frame(study.table("trials"))
+    table = noted_trials(study)
     found = [position for position, trial in enumerate(table["trial"]) if trial == number]
     if not found:
         ended = f"{table['trial'].min()} to {table['trial'].max()}" if len(table) else "none"
@@ -184,8 +194,26 @@ def _load(kind: str, studies: str | Sequence[str] | None, store: str | Path | No
         frame = _frame(pa.concat_tables(tables, promote_options="permissive"))
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # a variable is a text in one study and a number in another
         frame = pd.concat([_frame(table) for table in tables], ignore_index=True)
+    if kind == "trials":
+        said = [
+            _said(opened.study(name), table["trial"].to_pylist()) for name, table in zip(names, tables, strict=True)
+        ]
+        frame = pd.concat([frame, pd.concat(said, ignore_index=True)], axis=1)
     frame.insert(0, "study", [name for name, table in zip(names, tables, strict=True) for _ in range(len(table))])
     return frame
+
+
+def _said(study: Study, numbers: Sequence[int]) -> pd.DataFrame:
+    """The columns `star`, `tags` and `note` of these trials."""
+    notes = TrialNotes(study).read()
+    said = [notes.get(number, TrialNote()) for number in numbers]
+    return pd.DataFrame(
+        {
+            "star": pd.array([note.star for note in said], dtype=bool),
+            "tags": pd.array([", ".join(note.tags) or None for note in said], dtype=object),
+            "note": pd.array([note.text or None for note in said], dtype=object),
+        }
+    )
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:

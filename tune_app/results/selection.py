@@ -10,8 +10,8 @@ import pandas as pd
 
 from tune_app.errors import InputError
 
-STATES, TEXT = "state", "text"
-"""Names of the two conditions of a `Selection` that are about no column of choices or numbers."""
+STATES, TEXT, STAR, TAGS = "state", "text", "star", "tags"
+"""Names of the conditions of a `Selection` that are about no column of choices or numbers."""
 
 MOST_COMPARED = 6
 """More columns than this do not fit beside one another on a laptop's screen."""
@@ -26,13 +26,17 @@ class Selection:
         choices: by column, the value, written as a text, is one of these.
         ranges: by column, the lowest and the highest value; None where there is no bound. A trial without a value is
             left out.
-        text: stands in the error or the trial's id, whatever the case.
+        text: stands in the error, the note or the trial's id, whatever the case.
+        starred: has a star.
+        tags: has one of these tags.
     """
 
     states: Collection[str] = ()
     choices: Mapping[str, Collection[str]] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     text: str = ""
+    starred: bool = False
+    tags: Collection[str] = ()
 
     def of(self, trials: pd.DataFrame) -> pd.DataFrame:
         """The rows of `trials` that meet it, in their order."""
@@ -49,22 +53,33 @@ class Selection:
             if high is not None:
                 kept &= (values <= high).fillna(False).astype(bool)
         if self.text:
-            words = trials["error"].fillna("").astype(str) + " " + trials["trial_id"].fillna("").astype(str)
+            columns = [column for column in ("error", "trial_id", "note") if column in trials]
+            words = trials[columns].fillna("").astype(str).agg(" ".join, axis=1)
             kept &= words.str.contains(self.text, case=False, regex=False)
-        return trials[kept]
+        if self.starred:
+            kept &= trials["star"]
+        if self.tags:
+            kept &= trials["tags"].map(lambda said: not set(self.tags).isdisjoint(tags_of(said)))
+        return trials[kept.astype(bool)]
 
     def conditions(self) -> list[str]:
         """Names of the conditions that ask for something: `STATES`, `TEXT`, and columns."""
         columns = [column for column, texts in self.choices.items() if texts]
         columns += [column for column, bounds in self.ranges.items() if bounds != (None, None)]
-        return [*([STATES] if self.states else []), *columns, *([TEXT] if self.text else [])]
+        asked = {STAR: self.starred, TAGS: self.tags, TEXT: self.text}
+        return [*([STATES] if self.states else []), *columns, *(name for name, value in asked.items() if value)]
 
     def without(self, condition: str) -> Selection:
         """The same without one of its `conditions`."""
+        nothing = Selection()
         if condition == STATES:
-            return replace(self, states=())
+            return replace(self, states=nothing.states)
         if condition == TEXT:
-            return replace(self, text="")
+            return replace(self, text=nothing.text)
+        if condition == STAR:
+            return replace(self, starred=nothing.starred)
+        if condition == TAGS:
+            return replace(self, tags=nothing.tags)
         choices = {column: texts for column, texts in self.choices.items() if column != condition}
         ranges = {column: bounds for column, bounds in self.ranges.items() if column != condition}
         return replace(self, choices=choices, ranges=ranges)
@@ -82,6 +97,8 @@ class Selection:
             "choices": {c: list(texts) for c, texts in self.choices.items() if c in asked},
             "ranges": {c: list(bounds) for c, bounds in self.ranges.items() if c in asked},
             "text": self.text,
+            "starred": self.starred,
+            "tags": list(self.tags),
         }
         kept = {name: part for name, part in parts.items() if part}
         return json.dumps(kept, separators=(",", ":"), ensure_ascii=False) if kept else ""
@@ -100,9 +117,15 @@ class Selection:
             parts = json.loads(text)
             choices = {str(c): [str(t) for t in texts] for c, texts in parts.get("choices", {}).items() if c in columns}
             ranges = {str(c): _bounds(pair) for c, pair in parts.get("ranges", {}).items() if c in columns}
-            return cls([str(s) for s in parts.get("states", [])], choices, ranges, str(parts.get("text", "")))
+            states, tags = ([str(each) for each in parts.get(name, [])] for name in ("states", "tags"))
+            return cls(states, choices, ranges, str(parts.get("text", "")), bool(parts.get("starred")), tags)
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(f"a filter must be what the page wrote into its address, not `{text[:80]}`") from error
+
+
+def tags_of(said: object) -> list[str]:
+    """The tags in a cell of the column `tags`."""
+    return said.split(", ") if isinstance(said, str) else []
 
 
 def _bounds(pair: Sequence[float | None]) -> tuple[float | None, float | None]:

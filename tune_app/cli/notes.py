@@ -1,0 +1,60 @@
+"""The verb that keeps what people say about trials: note."""
+
+from __future__ import annotations
+
+import click
+
+from tune_app.cli.options import json_option, print_json, store_option
+from tune_app.errors import InputError, NotFound
+
+
+@click.command()
+@click.argument("study")
+@click.argument("trial", type=click.IntRange(min=0))
+@click.argument("text", required=False)
+@click.option("--star/--no-star", default=None, help="Give the trial a star, or take it away.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Add a tag; may be repeated.")
+@click.option("--untag", "untags", multiple=True, metavar="TAG", help="Take a tag away; may be repeated.")
+@json_option
+@store_option
+def note(
+    study: str,
+    trial: int,
+    text: str | None,
+    star: bool | None,
+    tags: tuple[str, ...],
+    untags: tuple[str, ...],
+    as_json: bool,
+    store: str,
+) -> None:
+    """Write TEXT as the note of a TRIAL of STUDY, give it a star, add tags; show what stands there.
+
+    All of it is kept beside the study, also while a sweep runs, and stands in the columns `star`, `tags` and `note` of
+    `tune-app trials --csv` and `load_trials`. An empty TEXT removes the note.
+    """
+    from tune_app.provenance import user_name
+    from tune_app.store.store import Store
+    from tune_app.store.trial_notes import TrialNote, TrialNotes
+
+    opened = Store(store).study(study)
+    numbers = opened.history().trials
+    if trial not in numbers:
+        known = f"{min(numbers)} to {max(numbers)}" if numbers else "none"
+        raise NotFound(f"the study `{study}` has no trial {trial}", hint=f"its trials: {known}")
+    if both := sorted(set(tags) & set(untags)):
+        raise InputError(f"a tag must be added or taken away, but `{both[0]}` is in --tag and --untag")
+    notes, by = TrialNotes(opened), user_name()
+    if text is not None:
+        notes.write(trial, text, notes.read().get(trial, TrialNote()).edits, by)
+    if star is not None:
+        notes.star(trial, star, by)
+    for tag in tags:
+        notes.tag(trial, tag, by)
+    for tag in untags:
+        notes.untag(trial, tag, by)
+    found = notes.read().get(trial, TrialNote())
+    if as_json:
+        print_json({"trial": trial, "star": found.star, "tags": list(found.tags), "note": found.text or None})
+        return
+    said = [*(["★"] if found.star else []), *(f"[{tag}]" for tag in found.tags), *([found.text] if found.text else [])]
+    click.echo(f"trial {trial}: {' '.join(said) or 'nothing was said about it'}")

@@ -1,0 +1,143 @@
+"""What people say about trials: a star, tags, and a note, beside the study that they are about.
+
+Kept as ``studies/<name>/notes.jsonl``, one line per edit, to which lines are only added, so that who said what stays
+known. Two people who edit at the same time lose nothing: stars and tags are edits of their own, and a note is replaced
+only by somebody who has seen it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tune_app.errors import Conflict, InputError, WorkFailed
+from tune_app.moment import now
+from tune_app.readable import writable
+from tune_app.store.study import Study
+
+TAG = re.compile(r"[\w.:/+-][\w .:/+-]{0,39}")
+LONGEST_NOTE = 10_000
+"""Characters."""
+TRIES = 50
+"""So often others may come first, at the same moment, before an edit is given up."""
+
+
+@dataclass(frozen=True)
+class TrialNote:
+    """What was said about one trial.
+
+    Attributes:
+        text: the note.
+        edits: how many times the note was written, by which a later edit says which one it has seen.
+        by: who wrote the note last.
+    """
+
+    star: bool = False
+    tags: tuple[str, ...] = ()
+    text: str = ""
+    edits: int = 0
+    by: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.star or bool(self.tags) or bool(self.text)
+
+
+class TrialNotes:
+    """The notes of a study; editing needs no right to write the study, so it works while a sweep does."""
+
+    def __init__(self, study: Study) -> None:
+        self._folder = study.folder
+        self._name = f"{study.base}/notes.jsonl"
+
+    def stamp(self) -> object:
+        """Something that differs after each edit."""
+        return self._folder.stamp(self._name)
+
+    def read(self) -> dict[int, TrialNote]:
+        """What was said, by trial; trials about which nothing stands are left out.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        return {trial: note for trial, note in self._notes(self._folder.read(self._name)).items() if note}
+
+    def star(self, trial: int, starred: bool, by: str | None = None) -> None:
+        """Give the trial a star, or take it away."""
+        self._add({"trial": trial, "star": starred}, by)
+
+    def tag(self, trial: int, tag: str, by: str | None = None) -> None:
+        """Add a tag, once.
+
+        Raises:
+            InputError: it is no tag.
+        """
+        if not TAG.fullmatch(tag := tag.strip()):
+            raise InputError(
+                f"a tag must be 1 to 40 letters, digits, spaces or any of . : / + -, but got `{tag[:80]}`",
+                hint="write longer things as the note",
+            )
+        self._add({"trial": trial, "tag": tag}, by)
+
+    def untag(self, trial: int, tag: str, by: str | None = None) -> None:
+        """Take a tag away; nothing happens if the trial does not have it."""
+        self._add({"trial": trial, "untag": tag.strip()}, by)
+
+    def write(self, trial: int, text: str, seen: int, by: str | None = None) -> None:
+        """Replace the note.
+
+        Args:
+            seen: `TrialNote.edits` of the note that the writer has seen.
+
+        Raises:
+            InputError: the text is too long.
+            Conflict: somebody wrote another note meanwhile.
+        """
+        if len(text) > LONGEST_NOTE:
+            raise InputError(f"a note must have at most {LONGEST_NOTE:,} characters, but got {len(text):,}")
+        self._add({"trial": trial, "text": text}, by, seen)
+
+    def _add(self, edit: Mapping[str, Any], by: str | None, seen: int | None = None) -> None:
+        """Add one edit to the file.
+
+        Raises:
+            WorkFailed: others came first again and again.
+        """
+        line = json.dumps(writable({"at": now(), "by": by, **edit}), ensure_ascii=False).encode() + b"\n"
+        for _ in range(TRIES):
+            content, version = self._folder.read_version(self._name)
+            note = self._notes(content).get(int(edit["trial"]), TrialNote())
+            if seen is not None and note.edits != seen:
+                raise Conflict(
+                    f"the note of trial {edit['trial']} changed since it was read: {note.by or 'somebody'} wrote "
+                    f"`{note.text[:80]}`",
+                    hint="read it, and write yours again; nothing was overwritten",
+                )
+            if self._folder.replace(self._name, (content or b"") + line, version) is not None:
+                return
+        raise WorkFailed(f"others wrote the notes at the same moment {TRIES} times", hint="try again")
+
+    def _notes(self, content: bytes | None) -> dict[int, TrialNote]:
+        notes: dict[int, TrialNote] = {}
+        for number, line in enumerate((content or b"").splitlines(), start=1):
+            try:
+                edit = json.loads(line)
+                trial = int(edit["trial"])
+                notes[trial] = _edited(notes.get(trial, TrialNote()), edit)
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                where = f"{self._folder.path(self._name)}:{number}"
+                rule = f"a line of the notes must be one edit, but got {line[:80].decode(errors='replace')!r}"
+                raise InputError(rule, where=where, hint="remove the line; what it said is lost") from error
+        return notes
+
+
+def _edited(note: TrialNote, edit: Mapping[str, Any]) -> TrialNote:
+    if "star" in edit:
+        return replace(note, star=bool(edit["star"]))
+    if "tag" in edit:
+        return replace(note, tags=tuple(dict.fromkeys([*note.tags, str(edit["tag"])])))
+    if "untag" in edit:
+        return replace(note, tags=tuple(tag for tag in note.tags if tag != edit["untag"]))
+    return replace(note, text=str(edit["text"]), edits=note.edits + 1, by=edit.get("by"))
