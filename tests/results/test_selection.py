@@ -44,7 +44,7 @@ def test_a_selection_keeps_what_meets_all_of_it(selection: Selection, numbers: l
     assert selection.of(TRIALS.head(0)).empty
 
 
-ASKED = Selection(["COMPLETED"], {"config/training/optimizer": ["sgd"]}, {"objective": (0.8, None)}, "a-3")
+ASKED = Selection(("COMPLETED",), {"config/training/optimizer": ["sgd"]}, {"objective": (0.8, None)}, "a-3")
 
 
 def test_a_selection_survives_an_address() -> None:

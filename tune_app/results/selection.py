@@ -53,8 +53,10 @@ class Selection:
             if high is not None:
                 kept &= (values <= high).fillna(False).astype(bool)
         if self.text:
-            columns = [column for column in ("error", "trial_id", "note") if column in trials]
-            words = trials[columns].fillna("").astype(str).agg(" ".join, axis=1)
+            words = pd.Series("", index=trials.index)
+            for column in ("error", "trial_id", "note"):
+                if column in trials:
+                    words += " " + trials[column].fillna("").astype(str)
             kept &= words.str.contains(self.text, case=False, regex=False)
         if self.starred:
             kept &= trials["star"]
@@ -117,7 +119,7 @@ class Selection:
             parts = json.loads(text)
             choices = {str(c): [str(t) for t in texts] for c, texts in parts.get("choices", {}).items() if c in columns}
             ranges = {str(c): _bounds(pair) for c, pair in parts.get("ranges", {}).items() if c in columns}
-            states, tags = ([str(each) for each in parts.get(name, [])] for name in ("states", "tags"))
+            states, tags = (tuple(map(str, parts.get(name, []))) for name in ("states", "tags"))
             return cls(states, choices, ranges, str(parts.get("text", "")), bool(parts.get("starred")), tags)
         except (ValueError, TypeError, AttributeError) as error:
             raise InputError(f"a filter must be what the page wrote into its address, not `{text[:80]}`") from error
