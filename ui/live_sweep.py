@@ -45,7 +45,7 @@ def show_live(study: Study, job: Job | None) -> None:
     st.markdown(f"**{study.name}** {state}")
     st.progress(min(1.0, ended / max(1, total)), text=f"{ended} of {total} trials ended{_cancelled(counts)}")
     trials = trials_of(study)
-    _tiles(live, trials, document["objective"])
+    _tiles(live, trials, document["objective"], running)
     _job(job)
     if running:
         _running(live)
@@ -76,7 +76,7 @@ def _state(study: Study, live: dict[str, Any], running: bool) -> str:
     return "has ended."
 
 
-def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]) -> None:
+def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any], running: bool) -> None:
     counts = live["trials"]
     first = st.columns(4)
     for tile, state in zip(first, STATES, strict=True):
@@ -94,9 +94,13 @@ def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]
         f"Best {in_words(metric).lower()}", "–" if pd.isna(top) else measured(metric, float(top)), border=True
     )
     second[1].metric(f"Best score (trial {best['trial']})" if best else "Best score", score or "–", border=True)
-    mean, left = live.get("mean_duration_s"), live.get("left_s")
+    mean, left = live.get("mean_duration_s"), live.get("left_s") if running else None
     second[2].metric("Average duration", "–" if mean is None else f"{number(float(mean))} s", border=True)
-    second[3].metric("Time left, about", "–" if left is None else duration(left), border=True)
+    if running:
+        second[3].metric("Time left, about", "–" if left is None else duration(left), border=True)
+    else:
+        took = live.get("elapsed_s")
+        second[3].metric("It took", "–" if took is None else duration(took), border=True)
 
 
 def _running(live: dict[str, Any]) -> None:

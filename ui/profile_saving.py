@@ -12,9 +12,10 @@ from sources import profiles
 from values import number, sentence
 
 from tune_app.errors import Conflict, TuneAppError
+from tune_app.naming import check_name
 from tune_app.profiles.draft import Draft
 from tune_app.profiles.profile import Profile
-from tune_app.profiles.profiles import differences
+from tune_app.profiles.profiles import WHAT, differences
 
 NEW, EXISTING = "A new profile", "An existing one"
 
@@ -36,6 +37,8 @@ def save_panel(subject: str, profile: Profile) -> None:
     st.markdown("**Save to profile**")
     names = profiles().names()
     own = subject.removeprefix("profile ") if subject.startswith("profile ") else None
+    if saved := st.session_state.pop(f"{subject} | saved as", None):  # the next save is a revision of it
+        st.session_state[f"{subject} | target"], st.session_state[f"{subject} | existing"] = EXISTING, saved
     st.session_state.setdefault(f"{subject} | target", EXISTING if own in names else NEW)
     target = st.radio(
         "Save to",
@@ -61,18 +64,32 @@ def _save_new(subject: str, profile: Profile, names: list[str]) -> None:
         help="Small letters, digits, - and _; at most 64.",
         persist_state="session",
     ).strip()
-    taken = name in names
-    if taken:
+    taken, wrong = name in names, ""
+    try:
+        check_name(WHAT, name)
+    except TuneAppError as error:
+        wrong = sentence(error)
+    if name and wrong:
+        st.warning(wrong)
+    elif taken:
         st.warning(f"There is a profile **{name}** already. Choose *{EXISTING}* to see what would change in it.")
-    if st.button("Save", key=f"{subject} | save new", icon=":material/save:", disabled=not name or taken):
+    if st.button("Save", key=f"{subject} | save new", icon=":material/save:", disabled=bool(wrong) or taken):
         _save(subject, profile, name, 0)
 
 
 def _save_existing(subject: str, profile: Profile, names: list[str], own: str | None) -> None:
-    st.session_state.setdefault(f"{subject} | existing", own if own in names else names[0])
-    if st.session_state[f"{subject} | existing"] not in names:
-        st.session_state[f"{subject} | existing"] = names[0]
-    name = str(st.selectbox("Profile", names, key=f"{subject} | existing", persist_state="session"))
+    if st.session_state.setdefault(f"{subject} | existing", own) not in names:
+        st.session_state[f"{subject} | existing"] = None  # nobody's profile is proposed to be overwritten
+    name = st.selectbox(
+        "Profile",
+        names,
+        index=None,
+        key=f"{subject} | existing",
+        placeholder="Choose the profile to change",
+        persist_state="session",
+    )
+    if name is None:
+        return
     try:
         now = profiles().load(name)
     except TuneAppError as error:
@@ -145,5 +162,6 @@ def _save(subject: str, profile: Profile, name: str, loaded_revision: int) -> No
     if subject == f"profile {name}":
         drafts()[subject] = Draft.of(saved)
     keep(subject)
+    st.session_state[f"{subject} | saved as"] = name
     st.session_state["saved_said"] = f"Saved **{name}**, revision {saved.revision}."
     st.rerun()

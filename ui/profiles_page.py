@@ -127,7 +127,7 @@ def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile 
     for name, profile in loaded.items():
         kept = profile.provenance
         # With mode health it is a mean of metric and health, which is no share of anything.
-        is_metric = kept.get("mode") in ("simple", "pareto")
+        measured = f"metric/{kept['metric']}" if kept.get("mode") in ("simple", "pareto") else ""
         rows.append(
             {
                 "Profile": name,
@@ -137,7 +137,8 @@ def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile 
                 "Task": profile.task,
                 "Data set": dataset_title(profile.dataset),
                 "Found in": _origin(profile) or "–",
-                "Objective": figure_text(f"metric/{kept['metric']}" if is_metric else "", kept.get("objective")),
+                # What an edited configuration reaches nobody has measured.
+                "Objective": "unknown" if kept.get("edited") else figure_text(measured, profile.measured),
                 "Edited": str(len(kept.get("edited") or {})),
                 "Saved": str(kept.get("saved_at") or "–")[:10],  # the time is under History, and has no room here
             }

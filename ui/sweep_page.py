@@ -22,7 +22,9 @@ LAST_LINES = 12
 def show() -> None:
     """The part."""
     st.header("Sweep")
-    with st.expander("Start a sweep", expanded=not _busy(), icon=":material/rocket_launch:"):
+    # Asked once: after a stop it is the sweep that a person looks at, not the form.
+    opened = st.session_state.setdefault("sweep_form_open", not _busy())
+    with st.expander("Start a sweep", expanded=opened, icon=":material/rocket_launch:"):
         settings = sweep_form()
         if settings is not None:
             _buttons(settings)
@@ -59,6 +61,8 @@ def _buttons(settings: SweepSettings) -> None:
                     settings.document, settings.overrides, store(), profiles(), catalog_of=read_catalog
                 )
                 st.session_state["sweep_job"] = start(request).id
+                st.session_state["sweep_form_open"] = False
+                st.session_state.pop("preflight", None)
         except TuneAppError as error:
             st.error(sentence(error))
         else:
@@ -81,15 +85,18 @@ def _live() -> None:
     """What happens now; everything below is drawn anew every second, everything above is left alone."""
     try:
         _follow_own()
-        for job in _waiting():
+        waiting = _waiting()
+        for job in waiting:
             show_state(job)
             if lines := jobs().records.last_lines(job.id, LAST_LINES)[0].decode(errors="replace").splitlines():
                 st.code("\n".join(lines[-LAST_LINES:]), language=None, wrap_lines=True)
             stop_button(job)
         name = st.session_state.get("study")
+        if waiting and (name is None or not Study(store().folder, name).being_written()):
+            return  # what an older sweep found would be taken for the new one's
         if name is not None:
             show_live(store().study(name), job_of(name))
-        elif not _waiting():
+        else:
             st.info("There is no study here yet. Start the first one above, or with `tune-app run`.")
     except TuneAppError as error:  # a study that was removed this moment, a store that cannot be read
         st.error(sentence(error))

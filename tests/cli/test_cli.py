@@ -284,7 +284,7 @@ def test_profiles_from_save_to_delete(tune_app: Command) -> None:
     (row,) = tune_app("profile", "list", "--json").json
     assert (row["profile"], row["revision"], row["study"], row["trial"], row["objective"]) == (
         *("mine", 2, "digits-small", 2),
-        pytest.approx(0.7),
+        None,  # nobody measured what was edited
     )
     assert "mine" in tune_app("profile", "list").out
     shown = tune_app("profile", "show", "mine", "--json").json
@@ -361,8 +361,11 @@ USER_MISTAKES: dict[str, tuple[list[str], str]] = {
     "profile": (["train", "digits-best"], "there is no profile `digits-best`"),
     "profile and trial": (["train", "p", "--trial", "digits-small:0"], "exclude each other"),
     "trial and from": (["profile", "save", "p", "--trial", "digits-small", "--from", "q"], "exclude each other"),
-    "profile name": (["profile", "save", "../p", "--trial", "digits-small"], "a profile's name must match"),
-    "profile to show": (["profile", "show", "/etc/passwd"], "a profile's name must match"),
+    "profile name": (
+        ["profile", "save", "../p", "--trial", "digits-small"],
+        "a profile's name must be 1 to 64",
+    ),
+    "profile to show": (["profile", "show", "/etc/passwd"], "a profile's name must be 1 to 64"),
     "revision": (["profile", "diff", "a@b", "a"], "a revision must be a number"),
     "history of none": (["profile", "history", "none"], "there is no profile `none`"),
     "delete none": (["profile", "delete", "none", "--yes"], "there is no profile `none`"),

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from tune_app import provenance
 from tune_app.document import Document
 from tune_app.errors import InputError, WorkFailed
+from tune_app.naming import NAME_PATTERN
 from tune_app.profiles import profiles as profiles_module
 from tune_app.profiles.profile import Profile, from_trial
 from tune_app.profiles.profile_document import read_document
-from tune_app.profiles.profiles import NAME_PATTERN, Profiles, differences
+from tune_app.profiles.profiles import Profiles, differences
 from tune_app.results import review
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.spec import Spec
@@ -530,7 +531,7 @@ def test_rename_refuses_a_name_in_use_and_a_changed_profile(profiles: Profiles) 
         profiles.rename("a", "c", loaded_revision=3)
     with pytest.raises(InputError, match="there is no profile `x`"):
         profiles.rename("x", "c")
-    with pytest.raises(InputError, match="a profile's name must match"):
+    with pytest.raises(InputError, match="a profile's name must be 1 to 64 small letters"):
         profiles.rename("a", "../c")
     assert profiles.names() == ["a"]
 

@@ -185,7 +185,7 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "`filters * layers <= 32` and `layers > 2` and `filters > 8`",)),
     "schema version": ("schema_version: 1", "schema_version: 2", ":1 schema_version", ("must be 1", "2")),
     "no schema version": ("schema_version: 1", "", " schema_version", ("must be 1", "None")),
-    "name": ("name: a-space", "name: ../a", ":2 name", ("must match", "'../a'")),
+    "name": ("name: a-space", "name: ../a", ":2 name", ("must be 1 to 64 small letters", "'../a'")),
     "name number": ("name: a-space", "name: 12", ":2 name", ("must be a text", "12")),
     "no data set": ("dataset: digits", "", " dataset", ("`dataset` must be a text", "None")),
     "metric": ("val_accuracy", "val_acuracy", ":5 objective.metric", ("`val_acuracy`", "did you mean `val_accuracy`")),

@@ -195,9 +195,19 @@ def test_a_name_in_use_is_not_saved_over(page: AppTest, profiles: Profiles, stud
 
 
 def test_a_name_that_is_none_is_refused(page: AppTest, profiles: Profiles) -> None:
-    save_new(page, "../mine")
-    assert "a profile's name must match" in page.error[0].value
+    clean(widget(page, "text_input", "new name").set_value("My best!").run())
+    assert "a profile's name must be 1 to 64 small letters" in texts(page)
+    assert "`my-best` would do" in texts(page)
+    assert page.button(key=f"{SUBJECT} | save new").disabled
     assert profiles.names() == []
+
+
+def test_after_the_first_save_the_next_one_is_a_revision(page: AppTest, profiles: Profiles) -> None:
+    save_new(page, "mine")
+    assert not any("There is a profile" in warning.value for warning in page.warning)
+    edit_rate(page, "2e-2")
+    press(page, "save existing")
+    assert profiles.revisions("mine") == [1, 2]
 
 
 def test_saving_to_an_existing_profile_shows_the_difference_and_loses_no_update(
@@ -206,6 +216,8 @@ def test_saving_to_an_existing_profile_shows_the_difference_and_loses_no_update(
     first = profiles.save(from_trial(study, trial_row(study, None), "mine"), loaded_revision=0)
     clean(page.run())
     clean(widget(page, "radio", "target").set_value("An existing one").run())
+    assert widget(page, "selectbox", "existing").value is None, "nobody's profile is proposed"
+    clean(widget(page, "selectbox", "existing").set_value("mine").run())
     assert "The same values as revision 1 of mine." in texts(page)
     edit_rate(page, "2e-2")
     assert "Changes revision 1 of **mine**:\n\n- `training.learning_rate`" in texts(page)

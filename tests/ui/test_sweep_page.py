@@ -244,7 +244,7 @@ def test_only_failures(store: Store, make_study: Any) -> None:
     study.folder.write(f"{study.base}/live.json", json.dumps(live).encode())
     page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
     tiles = {tile.label: tile.value for tile in page.metric}
-    assert (tiles["Failed"], tiles["Best val accuracy"], tiles["Time left, about"]) == ("7", "–", "–")
+    assert (tiles["Failed"], tiles["Best val accuracy"], tiles["It took"]) == ("7", "–", "–")
     assert len(page.error) == 5
     assert "and 2 more" in texts(page)
 

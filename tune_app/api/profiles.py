@@ -14,9 +14,10 @@ from tune_app.api.server import Server
 from tune_app.api.submission import configuration
 from tune_app.document import Document
 from tune_app.errors import Conflict, InputError
+from tune_app.naming import NAME_PATTERN
 from tune_app.profiles.profile import SCHEMA_VERSION, Profile
 from tune_app.profiles.profile_document import read_document
-from tune_app.profiles.profiles import NAME_PATTERN, differences
+from tune_app.profiles.profiles import differences
 
 IfMatch = Annotated[
     str | None,
@@ -134,9 +135,9 @@ def _line(server: Server, name: str) -> dict[str, Any]:
         found = server.profiles.load(name)
     except InputError as error:
         return {**line, "name": name, "invalid": error.message}
-    kept = {key: found.provenance.get(key) for key in ("study", "trial", "objective", "saved_at")}
+    kept = {key: found.provenance.get(key) for key in ("study", "trial", "saved_at")}
     facts = {key: getattr(found, key) for key in ("name", "revision", "task", "dataset", "note")}
-    return {**line, **kept, **facts}
+    return {**line, **kept, **facts, "objective": found.measured}
 
 
 def _wanted(server: Server, name: str, asked: ProfileRequest) -> Profile:

@@ -122,7 +122,7 @@ def profile_list(as_json: bool, profiles_folder: str) -> None:
                 "dataset": dataset_title(found.dataset),
                 "study": kept.get("study"),
                 "trial": kept.get("trial"),
-                "objective": kept.get("objective"),
+                "objective": found.measured,
                 "saved_at": kept.get("saved_at"),
                 "invalid": None,
             }
@@ -259,14 +259,14 @@ def train(
     """Train PROFILE, or a trial, or the session where neither is named; leaves a checkpoint and metrics."""
     from dataclasses import replace
 
-    from tune_app.profiles.profiles import NAME_PATTERN
+    from tune_app.naming import check_name
     from tune_app.profiles.train import study_threads
     from tune_app.profiles.train import train as run_training
     from tune_app.spaces.spec import epochs_of
     from tune_app.store.store import Store
 
-    if name is not None and not NAME_PATTERN.fullmatch(name):
-        raise InputError(f"a name must be small letters, digits, - and _, but got `{name}`", where="--name")
+    if name is not None:
+        check_name("a training's name", name, "--name")
     opened = Store(store)
     chosen = chosen_to_train(profile_name, trial_text, settings, store, profiles_folder)
     if epochs is not None and "epochs" in chosen.config:

@@ -48,6 +48,12 @@ class Profile:
         """The name of its task."""
         return self.catalog.task
 
+    @property
+    def measured(self) -> float | None:
+        """The objective that the trial reached; None if a person edited what it had, which nobody has measured."""
+        found = self.provenance.get("objective")
+        return None if found is None or self.provenance.get("edited") else float(found)
+
     def space(self) -> Space:
         """The task's catalog with this profile's constraints, for checking values."""
         return Space.of_catalog(self.catalog, self.constraints)

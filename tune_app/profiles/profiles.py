@@ -20,6 +20,7 @@ from tune_app.document import Document
 from tune_app.errors import Conflict, InputError, NotFound, WorkFailed, nearest
 from tune_app.folder import LocalFolder, cannot_write
 from tune_app.moment import now
+from tune_app.naming import NAME_PATTERN, check_name
 from tune_app.profiles.profile import Profile, from_trial
 from tune_app.profiles.profile_document import read_document, read_revision
 from tune_app.results import review
@@ -28,8 +29,8 @@ from tune_app.store.store import Store
 from tune_app.tasks import TASKS
 from tune_app.tasks.catalogs import load_catalog
 
-NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 DEFAULT_FOLDER = "profiles"
+WHAT = "a profile's name"
 LOCK_WAIT_S = 30.0
 
 
@@ -277,11 +278,7 @@ class Profiles:
         return self._read(path)
 
     def _path(self, name: str) -> Path:
-        if not NAME_PATTERN.fullmatch(name):
-            raise InputError(
-                f"a profile's name must match {NAME_PATTERN.pattern}, but got `{name}`",
-                hint="use small letters, digits, - and _",
-            )
+        check_name(WHAT, name)
         return self._inside(self.folder / f"{name}.yaml", name)
 
     def _former(self, name: str) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from ruamel.yaml import YAML
 
 from tune_app.document import Document, shown
 from tune_app.errors import InputError, nearest
+from tune_app.naming import check_name
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.open_catalog import FLAT, METRICS, completed
 from tune_app.spaces.parameters import CONSTRAINTS, PARAMETERS, fix, read_space, write_parameters
@@ -28,7 +28,6 @@ from tune_app.spaces.variable import Categorical, DatasetReference
 SCHEMA_VERSION = 1
 NO_DATASET = "none"
 """The data set of a function or a script, which loads its own."""
-NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 SECTIONS: dict[str, type[Section]] = {
     "objective": Objective,
     "budget": Budget,
@@ -134,10 +133,7 @@ def read_spec(
             raise unknown_key(key, KEYS, document.where(key))
     _check_version(document)
     name = read_text(document, "name")
-    if not NAME_PATTERN.fullmatch(name):
-        raise InputError(
-            f"`name` must match {NAME_PATTERN.pattern}, but got {shown(name)}", where=document.where("name")
-        )
+    check_name("`name`", name, document.where("name"))
     catalog = find_catalog(document)
     if catalog.open:
         catalog = completed(catalog, document)
