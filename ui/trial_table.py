@@ -11,6 +11,7 @@ from columns import column_config, narrow
 from trial_panel import open_trial, opened_trial
 from values import counted
 
+from tune_app.results.effect import effective
 from tune_app.results.selection import MOST_COMPARED, varying
 from tune_app.spaces.spec import Spec
 
@@ -46,6 +47,7 @@ def show_table(study: str, spec: Spec, trials: pd.DataFrame, listed: pd.DataFram
         rows = [numbers[row] for row in chosen["rows"]]
         st.session_state[f"{study}-compared"] = [*hidden, *rows][:MOST_COMPARED]
 
+    shown = effective(listed, spec.space)[columns]
     rows = [numbers.index(number) for number in compared if number in numbers]
     opened = opened_trial(study)
     cells = [(numbers.index(opened), "trial")] if opened in numbers else []
@@ -53,8 +55,8 @@ def show_table(study: str, spec: Spec, trials: pd.DataFrame, listed: pd.DataFram
     if list(held.get("rows", [])) != rows or [row for row, _ in held.get("cells", [])] != [row for row, _ in cells]:
         st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": cells}}
     st.dataframe(
-        listed[columns],
-        column_config=column_config(listed[columns], spec),
+        shown,
+        column_config=column_config(shown, spec),
         hide_index=True,
         height=min(HEIGHT, 38 + 35 * max(len(listed), 1)),
         on_select=choose,
