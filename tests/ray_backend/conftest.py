@@ -93,7 +93,13 @@ def space(**sections: Any) -> dict[str, Any]:
     return copy.deepcopy({**SPACE, **sections})
 
 
-def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any]] = (), fuse: bool = False) -> Swept:
+def sweep(
+    store: Path,
+    document: dict[str, Any],
+    configs: Sequence[dict[str, Any]] = (),
+    fuse: bool = False,
+    show: Callable[[dict[str, Any]], None] = lambda live: None,
+) -> Swept:
     """Run a sweep in this process; `configs` say what the first trials have other than the defaults.
 
     It begins with the past studies that `search.history` names or finds.
@@ -111,7 +117,7 @@ def sweep(store: Path, document: dict[str, Any], configs: Sequence[dict[str, Any
                 study,
                 task.load_data(spec.dataset),
                 RayBackend(),
-                show=lambda live: None,
+                show=show,
                 start_with=starts,
                 past=[PastPreference.fit(one, spec.space) for one in find_history(spec, study.folder).studies],
                 time_limit=spec.budget.time,

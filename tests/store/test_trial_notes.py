@@ -79,7 +79,7 @@ def test_a_damaged_line_is_told_with_its_place(tmp_path: Path, notes: TrialNotes
     notes.star(0, True)
     with (tmp_path / "studies/digits/notes.jsonl").open("ab") as file:
         file.write(line + b"\n")
-    with pytest.raises(InputError, match="a line of the notes must be one edit") as caught:
+    with pytest.raises(InputError, match="a line must be a JSON object of this file") as caught:
         notes.read()
     assert caught.value.where.endswith("notes.jsonl:2")
 

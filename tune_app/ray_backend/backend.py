@@ -22,6 +22,7 @@ from tune_app.ray_backend.slots import Slots
 from tune_app.ray_backend.worker import Worker
 from tune_app.spaces import pruning
 from tune_app.sweep.backend import Event, Plan, Run
+from tune_app.sweep.requests import Request
 from tune_app.tasks import load_task
 from tune_app.tasks.given_function import given_function
 from tune_app.tasks.task import Preparing
@@ -76,6 +77,25 @@ class RayBackend:
         for trial in self._running():
             if trial.trial_id == run.trial_id:
                 self._controlled().kill(trial)
+
+    def stop(self, run: Run) -> None:
+        """End a trial with its next report."""
+        for trial in self._running():
+            if trial.trial_id == run.trial_id:
+                trial.stopped = True
+
+    def waiting(self) -> Sequence[Request]:
+        """Those that the controller has not asked the sampler for."""
+        return self._controlled().waiting()
+
+    def replace_waiting(self, requests: Sequence[Request]) -> None:
+        """Let the controller start these instead."""
+        self._controlled().replace_waiting(requests)
+
+    def limit(self, concurrent: int | None) -> None:
+        """Count the slots anew, at most so many."""
+        assert self._slots is not None
+        self._slots.limit(concurrent)
 
     def start_no_more(self) -> None:
         """Let the running trials finish and start no other."""

@@ -68,11 +68,12 @@ class SweepTrial(TuneTrial):
     Attributes:
         request: what the worker gets, see `Worker`; all that travels for a trial.
         out_of_memory: whether Ray ended its process because the node's memory ran out.
+        stopped: whether a person wants it to end.
     """
 
     def __init__(self, worker: type[Worker], request: dict[str, Any], **kwargs: Any) -> None:
         self._worker = worker
-        self.out_of_memory = False
+        self.out_of_memory = self.stopped = False
         super().__init__(
             "worker",
             config=_Config(request),
@@ -90,6 +91,10 @@ class SweepTrial(TuneTrial):
     def get_trainable_cls(self) -> type[Worker]:
         """The worker class, without asking the cluster's registry."""
         return self._worker
+
+    def should_stop(self, result: dict[str, Any]) -> bool:
+        """Whether it ends with this report."""
+        return self.stopped or bool(super().should_stop(result))
 
     def init_local_path(self) -> None:
         """Name the folder that Tune insists on; it is not made."""
@@ -154,6 +159,14 @@ class TrialQueue(SearchGenerator):
         """Pass on to the searcher, and make room for the next trial."""
         self._open -= 1
         super().on_trial_complete(trial_id, result, error)
+
+    def waiting(self) -> list[Request]:
+        """What was not given yet, in its order."""
+        return list(reversed(self._requests))
+
+    def replace_waiting(self, requests: Sequence[Request]) -> None:
+        """Give these instead."""
+        self._requests = list(reversed(requests))
 
     @property
     def left(self) -> int:
@@ -299,6 +312,14 @@ class SweepController(TuneController):
     def running(self) -> list[SweepTrial]:
         """Trials that a worker has now."""
         return list(self._running_trials)
+
+    def waiting(self) -> list[Request]:
+        """The trials that were not asked for yet."""
+        return self._queue.waiting()
+
+    def replace_waiting(self, requests: Sequence[Request]) -> None:
+        """Start these instead."""
+        self._queue.replace_waiting(requests)
 
     def drop_waiting(self) -> None:
         """Start no further trial; one that was asked for and has not started is forgotten."""

@@ -87,6 +87,11 @@ class Slots:
             budget = {name: amount * (self.count + 0.5) for name, amount in self._bundle.items()}
             self.resources._total_resources = budget
 
+    def limit(self, concurrent: int | None) -> None:
+        """At most so many trials at once from now on; None for as many as fit."""
+        self._concurrent = concurrent
+        self._asked_at = -math.inf
+
     def _fitting(self, resources: dict[str, float]) -> int:
         counts = [resources.get("CPU", 0) // self._cpus]
         if self._gpus:

@@ -7,22 +7,20 @@ only by somebody who has seen it.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tune_app.errors import Conflict, InputError, WorkFailed
+from tune_app.errors import Conflict, InputError
 from tune_app.moment import now
-from tune_app.readable import writable
+from tune_app.store.line_log import LineLog
 from tune_app.store.study import Study
 
 TAG = re.compile(r"[\w.:/+-][\w .:/+-]{0,39}")
 LONGEST_NOTE = 10_000
 """Characters."""
-TRIES = 50
-"""So often others may come first, at the same moment, before an edit is given up."""
+KINDS = ("star", "tag", "untag", "text")
 
 
 @dataclass(frozen=True)
@@ -49,12 +47,11 @@ class TrialNotes:
     """The notes of a study; editing needs no right to write the study, so it works while a sweep does."""
 
     def __init__(self, study: Study) -> None:
-        self._folder = study.folder
-        self._name = f"{study.base}/notes.jsonl"
+        self._log = LineLog(study.folder, f"{study.base}/notes.jsonl")
 
     def stamp(self) -> object:
         """Something that differs after each edit."""
-        return self._folder.stamp(self._name)
+        return self._log.stamp()
 
     def read(self) -> dict[int, TrialNote]:
         """What was said, by trial; trials about which nothing stands are left out.
@@ -62,7 +59,7 @@ class TrialNotes:
         Raises:
             InputError: the file is damaged.
         """
-        return {trial: note for trial, note in self._notes(self._folder.read(self._name)).items() if note}
+        return {trial: note for trial, note in _notes(self._log.read(_Edit.of)).items() if note}
 
     def star(self, trial: int, starred: bool, by: str | None = None) -> None:
         """Give the trial a star, or take it away."""
@@ -100,44 +97,48 @@ class TrialNotes:
         self._add({"trial": trial, "text": text}, by, seen)
 
     def _add(self, edit: Mapping[str, Any], by: str | None, seen: int | None = None) -> None:
-        """Add one edit to the file.
+        """Add one edit to the file."""
 
-        Raises:
-            WorkFailed: others came first again and again.
-        """
-        line = json.dumps(writable({"at": now(), "by": by, **edit}), ensure_ascii=False).encode() + b"\n"
-        for _ in range(TRIES):
-            content, version = self._folder.read_version(self._name)
-            note = self._notes(content).get(int(edit["trial"]), TrialNote())
+        def check(edits: list[_Edit]) -> None:
+            note = _notes(edits).get(edit["trial"], TrialNote())
             if seen is not None and note.edits != seen:
                 raise Conflict(
                     f"the note of trial {edit['trial']} changed since it was read: {note.by or 'somebody'} wrote "
                     f"`{note.text[:80]}`",
                     hint="read it, and write yours again; nothing was overwritten",
                 )
-            if self._folder.replace(self._name, (content or b"") + line, version) is not None:
-                return
-        raise WorkFailed(f"others wrote the notes at the same moment {TRIES} times", hint="try again")
 
-    def _notes(self, content: bytes | None) -> dict[int, TrialNote]:
-        notes: dict[int, TrialNote] = {}
-        for number, line in enumerate((content or b"").splitlines(), start=1):
-            try:
-                edit = json.loads(line)
-                trial = int(edit["trial"])
-                notes[trial] = _edited(notes.get(trial, TrialNote()), edit)
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
-                where = f"{self._folder.path(self._name)}:{number}"
-                rule = f"a line of the notes must be one edit, but got {line[:80].decode(errors='replace')!r}"
-                raise InputError(rule, where=where, hint="remove the line; what it said is lost") from error
-        return notes
+        self._log.add({"at": now(), "by": by, **edit}, _Edit.of, check)
 
 
-def _edited(note: TrialNote, edit: Mapping[str, Any]) -> TrialNote:
-    if "star" in edit:
-        return replace(note, star=bool(edit["star"]))
-    if "tag" in edit:
-        return replace(note, tags=tuple(dict.fromkeys([*note.tags, str(edit["tag"])])))
-    if "untag" in edit:
-        return replace(note, tags=tuple(tag for tag in note.tags if tag != edit["untag"]))
-    return replace(note, text=str(edit["text"]), edits=note.edits + 1, by=edit.get("by"))
+@dataclass(frozen=True)
+class _Edit:
+    """A line of the file: of `trial`, one of star, tag, untag and text was edited."""
+
+    trial: int
+    kind: str
+    value: Any
+    by: str | None
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> _Edit:
+        kind = next(kind for kind in (*KINDS, "") if kind in line or not kind)
+        return cls(int(line["trial"]), kind, line[kind], line.get("by"))
+
+
+def _notes(edits: Sequence[_Edit]) -> dict[int, TrialNote]:
+    notes: dict[int, TrialNote] = {}
+    for edit in edits:
+        notes[edit.trial] = _edited(notes.get(edit.trial, TrialNote()), edit)
+    return notes
+
+
+def _edited(note: TrialNote, edit: _Edit) -> TrialNote:
+    match edit.kind:
+        case "star":
+            return replace(note, star=bool(edit.value))
+        case "tag":
+            return replace(note, tags=tuple(dict.fromkeys([*note.tags, str(edit.value)])))
+        case "untag":
+            return replace(note, tags=tuple(tag for tag in note.tags if tag != edit.value))
+    return replace(note, text=str(edit.value), edits=note.edits + 1, by=edit.by)

@@ -154,6 +154,22 @@ class Backend(Protocol):
         """End a trial that does not answer; it is not run again, and its end comes as an event."""
         ...
 
+    def stop(self, run: Run) -> None:
+        """End a trial after the epoch that it trains; it counts as pruned."""
+        ...
+
+    def waiting(self) -> Sequence[Request]:
+        """The trials that nobody has begun yet, in their order."""
+        ...
+
+    def replace_waiting(self, requests: Sequence[Request]) -> None:
+        """Train these trials instead of those that are `waiting`."""
+        ...
+
+    def limit(self, concurrent: int | None) -> None:
+        """Train at most so many trials at once from now on, as many as fit for None; running ones go on."""
+        ...
+
     def start_no_more(self) -> None:
         """Let the running trials finish and start no other."""
         ...

@@ -46,6 +46,9 @@ class Recorder:
         failures: rows of the trials that failed in this run of the sweep, in the order in which they ended.
         ended: how many trials ended in this run.
         best: row of the best completed trial.
+        total: how many trials the study is to have.
+        changes: how many changes people asked for since the study began, as far as the sweep has seen them.
+        answer: what came of the last one.
     """
 
     def __init__(self, files: StudyFiles, spec: Spec, backend: Backend) -> None:
@@ -53,7 +56,9 @@ class Recorder:
         self._history = files.history
         self._columns = {v.name: v.column for v in spec.space.variables}
         self._objective = spec.objective
-        self._total = spec.budget.trials
+        self.total = spec.budget.trials
+        self.changes = 0
+        self.answer: str | None = None
         self._seeded = spec.catalog.script is None or bool(spec.catalog.script.seed)
         self._gpu_fraction = float(spec.resources.gpus) * spec.resources.devices
         self._began = time.monotonic()
@@ -162,7 +167,7 @@ class Recorder:
         return {
             "state": state,
             "at": now(),
-            "total": self._total,
+            "total": self.total,
             "slots": slots,
             "trials": {**self.states, str(TrialState.RUNNING): len(self._running)},
             "running": [
@@ -180,7 +185,9 @@ class Recorder:
             "metric": label_of(self._objective),
             "best": None if self.best is None else {"trial": self.best.trial, "objective": self.best.objective},
             "elapsed_s": round(seconds - self._began, 1),
-            "left_s": self._left(slots),
+            "left_s": self._left(slots) if state == "running" else None,
+            "changes": self.changes,
+            "answer": self.answer,
             "mean_duration_s": self._ended_s / self.ended if self.ended else None,
         }
 
@@ -204,7 +211,7 @@ class Recorder:
         if not self.ended or not slots:
             return None
         mean = self._ended_s / self.ended
-        open_trials = self._total - sum(self.states.values())
+        open_trials = self.total - sum(self.states.values())
         spent = sum(min(mean, time.monotonic() - live.started) for live in self._running.values())
         return float(max(0.0, open_trials * mean - spent) / max(1, min(slots, open_trials)))
 

@@ -26,6 +26,7 @@ from tune_app.sweep.fuse import blown
 from tune_app.sweep.interrupts import Interrupts, counted_interrupts
 from tune_app.sweep.recorder import Recorder
 from tune_app.sweep.requests import requests_of
+from tune_app.sweep.steering import Steering
 from tune_app.sweep.study_files import open_study_files
 from tune_app.sweep.watchdog import TERMINATED, Watchdog
 from tune_app.training.seed import derive_seed
@@ -98,9 +99,12 @@ def run_sweep(
             keep_history(study, [one.study for one in past])
         with open_study_files(spec, study, history, data, facts, start_with, tensorboard) as files:
             recorder = Recorder(files, spec, backend)
+            steering = Steering(spec, files, backend, recorder)
             watchdog = watchdog or Watchdog(lambda cause: None)
             with watchdog.guarding(lambda cause: recorder.finish(*cause, show)):
-                reason, message = _drive(backend, recorder, spec, interrupts, watchdog, show, time_limit, fuse)
+                reason, message = _drive(
+                    backend, recorder, steering, spec, interrupts, watchdog, show, time_limit, fuse
+                )
             recorder.end(reason, message, show)
         # After the files: of a Ray that is dying, an answer may not come.
         if reason is not None:
@@ -134,6 +138,7 @@ def _plan(
 def _drive(
     backend: Backend,
     recorder: Recorder,
+    steering: Steering,
     spec: Spec,
     interrupts: Interrupts,
     watchdog: Watchdog,
@@ -155,6 +160,7 @@ def _drive(
                 next_look = time.monotonic() + LOOK_PERIOD_S
                 recorder.write_live("running", show)
         _kill_overdue(backend, recorder, spec.budget.trial_time)
+        steering.turn(ending=reason is not None)
         if interrupts.count and reason is None:
             reason, message = "interrupt", "stopped by the user; running trials were finished"
             backend.start_no_more()
