@@ -98,6 +98,8 @@ def test_one_interrupt_finishes_what_runs_and_resume_goes_on(command: Any, space
     store = tmp_path / "results"
     process = command("run", space_file(**SLOW), "--no-preflight")
     wait_for(store, lambda found: count("trial_ended")(found) >= 2, process)
+    changed = command("change", "faulty", "--concurrent", "auto")
+    assert changed.communicate(timeout=30)[0] == "as many at a time as fit\n"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -158,14 +160,19 @@ def test_more_trials_can_be_added_to_a_finished_study(
     space = space_file(budget={"trials": 3, "epochs": 2})
     assert command("run", space, "--no-preflight").wait(timeout=60) == 0
     before = check_whole(store, 3)
-    added = command("resume", "faulty", "--trials", "2", "--json")
+    added = command("resume", "faulty", "--trials", "2", "--retry", "1", "--json")
     output, _ = added.communicate(timeout=60)
-    assert json.loads(output)["states"] == {"COMPLETED": 5}
-    after = check_whole(store, 5)
+    assert json.loads(output)["states"] == {"COMPLETED": 6}
+    after = check_whole(store, 6)
     kept = after[after["trial"] < 3].sort_values("trial").reset_index(drop=True)
     pd.testing.assert_frame_equal(kept, before.sort_values("trial").reset_index(drop=True))
     assert after["config/training/level"].nunique() == 5, "the sampler proposed the same again"
-    assert Store(store).study("faulty").document()["budget"]["trials"] == 5
+    again, first = (after[after["trial"] == number].iloc[0] for number in (5, 1))
+    assert again[["seed", "config/training/level"]].tolist() == first[["seed", "config/training/level"]].tolist()
+    assert Store(store).study("faulty").document()["budget"]["trials"] == 6
+    refused = command("change", "faulty", "--stop", "0")
+    assert "nothing writes the study `faulty`" in refused.communicate(timeout=30)[1]
+    assert refused.returncode == 2
 
 
 def test_two_stores_with_one_study_name_on_one_cluster_have_nothing_in_common(

@@ -81,9 +81,9 @@ def test_the_number_of_trials_and_how_many_run_at_once_change(steered: tuple[Any
         "trial 0 ends after the epoch that it trains",
         "trial 0 is not running",
         "trial 5 is trial 0 again",
-        "trial 1 has not ended",
+        "a trial must have ended to be tried again, but trial 1 has not",
         "the study gets 9 trials",
-        "at most 2 trials run at once",
+        "at most 2 at a time",
         f"the study gets {len(swept.trials)} trials, because {len(swept.trials)} had begun",
     ]
     assert 6 <= len(swept.trials) < 9, "what had begun when fewer were wanted went on"

@@ -120,7 +120,8 @@ def test_nothing_is_left_after_the_last_trial(recording: Any) -> None:
         one = replace(run, trial=number, trial_id=f"t{number}")
         recorder.take(Started(one))
         recorder.take(Ended(one, finished=False))
-    assert recorder.live("ended", 2)["left_s"] == 0.0
+    assert recorder.live("running", 2)["left_s"] == 0.0
+    assert recorder.live("ended", 2)["left_s"] is None
 
 
 def test_the_limit_counts_from_the_beginning_of_the_training(recording: Any) -> None:

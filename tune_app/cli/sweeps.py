@@ -188,6 +188,13 @@ def run(
 @click.command()
 @click.argument("study")
 @click.option("--trials", type=click.IntRange(min=1), help="Add so many trials.")
+@click.option(
+    "--retry",
+    multiple=True,
+    type=click.IntRange(min=0),
+    metavar="TRIAL",
+    help="Try a trial once more; may be repeated.",
+)
 @click.option("--time", "time_", help="Stop after this time, such as 30m or 2h.")
 @address_option
 @fallback_option
@@ -198,6 +205,7 @@ def run(
 def resume(
     study: str,
     trials: int | None,
+    retry: tuple[int, ...],
     time_: str | None,
     address: str | None,
     fallback: str | None,
@@ -206,7 +214,7 @@ def resume(
     as_json: bool,
     store: str,
 ) -> None:
-    """Go on with STUDY after an interrupt or a crash; --trials adds more to it."""
+    """Go on with STUDY after an interrupt or a crash; --trials adds more to it, --retry tries trials again."""
     from tune_app.document import Document
     from tune_app.spaces.section import parse_duration
     from tune_app.store.store import Store
@@ -216,15 +224,15 @@ def resume(
     with opened.writing():  # refused before Ray is started where another process writes it
         pass
     document = Document.of(opened.document(), opened.folder.path(f"{opened.base}/spec.yaml"))
-    if trials is not None:
-        document = document.replaced(("budget", "trials"), document.data["budget"]["trials"] + trials)
+    if more := (trials or 0) + len(retry):
+        document = document.replaced(("budget", "trials"), document.data["budget"]["trials"] + more)
     try:
         time_limit = None if time_ is None else parse_duration(time_)
     except ValueError as error:
         raise InputError(f"`--time` {error}, but got {time_!r}") from None
 
     def prepare() -> Prepared:
-        return Prepared.of(read_spec(document), opened, time_limit, preflight=False)
+        return Prepared.of(read_spec(document), opened, time_limit, preflight=False, retry=retry)
 
     _sweep(prepare, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
 
@@ -241,6 +249,7 @@ class Prepared:
     start_with: Sequence[dict[str, Any]]
     past: Sequence[PastPreference]
     new: bool
+    retry: Sequence[int] = ()
 
     @classmethod
     def of(
@@ -251,13 +260,14 @@ class Prepared:
         preflight: bool,
         start_with: Sequence[dict[str, Any]] = (),
         past: Sequence[PastPreference] = (),
+        retry: Sequence[int] = (),
     ) -> Prepared:
         """Load the data, and run the preflight where it is wanted."""
         data = _load_data(spec)
         forecast = _preflight(spec, data) if preflight else None
         from tune_app.ray_backend import backend  # noqa: F401  # half a second of imports, here beside the start of Ray
 
-        return cls(spec, study, data, time_limit, forecast, start_with, past, new=not study.exists())
+        return cls(spec, study, data, time_limit, forecast, start_with, past, not study.exists(), retry)
 
 
 def _sweep(
@@ -311,6 +321,7 @@ def _sweep(
                     show=lambda live: show(live, progress),
                     start_with=ready.start_with,
                     past=ready.past,
+                    retry=ready.retry,
                     time_limit=ready.time_limit,
                     fuse=fuse,
                     tensorboard=tensorboard,

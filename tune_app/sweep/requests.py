@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tune_app.errors import InputError, NotFound
 from tune_app.spaces.feasibility import nearest_to_defaults
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.strategy import grid_configs
@@ -58,6 +59,29 @@ def requests_of(
         for r in open_requests(history.trials, spec.budget.trials, lambda number: derive_seed(spec.search.seed, number))
     ]
     return [r for r in requests if r.config is not None] if is_grid else requests
+
+
+def retried(history: History, trial: int, number: int) -> Request:
+    """Trial `trial` once more, as trial `number`: with the same configuration and seed.
+
+    Raises:
+        NotFound: there is no such trial.
+        InputError: it has not ended.
+    """
+    record = history.trials.get(trial)
+    if record is None:
+        known = f"{min(history.trials)} to {max(history.trials)}" if history.trials else "none"
+        raise NotFound(f"there is no trial {trial} that could be tried again", hint=f"the study's trials: {known}")
+    if not record.finished:
+        raise InputError(f"a trial must have ended to be tried again, but trial {trial} has not")
+    return Request(number, record.seed, config=record.config, source=record.source)
+
+
+def with_retries(requests: Sequence[Request], history: History, trials: Sequence[int], total: int) -> list[Request]:
+    """The requests for `total` trials, of which the last numbers try `trials` once more; they come first."""
+    first = total - len(trials)
+    again = [retried(history, trial, number) for number, trial in enumerate(trials, start=first)]
+    return [*again, *(request for request in requests if request.trial < first)]
 
 
 def open_requests(trials: dict[int, TrialRecord], total: int, seed_of: Callable[[int], int]) -> list[Request]:

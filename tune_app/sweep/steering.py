@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from tune_app.errors import TuneAppError
+from tune_app.errors import InputError, TuneAppError
 from tune_app.folder import LocalFolder
 from tune_app.spaces.spec import Spec
 from tune_app.store.sweep_changes import SweepChange, SweepChanges
 from tune_app.store.trial_notes import TrialNotes
 from tune_app.sweep.backend import Backend
 from tune_app.sweep.recorder import Recorder
-from tune_app.sweep.requests import Request
+from tune_app.sweep.requests import Request, retried
 from tune_app.sweep.study_files import StudyFiles
 from tune_app.training.seed import derive_seed
 
@@ -66,7 +66,7 @@ class Steering:
             case "trials":
                 return self._trials(change.value)
         self._backend.limit(change.value or None)
-        return f"at most {change.value} trials run at once" if change.value else "as many trials run at once as fit"
+        return f"at most {change.value} at a time" if change.value else "as many at a time as fit"
 
     def _stop(self, trial: int, by: str | None) -> str:
         for run in self._backend.running():
@@ -77,11 +77,11 @@ class Steering:
         return f"trial {trial} is not running"
 
     def _retry(self, trial: int) -> str:
-        record = self._files.history.trials.get(trial)
-        if record is None or not record.finished:
-            return f"trial {trial} has not ended"
         number = self._recorder.total
-        again = Request(number, record.seed, config=record.config, source=record.source)
+        try:
+            again = retried(self._files.history, trial, number)
+        except InputError as error:
+            return error.message
         self._backend.replace_waiting([again, *self._backend.waiting()])
         self._set_total(number + 1)
         return f"trial {number} is trial {trial} again"

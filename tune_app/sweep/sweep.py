@@ -25,7 +25,7 @@ from tune_app.sweep.backend import Backend, Plan
 from tune_app.sweep.fuse import blown
 from tune_app.sweep.interrupts import Interrupts, counted_interrupts
 from tune_app.sweep.recorder import Recorder
-from tune_app.sweep.requests import requests_of
+from tune_app.sweep.requests import requests_of, with_retries
 from tune_app.sweep.steering import Steering
 from tune_app.sweep.study_files import open_study_files
 from tune_app.sweep.watchdog import TERMINATED, Watchdog
@@ -64,6 +64,7 @@ def run_sweep(
     show: Show,
     start_with: Sequence[Config] = (),
     past: Sequence[PastPreference] = (),
+    retry: Sequence[int] = (),
     time_limit: float | None = None,
     fuse: bool = True,
     tensorboard: bool = True,
@@ -78,19 +79,20 @@ def run_sweep(
         start_with: configurations for the first new trials, before the sampler is asked; the study keeps them, so
             that a resumed one needs none.
         past: what past studies like, for a new study; it keeps them too.
+        retry: trials of the study that are tried once more, as new ones with the same configuration and seed.
         time_limit: seconds after which this run ends.
         fuse: stop when trials keep failing, see `fuse.py`.
         tensorboard: write what TensorBoard shows, if the store is a folder.
         watchdog: finishes the files where the backend no longer answers this thread.
 
     Raises:
-        InputError: the backend has no room for a trial.
+        InputError: the backend has no room for a trial; a trial to be tried again has not ended.
         WorkFailed: the store could not be written.
     """
     history = study.history()
     if history.last_event:
         past = [PastPreference.fit(one, spec.space) for one in kept_history(study)]
-    plan = _plan(spec, study, data, history, start_with, past)
+    plan = _plan(spec, study, data, history, start_with, past, retry)
     # Interrupts are counted to the end: one must not cut short what stops the workers.
     with counted_interrupts() as interrupts, closing(backend):
         backend.begin(plan)
@@ -119,6 +121,7 @@ def _plan(
     history: History,
     start_with: Sequence[Config],
     past: Sequence[PastPreference],
+    retry: Sequence[int],
 ) -> Plan:
     """What is left to train, with a sampler and a scheduler that know what the study holds."""
     finished = [record for record in history.trials.values() if record.finished]
@@ -132,7 +135,8 @@ def _plan(
     scheduler = schedule.make_scheduler(spec.pruning, spec.objective.direction, spec.budget.epochs)
     schedule.remember(scheduler, history.trials.values(), spec.objective)
     portfolio = make_portfolio(spec.space, past, min(PORTFOLIO, spec.budget.trials // 2))
-    return Plan(spec, study, data, requests_of(spec, history, start_with, portfolio), search, scheduler)
+    requests = with_retries(requests_of(spec, history, start_with, portfolio), history, retry, spec.budget.trials)
+    return Plan(spec, study, data, requests, search, scheduler)
 
 
 def _drive(
