@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 from job_view import show_state, stop_button
-from sources import jobs, trials_of
+from sources import epochs_of, jobs, trials_of
+from steering_form import change_form, stop_trial_button
+from trial_panel import SOURCES
 from values import escaped, measured, number, sentence
 
 from tune_app.cli.progress import duration
 from tune_app.errors import TuneAppError
 from tune_app.jobs.job import Job
 from tune_app.readable import in_words
+from tune_app.results import plots
+from tune_app.results.trial_curve import trial_curve
+from tune_app.spaces.section import Objective
 from tune_app.store.study import Study
 
 SHOWN_TRIALS = 8
+BARE = {"displaylogo": False, "displayModeBar": False}
 SHOWN_ERRORS = 5
 STATES = ("COMPLETED", "PRUNED", "FAILED", "RUNNING")
 KINDS = {
@@ -48,7 +55,9 @@ def show_live(study: Study, job: Job | None) -> None:
     _tiles(live, trials, document["objective"], running)
     _job(job)
     if running:
-        _running(live)
+        change_form(study, live)
+        _running(study, live)
+        _figures(study, live, trials)
     _errors(trials)
 
 
@@ -103,7 +112,37 @@ def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]
         second[3].metric("It took", "–" if took is None else duration(took), border=True)
 
 
-def _running(live: dict[str, Any]) -> None:
+def _figures(study: Study, live: dict[str, Any], trials: pd.DataFrame) -> None:
+    """The best so far, and the curves of the running trials; and where the configurations come from."""
+    objective = Objective.model_validate(study.document()["objective"])
+    best = live["best"]["trial"] if live.get("best") else None
+    left, right = st.columns(2)
+    if len(trials):
+        left.plotly_chart(
+            plots.optimisation_history(trials, objective).update_layout(height=280),
+            alt="The best so far",
+            config=BARE,
+            key=f"{study.name}-live-history",
+        )
+    running = [trial["trial"] for trial in (live.get("running") or [])[:SHOWN_TRIALS]]
+    if running:
+        right.plotly_chart(
+            trial_curve(epochs_of(study), running, best, objective).update_layout(height=280),
+            alt="Learning curves of the running trials",
+            config=BARE,
+            key=f"{study.name}-live-curves",
+        )
+    sources = Counter(
+        [*trials["source"].dropna(), *(t["source"] for t in live.get("running") or [] if t.get("source"))]
+    )
+    if sources:
+        told = ", ".join(
+            f"{count:,} from {SOURCES.get(str(source), source)}" for source, count in sources.most_common()
+        )
+        st.caption(f"Configurations so far: {told}.")
+
+
+def _running(study: Study, live: dict[str, Any]) -> None:
     trials = live.get("running") or []
     if not trials:
         return
@@ -118,11 +157,14 @@ def _running(live: dict[str, Any]) -> None:
             else f" · {in_words(live['metric']).lower()} {measured(live['metric'], trial['value'])}"
         )
         epoch = min(trial["epochs"], trial["epoch"] + 1)
-        st.progress(
+        bar, stop = st.columns([9, 1], vertical_alignment="bottom")
+        bar.progress(
             min(1.0, done),
             text=f"trial {trial['trial']} · epoch {epoch} of {trial['epochs']}{batches}{value} · "
             f"{duration(trial['seconds'])}",
         )
+        with stop:
+            stop_trial_button(study, trial["trial"])
     if len(trials) > SHOWN_TRIALS:
         st.caption(f"and {len(trials) - SHOWN_TRIALS} more")
 

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 from columns import shown, title
 from sources import epochs_of
+from steering_form import retry_button
 from trial_actions import action, architecture, review, toggle_compared, train
 from trial_notes_form import show_notes, show_star
 from values import counted, escaped, number
@@ -70,7 +71,7 @@ def show_panel(study: Study, spec: Spec, trials: pd.DataFrame, listed: pd.DataFr
         with st.expander("Note and tags", expanded=bool(row["tags"] or row["note"])):
             show_notes(study, trial)
         st.plotly_chart(
-            trial_curve(epochs_of(study), trial, won, spec.objective),
+            trial_curve(epochs_of(study), [trial], won, spec.objective),
             alt=f"Learning curve of trial {trial}",
             config={"displaylogo": False, "displayModeBar": False},
             key=f"{study.name}-panel-curve",
@@ -142,6 +143,7 @@ def _buttons(study: Study, trial: int) -> None:
             args=(study, trial),
         )
         action("Train", "model_training", f"{key}-train", train, study, trial)
+        retry_button(study, trial, f"{key}-retry")
         show_star(study, trial)
 
 

@@ -1,16 +1,19 @@
-"""The learning curve of one trial, beside what is usual in its study and beside the best."""
+"""The learning curves of a few trials, beside what is usual in their study and beside the best."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
 from tune_app.results.plots import COLOURS, axis_title, empty_figure, figure_digits, titled_figure, whole_numbers
 from tune_app.spaces.section import Objective
 
 
-def trial_curve(epochs: pd.DataFrame, trial: int, best: int | None, objective: Objective) -> go.Figure:
-    """The metric of `trial` over its epochs, the median of all trials that reached each epoch, and the best trial.
+def trial_curve(epochs: pd.DataFrame, trials: Sequence[int], best: int | None, objective: Objective) -> go.Figure:
+    """The metric of `trials` over their epochs, the median of all trials that got as far, and the best trial.
 
     Args:
         epochs: rows of all of the study's epochs.
@@ -23,17 +26,17 @@ def trial_curve(epochs: pd.DataFrame, trial: int, best: int | None, objective: O
     figure.update_xaxes(**whole_numbers(epochs["epoch"]))
     known = epochs[epochs[column].notna()] if column in epochs else epochs.head(0)
     median = known.groupby("epoch")[column].median()
-    drawn = (
-        {f"Trial {trial}": trial}
-        if best in (None, trial)
-        else {f"Trial {best}, the best": best, f"Trial {trial}": trial}
-    )
-    styles = {best: {"color": COLOURS["COMPLETED"], "width": 2}} | {trial: {"color": COLOURS["RUNNING"], "width": 4}}
     usual = {"color": COLOURS["PRUNED"], "dash": "dot", "width": 2}
     lines = [("Median of those that got this far", list(median.index), list(median), usual)]
-    for name, number in drawn.items():
+    others = [] if best in (None, *trials) else [(f"Trial {best}, the best", best, COLOURS["COMPLETED"], 2)]
+    palette = [COLOURS["RUNNING"]] if len(trials) == 1 else sample_colorscale("Plasma", _spread(len(trials)))
+    chosen = [
+        (f"Trial {trial}", trial, color, 4 if len(trials) == 1 else 2)
+        for trial, color in zip(trials, palette, strict=True)
+    ]
+    for name, number, color, width in [*others, *chosen]:
         rows = known[known["trial"] == number].sort_values("epoch")
-        lines.append((name, list(rows["epoch"]), list(rows[column]), styles[number]))
+        lines.append((name, list(rows["epoch"]), list(rows[column]), {"color": color, "width": width}))
     for name, across, upwards, style in lines:
         figure.add_scatter(
             x=across,
@@ -45,3 +48,8 @@ def trial_curve(epochs: pd.DataFrame, trial: int, best: int | None, objective: O
         )
     figure.update_layout(title=None, height=240, margin={"l": 50, "r": 10, "t": 30, "b": 40})
     return figure if len(known) else empty_figure(figure, "No epoch has ended yet.")
+
+
+def _spread(count: int) -> list[float]:
+    """Places on a color scale, without its ends, which cannot be seen on a dark or on a light page."""
+    return [0.15 + 0.6 * place / max(1, count - 1) for place in range(count)]

@@ -173,6 +173,7 @@ class Recorder:
             "running": [
                 {
                     "trial": live.run.trial,
+                    "source": live.run.source,
                     "epoch": live.epoch,
                     "epochs": live.run.epochs,
                     "fraction": live.fraction,

@@ -1,0 +1,57 @@
+"""What a person may ask of a sweep while it runs: stop or retry a trial, more or fewer trials, how many at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+from values import sentence
+
+from tune_app.errors import TuneAppError
+from tune_app.provenance import user_name
+from tune_app.store.study import Study
+from tune_app.store.sweep_changes import Kind, SweepChange, SweepChanges
+
+
+def ask(study: Study, kind: Kind, value: int) -> None:
+    """Ask the sweep of the study for a change; its answer is shown beside its state."""
+    try:
+        SweepChanges(study).ask(SweepChange(kind, value, user_name()))
+    except TuneAppError as error:
+        st.toast(sentence(error), icon=":material/error:", duration="long")
+    else:
+        st.toast("Asked the sweep.", icon=":material/send:")
+
+
+def stop_trial_button(study: Study, trial: int) -> None:
+    """A button that ends one running trial after its epoch."""
+    st.button(
+        "Stop",
+        key=f"{study.name}-stop-{trial}",
+        icon=":material/stop_circle:",
+        type="tertiary",
+        help="Ends it after the epoch that it trains; it counts as pruned.",
+        on_click=ask,
+        args=(study, "stop", trial),
+    )
+
+
+def retry_button(study: Study, trial: int, key: str) -> None:
+    """A button that tries one trial again, with the same configuration and seed, as a new one."""
+    if study.being_written():
+        st.button("Retry", icon=":material/replay:", key=key, on_click=ask, args=(study, "retry", trial))
+        return
+    with st.popover("Retry", icon=":material/replay:", key=key):
+        st.markdown("The sweep has ended. This tries the trial again, with the same configuration and seed:")
+        st.code(f"tune-app resume {study.name} --retry {trial}", language="shell")
+
+
+def change_form(study: Study, live: dict[str, Any]) -> None:
+    """How many trials there shall be, and how many at once, in a popover; and what came of the last change."""
+    with st.popover("Change…", icon=":material/tune:"):
+        total = st.number_input("Trials in all", 1, value=max(1, live.get("total") or 1), key=f"{study.name}-new-total")
+        st.button("Set trials", key=f"{study.name}-set-total", on_click=ask, args=(study, "trials", int(total)))
+        at_once = st.number_input("At once, 0 for as many as fit", 0, value=0, key=f"{study.name}-new-at-once")
+        st.button("Set", key=f"{study.name}-set-at-once", on_click=ask, args=(study, "concurrent", int(at_once)))
+    if live.get("answer"):
+        st.caption(f":material/info: {sentence(live['answer'])}")
