@@ -146,7 +146,11 @@ def _running(study: Study, live: dict[str, Any]) -> None:
     trials = live.get("running") or []
     if not trials:
         return
-    st.markdown("**Running trials**")
+    told = [trial for trial in trials if trial["value"] is not None]
+    sign = -1 if live.get("direction") == "minimize" else 1
+    top = max(told, key=lambda trial: sign * trial["value"], default=None)
+    ahead = "" if top is None else f" · trial {top['trial']} is ahead with {measured(live['metric'], top['value'])}"
+    st.markdown(f"**Running trials**{ahead}")
     for trial in trials[:SHOWN_TRIALS]:
         fraction = trial["fraction"] or 0.0
         done = (trial["epoch"] + fraction) / max(1, trial["epochs"])

@@ -184,6 +184,7 @@ class Recorder:
             ],
             "latest": self._latest,
             "metric": label_of(self._objective),
+            "direction": self._objective.direction,
             "best": None if self.best is None else {"trial": self.best.trial, "objective": self.best.objective},
             "elapsed_s": round(seconds - self._began, 1),
             "left_s": self._left(slots) if state == "running" else None,
