@@ -16,6 +16,7 @@ import architecture_page
 import health_page
 import profiles_page
 import review_form
+import studies_page
 import sweep_page
 import trials_page
 from address import read_address
@@ -34,6 +35,7 @@ pages = {
         architecture_page.show, title="Architecture", icon=":material/deployed_code:", url_path="architecture"
     ),
     "profiles": st.Page(profiles_page.show, title="Profiles", icon=":material/bookmarks:", url_path="profiles"),
+    "studies": st.Page(studies_page.show, title="Studies", icon=":material/stacks:", url_path="studies"),
     "health": st.Page(health_page.show, title="Health", icon=":material/monitor_heart:", url_path="health"),
 }
 st.session_state["pages"] = pages  # for a part that leads to another one
