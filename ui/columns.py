@@ -13,7 +13,11 @@ from tune_app.spaces.objective import figure_text, is_share, label_of
 from tune_app.spaces.section import Objective
 from tune_app.spaces.spec import Spec
 
+CURVE = "curve"
+"""The column of learning curves in a table of trials."""
+PINNED = ("trial", "star", "state", "objective")
 NAMES = {
+    CURVE: "Curve",
     "trial": "Trial",
     "trial_id": "Trial id",
     "state": "State",
@@ -64,6 +68,7 @@ def narrow(columns: list[str], spec: Spec) -> list[str]:
         "star",
         "state",
         "objective",
+        CURVE,
         "tags",
         "health/overall",
         *(f"config/{group}/{name}" for group, name in _searched(spec)),
@@ -80,19 +85,21 @@ def _searched(spec: Spec) -> list[tuple[str, str]]:
 
 
 def column_config(table: pd.DataFrame, spec: Spec) -> dict[str, Any]:
-    """How `st.dataframe` shows the columns of the table."""
-    config: dict[str, Any] = {}
+    """How `st.dataframe` shows the columns of the table; what trials are known by stays at the left."""
     described = {v.column: v.description for v in spec.space.variables}
-    for column in table.columns:
-        name, help_text = title(column, spec.objective), described.get(column)
-        if column.startswith("config/"):
-            name = column.split("/")[-1]
-        if column.endswith("_at"):
-            config[column] = st.column_config.DatetimeColumn(name, format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
-        elif is_share(column, spec.objective):
-            config[column] = st.column_config.NumberColumn(name, format="percent", help=help_text)
-        elif pd.api.types.is_float_dtype(table[column]):  # four digits after the point would make 0.00004 a zero
-            config[column] = st.column_config.NumberColumn(name, format="%.4g", help=help_text)
-        else:
-            config[column] = st.column_config.Column(name, help=help_text, pinned=column == "trial")
-    return config
+    return {str(column): _column(str(column), table[column], described.get(column), spec) for column in table.columns}
+
+
+def _column(column: str, values: pd.Series[Any], help_text: str | None, spec: Spec) -> Any:
+    name = column.split("/")[-1] if column.startswith("config/") else title(column, spec.objective)
+    facts: dict[str, Any] = {"help": help_text, "pinned": column in PINNED}
+    if column == CURVE:
+        most = 1.0 if is_share(f"metric/{spec.objective.metric}") else None
+        return st.column_config.LineChartColumn(name, width="small", y_min=most and 0.0, y_max=most)
+    if column.endswith("_at"):
+        return st.column_config.DatetimeColumn(name, format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
+    if is_share(column, spec.objective):
+        return st.column_config.NumberColumn(name, format="percent", **facts)
+    if pd.api.types.is_float_dtype(values):  # four digits after the point would make 0.00004 a zero
+        return st.column_config.NumberColumn(name, format="%.4g", **facts)
+    return st.column_config.Column(name, **facts)

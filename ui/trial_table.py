@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import zlib
+from typing import Any
 
 import pandas as pd
 import streamlit as st
-from columns import column_config, narrow
+from columns import CURVE, column_config, narrow, title
 from trial_panel import open_trial, opened_trial
 from values import counted
 
@@ -16,22 +17,46 @@ from tune_app.results.selection import MOST_COMPARED, varying
 from tune_app.spaces.spec import Spec
 
 HEIGHT = 360
+MOST_CURVES = 500
+"""Trials whose learning curve is drawn in the table; beyond, a person sorts or filters first."""
 
 
-def show_table(study: str, spec: Spec, trials: pd.DataFrame, listed: pd.DataFrame, all_columns: bool) -> pd.DataFrame:
+def choose_columns(study: str, spec: Spec, trials: pd.DataFrame) -> list[str]:
+    """The columns of the table, in a popover: those that tell the trials apart, until a person chooses others."""
+    known = narrow([*trials.columns, CURVE], spec)
+    known += [column for column in trials.columns if column not in known and column != "study"]
+    different = {"trial", "state", "objective", "duration_s", CURVE, *varying(trials)}
+    telling = [column for column in narrow(known, spec) if column in different]
+    key, own = f"{study}-columns", f"{study}-own-columns"
+    st.session_state[key] = st.session_state.get(own) or telling
+
+    def choose(columns: list[str] | None) -> None:
+        st.session_state[own] = columns
+
+    with st.popover("Columns", icon=":material/view_column:", width="stretch"):
+        left, right = st.columns(2)
+        left.button("Telling ones", key=f"{key}-telling", on_click=choose, args=(None,), width="stretch")
+        right.button("All", key=f"{key}-all", on_click=choose, args=(known,), width="stretch")
+        chosen = st.multiselect(
+            "Columns",
+            known,
+            format_func=lambda column: column.split("/")[-1] if "config/" in column else title(column, spec.objective),
+            key=key,
+            on_change=lambda: choose(st.session_state[key]),
+        )
+    return chosen or telling
+
+
+def show_table(study: str, spec: Spec, listed: pd.DataFrame, columns: list[str], epochs: pd.DataFrame) -> pd.DataFrame:
     """The table, where a click opens a trial and the boxes choose trials to compare.
 
     Args:
-        trials: all trials of the study, which decide on the columns, so that none vanishes under a filter.
-        listed: those that are shown.
+        listed: the trials that are shown.
+        epochs: rows of all of the study's epochs, for the curves.
 
     Returns:
         the rows that are chosen, all of them if none is.
     """
-    columns = [column for column in trials.columns if column != "study"]
-    if not all_columns:
-        different = {"trial", "state", "objective", "duration_s", *varying(trials)}
-        columns = [column for column in narrow(columns, spec) if column in different]
     numbers = [int(number) for number in listed["trial"]]
     # Positions are what Streamlit keeps of a choice: with other rows there must be another choice.
     key = f"{study}-table-{zlib.crc32(listed['trial'].to_numpy().tobytes())}"
@@ -47,7 +72,10 @@ def show_table(study: str, spec: Spec, trials: pd.DataFrame, listed: pd.DataFram
         rows = [numbers[row] for row in chosen["rows"]]
         st.session_state[f"{study}-compared"] = [*hidden, *rows][:MOST_COMPARED]
 
-    shown = effective(listed, spec.space)[columns]
+    table = effective(listed, spec.space)
+    if CURVE in columns:
+        table[CURVE] = _curves(listed, epochs, f"metric/{spec.objective.metric}")
+    shown = table[[column for column in columns if column in table]]
     rows = [numbers.index(number) for number in compared if number in numbers]
     opened = opened_trial(study)
     cells = [(numbers.index(opened), "trial")] if opened in numbers else []
@@ -66,6 +94,16 @@ def show_table(study: str, spec: Spec, trials: pd.DataFrame, listed: pd.DataFram
         alt=f"Trials of the study {study}",
     )
     return listed.iloc[rows] if rows else listed
+
+
+def _curves(listed: pd.DataFrame, epochs: pd.DataFrame, column: str) -> pd.Series[Any]:
+    """The metric over the epochs of each trial; of the first `MOST_CURVES`, so that a large table stays small."""
+    numbers = [int(number) for number in listed["trial"]]
+    curves: dict[Any, list[float]] = {}
+    if column in epochs:
+        wanted = epochs[epochs["trial"].isin(numbers[:MOST_CURVES])].sort_values("epoch")
+        curves = {trial: list(values.dropna()) for trial, values in wanted.groupby("trial")[column]}
+    return pd.Series([curves.get(number) for number in numbers], index=listed.index, dtype=object)
 
 
 def show_downloads(study: str, chosen: pd.DataFrame) -> None:

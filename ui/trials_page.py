@@ -8,12 +8,12 @@ from address import asked_of, write_address
 from answer_band import show_answer, show_buttons
 from comparison import show_comparison
 from following import say_state
-from sources import chosen_study, read_spec, trials_of
+from sources import chosen_study, epochs_of, read_spec, trials_of
 from trial_figures import show_figure
 from trial_filter import choose_selection, say_emptied, selection_of, set_selection, show_chips
 from trial_gallery import show_gallery
 from trial_panel import open_trial, opened_trial, show_panel
-from trial_table import show_downloads, show_table
+from trial_table import choose_columns, show_downloads, show_table
 from values import sentence
 
 from tune_app.errors import InputError, TuneAppError
@@ -87,16 +87,10 @@ def _show_trials(
             key=f"{study.name}-view",
             persist_state="session",
         )
-    with switch:
-        all_columns = st.toggle(
-            "All columns",
-            help="Otherwise those in which the trials differ.",
-            key=f"{study.name}-all-columns",
-            persist_state="session",
-            disabled=chosen != "Table",
-        )
     if chosen == "Table":
-        show_downloads(study.name, show_table(study.name, spec, trials, listed, all_columns))
+        with switch:
+            columns = choose_columns(study.name, spec, trials)
+        show_downloads(study.name, show_table(study.name, spec, listed, columns, epochs_of(study)))
     elif chosen == "Gallery":
         show_gallery(study, spec, listed)
         show_downloads(study.name, listed)

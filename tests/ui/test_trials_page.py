@@ -282,14 +282,27 @@ def test_a_filter_by_state_says_that_it_is_set(open_page: Callable[..., AppTest]
     page.pills(key=f"{STUDY}-filter-states").set_value(["PRUNED", "FAILED"])
     page = clean(page.run())
     assert set(table(page)["trial"]) == {1, 3}
-    assert [block.proto.popover.label for block in page.get("popover")] == ["Filter (1)"]
+    assert [block.proto.popover.label for block in page.get("popover")] == ["Filter (1)", "Columns"]
 
 
 def test_all_columns_on_request(open_page: Callable[..., AppTest]) -> None:
     page = open_page()
-    page.toggle(key=f"{STUDY}-all-columns").set_value(True)
+    page.button(key=f"{STUDY}-columns-all").click()
     page = clean(page.run())
     assert {"node", "seed", "metric/val_accuracy", "config/data/noise"} <= set(table(page).columns)
+    page.multiselect(key=f"{STUDY}-columns").set_value(["trial", "node"])
+    page.pills(key=f"{STUDY}-filter-states").set_value(["COMPLETED"])
+    page = clean(page.run())
+    assert list(table(page).columns) == ["trial", "node"], "what was chosen stays"
+    page.button(key=f"{STUDY}-columns-telling").click()
+    assert "node" not in table(clean(page.run()))
+
+
+def test_the_table_draws_each_curve(open_page: Callable[..., AppTest]) -> None:
+    curves = table(open_page()).set_index("trial")["curve"]
+    assert list(curves[0]) == pytest.approx([0.89, 0.9])
+    assert len(curves[1]) == 1
+    assert curves[3] is None, "it failed before its first epoch"
 
 
 def test_numbers_of_the_table_have_four_significant_digits(open_page: Callable[..., AppTest]) -> None:
