@@ -77,7 +77,7 @@ def _show_trial(row: pd.Series, epochs: pd.DataFrame, spec: Spec) -> None:
 def _show_finding(finding: Finding, spec: Spec) -> None:
     name, weight = in_words(finding.figure), WEIGHTS[finding.figure]
     value = shown(f"health/{finding.figure}", finding.value, spec.objective)
-    st.markdown(f"**{name}: {value}** {_badge(finding.grade)} :gray[weight {100 * weight:.0f} %]")
+    st.markdown(f"**{name}: {value}** {_badge(finding.grade)} :gray[weight {100 * weight:.0f}%]")
     st.progress(finding.value or 0.0)
     st.caption(MEANINGS[finding.figure])
     if finding.cause:

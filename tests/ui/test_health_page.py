@@ -40,7 +40,7 @@ def test_the_figures_of_the_best_trial_with_weights_and_meanings(page: AppTest) 
     assert "**Trial 0** (completed): Val accuracy" in said
     for name, weight in WEIGHTS.items():
         assert name.replace("_", " ").capitalize() in said
-        assert f":gray[weight {100 * weight:.0f} %]" in said
+        assert f":gray[weight {100 * weight:.0f}%]" in said
         assert MEANINGS[name] in said
     assert len(page.get("plotly_chart")) == 1
     ranked = page.dataframe[0].value
