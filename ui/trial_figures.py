@@ -75,7 +75,8 @@ def show_figure(
     }
     if spec.objective.mode == "pareto":
         draw = {"Pareto front": _pareto, **draw}
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    left, right = st.columns([12, 1], vertical_alignment="center")
+    with left:
         chosen = st.segmented_control(
             "Figure",
             list(draw),
@@ -85,7 +86,7 @@ def show_figure(
             key=f"{study.name}-figure",
             persist_state="session",
         )
-        tools = st.container(width="content")
+    tools = right.container()
     ranges = axis_ranges(study.name)
     if ranges and chosen != "Parallel":
         trials = plots.within(trials, spec, ranges)
@@ -96,7 +97,7 @@ def _draw(
     shown: Shown, name: str, figure: go.Figure, alt: str, data: Callable[[], pd.DataFrame], height: int = HEIGHT
 ) -> None:
     """The figure, its downloads, and what a click on a trial in it does."""
-    figure.update_layout(height=height)
+    plots.set_height(figure, height)
     chart = f"{shown.study.name}-{name}-chart"
     with st.container(key=chart):
         st.plotly_chart(figure, alt=alt, config={"displaylogo": False})
@@ -111,19 +112,17 @@ def _log_switch(shown: Shown, figure: str, column: str) -> bool | None:
     share = is_share(column, shown.spec.objective)
     if share and column.startswith("health/"):
         return False
-    words = (
-        f"{title(column, shown.spec.objective)}: log of the error"
-        if share
-        else (f"{title(column, shown.spec.objective)} on a log scale")
-    )
-    help_text = "The distance from 98% to 99% is that from 80% to 90%: half of the error." if share else None
+    name = title(column, shown.spec.objective)
+    words = "Log of the error" if share else "Log scale"
+    far = f"{name}: the distance from 98% to 99% is that from 80% to 90%, half of the error."
+    help_text = far if share else f"{name} by its logarithm."
     key = f"{shown.study.name}-{figure}-log-{'error' if share else 'value'}"
     return st.toggle(words, value=share, help=help_text, key=key, persist_state="session")
 
 
 def _pruned_switch(shown: Shown, figure: str) -> bool:
     return st.toggle(
-        "Pruned trials too",
+        "Pruned too",
         help="They were stopped early, so their figures are of fewer epochs and lie lower than they could.",
         key=f"{shown.study.name}-{figure}-pruned",
         persist_state="session",
@@ -220,7 +219,8 @@ def _importance(shown: Shown) -> None:
         with st.spinner("Optuna fits forests to the completed trials…"):
             found = _importances(spec.sha256(), trials, spec)
     except WorkFailed as error:
-        st.info(sentence(error))
+        said_so = sentence(error)
+        st.info(said_so[:1].upper() + said_so[1:])
         return
     figure = plots.importances(found)
     rows = [{"variable": name, **vars(mattered)} for name, mattered in found.items()]
@@ -274,7 +274,7 @@ def _rank(shown: Shown) -> None:
 
 def _pair(shown: Shown, figure: str, words: str) -> tuple[str, str, bool] | None:
     """Two variables, and whether pruned trials count; None if there are not two."""
-    left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
+    left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
     with left:
         x = _variable(shown, "Variable across", f"{figure}-x")
     with middle:

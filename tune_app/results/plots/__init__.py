@@ -20,6 +20,7 @@ from tune_app.results.plots.style import (
     axis_title,
     empty_figure,
     figure_digits,
+    set_height,
     titled_figure,
     whole_numbers,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "pareto_front",
     "range_text",
     "rank_plot",
+    "set_height",
     "slice_plot",
     "timeline",
     "titled_figure",

@@ -24,7 +24,7 @@ from tune_app.spaces.spec import Spec
 
 WRITTEN = 150
 """Cells up to which each has room for its count."""
-SEEN = 2000
+SEEN = 300
 """Trials up to which single ones are drawn over the cells; more would hide them."""
 GAP = 2
 """Pixels between cells."""
@@ -41,11 +41,11 @@ def contour_plot(
     Args:
         pruned: count trials too that were stopped early; their figures are of fewer epochs.
     """
-    axis = objective_axis(trials, spec.objective, log)
+    rows = compared_trials(trials, spec, (x, y), pruned)
+    axis = objective_axis(rows, spec.objective, log)
     figure = titled_figure(f"{axis.title} over {x} and {y}", x, y)
     for name, side in ((x, "x"), (y, "y")):
         use_variable(figure, spec, name, side)
-    rows = compared_trials(trials, spec, (x, y), pruned)
     if rows.empty:
         return empty_figure(figure, _nothing(trials, pruned))
     better = spec.objective.direction

@@ -22,7 +22,9 @@ EPOCHS = 100
 ORDER = ("PRUNED", "CANCELLED", "FAILED", "RUNNING", "COMPLETED")
 """What is drawn later lies on top."""
 WIDTHS = {"COMPLETED": 1.4, "RUNNING": 1.4, "FAILED": 1.0, "CANCELLED": 0.8, "PRUNED": 0.8}
-OPACITIES = {"COMPLETED": 0.75, "RUNNING": 0.9, "FAILED": 0.7, "CANCELLED": 0.6, "PRUNED": 0.45}
+FADED = {"COMPLETED": 0.6, "PRUNED": 0.4}
+"""Opacity of a state's curves from `CROWD` of them on."""
+CROWD = 100
 
 
 def learning_curves(
@@ -98,24 +100,22 @@ def _add_state(figure: go.Figure, axis: ObjectiveAxis, rows: pd.DataFrame, colum
     ends = rows.groupby("trial")[column].last().sort_values()
     kept = thinned(ends.to_frame(), CURVES).index
     drawn = _thinned_epochs(rows[rows["trial"].isin(kept)])
-    # Once before the next trial begins, so that points of one trial and no other are joined.
     breaks = np.flatnonzero(np.diff(drawn["trial"].to_numpy())) + 1
+    known = np.column_stack([drawn["trial"], drawn[column]])
     x = np.insert(drawn["epoch"].to_numpy(dtype=np.int32), breaks, 0)
-    y = np.insert(axis.curve(drawn[column]), breaks, np.nan)
-    known = np.column_stack([drawn["trial"].to_numpy(dtype=float), drawn[column].to_numpy(dtype=float)])
-    customdata = np.insert(known, breaks, np.nan, axis=0)
-    many = len(x) > MANY
-    add: Any = figure.add_scattergl if many else figure.add_scatter
+    y = np.insert(axis.curve(drawn[column]), breaks, np.nan).astype(np.float32)
+    customdata = np.insert(known, breaks, np.nan, axis=0).astype(np.float32)
+    add: Any = figure.add_scattergl if len(x) > MANY else figure.add_scatter
     alone = rows.groupby("trial").size().max() == 1
     add(
         x=x,
-        y=y.astype(np.float32) if many else y,
-        customdata=customdata.astype(np.float32) if many else customdata,
+        y=y,
+        customdata=customdata,
         mode="markers" if alone else "lines",
         connectgaps=False,
         line={"color": COLOURS[state], "width": WIDTHS[state]},
         marker={"color": COLOURS[state], "size": 5},
-        opacity=OPACITIES[state],
+        opacity=FADED.get(state, 1.0) if len(kept) > CROWD else 1.0,
         name=counted_state(state, len(kept), len(ends)),
         hovertemplate=f"trial %{{customdata[0]:d}} ({state.lower()})<br>epoch %{{x}}<br>"
         f"%{{customdata[1]:{axis.digits}}}<extra></extra>",
@@ -140,7 +140,7 @@ def _add_median(figure: go.Figure, axis: ObjectiveAxis, completed: pd.DataFrame,
         y=axis.curve(medians),
         mode="lines",
         line={"color": SERIES[2], "width": 2.5, "dash": "dash"},
-        name="Median of the completed",
+        name="Median (completed)",
         customdata=np.column_stack([np.full(len(medians), None), medians.to_numpy()]),
         hovertemplate=f"median, epoch %{{x}}<br>%{{customdata[1]:{axis.digits}}}<extra></extra>",
     )

@@ -37,5 +37,5 @@ def health_over_epochs(epochs: pd.DataFrame) -> go.Figure:
         )
     figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.03])
     figure.update_xaxes(**whole_numbers(epochs["epoch"]))
-    figure.update_layout(title={"text": ""}, margin={"t": 90})
+    figure.update_layout(title={"text": ""}, margin={"t": 20})
     return figure if known else empty_figure(figure, "No epoch of this trial has figures of health.")

@@ -7,12 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tune_app.results.plots.objective_axis import ObjectiveAxis, add_outside, objective_axis, use_axis
-from tune_app.results.plots.palette import COLOURS, SYMBOLS
-from tune_app.results.plots.style import counted_state, empty_figure, thinned, titled_figure, whole_numbers
+from tune_app.results.plots.palette import COLOURS, state_marker
+from tune_app.results.plots.style import DISTINCT, counted_state, empty_figure, thinned, titled_figure, whole_numbers
 from tune_app.spaces.section import Objective
-
-DISTINCT = 500
-"""Points of one state in the history, which is seen first and drawn with every filter: more lie over another."""
 
 
 def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool | None = None) -> go.Figure:
@@ -34,19 +31,13 @@ def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool |
             x=drawn["trial"],
             y=axis.drawn(drawn["objective"]),
             name=counted_state(str(state), len(drawn), len(rows)),
-            marker={"color": COLOURS[str(state)], "symbol": SYMBOLS[str(state)], "size": 9, "line": {"width": 2}},
+            marker=state_marker(str(state), len(drawn)),
             customdata=drawn[["trial", "objective"]],
             hovertemplate=hover,
         )
-    far = told[outside]
-    drawn = thinned(far.sort_values("trial"), DISTINCT)
-    states = drawn["state"].str.lower().tolist()
-    customdata = list(zip(drawn["trial"], drawn["objective"], states, strict=True))
-    more = f" of {len(far):,}" if len(drawn) < len(far) else ""
-    add_outside(figure, axis, drawn["trial"], drawn, COLOURS["PRUNED"], f"{hover} (%{{customdata[2]}})", customdata)
-    if more:
-        figure.data[-1].name = f"Outside the axis ({len(drawn):,}{more})"
     _add_failed(figure, axis, trials, told.empty)
+    far = told[outside].sort_values("trial")
+    add_outside(figure, axis, far["trial"], far, far["state"].str.lower().tolist(), hover + " (%{customdata[2]})")
     _add_best(figure, axis, told[told["state"] == "COMPLETED"].sort_values("trial"), objective)
     return figure if len(trials) else empty_figure(figure, "No trial has ended yet.")
 
@@ -63,7 +54,7 @@ def _add_failed(figure: go.Figure, axis: ObjectiveAxis, trials: pd.DataFrame, al
         x=failed["trial"],
         y=[axis.worse_edge] * len(failed),
         name=counted_state("FAILED", len(failed), len(every)),
-        marker={"color": COLOURS["FAILED"], "symbol": SYMBOLS["FAILED"], "size": 10},
+        marker=state_marker("FAILED", len(failed)),
         cliponaxis=False,
         text=failed["failure_kind"].astype(str) + ": " + failed["error"].astype(str).str.slice(0, 120),
         customdata=failed[["trial"]],

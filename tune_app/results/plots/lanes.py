@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tune_app.results.plots.palette import COLOURS
-from tune_app.results.plots.style import MANY, duration_text, empty_figure, titled_figure
+from tune_app.results.plots.style import MANY, duration_text, empty_figure, set_height, titled_figure
 
 LANE = 22
 """Height of a lane, in pixels."""
@@ -47,9 +47,9 @@ def timeline(trials: pd.DataFrame) -> go.Figure:
     # Texts that do not fit are hidden, not squeezed over one another.
     figure.update_layout(
         barmode="overlay",
-        height=max(260, 150 + LANE * len(lanes)),
         uniformtext={"minsize": 9, "mode": "hide"},
     )
+    set_height(figure, max(260, 150 + LANE * len(lanes)))
     return figure if len(rows) else empty_figure(figure, "No trial has ended yet.")
 
 

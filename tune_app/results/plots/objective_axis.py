@@ -8,6 +8,7 @@ the error: from 98% to 99% is as far as from 80% to 90%.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,18 +17,22 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from tune_app.results.plots.style import axis_title, figure_digits
+from tune_app.results.plots.palette import COLOURS, CROWD
+from tune_app.results.plots.style import DISTINCT, axis_title, figure_digits, thinned
 from tune_app.spaces.objective import is_share, label_of
 from tune_app.spaces.section import Objective
 from tune_app.spaces.variable import Direction
 
 Kind = Literal["linear", "log", "error"]
-FAR = 3.0
-"""Interquartile ranges beyond the quartile from which a value lies "far out" (Tukey 1977)."""
+FAR = 5.0 * 1.4826
+"""Median absolute deviations from the median beyond which a value lies far out: five standard deviations of a normal
+distribution. Iglewicz and Hoaglin (1993) take 3.5; the worse side of a contest has a longer tail."""
 LEAST = 4
-"""With fewer values no quartile says what is usual."""
+"""With fewer values nothing says what is usual."""
 PAD = 0.06
 """Of the axis, left free at each end."""
+RIM = 0.015
+"""Of the axis, between its end and what is drawn at its edge."""
 MOST_TICKS = 7
 Values = NDArray[np.float64]
 
@@ -69,9 +74,15 @@ class ObjectiveAxis:
         pad = PAD * (high - low) or PAD * abs(high) or PAD
         return low - pad, high + pad
 
+    @property
+    def _rims(self) -> tuple[float, float]:
+        """Just inside the edges, for plotly draws nothing that rounding puts beyond them."""
+        low, high = self.edges
+        return low + RIM * (high - low), high - RIM * (high - low)
+
     def drawn(self, values: Any) -> Values:
         """Values as plotly's axis takes them, what lies outside at the edge."""
-        low, high = self.edges
+        low, high = self._rims
         return self._of_levels(np.clip(np.nan_to_num(self.levels(values), nan=low), low, high))
 
     def curve(self, values: Any) -> Values:
@@ -87,22 +98,19 @@ class ObjectiveAxis:
     def values(self, levels: Any) -> Values:
         """The inverse of `levels`."""
         heights = np.asarray(levels, dtype=float)
-        drawn = self._of_levels(heights)
-        return 1.0 - drawn if self.kind == "error" else drawn
+        return 1.0 - 10.0**-heights if self.kind == "error" else self._of_levels(heights)
 
     def text(self, value: float) -> str:
         """A value as people read it."""
         return f"{100 * value:.4g}%" if self.digits.endswith("p") else f"{value:,.4g}"
 
     def _of_levels(self, levels: Values) -> Values:
-        if self.kind == "linear":
-            return levels
-        return np.asarray(10.0 ** (levels if self.kind == "log" else -levels))
+        return np.asarray(10.0**levels) if self.kind == "log" else levels
 
     @property
     def worse_edge(self) -> float:
         """Where plotly draws what has no value, such as a failed trial."""
-        low, high = self.edges
+        low, high = self._rims
         return float(self._of_levels(np.array([high if self.direction == "minimize" else low]))[0])
 
     def layout(self) -> dict[str, Any]:
@@ -114,8 +122,8 @@ class ObjectiveAxis:
             return {"title": self.title, "type": "log", "range": [low, high], "tickformat": self.digits, "dtick": None}
         values, texts = self.ticks()
         title = f"{self.title}, log of the error"
-        positions = self._of_levels(values).tolist()
-        return {"title": title, "type": "log", "range": [-low, -high], "tickvals": positions, "ticktext": texts}
+        # Not plotly's own log axis, reversed: with WebGL it loses the lines of which a part lies outside.
+        return {"title": title, "range": [low, high], "tickvals": values.tolist(), "ticktext": texts}
 
     def ticks(self) -> tuple[Values, list[str]]:
         """Heights of round values of the contest, and their texts; for an axis or a color bar of `levels`."""
@@ -137,9 +145,10 @@ def objective_axis(trials: pd.DataFrame, objective: Objective, log: bool | None 
     Args:
         log: None for the logarithm of the error of a share, and a linear axis for everything else.
     """
-    completed = trials.loc[trials["state"] == "COMPLETED", "objective"].dropna()
-    values = completed if len(completed) else trials["objective"].dropna()
-    return value_axis("objective", values, values, objective.direction, log, objective)
+    told = trials.loc[trials["objective"].notna() & (trials["state"] != "FAILED"), ["state", "objective"]]
+    completed = told.loc[told["state"] == "COMPLETED", "objective"]
+    values = completed if len(completed) else told["objective"]
+    return value_axis("objective", values, told["objective"], objective.direction, log, objective)
 
 
 def value_axis(
@@ -153,8 +162,8 @@ def value_axis(
     """The axis of a column.
 
     Args:
-        values: all that is drawn of completed trials; what lies far out among them may lie outside.
-        ends: what those trials ended with; the best of it lies inside.
+        values: those of the contest, of completed trials; what lies far out among them may lie outside.
+        ends: what trials ended with, others too; the best of it lies inside.
         direction: in which the column is better; None if nobody knows, then nothing lies outside.
         log: see `objective_axis`.
     """
@@ -164,14 +173,18 @@ def value_axis(
     kind: Kind = _kind(column, objective, log, known, direction)
     if kind == "log":
         known = known[known > 0]
-    errors = (1.0 - known)[known < 1.0]
-    floor = float(errors.min()) / 2 if len(errors) else 0.005
+    errors = 1.0 - pd.concat([known, ends.dropna().astype(float)])
+    floor = float(errors[errors > 0].min()) / 2 if (errors > 0).any() else 0.005
     if known.empty:
         return ObjectiveAxis(title, digits, "linear", 0.0, 1.0, floor, direction)
     low, high = float(known.min()), float(known.max())
     if len(known) >= LEAST and direction is not None:
-        axis = ObjectiveAxis(title, digits, kind, low, high, floor, direction)
-        low, high = _fenced(axis, known, ends.dropna().astype(float))
+        low, high = _fenced(ObjectiveAxis(title, digits, kind, low, high, floor, direction), known)
+    best = [value for value in (ends.min(), ends.max()) if kind != "log" or value > 0] if len(ends) else []
+    if best and direction == "minimize":
+        low = min(low, float(best[0]))
+    elif best and direction == "maximize":
+        high = max(high, float(best[-1]))
     return ObjectiveAxis(title, digits, kind, low, high, floor, direction)
 
 
@@ -184,17 +197,16 @@ def _kind(
     return "log" if log and bool(known.gt(0).any()) and not error else "linear"
 
 
-def _fenced(axis: ObjectiveAxis, known: pd.Series[Any], ends: pd.Series[Any]) -> tuple[float, float]:
-    """The ends of the axis without what lies far out on the worse side, by quartiles of the heights."""
+def _fenced(axis: ObjectiveAxis, known: pd.Series[Any]) -> tuple[float, float]:
+    """The ends of the axis without what lies far out on the worse side, by the heights."""
     levels = axis.levels(known)
-    first, third = np.quantile(levels, [0.25, 0.75])
-    reach = FAR * (third - first)
+    middle = float(np.median(levels))
+    reach = FAR * float(np.median(np.abs(levels - middle)))
     if reach == 0:
         return axis.low, axis.high
-    inside = levels <= third + reach if axis.direction == "minimize" else levels >= first - reach
+    inside = levels <= middle + reach if axis.direction == "minimize" else levels >= middle - reach
     kept = known.to_numpy()[inside]
-    best = [ends.min() if axis.direction == "minimize" else ends.max()] if len(ends) else []
-    return float(min([*kept, *best])), float(max([*kept, *best]))
+    return float(kept.min()), float(kept.max())
 
 
 def _round_between(low: float, high: float) -> Values:
@@ -222,30 +234,33 @@ def use_axis(figure: go.Figure, axis: ObjectiveAxis, side: str = "y") -> None:
 
 
 def add_outside(
-    figure: go.Figure, axis: ObjectiveAxis, x: Any, rows: pd.DataFrame, colour: str, hover: str, customdata: Any
+    figure: go.Figure, axis: ObjectiveAxis, x: Any, rows: pd.DataFrame, texts: Sequence[str], hover: str
 ) -> None:
-    """Mark the `rows` whose objective lies outside, at the edge, with a triangle that points where they lie.
+    """Mark the `rows` whose objective lies outside, at the edge, with a triangle that points to where they lie.
 
     Args:
         x: their positions across.
-        hover: the template of the text; it reads `customdata`, which has the true value.
+        texts: one for each row, the third element of the ``customdata`` that `hover` reads; before it are the trial
+            and its true value.
     """
     if not len(rows):
         return
+    drawn = thinned(rows.assign(across=np.asarray(x), text=list(texts)), DISTINCT)
     low, high = axis.edges
-    above = axis.levels(rows["objective"]) > (low + high) / 2
+    above = axis.levels(drawn["objective"]) > (low + high) / 2
+    count = f"{len(drawn):,} of {len(rows):,}" if len(drawn) < len(rows) else f"{len(rows):,}"
     figure.add_scatter(
         mode="markers",
-        x=np.asarray(x),
-        y=axis.drawn(rows["objective"]),
-        name=f"Outside the axis ({len(rows):,})",
+        x=drawn["across"],
+        y=axis.drawn(drawn["objective"]),
+        name=f"Outside the axis ({count})",
         marker={
-            "color": colour,
+            "color": COLOURS["PRUNED"],
             "symbol": ["triangle-up-open" if up else "triangle-down-open" for up in above],
-            "size": 9,
-            "line": {"width": 2},
+            "size": 9 if len(drawn) < CROWD else 6,
+            "line": {"width": 2 if len(drawn) < CROWD else 1},
         },
         cliponaxis=False,
-        customdata=customdata,
+        customdata=drawn[["trial", "objective", "text"]],
         hovertemplate=hover,
     )

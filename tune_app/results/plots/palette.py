@@ -7,6 +7,8 @@ apart the colors stay with protanopia, deuteranopia and tritanopia (Machado, Oli
 
 from __future__ import annotations
 
+from typing import Any
+
 from plotly.colors import sample_colorscale
 
 BLUE, VERMILION = "#0072b2", "#d55e00"
@@ -20,14 +22,23 @@ COLOURS = {
 }
 """Of the states; each has a symbol of its own beside."""
 SYMBOLS = {"COMPLETED": "circle", "PRUNED": "line-ew-open", "FAILED": "x", "CANCELLED": "square", "RUNNING": "diamond"}
+CROWD = 200
+"""Points from which smaller ones tell more."""
 SERIES = ("#c90438", "#9016fa", "#d77b05", "#2ca682", "#536785", "#ce60f0", "#9988c5")
 """Of lines beside one another, such as the six figures of health, or six compared trials."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "circle")
 """Of the same lines, for who sees no colors at all."""
-RANKS = [[0.0, BLUE], [0.5, "#8a8298"], [1.0, VERMILION]]
+RANKS: list[tuple[float, str]] = [(0.0, BLUE), (0.5, "#8a8298"), (1.0, VERMILION)]
 """From the best to the worst, for lines and points, which must be seen on both pages."""
 SCALE = "Viridis"
 """From the worst to the best, for areas, which lie beside one another and have a text of their own."""
 TIMES = sample_colorscale([[0.0, "#6f9bbf"], [1.0, "#0a5f94"]], [0.0, 0.5, 1.0])
 """From the first to the latest trial."""
+
+
+def state_marker(state: str, count: int) -> dict[str, Any]:
+    """How plotly marks `count` trials of this state."""
+    # Open symbols are lines, filled ones need none around them.
+    line = {"width": 2 if SYMBOLS[state].endswith("-open") else 0}
+    return {"color": COLOURS[state], "symbol": SYMBOLS[state], "size": 9 if count < CROWD else 6, "line": line}

@@ -10,18 +10,20 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from tune_app.results.importance import by_association
+from tune_app.results.importance import LEAST_TRIALS, by_association
 from tune_app.results.plots.cells import colour_bar
 from tune_app.results.plots.objective_axis import ObjectiveAxis, objective_axis
-from tune_app.results.plots.palette import RANKS
+from tune_app.results.plots.palette import COLOURS, RANKS
 from tune_app.results.plots.style import FEW, empty_figure
-from tune_app.results.plots.variable_axis import choices_of, is_log, positions
+from tune_app.results.plots.variable_axis import Values, choices_of, is_log, positions
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Int
 
 ALWAYS = "learning_rate"
 """The variable that people look for first: the most important one of nearly every training (Bengio 2012)."""
-MOST_LINES = 2000
+OTHERS = 0.12
+"""Of the color bar, for trials that did not complete."""
+MOST_LINES = 1000
 """Lines that are drawn, the best among them; more are one area, and take a browser seconds."""
 
 
@@ -31,7 +33,7 @@ def parallel_axes(trials: pd.DataFrame, spec: Spec, most: int) -> list[str]:
     Completed trials tell the order; pruned ones only while too few completed.
     """
     completed = trials[trials["state"] == "COMPLETED"]
-    names = by_association(spec, completed if len(completed) > 2 else trials)
+    names = by_association(spec, completed if len(completed) >= LEAST_TRIALS else trials)
     chosen = names[:most]
     return chosen if ALWAYS in chosen or ALWAYS not in names else [*chosen[: most - 1], ALWAYS]
 
@@ -60,29 +62,37 @@ def parallel_coordinates(
     ticks, texts = axis.ticks()
     ends = {"range": [low, high], "tickvals": ticks.tolist(), "ticktext": texts}
     dimensions.append({"label": axis.title, "values": levels, **ends})
-    line = {
-        "color": levels,
-        "colorscale": RANKS,
-        "reversescale": spec.objective.direction != "minimize",
-        "cmin": low,
-        "cmax": high,
-        "showscale": True,
-        "colorbar": colour_bar(axis),
-    }
+    line = _line(axis, levels, rows["state"] == "COMPLETED")
     figure.add_parcoords(line=line, dimensions=dimensions, labelangle=-20)
     return figure
 
 
+def _line(axis: ObjectiveAxis, levels: Values, completed: pd.Series[bool]) -> dict[str, Any]:
+    """How lines are colored: completed ones by their objective, others gray, as the lower end of the color bar says."""
+    low, high = axis.edges
+    below = low - OTHERS * (high - low)
+    first = (low - below) / (high - below)
+    scale = RANKS if axis.direction == "minimize" else [(1 - at, colour) for at, colour in RANKS[::-1]]
+    gray = COLOURS["PRUNED"]
+    ticks, texts = axis.ticks()
+    return {
+        "color": np.where(completed, levels, below),
+        "colorscale": [[0.0, gray], [first, gray], *([first + (1 - first) * at, colour] for at, colour in scale)],
+        "cmin": below,
+        "cmax": high,
+        "showscale": True,
+        "colorbar": {**colour_bar(axis), "tickvals": [below, *ticks], "ticktext": ["not completed", *texts]},
+    }
+
+
 def drawn_lines(trials: pd.DataFrame, spec: Spec) -> pd.DataFrame:
-    """The trials with an objective whose lines are drawn, in the order of the lines: the best completed ones first."""
+    """The trials with an objective whose lines are drawn, in their order: the best completed one last, on top."""
     rows = trials[trials["objective"].notna()]
-    if len(rows) <= MOST_LINES:
-        return rows
     ascending = spec.objective.direction == "minimize"
     ordered = rows.assign(late=rows["state"] != "COMPLETED").sort_values(
         ["late", "objective"], ascending=[True, ascending], kind="stable"
     )
-    return ordered.head(MOST_LINES).drop(columns="late").sort_index()
+    return ordered.head(MOST_LINES).drop(columns="late").iloc[::-1]
 
 
 def within(trials: pd.DataFrame, spec: Spec, ranges: Mapping[str, tuple[float, float]]) -> pd.DataFrame:

@@ -36,13 +36,14 @@ def rank_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str, pruned: bool = F
         x=scattered(spec, x, rows),
         y=scattered(spec, y, rows),
         marker={
-            "color": rows["rank"],
+            "color": -rows["rank"],
             "colorscale": RANKS,
-            "cmin": 1,
-            "cmax": last,
+            "reversescale": True,
+            "cmin": -last,
+            "cmax": -1,
             "colorbar": {
                 "title": {"text": "Rank", "side": "right"},
-                "tickvals": [1, (1 + last) / 2, last],
+                "tickvals": [-1, -(1 + last) / 2, -last],
                 "ticktext": ["best", "median", "worst"],
             },
             "size": 9,

@@ -7,10 +7,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tune_app.results.plots.objective_axis import ObjectiveAxis, add_outside, objective_axis, use_axis
-from tune_app.results.plots.palette import COLOURS, SERIES, SYMBOLS, TIMES
+from tune_app.results.plots.palette import SERIES, TIMES, state_marker
 from tune_app.results.plots.style import empty_figure, points, titled_figure
 from tune_app.results.plots.variable_axis import (
     cells_of,
+    choices_of,
     compared_trials,
     on_axis,
     positions,
@@ -55,8 +56,7 @@ def slice_plot(trials: pd.DataFrame, spec: Spec, name: str, log: bool | None = N
             hovertemplate=hover,
         )
     far = rows[outside]
-    customdata = far[["trial", "objective", "shown"]]
-    add_outside(figure, axis, scattered(spec, name, far), far, COLOURS["PRUNED"], hover, customdata)
+    add_outside(figure, axis, scattered(spec, name, far), far, far["shown"].tolist(), hover)
     _add_medians(figure, axis, spec, name, rows[rows["state"] == "COMPLETED"])
     return figure
 
@@ -65,11 +65,8 @@ def _marker(state: str, part: pd.DataFrame, drawn: int, latest: int) -> dict[str
     by_time = state == "COMPLETED"
     colour = {"color": part["trial"], "colorscale": TIMES, "cmin": 0, "cmax": latest} if by_time else {}
     return {
-        "color": COLOURS[state],
+        **state_marker(state, drawn),
         **colour,
-        "symbol": SYMBOLS[state],
-        "size": 8,
-        "line": {"width": 1 if by_time else 2},
         "opacity": max(FAINTEST, min(1.0, (FULL / drawn) ** 0.5)),
     }
 
@@ -90,11 +87,11 @@ def _add_medians(figure: go.Figure, axis: ObjectiveAxis, spec: Spec, name: str, 
     figure.add_scatter(
         x=on_axis(spec, name, cells.centers[places]),
         y=middle,
-        mode="lines+markers",
+        mode="markers" if choices_of(spec, name) else "lines+markers",
         line={"color": SERIES[2], "width": 2.5},
-        marker={"size": 7, "symbol": "diamond"},
+        marker={"size": 8, "symbol": "diamond", "color": SERIES[2]},
         error_y={"type": "data", "array": high - middle, "arrayminus": middle - low, "width": 5, "thickness": 1.5},
-        name="Median and quartiles of the completed",
+        name="Median, quartiles (completed)",
         customdata=np.array(
             [(None, told[0.5].loc[at], cells.texts[at], int(counts.loc[at])) for at in places], dtype=object
         ),

@@ -14,6 +14,12 @@ from tune_app.spaces.section import Objective
 
 MANY = 1000
 """From here on points are drawn by WebGL, and a timeline shows the latest trials only: SVG takes seconds for more."""
+TOP, BOTTOM, ROW = 48, 56, 22
+"""Pixels above a figure for its title, below it for the title of its axis, and of a row of the legend."""
+HEIGHT = 450
+"""Of a figure that names none, as plotly draws it."""
+DISTINCT = 500
+"""Points of one state in the history, which is seen first and drawn with every filter: more lie over another."""
 FEW = 20
 """Whole numbers up to this many have a tick each; plotly would put some between them."""
 
@@ -21,20 +27,30 @@ FEW = 20
 def titled_figure(title: str, x: str, y: str, log_y: bool = False) -> go.Figure:
     """An empty figure with this title and these axes, in the style of all others.
 
-    The legend lies at the left below the title: a toolbar at the right would cover it.
+    The legend lies below: above, a toolbar would cover it, and the title if it takes several rows.
     """
     figure = go.Figure()
     figure.update_layout(
         title=title,
         xaxis_title=x,
         yaxis_title=y,
-        margin={"l": 60, "r": 20, "t": 80, "b": 50},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left", "title": {"text": ""}},
+        margin={"l": 60, "r": 20, "t": TOP, "b": BOTTOM},
+        legend={"orientation": "h", "yanchor": "top", "x": 0, "xanchor": "left", "title": {"text": ""}},
         hovermode="closest",
     )
+    figure.update_layout(legend_y=_legend_place(HEIGHT))
     if log_y:
         figure.update_yaxes(type="log")
     return figure
+
+
+def set_height(figure: go.Figure, height: int) -> go.Figure:
+    """Give the figure this height, in pixels; its legend stays below the title of the axis."""
+    return figure.update_layout(height=height, legend_y=_legend_place(height))
+
+
+def _legend_place(height: int) -> float:
+    return -BOTTOM / (height - TOP - BOTTOM - ROW)
 
 
 def empty_figure(figure: go.Figure, words: str) -> go.Figure:
