@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from columns import shown as text
 from columns import title
+from comparison import direction_of
 from figure_tools import OnTrial, follow_clicks, show_downloads
 from parallel_axes import axis_ranges, show_axes
 from sources import epochs_of, said
@@ -21,7 +22,6 @@ from tune_app.results.importance import SEEDS, Importance, importances
 from tune_app.spaces.objective import AGAINST, front, is_share
 from tune_app.spaces.pruning import rungs
 from tune_app.spaces.spec import Spec
-from tune_app.spaces.variable import Direction
 from tune_app.store.study import Study
 
 HEIGHT = 340
@@ -172,14 +172,6 @@ def _curves(shown: Shown) -> None:
         (f"Dotted lines: the scheduler decides after epoch {asked}. " if asked else "")
         + "Where there are very many trials, the legend says how many curves of each state are drawn."
     )
-
-
-def direction_of(spec: Spec, column: str) -> Direction | None:
-    """In which direction the column of the epochs is better; None if the catalog does not know."""
-    if column.startswith("health/"):
-        return "maximize"
-    name = column.removeprefix("metric/")
-    return spec.objective.direction if name == spec.objective.metric else spec.catalog.metrics.get(name)
 
 
 def _parallel(shown: Shown) -> None:

@@ -37,7 +37,7 @@ TREES = 16
 CERTAIN = 0.05
 """How often, at most, ranks without any direction would show one as clear as this."""
 BINS = 3
-"""Parts of a numeric variable's range among which a best one is looked for if neither end is better."""
+"""Parts of a numeric variable's values, of which the middle one may be best."""
 UNCLEAR = "no clear direction"
 
 
@@ -132,8 +132,8 @@ def _as_study(spec: Spec, completed: pd.DataFrame) -> optuna.Study:
 def direction(spec: Spec, completed: pd.DataFrame, name: str) -> str:
     """Which values of the searched variable `name` are better, by ranks over the trials in which it was active.
 
-    For numbers Spearman's correlation with the objective, and if that is not significant, whether the thirds of the
-    values differ (Kruskal and Wallis 1952); for choices whether those differ. What chance shows as clearly in more than
+    For choices whether they differ (Kruskal and Wallis 1952); for numbers whether the thirds of the values do and the
+    middle one is best, and otherwise Spearman's correlation with the objective. What chance shows as clearly in more than
     `CERTAIN` of all cases is not told: ``no clear direction``.
     """
     from scipy.stats import kruskal, spearmanr  # with scikit-learn, which the forests need too
@@ -146,12 +146,15 @@ def direction(spec: Spec, completed: pd.DataFrame, name: str) -> str:
     if isinstance(spec.space.searched[name], Categorical):
         return _best_group(goodness, values.astype(str), kruskal)
     numbers = values.astype(float)
+    parts = pd.qcut(numbers.rank(method="first"), BINS, labels=False)
+    spans = [f"{shown(float(held.min()))} to {shown(float(held.max()))}" for _, held in numbers.groupby(parts)]
+    best = _best_group(goodness, parts.map(dict(enumerate(spans))), kruskal)
+    if best == f"best: {spans[BINS // 2]}":  # a correlation would tell which end falls more slowly
+        return best
     correlation = spearmanr(numbers, goodness)
     if correlation.pvalue < CERTAIN:
         return "higher is better" if correlation.statistic > 0 else "lower is better"
-    parts = pd.qcut(numbers.rank(method="first"), BINS, labels=False)
-    spans = {part: f"{shown(float(held.min()))} to {shown(float(held.max()))}" for part, held in numbers.groupby(parts)}
-    return _best_group(goodness, parts.map(spans), kruskal)
+    return UNCLEAR
 
 
 def _best_group(goodness: pd.Series[Any], groups: pd.Series[Any], test: Callable[..., Any]) -> str:

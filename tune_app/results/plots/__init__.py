@@ -12,7 +12,14 @@ from tune_app.results.plots.history import optimisation_history
 from tune_app.results.plots.importance_bars import importances
 from tune_app.results.plots.lanes import timeline
 from tune_app.results.plots.palette import COLOURS, SCALE
-from tune_app.results.plots.parallel import drawn_lines, parallel_axes, parallel_coordinates, range_text, within
+from tune_app.results.plots.parallel import (
+    drawn_lines,
+    parallel_axes,
+    parallel_coordinates,
+    range_text,
+    range_values,
+    within,
+)
 from tune_app.results.plots.pareto import pareto_front
 from tune_app.results.plots.rank import rank_plot
 from tune_app.results.plots.slices import slice_plot
@@ -43,6 +50,7 @@ __all__ = [
     "parallel_coordinates",
     "pareto_front",
     "range_text",
+    "range_values",
     "rank_plot",
     "set_height",
     "slice_plot",

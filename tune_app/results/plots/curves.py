@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ CURVES = 1000
 """Curves of one state; more lie over one another and are thinned, evenly over what they ended with."""
 EPOCHS = 100
 """Epochs of a curve that are drawn; a longer one is thinned, evenly, its last epoch included."""
+Add = Callable[..., Any]
 ORDER = ("PRUNED", "CANCELLED", "FAILED", "RUNNING", "COMPLETED")
 """What is drawn later lies on top."""
 WIDTHS = {"COMPLETED": 1.4, "RUNNING": 1.4, "FAILED": 1.0, "CANCELLED": 0.8, "PRUNED": 0.8}
@@ -62,11 +63,13 @@ def learning_curves(
     for epoch in rungs:
         if epoch < shown["epoch"].max():
             figure.add_vline(x=epoch, line={"width": 1, "dash": "dot", "color": COLOURS["PRUNED"]}, layer="below")
+    # All by WebGL or none: its lines cover those of SVG, whatever their order.
+    add: Add = figure.add_scattergl if len(shown) > MANY else figure.add_scatter
     for state in ORDER:
-        _add_state(figure, axis, shown[(shown["state"] == state) & ~shown["trial"].isin(highlight)], column, state)
-    _add_median(figure, axis, shown[shown["state"] == "COMPLETED"], column)
+        _add_state(add, axis, shown[(shown["state"] == state) & ~shown["trial"].isin(highlight)], column, state)
+    _add_median(add, axis, shown[shown["state"] == "COMPLETED"], column)
     for place, number in enumerate(n for n in highlight if n in set(shown["trial"])):
-        _add_single(figure, axis, shown[shown["trial"] == number], column, place)
+        _add_single(add, axis, shown[shown["trial"] == number], column, place)
     return figure
 
 
@@ -82,7 +85,7 @@ def compared_curves(epochs: pd.DataFrame, numbers: Sequence[int], column: str, l
     for place, number in enumerate(numbers):
         rows = shown[shown["trial"] == number]
         if len(rows):
-            _add_single(figure, axis, rows, column, place)
+            _add_single(figure.add_scatter, axis, rows, column, place)
     figure.update_layout(showlegend=True)
     return figure if len(shown) else empty_figure(figure, "None of these trials has a learning curve.")
 
@@ -93,7 +96,7 @@ def _axis_of(shown: pd.DataFrame, column: str, log: bool | None, direction: Dire
     return value_axis(column, contest[column], contest.groupby("trial")[column].last(), direction, log)
 
 
-def _add_state(figure: go.Figure, axis: ObjectiveAxis, rows: pd.DataFrame, column: str, state: str) -> None:
+def _add_state(add: Add, axis: ObjectiveAxis, rows: pd.DataFrame, column: str, state: str) -> None:
     """The curves of one state as one line: after each trial a point without a value breaks it."""
     if rows.empty:
         return
@@ -105,7 +108,6 @@ def _add_state(figure: go.Figure, axis: ObjectiveAxis, rows: pd.DataFrame, colum
     x = np.insert(drawn["epoch"].to_numpy(dtype=np.int32), breaks, 0)
     y = np.insert(axis.curve(drawn[column]), breaks, np.nan).astype(np.float32)
     customdata = np.insert(known, breaks, np.nan, axis=0).astype(np.float32)
-    add: Any = figure.add_scattergl if len(x) > MANY else figure.add_scatter
     alone = rows.groupby("trial").size().max() == 1
     add(
         x=x,
@@ -131,11 +133,11 @@ def _thinned_epochs(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["epoch"] % step == 0) | (rows["epoch"] == 1) | last]
 
 
-def _add_median(figure: go.Figure, axis: ObjectiveAxis, completed: pd.DataFrame, column: str) -> None:
+def _add_median(add: Add, axis: ObjectiveAxis, completed: pd.DataFrame, column: str) -> None:
     if completed["trial"].nunique() < 2:
         return
     medians = completed.groupby("epoch")[column].median()
-    figure.add_scatter(
+    add(
         x=medians.index,
         y=axis.curve(medians),
         mode="lines",
@@ -146,10 +148,10 @@ def _add_median(figure: go.Figure, axis: ObjectiveAxis, completed: pd.DataFrame,
     )
 
 
-def _add_single(figure: go.Figure, axis: ObjectiveAxis, rows: pd.DataFrame, column: str, place: int) -> None:
+def _add_single(add: Add, axis: ObjectiveAxis, rows: pd.DataFrame, column: str, place: int) -> None:
     number = int(rows["trial"].iloc[0])
     place %= len(SERIES)
-    figure.add_scatter(
+    add(
         x=rows["epoch"],
         y=axis.curve(rows[column]),
         mode="lines+markers",

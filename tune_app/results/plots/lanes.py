@@ -18,10 +18,10 @@ LEGIBLE = 60
 
 def timeline(trials: pd.DataFrame) -> go.Figure:
     """When each trial ran, by the node it ran on; trials that ran at the same time on a node lie above one another."""
-    figure = titled_figure("Trials over time", "Time (UTC)", "")
+    figure = titled_figure("Trials over time (UTC)", "", "")
     rows = trials[trials["started_at"].notna() & trials["ended_at"].notna()].sort_values("started_at")
     if len(rows) > MANY:
-        figure.update_layout(title=f"Trials over time (the latest {MANY:,} of {len(rows):,})")
+        figure.update_layout(title=f"Trials over time (UTC; the latest {MANY:,} of {len(rows):,})")
         rows = rows.tail(MANY)
     rows = rows.assign(lane=_lanes(rows))
     lanes = sorted(set(rows["lane"]))

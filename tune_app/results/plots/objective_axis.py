@@ -100,9 +100,16 @@ class ObjectiveAxis:
         heights = np.asarray(levels, dtype=float)
         return 1.0 - 10.0**-heights if self.kind == "error" else self._of_levels(heights)
 
-    def text(self, value: float) -> str:
-        """A value as people read it."""
-        return f"{100 * value:.4g}%" if self.digits.endswith("p") else f"{value:,.4g}"
+    def text(self, value: float, significant: int = 4) -> str:
+        """A value as people read it, with so many significant digits."""
+        return f"{100 * value:.{significant}g}%" if self.digits.endswith("p") else f"{value:,.{significant}g}"
+
+    @property
+    def _significant(self) -> int:
+        """Digits that tell round values of the contest apart: four, and more where all values are nearly equal."""
+        spread = self.high - self.low
+        largest = max(abs(self.low), abs(self.high))
+        return max(4, math.ceil(math.log10(largest / spread)) + 2) if spread > 0 else 4
 
     def _of_levels(self, levels: Values) -> Values:
         return np.asarray(10.0**levels) if self.kind == "log" else levels
@@ -117,7 +124,8 @@ class ObjectiveAxis:
         """The axis for plotly."""
         low, high = self.edges
         if self.kind == "linear":
-            return {"title": self.title, "range": [low, high], "tickformat": self.digits}
+            digits = self.digits.replace("4", str(self._significant))
+            return {"title": self.title, "range": [low, high], "tickformat": digits}
         if self.kind == "log":
             return {"title": self.title, "type": "log", "range": [low, high], "tickformat": self.digits, "dtick": None}
         values, texts = self.ticks()
@@ -136,7 +144,7 @@ class ObjectiveAxis:
             marks = 1.0 - _round_logs(-high, -low)
             if 1.0 - self.high <= self.floor:
                 marks = np.append(marks, 1.0)
-        return self.levels(marks), list(map(self.text, marks))
+        return self.levels(marks), [self.text(mark, self._significant) for mark in marks]
 
 
 def objective_axis(trials: pd.DataFrame, objective: Objective, log: bool | None = None) -> ObjectiveAxis:

@@ -26,14 +26,14 @@ CROWD = 200
 """Points from which smaller ones tell more."""
 SERIES = ("#c90438", "#9016fa", "#d77b05", "#2ca682", "#536785", "#ce60f0", "#9988c5")
 """Of lines beside one another, such as the six figures of health, or six compared trials."""
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
-MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "circle")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "12px,3px")
+MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
 """Of the same lines, for who sees no colors at all."""
 RANKS: list[tuple[float, str]] = [(0.0, BLUE), (0.5, "#8a8298"), (1.0, VERMILION)]
 """From the best to the worst, for lines and points, which must be seen on both pages."""
 SCALE = "Viridis"
 """From the worst to the best, for areas, which lie beside one another and have a text of their own."""
-TIMES = sample_colorscale([[0.0, "#6f9bbf"], [1.0, "#0a5f94"]], [0.0, 0.5, 1.0])
+TIMES = sample_colorscale([[0.0, "#6593b8"], [1.0, "#1068a0"]], [0.0, 0.5, 1.0])
 """From the first to the latest trial."""
 
 

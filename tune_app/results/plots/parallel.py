@@ -113,18 +113,36 @@ def within(trials: pd.DataFrame, spec: Spec, ranges: Mapping[str, tuple[float, f
     return kept
 
 
-def range_text(trials: pd.DataFrame, spec: Spec, name: str, ends: tuple[float, float]) -> str:
-    """A range along an axis in words: ``optimizer: adamw``, ``learning_rate: 0.001 to 0.03``."""
+def range_values(
+    trials: pd.DataFrame, spec: Spec, name: str, ends: tuple[float, float]
+) -> list[str] | tuple[float | None, float | None]:
+    """What a range along an axis keeps: the texts of choices, or the lowest and the highest value.
+
+    An end of None has no bound: the range reaches the end of the objective's axis, where all lies that is further out.
+    """
     low, high = ends
     if name not in spec.space.searched:
         axis = objective_axis(trials, spec.objective)
-        return f"{name}: {' to '.join(map(axis.text, axis.values([low, high])))}"
+        first, last = axis.edges
+        lowest, highest = map(float, axis.values([low, high]))
+        return (None if low <= first else lowest), (None if high >= last else highest)
     choices = choices_of(spec, name)
     if choices is not None:
-        kept = [choice for place, choice in enumerate(choices) if low <= place <= high]
-        return f"{name}: {', '.join(kept) or 'none'}"
-    first, last = (10.0**low, 10.0**high) if is_log(spec, name) else (low, high)
-    return f"{name}: {first:,.4g} to {last:,.4g}"
+        return [choice for place, choice in enumerate(choices) if low <= place <= high]
+    return (10.0**low, 10.0**high) if is_log(spec, name) else (low, high)
+
+
+def range_text(trials: pd.DataFrame, spec: Spec, name: str, ends: tuple[float, float]) -> str:
+    """A range along an axis in words: ``optimizer: adamw``, ``dropout: 0.1 to 0.3``, ``Accuracy: from 90%``."""
+    found = range_values(trials, spec, name, ends)
+    if isinstance(found, list):
+        return f"{name}: {', '.join(found) or 'none'}"
+    axis = objective_axis(trials, spec.objective)
+    write = axis.text if name not in spec.space.searched else "{:,.4g}".format
+    low, high = (None if end is None else write(end) for end in found)
+    if low is None or high is None:
+        return f"{name}: " + (f"from {low}" if low else f"up to {high}" if high else "any")
+    return f"{name}: {low} to {high}"
 
 
 def _ticks(spec: Spec, name: str, values: pd.Series[Any]) -> dict[str, Any]:
