@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -75,7 +76,7 @@ def _show_table(spec: Spec, trials: pd.DataFrame, chosen: Sequence[int], only: b
     twice = [] if spec.objective.mode == "health" else [f"metric/{spec.objective.metric}"]
     table, differs = side_by_side(trials.drop(columns=[*LEFT_OUT, *twice], errors="ignore"), chosen)
     columns = [str(column) for column in table.index]
-    best = {column: best_of(table.loc[column], direction_of(spec, column)) for column in columns}
+    best = {column: best_of(list(table.loc[column]), direction_of(spec, column)) for column in columns}
     texts = pd.DataFrame(
         {
             f"Trial {number}": [
@@ -117,10 +118,12 @@ def direction_of(spec: Spec, column: str) -> Direction | None:
     return spec.catalog.metrics.get(column.removeprefix("metric/")) if column.startswith("metric/") else None
 
 
-def best_of(row: pd.Series, direction: Direction | None) -> list[bool]:
+def best_of(row: Sequence[Any], direction: Direction | None) -> list[bool]:
     """Which values of a row are the best ones; none if all are equal or nobody knows which are better."""
-    values = pd.to_numeric(row, errors="coerce") if direction else row
-    if direction is None or values.nunique() < 2:
+    if direction is None:
+        return [False] * len(row)
+    values = pd.to_numeric(pd.Series(row), errors="coerce")
+    if values.nunique() < 2:
         return [False] * len(row)
     return [bool(value == (values.max() if direction == "maximize" else values.min())) for value in values]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from plotly.colors import hex_to_rgb
+from plotly.colors import hex_to_rgb, unlabel_rgb
 
 from tune_app.results import plots
 from tune_app.results.plots.palette import COLOURS, DASHES, MARKS, RANKS, SERIES, SYMBOLS, TIMES
@@ -39,7 +39,7 @@ LEAST_DISTANCE = 19.0
 
 
 def linear(color: str) -> Any:
-    values = np.array(hex_to_rgb(color)) / 255
+    values = np.array(hex_to_rgb(color) if color.startswith("#") else unlabel_rgb(color)) / 255
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
@@ -73,8 +73,7 @@ def test_the_simulation_takes_away_what_it_should() -> None:
 @pytest.mark.parametrize("theme", BACKGROUNDS)
 def test_every_color_is_seen_on_the_background(theme: str) -> None:
     middle = [color for _, color in RANKS]
-    times = ["#%02x%02x%02x" % tuple(int(part) for part in color[4:-1].split(",")) for color in TIMES]
-    for color in [*COLOURS.values(), *SERIES, *middle, *times]:
+    for color in [*COLOURS.values(), *SERIES, *middle, *TIMES]:
         assert contrast(color, BACKGROUNDS[theme]) >= LEAST_CONTRAST, color
 
 

@@ -171,7 +171,7 @@ def test_what_did_not_complete_is_gray_in_parallel_coordinates(trials: pd.DataFr
     drawn = plots.drawn_lines(trials, spec)
     gray = np.asarray(lines.line.color, float) == lines.line.cmin
     assert list(gray) == list(drawn["state"] != "COMPLETED")
-    assert list(lines.line.colorbar.ticktext)[0] == "not completed"
+    assert lines.line.colorbar.ticktext[0] == "not completed"
 
 
 def test_slices_draw_every_trial_in_which_the_variable_had_an_effect(trials: pd.DataFrame, spec: Spec) -> None:

@@ -133,8 +133,8 @@ def direction(spec: Spec, completed: pd.DataFrame, name: str) -> str:
     """Which values of the searched variable `name` are better, by ranks over the trials in which it was active.
 
     For choices whether they differ (Kruskal and Wallis 1952); for numbers whether the thirds of the values do and the
-    middle one is best, and otherwise Spearman's correlation with the objective. What chance shows as clearly in more than
-    `CERTAIN` of all cases is not told: ``no clear direction``.
+    middle one is best, and otherwise Spearman's correlation with the objective. What chance shows as clearly in
+    more than `CERTAIN` of all cases is not told: ``no clear direction``.
     """
     from scipy.stats import kruskal, spearmanr  # with scikit-learn, which the forests need too
 
