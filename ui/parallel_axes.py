@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 from figure_tools import OnTrial
 from plotly.offline import get_plotlyjs
+
+from tune_app.results.plots.parallel import CONTINUOUS
 
 SCRIPT = Path(__file__).with_name("parallel_axes.js").read_text(encoding="utf-8")
 PLACE = """
@@ -23,7 +26,8 @@ PLACE = """
 </div>
 """
 STYLE = """
-.axes .axis .domain, .axes .axis .tick line { stroke: currentColor; opacity: 0.5; }
+.axes .axis .domain { stroke: currentColor; opacity: 0.5; }
+.axes .axis .tick line { display: none; }
 .axes-frame { position: relative; }
 .axes-mark { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }
 .axes-mark polyline { fill: none; stroke: currentColor; stroke-width: 2.5; }
@@ -34,6 +38,9 @@ STYLE = """
 }
 """
 HEIGHT = 360
+ZERO_WIDTH = "\u200b"
+GRAIN = 100
+"""Places along a continuous axis to which the end of a range snaps."""
 
 Ranges = dict[str, tuple[float, float]]
 
@@ -54,6 +61,20 @@ def set_axis_ranges(study: str, ranges: Ranges) -> None:
     st.session_state[f"{study}-axis-ranges"] = dict(ranges)
     # Drawn as another component: one keeps what it last sent.
     st.session_state[f"{study}-axes-turn"] = st.session_state.get(f"{study}-axes-turn", 0) + 1
+
+
+def _refine(axis: Any) -> None:
+    """Let ranges along a continuous axis with texts end anywhere: plotly snaps them to the texts.
+
+    Each place gets a text of its own that cannot be seen, because plotly finds places by their texts.
+    """
+    if axis.name != CONTINUOUS or axis.tickvals is None:
+        return
+    low, high = axis.range
+    places = dict(zip(map(float, axis.tickvals), axis.ticktext, strict=True))
+    unseen = {low + (high - low) * step / GRAIN: ZERO_WIDTH * (step + 1) for step in range(GRAIN + 1)}
+    ticks = sorted({**unseen, **places}.items())
+    axis.update(tickvals=[at for at, _ in ticks], ticktext=[text for _, text in ticks])
 
 
 def show_axes(
@@ -86,6 +107,8 @@ def show_axes(
     axes = st.components.v2.component("parallel_axes", html=PLACE, css=STYLE, js=SCRIPT, isolate_styles=False)
     with st.container(height=1, border=False):
         library(key="plotly-library")
+    for axis in figure.data[0].dimensions:
+        _refine(axis)
     figure.update_layout(height=HEIGHT, title=None, margin={"l": 70, "r": 30, "t": 76, "b": 20})
     chart = f"{study}-parallel-chart"
     with st.container(key=chart):

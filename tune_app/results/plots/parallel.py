@@ -21,6 +21,8 @@ from tune_app.spaces.variable import Int
 
 ALWAYS = "learning_rate"
 """The variable that people look for first: the most important one of nearly every training (Bengio 2012)."""
+CONTINUOUS = "continuous"
+"""The name of an axis whose texts are no choices: plotly takes them for choices, and ranges snap to them."""
 OTHERS = 0.12
 """Of the color bar, for trials that did not complete."""
 MOST_LINES = 1000
@@ -60,7 +62,7 @@ def parallel_coordinates(
         values = positions(spec, name, rows[spec.space.by_name[name].column])
         dimensions.append({"label": name, "values": values, **_ticks(spec, name, values)})
     ticks, texts = axis.ticks()
-    ends = {"range": [low, high], "tickvals": ticks.tolist(), "ticktext": texts}
+    ends = {"name": CONTINUOUS, "range": [low, high], "tickvals": ticks.tolist(), "ticktext": texts}
     dimensions.append({"label": axis.title, "values": levels, **ends})
     line = _line(axis, levels, rows["state"] == "COMPLETED")
     figure.add_parcoords(line=line, dimensions=dimensions, labelangle=-20)
@@ -159,4 +161,5 @@ def _ticks(spec: Spec, name: str, values: pd.Series[Any]) -> dict[str, Any]:
         return {"tickvals": list(range(int(low), int(high) + 1))} if high - low <= FEW else {"tickformat": ",d"}
     inner = [float(power) for power in range(math.floor(low) + 1, math.ceil(high))]
     marks = [low, *(power for power in inner if low + 0.1 < power < high - 0.1), high]
-    return {"tickvals": marks, "ticktext": [f"{10**mark:,.3g}" for mark in marks]}
+    texts = [f"{10**mark:,.3g}" for mark in marks]
+    return {"name": CONTINUOUS, "range": [low, high], "tickvals": marks, "ticktext": texts} if high > low else {}
