@@ -1,22 +1,42 @@
-"""Up to six trials side by side, what differs marked."""
+"""Up to six trials side by side: their learning curves, and a table in which the best of each row is marked."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 from columns import shown, title
+from figure_tools import OnTrial, follow_clicks
+from sources import epochs_of
 
+from tune_app.results import plots
+from tune_app.results.effect import effective
 from tune_app.results.selection import MOST_COMPARED, side_by_side
 from tune_app.spaces.spec import Spec
+from tune_app.spaces.variable import Direction
+from tune_app.store.study import Study
 
 LEFT_OUT = ("study", "trial_id", "checkpoint", "started_at", "ended_at", "seed")
 """Different for every trial, without telling anything about it."""
-MARK = "background-color: rgba(250, 176, 5, 0.22); font-weight: 600"
+MARK = "background-color: rgba(250, 176, 5, 0.22)"
+BEST = "background-color: rgba(0, 114, 178, 0.28); font-weight: 700"
+STAR = "★ "
+HEIGHT = 300
+"""Of the curves."""
+ROW, MOST_ROWS = 35, 40
+WIDTHS = {"What": 150, "Differs": 62, "Trial": 96}
+"""Of the columns, in pixels: six trials fit at 1440, and at 900 the names stay while the trials are scrolled."""
 
 
-def show_comparison(study: str, spec: Spec, trials: pd.DataFrame) -> None:
-    """A choice of trials, and the table."""
-    compared = f"{study}-compared"
+def show_comparison(study: Study, spec: Spec, trials: pd.DataFrame, on_trial: OnTrial | None = None) -> None:
+    """A choice of trials, their curves, and the table.
+
+    Args:
+        on_trial: called with the number of a trial whose curve is clicked.
+    """
+    compared = f"{study.name}-compared"
     numbers = [int(number) for number in trials["trial"]]
     st.session_state[f"{compared}-choice"] = [n for n in st.session_state.get(compared, []) if n in set(numbers)]
 
@@ -38,29 +58,75 @@ def show_comparison(study: str, spec: Spec, trials: pd.DataFrame) -> None:
     if len(chosen) < 2:
         st.info("Choose two to six trials here, by their rows in the table, or by their cards in the gallery.")
         return
+    _show_curves(study, spec, chosen, on_trial)
+    _show_table(spec, effective(trials, spec.space), chosen, only)
+
+
+def _show_curves(study: Study, spec: Spec, chosen: Sequence[int], on_trial: OnTrial | None) -> None:
+    figure = plots.compared_curves(epochs_of(study), chosen, f"metric/{spec.objective.metric}")
+    plots.set_height(figure, HEIGHT)
+    chart = f"{study.name}-compared-chart"
+    with st.container(key=chart):
+        st.plotly_chart(figure, alt="Learning curves of the compared trials", config={"displaylogo": False})
+    if on_trial is not None:
+        follow_clicks(chart, on_trial)
+
+
+def _show_table(spec: Spec, trials: pd.DataFrame, chosen: Sequence[int], only: bool) -> None:
     # The objective says the main metric already, but for a mixed one.
     twice = [] if spec.objective.mode == "health" else [f"metric/{spec.objective.metric}"]
     table, differs = side_by_side(trials.drop(columns=[*LEFT_OUT, *twice], errors="ignore"), chosen)
+    columns = [str(column) for column in table.index]
+    best = {column: best_of(list(table.loc[column]), direction_of(spec, column)) for column in columns}
     texts = pd.DataFrame(
         {
-            f"Trial {number}": [shown(column, table.loc[column, number], spec.objective) for column in table.index]
-            for number in table.columns
+            f"Trial {number}": [
+                (STAR if best[column][place] else "") + shown(column, table.loc[column, number], spec.objective)
+                for column in columns
+            ]
+            for place, number in enumerate(table.columns)
         }
     )
     texts.insert(0, "Differs", ["≠" if differ else "" for differ in differs])
-    texts.insert(0, "What", [_name(column, spec) for column in table.index])
-    marks = [MARK if differ else "" for differ in differs]
+    texts.insert(0, "What", [_name(column, spec) for column in columns])
+    # If only rows that differ are listed, a color in all of them would tell nothing.
+    marks = [MARK if differ and not only else "" for differ in differs]
+    styles = pd.DataFrame("", index=texts.index, columns=texts.columns)
+    for place, number in enumerate(table.columns):
+        firsts = [best[column][place] for column in columns]
+        styles[f"Trial {number}"] = [BEST if first else mark for first, mark in zip(firsts, marks, strict=True)]
     if only:
-        texts, marks = texts[differs].reset_index(drop=True), [mark for mark in marks if mark]
-    styled = texts.style.apply(lambda column: marks, subset=[c for c in texts if c not in ("What", "Differs")])
+        texts, styles = texts[differs].reset_index(drop=True), styles[differs].reset_index(drop=True)
     st.dataframe(
-        styled,
+        texts.style.apply(lambda _: styles, axis=None),
         hide_index=True,
-        height=min(600, 38 + 35 * max(len(texts), 1)),
-        column_config={"What": st.column_config.Column(pinned=True), "Differs": st.column_config.Column(width=60)},
+        height=3 + ROW * (1 + min(max(len(texts), 1), MOST_ROWS)),
+        column_config={
+            str(name): st.column_config.Column(pinned=name == "What", width=WIDTHS.get(str(name), WIDTHS["Trial"]))
+            for name in texts
+        },
         alt="The chosen trials side by side",
     )
-    st.caption(f"{sum(differs)} of {len(differs)} rows differ; they are marked with ≠ and coloured.")
+    st.caption(f"{sum(differs)} of {len(differs)} rows differ (≠). A star marks the best of a metric.")
+
+
+def direction_of(spec: Spec, column: str) -> Direction | None:
+    """In which direction a column of the trials is better; None for what is no figure of quality, or unknown."""
+    if column == "objective":
+        return spec.objective.direction
+    if column.startswith("health/"):
+        return "maximize"
+    return spec.catalog.metrics.get(column.removeprefix("metric/")) if column.startswith("metric/") else None
+
+
+def best_of(row: Sequence[Any], direction: Direction | None) -> list[bool]:
+    """Which values of a row are the best ones; none if all are equal or nobody knows which are better."""
+    if direction is None:
+        return [False] * len(row)
+    values = pd.to_numeric(pd.Series(row), errors="coerce")
+    if values.nunique() < 2:
+        return [False] * len(row)
+    return [bool(value == (values.max() if direction == "maximize" else values.min())) for value in values]
 
 
 def _name(column: str, spec: Spec) -> str:

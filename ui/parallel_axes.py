@@ -1,4 +1,4 @@
-"""Parallel coordinates whose dragged ranges come back to the page, which Streamlit's own charts do not tell.
+"""Parallel coordinates whose dragged ranges and clicked lines come back to the page; Streamlit's charts tell neither.
 
 Drawn by the plotly.js of the Python package, which a component of its own hands to the browser once a session.
 """
@@ -6,15 +6,41 @@ Drawn by the plotly.js of the Python package, which a component of its own hands
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
+from figure_tools import OnTrial
 from plotly.offline import get_plotlyjs
 
+from tune_app.results.plots.parallel import CONTINUOUS
+
 SCRIPT = Path(__file__).with_name("parallel_axes.js").read_text(encoding="utf-8")
-STYLE = ".axes .axis .domain, .axes .axis .tick line { stroke: currentColor; opacity: 0.5; }"
+PLACE = """
+<div class="axes-frame">
+  <div class="axes" tabindex="0"></div>
+  <svg class="axes-mark"><polyline></polyline></svg>
+  <div class="axes-tip" role="status" hidden></div>
+</div>
+"""
+STYLE = """
+.axes .axis .domain { stroke: currentColor; opacity: 0.5; }
+.axes .axis .tick line { display: none; }
+.axes-frame { position: relative; }
+.axes-mark { position: absolute; inset: 0; width: 100%; height: 100%; pointer-events: none; }
+.axes-mark polyline { fill: none; stroke: currentColor; stroke-width: 2.5; }
+.axes-tip {
+  position: absolute; z-index: 2; pointer-events: none; white-space: pre; font-size: 0.8rem; padding: 0.3rem 0.5rem;
+  background: var(--st-background-color); color: var(--st-text-color);
+  border: 1px solid var(--st-border-color); border-radius: 0.25rem;
+}
+"""
 HEIGHT = 360
+ZERO_WIDTH = "\u200b"
+GRAIN = 100
+"""Places along a continuous axis to which the end of a range snaps."""
 
 Ranges = dict[str, tuple[float, float]]
 
@@ -30,33 +56,77 @@ def axis_ranges(study: str) -> Ranges:
     return ranges
 
 
-def show_axes(study: str, figure: go.Figure) -> None:
-    """Draw the figure of `plots.parallel_coordinates`; `axis_ranges` gives what is dragged along its axes."""
+def set_axis_ranges(study: str, ranges: Ranges) -> None:
+    """Keep these ranges from now on, none for ``{}``; before the axes are drawn."""
+    st.session_state[f"{study}-axis-ranges"] = dict(ranges)
+    # Drawn as another component: one keeps what it last sent.
+    st.session_state[f"{study}-axes-turn"] = st.session_state.get(f"{study}-axes-turn", 0) + 1
+
+
+def _refine(axis: Any) -> None:
+    """Let ranges along a continuous axis with texts end anywhere: plotly snaps them to the texts.
+
+    Each place gets a text of its own that cannot be seen, because plotly finds places by their texts.
+    """
+    if axis.name != CONTINUOUS or axis.tickvals is None:
+        return
+    low, high = axis.range
+    places = dict(zip(map(float, axis.tickvals), axis.ticktext, strict=True))
+    unseen = {low + (high - low) * step / GRAIN: ZERO_WIDTH * (step + 1) for step in range(GRAIN + 1)}
+    ticks = sorted({**unseen, **places}.items())
+    axis.update(tickvals=[at for at, _ in ticks], ticktext=[text for _, text in ticks])
+
+
+def show_axes(
+    study: str, figure: go.Figure, lines: Sequence[tuple[int, str]], on_trial: OnTrial | None = None
+) -> str | None:
+    """Draw the figure of `plots.parallel_coordinates`; `axis_ranges` gives what is dragged along its axes.
+
+    Args:
+        lines: the trial of each line, in their order, and what its tooltip says.
+        on_trial: called with the number of the trial whose line is clicked.
+
+    Returns:
+        The key of the container that holds the chart; None if there is nothing to draw.
+    """
     if not figure.data:
         st.info("No trial has an objective yet.")
-        return
-    turn = st.session_state.setdefault(f"{study}-axes-turn", 0)
-    key = f"{study}-axes-{turn}"
+        return None
+    key = f"{study}-axes-{st.session_state.setdefault(f'{study}-axes-turn', 0)}"
 
     def keep() -> None:
         ranges = st.session_state[key].get("ranges") or {}
         st.session_state[f"{study}-axis-ranges"] = {name: (low, high) for name, (low, high) in ranges.items()}
 
+    def tell() -> None:
+        number = st.session_state[key].get("trial")
+        if number is not None and on_trial is not None:
+            on_trial(int(number))
+
     library = st.components.v2.component("plotly_library", js=_plotly_js())
-    axes = st.components.v2.component(
-        "parallel_axes", html='<div class="axes" tabindex="0"></div>', css=STYLE, js=SCRIPT, isolate_styles=False
-    )
+    axes = st.components.v2.component("parallel_axes", html=PLACE, css=STYLE, js=SCRIPT, isolate_styles=False)
     with st.container(height=1, border=False):
         library(key="plotly-library")
+    for axis in figure.data[0].dimensions:
+        _refine(axis)
     figure.update_layout(height=HEIGHT, title=None, margin={"l": 70, "r": 30, "t": 76, "b": 20})
-    axes(
-        key=key,
-        data={"figure": json.loads(figure.to_json()), "ranges": axis_ranges(study)},
-        on_ranges_change=keep,
-    )
+    chart = f"{study}-parallel-chart"
+    with st.container(key=chart):
+        axes(
+            key=key,
+            data={
+                "figure": json.loads(figure.to_json()),
+                "ranges": axis_ranges(study),
+                "lines": {"trials": [number for number, _ in lines], "texts": [text for _, text in lines]},
+                "clicks": on_trial is not None,
+            },
+            on_ranges_change=keep,
+            on_trial_change=tell,
+        )
     left, right = st.columns([4, 1], vertical_alignment="center")
-    left.caption("Drag along an axis to keep the trials that pass there; the list below follows.")
+    more = " A click on a line opens its trial." if on_trial is not None else ""
+    left.caption(f"Drag along an axis to keep the trials that pass there, and an axis by its name to move it.{more}")
     if axis_ranges(study) and right.button("Clear the ranges", width="stretch"):
-        st.session_state[f"{study}-axis-ranges"] = {}
-        st.session_state[f"{study}-axes-turn"] = turn + 1  # drawn anew: a component keeps what it last sent
+        set_axis_ranges(study, {})
         st.rerun()
+    return chart

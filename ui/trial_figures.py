@@ -2,74 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from columns import shown as text
 from columns import title
+from comparison import direction_of
+from figure_tools import OnTrial, follow_clicks, show_downloads
 from parallel_axes import show_axes
 from sources import epochs_of, said
 from values import sentence
 
 from tune_app.errors import WorkFailed
 from tune_app.results import plots
-from tune_app.results.importance import by_association, importance
-from tune_app.spaces.objective import AGAINST, front
+from tune_app.results.importance import SEEDS, Importance, importances
+from tune_app.spaces.objective import AGAINST, front, is_share
+from tune_app.spaces.pruning import rungs
 from tune_app.spaces.spec import Spec
 from tune_app.store.study import Study
 
 HEIGHT = 340
-MOST_FITTED = 400
-"""Completed trials that the importances are computed from: with 1,000 the forest takes ten seconds and more."""
+MOST_FITTED = 300
+"""Completed trials that the importances are computed from: with 1,000 the forests take ten seconds and more."""
 AGAINSTS = [column for column, _ in AGAINST.values()]
 AXES = 7
 """Variables that parallel coordinates have room for beside the objective."""
 
 
-def show_figure(
-    study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int], on_trial: object = None
-) -> None:
-    """A choice of figures, and the chosen one."""
-    draw = {
+@dataclass(frozen=True)
+class Shown:
+    """What a figure is drawn from.
+
+    Attributes:
+        trials: those that meet the filter.
+        unbrushed: those that meet it but for the ranges along the axes of Parallel, which draws these.
+        compared: numbers of trials that stand out.
+        tools: where its downloads have their place, beside the choice of figures.
+        on_trial: told the number of a trial that is clicked.
+    """
+
+    study: Study
+    spec: Spec
+    trials: pd.DataFrame
+    unbrushed: pd.DataFrame
+    compared: Sequence[int]
+    tools: st.delta_generator.DeltaGenerator
+    on_trial: OnTrial | None
+
+
+def figures_of(spec: Spec) -> dict[str, Callable[[Shown], None]]:
+    """The figures of a study by name, in the order in which they are offered."""
+    draw: dict[str, Callable[[Shown], None]] = {
         "History": _history,
         "Learning curves": _curves,
         "Parallel": _parallel,
         "Importance": _importance,
         "Slice": _slice,
         "Contour": _contour,
+        "Rank": _rank,
+        "Distribution": _distribution,
         "Timeline": _timeline,
     }
-    if spec.objective.mode == "pareto":
-        draw = {"Pareto front": _pareto, **draw}
-    chosen = st.segmented_control(
-        "Figure",
-        list(draw),
-        default=next(iter(draw)),
-        required=True,
-        label_visibility="collapsed",
-        key=f"{study.name}-figure",
+    return {"Pareto front": _pareto, **draw} if spec.objective.mode == "pareto" else draw
+
+
+def show_figure(
+    study: Study,
+    spec: Spec,
+    trials: pd.DataFrame,
+    unbrushed: pd.DataFrame,
+    compared: Sequence[int],
+    on_trial: OnTrial | None = None,
+) -> None:
+    """A choice of figures, and the chosen one; see `Shown`."""
+    draw = figures_of(spec)
+    left, right = st.columns([12, 1], vertical_alignment="center")
+    with left:
+        chosen = st.segmented_control(
+            "Figure",
+            list(draw),
+            default=next(iter(draw)),
+            required=True,
+            label_visibility="collapsed",
+            key=f"{study.name}-figure",
+            persist_state="session",
+        )
+    tools = right.container()
+    draw[chosen](Shown(study, spec, trials, unbrushed, compared, tools, on_trial))
+
+
+def _draw(
+    shown: Shown, name: str, figure: go.Figure, alt: str, data: Callable[[], pd.DataFrame], height: int = HEIGHT
+) -> None:
+    """The figure, its downloads, and what a click on a trial in it does."""
+    plots.set_height(figure, height)
+    chart = f"{shown.study.name}-{name}-chart"
+    with st.container(key=chart):
+        st.plotly_chart(figure, alt=alt, config={"displaylogo": False})
+    with shown.tools:
+        show_downloads(chart, f"{shown.study.name}-{name}", data)
+    if shown.on_trial is not None:
+        follow_clicks(chart, shown.on_trial)
+
+
+def _log_switch(shown: Shown, figure: str, column: str) -> bool | None:
+    """Of the vertical axis: the logarithm of the error of a share, which is on at first, or of the value."""
+    share = is_share(column, shown.spec.objective)
+    if share and column.startswith("health/"):
+        return False
+    name = title(column, shown.spec.objective)
+    words = "Log of the error" if share else "Log scale"
+    far = f"{name}: the distance from 98% to 99% is that from 80% to 90%, half of the error."
+    help_text = far if share else f"{name} by its logarithm."
+    key = f"{shown.study.name}-{figure}-log-{'error' if share else 'value'}"
+    return st.toggle(words, value=share, help=help_text, key=key, persist_state="session")
+
+
+def _pruned_switch(shown: Shown, figure: str) -> bool:
+    return st.toggle(
+        "Pruned too",
+        help="They were stopped early, so their figures are of fewer epochs and lie lower than they could.",
+        key=f"{shown.study.name}-{figure}-pruned",
         persist_state="session",
     )
-    draw[chosen](study, spec, trials, compared)
 
 
-def _draw(figure: go.Figure, alt: str, height: int = HEIGHT) -> None:
-    figure.update_layout(height=height)
-    st.plotly_chart(figure, alt=alt, config={"displaylogo": False})
+def _columns(shown: Shown, *names: str) -> pd.DataFrame:
+    """The trials with their objective and these variables, as a download has them."""
+    columns = [shown.spec.space.by_name[name].column for name in names]
+    return shown.trials[["trial", "state", "objective", *columns]]
 
 
-def _log_switch(study: Study, figure: str, words: str) -> bool:
-    return st.toggle(f"{words} on a log scale", key=f"{study.name}-{figure}-log", persist_state="session")
+def _history(shown: Shown) -> None:
+    log = _log_switch(shown, "history", "objective")
+    figure = plots.optimisation_history(shown.trials, shown.spec.objective, log)
+    _draw(shown, "history", figure, "Objective of each trial", lambda: _columns(shown))
 
 
-def _history(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
-    log = _log_switch(study, "history", title("objective", spec.objective))
-    figure = plots.optimisation_history(trials, spec.objective, log)
-    _draw(figure, "Optimisation history")
-
-
-def _curves(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
+def _curves(shown: Shown) -> None:
+    study, spec = shown.study, shown.spec
     epochs = epochs_of(study)
     columns = [c for c in epochs.columns if c.startswith(("metric/", "health/")) and epochs[c].notna().any()]
     if not columns:
@@ -87,87 +161,160 @@ def _curves(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[i
             persist_state="session",
         )
     with right:
-        log = _log_switch(study, "curves", title(column, spec.objective))
-    kept = epochs[epochs["trial"].isin(trials["trial"])]
-    figure = plots.learning_curves(kept, trials, column, log, highlight=list(compared))
-    _draw(figure, "Learning curves")
+        log = _log_switch(shown, "curves", column)
+    kept = epochs[epochs["trial"].isin(shown.trials["trial"])]
+    stops = rungs(spec.pruning, spec.budget.epochs)[0]
+    figure = plots.learning_curves(
+        kept, shown.trials, column, log, list(shown.compared), stops, direction_of(spec, column)
+    )
+    _draw(shown, "curves", figure, "Learning curves", lambda: kept[["trial", "epoch", column]])
+    asked = ", ".join(f"{stop:,}" for stop in stops if stop < spec.budget.epochs)
+    st.caption(
+        (f"Dotted lines: the scheduler decides after epoch {asked}. " if asked else "")
+        + "Where there are very many trials, the legend says how many curves of each state are drawn."
+    )
 
 
-def _parallel(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
-    names = list(spec.space.searched)
-    if len(names) > AXES:
+def _parallel(shown: Shown) -> None:
+    study, spec, trials = shown.study, shown.spec, shown.unbrushed
+    names = plots.parallel_axes(trials, spec, AXES)
+    if len(spec.space.searched) > AXES:
         names = st.multiselect(
             "Axes",
-            names,
-            default=by_association(spec, trials)[:AXES],
-            help="At first the variables with which the objective goes along most.",
+            list(spec.space.searched),
+            default=names,
+            help="At first the variables with which the objective goes along most, and the learning rate.",
             key=f"{study.name}-axes",
             persist_state="session",
         )
-    show_axes(study.name, plots.parallel_coordinates(trials, spec, names))
+    figure = plots.parallel_coordinates(trials, spec, names)
+    drawn = plots.drawn_lines(trials, spec)
+    name = title("objective", spec.objective)
+    lines = [
+        (int(number), f"trial {number}, {state.lower()}\n{name}: {text('objective', value, spec.objective)}")
+        for number, state, value in zip(drawn["trial"], drawn["state"], drawn["objective"], strict=True)
+    ]
+    chart = show_axes(study.name, figure, lines, shown.on_trial)
+    told = int(trials["objective"].notna().sum())
+    if len(drawn) < told:
+        st.caption(f"{len(drawn):,} of {told:,} lines are drawn: the best completed trials, then the best others.")
+    if chart is not None:
+        with shown.tools:
+            show_downloads(chart, f"{study.name}-parallel", lambda: _columns(shown, *names))
 
 
-def _importance(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
+def _importance(shown: Shown) -> None:
+    spec, trials = shown.spec, shown.trials
     if not spec.space.searched:
         st.info("The space of this study searches no variable, so there is nothing to compare.")
         return
     try:
-        with st.spinner("Optuna fits a forest to the completed trials…"):
-            shares = _importances(spec.sha256(), trials, spec)
+        with st.spinner("Optuna fits forests to the completed trials…"):
+            found = _importances(spec.sha256(), trials, spec)
     except WorkFailed as error:
-        st.info(sentence(error))
+        said_so = sentence(error)
+        st.info(said_so[:1].upper() + said_so[1:])
         return
-    figure = plots.importances(shares)
-    _draw(figure, "Importance of each variable", figure.layout.height)
+    figure = plots.importances(found)
+    rows = [{"variable": name, **vars(mattered)} for name, mattered in found.items()]
+    _draw(
+        shown,
+        "importance",
+        figure,
+        "Importance of each variable",
+        lambda: pd.DataFrame(rows),
+        figure.layout.height,
+    )
     completed = int((trials["state"] == "COMPLETED").sum())
     drawn = f"{MOST_FITTED} of {completed:,}" if completed > MOST_FITTED else str(completed)
-    st.caption(f"By Optuna's fANOVA, from {drawn} completed trials.")
+    st.caption(
+        f"By Optuna's fANOVA, from {drawn} completed trials; the bars around each share span {SEEDS} forests. "
+        "The words say which values rank better on their own."
+    )
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _importances(space: str, trials: pd.DataFrame, _spec: Spec) -> dict[str, float]:
-    return importance(_spec, trials, MOST_FITTED)
+def _importances(space: str, trials: pd.DataFrame, _spec: Spec) -> dict[str, Importance]:
+    return importances(_spec, trials, MOST_FITTED)
 
 
-def _slice(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
+def _slice(shown: Shown) -> None:
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
-        name = _variable(study, spec, "Variable", "slice")
+        name = _variable(shown, "Variable", "slice")
     with right:
-        log = _log_switch(study, "slice", title("objective", spec.objective))
+        log = _log_switch(shown, "slice", "objective")
     if name is not None:
-        figure = plots.slice_plot(trials, spec, name, log)
-        _draw(figure, f"Objective over {name}")
+        figure = plots.slice_plot(shown.trials, shown.spec, name, log)
+        _draw(shown, "slice", figure, f"Objective over {name}", lambda: _columns(shown, name))
 
 
-def _contour(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
-    left, right = st.columns(2)
+def _contour(shown: Shown) -> None:
+    chosen = _pair(shown, "contour", "A contour plot")
+    if chosen is not None:
+        x, y, pruned = chosen
+        figure = plots.contour_plot(shown.trials, shown.spec, x, y, pruned)
+        _draw(shown, "contour", figure, f"Objective over {x} and {y}", lambda: _columns(shown, x, y))
+
+
+def _rank(shown: Shown) -> None:
+    chosen = _pair(shown, "rank", "A rank plot")
+    if chosen is not None:
+        x, y, pruned = chosen
+        figure = plots.rank_plot(shown.trials, shown.spec, x, y, pruned)
+        _draw(shown, "rank", figure, f"Rank of the objective over {x} and {y}", lambda: _columns(shown, x, y))
+
+
+def _pair(shown: Shown, figure: str, words: str) -> tuple[str, str, bool] | None:
+    """Two variables, and whether pruned trials count; None if there are not two."""
+    left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
     with left:
-        x = _variable(study, spec, "Variable across", "contour-x")
+        x = _variable(shown, "Variable across", f"{figure}-x")
+    with middle:
+        y = _variable(shown, "Variable upwards", f"{figure}-y", 1)
     with right:
-        y = _variable(study, spec, "Variable upwards", "contour-y", 1)
+        pruned = _pruned_switch(shown, figure)
     if x is None or y is None or x == y:
-        st.info("A contour plot needs two different variables.")
-        return
-    _draw(plots.contour_plot(trials, spec, x, y), f"Objective over {x} and {y}")
+        st.info(f"{words} needs two different variables.")
+        return None
+    return x, y, pruned
 
 
-def _variable(study: Study, spec: Spec, label: str, key: str, index: int = 0) -> str | None:
-    names = list(spec.space.searched)
+def _variable(shown: Shown, label: str, key: str, index: int = 0) -> str | None:
+    """One of the searched variables, at first one of those with which the objective goes along most."""
+    names = list(shown.spec.space.searched)
     if len(names) <= index:
         return None
-    return st.selectbox(label, names, index=index, key=f"{study.name}-{key}", persist_state="session")
+    first = plots.parallel_axes(shown.trials, shown.spec, len(names))[index]
+    return st.selectbox(
+        label, names, index=names.index(first), key=f"{shown.study.name}-{key}", persist_state="session"
+    )
 
 
-def _timeline(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
-    figure = plots.timeline(trials)
-    _draw(figure, "When each trial ran, by worker", figure.layout.height)
+def _distribution(shown: Shown) -> None:
+    log = _log_switch(shown, "distribution", "objective")
+    figure = plots.empirical_distribution({shown.study.name: shown.trials}, shown.spec.objective, log)
+    _draw(shown, "distribution", figure, "Empirical distribution of the objective", lambda: _columns(shown))
 
 
-def _pareto(study: Study, spec: Spec, trials: pd.DataFrame, compared: Sequence[int]) -> None:
-    completed = trials[trials["state"] == "COMPLETED"]
+def _timeline(shown: Shown) -> None:
+    figure = plots.timeline(shown.trials)
+    columns = ["trial", "state", "node", "started_at", "ended_at", "duration_s"]
+    _draw(
+        shown,
+        "timeline",
+        figure,
+        "When each trial ran, by worker",
+        lambda: shown.trials[columns],
+        figure.layout.height,
+    )
+
+
+def _pareto(shown: Shown) -> None:
+    completed = shown.trials[shown.trials["state"] == "COMPLETED"]
     with said():
         columns = [str(c) for c in completed if c in AGAINSTS or str(c).startswith("metric/")]
         figures = [dict(zip(columns, row, strict=True)) for row in completed[columns].itertuples(index=False)]
-        rows = completed.iloc[front(spec.objective, figures)]
-    _draw(plots.pareto_front(trials, rows, spec), "Pareto front")
+        rows = completed.iloc[front(shown.spec.objective, figures)]
+    figure = plots.pareto_front(shown.trials, rows, shown.spec)
+    _draw(shown, "front", figure, "Pareto front", lambda: completed[["trial", *columns]])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 from address import asked_of, write_address
 from answer_band import show_answer, show_buttons
+from axis_filter import take_axis_ranges
 from comparison import show_comparison
 from following import say_state
 from sources import chosen_study, epochs_of, read_spec, trials_of
-from trial_figures import show_figure
+from trial_figures import figures_of, show_figure
 from trial_filter import choose_selection, say_emptied, selection_of, set_selection, show_chips
 from trial_gallery import show_gallery
 from trial_panel import open_trial, opened_trial, show_panel
@@ -40,12 +43,13 @@ def show() -> None:
         return
     if not say_state(study, trials):
         return
-    _take_address(study.name, trials)
+    _take_address(study.name, spec, trials)
     order = ranked(trials, spec.objective.direction)
     if order.iloc[0]["state"] == "COMPLETED":
         with buttons:
             show_buttons(study, int(order.iloc[0]["trial"]))
     show_answer(study, spec, trials)
+    unbrushed = take_axis_ranges(study.name, spec, trials).of(order)
     listed = selection_of(study.name).of(order)
     show_chips(trials, spec, study.name)
     figure = st.container()
@@ -56,7 +60,9 @@ def show() -> None:
         with figure:
             say_emptied(trials, spec, study.name)
     else:
-        _show_trials(study, spec, order, listed, (figure, view, switch))
+        with figure:
+            show_figure(study, spec, listed, unbrushed, _compared(study.name), partial(open_trial, study.name))
+        _show_trials(study, spec, order, listed, (view, switch))
     show_panel(study, spec, order, listed)
     _keep_address(study.name)
 
@@ -68,15 +74,8 @@ def _show_trials(
     listed: pd.DataFrame,
     places: tuple[st.delta_generator.DeltaGenerator, ...],
 ) -> None:
-    """The chosen figure, and the chosen view of the trials that the filter leaves."""
-    figure, view, switch = places
-    compared = st.session_state.get(f"{study.name}-compared", [])
-
-    def opened(trial: int) -> None:
-        open_trial(study.name, trial)
-
-    with figure:
-        show_figure(study, spec, listed, compared, opened)
+    """The chosen view of the trials that the filter leaves."""
+    view, switch = places
     with view:
         chosen = st.segmented_control(
             "View",
@@ -95,14 +94,21 @@ def _show_trials(
         show_gallery(study, spec, listed)
         show_downloads(study.name, listed)
     else:
-        show_comparison(study.name, spec, trials)
+        show_comparison(study, spec, trials, partial(open_trial, study.name))
 
 
-def _take_address(study: str, trials: pd.DataFrame) -> None:
+def _compared(study: str) -> list[int]:
+    """The numbers of the trials that are chosen to be compared."""
+    found: list[int] = st.session_state.get(f"{study}-compared", [])
+    return found
+
+
+def _take_address(study: str, spec: Spec, trials: pd.DataFrame) -> None:
     """Show what the address asked for; what it asks wrongly is said, and the rest is shown."""
     asked = asked_of(study)
-    if asked.get("view") in VIEWS:
-        st.session_state[f"{study}-view"] = asked["view"]
+    for part, known in (("view", VIEWS), ("figure", figures_of(spec))):
+        if asked.get(part) in known:
+            st.session_state[f"{study}-{part}"] = asked[part]
     numbers = set(map(int, trials["trial"]))
     try:
         if "trial" in asked:
@@ -128,7 +134,7 @@ def _keep_address(study: str) -> None:
             "view": "" if view in (None, VIEWS[0]) else str(view),
             "figure": "" if figure in (None, "History") else str(figure),
             "filter": selection_of(study).to_text(),
-            "compare": ",".join(map(str, state.get(f"{study}-compared", []))),
+            "compare": ",".join(map(str, _compared(study))),
             "trial": "" if trial is None else str(trial),
         }
     )

@@ -44,7 +44,7 @@ def test_it_runs_on_a_study_of_two_trials(
     make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_study(tmp_path, ends=("COMPLETED", "PRUNED"))
-    assert "importances need 4 completed trials, but the study has 1" in shown(tmp_path, monkeypatch)
+    assert "importances of 5 variables need 15 completed trials, but the study has 1" in shown(tmp_path, monkeypatch)
 
 
 def test_it_is_kept_without_outputs() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -11,75 +13,12 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from tune_app.document import Document
-from tune_app.errors import WorkFailed
 from tune_app.results import plots
-from tune_app.results.importance import LEAST_TRIALS, by_association, importance
-from tune_app.spaces.feasibility import sample
+from tune_app.results.importance import Importance
+from tune_app.results.plots.curves import CURVES
+from tune_app.results.plots.parallel import MOST_LINES
+from tune_app.results.plots.style import DISTINCT, MANY
 from tune_app.spaces.spec import Spec
-from tune_app.tasks.spec_file import read_spec
-
-BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-DOCUMENT: dict[str, Any] = {
-    "schema_version": 1,
-    "name": "pictures",
-    "task": "image_cnn",
-    "dataset": "digits",
-    "objective": {"metric": "val_accuracy"},
-    "budget": {"trials": 40, "epochs": 9},
-    "parameters": {
-        "architecture": {"filters": {"type": "categorical", "choices": [8, 16, 32]}},
-        "training": {
-            "optimizer": {"type": "categorical", "choices": ["sgd", "adamw"]},
-            "learning_rate": {"type": "float", "low": 1e-4, "high": 1.0, "log": True},
-            "momentum": {"type": "float", "low": 0.5, "high": 0.99, "when": "optimizer == 'sgd'"},
-        },
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def spec() -> Spec:
-    return read_spec(Document.of(DOCUMENT, "here"))
-
-
-@pytest.fixture(scope="module")
-def trials(spec: Spec) -> pd.DataFrame:
-    """40 trials on two slots whose objective follows the learning rate alone; some failed, some were pruned."""
-    rng = np.random.default_rng(0)
-    rows = []
-    for number in range(40):
-        config = sample(spec.space, rng)
-        state = "FAILED" if number % 5 == 4 else "PRUNED" if number % 3 == 2 else "COMPLETED"
-        began = BEGAN + timedelta(seconds=number // 2 * 10)
-        rows.append(
-            {
-                "trial": number,
-                "state": state,
-                "objective": None if state == "FAILED" else 1.0 - abs(np.log10(float(config["learning_rate"])) + 2) / 4,
-                "failure_kind": "diverged" if state == "FAILED" else None,
-                "error": "Diverged: a metric must be finite" if state == "FAILED" else None,
-                "started_at": began,
-                "ended_at": began + timedelta(seconds=9),
-                "duration_s": 9.0,
-                "node": "127.0.0.1",
-                **{f"config/{spec.space.by_name[name].group}/{name}": value for name, value in config.items()},
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-@pytest.fixture(scope="module")
-def epochs(trials: pd.DataFrame) -> pd.DataFrame:
-    """Nine epochs of a completed trial, three of the others."""
-    ends = {"COMPLETED": 9, "PRUNED": 3, "FAILED": 3}
-    return pd.DataFrame(
-        [
-            {"trial": trial, "epoch": epoch, "metric/val_accuracy": epoch / 10}
-            for trial, state in zip(trials["trial"], trials["state"], strict=True)
-            for epoch in range(1, ends[state] + 1)
-        ]
-    )
 
 
 def named(figure: go.Figure) -> dict[str, Any]:
@@ -87,29 +26,73 @@ def named(figure: go.Figure) -> dict[str, Any]:
     return {trace.name: trace for trace in figure.data if trace.name}
 
 
+def heights(values: Any) -> Any:
+    """Of accuracies on an axis of the logarithm of the error."""
+    return -np.log10(1 - np.asarray(values, float))
+
+
+def copied(trials: pd.DataFrame, times: int) -> pd.DataFrame:
+    """The trials so many times, each copy an hour later."""
+    return pd.concat(
+        [
+            trials.assign(
+                trial=trials["trial"] + 40 * copy,
+                started_at=trials["started_at"] + timedelta(hours=copy),
+                ended_at=trials["ended_at"] + timedelta(hours=copy),
+            )
+            for copy in range(times)
+        ],
+        ignore_index=True,
+    )
+
+
 def test_the_history_marks_pruned_and_failed_trials(trials: pd.DataFrame, spec: Spec) -> None:
     traces = named(plots.optimisation_history(trials, spec.objective))
     counts = trials["state"].value_counts()
-    assert {name: len(traces[name].x) for name in ("Completed", "Pruned", "Failed")} == {
-        state.capitalize(): counts[state] for state in counts.index
-    }
+    drawn = {name: len(traces[name].x) for name in ("Completed", "Pruned", "Failed")}
+    outside = sum(len(trace.x) for name, trace in traces.items() if name.startswith("Outside"))
+    assert sum(drawn.values()) + outside == counts.sum()
+    assert drawn["Failed"] == counts["FAILED"]
     best = np.asarray(traces["Best so far"].y, float)
     assert (np.diff(best) >= 0).all()
-    assert best[-1] == trials.loc[trials["state"] == "COMPLETED", "objective"].max()
+    assert best[-1] == pytest.approx(heights(trials.loc[trials["state"] == "COMPLETED", "objective"].max()))
     assert "diverged: Diverged" in traces["Failed"].text[0]
 
 
-def test_the_best_so_far_of_a_loss_falls(trials: pd.DataFrame) -> None:
-    losses = read_spec(Document.of({**DOCUMENT, "objective": {"metric": "val_loss"}}, "here")).objective
-    assert (np.diff(np.asarray(named(plots.optimisation_history(trials, losses))["Best so far"].y, float)) <= 0).all()
+def test_the_best_so_far_of_a_loss_falls(trials: pd.DataFrame, spec_with: Callable[..., Spec]) -> None:
+    losses = spec_with(objective={"metric": "val_loss"}).objective
+    traces = named(plots.optimisation_history(trials, losses))
+    assert (np.diff(np.asarray(traces["Best so far"].y, float)) <= 0).all()
+    assert set(traces["Failed"].y) == {max(traces["Failed"].y)}, "failures stand at the worse edge"
+    assert traces["Failed"].y[0] > max(traces["Completed"].y)
 
 
-def test_curves_of_pruned_trials_end_where_they_were_stopped(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
-    traces = named(plots.learning_curves(epochs, trials, "metric/val_accuracy", highlight=[0]))
-    pruned = trials.loc[trials["state"] == "PRUNED", "trial"]
-    assert list(traces["Pruned here"].x) == [3] * len(pruned)
-    assert len(traces["trial 0"].x) == 9
-    assert traces["trial 0"].line.width > traces["trial 1"].line.width
+def test_one_diverged_trial_does_not_flatten_the_others(trials: pd.DataFrame, spec_with: Callable[..., Spec]) -> None:
+    losses = spec_with(objective={"metric": "val_loss"}).objective
+    first = trials.loc[trials["state"] == "COMPLETED", "trial"].iloc[0]
+    diverged = trials.assign(objective=trials["objective"].where(trials["trial"] != first, 1e6))
+    figure = plots.optimisation_history(diverged, losses)
+    assert figure.layout.yaxis.range[1] < 2
+    (outside,) = [trace for trace in figure.data if (trace.name or "").startswith("Outside the axis (1)")]
+    assert list(outside.marker.symbol) == ["triangle-up-open"]
+    assert outside.y[0] < figure.layout.yaxis.range[1]
+    assert list(outside.customdata[0])[:2] == [first, 1e6], "the true value is in the hover"
+
+
+def test_pruned_curves_end_where_they_were_stopped_in_one_line(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
+    figure = plots.learning_curves(epochs, trials, "metric/val_accuracy", highlight=[0], rungs=(1, 3, 9))
+    traces = named(figure)
+    line = traces["Pruned"]
+    pruned = set(trials.loc[trials["state"] == "PRUNED", "trial"])
+    numbers = np.asarray(line.customdata, float)[:, 0]
+    assert set(numbers[~np.isnan(numbers)]) == pruned
+    # A gap between two trials, so that the end of one is not joined with the beginning of the next.
+    assert np.isnan(np.asarray(line.y, float)).sum() == len(pruned) - 1
+    assert np.nanmax(np.asarray(line.x, float)) == 3
+    assert len(traces["Trial 0"].x) == 9
+    assert traces["Trial 0"].line.width > traces["Completed"].line.width > line.line.width
+    assert traces["Median (completed)"].line.dash == "dash"
+    assert [shape.x0 for shape in figure.layout.shapes] == [1, 3], "the rungs before the last epoch"
 
 
 def test_a_metric_that_no_trial_has(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
@@ -117,11 +100,35 @@ def test_a_metric_that_no_trial_has(epochs: pd.DataFrame, trials: pd.DataFrame) 
     assert figure.layout.annotations[0].text == "No trial has a figure for val f1 yet."
 
 
-def test_too_many_curves_are_thinned_and_counted(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
-    many = [trials.assign(trial=trials["trial"] + 100 * copy) for copy in range(10)]
-    curves = [epochs.assign(trial=epochs["trial"] + 100 * copy) for copy in range(10)]
-    figure = plots.learning_curves(pd.concat(curves), pd.concat(many), "metric/val_accuracy")
-    assert figure.layout.title.text == f"Learning curves ({400 - plots.CURVES} of 400 trials not drawn)"
+def test_curves_of_thousands_of_trials_are_thinned_counted_and_fast(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
+    many = pd.concat([trials.assign(trial=trials["trial"] + 40 * copy) for copy in range(250)])
+    curves = pd.concat([epochs.assign(trial=epochs["trial"] + 40 * copy) for copy in range(250)])
+    begun = time.process_time()
+    figure = plots.learning_curves(curves, many, "metric/val_accuracy")
+    text = figure.to_json()
+    assert time.process_time() - begun < 1.0
+    assert len(text) < 2e6
+    completed = int((many["state"] == "COMPLETED").sum())
+    traces = named(figure)
+    line = traces[f"Completed ({CURVES:,} of {completed:,})"]
+    numbers = np.asarray(line.customdata, float)[:, 0]
+    assert len(set(numbers[~np.isnan(numbers)])) == CURVES
+    assert {trace.type for trace in figure.data} == {"scattergl"}
+
+
+def test_long_curves_keep_their_last_epoch(trials: pd.DataFrame) -> None:
+    rows = [{"trial": 0, "epoch": epoch, "metric/val_loss": 1 / epoch} for epoch in range(1, 1002)]
+    (line,) = plots.learning_curves(pd.DataFrame(rows), trials.head(1), "metric/val_loss").data
+    assert len(line.x) < 150
+    assert line.x[0] == 1
+    assert line.x[-1] == 1001
+
+
+def test_compared_curves_differ_in_color_dash_and_symbol(epochs: pd.DataFrame) -> None:
+    traces = plots.compared_curves(epochs, [0, 1, 2, 3, 5, 6], "metric/val_accuracy").data
+    assert [trace.name for trace in traces] == [f"Trial {number}" for number in (0, 1, 2, 3, 5, 6)]
+    for look in ([t.line.color for t in traces], [t.line.dash for t in traces], [t.marker.symbol for t in traces]):
+        assert len(set(look)) == 6
 
 
 def test_parallel_coordinates_and_their_selection(trials: pd.DataFrame, spec: Spec) -> None:
@@ -129,9 +136,8 @@ def test_parallel_coordinates_and_their_selection(trials: pd.DataFrame, spec: Sp
     axes = {axis.label: axis for axis in lines.dimensions}
     assert list(axes) == ["filters", "optimizer", "learning_rate", "momentum", "Val accuracy"]
     assert list(axes["filters"].ticktext) == ["8", "16", "32"]
-    chosen = plots.within(
-        trials, spec, {"filters": (0.5, 1.5), "learning_rate": (-3.0, -1.0), "val accuracy": (0.8, 1.0)}
-    )
+    ranges = {"filters": (0.5, 1.5), "learning_rate": (-3.0, -1.0), "Val accuracy": (float(heights(0.8)), 9.0)}
+    chosen = plots.within(trials, spec, ranges)
     having = trials[
         (trials["config/architecture/filters"] == 16)
         & trials["config/training/learning_rate"].between(1e-3, 1e-1)
@@ -139,18 +145,101 @@ def test_parallel_coordinates_and_their_selection(trials: pd.DataFrame, spec: Sp
     ]
     assert list(chosen["trial"]) == list(having["trial"])
     assert len(chosen)
+    texts = [plots.range_text(trials, spec, name, ends) for name, ends in ranges.items()]
+    assert texts == ["filters: 16", "learning_rate: 0.001 to 0.1", "Val accuracy: from 80%"]
 
 
-def test_slices_and_contours_draw_every_trial(trials: pd.DataFrame, spec: Spec) -> None:
-    told = trials["objective"].notna().sum()
+def test_the_learning_rate_is_always_an_axis(trials: pd.DataFrame, spec: Spec) -> None:
+    by_choice = trials.assign(objective=(trials["config/training/optimizer"] == "sgd").astype(float))
+    assert plots.parallel_axes(by_choice, spec, 4)[0] == "optimizer"
+    assert plots.parallel_axes(by_choice, spec, 2) == ["optimizer", "learning_rate"]
+
+
+def test_of_many_lines_the_best_completed_are_drawn_on_top(trials: pd.DataFrame, spec: Spec) -> None:
+    many = copied(trials, 80)
+    drawn = plots.drawn_lines(many, spec)
+    completed = many[many["state"] == "COMPLETED"]
+    assert len(drawn) == MOST_LINES < len(completed)
+    assert set(drawn["state"]) == {"COMPLETED"}
+    assert drawn["objective"].iloc[-1] == completed["objective"].max()
+    (lines,) = plots.parallel_coordinates(many, spec).data
+    assert len(lines.dimensions[0]["values"]) == MOST_LINES
+
+
+def test_what_did_not_complete_is_gray_in_parallel_coordinates(trials: pd.DataFrame, spec: Spec) -> None:
+    (lines,) = plots.parallel_coordinates(trials, spec).data
+    drawn = plots.drawn_lines(trials, spec)
+    gray = np.asarray(lines.line.color, float) == lines.line.cmin
+    assert list(gray) == list(drawn["state"] != "COMPLETED")
+    assert lines.line.colorbar.ticktext[0] == "not completed"
+
+
+def test_slices_draw_every_trial_in_which_the_variable_had_an_effect(trials: pd.DataFrame, spec: Spec) -> None:
+    told = trials[trials["objective"].notna()]
     figure = plots.slice_plot(trials, spec, "learning_rate")
-    assert sum(len(trace.x) for trace in figure.data) == told
+    drawn = [trace for trace in figure.data if not trace.name.startswith("Median")]
+    assert sum(len(trace.x) for trace in drawn) == len(told)
     assert figure.layout.xaxis.type == "log"
-    surface, points = plots.contour_plot(trials, spec, "learning_rate", "filters").data
-    assert len(points.x) == told
-    values = np.asarray(surface.z, float)
-    assert values.shape == (plots.GRID, plots.GRID)
-    assert trials["objective"].min() <= values.min() <= values.max() <= trials["objective"].max()
+    having = told[told["config/training/optimizer"] == "sgd"]
+    drawn = [trace for trace in plots.slice_plot(trials, spec, "momentum").data if not trace.name.startswith("Median")]
+    assert {row[0] for trace in drawn for row in trace.customdata} == set(having["trial"])
+
+
+def test_points_of_one_choice_lie_beside_one_another_around_it(trials: pd.DataFrame, spec: Spec) -> None:
+    traces = named(plots.slice_plot(trials, spec, "filters"))
+    completed = trials[trials["state"] == "COMPLETED"]
+    places = np.asarray(traces["Completed"].x, float)
+    assert len(set(places)) == len(places)
+    values = {row[0]: row[2] for row in traces["Completed"].customdata}
+    for place, number in zip(places, values, strict=True):
+        assert round(place) == ["8", "16", "32"].index(values[number])
+    median = traces["Median, quartiles (completed)"]
+    eights = completed.loc[completed["config/architecture/filters"] == 8, "objective"]
+    assert median.customdata[0][1] == pytest.approx(eights.median())
+    assert median.customdata[0][3] == len(eights)
+
+
+def test_a_contour_has_the_median_of_each_cell_and_nothing_between(trials: pd.DataFrame, spec: Spec) -> None:
+    figure = plots.contour_plot(trials, spec, "optimizer", "filters")
+    cells, best = figure.data
+    completed = trials[trials["state"] == "COMPLETED"]
+    counted = np.asarray([[int(count or 0) for count in row] for row in cells.text])
+    assert counted.sum() == len(completed)
+    groups = completed.groupby(["config/architecture/filters", "config/training/optimizer"])["objective"]
+    for (filters, optimizer), values in groups:
+        at = [8, 16, 32].index(filters), ["sgd", "adamw"].index(optimizer)
+        assert counted[at] == len(values)
+        assert cells.z[at] == pytest.approx(heights(values.median()))
+        assert cells.customdata[at[0]][at[1]] == [completed.loc[values.idxmax(), "trial"]]
+    assert best.customdata[0][0] == completed.loc[completed["objective"].idxmax(), "trial"]
+    with_pruned = plots.contour_plot(trials, spec, "optimizer", "filters", pruned=True).data[0]
+    assert sum(int(count or 0) for row in with_pruned.text for count in row) == trials["objective"].notna().sum()
+
+
+def test_cells_without_trials_stay_empty(trials: pd.DataFrame, spec: Spec) -> None:
+    cells = plots.contour_plot(trials.head(6), spec, "learning_rate", "filters").data[0]
+    completed = int((trials.head(6)["state"] == "COMPLETED").sum())
+    assert 0 < np.isfinite(np.asarray(cells.z, float)).sum() <= completed
+
+
+def test_ranks_are_those_of_completed_trials_the_best_first(trials: pd.DataFrame, spec: Spec) -> None:
+    (points,) = plots.rank_plot(trials, spec, "learning_rate", "filters").data
+    completed = trials[trials["state"] == "COMPLETED"].sort_values("objective", ascending=False)
+    ranked = sorted(points.customdata, key=lambda row: row[2])
+    assert [row[0] for row in ranked] == list(completed["trial"])
+    assert [row[2] for row in ranked] == list(range(1, len(completed) + 1))
+    (points,) = plots.rank_plot(trials, spec, "learning_rate", "filters", pruned=True).data
+    assert len(points.x) == trials["objective"].notna().sum()
+
+
+def test_the_distribution_of_the_objective_ends_at_all(trials: pd.DataFrame, spec: Spec) -> None:
+    figure = plots.empirical_distribution({"a": trials, "b": trials.head(10)}, spec.objective)
+    first, second = figure.data
+    completed = trials[trials["state"] == "COMPLETED"]
+    assert len(first.x) == len(completed)
+    assert first.y[-1] == second.y[-1] == 1.0
+    assert first.customdata[-1][0] == completed.loc[completed["objective"].idxmax(), "trial"]
+    assert first.line.dash != second.line.dash
 
 
 def test_the_timeline_has_a_lane_for_each_slot(trials: pd.DataFrame) -> None:
@@ -160,39 +249,32 @@ def test_the_timeline_has_a_lane_for_each_slot(trials: pd.DataFrame) -> None:
 
 
 def test_many_trials_are_drawn_by_webgl_and_a_timeline_shows_the_latest(trials: pd.DataFrame, spec: Spec) -> None:
-    copies = [
-        trials.assign(
-            trial=trials["trial"] + 40 * copy,
-            started_at=trials["started_at"] + timedelta(hours=copy),
-            ended_at=trials["ended_at"] + timedelta(hours=copy),
-        )
-        for copy in range(3 * plots.MANY // 40)
-    ]
-    many = pd.concat(copies, ignore_index=True)
+    many = copied(trials, 3 * MANY // 40 + 1)
     for figure in (
         plots.slice_plot(many, spec, "learning_rate"),
-        plots.contour_plot(many, spec, "learning_rate", "filters"),
+        plots.rank_plot(many, spec, "learning_rate", "filters"),
     ):
         assert "scattergl" in {trace.type for trace in figure.data}
     figure = plots.timeline(many)
-    assert figure.layout.title.text == f"Timeline (the latest {plots.MANY:,} of {len(many):,} trials)"
-    shown = [number for trace in figure.data for number in trace.text]
-    assert sorted(map(int, shown)) == list(range(len(many) - plots.MANY, len(many)))
+    assert figure.layout.title.text == f"Trials over time (UTC; the latest {MANY:,} of {len(many):,})"
+    shown = [row[0] for trace in figure.data for row in trace.customdata]
+    assert sorted(map(int, shown)) == list(range(len(many) - MANY, len(many)))
 
 
 def test_a_long_history_draws_a_spread_of_each_state_and_says_so(trials: pd.DataFrame, spec: Spec) -> None:
     rng = np.random.default_rng(0)
-    many = pd.concat([trials.assign(trial=trials["trial"] + 40 * copy) for copy in range(100)], ignore_index=True)
-    many["objective"] = many["objective"].where(many["objective"].isna(), rng.random(len(many)))
+    many = copied(trials, 100)
+    many["objective"] = many["objective"].where(many["objective"].isna(), 0.5 + rng.random(len(many)) / 10)
     traces = named(plots.optimisation_history(many, spec.objective))
     for state in ("COMPLETED", "PRUNED"):
         rows = many[many["state"] == state]
-        assert len(rows) > plots.DISTINCT
-        drawn = traces[f"{state.capitalize()} ({plots.DISTINCT:,} of {len(rows):,})"]
-        assert len(drawn.x) == len(set(drawn.x)) == plots.DISTINCT
-        assert (min(drawn.y), max(drawn.y)) == (rows["objective"].min(), rows["objective"].max())
-        assert abs(np.median(drawn.y) - rows["objective"].median()) < 0.01
-    assert max(traces["Best so far"].y) == many.loc[many["state"] == "COMPLETED", "objective"].max()
+        assert len(rows) > DISTINCT
+        drawn = next(trace for name, trace in traces.items() if name.startswith(f"{state.capitalize()} (500 of "))
+        values = np.asarray([row[1] for row in drawn.customdata], float)
+        assert len(drawn.x) == len(set(drawn.x)) == DISTINCT
+        assert abs(np.median(values) - rows["objective"].median()) < 0.01
+    best = many.loc[many["state"] == "COMPLETED", "objective"].max()
+    assert max(traces["Best so far"].y) == pytest.approx(heights(best))
 
 
 def test_health_over_the_epochs_leaves_out_what_was_never_measured() -> None:
@@ -205,33 +287,14 @@ def test_health_over_the_epochs_leaves_out_what_was_never_measured() -> None:
     assert empty.layout.annotations[0].text == "No epoch of this trial has figures of health."
 
 
-def test_what_explains_the_objective_comes_first(trials: pd.DataFrame, spec: Spec) -> None:
-    shares = importance(spec, trials)
-    assert next(iter(shares)) == "learning_rate"
-    assert shares["learning_rate"] > 0.7
-    assert set(shares) == set(spec.space.searched)
-    assert sum(shares.values()) == pytest.approx(1.0)
-    assert importance(spec, trials) == shares
-    some = importance(spec, trials, most=10)
-    assert some != shares
-    assert importance(spec, trials, most=10) == some, "the same trials are drawn"
-    assert list(plots.importances(shares).data[0].y)[-1] == "learning_rate"
-
-
-def test_variables_in_the_order_of_their_association(trials: pd.DataFrame, spec: Spec) -> None:
-    # What falls on both sides of its best value has no rank correlation, so the objective rises with the rate here.
-    rising = trials.assign(objective=trials["config/training/learning_rate"].where(trials["objective"].notna()))
-    assert by_association(spec, rising)[0] == "learning_rate"
-    by_choice = trials.assign(objective=(trials["config/training/optimizer"] == "sgd").astype(float))
-    assert by_association(spec, by_choice)[0] == "optimizer"
-    assert set(by_association(spec, trials.head(0))) == set(spec.space.searched)
-
-
-def test_importances_of_too_few_or_equal_trials_are_refused(trials: pd.DataFrame, spec: Spec) -> None:
-    with pytest.raises(WorkFailed, match=f"need {LEAST_TRIALS} completed trials, but the study has 3"):
-        importance(spec, trials[trials["state"] == "COMPLETED"].head(3))
-    with pytest.raises(WorkFailed, match="the same objective"):
-        importance(spec, trials.assign(objective=0.5))
+def test_importances_show_their_spread_and_direction() -> None:
+    found = {"a": Importance(0.7, 0.6, 0.9, "best: 0.001 to 0.01"), "b": Importance(0.3, 0.1, 0.4, "lower is better")}
+    figure = plots.importances(found)
+    (bars,) = figure.data
+    assert list(bars.y) == ["b", "a"], "the largest at the top"
+    assert list(bars.error_x.array) == pytest.approx([0.1, 0.2])
+    assert list(bars.error_x.arrayminus) == pytest.approx([0.2, 0.1])
+    assert [note.text for note in figure.layout.annotations] == ["lower is better", "best: 0.001 to 0.01"]
 
 
 def test_an_empty_study_says_so_in_every_figure(trials: pd.DataFrame, epochs: pd.DataFrame, spec: Spec) -> None:
@@ -242,6 +305,8 @@ def test_an_empty_study_says_so_in_every_figure(trials: pd.DataFrame, epochs: pd
         plots.parallel_coordinates(none, spec),
         plots.slice_plot(none, spec, "filters"),
         plots.contour_plot(none, spec, "filters", "learning_rate"),
+        plots.rank_plot(none, spec, "filters", "learning_rate"),
+        plots.empirical_distribution({"none": none}, spec.objective),
         plots.timeline(none),
     ):
         assert figure.layout.annotations[0].text.startswith("No trial")
@@ -252,19 +317,21 @@ def test_an_axis_has_room_for_choices_that_no_trial_took(trials: pd.DataFrame, s
     assert list(lines.dimensions[0].range) == [0, 2]
 
 
-def test_shares_are_in_percent_on_every_axis(trials: pd.DataFrame, epochs: pd.DataFrame, spec: Spec) -> None:
-    (lines,) = plots.parallel_coordinates(trials, spec).data
-    drawn = [
-        plots.optimisation_history(trials, spec.objective).layout.yaxis,
-        plots.slice_plot(trials, spec, "momentum").layout.yaxis,
-        plots.learning_curves(epochs, trials, "metric/val_accuracy").layout.yaxis,
-        plots.contour_plot(trials, spec, "momentum", "filters").data[0].colorbar,
-        lines.line.colorbar,
-        lines.dimensions[-1],
+def test_every_point_of_a_trial_says_which_one_it_is(trials: pd.DataFrame, epochs: pd.DataFrame, spec: Spec) -> None:
+    numbers = set(trials["trial"])
+    figures = [
+        plots.optimisation_history(trials, spec.objective),
+        plots.learning_curves(epochs, trials, "metric/val_accuracy"),
+        plots.slice_plot(trials, spec, "learning_rate"),
+        plots.rank_plot(trials, spec, "filters", "momentum"),
+        plots.empirical_distribution({"a": trials}, spec.objective),
+        plots.timeline(trials),
     ]
-    assert [axis.tickformat for axis in drawn] == [".4~p"] * len(drawn)
-    loss = plots.learning_curves(epochs.assign(**{"metric/val_loss": 2.0}), trials, "metric/val_loss")
-    assert loss.layout.yaxis.tickformat == ".4~g"
+    for figure in figures:
+        clicked = [row[0] for trace in figure.data if trace.customdata is not None for row in trace.customdata]
+        known = {int(number) for number in clicked if number is not None and number == number}
+        assert known
+        assert known <= numbers
 
 
 def test_failures_alone_stand_at_no_figure(trials: pd.DataFrame, spec: Spec) -> None:

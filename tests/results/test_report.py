@@ -43,9 +43,15 @@ def fetched(text: str) -> list[str]:
 def test_a_study_in_one_file(study: Study) -> None:
     text = study_report(study)
     found = " | ".join(titles(text))
-    for title in ("Optimisation history", "Learning curves", "What mattered", "Objective over", "Timeline"):
+    for title in (
+        "Val accuracy over trials",
+        "Val accuracy over epochs",
+        "Val accuracy over filters",
+        "Trials over time",
+    ):
         assert title in found
     assert "parcoords" in text
+    assert "No importances: importances of 5 variables need 15 completed trials, but the study has 4." in text
     assert "<h1>Study digits-small</h1>" in text
     assert "ValueError: no [/bracket] fits" in text
     assert fetched(text) == []
@@ -79,7 +85,7 @@ def test_without_a_checkpoint_the_report_says_what_is_missing(study: Study) -> N
 def test_a_study_in_which_nothing_completed(make_study: MakeStudy, tmp_path: Path) -> None:
     text = study_report(make_study(tmp_path, ends=("FAILED", "FAILED")))
     assert "No trial completed" in text
-    assert "importances need 4 completed trials, but the study has 0" in text
+    assert "importances of 5 variables need 15 completed trials, but the study has 0" in text
 
 
 def test_names_and_texts_of_others_are_shown_and_never_run(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,10 @@ from plotly.offline import get_plotlyjs
 from tune_app.errors import NotFound, WorkFailed
 from tune_app.readable import shown
 from tune_app.results import plots, trial_plots
-from tune_app.results.importance import importance
+from tune_app.results.importance import by_association, importances
 from tune_app.results.review import config_of, front_trials, ranked_trials, summary, trial_row
 from tune_app.spaces.objective import figure_text, label_of
+from tune_app.spaces.pruning import rungs
 from tune_app.spaces.variable import group_config
 from tune_app.store.study import Study
 
@@ -43,20 +44,26 @@ def study_report(study: Study) -> str:
     spec = study.spec()
     trials = ranked_trials(study)
     epochs = study.table("epochs").to_pandas()
-    notes, shares = [], {}
+    notes, mattered = [], {}
     try:
-        shares = importance(spec, trials)
+        mattered = importances(spec, trials)
     except WorkFailed as error:
         notes.append(f"No importances: {error.message}.")
-    # Where they are unknown, the order of the search space stands in for them.
-    first = [*shares] or [*spec.space.searched]
+    # If they are unknown, the order in which the objective goes along with each variable stands in for them.
+    first = [*mattered] or by_association(spec, trials)
     metric = f"metric/{spec.objective.metric}"
     figures = [
         plots.optimisation_history(trials, spec.objective),
-        plots.learning_curves(epochs, trials, metric),
+        plots.learning_curves(
+            epochs,
+            trials,
+            metric,
+            rungs=rungs(spec.pruning, spec.budget.epochs)[0],
+            direction=spec.objective.direction,
+        ),
         *([plots.pareto_front(trials, front_trials(study), spec)] if spec.objective.mode == "pareto" else []),
         plots.parallel_coordinates(trials, spec, first[:AXES]),
-        *([plots.importances(shares)] if shares else []),
+        *([plots.importances(mattered)] if mattered else []),
         *(plots.slice_plot(trials, spec, name) for name in first[:SLICES]),
         *(plots.contour_plot(trials, spec, x, y) for x, y in _pairs(first)[:CONTOURS]),
         plots.timeline(trials),
