@@ -61,12 +61,12 @@ def _winner(spec: Spec, answer: Answer) -> None:
 
 def _lead(spec: Spec, answer: Answer) -> None:
     if answer.lead is None:
-        st.metric("Ahead of the runner-up", "–", delta="no other trial completed", width="content", **QUIET)
+        st.metric("Lead", "–", delta="no other trial completed", width="content", **QUIET)
         return
     within = answer.spread is not None and answer.lead <= answer.spread
     words = "within its own spread" if within else "more than its own spread"
     st.metric(
-        f"Ahead of trial {answer.runner_up}, the runner-up",
+        f"Lead over trial {answer.runner_up}",
         _difference(spec, answer.lead),
         delta=words if answer.spread is not None else "its spread is unknown",
         help="A lead within the spread of the last epochs may be chance.",

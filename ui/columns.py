@@ -94,8 +94,9 @@ def _column(column: str, values: pd.Series[Any], help_text: str | None, spec: Sp
     name = column.split("/")[-1] if column.startswith("config/") else title(column, spec.objective)
     facts: dict[str, Any] = {"help": help_text, "pinned": column in PINNED}
     if column == CURVE:
-        most = 1.0 if is_share(f"metric/{spec.objective.metric}") else None
-        return st.column_config.LineChartColumn(name, width="small", y_min=most and 0.0, y_max=most)
+        reached = pd.Series([value for curve in values.dropna() for value in curve], dtype=float)
+        low, high = (None, None) if reached.empty else (float(reached.quantile(0.1)), float(reached.max()))
+        return st.column_config.LineChartColumn(name, width="small", y_min=low, y_max=high)
     if column.endswith("_at"):
         return st.column_config.DatetimeColumn(name, format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
     if is_share(column, spec.objective):

@@ -98,6 +98,7 @@ def _draw(
     shown: Shown, name: str, figure: go.Figure, alt: str, data: Callable[[], pd.DataFrame], height: int = HEIGHT
 ) -> None:
     """The figure, its downloads, and what a click on a trial in it does."""
+    figure.update_layout(title=None, margin_t=12)  # the choice of figures says it
     plots.set_height(figure, height)
     chart = f"{shown.study.name}-{name}-chart"
     with st.container(key=chart):

@@ -119,7 +119,7 @@ def test_the_newest_study_is_useful_at_first_sight(open_page: Callable[..., AppT
     assert page.selectbox(key="study").value == STUDY
     assert {metric.label: (metric.value, metric.delta) for metric in page.metric} == {
         "Best val accuracy, trial 0": ("90% ± 0.5%", ""),
-        "Ahead of trial 2, the runner-up": ("20 pp", "more than its own spread"),
+        "Lead over trial 2": ("20 pp", "more than its own spread"),
         "Trials": ("16 of 16", "14 completed, 1 pruned, 1 failed"),
         "Cost": ("24 s of CPU", "3% of the epochs saved"),
     }

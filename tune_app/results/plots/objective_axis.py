@@ -1,8 +1,8 @@
 """The axis of an objective or a metric, scaled to the contest.
 
-It shows what completed trials reached. One trial that diverged would flatten all others, so what lies far on the worse
-side is drawn at the edge, with a mark and its true value. A share, such as an accuracy, is drawn by the logarithm of
-the error: from 98% to 99% is as far as from 80% to 90%.
+It shows what completed trials reached, and by logarithms also most of what the others did. One trial that diverged would
+flatten all others, so what lies far on the worse side is drawn at the edge, with a mark and its true value. A share,
+such as an accuracy, is drawn by the logarithm of the error: from 98% to 99% is as far as from 80% to 90%.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ Kind = Literal["linear", "log", "error"]
 FAR = 5.0 * 1.4826
 """Median absolute deviations from the median beyond which a value lies far out: five standard deviations of a normal
 distribution. Iglewicz and Hoaglin (1993) take 3.5; the worse side of a contest has a longer tail."""
+MOST_OUTSIDE = 0.25
+"""Of all trials, so many may lie outside a logarithmic axis: it has room for the early ends of pruned ones."""
 LEAST = 4
 """With fewer values nothing says what is usual."""
 PAD = 0.06
@@ -188,6 +190,10 @@ def value_axis(
     low, high = float(known.min()), float(known.max())
     if len(known) >= LEAST and direction is not None:
         low, high = _fenced(ObjectiveAxis(title, digits, kind, low, high, floor, direction), known)
+    if kind != "linear" and len(ends) and direction is not None:
+        worse = MOST_OUTSIDE if direction == "maximize" else 1 - MOST_OUTSIDE
+        common = float(ends.astype(float).quantile(worse, interpolation="nearest"))
+        low, high = min(low, common if kind == "error" or common > 0 else low), max(high, common)
     best = [value for value in (ends.min(), ends.max()) if kind != "log" or value > 0] if len(ends) else []
     if best and direction == "minimize":
         low = min(low, float(best[0]))
