@@ -1,8 +1,8 @@
 """The axis of an objective or a metric, scaled to the contest.
 
-It shows what completed trials reached, and by logarithms also most of what the others did. One trial that diverged would
-flatten all others, so what lies far on the worse side is drawn at the edge, with a mark and its true value. A share,
-such as an accuracy, is drawn by the logarithm of the error: from 98% to 99% is as far as from 80% to 90%.
+It shows what completed trials reached, and by logarithms also most of what the others did. One trial that diverged
+would flatten all others, so what lies far on the worse side is drawn at the edge, with a mark and its true value. A
+share, such as an accuracy, is drawn by the logarithm of the error: from 98% to 99% is as far as from 80% to 90%.
 """
 
 from __future__ import annotations
