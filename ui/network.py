@@ -9,12 +9,15 @@ import streamlit as st
 
 from tune_app.results.network import client
 from tune_app.results.network.client import Layers
+from tune_app.store.best_layers import read_best_layers
+from tune_app.store.store import Store
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def read_layers(store: str, study: str, trial: int, ended_at: str) -> Layers:
-    """See `client.read_layers`."""
-    return client.read_layers(store, study, trial)
+    """See `client.read_layers`; those of the best trial are kept with the study."""
+    kept = read_best_layers(Store(store).study(study), trial, ended_at)
+    return client.read_layers(store, study, trial) if kept is None else kept
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

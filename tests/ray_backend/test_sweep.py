@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 
 from tune_app.spaces.pruning import rungs
 from tune_app.spaces.section import Pruning
+from tune_app.store.best_layers import read_best_layers
 from tune_app.training.health import FIGURES
 from tune_app.training.seed import derive_seed
 
@@ -60,7 +61,13 @@ def test_pruned_trials_reach_optuna_as_pruned_with_all_their_reports(pruned: Any
 
 def test_the_best_trial_is_the_best_completed_one(pruned: Any) -> None:
     completed = pruned.trials[pruned.trials["state"] == "COMPLETED"]
-    assert pruned.outcome.best.objective == completed["objective"].max()
+    best = pruned.outcome.best
+    assert best.objective == completed["objective"].max()
+    layers = read_best_layers(pruned.study, best.trial, best.ended_at)
+    assert layers is not None
+    assert [(layer["type"], layer["parameters"]) for layer in layers] == [("Linear", 4), ("Linear", 3)]
+    assert read_best_layers(pruned.study, best.trial + 1, best.ended_at) is None
+    assert read_best_layers(pruned.study, best.trial, "2026-01-01T00:00:00+00:00") is None, "of a former study"
 
 
 def test_every_variable_of_every_trial_is_kept(pruned: Any) -> None:

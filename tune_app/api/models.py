@@ -372,7 +372,7 @@ class TrialWithEpochs(TrialFacts):
 
 
 class LayerFacts(_Told):
-    """A layer of a network, as `tune_app.results.network.layer.Layer` explains it."""
+    """A layer of a network, as `tune_app.training.layers.Layer` explains it."""
 
     name: str
     type: str

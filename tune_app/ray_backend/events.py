@@ -11,7 +11,7 @@ from tune_app.sweep.backend import Ended, Event, Failure, Lost, Reported, Run, S
 
 FACTS = (
     *("node", "device", "resumed_from", "peak_memory_mb", "model_parameters"),
-    *("checkpoint", "latency_ms", "sample"),
+    *("checkpoint", "latency_ms", "sample", "layers"),
 )
 
 

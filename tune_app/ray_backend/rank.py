@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -211,6 +211,7 @@ class Rank:
             return {
                 "checkpoint": self._folder.path(self._checkpoint),
                 "latency_ms": self._begun.latency_ms,
+                "layers": [asdict(layer) for layer in self._begun.layers()],
                 **({} if sample is None else {"sample": sample}),
             }
 

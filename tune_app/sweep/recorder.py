@@ -11,6 +11,7 @@ from typing import Any
 from tune_app.moment import now
 from tune_app.spaces.objective import label_of, objective_of, rank
 from tune_app.spaces.spec import Spec
+from tune_app.store.best_layers import write_best_layers
 from tune_app.store.columns import Row
 from tune_app.store.trial_row import TrialRow, TrialState
 from tune_app.sweep.backend import Backend, Ended, Event, Failure, Lost, Reported, Run, Started
@@ -73,6 +74,7 @@ class Recorder:
         self._ended_s = 0.0
         self._latest: dict[str, Any] | None = None
         self.best: TrialRow | None = None
+        self._layers: Sequence[Mapping[str, Any]] = ()
         for row in self._history.rows():
             self._keep_best(row)
 
@@ -124,6 +126,8 @@ class Recorder:
         for live in list(self._running.values()):
             self._end(live.run, TrialState.CANCELLED)
         self.write_live("ended", show)
+        if self._layers and self.best is not None:
+            write_best_layers(self._files.study, self.best, self._layers)
         self._files.writer.sweep_ended(reason=reason, message=message)
 
     def finish(self, reason: str, message: str, show: Callable[[dict[str, Any]], None]) -> None:
@@ -219,8 +223,10 @@ class Recorder:
 
     def _end(self, run: Run, state: TrialState, failure: Failure | None = None) -> None:
         live = self._running.pop(run.trial_id, None)
+        facts = dict(live.facts) if live else dict(self._former_facts.pop(run.trial_id, {}))
+        layers = facts.pop("layers", ())
         duration = time.monotonic() - live.started if live else 0.0
-        row = self._row(run, state, failure, live, duration)
+        row = self._row(run, state, failure, live.epoch if live else 0, facts, duration)
         self._files.writer.trial_ended(row)
         study = self._files.study
         if state in (TrialState.PRUNED, TrialState.FAILED):  # nobody goes on from there
@@ -236,15 +242,22 @@ class Recorder:
         if self._files.tensorboard is not None:
             self._files.tensorboard.end(record.trial, record.config)
         self._keep_best(row)
+        if self.best is row:
+            self._layers = layers
 
     def _row(
-        self, run: Run, state: TrialState, failure: Failure | None, live: _Live | None, duration: float
+        self,
+        run: Run,
+        state: TrialState,
+        failure: Failure | None,
+        epoch: int,
+        facts: Mapping[str, Any],
+        duration: float,
     ) -> TrialRow:
         """The row of the `trials` table."""
         record = self._history.trials[run.trial]
-        facts = live.facts if live else self._former_facts.pop(run.trial_id, {})
         # Where this attempt ended; a former one may have gone further. One that reported nothing leaves what was known.
-        epochs = (live.epoch if live else 0) or max(record.epochs, default=0)
+        epochs = epoch or max(record.epochs, default=0)
         last = record.epochs.get(epochs, {})
         return TrialRow(
             trial=record.trial,

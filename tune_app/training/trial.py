@@ -32,6 +32,7 @@ from tune_app.tasks.user_code import exits_as_errors
 from tune_app.training.failure import Diverged, TaskError
 from tune_app.training.health import Health, health
 from tune_app.training.host_memory import peak_mb, restart_peak
+from tune_app.training.layers import Layer, read_layers
 from tune_app.training.reading import latency_ms, read_network
 
 # cuBLAS is deterministic with this only, and reads it when CUDA starts (torch.use_deterministic_algorithms).
@@ -220,6 +221,14 @@ class Training:
         if probed is None or network is None:
             return None
         return latency_ms(network, lambda: probed.probe_loss(self.state))
+
+    @exits_as_errors()
+    def layers(self) -> list[Layer]:
+        """The layers of the network, in the order in which they compute for the probe; none without a network."""
+        probed, network = self._probe, self.network
+        if network is None:
+            return []
+        return read_layers(network, None if probed is None else lambda: probed.probe_loss(self.state))
 
     @exits_as_errors()
     def sample(self) -> str | None:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from tune_app.errors import NotFound, WorkFailed
-from tune_app.results.network.architecture import layers_of, read_layers
+from tune_app.results.network.architecture import layers_of
 from tune_app.results.network.rebuild import of_trial
 from tune_app.store.study import Study
 from tune_app.tasks.image_cnn import ImageCNNTask
+from tune_app.training.layers import read_layers
 
 MakeStudy = Callable[..., Study]
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from tune_app.errors import NotFound
 from tune_app.results.network.layer import Array, Histogram, Inspection, LayerStatistics
 from tune_app.results.network.rebuild import in_words, of_trial, rebuild
-from tune_app.results.network.walk import Visit, Walk, walk
 from tune_app.store.study import Study
 from tune_app.tasks.task import Classifying
 from tune_app.training import health
 from tune_app.training.reading import read_by_name
+from tune_app.training.walk import Visit, Walk, walk
 
 BINS = 60
 IMAGES = 3

@@ -1,4 +1,4 @@
-"""What is told of one layer of a network: its shapes and sizes, and what was seen in it."""
+"""What was seen in the layers of a trained network."""
 
 from __future__ import annotations
 
@@ -8,34 +8,7 @@ from typing import Any
 
 import numpy as np
 
-Shape = tuple[int, ...]
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A module of a network that computes something itself: one without children, or with parameters of its own.
-
-    Attributes:
-        name: its path in the network, such as ``convolutions.0``; empty for the network itself.
-        type: its class, such as ``Conv2d``.
-        settings: what it was made with, as torch prints it.
-        input_shapes: of the tensors that it is called with; the rows of the probe are the first axis where the network
-            keeps them apart. Empty where it was not called, or the task has no probe.
-        output_shape: of the tensor that it gives; of the first one where it gives several; None as above.
-        parameter_shapes: its own parameters, those of its children left out.
-        parameters: number of its own values.
-        trainable: how many of them are trained.
-    """
-
-    name: str
-    type: str
-    settings: str
-    input_shapes: tuple[Shape, ...]
-    output_shape: Shape | None
-    parameter_shapes: dict[str, Shape]
-    parameters: int
-    trainable: int
 
 
 @dataclass(frozen=True)

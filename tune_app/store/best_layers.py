@@ -1,0 +1,36 @@
+"""The layers of the best trial's network, kept when a sweep ends: to be seen without its task, its data and torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from tune_app.store.study import Study
+from tune_app.store.trial_row import TrialRow
+
+NAME = "layers.json"
+
+
+def write_best_layers(study: Study, row: TrialRow, layers: Sequence[Mapping[str, Any]]) -> None:
+    """Keep the layers of the trial of this row, each a mapping of what `tune_app.training.layers.Layer` has.
+
+    Raises:
+        WorkFailed: the store could not be written.
+    """
+    content = {"trial": row.trial, "ended_at": row.ended_at, "layers": list(layers)}
+    study.folder.write(f"{study.base}/{NAME}", json.dumps(content).encode())
+
+
+def read_best_layers(study: Study, trial: int, ended_at: str | datetime) -> list[dict[str, Any]] | None:
+    """The layers of `trial` as it ended at that moment; None if they are not kept.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    kept = study.json(NAME)
+    if kept.get("trial") != trial or datetime.fromisoformat(kept["ended_at"]) != datetime.fromisoformat(str(ended_at)):
+        return None
+    layers: list[dict[str, Any]] = kept["layers"]
+    return layers
