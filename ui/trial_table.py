@@ -66,8 +66,8 @@ def show_table(study: str, spec: Spec, listed: pd.DataFrame, columns: list[str],
         chosen = st.session_state[key]["selection"]
         if chosen["cells"]:
             open_trial(study, numbers[chosen["cells"][0][0]])
-        elif [numbers[row] for row in chosen["rows"]] == [n for n in compared if n in numbers]:  # Escape, in the table
-            open_trial(study, None)
+        elif [numbers[row] for row in chosen["rows"]] == [n for n in compared if n in numbers]:
+            open_trial(study, None)  # Escape, in the table
         hidden = [n for n in st.session_state.get(f"{study}-compared", []) if n not in numbers]
         rows = [numbers[row] for row in chosen["rows"]]
         st.session_state[f"{study}-compared"] = [*hidden, *rows][:MOST_COMPARED]

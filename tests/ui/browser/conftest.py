@@ -20,6 +20,8 @@ from tune_app.store.store import Store
 
 HERE = Path(__file__).parent
 WAIT_MS = 60_000
+WITHOUT_GPU = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+"""What lets Chromium draw WebGL on a machine without a GPU."""
 
 
 class Site:
@@ -80,7 +82,7 @@ def browser() -> Iterator[Any]:
     if path is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
     with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox", *WITHOUT_GPU])
         yield launched
         launched.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,7 +20,6 @@ from tune_app.spaces.spec import Spec
 
 UI = Path(__file__).parents[3] / "ui"
 WAIT_MS = 60_000
-WITHOUT_GPU = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 STUDY = "figures"
 SCRIPT = f"""
 import sys
@@ -34,7 +32,8 @@ def tell(number):
     st.session_state["told"] = [*st.session_state.get("told", []), number]
 
 study = store().study({STUDY!r})
-show_figure(study, spec_of(study), trials_of(study), [], tell)
+trials = trials_of(study)
+show_figure(study, spec_of(study), trials, trials, [], tell)
 st.text("Told: " + str(st.session_state.get("told", [])))
 """
 
@@ -70,22 +69,9 @@ def url(tmp_path_factory: pytest.TempPathFactory, make_study: Any, make_spec: Ca
         server.wait(20)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """Chromium that draws WebGL without a GPU; skipped if it or playwright is absent."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=path, args=WITHOUT_GPU)
-        yield launched
-        launched.close()
-
-
 @pytest.fixture
-def page(chromium: Any, url: str) -> Iterator[Any]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 720})
+def page(browser: Any, url: str) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
     context.set_default_timeout(WAIT_MS)
     opened = context.new_page()
     problems: list[str] = []

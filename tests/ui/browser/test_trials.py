@@ -1,0 +1,158 @@
+"""In a real browser: the answer at first sight, one trial by one click, one filter for all, links to the same view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tune_app.spaces.spec import Spec
+from tune_app.store.store import Store
+
+pytestmark = pytest.mark.timeout(300)
+SMALL, LARGE, TRIALS = "forty-trials", "many-trials", 10_000
+ENDS = ["COMPLETED", "PRUNED", "COMPLETED", "FAILED", *["COMPLETED", "PRUNED", "PRUNED", "PRUNED"] * 9]
+HEADER, ROW = 36, 35
+"""Heights in the table, in pixels."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def studies(site: Any, make_study: Any, make_spec: Callable[..., Spec]) -> None:
+    """A study of 40 trials, and one of 10,000: its rows, again and again, with other numbers."""
+    root = Path(site.store.folder.url)
+    spec = replace(make_spec(budget={"trials": len(ENDS), "epochs": 3}), name=SMALL)
+    make_study(root, spec, ends=ENDS)
+    make_study(root, replace(spec, name=LARGE), ends=ENDS)
+    for kind in ("trials", "epochs"):
+        file = root / kind / f"study={LARGE}" / "data.parquet"
+        table = pd.read_parquet(file)
+        copies = [table.assign(trial=table["trial"] + len(ENDS) * turn) for turn in range(TRIALS // len(ENDS))]
+        schema = pd.read_parquet(file, dtype_backend="pyarrow").dtypes
+        many = pd.concat(copies, ignore_index=True).astype(schema.to_dict())
+        write_like(file, many)
+
+
+def write_like(file: Path, table: pd.DataFrame) -> None:
+    """Write the table in place of the file, with its schema and its metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(file)
+    pq.write_table(
+        pa.Table.from_pandas(table, schema, preserve_index=False).replace_schema_metadata(schema.metadata), file
+    )
+
+
+@pytest.fixture
+def open_trials(new_page: Callable[[str], Any], site: Any) -> Callable[..., Any]:
+    """The part Trials at an address, in a browser of its own as large as a laptop's."""
+
+    def open_at(query: str) -> Any:
+        page = new_page("trials")
+        page.set_viewport_size({"width": 1440, "height": 900})
+        page.goto(f"{site.url}/?{query}")
+        page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+        rest(page)
+        return page
+
+    return open_at
+
+
+def rest(page: Any) -> None:
+    """Wait until the page has been at rest for a moment."""
+    page.wait_for_timeout(200)
+    page.wait_for_function(
+        "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+    )
+    page.wait_for_timeout(300)
+
+
+def click_row(page: Any, row: int, across: int = 150) -> None:
+    """Click a row of the table, the first one being 0."""
+    box = page.locator("[data-testid=stDataFrame]").first.bounding_box()
+    x, y = box["x"] + across, box["y"] + HEADER + ROW * row + ROW / 2
+    page.mouse.move(x + 40, y - 60)  # as a hand does; the table takes no click of a pointer that never moves
+    page.mouse.move(x, y, steps=5)
+    page.mouse.click(x, y)
+    rest(page)
+
+
+def opened(page: Any) -> str | None:
+    """The headline of the trial that is open beside the page."""
+    headline = page.locator(".st-key-trial-panel h4")
+    return headline.inner_text() if headline.count() else None
+
+
+def test_the_answer_and_the_table_are_seen_without_scrolling(open_trials: Callable[..., Any]) -> None:
+    page = open_trials(f"study={SMALL}")
+    assert page.get_by_text("Best val accuracy, trial 0").is_visible()
+    for button in ("Review", "Apply", "Train", "Architecture"):
+        assert page.get_by_role("button", name=button, exact=True).is_visible()
+    for part in (".js-plotly-plot", "[data-testid=stDataFrame]"):
+        box = page.locator(part).first.bounding_box()
+        assert box["y"] + min(box["height"], HEADER + 3 * ROW) <= 900, part
+    page.get_by_role("button", name="Apply", exact=True).click()
+    page.get_by_text("Trial 0 is in force now").wait_for()
+
+
+@pytest.mark.parametrize("study", [SMALL, LARGE])
+def test_a_trial_opens_by_a_click_and_the_keys_lead_on(open_trials: Callable[..., Any], study: str) -> None:
+    page = open_trials(f"study={study}")
+    click_row(page, 1)
+    second = opened(page)
+    assert second is not None
+    assert "completed" in second
+    page.get_by_role("heading", name="Trials", exact=True).click()  # away from the table, which has keys of its own
+    page.keyboard.press("ArrowRight")
+    rest(page)
+    assert opened(page) not in (None, second)
+    page.keyboard.press("ArrowLeft")
+    rest(page)
+    assert opened(page) == second
+    page.keyboard.press("Escape")
+    rest(page)
+    assert opened(page) is None
+    click_row(page, 1)
+    assert opened(page) == second, "the same row again"
+
+
+def test_a_link_opens_the_same_view_for_a_colleague(open_trials: Callable[..., Any]) -> None:
+    page = open_trials(f"study={SMALL}")
+    page.get_by_role("button", name="Filter").first.click()
+    page.get_by_role("button", name="pruned", exact=True).click()
+    rest(page)
+    page.keyboard.press("Escape")
+    click_row(page, 0)
+    page.get_by_role("button", name="Compare", exact=True).last.click()
+    rest(page)
+    headline, address = opened(page), page.url
+    other = open_trials(address.partition("?")[2])
+    assert opened(other) == headline
+    assert other.get_by_role("button", name="pruned ✕").is_visible()
+    other.get_by_role("button", name="Compared", exact=True).wait_for()
+    other.get_by_role("button", name="pruned ✕").click()
+    rest(other)
+    assert "filter=" not in other.url
+
+
+def test_a_star_is_kept_with_the_study(open_trials: Callable[..., Any], site: Any) -> None:
+    from tune_app.store.trial_notes import TrialNotes
+
+    page = open_trials(f"study={SMALL}&trial=2")
+    page.get_by_role("button", name="Star", exact=True).click()
+    page.get_by_role("button", name="Starred", exact=True).wait_for()
+    assert TrialNotes(Store(site.store.folder.url).study(SMALL)).read()[2].star
+
+
+def test_two_studies_side_by_side(new_page: Callable[[str], Any]) -> None:
+    page = new_page("studies")
+    page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+    rest(page)
+    for row in (0, 1):
+        click_row(page, row, across=15)
+    page.get_by_text("variables differ between the winners").wait_for()
+    page.locator(".js-plotly-plot").first.wait_for()
