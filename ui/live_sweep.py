@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 from job_view import show_state, stop_button
 from sources import epochs_of, jobs, trials_of
@@ -23,6 +24,8 @@ from tune_app.spaces.section import Objective
 from tune_app.store.study import Study
 
 SHOWN_TRIALS = 8
+LOW = 300
+"""Height of the figures, in pixels."""
 BARE = {"displaylogo": False, "displayModeBar": False}
 SHOWN_ERRORS = 5
 STATES = ("COMPLETED", "PRUNED", "FAILED", "RUNNING")
@@ -119,7 +122,7 @@ def _figures(study: Study, live: dict[str, Any], trials: pd.DataFrame) -> None:
     left, right = st.columns(2)
     if len(trials):
         left.plotly_chart(
-            plots.optimisation_history(trials, objective).update_layout(height=280),
+            _low(plots.optimisation_history(trials, objective)),
             alt="The best so far",
             config=BARE,
             key=f"{study.name}-live-history",
@@ -127,7 +130,7 @@ def _figures(study: Study, live: dict[str, Any], trials: pd.DataFrame) -> None:
     running = [trial["trial"] for trial in (live.get("running") or [])[:SHOWN_TRIALS]]
     if running:
         right.plotly_chart(
-            trial_curve(epochs_of(study), running, best, objective).update_layout(height=280),
+            _low(trial_curve(epochs_of(study), running, best, objective)),
             alt="Learning curves of the running trials",
             config=BARE,
             key=f"{study.name}-live-curves",
@@ -140,6 +143,11 @@ def _figures(study: Study, live: dict[str, Any], trials: pd.DataFrame) -> None:
             f"{count:,} from {SOURCES.get(str(source), source)}" for source, count in sources.most_common()
         )
         st.caption(f"Configurations so far: {told}.")
+
+
+def _low(figure: go.Figure) -> go.Figure:
+    """The figure as it fits beside another one."""
+    return plots.set_height(figure.update_layout(title=None, margin_t=12), LOW)
 
 
 def _running(study: Study, live: dict[str, Any]) -> None:

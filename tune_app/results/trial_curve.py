@@ -8,8 +8,19 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from tune_app.results.plots import COLOURS, axis_title, empty_figure, figure_digits, titled_figure, whole_numbers
+from tune_app.results.plots import (
+    COLOURS,
+    axis_title,
+    empty_figure,
+    figure_digits,
+    set_height,
+    titled_figure,
+    whole_numbers,
+)
 from tune_app.spaces.section import Objective
+
+HEIGHT = 270
+"""In pixels."""
 
 
 def trial_curve(epochs: pd.DataFrame, trials: Sequence[int], best: int | None, objective: Objective) -> go.Figure:
@@ -46,7 +57,7 @@ def trial_curve(epochs: pd.DataFrame, trials: Sequence[int], best: int | None, o
             mode="lines+markers" if len(across) == 1 else "lines",
             hovertemplate=f"epoch %{{x}}<br>%{{y:{digits}}}",
         )
-    figure.update_layout(title=None, height=240, margin={"l": 50, "r": 10, "t": 30, "b": 40})
+    set_height(figure.update_layout(title=None, margin_t=12, margin_l=50, margin_r=10), HEIGHT)
     return figure if len(known) else empty_figure(figure, "No epoch has ended yet.")
 
 
