@@ -54,6 +54,9 @@ def test_an_error_at_epoch_3_keeps_the_two_epochs_before(row: Any, swept: Any) -
     assert (found["state"], found["failure_kind"], found["epochs"]) == ("FAILED", "error", 2)
     assert "broke at epoch 3" in found["error"]
     assert list(swept.epochs.query(f"trial == {found['trial']}")["epoch"]) == [1, 2]
+    log = (swept.study.folder.read(swept.study.log(found["trial"])) or b"").decode()
+    assert "Traceback (most recent call last)" in log
+    assert log.rstrip().endswith("RuntimeError: broke at epoch 3")
 
 
 def test_an_error_that_is_no_unicode_is_kept_escaped(row: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 import ray
 
+from tune_app.errors import TuneAppError
 from tune_app.folder import LocalFolder, open_folder
 from tune_app.import_path import put_last
 from tune_app.ray_backend.data_sharing import shared_by
@@ -227,7 +229,10 @@ class Rank:
 
     @contextmanager
     def _describing(self) -> Iterator[None]:
-        """Run the task's code: what it prints goes to the trial's log, and what it raises is described."""
+        """Run the task's code: what it prints goes to the trial's log, and what it raises is described.
+
+        The traceback goes to the log, too.
+        """
         try:
             with self._hearing():
                 yield
@@ -235,6 +240,8 @@ class Rank:
             # Ray ends this process by a `SystemExit` of its own.
             if isinstance(error.__cause__, SystemExit) and hasattr(error.__cause__, "ray_terminate_msg"):
                 raise error.__cause__ from None
+            if self._log is not None and not isinstance(error, TuneAppError):  # ours say in words what is wrong
+                self._log.add("".join(traceback.format_exception(error)).encode(errors="backslashreplace"))
             raise TrialFailed.of(error) from error
 
     def _hearing(self) -> AbstractContextManager[None]:
