@@ -24,6 +24,7 @@ from ruamel.yaml import YAML
 from tune_app import readable
 from tune_app.cli import main as cli_main
 from tune_app.cli import options
+from tune_app.cli.results import print_table
 from tune_app.errors import Interrupted
 from tune_app.profiles.profiles import Profiles
 from tune_app.spaces.spec import Spec
@@ -212,6 +213,19 @@ def test_logs_of_a_script_s_trial(tune_app: Command, root: Path) -> None:
     assert tune_app("logs", "digits-small", "2").out == "$ python train.py\nstep 20\n"
     assert "trial 1 of `digits-small` has no log" in tune_app("logs", "digits-small", "1").error
     assert "its trials: 0 to 4" in tune_app("logs", "digits-small", "9").error
+
+
+def test_a_table_of_many_trials_is_printed_at_once_and_each_row_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    values = {f"v{k}": k / 3 for k in range(20)}
+    rows = [{"trial": n, **values, "error": "a [b]\nc" if n == 7 else None} for n in range(10_000)]
+    began = time.process_time()
+    print_table(rows)
+    assert time.process_time() - began < 3, "0.3 s on an idle machine; rich took 17 s"
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + len(rows)
+    assert lines[0].split()[:3] == ["trial", "v0", "v1"]
+    assert lines[8].endswith("a [b] c")
+    assert lines[8].index("a [b]") == lines[0].index("error")
 
 
 def test_what_is_said_about_a_trial(tune_app: Command) -> None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 TRIAL_COLUMNS = ("trial", "state", "objective", "failure_kind", "epochs", "duration_s", "error")
 
+MOST_FOLDED = 200
+"""Rows of a table that is folded to the width of a terminal; rich takes milliseconds for each."""
+LINES_AT_ONCE = 500
+
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout.")
 
 
@@ -201,19 +205,33 @@ def nested(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print rows under their names; columns that are empty in every row are left out. As wide as it needs in a pipe."""
+    """Print rows under their names; columns that are empty in every row are left out.
+
+    On a terminal, long cells of a short table are folded. In a pipe a table is as wide as it needs, one line per row.
+    """
+    names = [n for n in rows[0] if any(shown(row.get(n)) for row in rows)] if rows else []
+    lines = [[" ".join(shown(row.get(name)).split()) for name in names] for row in rows]
+    if sys.stdout.isatty() and len(rows) <= MOST_FOLDED:
+        _print_folded(names, lines)
+        return
+    widths = [max(map(len, column)) for column in zip(names, *lines, strict=True)]
+    for start in range(0, len(lines) + 1, LINES_AT_ONCE):
+        part = [names, *lines][start : start + LINES_AT_ONCE]
+        padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in part)
+        click.echo("\n".join(line.rstrip() for line in padded))
+
+
+def _print_folded(names: list[str], lines: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    names = [n for n in rows[0] if any(shown(row.get(n)) for row in rows)] if rows else []
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
         table.add_column(Text(name), overflow="fold")
-    for row in rows:
-        # As Text: an error may hold brackets, which rich would take for its markup.
-        table.add_row(*[Text(" ".join(shown(row.get(name)).split())) for name in names])
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240, highlight=False).print(table)
+    for line in lines:
+        table.add_row(*map(Text, line))  # as Text: an error may hold brackets, which rich would take for its markup
+    Console(file=sys.stdout, highlight=False).print(table)
 
 
 class TrialNumber(click.ParamType[Any]):
