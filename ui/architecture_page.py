@@ -96,7 +96,7 @@ def _statistics(study: Study, trial: int, ended_at: str, state: str) -> tuple[La
     if not _has_weights(study, trial):
         return [], (
             f"Trial {trial} ({state.lower()}) kept no checkpoint, so its layers have sizes but no health or "
-            "activation figures, and there is no model to download. Trials that completed keep one."
+            "activation figures, and there is no model to download. The best trials that completed keep one."
         )
     try:
         with st.spinner("The trained network is looked into…"):
@@ -155,7 +155,7 @@ def _offer_weights(study: Study, trial: int) -> None:
         disabled=not there,
         help="For `torch.load(file, weights_only=True)`."
         if there
-        else "Only trials that completed keep their weights.",
+        else "The best trials that completed keep their weights.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tune_app.errors import InputError
@@ -84,6 +84,9 @@ class History:
             record.row = row
             # An earlier attempt may have gone further than the one that counts.
             record.epochs = {epoch: told for epoch, told in record.epochs.items() if epoch <= row.epochs}
+        elif kind == "checkpoint_removed":
+            record = self.trials[event["trial"]]
+            record.row = None if record.row is None else replace(record.row, checkpoint=None)
         elif kind in ("sweep_started", "sweep_ended"):
             self.sweeps.append(dict(event))
 

@@ -31,6 +31,9 @@ from tune_app.store.study_lock import LocalLock, RemoteLock, StudyLock
 from tune_app.tasks import TASKS
 from tune_app.tasks.catalogs import load_catalog
 
+KEEP = "the best trials that completed keep one"
+"""About checkpoints, for whoever looks for that of another trial."""
+
 
 class Study:
     """The files of one study, for reading."""

@@ -104,6 +104,12 @@ class StudyWriter:
             self._emit("trial_ended", row=columns)
             self._new_rows["trials"].append(columns)
 
+    def checkpoint_removed(self, trial: int) -> None:
+        """A trial that ended no longer has a checkpoint."""
+        with self._mutex:
+            self._rewrite = True
+            self._emit("checkpoint_removed", trial=trial)
+
     def live(self, state: Mapping[str, Any]) -> None:
         """Replace the live state; written within `LIVE_PERIOD_S`, or `REMOTE_PERIOD_S` where the store is remote."""
         content = json.dumps(writable(state)).encode()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -44,12 +45,16 @@ class TensorBoardLog:
         self._thread.start()
 
     def epochs(self, trial: int, rows: Sequence[Row]) -> None:
-        """Write the rows of a trial's new epochs."""
+        """Write the rows of a trial's new epochs, of which there is one at least."""
         self._queue.put((trial, list(rows), None))
 
     def end(self, trial: int, config: Config) -> None:
         """Write the configuration of a trial that has ended."""
         self._queue.put((trial, [], config))
+
+    def remove(self, trial: int) -> None:
+        """Remove what was written of a trial that has ended."""
+        self._queue.put((trial, [], None))
 
     def close(self) -> None:
         """Write what is left."""
@@ -68,6 +73,9 @@ class TensorBoardLog:
             self.error = error
 
     def _write(self, trial: int, rows: list[Row], config: Config | None) -> None:
+        if not rows and config is None:
+            shutil.rmtree(self._folder / _name(trial), ignore_errors=True)
+            return
         with restored_environment("CRC32C_SW_MODE"):  # tensorboardX sets it when it is imported
             from tensorboardX.proto.summary_pb2 import Summary
             from tensorboardX.summary import hparams
@@ -90,12 +98,17 @@ class TensorBoardLog:
 
         while len(self._files) >= OPEN_FILES:
             self._files.pop(next(iter(self._files))).close()
-        folder = self._folder / f"trial-{trial:05d}"
+        folder = self._folder / _name(trial)
         folder.mkdir(parents=True, exist_ok=True)
         file = RecordWriter(str(folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"))
         file.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         self._files[trial] = file
         return file
+
+
+def _name(trial: int) -> str:
+    """Of a trial's folder."""
+    return f"trial-{trial:05d}"
 
 
 def _put(file: RecordWriter, summary: Any, step: int | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tune_app.moment import now
@@ -15,6 +15,7 @@ from tune_app.store.best_layers import write_best_layers
 from tune_app.store.columns import Row
 from tune_app.store.trial_row import TrialRow, TrialState
 from tune_app.sweep.backend import Backend, Ended, Event, Failure, Lost, Reported, Run, Started
+from tune_app.sweep.kept import Kept
 from tune_app.sweep.study_files import StudyFiles
 
 PROGRESS_PERIOD_S = 0.1
@@ -75,8 +76,11 @@ class Recorder:
         self._latest: dict[str, Any] | None = None
         self.best: TrialRow | None = None
         self._layers: Sequence[Mapping[str, Any]] = ()
-        for row in self._history.rows():
+        rows = self._history.rows()
+        for row in rows:
             self._keep_best(row)
+        self._with_board = Kept(self._objective.direction, rows)
+        self._with_checkpoint = Kept(self._objective.direction, (row for row in rows if row.checkpoint is not None))
 
     def take(self, event: Event) -> None:
         """Record one event of the backend."""
@@ -227,10 +231,7 @@ class Recorder:
         layers = facts.pop("layers", ())
         duration = time.monotonic() - live.started if live else 0.0
         row = self._row(run, state, failure, live.epoch if live else 0, facts, duration)
-        self._files.writer.trial_ended(row)
-        study = self._files.study
-        if state in (TrialState.PRUNED, TrialState.FAILED):  # nobody goes on from there
-            study.folder.remove(study.checkpoint(run.trial))
+        row = self._with_its_files(row)
         self.states[str(state)] += 1
         self.ended += 1
         self._ended_s += duration
@@ -241,9 +242,32 @@ class Recorder:
             self._files.journal.add(record)
         if self._files.tensorboard is not None:
             self._files.tensorboard.end(record.trial, record.config)
+            worse = None if state == TrialState.CANCELLED else self._with_board.add(row)
+            if worse is not None:
+                self._files.tensorboard.remove(worse)
         self._keep_best(row)
         if self.best is row:
             self._layers = layers
+
+    def _with_its_files(self, row: TrialRow) -> TrialRow:
+        """Write the row of a trial that ended, and keep only the checkpoints of which something can still come.
+
+        Nobody goes on from a pruned or a failed trial, a cancelled one goes on when the study is resumed, and the best
+        completed ones are looked into. On a Pareto front no figure says which are the best.
+        """
+        study, worse = self._files.study, None
+        if row.state in (TrialState.PRUNED, TrialState.FAILED):
+            worse = row.trial
+        elif row.state == TrialState.COMPLETED and row.checkpoint is not None and self._objective.mode != "pareto":
+            worse = self._with_checkpoint.add(row)
+        if worse == row.trial:
+            row = replace(row, checkpoint=None)
+        self._files.writer.trial_ended(row)
+        if worse is not None:
+            study.folder.remove(study.checkpoint(worse))
+            if worse != row.trial:
+                self._files.writer.checkpoint_removed(worse)
+        return row
 
     def _row(
         self,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tune_app.errors import NotFound
 from tune_app.results.network.layer import Array, Histogram, Inspection, LayerStatistics
 from tune_app.results.network.rebuild import in_words, of_trial, rebuild
-from tune_app.store.study import Study
+from tune_app.store.study import KEEP, Study
 from tune_app.tasks.task import Classifying
 from tune_app.training import health
 from tune_app.training.reading import read_by_name
@@ -37,7 +37,7 @@ def inspect_trial(study: Study, number: int) -> Inspection:
     if content is None:
         raise NotFound(
             f"trial {number} of the study `{study.name}` has no checkpoint, so its network cannot be looked into",
-            hint="trials that completed keep one",
+            hint=KEEP,
         )
     with in_words(source, "looked into"):
         rebuilt = rebuild(source, content)

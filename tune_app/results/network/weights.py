@@ -14,7 +14,7 @@ from tune_app.folder import Folder
 from tune_app.spaces.variable import GROUPS
 from tune_app.store.columns import family
 from tune_app.store.event_log import TrialRecord
-from tune_app.store.study import Study
+from tune_app.store.study import KEEP, Study
 from tune_app.store.training_record import TrainingRecord, checkpoint_path
 
 SCHEMA_VERSION = 1
@@ -37,7 +37,7 @@ def write_weights(study: Study, record: TrialRecord, path: Path) -> None:
         raise NotFound(
             f"trial {record.trial} of the study `{study.name}` has no checkpoint",
             where=study.folder.path(name),
-            hint="only trials that completed keep one",
+            hint=KEEP,
         )
     document = study.document()
     facts = {
