@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,12 @@ def test_what_trials_share_is_loaded_once_and_what_they_print_is_in_their_logs(
         expected = f"begins with {level}\nlogged {level}\n".encode() + b"caf\xe9\n"
         assert printed == expected, "each in its own trial's log"
     (loader,) = (markers / "own-function-loads").read_text().split()
-    assert int(loader) not in set(trials["metric/epochs_here"])
+    workers = set(trials["metric/epochs_here"].astype(int))
+    assert int(loader) not in workers
+    deadline = time.monotonic() + 10
+    while {int(path.name.rpartition("-")[2]) for path in markers.glob("own-function-left-*")} != workers:
+        assert time.monotonic() < deadline, "what a function registers for the end of its process was not called"
+        time.sleep(0.05)
 
 
 def test_a_node_without_a_package_is_told_before_the_first_trial(

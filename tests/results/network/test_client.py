@@ -14,7 +14,7 @@ import torch
 
 from tune_app.errors import Conflict, InputError, Interrupted, NotFound, TuneAppError, WorkFailed
 from tune_app.results.network import client
-from tune_app.results.network.__main__ import main
+from tune_app.results.network.command import main
 from tune_app.results.network.protocol import read_error, written_error
 from tune_app.store.study import Study
 from tune_app.training.trial import Training
