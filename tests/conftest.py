@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import threading
@@ -29,7 +30,6 @@ from tune_app.tasks import load_task
 from tune_app.tasks.catalogs import catalog_of
 from tune_app.tasks.spec_file import read_spec
 from tune_app.training.seed import derive_seed
-from tune_app.training.trial import Training, prepared
 
 SMALL_SPACE: dict[str, Any] = {
     "schema_version": 1,
@@ -58,9 +58,17 @@ ENDS = ("COMPLETED", "PRUNED", "COMPLETED", "FAILED", "COMPLETED")
 
 MakeStudy = Callable[..., Study]
 
+gc.disable()  # what is imported stays: looking through it again and again takes each process of the tests two seconds
+
 # Where a shell started the tests in the background they ignore it, and so would all processes that they start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, and not among what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def small_spec(**sections: Any) -> Spec:
@@ -206,6 +214,7 @@ def s3_url(s3_access: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.fixture(scope="session")
 def train_trials() -> Callable[[Study, Spec, Mapping[int, int]], None]:
     """Really train some trials of a made-up study, each by its number for so many epochs, in place of what it has."""
+    from tune_app.training.trial import Training, prepared  # torch: the process that shares the tests out needs none
 
     def train(study: Study, spec: Spec, trained: Mapping[int, int]) -> None:
         history, task = study.history(), load_task(spec.task)
