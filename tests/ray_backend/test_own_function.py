@@ -119,7 +119,9 @@ def test_the_command_line_takes_a_function_to_a_profile_and_a_training(
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "3 completed" in ran("run", str(space), "--set", "training.dies=false", "--address", node)
+    said = ran("run", str(space), "--set", "training.dies=false", "--address", node)
+    assert "3 completed" in said
+    assert "profile save" in said
     ran("profile", "save", "best", "--trial", "own", "--set", "training.level=0.5")
     assert Profiles(tmp_path / "profiles").load("best").config["level"] == 0.5
     assert "test_score                  1" in ran("train", "best", "--epochs", "2")
