@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import ray
+import threadpoolctl  # noqa: F401  # sets KMP_DUPLICATE_LIB_OK: here, and not in the first sweep that needs it
 import yaml
 from ray._private.ray_constants import ENABLE_RAY_CLUSTERS_ENV_VAR
 
