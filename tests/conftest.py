@@ -1,9 +1,10 @@
-"""What several test modules use: small studies, written by the one writer of studies."""
+"""What several test modules use: small studies, written by the one writer of studies, and one Ray node."""
 
 from __future__ import annotations
 
 import gc
 import json
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from pyarrow import fs
 
 from tune_app import provenance
 from tune_app.document import Document
+from tune_app.environment import changed_environment
 from tune_app.moment import now
 from tune_app.spaces.feasibility import sample
 from tune_app.spaces.spec import Spec
@@ -242,6 +244,27 @@ def train_trials() -> Callable[[Study, Spec, Mapping[int, int]], None]:
                     training.save(path)
 
     return train
+
+
+@pytest.fixture(scope="session")
+def markers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tasks leave a note that their process died once; the workers inherit the address."""
+    folder = tmp_path_factory.mktemp("markers")
+    os.environ["FAULTY_MARKERS"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def node(markers: Path) -> Iterator[str]:
+    """A Ray node of this machine with two slots; its address."""
+    from ray._private.ray_constants import ENABLE_RAY_CLUSTERS_ENV_VAR
+
+    from tune_app.ray_backend.local_node import end_node, start_node
+
+    started = start_node()
+    with changed_environment({ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # only so do commands find a node on loopback
+        yield started.address
+    end_node(started)
 
 
 @pytest.fixture
