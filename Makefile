@@ -5,9 +5,10 @@ RUN := $(VENV)/bin
 SPACE ?= search_spaces/digits_cnn.yaml
 # Else each of the tests' hundred processes would compile our modules anew.
 export PYTHONDONTWRITEBYTECODE :=
-# Three processes, each with whole modules, for sweeps mostly wait; then, by themselves, the tests that measure time.
-PYTEST := $(RUN)/python -m pytest -q
-TESTS := $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" && $(PYTEST) -m alone
+# One thread each: of several processes that take every core, all wait for one another.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN)/python -m pytest -q
+# Three processes on two cores, each with whole modules, for sweeps mostly wait.
+TESTS := $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install install-node canary sweep test test-hosts test-browser test-frameworks check bench lock ui gpu-check
 install: $(VENV)/.installed

@@ -1,8 +1,10 @@
-"""What several test modules use: small studies, written by the one writer of studies."""
+"""What several test modules use: small studies, written by the one writer of studies, and one Ray node."""
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +18,7 @@ from pyarrow import fs
 
 from tune_app import provenance
 from tune_app.document import Document
+from tune_app.environment import changed_environment
 from tune_app.moment import now
 from tune_app.spaces.feasibility import sample
 from tune_app.spaces.spec import Spec
@@ -29,7 +32,6 @@ from tune_app.tasks import load_task
 from tune_app.tasks.catalogs import catalog_of
 from tune_app.tasks.spec_file import read_spec
 from tune_app.training.seed import derive_seed
-from tune_app.training.trial import Training, prepared
 
 SMALL_SPACE: dict[str, Any] = {
     "schema_version": 1,
@@ -58,9 +60,17 @@ ENDS = ("COMPLETED", "PRUNED", "COMPLETED", "FAILED", "COMPLETED")
 
 MakeStudy = Callable[..., Study]
 
+gc.disable()  # what is imported stays: looking through it again and again takes each process of the tests two seconds
+
 # Where a shell started the tests in the background they ignore it, and so would all processes that they start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, and not among what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def small_spec(**sections: Any) -> Spec:
@@ -206,6 +216,7 @@ def s3_url(s3_access: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.fixture(scope="session")
 def train_trials() -> Callable[[Study, Spec, Mapping[int, int]], None]:
     """Really train some trials of a made-up study, each by its number for so many epochs, in place of what it has."""
+    from tune_app.training.trial import Training, prepared  # torch: the process that shares the tests out needs none
 
     def train(study: Study, spec: Spec, trained: Mapping[int, int]) -> None:
         history, task = study.history(), load_task(spec.task)
@@ -233,6 +244,27 @@ def train_trials() -> Callable[[Study, Spec, Mapping[int, int]], None]:
                     training.save(path)
 
     return train
+
+
+@pytest.fixture(scope="session")
+def markers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tasks leave a note that their process died once; the workers inherit the address."""
+    folder = tmp_path_factory.mktemp("markers")
+    os.environ["FAULTY_MARKERS"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def node(markers: Path) -> Iterator[str]:
+    """A Ray node of this machine with two slots; its address."""
+    from ray._private.ray_constants import ENABLE_RAY_CLUSTERS_ENV_VAR
+
+    from tune_app.ray_backend.local_node import end_node, start_node
+
+    started = start_node()
+    with changed_environment({ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # only so do commands find a node on loopback
+        yield started.address
+    end_node(started)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -24,8 +25,6 @@ from tune_app.api.app import make_app
 from tune_app.api.settings import Settings
 from tune_app.jobs import jobs as jobs_module
 
-# Tests of several operations have one name, of which pytest-xdist would run a single one.
-pytestmark = pytest.mark.alone
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -64,19 +63,31 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs_module, "YIELD_S", 0.2)
 
 
-@schema.parametrize()
-@settings(
-    max_examples=16,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-def test_nothing_that_the_document_does_not_say(case: schemathesis.Case, client: httpx.Client) -> None:
-    known = [] if case.operation.label in SAID_BY_TASKS else [positive_data_acceptance]
-    response = case.call_and_validate(base_url=str(client.base_url), checks=[*CHECKS, *known])
-    answered[response.status_code] += 1
+def _test_of(operation: Any) -> Any:
+    """The test of one operation."""
+
+    @schema.include(path=operation.path, method=operation.method).parametrize()
+    @settings(
+        max_examples=16,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def nothing_that_the_document_does_not_say(case: schemathesis.Case, client: httpx.Client) -> None:
+        known = [] if case.operation.label in SAID_BY_TASKS else [positive_data_acceptance]
+        response = case.call_and_validate(base_url=str(client.base_url), checks=[*CHECKS, *known])
+        answered[response.status_code] += 1
+
+    return nothing_that_the_document_does_not_say
+
+
+# By names of their own: schemathesis gives the tests of all operations one, of which pytest-xdist runs a single one.
+for _found in schema.get_all_operations():
+    _name = "test_" + "_".join(re.findall(r"\w+", _found.ok().label)).lower()
+    assert _name not in globals()
+    globals()[_name] = _test_of(_found.ok())
 
 
 def test_the_document_that_was_tried_is_the_one_served(client: httpx.Client) -> None:

@@ -62,11 +62,10 @@ def test_the_order_in_memory_does_not_matter() -> None:
     assert data_set(images=np.asfortranarray(images)).sha256() == data_set(images=images).sha256()
 
 
-@pytest.mark.alone
 def test_the_hash_is_computed_once() -> None:
     data = data_set(images=np.zeros((50_000, 3, 32, 32), np.uint8))
     data.sha256()
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(1000):
         data.sha256()
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1

@@ -223,7 +223,6 @@ def offline(entry: Entry, addresses: tuple[str, ...]) -> WorkFailed:
     return caught.value
 
 
-@pytest.mark.alone
 def test_offline_names_address_folder_and_what_is_embedded(cache: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: it refuses
@@ -236,19 +235,16 @@ def test_offline_names_address_folder_and_what_is_embedded(cache: Path) -> None:
     assert str(cache / "mnist") in error.hint
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(("name", "other"), [("imdb", "stdlib_docs"), ("tinyshakespeare", "python_reference")])
 def test_the_embedded_alternative_is_of_the_same_kind(name: str, other: str) -> None:
     assert f"use {other}, which" in offline(DATASETS[name], ("http://no-such-host.invalid/x",)).hint
 
 
-@pytest.mark.alone
 def test_offline_in_five_seconds_behind_a_black_hole(black_hole: str) -> None:
     error = offline(DATASETS["mnist"], tuple(f"{black_hole}/{mirror}" for mirror in range(5)))
     assert error.message.count("cannot be reached (") == 5
 
 
-@pytest.mark.alone
 def test_offline_in_five_seconds_where_no_name_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
 

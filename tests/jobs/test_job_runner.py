@@ -87,7 +87,6 @@ def test_a_job_that_fails_tells_its_reason(jobs: Jobs, add: Callable[..., Job], 
     assert "the training failed: ValueError: cannot be built" in str(failed.message)
 
 
-@pytest.mark.alone
 def test_a_process_that_ignores_signals_is_killed_in_time(jobs: Jobs, add: Callable[..., Job], start: Start) -> None:
     job = add("deaf", task="deaf:Deaf")
     process = start(job.id)

@@ -58,7 +58,6 @@ def test_the_head_listens_on_loopback_alone_and_asks_for_its_token(shell: Any) -
         probe.connect((_own_address(), int(head.address.rpartition(":")[2])))
 
 
-@pytest.mark.alone
 def test_cancelling_a_sweep_keeps_what_it_finished(shell: Any) -> None:
     slow = ("--set", "training.pace=0.3", "--trials", "50")
     job = shell.submit("space.yaml", "--no-preflight", "--name", "mine", *slow)
@@ -75,7 +74,6 @@ def test_cancelling_a_sweep_keeps_what_it_finished(shell: Any) -> None:
     assert set(states) <= {"COMPLETED", "CANCELLED"}, "a trial that was about to end did so"
 
 
-@pytest.mark.alone
 def test_a_job_in_rays_queue_is_cancelled_within_seconds(
     shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

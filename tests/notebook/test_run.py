@@ -101,7 +101,7 @@ sys.path.insert(0, "elsewhere")
 import mine, ray, tune_app
 from tune_app.errors import TuneAppError
 
-ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR", num_cpus=2)
+ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
 common = {"space": {"x": tune_app.Float(0.0, 1.0)}, "metrics": {"loss": "minimize"}, "epochs": 1, "trials": 2}
 print(tune_app.run(mine.tune, **common, resources={"concurrent": 1}).best_config.keys())
 for error in ({"function": mine.broken, "check": False}, {"function": mine.tune, "address": "local"}):
@@ -114,7 +114,7 @@ print([actor["ActorClassName"] for actor in alive if actor["State"] == "ALIVE"])
 """
 
 
-def test_a_module_of_another_folder_on_a_cluster_of_ones_own(tmp_path: Path) -> None:
+def test_a_module_of_another_folder_on_a_cluster_that_the_user_has_connected_to(node: str, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "mine.py").write_text(
         "OFFSET = 1\ndef loss(x): return x + OFFSET\n"
@@ -122,7 +122,9 @@ def test_a_module_of_another_folder_on_a_cluster_of_ones_own(tmp_path: Path) -> 
         "def broken(config, report): raise ValueError('it is broken')\n"
     )
     (tmp_path / "script.py").write_text(ELSEWHERE)
-    told = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    told = subprocess.run(
+        [sys.executable, "script.py", node], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
     assert told.returncode == 0, told.stderr
     found, failed, connected, left = told.stdout.splitlines()[-4:]
     assert found == "dict_keys(['x'])"

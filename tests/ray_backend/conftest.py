@@ -1,4 +1,4 @@
-"""One Ray node for all tests here, sweeps in this process, and the command in a process of its own."""
+"""Sweeps in this process, on the node of the tests, and the command in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import ray
+import threadpoolctl  # noqa: F401  # sets KMP_DUPLICATE_LIB_OK: here, and not in the first sweep that needs it
 import yaml
-from ray._private.ray_constants import ENABLE_RAY_CLUSTERS_ENV_VAR
 
 from tune_app.document import Document
-from tune_app.environment import changed_environment
 from tune_app.ray_backend.backend import RayBackend
-from tune_app.ray_backend.local_node import end_node, start_node
 from tune_app.search.history import find_history
 from tune_app.search.past_study import PastPreference
 from tune_app.spaces.variable import Config
@@ -43,23 +41,6 @@ SPACE: dict[str, Any] = {
     "resources": {"concurrent": 1},  # the start of each worker costs seconds
     "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}}},
 }
-
-
-@pytest.fixture(scope="session")
-def markers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where tasks leave a note that their process died once; the workers inherit the address."""
-    folder = tmp_path_factory.mktemp("markers")
-    os.environ["FAULTY_MARKERS"] = str(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def node(markers: Path) -> Iterator[str]:
-    """A Ray node of this machine with two slots; its address."""
-    started = start_node()
-    with changed_environment({ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # only so do commands find a node on loopback
-        yield started.address
-    end_node(started)
 
 
 @pytest.fixture(scope="session")

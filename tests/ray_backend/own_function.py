@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
@@ -44,6 +45,7 @@ def load_rows(count: int) -> np.ndarray[Any, Any]:
 
 
 def sharing(config: dict[str, Any], report: Any) -> None:
+    atexit.register(Path(os.environ["FAULTY_MARKERS"], f"own-function-left-{os.getpid()}").touch)
     print("begins with", config["level"])
     if not logging.getLogger("own").handlers:
         logging.getLogger("own").addHandler(logging.StreamHandler())  # which keeps the stream that it meets here

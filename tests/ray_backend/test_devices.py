@@ -159,12 +159,3 @@ def test_slots_count_all_devices_of_a_trial(connected: str) -> None:
     assert Slots(0.5, 0.0, 1, devices=2).count == 1
     with pytest.raises(InputError, match="each of a trial's 3 devices needs 1 CPUs"):
         Slots(1.0, 0.0, None, devices=3)
-
-
-def test_no_more_trials_run_at_once_than_asked_for(
-    connected: str, run_space: Any, make_space: Any, tmp_path: Path
-) -> None:
-    document = make_space(budget={"trials": 4, "epochs": 2}, resources={"concurrent": 1})
-    document["parameters"]["training"]["pace"] = 0.1
-    trials = run_space(tmp_path, document).trials
-    assert (trials["started_at"].to_numpy()[1:] >= trials["ended_at"].to_numpy()[:-1]).all()

@@ -14,24 +14,11 @@ import pandas as pd
 import pytest
 
 
-def test_a_study_name_in_use_is_refused_and_both_ways_out_are_named(
-    command: Any, space_file: Any, tmp_path: Path
-) -> None:
-    space = space_file(budget={"trials": 1, "epochs": 1})
-    assert command("run", space, "--no-preflight").wait(timeout=60) == 0
-    again = command("run", space, address=None)
-    output, errors = again.communicate(timeout=60)
-    assert (again.returncode, output) == (2, "")
-    assert "tune-app resume faulty" in errors
-    assert "--name" in errors
-
-
-@pytest.mark.alone
 def test_the_time_budget_ends_the_sweep_and_keeps_what_is_finished(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:
     pace = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 0.15}
-    budget = {"trials": 200, "epochs": 4, "time": 6}
+    budget = {"trials": 200, "epochs": 4, "time": 12}
     document = make_space(budget=budget, parameters={"training": pace})
     swept = run_space(tmp_path, document)
     assert swept.outcome.reason == "time"
@@ -53,7 +40,9 @@ def test_the_fuse_stops_a_sweep_whose_first_trials_all_fail(
     assert swept.outcome.best is None
 
 
-def test_a_sweep_without_a_completed_trial_exits_with_1(command: Any, space_file: Any, tmp_path: Path) -> None:
+def test_a_sweep_without_a_completed_trial_exits_with_1_and_keeps_its_name(
+    command: Any, space_file: Any, tmp_path: Path
+) -> None:
     document = {"budget": {"trials": 3, "epochs": 2}}
     space = space_file(**document)
     process = command("run", space, "--no-preflight", "--set", "training.fault=start", "--json")
@@ -62,6 +51,11 @@ def test_a_sweep_without_a_completed_trial_exits_with_1(command: Any, space_file
     assert json.loads(output)["best"] is None
     assert "no trial of `faulty` completed" in errors
     assert "Traceback" not in errors
+    again = command("run", space, address=None)
+    output, errors = again.communicate(timeout=60)
+    assert (again.returncode, output) == (2, "")
+    assert "tune-app resume faulty" in errors
+    assert "--name" in errors
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,12 @@ def test_what_trials_share_is_loaded_once_and_what_they_print_is_in_their_logs(
         expected = f"begins with {level}\nlogged {level}\n".encode() + b"caf\xe9\n"
         assert printed == expected, "each in its own trial's log"
     (loader,) = (markers / "own-function-loads").read_text().split()
-    assert int(loader) not in set(trials["metric/epochs_here"])
+    workers = set(trials["metric/epochs_here"].astype(int))
+    assert int(loader) not in workers
+    deadline = time.monotonic() + 10
+    while {int(path.name.rpartition("-")[2]) for path in markers.glob("own-function-left-*")} != workers:
+        assert time.monotonic() < deadline, "what a function registers for the end of its process was not called"
+        time.sleep(0.05)
 
 
 def test_a_node_without_a_package_is_told_before_the_first_trial(
@@ -113,7 +119,9 @@ def test_the_command_line_takes_a_function_to_a_profile_and_a_training(
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "3 completed" in ran("run", str(space), "--set", "training.dies=false", "--address", node)
+    said = ran("run", str(space), "--set", "training.dies=false", "--address", node)
+    assert "3 completed" in said
+    assert "profile save" in said
     ran("profile", "save", "best", "--trial", "own", "--set", "training.level=0.5")
     assert Profiles(tmp_path / "profiles").load("best").config["level"] == 0.5
     assert "test_score                  1" in ran("train", "best", "--epochs", "2")

@@ -94,12 +94,12 @@ def test_a_driver_killed_at_five_moments_loses_nothing(command: Any, space_file:
             assert table.loc[event["trial"], "seed"] == event["seed"]
 
 
-def test_one_interrupt_finishes_what_runs_and_resume_goes_on(command: Any, space_file: Any, tmp_path: Path) -> None:
+def test_one_interrupt_finishes_what_runs_and_resume_goes_on_also_with_more_trials(
+    command: Any, space_file: Any, tmp_path: Path
+) -> None:
     store = tmp_path / "results"
     process = command("run", space_file(**SLOW), "--no-preflight")
     wait_for(store, lambda found: count("trial_ended")(found) >= 2, process)
-    changed = command("change", "faulty", "--concurrent", "auto")
-    assert changed.communicate(timeout=30)[0] == "as many at a time as fit\n"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -113,16 +113,33 @@ def test_one_interrupt_finishes_what_runs_and_resume_goes_on(command: Any, space
 
     resumed = command("resume", "faulty")
     assert resumed.wait(timeout=60) == 0
-    check_whole(store, TRIALS)
+    before = check_whole(store, TRIALS)
+
+    added = command("resume", "faulty", "--trials", "2", "--retry", "1", "--json")
+    output, _ = added.communicate(timeout=60)
+    assert json.loads(output)["states"] == {"COMPLETED": TRIALS + 3}
+    after = check_whole(store, TRIALS + 3)
+    kept = after[after["trial"] < TRIALS].sort_values("trial").reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, before.sort_values("trial").reset_index(drop=True))
+    assert after["config/training/level"].nunique() == TRIALS + 2, "the sampler proposed the same again"
+    again, first = (after[after["trial"] == number].iloc[0] for number in (TRIALS + 2, 1))
+    assert again[["seed", "config/training/level"]].tolist() == first[["seed", "config/training/level"]].tolist()
+    assert Store(store).study("faulty").document()["budget"]["trials"] == TRIALS + 3
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("stop", ["two interrupts", "terminate"])
-def test_stopping_at_once_cancels_what_runs(command: Any, space_file: Any, tmp_path: Path, stop: str) -> None:
+def test_stopping_at_once_cancels_what_runs_and_no_other_process_sweeps_it_until_then(
+    command: Any, space_file: Any, tmp_path: Path, stop: str
+) -> None:
     store = tmp_path / "results"
     document = {**SLOW, "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 5.0}}}
     process = command("run", space_file(**document), "--no-preflight")
     wait_for(store, lambda found: count("trial_started")(found) >= 2, process)
+    if stop == "terminate":
+        second = command("resume", "faulty")
+        _, errors = second.communicate(timeout=60)
+        assert second.returncode == 2
+        assert "another process" in errors
     began = time.monotonic()
     if stop == "terminate":
         process.terminate()
@@ -138,41 +155,19 @@ def test_stopping_at_once_cancels_what_runs(command: Any, space_file: Any, tmp_p
     table = pd.read_parquet(store / "trials" / "study=faulty")
     assert set(table["state"]) == {"CANCELLED"}
     assert Store(store).study("faulty").json("live.json")["state"] == "ended"
+    assert count("sweep_started")(events(store)) == 1
 
 
-@pytest.mark.alone
 def test_a_deadline_after_an_interrupt_is_told_as_the_deadline(command: Any, space_file: Any, tmp_path: Path) -> None:
     store = tmp_path / "results"
-    document = {**SLOW, "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 5.0}}}
-    process = command("run", space_file(**document), "--no-preflight", "--time", "10s")
+    training = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 5.0}
+    process = command("run", space_file(parameters={"training": training}), "--no-preflight", "--time", "15s")
     wait_for(store, lambda found: count("trial_started")(found) >= 1, process)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     ended = events(store)[-1]
     assert (ended["type"], ended["reason"]) == ("sweep_ended", "time")
     assert ended["message"] == "the time budget is used up before the running trials had finished"
-
-
-def test_more_trials_can_be_added_to_a_finished_study(
-    connected: str, command: Any, space_file: Any, tmp_path: Path
-) -> None:
-    store = tmp_path / "results"
-    space = space_file(budget={"trials": 3, "epochs": 2})
-    assert command("run", space, "--no-preflight").wait(timeout=60) == 0
-    before = check_whole(store, 3)
-    added = command("resume", "faulty", "--trials", "2", "--retry", "1", "--json")
-    output, _ = added.communicate(timeout=60)
-    assert json.loads(output)["states"] == {"COMPLETED": 6}
-    after = check_whole(store, 6)
-    kept = after[after["trial"] < 3].sort_values("trial").reset_index(drop=True)
-    pd.testing.assert_frame_equal(kept, before.sort_values("trial").reset_index(drop=True))
-    assert after["config/training/level"].nunique() == 5, "the sampler proposed the same again"
-    again, first = (after[after["trial"] == number].iloc[0] for number in (5, 1))
-    assert again[["seed", "config/training/level"]].tolist() == first[["seed", "config/training/level"]].tolist()
-    assert Store(store).study("faulty").document()["budget"]["trials"] == 6
-    refused = command("change", "faulty", "--stop", "0")
-    assert "nothing writes the study `faulty`" in refused.communicate(timeout=30)[1]
-    assert refused.returncode == 2
 
 
 def test_two_stores_with_one_study_name_on_one_cluster_have_nothing_in_common(
@@ -199,17 +194,3 @@ def test_two_stores_with_one_study_name_on_one_cluster_have_nothing_in_common(
         assert table["objective"].tolist() == pytest.approx((table["config/training/level"] + 0.04).tolist())
     both = [(table["started_at"].min(), table["ended_at"].max()) for table in tables]
     assert max(begin for begin, _ in both) < min(end for _, end in both), "they did not run at once"
-
-
-def test_two_processes_cannot_sweep_one_study(command: Any, space_file: Any, tmp_path: Path) -> None:
-    store = tmp_path / "results"
-    training = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 5.0}
-    process = command("run", space_file(parameters={"training": training}), "--no-preflight")
-    wait_for(store, lambda found: count("trial_started")(found) >= 1, process)
-    second = command("resume", "faulty")
-    _, errors = second.communicate(timeout=60)
-    assert second.returncode == 2
-    assert "another process" in errors
-    process.terminate()
-    assert process.wait(timeout=30) == 143
-    assert count("sweep_started")(events(store)) == 1

@@ -31,7 +31,7 @@ SPACE = {
     "budget": {"trials": 8, "epochs": 2},
     "search": {"sampler": "random", "seed": 5},
     "pruning": {"level": "off"},
-    "resources": {"concurrent": 4},
+    "resources": {"concurrent": 2},
     "parameters": {
         "architecture": {"filters": {"type": "int", "low": 2, "high": 8}, "dropout": 0.2},
         "training": {"learning_rate": {"type": "float", "low": 1e-4, "high": 0.1, "log": True}},
@@ -42,14 +42,14 @@ SPACE = {
 
 @pytest.fixture
 def two_nodes() -> Iterator[str]:
-    """A cluster of two Ray nodes of this machine with two slots each, at two addresses; that of its head."""
+    """A cluster of two Ray nodes of this machine with one slot each, at two addresses; that of its head."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     head = f"{get_node_ip_address()}:{port}"
     # A node on loopback, as sweeps on this machine start it, takes no second one.
     environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_AUTH_MODE": "disabled"}
-    common = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus=2", "--disable-usage-stats", "--block"]
+    common = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus=1", "--disable-usage-stats", "--block"]
     common += ["--dashboard-agent-listen-port=0"]  # its fixed port is taken by the other node
     nodes = (
         ["--head", f"--port={port}", "--include-dashboard=false"],

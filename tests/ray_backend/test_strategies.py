@@ -116,7 +116,7 @@ def test_a_space_full_of_infeasible_heads(connected: str, run_space: Any, make_s
         task="small_gpt",
         dataset={"kind": "text_file", "path": str(tmp_path / "text.txt")},
         objective={"metric": "val_loss"},
-        budget={"trials": 100, "epochs": 1},
+        budget={"trials": 50, "epochs": 1},
         search={"sampler": "tpe"},
         parameters={
             "architecture": {
@@ -132,7 +132,7 @@ def test_a_space_full_of_infeasible_heads(connected: str, run_space: Any, make_s
     )
     trials = run_space(tmp_path, document).trials
     heads, width = trials["config/architecture/n_head"], trials["config/architecture/n_embd"]
-    assert len(trials) == 100
+    assert len(trials) == 50
     assert set(trials["state"]) == {"COMPLETED"}
     assert (width % heads == 0).all()
     rotary = trials["config/architecture/position"] == "rotary"

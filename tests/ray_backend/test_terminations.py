@@ -24,7 +24,6 @@ from tune_app.ray_backend.local_node import end_node, start_node
 from tune_app.store.store import Store
 
 HERE = Path(__file__).parent
-pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +39,7 @@ def sweeping(tmp_path: Path, space_file: Any) -> Iterator[Any]:
     """Start a sweep of slow trials in a session of its own, and wait for its first result."""
 
     def start(*options: str, terminal: int | None = None) -> subprocess.Popen[bytes]:
-        training = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 1.5}
+        training = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 0.5}
         space = space_file(parameters={"training": training}, resources={"concurrent": 2})
         command = [sys.executable, "-m", "tune_app", "run", space, "--no-preflight", "--store", str(store), *options]
         errors = os.open(tmp_path / "errors", os.O_CREAT | os.O_WRONLY) if terminal is None else os.dup(terminal)

@@ -102,13 +102,12 @@ def test_it_is_a_value() -> None:
         assert twin.names == one.names
 
 
-@pytest.mark.alone
 def test_it_is_fast() -> None:
     expression = Expression.parse("filters * conv_layers <= 128")
     times = []
     for _ in range(50):
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(100):
             expression(VALUES)
-        times.append((time.perf_counter() - start) / 100)
+        times.append((time.process_time() - start) / 100)
     assert statistics.median(times) < 20e-6

@@ -206,7 +206,6 @@ def test_repair_gives_up_with_the_constraint() -> None:
         sample(hopeless, np.random.default_rng(0))
 
 
-@pytest.mark.alone
 def test_one_in_a_hundred_takes_under_50_ms() -> None:
     searched: dict[str, Domain] = {**SEARCHED, "dropout": Float(0.0, 0.9), "batch_size": Int(1, 1000)}
     tight = space(searched, constraints=("dropout < 0.09", "batch_size <= 100"))
@@ -214,9 +213,9 @@ def test_one_in_a_hundred_takes_under_50_ms() -> None:
     times = []
     for _ in range(30):
         start = tight.complete({n: d.sample(rng) for n, d in searched.items()} | {"dropout": 0.5, "batch_size": 999})
-        before = time.perf_counter()
+        before = time.process_time()
         check(tight, repair(tight, start, rng))
-        times.append(time.perf_counter() - before)
+        times.append(time.process_time() - before)
     assert statistics.median(times) < 0.05
 
 
@@ -232,7 +231,6 @@ def test_smallest_and_largest() -> None:
     check(bound, smallest(bound))
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("searched", "constraints", "found"),
     [
@@ -248,12 +246,12 @@ def test_smallest_and_largest() -> None:
     ],
 )
 def test_what_nothing_meets_is_refused(searched: dict[str, Domain], constraints: tuple[str, ...], found: str) -> None:
-    before = time.perf_counter()
+    before = time.process_time()
     with pytest.raises(InputError) as caught:
         check_feasible(space(searched, constraints=constraints))
     assert found in caught.value.message
     assert caught.value.where == constraints[0]
-    assert time.perf_counter() - before < 3
+    assert time.process_time() - before < 3
 
 
 def test_one_configuration_is_enough() -> None:

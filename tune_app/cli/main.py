@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
-import gc
 import os
 import sys
 import traceback
@@ -15,6 +13,7 @@ from tune_app import __version__
 from tune_app.cli import changes, data, imports, jobs, notes, page, profiles, replay, results, serve, strategies, sweeps
 from tune_app.credentials import API_TOKEN
 from tune_app.errors import TuneAppError, nearest
+from tune_app.process import run_and_leave
 from tune_app.standard_output import keep_steady
 
 
@@ -53,23 +52,8 @@ cli.add_command(page.ui)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the work failed, 2 the input was wrong, 130 interrupted."""
-    # Imports make objects that stay: looking through them again and again for garbage takes a fifth of their time.
-    gc.set_threshold(200_000)
     keep_steady()
-    code = 1  # of an error that `run` does not translate
-
-    def leave() -> None:
-        """End without taking torch and Ray apart object by object, for which Python needs most of a second."""
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        except OSError:
-            return  # Python tells of it, as always
-        os._exit(code)
-
-    atexit.register(leave)  # what is registered first runs last
-    code = run(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(code)
+    run_and_leave(lambda: run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: list[str]) -> int:

@@ -17,6 +17,7 @@ import ray
 from tune_app.errors import TuneAppError
 from tune_app.folder import LocalFolder, open_folder
 from tune_app.import_path import put_last
+from tune_app.process import collect_as_usual
 from tune_app.ray_backend.data_sharing import shared_by
 from tune_app.ray_backend.epoch_progress import EpochProgress
 from tune_app.ray_backend.preparation import prepared_data
@@ -92,6 +93,7 @@ class Rank:
     """
 
     def __init__(self, shared: WorkerContext) -> None:
+        collect_as_usual()
         keep_freed_memory()
         self._shared = shared
         if shared.sharing is not None:

@@ -24,6 +24,13 @@ def main() -> None:
         if os.getppid() != int(os.environ["RAY_RAYLET_PID"]):  # it died before the kernel was told
             sys.exit(1)
     sys.path.pop(0)  # this folder: its modules are found in their package
+    from tune_app.process import run_and_leave
+
+    run_and_leave(_work)
+
+
+def _work() -> int:
+    """Run Ray's program, which exits itself."""
     spec = find_spec("ray")
     assert spec is not None
     assert spec.origin is not None
@@ -31,6 +38,7 @@ def main() -> None:
     sys.path.insert(0, str(program.parent))
     sys.argv[0] = str(program)
     runpy.run_path(str(program), run_name="__main__")
+    return 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,32 @@ import torch
 
 from tune_app.errors import Conflict, InputError, Interrupted, NotFound, TuneAppError, WorkFailed
 from tune_app.results.network import client
-from tune_app.results.network.__main__ import main
+from tune_app.results.network.command import main
 from tune_app.results.network.protocol import read_error, written_error
 from tune_app.store.study import Study
 from tune_app.training.trial import Training
+
+Run = Callable[..., tuple[int, Any]]
 
 
 @pytest.fixture
 def place(trained: tuple[Study, Training]) -> tuple[str, str]:
     """Store and name of the study."""
     return trained[0].folder.url, trained[0].name
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command in this process; its exit code and what it prints."""
+
+    def run(verb: str, *arguments: str) -> tuple[int, Any]:
+        threads = torch.get_num_threads()
+        try:
+            return main([verb, *arguments]), json.loads(capsys.readouterr().out)
+        finally:
+            torch.set_num_threads(threads)
+
+    return run
 
 
 def test_layers_and_their_statistics_come_from_a_process(place: tuple[str, str]) -> None:
@@ -43,42 +60,39 @@ def test_an_error_arrives_as_what_it_was(place: tuple[str, str], tmp_path: Path)
     with pytest.raises(NotFound, match="has no trial 77 that ended") as caught:
         client.read_layers(*place, 77)
     assert caught.value.hint == "its trials: 0 to 4"
-    with pytest.raises(NotFound, match="the training `digits-small` left no model"):
-        client.read_layers(*place)
 
 
-def test_a_task_without_a_network_is_said_and_its_weights_and_pictures_are_there(sgd_study: Study) -> None:
-    named = sgd_study.folder.url, sgd_study.name, 0
-    for read in (client.read_layers, client.read_statistics):
-        with pytest.raises(InputError) as caught:
-            read(*named)
-        assert caught.value.message == (
-            "the task `sgd_digits:SGDDigits` has no network to show: its model is no torch.nn.Module"
-        )
-    saved = torch.load(io.BytesIO(client.read_weights(*named)), weights_only=True)
-    assert saved["weights"]["coef_"].shape == (10, 64)
-    report = client.read_report(*named)
+def test_a_task_without_a_network_is_said_and_its_weights_and_pictures_are_there(
+    sgd_study: Study, tmp_path: Path, run: Run
+) -> None:
+    named = sgd_study.folder.url, sgd_study.name
+    message = "the task `sgd_digits:SGDDigits` has no network to show: its model is no torch.nn.Module"
+    with pytest.raises(InputError) as caught:
+        client.read_layers(*named, 0)
+    assert caught.value.message == message
+    code, error = run("statistics", *named, "0")
+    assert (code, error["message"]) == (2, message)
+    assert run("weights", *named, "0", str(tmp_path / "model.pt")) == (0, None)
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["weights"]["coef_"].shape == (10, 64)
+    assert run("report", *named, "0", str(tmp_path / "report.html")) == (0, None)
+    report = (tmp_path / "report.html").read_text()
     assert "Training history" in report
     assert "has no network to show" in report
 
 
 def test_the_command_prints_json_and_ends_with_the_code_of_the_error(
-    place: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    place: tuple[str, str], tmp_path: Path, run: Run
 ) -> None:
-    def run(verb: str, *arguments: str) -> tuple[int, Any]:
-        threads = torch.get_num_threads()
-        try:
-            return main([verb, *place, *arguments]), json.loads(capsys.readouterr().out)
-        finally:
-            torch.set_num_threads(threads)
-
-    code, layers = run("layers", "0")
+    code, layers = run("layers", *place, "0")
     assert (code, layers[0]["name"]) == (0, "normalize")
-    code, error = run("statistics", "1")
+    code, error = run("layers", *place)
+    assert code == 2
+    assert error["message"].startswith("the training `digits-small` left no model")
+    code, error = run("statistics", *place, "1")
     assert (code, set(error)) == (2, {"kind", "message", "where", "hint"})
     file = str(tmp_path / "model.pt")
-    assert run("weights", "0", file) == (0, None)
-    code, error = run("weights", "77", file)
+    assert run("weights", *place, "0", file) == (0, None)
+    code, error = run("weights", *place, "77", file)
     assert (code, error["message"]) == (2, "the study `digits-small` has no trial 77")
 
 
