@@ -13,7 +13,7 @@ from network_scene import merged, scene_file, show_scene
 from sources import chosen_study, spec_of, trials_of
 from trial_choice import BEST, choose_trial, row_of
 from trial_report import show_report
-from values import number, sentence
+from values import counted, number, sentence
 
 from tune_app.errors import NotFound, TuneAppError
 from tune_app.results.network import client
@@ -108,7 +108,7 @@ def _statistics(study: Study, trial: int, ended_at: str, state: str) -> tuple[La
 def _say_sums(row: pd.Series, layers: Layers, spec: Spec) -> None:
     total = sum(layer["parameters"] for layer in layers)
     score = f"{title('objective', spec.objective)} {shown('objective', row['objective'], spec.objective)}"
-    sizes = f"{len(layers):,} layers · {total:,} parameters"
+    sizes = f"{counted(len(layers), 'layer')} · {counted(total, 'parameter')}"
     st.markdown(f"**Trial {row['trial']}** ({str(row['state']).lower()}): {score} · {sizes}")
 
 

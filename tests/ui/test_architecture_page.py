@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tune_app.results.review import best_row
+from tune_app.store.best_layers import write_best_layers
 from tune_app.store.store import Store
 from tune_app.store.study import Study
 
@@ -65,6 +68,26 @@ def test_the_network_of_the_best_trial_from_the_module_itself(
     assert "Trial 1 (pruned) kept no checkpoint, so its layers have sizes but no health or activation figures" in said
     assert all(layer["seen"] is None for layer in scene(page)["layers"])
     assert all(layer["output_shape"] for layer in scene(page)["layers"])
+
+
+def test_the_best_network_is_shown_without_its_task(
+    open_page: Callable[[Path], AppTest], trained_results: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "results"
+    shutil.copytree(trained_results, root)
+    study = Store(root).study("digits-small")
+    row = best_row(study)
+    layer = {"name": "head", "type": "Linear", "settings": "", "input_shapes": [[1, 4]], "output_shape": [1, 2]}
+    sizes = {"parameter_shapes": {"weight": [2, 4]}, "parameters": 8, "trainable": 8}
+    ended = study.history().trials[int(row["trial"])].row
+    assert ended is not None
+    write_best_layers(study, ended, [{**layer, **sizes}])
+    space = root / "studies" / "digits-small" / "spec.yaml"
+    space.write_text(space.read_text().replace("task: image_cnn", "task: gone_away:Task"))
+    page = open_page(root)
+    assert "1 layer · 8 parameters" in texts(page)
+    assert [layer["name"] for layer in scene(page)["layers"]] == ["head"]
+    assert "gone_away" in texts(page), "what was seen in the layers needs the task"
 
 
 def test_the_pictures_of_a_trial_are_made_when_asked_for(
