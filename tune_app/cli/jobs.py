@@ -88,7 +88,7 @@ def submit(
         job = _wait(mine, job, follow)
     if as_json:
         print_json(_row(mine, job))
-    _raise_end(job)
+    raise_end(job)
 
 
 def _check_sources(sources: dict[str, str | None]) -> None:
@@ -286,7 +286,7 @@ def _print_log(content: bytes, err: bool) -> None:
     click.echo(content.decode(errors="replace"), nl=False, err=err)
 
 
-def _raise_end(job: Job) -> None:
+def raise_end(job: Job) -> None:
     """A job that did not end well ends the command that waited for it in the same way."""
     log = f"`tune-app jobs logs {job.id}` shows more"
     if job.state == "FAILED":

@@ -12,7 +12,21 @@ import traceback
 import click
 
 from tune_app import __version__
-from tune_app.cli import changes, data, imports, jobs, notes, page, profiles, replay, results, serve, strategies, sweeps
+from tune_app.cli import (
+    changes,
+    data,
+    imports,
+    jobs,
+    notes,
+    page,
+    profiles,
+    replay,
+    results,
+    serve,
+    strategies,
+    sweeps,
+    watch,
+)
 from tune_app.credentials import API_TOKEN
 from tune_app.errors import TuneAppError, nearest
 from tune_app.standard_output import keep_steady
@@ -32,6 +46,7 @@ cli.add_command(sweeps.check)
 cli.add_command(imports.import_)
 cli.add_command(sweeps.run)
 cli.add_command(sweeps.resume)
+cli.add_command(watch.watch)
 cli.add_command(changes.change)
 cli.add_command(results.studies)
 cli.add_command(results.trials)

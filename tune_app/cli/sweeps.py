@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tune_app.cli.ending import report_end, stopped
 from tune_app.cli.last_words import LastWords
 from tune_app.cli.options import json_option, parse_settings, print_json, profiles_option, set_option, store_option
-from tune_app.cli.results import leaderboard, records
-from tune_app.errors import InputError, Interrupted, Terminated, TuneAppError, WorkFailed
+from tune_app.errors import InputError, Terminated, WorkFailed
 from tune_app.extras import missing
 from tune_app.spaces.override import OVERRIDES, describe
 from tune_app.standard_output import reserved
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tune_app.spaces.spec import Spec
     from tune_app.store.study import Study
     from tune_app.sweep.preflight import Forecast
-    from tune_app.sweep.sweep import Outcome
 
 
 class GpuCount(click.ParamType[Any]):
@@ -327,7 +326,7 @@ def _sweep(
                     tensorboard=tensorboard,
                     watchdog=watchdog,
                 )
-    _report(ready.spec, ready.study, outcome, as_json)
+    report_end(ready.study, outcome.reason, outcome.message, outcome.states, as_json)
 
 
 def _answer_terminations() -> None:
@@ -343,7 +342,7 @@ def _leave(cause: Cause, preparing: Future[Prepared], last_words: LastWords) -> 
     """End the process, whose main thread waits for a Ray that does not answer."""
     ready = preparing.result() if preparing.done() and preparing.exception() is None else None
     if ready is not None and ready.study.exists():
-        error = _stopped(*cause, ready.study.name)
+        error = stopped(*cause, ready.study.name)
     else:  # nothing has begun that could go on
         error = Terminated(cause[1]) if cause[0] == "terminate" else WorkFailed(cause[1])
     last_words.withdraw()
@@ -353,50 +352,8 @@ def _leave(cause: Cause, preparing: Future[Prepared], last_words: LastWords) -> 
     os._exit(error.exit_code)
 
 
-def _stopped(reason: str, message: str | None, study: str) -> TuneAppError:
-    """The error for a sweep that had to end at once."""
-    hint = f"`tune-app resume {study}` goes on"
-    if reason == "terminate":
-        return Terminated(f"{message}; results are kept", hint=hint)
-    return WorkFailed(f"the sweep was stopped: {message}; results are kept", hint=hint)
-
-
 def _say_fallback(error: InputError) -> None:
     click.echo(f"{error.message}; running on this machine (--fallback local)", err=True)
-
-
-def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:
-    from tune_app.results.review import front_trials, ranked_trials
-
-    ranked, pareto = ranked_trials(study), front_trials(study)
-    if as_json:
-        best = records(ranked)[0] if outcome.best else None
-        found = {"study": spec.name, "reason": outcome.reason, "states": outcome.states, "best": best}
-        print_json({**found, **({} if pareto.empty else {"front": pareto["trial"].tolist()})})
-    elif outcome.best:
-        counts = ", ".join(f"{count} {state.lower()}" for state, count in sorted(outcome.states.items()))
-        click.echo(f"{spec.name}: {counts}")
-        leaderboard(ranked if pareto.empty else pareto, study.document())
-        click.echo(
-            f"\nkeep the best: tune-app profile save NAME --trial {spec.name}"
-            f"\nall trials:    tune-app trials {spec.name}        results: {study.trials_path}"
-        )
-    resume_hint = f"`tune-app resume {spec.name}` goes on"
-    if outcome.reason in ("terminate", "lost"):
-        raise _stopped(outcome.reason, outcome.message, spec.name)
-    if outcome.reason == "interrupt":
-        raise Interrupted(f"{outcome.message}; results are kept", hint=resume_hint)
-    if outcome.reason == "fuse":
-        raise WorkFailed(
-            f"the sweep was stopped: {outcome.message}", hint=f"{resume_hint}; --no-fuse lets it run on regardless"
-        )
-    if not outcome.best:
-        raise WorkFailed(
-            f"no trial of `{spec.name}` completed, so there is no best configuration",
-            hint=f"`tune-app trials {spec.name}` shows what happened; {resume_hint}",
-        )
-    if outcome.reason == "time":
-        click.echo(f"{outcome.message}; {resume_hint}", err=True)
 
 
 def _load_data(spec: Spec) -> Dataset:
