@@ -27,7 +27,7 @@ from tune_app.cli import (
     sweeps,
     watch,
 )
-from tune_app.credentials import API_TOKEN
+from tune_app.credentials import NOTIFY, drop_secrets
 from tune_app.errors import TuneAppError, nearest
 from tune_app.standard_output import keep_steady
 
@@ -39,7 +39,8 @@ from tune_app.standard_output import keep_steady
 def cli(context: click.Context, debug: bool) -> None:
     """Find, judge and keep good configurations of PyTorch models on a Ray cluster."""
     if context.invoked_subcommand not in (serve.serve.name, page.ui.name):
-        os.environ.pop(API_TOKEN, None)  # trials inherit the environment, and their code may print it
+        context.meta[NOTIFY] = os.environ.get(NOTIFY)
+        drop_secrets()  # trials inherit the environment
 
 
 cli.add_command(sweeps.check)

@@ -13,6 +13,7 @@ import click
 
 from tune_app.cli.ending import report_end, stopped
 from tune_app.cli.last_words import LastWords
+from tune_app.cli.notification import EndNotification, notify_option
 from tune_app.cli.options import json_option, parse_settings, print_json, profiles_option, set_option, store_option
 from tune_app.errors import InputError, Terminated, WorkFailed
 from tune_app.extras import missing
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tune_app.spaces.spec import Spec
     from tune_app.store.study import Study
     from tune_app.sweep.preflight import Forecast
+    from tune_app.sweep.sweep import Outcome
 
 
 class GpuCount(click.ParamType[Any]):
@@ -141,6 +143,7 @@ def check(space: str, settings: tuple[str, ...], as_json: bool, store: str, **gi
 @click.option("--no-preflight", is_flag=True, help="Skip the check before the sweep.")
 @click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
 @tensorboard_option
+@notify_option
 @json_option
 @store_option
 @profiles_option
@@ -153,6 +156,7 @@ def run(
     no_preflight: bool,
     no_fuse: bool,
     no_tensorboard: bool,
+    notify: tuple[str, ...],
     as_json: bool,
     store: str,
     profiles_folder: str,
@@ -174,6 +178,7 @@ def run(
         spec = load_spec(space, read_overrides(given, settings, start_from))
         study = Study(opened.folder, spec.name)
         study.refuse_another()
+        notification.about(spec, study)
         starts = starting_configs(spec, opened.folder, Profiles(profiles_folder)) if spec.search.start_from else []
         history = find_history(spec, opened.folder)
         _print_history(history, err=True)
@@ -181,7 +186,8 @@ def run(
         return Prepared.of(spec, study, spec.budget.time, not no_preflight, starts, past)
 
     Document.read(space)  # a file that is no YAML is refused before anything starts
-    _sweep(prepare, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
+    notification = EndNotification(notify)
+    _sweep(prepare, notification, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
 
 
 @click.command()
@@ -199,6 +205,7 @@ def run(
 @fallback_option
 @click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
 @tensorboard_option
+@notify_option
 @json_option
 @store_option
 def resume(
@@ -210,6 +217,7 @@ def resume(
     fallback: str | None,
     no_fuse: bool,
     no_tensorboard: bool,
+    notify: tuple[str, ...],
     as_json: bool,
     store: str,
 ) -> None:
@@ -231,9 +239,12 @@ def resume(
         raise InputError(f"`--time` {error}, but got {time_!r}") from None
 
     def prepare() -> Prepared:
-        return Prepared.of(read_spec(document), opened, time_limit, preflight=False, retry=retry)
+        spec = read_spec(document)
+        notification.about(spec, opened)
+        return Prepared.of(spec, opened, time_limit, preflight=False, retry=retry)
 
-    _sweep(prepare, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
+    notification = EndNotification(notify)
+    _sweep(prepare, notification, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
 
 
 @dataclass
@@ -270,9 +281,30 @@ class Prepared:
 
 
 def _sweep(
-    prepare: Callable[[], Prepared], address: str | None, fallback: bool, fuse: bool, tensorboard: bool, as_json: bool
+    prepare: Callable[[], Prepared],
+    notification: EndNotification,
+    address: str | None,
+    fallback: bool,
+    fuse: bool,
+    tensorboard: bool,
+    as_json: bool,
 ) -> None:
-    """Start Ray while the space is read and tried in a thread, then sweep, then show what was found."""
+    """Sweep, then show what was found, and notify of it."""
+    with notification:
+        study, outcome = _run(prepare, notification, address, fallback, fuse, tensorboard)
+        notification.reason = outcome.reason
+        report_end(study, outcome.reason, outcome.message, outcome.states, as_json)
+
+
+def _run(
+    prepare: Callable[[], Prepared],
+    notification: EndNotification,
+    address: str | None,
+    fallback: bool,
+    fuse: bool,
+    tensorboard: bool,
+) -> tuple[Study, Outcome]:
+    """Start Ray while the space is read and tried in a thread, then sweep."""
     from rich.console import Console
 
     from tune_app.cli.progress import Progress
@@ -284,13 +316,14 @@ def _sweep(
     with (
         reserved(),
         LastWords() as last_words,
-        Watchdog(lambda cause: _leave(cause, preparing, last_words)) as watchdog,
+        Watchdog(lambda cause: _leave(cause, preparing, notification, last_words)) as watchdog,
         ThreadPoolExecutor(1) as thread,
     ):
         preparing = thread.submit(prepare)
 
         def show(live: dict[str, Any], progress: Progress) -> None:
             last_words.sweeping(ready.study.name)
+            notification.live = live
             progress.update(live)
 
         with connected(address, _say_fallback if fallback else None) as liveness:
@@ -326,7 +359,7 @@ def _sweep(
                     tensorboard=tensorboard,
                     watchdog=watchdog,
                 )
-    report_end(ready.study, outcome.reason, outcome.message, outcome.states, as_json)
+    return ready.study, outcome
 
 
 def _answer_terminations() -> None:
@@ -338,7 +371,7 @@ def _answer_terminations() -> None:
             signal.signal(number, on_signal)
 
 
-def _leave(cause: Cause, preparing: Future[Prepared], last_words: LastWords) -> None:
+def _leave(cause: Cause, preparing: Future[Prepared], notification: EndNotification, last_words: LastWords) -> None:
     """End the process, whose main thread waits for a Ray that does not answer."""
     ready = preparing.result() if preparing.done() and preparing.exception() is None else None
     if ready is not None and ready.study.exists():
@@ -349,6 +382,8 @@ def _leave(cause: Cause, preparing: Future[Prepared], last_words: LastWords) -> 
     click.echo(f"error: {error}", err=True)
     if ready is not None:
         ready.study.release_lock()
+    notification.reason = cause[0]
+    notification.tell(error)
     os._exit(error.exit_code)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from tune_app.credentials import drop_secrets
 from tune_app.folder import LocalFolder, open_folder
 from tune_app.import_path import put_last
 from tune_app.ray_backend.data_sharing import shared_by
@@ -122,6 +123,7 @@ class Rank:
         if replica.leads():
             self._log = TrialLog(self._folder, study.log(request["trial"]))
         with self._describing():
+            drop_secrets()
             put_last(shared.import_path)
             if shared.function is not None:
                 give_function(shared.task, shared.function)
