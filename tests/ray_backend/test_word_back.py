@@ -53,5 +53,8 @@ def test_a_sweep_is_watched_from_elsewhere_and_tells_its_end(
     errors = {"error: " + summary["message"]}
     assert errors < set(printed[1].splitlines()), "the run says it"
     assert errors < set(printed[3].splitlines()), "and so does who watches"
+    live = json.loads((tmp_path / "results/studies/faulty/live.json").read_text())
+    assert live["suggestions"]["count"] >= 4, "the first trial is the defaults, for which no sampler is asked"
+    assert live["suggestions"]["seconds"] > 0
     kept = [path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
     assert [text.count(SECRET) for text in (*printed, *kept) if SECRET in text] == [1], "the search space alone has it"
