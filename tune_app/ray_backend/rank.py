@@ -18,6 +18,7 @@ from tune_app.folder import LocalFolder, open_folder
 from tune_app.import_path import put_last
 from tune_app.ray_backend.data_sharing import shared_by
 from tune_app.ray_backend.epoch_progress import EpochProgress
+from tune_app.ray_backend.node_contents import told_with_place
 from tune_app.ray_backend.preparation import prepared_data
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.section import Objective
@@ -52,6 +53,7 @@ class WorkerContext:
         devices: how many devices train one trial.
         limited: whether a training may only take so long: then its beginning is told.
         import_path: folder from which a user's own task is imported, and in which a script is started.
+        driver: address of the node that the sweep was started on.
     """
 
     task: str
@@ -69,6 +71,7 @@ class WorkerContext:
     devices: int
     limited: bool
     import_path: str
+    driver: str
 
 
 class TrialFailed(Exception):
@@ -236,7 +239,10 @@ class Rank:
             # Ray ends this process by a `SystemExit` of its own.
             if isinstance(error.__cause__, SystemExit) and hasattr(error.__cause__, "ray_terminate_msg"):
                 raise error.__cause__ from None
-            raise TrialFailed.of(error) from error
+            failed = TrialFailed.of(error)
+            raise TrialFailed(
+                failed.kind, told_with_place(failed.error, self._shared.driver, self._shared.import_path)
+            ) from error
 
     def _hearing(self) -> AbstractContextManager[None]:
         return nullcontext() if self._log is None else self._log.hearing()
