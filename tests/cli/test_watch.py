@@ -12,6 +12,7 @@ import pytest
 
 from tune_app.cli import watch
 from tune_app.cli.main import run
+from tune_app.cli.progress import Progress
 from tune_app.jobs.job import Job
 from tune_app.jobs.job_store import JobStore
 from tune_app.moment import now
@@ -27,34 +28,46 @@ LIVE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def elsewhere(study: Study, spec: Spec, end: dict[str, Any] | None) -> Callable[[], None]:
-    """What a sweep does that begins in a moment, runs a second and ends as `end` says; it is killed for None."""
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when a live state was shown."""
+    shown = threading.Event()
+    update = Progress.update
 
-    def sweep() -> None:
-        time.sleep(0.3)
-        with study.writing():
-            study.folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
-            with StudyWriter(study, study.history(), column_types(spec.space.variables)) as writer:
-                writer.sweep_started(trials=5)
-                for turn in range(3):
-                    writer.live({**LIVE, "elapsed_s": turn})
-                    time.sleep(0.2)
-                if end is not None:
-                    writer.live({**LIVE, "state": "ended"})
-                    writer.sweep_ended(**end)
+    def watched(progress: Progress, live: dict[str, Any]) -> None:
+        update(progress, live)
+        shown.set()
 
-    return sweep
+    monkeypatch.setattr(Progress, "update", watched)
+    return shown
+
+
+def elsewhere(study: Study, spec: Spec, seen: threading.Event, end: dict[str, Any] | None) -> None:
+    """What a sweep does that begins in a moment and, once it was seen, ends as `end` says; it is killed for None."""
+    time.sleep(0.3)
+    with study.writing():
+        study.folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
+        with StudyWriter(study, study.history(), column_types(spec.space.variables)) as writer:
+            writer.sweep_started(trials=5)
+            began = time.monotonic()
+            while not seen.wait(0.1) and time.monotonic() < began + 20:
+                writer.live({**LIVE, "elapsed_s": time.monotonic() - began})
+            if end is not None:
+                writer.live({**LIVE, "state": "ended"})
+                writer.sweep_ended(**end)
 
 
 @pytest.fixture
-def follow(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], make_spec: Any) -> Callable[..., Any]:
+def follow(
+    seen: threading.Event, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], make_spec: Any
+) -> Callable[..., Any]:
     """Watch a sweep; the exit code and what standard error got."""
     monkeypatch.setattr(watch, "SILENT_S", 0.8)
     monkeypatch.setattr(watch, "REMOTE_PERIOD_S", 0.1)
 
     def watched(store: str, end: dict[str, Any] | None) -> tuple[int, str]:
         spec = make_spec()
-        thread = threading.Thread(target=elsewhere(Study(Store(store).folder, spec.name), spec, end))
+        thread = threading.Thread(target=elsewhere, args=(Study(Store(store).folder, spec.name), spec, seen, end))
         thread.start()
         code = run(["watch", spec.name, "--wait", "--store", store])
         thread.join()

@@ -13,7 +13,6 @@ from tune_app.cli.profiles import chosen_to_train
 from tune_app.cli.results import print_table
 from tune_app.cli.sweeps import override_options, read_overrides
 from tune_app.errors import InputError, Interrupted, WorkFailed
-from tune_app.spaces.webhook import checked_webhooks
 from tune_app.standard_output import reserved
 
 if TYPE_CHECKING:
@@ -66,6 +65,7 @@ def submit(
     from tune_app.jobs.job_request import sweep_request, training_request
     from tune_app.jobs.jobs import Jobs
     from tune_app.profiles.profiles import Profiles
+    from tune_app.spaces.webhook import checked_webhooks
     from tune_app.store.store import Store
 
     _check_sources({"SPACE": space, "--profile": profile_name, "--trial": trial_text})

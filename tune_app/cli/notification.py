@@ -13,12 +13,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from tune_app.cli.progress import duration
-from tune_app.cli.webhook import Delivery
 from tune_app.credentials import NOTIFY, host_of, redacted
 from tune_app.errors import Interrupted, Terminated, TuneAppError, one_line
 from tune_app.moment import now
-from tune_app.spaces.webhook import checked_webhooks
 
 if TYPE_CHECKING:
     from tune_app.spaces.spec import Spec
@@ -45,6 +42,8 @@ def default_webhooks() -> tuple[str, ...]:
     Raises:
         InputError: one is no address.
     """
+    from tune_app.spaces.webhook import checked_webhooks
+
     context = click.get_current_context(silent=True)
     given = context.meta.get(NOTIFY) if context else os.environ.get(NOTIFY)
     return checked_webhooks((given or "").split(), NOTIFY)
@@ -65,6 +64,8 @@ class EndNotification:
     """
 
     def __init__(self, given: Sequence[str]) -> None:
+        from tune_app.spaces.webhook import checked_webhooks
+
         self._given = checked_webhooks(given, "--notify")
         self._default = default_webhooks()
         self._webhooks: tuple[str, ...] = ()
@@ -97,6 +98,8 @@ class EndNotification:
         """Notify of the end, with the error that it is for the command, and stay for the answers for a while."""
         if not self._webhooks:
             return
+        from tune_app.cli.webhook import Delivery
+
         told = self.document(error)
         bodies = [(webhook, body_for(webhook, told)) for webhook in self._webhooks]
         terminated = isinstance(error, Terminated)
@@ -130,6 +133,8 @@ def body_for(webhook: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
     """The summary in the form that the host of `webhook` takes."""
     if urlsplit(webhook).hostname not in SLACK_HOSTS:
         return told
+    from tune_app.cli.progress import duration
+
     counts = ", ".join(f"{count} {state.lower()}" for state, count in told["trials"].items()) or "no trial began"
     best = told["best"]
     lines = [
