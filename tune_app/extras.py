@@ -8,7 +8,7 @@ from tune_app.errors import InputError
 
 EXTRAS = {
     "ui": ("streamlit", "plotly", "jinja2", "sklearn"),
-    "api": ("fastapi", "starlette", "uvicorn", "httptools", "websockets", "anyio"),
+    "api": ("fastapi", "starlette", "uvicorn", "httptools", "websockets", "anyio", "prometheus_client"),
     "tensorboard": ("tensorboardX",),
 }
 """The packages, as they are imported, of each extra in pyproject.toml."""

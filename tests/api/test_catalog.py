@@ -35,7 +35,12 @@ def test_every_shipped_search_space_is_listed(place: Any, serve: Any) -> None:
 
 def test_a_search_space_is_read_again_when_it_changed(client: httpx.Client, place: Any) -> None:
     file = place.root / "search_spaces" / "mine.yaml"
-    for text, document in (("name: one", {"name": "one"}), ("name: second", {"name": "second"}), ("name: [", None)):
+    told = {"name": "two", "notify": ["https://a.org"]}  # all that is shown of the address
+    for text, document in (
+        ("name: one", {"name": "one"}),
+        ("name: two\nnotify: https://a.org/secret", told),
+        ("name: [", None),
+    ):
         file.write_text(text)
         line = next(line for line in client.get("/search-spaces").json() if line["search_space"] == "mine")
         assert line["document"] == document

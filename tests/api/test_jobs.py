@@ -152,6 +152,7 @@ def test_what_is_mistyped_is_answered_with_the_nearest(client: httpx.Client) -> 
             "did you mean `momentum`",
         ),
         ({"name": "half a \ud800 pair"}, {}, "body.space name", "must be Unicode", ""),
+        ({"notify": "http://10.0.0.1/x"}, {}, "body.space notify", "may not be named over HTTP", "TUNE_APP_NOTIFY"),
         ({}, {"start_from": ["nobody"]}, "search.start_from", "must name profiles or studies", "mine"),
     ],
 )

@@ -24,6 +24,7 @@ from tune_app.store.store import Store
 REPOSITORY = Path(__file__).parents[2]
 TOKEN = "marked-token-0123456789"
 PASSWORD = "marked-password-0123456789"
+WEBHOOK = "marked-webhook-0123456789"
 SPACE = {
     "schema_version": 1,
     "name": "telling",
@@ -63,6 +64,7 @@ def served(project: Path, seen: Path) -> Iterator[httpx.Client]:
     secrets = {
         "TUNE_APP_API_TOKEN": TOKEN,
         "TUNE_APP_DATA_MIRROR": f"http://someone:{PASSWORD}@127.0.0.1:9",
+        "TUNE_APP_NOTIFY": f"http://127.0.0.1:9/{WEBHOOK}",
         "TUNE_APP_SEEN": str(seen),
     }
     with (project / "server.log").open("w") as output:
@@ -159,11 +161,11 @@ def test_a_whole_job_shows_and_leaves_no_secret(project: Path, tmp_path: Path) -
         assert stopped["error"].endswith(f"`tune-app resume {job_id}` runs it again")
         texts |= {f"after {name}": text for name, text in answers(client, job_id, head).items()}
         texts |= {**files(project), **files(Path(head.token_path).parent)}
-    for secret in (TOKEN, PASSWORD):
+    for secret in (TOKEN, PASSWORD, WEBHOOK):
         assert not [name for name, text in texts.items() if secret in text]
     given = json.loads((tmp_path / "seen").read_text())
     assert PASSWORD in given["TUNE_APP_DATA_MIRROR"], "a job has the settings that it needs"
-    assert "TUNE_APP_API_TOKEN" not in given
+    assert {"TUNE_APP_API_TOKEN", "TUNE_APP_NOTIFY"}.isdisjoint(given)
     assert not list(Path(head.token_path).parent.glob("*.json")), "the job has removed its settings"
     assert Path(head.token_path).stat().st_mode & 0o777 == 0o600
     kept = [path for path in (project / "results").rglob("*") if not path.name.startswith(".scratch-")]

@@ -327,9 +327,10 @@ def test_the_keys_in_the_address_of_a_store_reach_a_job_through_its_environment_
     monkeypatch.chdir(tmp_path)
     asked: list[dict[str, Any]] = []
     with _job_server([], asked=asked) as address:
-        job = jobs.submit(JobRequest("training", "train-mine", None, {}), address=address)
+        notify = ("https://example.org/marked-secret",)
+        job = jobs.submit(JobRequest("training", "train-mine", None, {}, notify=notify), address=address)
     (told,) = asked
-    keys = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "marked-secret"}
+    keys = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "marked-secret", "TUNE_APP_NOTIFY": notify[0]}
     assert keys.items() <= told["runtime_env"].pop("env_vars").items()
     assert f"job_runner '{s3_url}?{query}' {job.id}" in told["entrypoint"]
     assert "marked-secret" not in json.dumps(told) + str(jobs.records.get(job.id)) + jobs.records.log_path(job.id)

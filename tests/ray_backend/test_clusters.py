@@ -1,7 +1,10 @@
-"""The files for Ray's cluster launcher, against Ray's own schema and what they promise."""
+"""The files for clusters, against Ray's own schema where there is one, and what they promise."""
 
 from __future__ import annotations
 
+import re
+import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,9 @@ import jsonschema
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
+
+from tune_app import __version__
+from tune_app.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 FILES = ("cluster.yaml", "clusters/on_prem.yaml")
@@ -50,3 +56,70 @@ def test_nothing_of_the_program_is_left_behind(name: str) -> None:
         parts = Path(file).parts
         assert parts[0] not in anchored, file
         assert not anywhere & set(parts), file
+
+
+KUBERAY = "clusters/kuberay_job.yaml"
+
+
+def pods() -> list[dict[str, Any]]:
+    """The pod of the head and those of the workers."""
+    cluster = read(KUBERAY)["spec"]["rayClusterSpec"]
+    return [group["template"]["spec"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+
+
+def test_the_ray_job_has_what_kuberay_requires() -> None:
+    document = read(KUBERAY)
+    assert (document["apiVersion"], document["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = document["spec"]["rayClusterSpec"]
+    for group in cluster["workerGroupSpecs"]:
+        assert {"groupName", "minReplicas", "maxReplicas", "template"} <= group.keys()
+        assert group["minReplicas"] == group["replicas"] == 0 < group["maxReplicas"]
+    for pod in pods():
+        (container,) = pod["containers"]
+        assert {mount["name"] for mount in container.get("volumeMounts", [])} == {
+            v["name"] for v in pod.get("volumes", [])
+        }
+        assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
+        # KubeRay refuses both, `autoscalerOptions.version` and the variable that it sets because of it.
+        assert not [one for one in container.get("env", []) if one["name"] == "RAY_enable_autoscaler_v2"]
+    assert cluster["autoscalerOptions"]["version"] == "v1", (
+        "of the other one `ray_backend/autoscaling.py` knows nothing"
+    )
+    assert cluster["headGroupSpec"]["rayStartParams"] == {"num-cpus": "0"}
+
+
+def test_the_ray_job_runs_a_space_with_options_that_there_are() -> None:
+    program, verb, space, *options = shlex.split(read(KUBERAY)["spec"]["entrypoint"])
+    assert (program, verb) == ("tune-app", "run")
+    assert (ROOT / space).is_file()
+    with cli.commands[verb].make_context(verb, [space, *options]) as context:
+        assert (context.params["address"], context.params["gpus"]) == ("auto", 0.25)
+
+
+def test_versions_are_those_of_the_project() -> None:
+    (ray,) = re.findall(r"^ray==(.*)$", (ROOT / "requirements.lock").read_text(), re.M)
+    assert read(KUBERAY)["spec"]["rayClusterSpec"]["rayVersion"] == ray
+    images = {container["image"] for pod in pods() for container in pod["containers"]}
+    named = {
+        text
+        for name in (KUBERAY, "clusters/Dockerfile")
+        for text in re.findall(r"\S+/tune-app:\S+", (ROOT / name).read_text())
+    }
+    assert named == images == {f"registry.example.org/tune-app:{__version__}"}
+
+
+def test_the_image_has_what_its_installation_reads_and_what_jobs_need() -> None:
+    lines = (ROOT / "clusters" / "Dockerfile").read_text().splitlines()
+    copied = [words[1:-1] for words in map(str.split, lines) if words[:1] == ["COPY"]]
+    for source in (source for sources in copied for source in sources):
+        assert (ROOT / source).exists()
+    before = {source for sources in copied[:-1] for source in sources}
+    assert before == {"Makefile", "pyproject.toml", "requirements.lock", "README.md", "tune_app", "ui"}
+    ignored = (ROOT / "clusters" / "Dockerfile.dockerignore").read_text().split()
+    assert not {*before, "search_spaces", "profiles", "clusters"} & set(ignored)
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed (Debian: shellcheck)")
+def test_the_slurm_script_is_one_that_shellcheck_finds_nothing_in() -> None:
+    checked = subprocess.run(["shellcheck", ROOT / "clusters" / "slurm.sh"], capture_output=True, text=True)
+    assert (checked.returncode, checked.stdout) == (0, "")

@@ -12,6 +12,7 @@ import pytest
 
 from tune_app.datasets.dataset import Dataset
 from tune_app.moment import now
+from tune_app.search.study_search import Suggestions
 from tune_app.spaces.feasibility import nearest_to_defaults
 from tune_app.store.store import Store
 from tune_app.store.study import Study
@@ -40,7 +41,7 @@ def recording(tmp_path: Path, make_spec: Callable[..., Any]) -> Iterator[tuple[R
     data = Dataset("digits", "image", {}, {})
     with open_study_files(spec, study, study.history(), data, {}, (), False) as files:
         run = Run(0, "t0", nearest_to_defaults(spec.space), 2, 7, 1)
-        yield Recorder(files, spec, NoBackend()), files, run  # type: ignore[arg-type]
+        yield Recorder(files, spec, NoBackend(), Suggestions(3, 0.25)), files, run  # type: ignore[arg-type]
 
 
 def epoch(number: int) -> dict[str, Any]:

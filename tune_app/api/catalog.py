@@ -11,11 +11,13 @@ from tune_app import __version__
 from tune_app.api.models import DatasetLine, Health, SearchSpaceLine, Strategies
 from tune_app.api.server import Server
 from tune_app.api.submission import space_files
+from tune_app.credentials import host_of
 from tune_app.datasets.cache import state_of
 from tune_app.datasets.registry import DATASETS
 from tune_app.document import Document
 from tune_app.errors import InputError
 from tune_app.spaces.strategy import SAMPLERS, SCHEDULERS
+from tune_app.spaces.webhook import NOTIFY, read_webhooks
 
 
 def routes(server: Server) -> APIRouter:
@@ -59,6 +61,8 @@ def routes(server: Server) -> APIRouter:
 
 def _space(path: Path) -> dict[str, Any]:
     try:
-        return {"document": Document.read(path).data, "invalid": None}
+        document = Document.read(path)
+        data, webhooks = document.data, read_webhooks(document)
+        return {"document": {**data, NOTIFY: list(map(host_of, webhooks))} if webhooks else data, "invalid": None}
     except InputError as error:
         return {"document": None, "invalid": f"{error.where}: {error.message}"}

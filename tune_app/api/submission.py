@@ -10,11 +10,12 @@ from typing import Any
 from tune_app.api.models import Source, SweepRequest, TrainingRequest
 from tune_app.api.server import Server
 from tune_app.document import Document
-from tune_app.errors import NotFound, WorkFailed, nearest
+from tune_app.errors import InputError, NotFound, WorkFailed, nearest
 from tune_app.jobs.job_request import JobRequest, sweep_request, training_request
 from tune_app.profiles.profile import Profile
 from tune_app.profiles.profiles import find_configuration
 from tune_app.spaces.override import OVERRIDES
+from tune_app.spaces.webhook import NOTIFY
 
 
 def space_files(folder: str) -> dict[str, Path]:
@@ -55,10 +56,14 @@ def _sweep(server: Server, asked: SweepRequest) -> JobRequest:
 
 
 def _document(folder: str, asked: SweepRequest) -> Document:
-    if isinstance(asked.space, str):
-        return Document.parse(asked.space, "body.space")
     if asked.space is not None:
-        return Document.of(asked.space, "body.space")
+        given = asked.space
+        document = Document.parse(given, "body.space") if isinstance(given, str) else Document.of(given, "body.space")
+        if NOTIFY in document.data:  # else whoever may ask could have this machine write to any other
+            rule = f"`{NOTIFY}` may not be named over HTTP"
+            hint = "whoever starts the server sets TUNE_APP_NOTIFY for all of its sweeps"
+            raise InputError(rule, where=document.where(NOTIFY), hint=hint)
+        return document
     files = space_files(folder)
     if asked.search_space not in files:
         raise NotFound(

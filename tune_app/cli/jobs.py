@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tune_app.cli.notification import default_webhooks, notify_option
 from tune_app.cli.options import json_option, print_json, profiles_option, set_option, store_option
 from tune_app.cli.profiles import chosen_to_train
 from tune_app.cli.results import print_table
@@ -36,6 +38,7 @@ TRAINING_TAKES = ("epochs", "seed", "cpus", "gpus")
 )
 @click.option("--no-preflight", is_flag=True, help="Skip the check before the sweep.")
 @click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
+@notify_option
 @click.option("--wait", is_flag=True, help="Wait for its end; exit 1 where it failed, 130 where it was cancelled.")
 @click.option("--follow", is_flag=True, help="Show what it prints and wait for its end.")
 @json_option
@@ -50,6 +53,7 @@ def submit(
     address: str | None,
     no_preflight: bool,
     no_fuse: bool,
+    notify: tuple[str, ...],
     wait: bool,
     follow: bool,
     as_json: bool,
@@ -61,6 +65,7 @@ def submit(
     from tune_app.jobs.job_request import sweep_request, training_request
     from tune_app.jobs.jobs import Jobs
     from tune_app.profiles.profiles import Profiles
+    from tune_app.spaces.webhook import checked_webhooks
     from tune_app.store.store import Store
 
     _check_sources({"SPACE": space, "--profile": profile_name, "--trial": trial_text})
@@ -71,8 +76,11 @@ def submit(
             overrides = read_overrides(given, settings, start_from)
             profiles = Profiles(profiles_folder)
             request = sweep_request(space, overrides, opened, profiles, preflight=not no_preflight, fuse=not no_fuse)
+            request = replace(
+                request, notify=checked_webhooks(notify, "--notify") or request.notify or default_webhooks()
+            )
         else:
-            _check_training_options({**given, "start_from": start_from or None})
+            _check_training_options({**given, "start_from": start_from or None, "notify": notify or None})
             request = training_request(
                 chosen_to_train(profile_name, trial_text, settings, store, profiles_folder),
                 **{name: given[name] for name in TRAINING_TAKES},
@@ -88,7 +96,7 @@ def submit(
         job = _wait(mine, job, follow)
     if as_json:
         print_json(_row(mine, job))
-    _raise_end(job)
+    raise_end(job)
 
 
 def _check_sources(sources: dict[str, str | None]) -> None:
@@ -286,7 +294,7 @@ def _print_log(content: bytes, err: bool) -> None:
     click.echo(content.decode(errors="replace"), nl=False, err=err)
 
 
-def _raise_end(job: Job) -> None:
+def raise_end(job: Job) -> None:
     """A job that did not end well ends the command that waited for it in the same way."""
     log = f"`tune-app jobs logs {job.id}` shows more"
     if job.state == "FAILED":

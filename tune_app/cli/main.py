@@ -10,8 +10,22 @@ import traceback
 import click
 
 from tune_app import __version__
-from tune_app.cli import changes, data, imports, jobs, notes, page, profiles, replay, results, serve, strategies, sweeps
-from tune_app.credentials import API_TOKEN
+from tune_app.cli import (
+    changes,
+    data,
+    imports,
+    jobs,
+    notes,
+    page,
+    profiles,
+    replay,
+    results,
+    serve,
+    strategies,
+    sweeps,
+    watch,
+)
+from tune_app.credentials import NOTIFY, drop_secrets
 from tune_app.errors import TuneAppError, nearest
 from tune_app.process import run_and_leave
 from tune_app.standard_output import keep_steady
@@ -24,13 +38,15 @@ from tune_app.standard_output import keep_steady
 def cli(context: click.Context, debug: bool) -> None:
     """Find, judge and keep good configurations of PyTorch models on a Ray cluster."""
     if context.invoked_subcommand not in (serve.serve.name, page.ui.name):
-        os.environ.pop(API_TOKEN, None)  # trials inherit the environment, and their code may print it
+        context.meta[NOTIFY] = os.environ.get(NOTIFY)
+        drop_secrets()  # trials inherit the environment
 
 
 cli.add_command(sweeps.check)
 cli.add_command(imports.import_)
 cli.add_command(sweeps.run)
 cli.add_command(sweeps.resume)
+cli.add_command(watch.watch)
 cli.add_command(changes.change)
 cli.add_command(results.studies)
 cli.add_command(results.trials)

@@ -19,13 +19,17 @@ PANEL_PERIOD_S = 0.25
 
 
 class Progress:
-    """Shows the live state of a sweep on `console`; `update` may be called as often as one likes."""
+    """Shows the live state of a sweep on `console`; `update` may be called as often as one likes.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        first: whether the first result is still to come; it gets a line of its own.
+    """
+
+    def __init__(self, console: Console, first: bool = True) -> None:
         self._console = console
         self._panel = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._next = 0.0
-        self._first = True
+        self._first = first
 
     def __enter__(self) -> Progress:
         if self._panel is not None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tune_app.cli.ending import report_end, stopped
 from tune_app.cli.last_words import LastWords
+from tune_app.cli.notification import EndNotification, notify_option
 from tune_app.cli.options import json_option, parse_settings, print_json, profiles_option, set_option, store_option
-from tune_app.cli.results import leaderboard, records
-from tune_app.errors import InputError, Interrupted, Terminated, TuneAppError, WorkFailed
+from tune_app.errors import InputError, Terminated, WorkFailed
 from tune_app.extras import missing
 from tune_app.spaces.override import OVERRIDES, describe
 from tune_app.standard_output import reserved
@@ -142,6 +143,7 @@ def check(space: str, settings: tuple[str, ...], as_json: bool, store: str, **gi
 @click.option("--no-preflight", is_flag=True, help="Skip the check before the sweep.")
 @click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
 @tensorboard_option
+@notify_option
 @json_option
 @store_option
 @profiles_option
@@ -154,6 +156,7 @@ def run(
     no_preflight: bool,
     no_fuse: bool,
     no_tensorboard: bool,
+    notify: tuple[str, ...],
     as_json: bool,
     store: str,
     profiles_folder: str,
@@ -175,6 +178,7 @@ def run(
         spec = load_spec(space, read_overrides(given, settings, start_from))
         study = Study(opened.folder, spec.name)
         study.refuse_another()
+        notification.about(spec, study)
         starts = starting_configs(spec, opened.folder, Profiles(profiles_folder)) if spec.search.start_from else []
         history = find_history(spec, opened.folder)
         _print_history(history, err=True)
@@ -182,7 +186,8 @@ def run(
         return Prepared.of(spec, study, spec.budget.time, not no_preflight, starts, past)
 
     Document.read(space)  # a file that is no YAML is refused before anything starts
-    _sweep(prepare, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
+    notification = EndNotification(notify)
+    _sweep(prepare, notification, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
 
 
 @click.command()
@@ -200,6 +205,7 @@ def run(
 @fallback_option
 @click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
 @tensorboard_option
+@notify_option
 @json_option
 @store_option
 def resume(
@@ -211,6 +217,7 @@ def resume(
     fallback: str | None,
     no_fuse: bool,
     no_tensorboard: bool,
+    notify: tuple[str, ...],
     as_json: bool,
     store: str,
 ) -> None:
@@ -232,9 +239,12 @@ def resume(
         raise InputError(f"`--time` {error}, but got {time_!r}") from None
 
     def prepare() -> Prepared:
-        return Prepared.of(read_spec(document), opened, time_limit, preflight=False, retry=retry)
+        spec = read_spec(document)
+        notification.about(spec, opened)
+        return Prepared.of(spec, opened, time_limit, preflight=False, retry=retry)
 
-    _sweep(prepare, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
+    notification = EndNotification(notify)
+    _sweep(prepare, notification, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
 
 
 @dataclass
@@ -271,9 +281,30 @@ class Prepared:
 
 
 def _sweep(
-    prepare: Callable[[], Prepared], address: str | None, fallback: bool, fuse: bool, tensorboard: bool, as_json: bool
+    prepare: Callable[[], Prepared],
+    notification: EndNotification,
+    address: str | None,
+    fallback: bool,
+    fuse: bool,
+    tensorboard: bool,
+    as_json: bool,
 ) -> None:
-    """Start Ray while the space is read and tried in a thread, then sweep, then show what was found."""
+    """Sweep, then show what was found, and notify of it."""
+    with notification:
+        study, outcome = _run(prepare, notification, address, fallback, fuse, tensorboard)
+        notification.reason = outcome.reason
+        report_end(study, outcome.reason, outcome.message, outcome.states, as_json)
+
+
+def _run(
+    prepare: Callable[[], Prepared],
+    notification: EndNotification,
+    address: str | None,
+    fallback: bool,
+    fuse: bool,
+    tensorboard: bool,
+) -> tuple[Study, Outcome]:
+    """Start Ray while the space is read and tried in a thread, then sweep."""
     from rich.console import Console
 
     from tune_app.cli.progress import Progress
@@ -285,13 +316,14 @@ def _sweep(
     with (
         reserved(),
         LastWords() as last_words,
-        Watchdog(lambda cause: _leave(cause, preparing, last_words)) as watchdog,
+        Watchdog(lambda cause: _leave(cause, preparing, notification, last_words)) as watchdog,
         ThreadPoolExecutor(1) as thread,
     ):
         preparing = thread.submit(prepare)
 
         def show(live: dict[str, Any], progress: Progress) -> None:
             last_words.sweeping(ready.study.name)
+            notification.live = live
             progress.update(live)
 
         with connected(address, _say_fallback if fallback else None) as liveness:
@@ -327,7 +359,7 @@ def _sweep(
                     tensorboard=tensorboard,
                     watchdog=watchdog,
                 )
-    _report(ready.spec, ready.study, outcome, as_json)
+    return ready.study, outcome
 
 
 def _answer_terminations() -> None:
@@ -339,64 +371,24 @@ def _answer_terminations() -> None:
             signal.signal(number, on_signal)
 
 
-def _leave(cause: Cause, preparing: Future[Prepared], last_words: LastWords) -> None:
+def _leave(cause: Cause, preparing: Future[Prepared], notification: EndNotification, last_words: LastWords) -> None:
     """End the process, whose main thread waits for a Ray that does not answer."""
     ready = preparing.result() if preparing.done() and preparing.exception() is None else None
     if ready is not None and ready.study.exists():
-        error = _stopped(*cause, ready.study.name)
+        error = stopped(*cause, ready.study.name)
     else:  # nothing has begun that could go on
         error = Terminated(cause[1]) if cause[0] == "terminate" else WorkFailed(cause[1])
     last_words.withdraw()
     click.echo(f"error: {error}", err=True)
     if ready is not None:
         ready.study.release_lock()
+    notification.reason = cause[0]
+    notification.tell(error)
     os._exit(error.exit_code)
-
-
-def _stopped(reason: str, message: str | None, study: str) -> TuneAppError:
-    """The error for a sweep that had to end at once."""
-    hint = f"`tune-app resume {study}` goes on"
-    if reason == "terminate":
-        return Terminated(f"{message}; results are kept", hint=hint)
-    return WorkFailed(f"the sweep was stopped: {message}; results are kept", hint=hint)
 
 
 def _say_fallback(error: InputError) -> None:
     click.echo(f"{error.message}; running on this machine (--fallback local)", err=True)
-
-
-def _report(spec: Spec, study: Study, outcome: Outcome, as_json: bool) -> None:
-    from tune_app.results.review import front_trials, ranked_trials
-
-    ranked, pareto = ranked_trials(study), front_trials(study)
-    if as_json:
-        best = records(ranked)[0] if outcome.best else None
-        found = {"study": spec.name, "reason": outcome.reason, "states": outcome.states, "best": best}
-        print_json({**found, **({} if pareto.empty else {"front": pareto["trial"].tolist()})})
-    elif outcome.best:
-        counts = ", ".join(f"{count} {state.lower()}" for state, count in sorted(outcome.states.items()))
-        click.echo(f"{spec.name}: {counts}")
-        leaderboard(ranked if pareto.empty else pareto, study.document())
-        click.echo(
-            f"\nkeep the best: tune-app profile save NAME --trial {spec.name}"
-            f"\nall trials:    tune-app trials {spec.name}        results: {study.trials_path}"
-        )
-    resume_hint = f"`tune-app resume {spec.name}` goes on"
-    if outcome.reason in ("terminate", "lost"):
-        raise _stopped(outcome.reason, outcome.message, spec.name)
-    if outcome.reason == "interrupt":
-        raise Interrupted(f"{outcome.message}; results are kept", hint=resume_hint)
-    if outcome.reason == "fuse":
-        raise WorkFailed(
-            f"the sweep was stopped: {outcome.message}", hint=f"{resume_hint}; --no-fuse lets it run on regardless"
-        )
-    if not outcome.best:
-        raise WorkFailed(
-            f"no trial of `{spec.name}` completed, so there is no best configuration",
-            hint=f"`tune-app trials {spec.name}` shows what happened; {resume_hint}",
-        )
-    if outcome.reason == "time":
-        click.echo(f"{outcome.message}; {resume_hint}", err=True)
 
 
 def _load_data(spec: Spec) -> Dataset:

@@ -7,7 +7,7 @@ afterwards does not change a job that waits.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class JobRequest:
         content: what is kept in the job's record.
         cpus: that Ray sets aside for the job's own process; a sweep's trials ask for theirs themselves.
         gpus: the same.
+        notify: who is notified of a sweep's end; secrets, which reach the job by its environment and no record.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class JobRequest:
     content: Mapping[str, Any]
     cpus: float | None = None
     gpus: float | None = None
+    notify: tuple[str, ...] = field(default=(), repr=False)
 
 
 def request_of(job: Job) -> JobRequest:
@@ -89,7 +91,7 @@ def sweep_request(
     kept = {n: profiles.load(n).to_yaml() for n in spec.search.start_from if n in profiles.names()}
     content = {"space": spec.to_yaml(), "profiles": kept, "preflight": preflight, "fuse": fuse}
     space = spec.name if name is None else str(document.data.get("name", name))
-    return JobRequest("sweep", space[:NAME_LENGTH], name, content)
+    return JobRequest("sweep", space[:NAME_LENGTH], name, content, notify=spec.notify)
 
 
 def training_request(

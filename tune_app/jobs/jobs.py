@@ -8,6 +8,7 @@ as the job's process gives signs of life; only then is Ray asked.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import shlex
 import signal
@@ -22,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_app.credentials import inherited_environment, keys_of
+from tune_app.credentials import NOTIFY, inherited_environment, keys_of
 from tune_app.environment import changed_environment
 from tune_app.errors import Conflict, InputError, TuneAppError, WorkFailed
 from tune_app.jobs.job import END_STATES, STATES, Job
@@ -121,7 +122,7 @@ class Jobs:
         try:
             with _ray_errors(job.address or "this machine's head"):
                 client.submit_job(
-                    **self._submission(job, head),
+                    **self._submission(job, request, head),
                     entrypoint_num_cpus=request.cpus,
                     entrypoint_num_gpus=request.gpus,
                 )
@@ -173,13 +174,15 @@ class Jobs:
 
         return self.records.create(request.space, make, taken)
 
-    def _submission(self, job: Job, head: JobHead | None) -> dict[str, Any]:
+    def _submission(self, job: Job, request: JobRequest, head: JobHead | None) -> dict[str, Any]:
         """What Ray's job server is told; on this machine no file needs to be sent.
 
         Whoever may ask the job server sees all of it.
         """
         told = {"submission_id": job.submission_id, "metadata": {"tune_app_job": job.id}}
         keys = keys_of(self.store.folder.address)
+        if notify := " ".join(request.notify) or os.environ.get(NOTIFY):
+            keys[NOTIFY] = notify
         runner = ["-P", "-m", "tune_app.jobs.job_runner", self.store.folder.url, job.id]
         if head is not None:
             # The head has the environment of whoever was the first to need it.

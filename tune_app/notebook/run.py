@@ -13,6 +13,7 @@ import ray
 from ray import cloudpickle
 from rich.console import Console
 
+from tune_app.cli.notification import EndNotification
 from tune_app.cli.progress import Progress
 from tune_app.document import Document
 from tune_app.errors import InputError, WorkFailed, one_line
@@ -82,15 +83,22 @@ def run(
     if check:
         preflight(spec, task, data)
     past = [PastPreference.fit(one, spec.space) for one in find_history(spec, opened.folder).studies]
-    with ExitStack() as using:
+    with EndNotification(()) as notification, ExitStack() as using:
+        notification.about(spec, study)
         if address is not None or not ray.is_initialized():
             using.enter_context(connected(address))
         using.enter_context(study.writing())
         study.refuse_another()
         progress = using.enter_context(Progress(Console(stderr=True)))
         backend = RayBackend()
-        outcome = run_sweep(spec, study, data, backend, show=progress.update, past=past, time_limit=spec.budget.time)
-    _check_outcome(study, outcome)
+
+        def show(live: dict[str, Any]) -> None:
+            notification.live = live
+            progress.update(live)
+
+        outcome = run_sweep(spec, study, data, backend, show=show, past=past, time_limit=spec.budget.time)
+        notification.reason = outcome.reason
+        _check_outcome(study, outcome)
     return FinishedStudy(spec.name, opened.folder.url, outcome, study, spec.catalog)
 
 

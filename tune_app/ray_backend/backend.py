@@ -15,7 +15,7 @@ from tune_app.ray_backend import epoch_progress
 from tune_app.ray_backend.controller import SweepController, SweepTrial
 from tune_app.ray_backend.data_sharing import start_sharing
 from tune_app.ray_backend.events import EventQueue, run_of
-from tune_app.ray_backend.node_packages import check_nodes
+from tune_app.ray_backend.node_contents import check_nodes
 from tune_app.ray_backend.preparation import start_preparation
 from tune_app.ray_backend.rank import WorkerContext
 from tune_app.ray_backend.slots import Slots
@@ -48,10 +48,10 @@ class RayBackend:
         """See `tune_app.sweep.backend.Backend.begin`.
 
         Raises:
-            InputError: no node can hold a trial, and none that could is being started; a node lacks a package.
-            WorkFailed: a node does not say which packages it has.
+            InputError: no node can hold a trial, and none that could is being started; a node lacks a package or code.
+            WorkFailed: a node does not say what it has.
         """
-        check_nodes(plan.spec.requirements)
+        check_nodes(plan.spec, os.getcwd())
         resources = plan.spec.resources
         concurrent = None if resources.concurrent == "auto" else int(resources.concurrent)
         gpus = float(resources.gpus)
@@ -177,6 +177,7 @@ def make_worker(
         devices=spec.resources.devices,
         limited=spec.budget.trial_time is not None,
         import_path=os.getcwd(),
+        driver=ray.util.get_node_ip_address(),
     )
     with _by_value(function):
         kept = ray.put(context)

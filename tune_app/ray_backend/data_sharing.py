@@ -7,6 +7,7 @@ from typing import Any
 import ray
 from ray import cloudpickle
 
+from tune_app.credentials import drop_secrets
 from tune_app.import_path import put_last
 from tune_app.tasks.shared_data import Load
 
@@ -18,6 +19,7 @@ class DataSharing:
     """
 
     def __init__(self, import_path: str) -> None:
+        drop_secrets()
         put_last(import_path)
         self._loaded: dict[str, ray.ObjectRef] = {}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 
+from tune_app.credentials import drop_secrets
 from tune_app.datasets.dataset import Dataset
 from tune_app.document import Document
 from tune_app.errors import InputError
@@ -59,6 +60,7 @@ def measured_share(spec: Spec, data: Dataset) -> tuple[float, str]:
 
 
 def _measure(document: dict[str, Any], data: Dataset, import_path: str) -> GpuMemory | None:
+    drop_secrets()
     put_last(import_path)
     spec = read_spec(Document.of(document, "search space"))
     return gpu_memory(spec, load_task(spec.task, spec.catalog), data)

@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 
+from tune_app.credentials import drop_secrets
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import WorkFailed
 from tune_app.import_path import put_last
@@ -33,6 +34,7 @@ class Preparation:
         from tune_app.tasks import load_task  # it imports torch
         from tune_app.training.trial import prepared
 
+        drop_secrets()
         put_last(import_path)
         self._task: Any = load_task(task)
         self._prepared = prepared

@@ -14,12 +14,14 @@ from typing import Any
 
 import ray
 
+from tune_app.credentials import drop_secrets
 from tune_app.errors import TuneAppError
 from tune_app.folder import LocalFolder, open_folder
 from tune_app.import_path import put_last
 from tune_app.process import collect_as_usual
 from tune_app.ray_backend.data_sharing import shared_by
 from tune_app.ray_backend.epoch_progress import EpochProgress
+from tune_app.ray_backend.node_contents import told_with_place
 from tune_app.ray_backend.preparation import prepared_data
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.section import Objective
@@ -54,6 +56,7 @@ class WorkerContext:
         devices: how many devices train one trial.
         limited: whether a training may only take so long: then its beginning is told.
         import_path: folder from which a user's own task is imported, and in which a script is started.
+        driver: address of the node that the sweep was started on.
     """
 
     task: str
@@ -71,6 +74,7 @@ class WorkerContext:
     devices: int
     limited: bool
     import_path: str
+    driver: str
 
 
 class TrialFailed(Exception):
@@ -126,6 +130,7 @@ class Rank:
         if replica.leads():
             self._log = TrialLog(self._folder, study.log(request["trial"]))
         with self._describing():
+            drop_secrets()
             put_last(shared.import_path)
             if shared.function is not None:
                 give_function(shared.task, shared.function)
@@ -244,7 +249,10 @@ class Rank:
                 raise error.__cause__ from None
             if self._log is not None and not isinstance(error, TuneAppError):  # ours say in words what is wrong
                 self._log.add("".join(traceback.format_exception(error)).encode(errors="backslashreplace"))
-            raise TrialFailed.of(error) from error
+            failed = TrialFailed.of(error)
+            raise TrialFailed(
+                failed.kind, told_with_place(failed.error, self._shared.driver, self._shared.import_path)
+            ) from error
 
     def _hearing(self) -> AbstractContextManager[None]:
         return nullcontext() if self._log is None else self._log.hearing()

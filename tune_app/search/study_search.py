@@ -7,7 +7,9 @@ ever; constraints are unknown to it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -27,10 +29,21 @@ from tune_app.store.trial_row import Source
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
+@dataclass
+class Suggestions:
+    """How many configurations the sampler was asked for since this process began, and the seconds that it took."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+
 class StudySearch(OptunaSearch):
     """Tune's `OptunaSearch` over a `Space`, told every trial as what it was.
 
     The Optuna study that it samples from is in memory; `remember` fills it with earlier trials on resume.
+
+    Attributes:
+        suggestions: what they have cost so far.
     """
 
     def __init__(self, space: Space, objective: Objective, sampler: PlannedSampler) -> None:
@@ -43,6 +56,7 @@ class StudySearch(OptunaSearch):
             mode=modes if len(modes) > 1 else modes[0],
             sampler=sampler,
         )
+        self.suggestions = Suggestions()
         self._objective = objective
         self._sampler = sampler
         self._sign = 1.0 if objective.direction == "maximize" else -1.0
@@ -53,6 +67,13 @@ class StudySearch(OptunaSearch):
 
     def suggest(self, trial_id: str) -> Config:
         """A full configuration for a new trial; it meets every constraint."""
+        began = time.perf_counter()
+        config = self._begin(trial_id)
+        self.suggestions.count += 1
+        self.suggestions.seconds += time.perf_counter() - began
+        return config
+
+    def _begin(self, trial_id: str) -> Config:
         trial = self._ot_trials[trial_id] = self._ot_study.ask()
         config = self._suggest_all(trial)
         self._sampler.begin(trial.number, config)
@@ -66,7 +87,7 @@ class StudySearch(OptunaSearch):
     def adopt(self, trial_id: str, config: Config) -> Config:
         """Run `config` as the next trial instead of asking the sampler."""
         self._ot_study.enqueue_trial(self._trial_space.params_of(config))
-        self.suggest(trial_id)
+        self._begin(trial_id)
         return config
 
     def remember(self, records: list[TrialRecord]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -24,6 +24,7 @@ from tune_app.spaces.section import Budget, Objective, Pruning, Resources, Searc
 from tune_app.spaces.space import Space
 from tune_app.spaces.strategy import SAMPLERS
 from tune_app.spaces.variable import Categorical, DatasetReference
+from tune_app.spaces.webhook import NOTIFY, read_webhooks
 
 SCHEMA_VERSION = 1
 NO_DATASET = "none"
@@ -36,14 +37,18 @@ SECTIONS: dict[str, type[Section]] = {
     "resources": Resources,
 }
 KEYS = (
-    *("schema_version", "name", "task", "dataset", *SCRIPT_KEYS, REQUIREMENTS),
+    *("schema_version", "name", "task", "dataset", *SCRIPT_KEYS, REQUIREMENTS, NOTIFY),
     *(*SECTIONS, METRICS, FLAT, PARAMETERS, CONSTRAINTS),
 )
 
 
 @dataclass(frozen=True)
 class Spec:
-    """Everything a sweep is run from; it fits its task, and its constraints can be met."""
+    """Everything a sweep is run from; it fits its task, and its constraints can be met.
+
+    Attributes:
+        notify: addresses that are notified of its end; secrets, which are not part of the document.
+    """
 
     name: str
     task: str
@@ -57,6 +62,7 @@ class Spec:
     catalog: Catalog
     requirements: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
+    notify: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any], where: str, catalog: Catalog) -> Spec:
@@ -163,6 +169,7 @@ def read_spec(
         space=space,
         catalog=catalog,
         requirements=read_requirements(document),
+        notify=read_webhooks(document),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tune_app.moment import now
+from tune_app.search.study_search import Suggestions
 from tune_app.spaces.objective import label_of, objective_of, rank
 from tune_app.spaces.spec import Spec
 from tune_app.store.best_layers import write_best_layers
@@ -53,8 +54,8 @@ class Recorder:
         answer: what came of the last one.
     """
 
-    def __init__(self, files: StudyFiles, spec: Spec, backend: Backend) -> None:
-        self._files, self._backend = files, backend
+    def __init__(self, files: StudyFiles, spec: Spec, backend: Backend, suggestions: Suggestions) -> None:
+        self._files, self._backend, self._suggestions = files, backend, suggestions
         self._history = files.history
         self._columns = {v.name: v.column for v in spec.space.variables}
         self._objective = spec.objective
@@ -198,6 +199,7 @@ class Recorder:
             "left_s": self._left(slots) if state == "running" else None,
             "changes": self.changes,
             "answer": self.answer,
+            "suggestions": {"count": self._suggestions.count, "seconds": round(self._suggestions.seconds, 6)},
             "mean_duration_s": self._ended_s / self.ended if self.ended else None,
         }
 

@@ -100,7 +100,7 @@ def run_sweep(
         if not history.last_event:
             keep_history(study, [one.study for one in past])
         with open_study_files(spec, study, history, data, facts, start_with, tensorboard) as files:
-            recorder = Recorder(files, spec, backend)
+            recorder = Recorder(files, spec, backend, plan.search.suggestions)
             steering = Steering(spec, files, backend, recorder)
             watchdog = watchdog or Watchdog(lambda cause: None)
             with watchdog.guarding(lambda cause: recorder.finish(*cause, show)):
