@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tune_app.datasets.dataset import Dataset
 from tune_app.moment import now
 from tune_app.results.review import load_trials
+from tune_app.search.study_search import Suggestions
 from tune_app.spaces.feasibility import nearest_to_defaults
 from tune_app.store.store import Store
 from tune_app.store.study import Study
@@ -63,7 +64,7 @@ def test_a_study_keeps_the_files_of_its_best_trials(tmp_path: Path, make_spec: C
 
     data = Dataset("digits", "image", {}, {})
     with open_study_files(spec, study, study.history(), data, {}, (), tensorboard=True) as files:
-        recorder = Recorder(files, spec, NoBackend())  # type: ignore[arg-type]
+        recorder = Recorder(files, spec, NoBackend(), Suggestions(0, 0.0))  # type: ignore[arg-type]
         for number in range(count):
             run = Run(number, f"t{number}", nearest_to_defaults(spec.space), 1, 7, 1)
             recorder.take(Started(run))

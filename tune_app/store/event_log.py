@@ -42,11 +42,18 @@ class TrialRecord:
 
 @dataclass
 class History:
-    """Everything the event log of one study tells."""
+    """Everything the event log of one study tells.
+
+    Attributes:
+        changes: how many changes that people asked for were made, see `sweep_changes`.
+        requested: by number, the trials that a person asked for: their ``config``, ``seed`` and ``source``.
+    """
 
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     last_event: int = 0
     sweeps: list[Row] = field(default_factory=list)
+    changes: int = 0
+    requested: dict[int, Row] = field(default_factory=dict)
 
     def rows(self) -> list[TrialRow]:
         """Rows of the `trials` table, in the order in which the trials ended."""
@@ -84,6 +91,9 @@ class History:
             record.row = row
             # An earlier attempt may have gone further than the one that counts.
             record.epochs = {epoch: told for epoch, told in record.epochs.items() if epoch <= row.epochs}
+        elif kind == "sweep_changed":
+            self.changes = event["changes"]
+            self.requested |= {int(number): told for number, told in event["requested"].items()}
         elif kind == "checkpoint_removed":
             record = self.trials[event["trial"]]
             record.row = None if record.row is None else replace(record.row, checkpoint=None)

@@ -104,6 +104,13 @@ class StudyWriter:
             self._emit("trial_ended", row=columns)
             self._new_rows["trials"].append(columns)
 
+    def sweep_changed(self, changes: int, requested: Mapping[int, Row]) -> None:
+        """A change that a person asked for was made; `requested` has the trials that it asks for, by number."""
+        with self._mutex:
+            self._emit(
+                "sweep_changed", changes=changes, requested={str(n): dict(told) for n, told in requested.items()}
+            )
+
     def checkpoint_removed(self, trial: int) -> None:
         """A trial that ended no longer has a checkpoint."""
         with self._mutex:

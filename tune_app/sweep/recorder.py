@@ -52,6 +52,7 @@ class Recorder:
         total: how many trials the study is to have.
         changes: how many changes people asked for since the study began, as far as the sweep has seen them.
         answer: what came of the last one.
+        concurrent: how many trials shall run at once; None for as many as fit.
     """
 
     def __init__(self, files: StudyFiles, spec: Spec, backend: Backend, suggestions: Suggestions) -> None:
@@ -62,6 +63,8 @@ class Recorder:
         self.total = spec.budget.trials
         self.changes = 0
         self.answer: str | None = None
+        asked = spec.resources.concurrent
+        self.concurrent = None if asked == "auto" else int(asked)
         self._seeded = spec.catalog.script is None or bool(spec.catalog.script.seed)
         self._gpu_fraction = float(spec.resources.gpus) * spec.resources.devices
         self._began = time.monotonic()
@@ -199,6 +202,7 @@ class Recorder:
             "left_s": self._left(slots) if state == "running" else None,
             "changes": self.changes,
             "answer": self.answer,
+            "concurrent": self.concurrent,
             "suggestions": {"count": self._suggestions.count, "seconds": round(self._suggestions.seconds, 6)},
             "mean_duration_s": self._ended_s / self.ended if self.ended else None,
         }

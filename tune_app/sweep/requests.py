@@ -11,7 +11,7 @@ from tune_app.spaces.feasibility import nearest_to_defaults
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.strategy import grid_configs
 from tune_app.spaces.variable import Config
-from tune_app.store.event_log import History, TrialRecord
+from tune_app.store.event_log import History
 from tune_app.store.trial_row import Source
 from tune_app.training.seed import derive_seed
 
@@ -56,7 +56,7 @@ def requests_of(
     left = itertools.chain(first, ((config, GRID) for config in grid if _key(config) not in known))
     requests = [
         Request(r.trial, r.seed, r.attempt, *next(left, (None, None))) if r.config is None else r
-        for r in open_requests(history.trials, spec.budget.trials, lambda number: derive_seed(spec.search.seed, number))
+        for r in open_requests(history, spec.budget.trials, lambda number: derive_seed(spec.search.seed, number))
     ]
     return [r for r in requests if r.config is not None] if is_grid else requests
 
@@ -84,16 +84,21 @@ def with_retries(requests: Sequence[Request], history: History, trials: Sequence
     return [*again, *(request for request in requests if request.trial < first)]
 
 
-def open_requests(trials: dict[int, TrialRecord], total: int, seed_of: Callable[[int], int]) -> list[Request]:
-    """What is left to do for `total` trials: unfinished ones again as they were, then those never started."""
-    again, new = [], []
+def open_requests(history: History, total: int, seed_of: Callable[[int], int]) -> list[Request]:
+    """What is left to do for `total` trials: unfinished ones again as they were, then those never started.
+
+    Of these, trials that a person asked for come first.
+    """
+    again, asked, new = [], [], []
     for number in range(total):
-        record = trials.get(number)
-        if record is None:
+        record, told = history.trials.get(number), history.requested.get(number)
+        if record is None and told is not None:
+            asked.append(Request(number, told["seed"], config=told["config"], source=told["source"]))
+        elif record is None:
             new.append(Request(number, seed_of(number)))
         elif not record.finished:
             again.append(Request(number, record.seed, record.attempt + 1, record.config, record.source))
-    return again + new
+    return again + asked + new
 
 
 def _key(config: Config) -> tuple[object, ...]:

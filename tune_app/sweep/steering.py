@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tune_app.errors import InputError, TuneAppError
 from tune_app.folder import LocalFolder
 from tune_app.spaces.spec import Spec
+from tune_app.store.columns import Row
 from tune_app.store.sweep_changes import SweepChange, SweepChanges
 from tune_app.store.trial_notes import TrialNotes
+from tune_app.store.trial_row import TrialState
 from tune_app.sweep.backend import Backend
 from tune_app.sweep.recorder import Recorder
 from tune_app.sweep.requests import Request, retried
@@ -24,16 +27,26 @@ REMOTE_PERIOD_S = 3.0
 
 
 class Steering:
-    """Looks for changes and makes them; what cannot be done is answered, and the sweep goes on."""
+    """Looks for changes and makes them; what cannot be done is answered, and the sweep goes on.
 
-    def __init__(self, spec: Spec, files: StudyFiles, backend: Backend, recorder: Recorder) -> None:
+    Numbers of trials stay without gaps: whoever has begun has the lowest ones.
+
+    Args:
+        requests: the trials that the sweep begins with.
+    """
+
+    def __init__(
+        self, spec: Spec, files: StudyFiles, backend: Backend, recorder: Recorder, requests: Sequence[Request]
+    ) -> None:
         self._spec, self._files, self._backend, self._recorder = spec, files, backend, recorder
         self._changes = SweepChanges(files.study)
         self._period = PERIOD_S if isinstance(files.study.folder, LocalFolder) else REMOTE_PERIOD_S
         self._next_look = 0.0
-        self._stamp = self._changes.stamp()
-        # What was asked of an earlier run was done or lies behind.
-        recorder.changes = len(self._changes.read())
+        self._stamp: object = None
+        self._numbers = set(files.history.trials) | {request.trial for request in requests}
+        self._dropped: dict[int, Request] = {}
+        self._stopping: dict[int, str | None] = {}
+        recorder.changes = files.history.changes
 
     def turn(self, ending: bool) -> None:
         """Make the changes that were asked for since the last time.
@@ -41,6 +54,7 @@ class Steering:
         Args:
             ending: the sweep starts no further trial.
         """
+        self._tag_stopped()
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + self._period
@@ -53,54 +67,96 @@ class Steering:
             self._recorder.answer = str(error)
             return
         for change in new:
+            requested: dict[int, Row] = {}
             refused = "the sweep is ending" if ending and change.kind != "stop" else ""
-            self._recorder.answer = refused or self._make(change)
+            self._recorder.answer = refused or self._make(change, requested)
             self._recorder.changes += 1
+            self._files.writer.sweep_changed(self._recorder.changes, requested)
 
-    def _make(self, change: SweepChange) -> str:
+    def end(self) -> None:
+        """Finish what waits for trials to end."""
+        self._tag_stopped()
+
+    def _make(self, change: SweepChange, requested: dict[int, Row]) -> str:
         match change.kind:
             case "stop":
                 return self._stop(change.value, change.by)
             case "retry":
-                return self._retry(change.value)
+                return self._retry(change.value, requested)
             case "trials":
                 return self._trials(change.value)
         self._backend.limit(change.value or None)
+        self._recorder.concurrent = change.value or None
+        resources = self._spec.resources.model_copy(update={"concurrent": change.value or "auto"})
+        self._keep(replace(self._spec, resources=resources))
         return f"at most {change.value} at a time" if change.value else "as many at a time as fit"
 
     def _stop(self, trial: int, by: str | None) -> str:
         for run in self._backend.running():
             if run.trial == trial:
                 self._backend.stop(run)
-                TrialNotes(self._files.study).tag(trial, STOPPED, by)
+                self._stopping[trial] = by
                 return f"trial {trial} ends after the epoch that it trains"
         return f"trial {trial} is not running"
 
-    def _retry(self, trial: int) -> str:
-        number = self._recorder.total
+    def _tag_stopped(self) -> None:
+        """Say of the trials that were stopped who did it; one that completed in the same moment was not."""
+        for trial in list(self._stopping):
+            record = self._files.history.trials.get(trial)
+            if record is None or record.row is None:
+                continue
+            by = self._stopping.pop(trial)
+            if record.row.state != TrialState.PRUNED:
+                continue
+            try:
+                TrialNotes(self._files.study).tag(trial, STOPPED, by)
+            except TuneAppError as error:
+                self._recorder.answer = f"trial {trial} was stopped, but its tag cannot be written: {error.message}"
+
+    def _retry(self, trial: int, requested: dict[int, Row]) -> str:
+        """The trial once more, with the number of the next trial; those that wait move up by one."""
+        waiting = list(self._backend.waiting())
+        fresh = [request for request in waiting if request.trial not in self._files.history.trials]
+        numbers = [*(request.trial for request in fresh), self._recorder.total]
         try:
-            again = retried(self._files.history, trial, number)
+            again = retried(self._files.history, trial, numbers[0])
         except InputError as error:
             return error.message
-        self._backend.replace_waiting([again, *self._backend.waiting()])
-        self._set_total(number + 1)
-        return f"trial {number} is trial {trial} again"
+        moved = [
+            replace(request, trial=number, seed=derive_seed(self._spec.search.seed, number))
+            for request, number in zip(fresh, numbers[1:], strict=True)
+        ]
+        others = [request for request in waiting if request.trial in self._files.history.trials]
+        self._backend.replace_waiting([*others, again, *moved])
+        self._numbers.add(numbers[-1])
+        requested[again.trial] = {"config": again.config, "seed": again.seed, "source": again.source}
+        self._set_total(self._recorder.total + 1)
+        return f"trial {again.trial} is trial {trial} again"
 
     def _trials(self, total: int) -> str:
         waiting = list(self._backend.waiting())
-        began = self._recorder.total - len(waiting)
-        before, now = self._recorder.total, max(total, began)
-        seeds = self._spec.search.seed
-        more = [] if self._spec.search.sampler == "grid" else range(before, now)
+        begun = self._numbers - {request.trial for request in waiting}
+        now = max(total, max(begun, default=-1) + 1)
         kept = [request for request in waiting if request.trial < now]
-        self._backend.replace_waiting([*kept, *(Request(number, derive_seed(seeds, number)) for number in more)])
-        self._set_total(now)
-        return f"the study gets {now} trials" + (f", because {began} had begun" if now > total else "")
+        self._dropped |= {request.trial: request for request in waiting if request.trial >= now}
+        for number in sorted(set(range(now)) - begun - {request.trial for request in kept}):
+            if number in self._dropped:
+                kept.append(self._dropped.pop(number))
+            elif self._spec.search.sampler != "grid":
+                kept.append(Request(number, derive_seed(self._spec.search.seed, number)))
+        self._backend.replace_waiting(kept)
+        self._numbers = begun | {request.trial for request in kept}
+        self._set_total(len(self._numbers))
+        why = f", because {len(begun)} had begun" if now > total else ""
+        why = ", because its grid has no more" if len(self._numbers) < total else why
+        return f"the study gets {len(self._numbers)} trials{why}"
 
     def _set_total(self, total: int) -> None:
         """Keep the number in the study, so that a resumed sweep has it too."""
         self._recorder.total = total
-        budget = self._spec.budget.model_copy(update={"trials": total})
-        self._spec = replace(self._spec, budget=budget)
+        self._keep(replace(self._spec, budget=self._spec.budget.model_copy(update={"trials": total})))
+
+    def _keep(self, spec: Spec) -> None:
+        self._spec = spec
         study = self._files.study
-        study.folder.write(f"{study.base}/spec.yaml", self._spec.to_yaml().encode())
+        study.folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())

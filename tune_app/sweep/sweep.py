@@ -101,12 +101,13 @@ def run_sweep(
             keep_history(study, [one.study for one in past])
         with open_study_files(spec, study, history, data, facts, start_with, tensorboard) as files:
             recorder = Recorder(files, spec, backend, plan.search.suggestions)
-            steering = Steering(spec, files, backend, recorder)
+            steering = Steering(spec, files, backend, recorder, plan.requests)
             watchdog = watchdog or Watchdog(lambda cause: None)
             with watchdog.guarding(lambda cause: recorder.finish(*cause, show)):
                 reason, message = _drive(
                     backend, recorder, steering, spec, interrupts, watchdog, show, time_limit, fuse
                 )
+            steering.end()
             recorder.end(reason, message, show)
         # After the files: of a Ray that is dying, an answer may not come.
         if reason is not None:
