@@ -13,6 +13,7 @@ from values import escaped, number
 
 from tune_app.cli.progress import duration
 from tune_app.results.answer import LAST_EPOCHS, Answer, Cost, answer_of, cost_of
+from tune_app.results.review import front_of
 from tune_app.spaces.objective import is_share
 from tune_app.spaces.spec import Spec
 from tune_app.store.study import Study
@@ -29,7 +30,7 @@ def show_answer(study: Study, spec: Spec, trials: pd.DataFrame) -> None:
     answer, cost = answer_of(spec, trials, epochs_of(study)), cost_of(spec, trials)
     with st.container(horizontal=True, gap="medium", key="answer-band"):
         if answer:
-            _winner(spec, answer)
+            _winner(spec, answer, len(front_of(spec.objective, trials)))
             _lead(spec, answer)
         _cost(spec, cost, len(trials))
         if answer and answer.variables:
@@ -46,11 +47,12 @@ def show_buttons(study: Study, trial: int) -> None:
         action("Architecture", "deployed_code", f"{key}-architecture", architecture, study, trial)
 
 
-def _winner(spec: Spec, answer: Answer) -> None:
+def _winner(spec: Spec, answer: Answer, front: int) -> None:
     spread = "" if answer.spread is None else f" ± {_size(spec, answer.spread)}"
     first = "It is" if answer.first is None else f"Trial {answer.first} is"
+    others = f", one of {front} on the front" if front else ""
     st.metric(
-        f"Best {title('objective', spec.objective).lower()}, trial {answer.trial}",
+        f"Best {title('objective', spec.objective).lower()}, trial {answer.trial}{others}",
         f"{shown('objective', answer.value, spec.objective)}{spread}",
         delta=None if answer.gain is None else f"{_difference(spec, answer.gain)} better than trial {answer.first}",
         delta_color="green",

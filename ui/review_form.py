@@ -41,12 +41,12 @@ def _choose() -> str:
     """Let the person choose a trial or a profile; the subject whose draft is edited."""
     left, right = st.columns([1, 3], vertical_alignment="bottom")
     names = profiles().names()
+    st.session_state.setdefault("review_source", TRIAL)
     with left:
         source = st.segmented_control(
             "Configuration of",
             [TRIAL, PROFILE],
             key="review_source",
-            default=TRIAL,
             required=True,
             disabled=not names,
             persist_state="session",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from values import sentence
 
-from tune_app.errors import TuneAppError
+from tune_app.errors import InputError, TuneAppError
 from tune_app.folder import LocalFolder
 from tune_app.jobs.jobs import Jobs
 from tune_app.profiles.profiles import Profiles
@@ -58,16 +59,20 @@ def _last_written(study: Study) -> str:
 def choose_study() -> None:
     """The study of all parts, in the side bar; the newest one at first."""
     names = studies()
-    wanted = st.session_state.pop("study_wanted", None)  # by a part: what a widget holds may be set only before it
+    # By a part or by the address: what a widget holds may be set only before it.
+    wanted = st.session_state.pop("study_wanted", None)
     if wanted in names:
         st.session_state["study"] = wanted
+    elif wanted is not None:
+        st.warning(f"There is no study `{wanted}` in the store.")
     if names:
-        former = st.session_state.get("study")
+        # Streamlit forgets what the widget holds when one part opens another.
+        former = st.session_state.setdefault("study", st.session_state.get("study_shown"))
         if former not in names:
             st.session_state["study"] = names[0]
             if former is not None:
                 st.warning(f"The study `{former}` is no longer in the store. This is the newest one, `{names[0]}`.")
-        st.sidebar.selectbox("Study", names, key="study")
+        st.session_state["study_shown"] = st.sidebar.selectbox("Study", names, key="study")
     else:
         st.session_state.pop("study", None)
     st.sidebar.caption(f"Store: {store().folder.url}")
@@ -119,7 +124,12 @@ def _spec(_study: Study, root: str, name: str, files: tuple[bytes | None, ...]) 
 def trials_of(study: Study) -> pd.DataFrame:
     """The study's trials; read again only when they were written again."""
     with said():
-        return _trials(study.name, study.folder.address, stamp(study, "trials"), str(TrialNotes(study).stamp()))
+        try:
+            TrialNotes(study).read()
+        except InputError as error:
+            st.warning(sentence(error))
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # it is said here
+            return _trials(study.name, study.folder.address, stamp(study, "trials"), str(TrialNotes(study).stamp()))
 
 
 def epochs_of(study: Study) -> pd.DataFrame:

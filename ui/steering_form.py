@@ -51,7 +51,8 @@ def change_form(study: Study, live: dict[str, Any]) -> None:
     with st.popover("Change…", icon=":material/tune:"):
         total = st.number_input("Trials in all", 1, value=max(1, live.get("total") or 1), key=f"{study.name}-new-total")
         st.button("Set trials", key=f"{study.name}-set-total", on_click=ask, args=(study, "trials", int(total)))
-        at_once = st.number_input("At once, 0 for as many as fit", 0, value=0, key=f"{study.name}-new-at-once")
+        now = int(live.get("concurrent") or 0)
+        at_once = st.number_input("At once, 0 for as many as fit", 0, value=now, key=f"{study.name}-new-at-once")
         st.button("Set", key=f"{study.name}-set-at-once", on_click=ask, args=(study, "concurrent", int(at_once)))
     if live.get("answer"):
         st.caption(f":material/info: {sentence(live['answer'])}")

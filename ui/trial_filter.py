@@ -34,7 +34,8 @@ def choose_selection(trials: pd.DataFrame, spec: Spec, study: str) -> None:
     """The conditions as widgets, in a popover that says how many are set."""
     active = len(selection_of(study).conditions())
     label = f"Filter ({active})" if active else "Filter"
-    with st.popover(label, icon=":material/filter_alt:", width="stretch"):
+    # The key keeps it open while its label changes.
+    with st.popover(label, icon=":material/filter_alt:", width="stretch", key=f"{study}-filter"):
         _widgets(trials, spec, study)
 
 

@@ -13,6 +13,19 @@ from tune_app.provenance import user_name
 from tune_app.store.study import Study
 from tune_app.store.trial_notes import LONGEST_NOTE, TrialNote, TrialNotes
 
+LEAVE_FIELD = """<script>
+if (!window.fieldsAreLeftByEscape) {
+  window.fieldsAreLeftByEscape = true;
+  window.addEventListener("keydown", (event) => {
+    const field = event.target;
+    if (event.key !== "Escape" || !field.matches?.(".st-key-trial-panel textarea, .st-key-trial-panel input")) return;
+    event.stopImmediatePropagation();
+    field.blur();
+  }, true);
+}
+</script>"""
+"""Escape in a field leaves the field, with what was typed, and not the trial."""
+
 
 def show_star(study: Study, trial: int) -> None:
     """The star, which a click gives or takes."""
@@ -62,6 +75,7 @@ def show_notes(study: Study, trial: int) -> None:
     if seen[key].edits != note.edits:
         st.warning(f"{note.by or 'Somebody'} wrote meanwhile: {note.text or '(nothing)'}")
     st.text_area("Note", key=key, height=80, max_chars=LONGEST_NOTE, on_change=write)
+    st.html(LEAVE_FIELD, unsafe_allow_javascript=True)
 
 
 def _read(notes: TrialNotes) -> dict[int, TrialNote]:
@@ -77,6 +91,6 @@ def _edit(act: Callable[..., None], *args: Any) -> None:
     try:
         act(*args)
     except Conflict as error:
-        st.toast(f"{sentence(error)} Save again to replace it.", icon=":material/merge:", duration="long")
+        st.toast(sentence(error), icon=":material/merge:", duration="long")
     except TuneAppError as error:
         st.toast(sentence(error), icon=":material/error:", duration="long")

@@ -21,7 +21,7 @@ from values import sentence
 
 from tune_app.errors import InputError, TuneAppError
 from tune_app.results.review import ranked
-from tune_app.results.selection import Selection
+from tune_app.results.selection import MOST_COMPARED, Selection
 from tune_app.spaces.spec import Spec
 from tune_app.store.study import Study
 
@@ -115,9 +115,9 @@ def _take_address(study: str, spec: Spec, trials: pd.DataFrame) -> None:
             open_trial(study, int(asked["trial"]))
         if "compare" in asked:
             chosen = [int(number) for number in asked["compare"].split(",")]
-            st.session_state[f"{study}-compared"] = [number for number in chosen if number in numbers]
+            st.session_state[f"{study}-compared"] = [number for number in chosen if number in numbers][:MOST_COMPARED]
         if "filter" in asked:
-            set_selection(study, Selection.from_text(asked["filter"], list(trials.columns)))
+            set_selection(study, Selection.from_text(asked["filter"], trials))
     except InputError as error:
         st.warning(sentence(error))
     except ValueError:

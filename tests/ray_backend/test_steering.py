@@ -103,4 +103,4 @@ def test_only_a_sweep_that_runs_can_be_changed(steered: tuple[Any, Person]) -> N
     swept, _ = steered
     with pytest.raises(Conflict, match="nothing writes the study `faulty`") as caught:
         SweepChanges(swept.study).ask(SweepChange("trials", 9))
-    assert "tune-app resume faulty --trials N" in caught.value.hint
+    assert "`tune-app resume faulty` goes on with it; --trials N adds N" in caught.value.hint

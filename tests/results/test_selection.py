@@ -48,9 +48,10 @@ ASKED = Selection(("COMPLETED",), {"config/training/optimizer": ["sgd"]}, {"obje
 
 
 def test_a_selection_survives_an_address() -> None:
-    assert Selection.from_text(ASKED.to_text(), list(TRIALS.columns)) == ASKED
+    assert Selection.from_text(ASKED.to_text(), TRIALS) == ASKED
     assert Selection().to_text() == ""
-    known = Selection.from_text(ASKED.to_text(), ["objective"])
+    assert not Selection.from_text('{"ranges":{"node":[0,1]}}', TRIALS).ranges, "no range of texts"
+    known = Selection.from_text(ASKED.to_text(), TRIALS[["objective"]])
     assert not known.choices, "the study has no such column"
     assert known.ranges == {"objective": (0.8, None)}
 
@@ -58,7 +59,7 @@ def test_a_selection_survives_an_address() -> None:
 @pytest.mark.parametrize("text", ["", "[1]", "{", '{"ranges":{"objective":[1]}}', '{"ranges":{"objective":["x",1]}}'])
 def test_an_address_that_is_no_selection_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="a filter must be"):
-        Selection.from_text(text, list(TRIALS.columns))
+        Selection.from_text(text, TRIALS)
 
 
 def test_it_says_which_condition_leaves_nothing() -> None:

@@ -107,5 +107,5 @@ def test_they_stand_in_the_tables(tmp_path: Path, make_study: Callable[..., Stud
         (Selection(text="at the LOSS"), [4]),
     ):
         assert selection.of(rows)["trial"].tolist() == numbers
-        again = Selection.from_text(selection.to_text(), list(rows.columns))
+        again = Selection.from_text(selection.to_text(), rows)
         assert again.to_text() == selection.to_text()

@@ -42,11 +42,12 @@ def change(
     if concurrent is not None and concurrent != "auto" and not (concurrent.isdigit() and int(concurrent)):
         raise InputError(f"`--concurrent` must be auto or a whole number, 1 or more, but got `{concurrent}`")
     by = user_name()
-    wanted = [SweepChange("stop", trial, by) for trial in stop] + [SweepChange("retry", trial, by) for trial in retry]
+    wanted = [SweepChange("stop", trial, by) for trial in stop]
     wanted += [] if trials is None else [SweepChange("trials", trials, by)]
     wanted += (
         [] if concurrent is None else [SweepChange("concurrent", 0 if concurrent == "auto" else int(concurrent), by)]
     )
+    wanted += [SweepChange("retry", trial, by) for trial in retry]  # last: each adds to the number of trials
     if not wanted:
         raise InputError(
             "nothing was asked for", hint="`tune-app change --help` shows what a running sweep can be asked"

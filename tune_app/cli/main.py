@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import traceback
+import warnings
 
 import click
 
@@ -69,6 +70,7 @@ cli.add_command(page.ui)
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the work failed, 2 the input was wrong, 130 interrupted."""
     keep_steady()
+    warnings.formatwarning = lambda message, *place, **more: f"warning: {message}\n"
     run_and_leave(lambda: run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -231,6 +231,7 @@ def resume(
     with opened.writing():  # refused before Ray is started where another process writes it
         pass
     document = Document.of(opened.document(), opened.folder.path(f"{opened.base}/spec.yaml"))
+    retry = tuple(dict.fromkeys(retry))
     if more := (trials or 0) + len(retry):
         document = document.replaced(("budget", "trials"), document.data["budget"]["trials"] + more)
     try:

@@ -6,6 +6,7 @@ from tune_app import load_trials, load_epochs, best
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,12 @@ def ranked(trials: pd.DataFrame, direction: str) -> pd.DataFrame:
 
 def front_trials(study: Study) -> pd.DataFrame:
     """The Pareto front of a study with that mode, the best metric first; without rows for another mode."""
-    objective = Objective.model_validate(study.document()["objective"])
-    completed = ranked_trials(study).query("state == 'COMPLETED'")
+    return front_of(Objective.model_validate(study.document()["objective"]), ranked_trials(study))
+
+
+def front_of(objective: Objective, trials: pd.DataFrame) -> pd.DataFrame:
+    """See `front_trials`; of trials in the order of `ranked`."""
+    completed = trials.query("state == 'COMPLETED'")
     if objective.mode != "pareto":
         return completed.head(0)
     rows = [{str(key): value for key, value in row.items()} for row in completed.to_dict(orient="records")]
@@ -204,8 +209,12 @@ def _load(kind: str, studies: str | Sequence[str] | None, store: str | Path | No
 
 
 def _said(study: Study, numbers: Sequence[int]) -> pd.DataFrame:
-    """The columns `star`, `tags` and `note` of these trials."""
-    notes = TrialNotes(study).read()
+    """The columns `star`, `tags` and `note` of these trials; empty, with a warning, if the notes are damaged."""
+    try:
+        notes = TrialNotes(study).read()
+    except InputError as error:  # what trials reached is there all the same
+        warnings.warn(f"the notes of `{study.name}` cannot be read: {error}", stacklevel=2)
+        notes = {}
     said = [notes.get(number, TrialNote()) for number in numbers]
     return pd.DataFrame(
         {

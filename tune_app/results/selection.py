@@ -106,19 +106,20 @@ class Selection:
         return json.dumps(kept, separators=(",", ":"), ensure_ascii=False) if kept else ""
 
     @classmethod
-    def from_text(cls, text: str, columns: Collection[str]) -> Selection:
+    def from_text(cls, text: str, trials: pd.DataFrame) -> Selection:
         """What `to_text` wrote.
 
         Args:
-            columns: those that there are; conditions about others are left out.
+            trials: of the study; conditions about columns that it lacks, and ranges of texts, are left out.
 
         Raises:
             InputError: the text is no selection.
         """
         try:
-            parts = json.loads(text)
+            parts, columns = json.loads(text), set(trials.columns)
+            numbers = {name for name in columns if pd.api.types.is_numeric_dtype(trials[name])}
             choices = {str(c): [str(t) for t in texts] for c, texts in parts.get("choices", {}).items() if c in columns}
-            ranges = {str(c): _bounds(pair) for c, pair in parts.get("ranges", {}).items() if c in columns}
+            ranges = {str(c): _bounds(pair) for c, pair in parts.get("ranges", {}).items() if c in numbers}
             states, tags = (tuple(map(str, parts.get(name, []))) for name in ("states", "tags"))
             return cls(states, choices, ranges, str(parts.get("text", "")), bool(parts.get("starred")), tags)
         except (ValueError, TypeError, AttributeError) as error:

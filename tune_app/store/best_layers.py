@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from tune_app.errors import InputError
 from tune_app.store.study import Study
 from tune_app.store.trial_row import TrialRow
 
@@ -30,7 +31,12 @@ def read_best_layers(study: Study, trial: int, ended_at: str | datetime) -> list
         InputError: the file is damaged.
     """
     kept = study.json(NAME)
-    if kept.get("trial") != trial or datetime.fromisoformat(kept["ended_at"]) != datetime.fromisoformat(str(ended_at)):
+    if kept.get("trial") != trial:
         return None
-    layers: list[dict[str, Any]] = kept["layers"]
-    return layers
+    try:
+        same = datetime.fromisoformat(kept["ended_at"]) == datetime.fromisoformat(str(ended_at))
+        layers: list[dict[str, Any]] = list(kept["layers"])
+    except (ValueError, LookupError, TypeError) as error:
+        where = study.folder.path(f"{study.base}/{NAME}")
+        raise InputError(f"the file must hold the layers of one trial, but {error!r}", where=where) from error
+    return layers if same else None

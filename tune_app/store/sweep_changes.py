@@ -72,11 +72,13 @@ class SweepChanges:
             InputError: the number is negative, or no trials are left.
         """
         if change.value < (1 if change.kind == "trials" else 0):
-            raise InputError(f"`{change.kind}` must be a whole number, 1 or more, but got {change.value}")
+            least = 1 if change.kind == "trials" else 0
+            raise InputError(f"`{change.kind}` must be a whole number, {least} or more, but got {change.value}")
         if not self._study.being_written():
+            again = f"`tune-app resume {self._study.name}`"
             raise Conflict(
                 f"a sweep must be running to be changed, but nothing writes the study `{self._study.name}`",
-                hint=f"`tune-app resume {self._study.name} --trials N` goes on with it, --retry N tries a trial again",
+                hint=f"{again} goes on with it; --trials N adds N, --retry N tries trial N again",
             )
         line = {"at": now(), "by": change.by, "kind": change.kind, "value": change.value}
         return self._log.add(line, SweepChange.of, lambda known: None)

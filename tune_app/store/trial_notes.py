@@ -105,7 +105,7 @@ class TrialNotes:
                 raise Conflict(
                     f"the note of trial {edit['trial']} changed since it was read: {note.by or 'somebody'} wrote "
                     f"`{note.text[:80]}`",
-                    hint="read it, and write yours again; nothing was overwritten",
+                    hint="nothing was overwritten; who has read it may write again",
                 )
 
         self._log.add({"at": now(), "by": by, **edit}, _Edit.of, check)

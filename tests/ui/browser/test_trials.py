@@ -97,6 +97,11 @@ def test_the_answer_and_the_table_are_seen_without_scrolling(open_trials: Callab
         assert box["y"] + min(box["height"], HEADER + 3 * ROW) <= 900, part
     page.get_by_role("button", name="Apply", exact=True).click()
     page.get_by_text("Trial 0 is in force now").wait_for()
+    page.get_by_role("button", name="Review", exact=True).click()
+    page.get_by_role("heading", name="Review", exact=True).wait_for()
+    rest(page)
+    chosen = page.locator(".stSidebar [data-testid=stSelectbox] input").first.input_value()
+    assert chosen == SMALL, "another part shows the same study"
 
 
 @pytest.mark.parametrize("study", [SMALL, LARGE])
@@ -145,7 +150,14 @@ def test_a_star_is_kept_with_the_study(open_trials: Callable[..., Any], site: An
     page = open_trials(f"study={SMALL}&trial=2")
     page.get_by_role("button", name="Star", exact=True).click()
     page.get_by_role("button", name="Starred", exact=True).wait_for()
-    assert TrialNotes(Store(site.store.folder.url).study(SMALL)).read()[2].star
+    page.get_by_text("Note and tags").click()
+    note = page.get_by_label("Note", exact=True)
+    note.press_sequentially("Look again")
+    page.keyboard.press("Escape")  # leaves the field, not the trial
+    rest(page)
+    assert opened(page) is not None
+    kept = TrialNotes(Store(site.store.folder.url).study(SMALL)).read()[2]
+    assert (kept.star, kept.text) == (True, "Look again")
 
 
 def test_two_studies_side_by_side(new_page: Callable[[str], Any]) -> None:
