@@ -103,7 +103,7 @@ def _variables(answer: Answer) -> None:
     lines = [" · ".join(pairs[start : start + 2]) for start in range(0, len(pairs), 2)]
     st.markdown(
         "  \n".join([":small[What mattered, with the winner's values]", *lines]),
-        help="The variables with which the objective goes along most. *Importance* says how sure that is.",
+        help="The variables most closely associated with the objective. *Importance* has more.",
         width="content",
     )
 

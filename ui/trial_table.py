@@ -35,7 +35,7 @@ def choose_columns(study: str, spec: Spec, trials: pd.DataFrame) -> list[str]:
 
     with st.popover("Columns", icon=":material/view_column:", width="stretch"):
         left, right = st.columns(2)
-        left.button("Telling ones", key=f"{key}-telling", on_click=choose, args=(None,), width="stretch")
+        left.button("Varying ones", key=f"{key}-telling", on_click=choose, args=(None,), width="stretch")
         right.button("All", key=f"{key}-all", on_click=choose, args=(known,), width="stretch")
         chosen = st.multiselect(
             "Columns",
