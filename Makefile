@@ -73,6 +73,7 @@ bench: install
 	$(RUN)/python benchmarks/freed_memory.py
 	$(RUN)/python benchmarks/devices.py
 	$(RUN)/python benchmarks/live.py
+	$(RUN)/python benchmarks/job_start.py
 	$(RUN)/python benchmarks/api.py
 	$(RUN)/python benchmarks/page.py
 
