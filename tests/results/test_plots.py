@@ -95,6 +95,19 @@ def test_pruned_curves_end_where_they_were_stopped_in_one_line(epochs: pd.DataFr
     assert [shape.x0 for shape in figure.layout.shapes] == [1, 3], "the rungs before the last epoch"
 
 
+def test_curves_of_a_single_epoch_are_markers_beside_the_lines(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
+    pruned = [int(number) for number in trials.loc[trials["state"] == "PRUNED", "trial"]]
+    longer, *short = pruned
+    cut = epochs[~epochs["trial"].isin(short) | (epochs["epoch"] == 1)]
+    line, marks = [t for t in plots.learning_curves(cut, trials, "metric/val_accuracy").data if t.name == "Pruned"]
+    assert (line.mode, line.showlegend) == ("lines", None)
+    assert {row[0] for row in line.customdata} == {longer}
+    assert (marks.mode, marks.showlegend) == ("markers", False)
+    assert sorted(row[0] for row in marks.customdata if row[0] == row[0]) == short
+    (alone,) = plots.learning_curves(cut[cut["trial"].isin(short)], trials, "metric/val_accuracy").data
+    assert (alone.mode, alone.showlegend) == ("markers", True)
+
+
 def test_a_metric_that_no_trial_has(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
     figure = plots.learning_curves(epochs, trials, "metric/val_f1")
     assert figure.layout.annotations[0].text == "No trial has a figure for val f1 yet."
