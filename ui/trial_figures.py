@@ -18,7 +18,7 @@ from values import sentence
 
 from tune_app.errors import WorkFailed
 from tune_app.results import plots
-from tune_app.results.importance import SEEDS, Importance, importances
+from tune_app.results.importance import SEEDS, Importance, by_association, importances
 from tune_app.spaces.objective import AGAINST, front, is_share
 from tune_app.spaces.pruning import rungs
 from tune_app.spaces.spec import Spec
@@ -242,7 +242,7 @@ def _importances(space: str, trials: pd.DataFrame, _spec: Spec) -> dict[str, Imp
 def _slice(shown: Shown) -> None:
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
-        name = _variable(shown, "Variable", "slice")
+        name = _variable(shown, "Variable", "slice", by_association(shown.spec, shown.trials))
     with right:
         log = _log_switch(shown, "slice", "objective")
     if name is not None:
@@ -269,10 +269,11 @@ def _rank(shown: Shown) -> None:
 def _pair(shown: Shown, figure: str, words: str) -> tuple[str, str, bool] | None:
     """Two variables, and whether pruned trials count; None if there are not two."""
     left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
+    first = plots.first_pair(shown.trials, shown.spec)
     with left:
-        x = _variable(shown, "Variable across", f"{figure}-x")
+        x = _variable(shown, "Variable across", f"{figure}-x", first[:1])
     with middle:
-        y = _variable(shown, "Variable upwards", f"{figure}-y", 1)
+        y = _variable(shown, "Variable upwards", f"{figure}-y", first[1:])
     with right:
         pruned = _pruned_switch(shown, figure)
     if x is None or y is None or x == y:
@@ -281,14 +282,13 @@ def _pair(shown: Shown, figure: str, words: str) -> tuple[str, str, bool] | None
     return x, y, pruned
 
 
-def _variable(shown: Shown, label: str, key: str, index: int = 0) -> str | None:
-    """One of the searched variables, at first one of those with which the objective goes along most."""
-    names = list(shown.spec.space.searched)
-    if len(names) <= index:
+def _variable(shown: Shown, label: str, key: str, first: Sequence[str]) -> str | None:
+    """One of the searched variables, at first the first of `first`; None if that is empty."""
+    if not first:
         return None
-    first = plots.parallel_axes(shown.trials, shown.spec, len(names))[index]
+    names = list(shown.spec.space.searched)
     return st.selectbox(
-        label, names, index=names.index(first), key=f"{shown.study.name}-{key}", persist_state="session"
+        label, names, index=names.index(first[0]), key=f"{shown.study.name}-{key}", persist_state="session"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -75,3 +76,10 @@ def test_the_cost_counts_epochs_and_devices(tables: Callable[..., Any]) -> None:
 
 def replace_resources(spec: Spec, **values: Any) -> Any:
     return spec.resources.model_copy(update=values)
+
+
+def test_only_variables_above_chance_are_named(trials: pd.DataFrame, spec: Spec, epochs: pd.DataFrame) -> None:
+    completed = trials[trials["objective"].notna()].assign(state="COMPLETED")
+    assert list(answered(spec, completed, epochs).variables) == ["learning_rate"]
+    noise = completed.assign(objective=np.random.default_rng(0).random(len(completed)))
+    assert not answered(spec, noise, epochs).variables

@@ -163,9 +163,21 @@ def test_parallel_coordinates_and_their_selection(trials: pd.DataFrame, spec: Sp
 
 
 def test_the_learning_rate_is_always_an_axis(trials: pd.DataFrame, spec: Spec) -> None:
-    by_choice = trials.assign(objective=(trials["config/training/optimizer"] == "sgd").astype(float))
+    by_choice = trials.assign(objective=(trials["config/training/optimizer"] == "sgd").astype(float), state="COMPLETED")
     assert plots.parallel_axes(by_choice, spec, 4)[0] == "optimizer"
     assert plots.parallel_axes(by_choice, spec, 2) == ["optimizer", "learning_rate"]
+
+
+def test_the_first_pair_varies_together(trials: pd.DataFrame, spec: Spec) -> None:
+    many = copied(trials, 10)
+    sgd = many["config/training/optimizer"] == "sgd"
+    best = many.assign(objective=sgd * (1 + many["config/training/momentum"]), state="COMPLETED")
+    for other in ("architecture/filters", "training/learning_rate"):
+        best[f"config/{other}"] = np.random.default_rng(0).permutation(best[f"config/{other}"])
+    assert plots.parallel_axes(best, spec, 4)[:2] == ["optimizer", "momentum"]
+    x, y = plots.first_pair(best, spec)
+    assert x == "optimizer"
+    assert y in {"learning_rate", "filters"}, "momentum has an effect with one optimizer only"
 
 
 def test_of_many_lines_the_best_completed_are_drawn_on_top(trials: pd.DataFrame, spec: Spec) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from tune_app.results.importance import by_association
+from tune_app.results.importance import associations
 from tune_app.results.review import config_of, ranked
 from tune_app.spaces.objective import objective_of
 from tune_app.spaces.spec import Spec, epochs_of
@@ -52,7 +52,8 @@ class Answer:
         gain: by how much the winner is better than that one, in the objective's unit, 0 or more.
         runner_up: the trial behind the winner; None if only one completed.
         lead: by how much the winner is better than that one.
-        variables: the searched variables with which the objective goes along most, and the winner's values.
+        variables: those searched variables with which the order of the trials goes along most, and more than by
+            chance, and the winner's values; none if chance explains all.
     """
 
     trial: int
@@ -97,7 +98,8 @@ def answer_of(spec: Spec, trials: pd.DataFrame, epochs: pd.DataFrame) -> Answer 
         return None if other is None else abs(float(best["objective"]) - float(other["objective"]))
 
     config = config_of(best, spec.space.variables)
-    telling = [name for name in by_association(spec, trials) if spec.space.active(name, config)]
+    found = associations(spec, trials)
+    telling = [name for name, one in found.items() if one.clear and spec.space.active(name, config)]
     return Answer(
         trial=int(best["trial"]),
         value=float(best["objective"]),
