@@ -293,6 +293,15 @@ def test_a_filter_by_state_says_that_it_is_set(open_page: Callable[..., AppTest]
     assert "Filter (1)" in [block.proto.popover.label for block in page.get("popover")]
 
 
+def test_a_figure_of_completed_trials_says_that_the_filter_leaves_none(open_page: Callable[..., AppTest]) -> None:
+    page = open_page()
+    page.pills(key=f"{STUDY}-filter-states").set_value(["PRUNED"])
+    page = pick(page, "figure", "Distribution")
+    assert "No completed trial is among those that meet the filter: the study has 14." in texts(page)
+    assert not page.get("plotly_chart")
+    assert "the study has 14" in texts(pick(page, "figure", "Importance")), "too few without a filter, too"
+
+
 def test_the_ranges_on_the_axes_are_conditions_of_the_filter(open_page: Callable[..., AppTest]) -> None:
     page = open_page()
     page.session_state[f"{STUDY}-axis-ranges"] = {"Val accuracy": (-math.log10(1 - 0.75), 3.0), "optimizer": (0, 1)}
