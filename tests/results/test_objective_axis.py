@@ -49,6 +49,18 @@ def test_the_better_side_is_never_cut(spec: Spec, spec_with: Callable[..., Spec]
     assert list(axis.outside([1e-6, 50.0])) == [False, True]
 
 
+def test_a_linear_axis_has_room_for_others_but_completed_trials_keep_a_third(spec_with: Callable[..., Spec]) -> None:
+    loss = spec_with(objective={"metric": "val_loss"}).objective
+    completed = [0.30, 0.32, 0.35, 0.40]
+    near = objective_axis(table(completed, [0.42, 0.45, 0.48, 0.5, 2.3]), loss)
+    assert list(near.outside([*completed, 0.42, 0.45, 0.48, 2.3])) == [False] * 7 + [True]
+    far = objective_axis(table(completed, [2.2, 2.3, 2.3, 2.4, 2.4]), loss)
+    assert far.outside([2.2]).all()
+    assert (far.low, far.high) == pytest.approx((0.30, 0.60)), "a third of it is that of the completed ones"
+    higher = objective_axis(table([0.6, 0.7, 0.8, 0.9] * 5, [0.5, 0.55, 0.1]), spec_with().objective, log=False)
+    assert list(higher.outside([0.55, 0.5, 0.1])) == [False, False, True]
+
+
 def test_a_logarithm_on_request_and_no_place_for_what_has_none(spec_with: Callable[..., Spec]) -> None:
     loss = spec_with(objective={"metric": "val_loss"}).objective
     axis = objective_axis(table([0.01, 0.1, 1.0, 10.0], [-1.0]), loss, log=True)

@@ -50,7 +50,7 @@ def test_the_history_marks_pruned_and_failed_trials(trials: pd.DataFrame, spec: 
     traces = named(plots.optimisation_history(trials, spec.objective))
     counts = trials["state"].value_counts()
     drawn = {name: len(traces[name].x) for name in ("Completed", "Pruned", "Failed")}
-    outside = sum(len(trace.x) for name, trace in traces.items() if name.startswith("Outside"))
+    outside = sum(len(trace.x) for name, trace in traces.items() if "outside the axis" in name)
     assert sum(drawn.values()) + outside == counts.sum()
     assert drawn["Failed"] == counts["FAILED"]
     best = np.asarray(traces["Best so far"].y, float)
@@ -73,7 +73,8 @@ def test_one_diverged_trial_does_not_flatten_the_others(trials: pd.DataFrame, sp
     diverged = trials.assign(objective=trials["objective"].where(trials["trial"] != first, 1e6))
     figure = plots.optimisation_history(diverged, losses)
     assert figure.layout.yaxis.range[1] < 2
-    (outside,) = [trace for trace in figure.data if (trace.name or "").startswith("Outside the axis (1)")]
+    (outside,) = [trace for trace in figure.data if (trace.name or "").endswith("outside the axis (1)")]
+    assert outside.name.startswith("Completed")
     assert list(outside.marker.symbol) == ["triangle-up-open"]
     assert outside.y[0] < figure.layout.yaxis.range[1]
     assert list(outside.customdata[0])[:2] == [first, 1e6], "the true value is in the hover"

@@ -93,7 +93,9 @@ def compared_curves(epochs: pd.DataFrame, numbers: Sequence[int], column: str, l
 def _axis_of(shown: pd.DataFrame, column: str, log: bool | None, direction: Direction | None) -> ObjectiveAxis:
     completed = shown[shown["state"] == "COMPLETED"]
     contest = completed if len(completed) else shown
-    return value_axis(column, contest[column], contest.groupby("trial")[column].last(), direction, log)
+    ends = shown[shown["state"] != "FAILED"].groupby("trial")[column].last()
+    others = ends.drop(contest["trial"].unique(), errors="ignore")
+    return value_axis(column, contest[column], ends, direction, log, others=others)
 
 
 def _add_state(add: Add, axis: ObjectiveAxis, rows: pd.DataFrame, column: str, state: str) -> None:
