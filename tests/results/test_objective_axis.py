@@ -36,6 +36,15 @@ def test_a_perfect_share_has_a_place(spec: Spec) -> None:
     assert not axis.outside([1.0]).any()
 
 
+def test_the_tick_of_a_perfect_share_has_room(spec: Spec) -> None:
+    axis = objective_axis(table([0.6, 0.9, 0.98, 0.9967, 1.0]), spec.objective)
+    levels, texts = axis.ticks()
+    low, high = axis.edges
+    assert texts[-1] == "100%"
+    assert len(texts) > 4
+    assert levels[-1] - max(levels[:-1]) > 0.07 * (high - low)
+
+
 def test_the_contest_is_that_of_completed_trials(spec: Spec) -> None:
     axis = objective_axis(table([0.95, 0.96, 0.97, 0.98], [0.3, 0.955]), spec.objective)
     assert list(axis.outside([0.3, 0.955, 0.98])) == [True, False, False]

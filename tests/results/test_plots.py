@@ -56,6 +56,7 @@ def test_the_history_marks_pruned_and_failed_trials(trials: pd.DataFrame, spec: 
     best = np.asarray(traces["Best so far"].y, float)
     assert (np.diff(best) >= 0).all()
     assert best[-1] == pytest.approx(heights(trials.loc[trials["state"] == "COMPLETED", "objective"].max()))
+    assert traces["Best so far"].x[-1] == trials["trial"].max(), "the last one failed, and the best is still the best"
     assert "diverged: Diverged" in traces["Failed"].text[0]
 
 
@@ -272,6 +273,7 @@ def test_the_timeline_has_a_lane_for_each_slot(trials: pd.DataFrame) -> None:
     figure = plots.timeline(trials)
     assert {lane for trace in figure.data for lane in trace.y} == {"127.0.0.1 / 1", "127.0.0.1 / 2"}
     assert sum(len(trace.x) for trace in figure.data) == 40
+    assert {trace.constraintext for trace in figure.data} == {"inside"}, "else plotly hides no number that is too wide"
 
 
 def test_many_trials_are_drawn_by_webgl_and_a_timeline_shows_the_latest(trials: pd.DataFrame, spec: Spec) -> None:
@@ -320,6 +322,7 @@ def test_importances_show_their_spread_and_direction() -> None:
     assert list(bars.y) == ["b", "a"], "the largest at the top"
     assert list(bars.error_x.array) == pytest.approx([0.1, 0.2])
     assert list(bars.error_x.arrayminus) == pytest.approx([0.2, 0.1])
+    assert max(figure.layout.xaxis.tickvals) == 1.0, "there is no share above, whatever room the words take"
     assert [note.text for note in figure.layout.annotations] == ["lower is better", "best: 0.001 to 0.01"]
 
 

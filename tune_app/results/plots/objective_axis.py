@@ -38,6 +38,8 @@ PAD = 0.06
 RIM = 0.015
 """Of the axis, between its end and what is drawn at its edge."""
 MOST_TICKS = 7
+TICK_ROOM = 0.07
+"""Of the axis, that the text of a tick takes."""
 Values = NDArray[np.float64]
 
 
@@ -141,13 +143,14 @@ class ObjectiveAxis:
         """Heights of round values of the contest, and their texts; for an axis or a color bar of `levels`."""
         low, high = self.edges
         if self.kind == "linear":
-            marks = _round_between(low, high)
+            marks = round_between(low, high)
         elif self.kind == "log":
             marks = _round_logs(low, high)
         else:
             marks = 1.0 - _round_logs(-high, -low)
             if 1.0 - self.high <= self.floor:
-                marks = np.append(marks, 1.0)
+                apart = self.levels(1.0) - self.levels(marks) > TICK_ROOM * (high - low)
+                marks = np.append(marks[apart], 1.0)
         return self.levels(marks), [self.text(mark, self._significant) for mark in marks]
 
 
@@ -232,7 +235,8 @@ def _fenced(axis: ObjectiveAxis, known: pd.Series[Any]) -> tuple[float, float]:
     return float(kept.min()), float(kept.max())
 
 
-def _round_between(low: float, high: float) -> Values:
+def round_between(low: float, high: float) -> Values:
+    """Round values from `low` to `high`, evenly apart, at most `MOST_TICKS` and the first."""
     step = 10.0 ** math.floor(math.log10((high - low) / MOST_TICKS))
     step *= next(times for times in (1, 2, 5, 10) if (high - low) / (step * times) <= MOST_TICKS)
     return np.asarray(np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step, dtype=np.float64)
@@ -247,7 +251,7 @@ def _round_logs(low: float, high: float) -> Values:
         if len(found) >= MOST_TICKS // 2 + 1:
             break
     if len(found) < MOST_TICKS // 2:
-        found = list(_round_between(10.0**low, 10.0**high))
+        found = list(round_between(10.0**low, 10.0**high))
     return np.asarray(found[:: math.ceil(len(found) / (2 * MOST_TICKS))])
 
 
