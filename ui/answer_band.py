@@ -56,7 +56,8 @@ def _winner(spec: Spec, answer: Answer, front: int) -> None:
         f"{shown('objective', answer.value, spec.objective)}{spread}",
         delta=None if answer.gain is None else f"{_difference(spec, answer.gain)} better than trial {answer.first}",
         delta_color="green",
-        help=f"± is the standard deviation over its last {LAST_EPOCHS} epochs. {first} the first that completed.",
+        help=f"± is the standard deviation around the trend of its last {LAST_EPOCHS} epochs. "
+        f"{first} the first that completed.",
         width="content",
     )
 

@@ -13,12 +13,12 @@ from columns import title
 from comparison import direction_of
 from figure_tools import OnTrial, follow_clicks, show_downloads
 from parallel_axes import show_axes
-from sources import epochs_of, said
+from sources import epochs_of, said, trials_of
 from values import sentence
 
 from tune_app.errors import WorkFailed
 from tune_app.results import plots
-from tune_app.results.importance import SEEDS, Importance, importances
+from tune_app.results.importance import SEEDS, Importance, by_association, importances, needed_trials
 from tune_app.spaces.objective import AGAINST, front, is_share
 from tune_app.spaces.pruning import rungs
 from tune_app.spaces.spec import Spec
@@ -209,6 +209,10 @@ def _importance(shown: Shown) -> None:
     if not spec.space.searched:
         st.info("The space of this study searches no variable, so there is nothing to compare.")
         return
+    if _lack_completed(shown, needed := needed_trials(spec)):
+        return
+    if _completed(trials) < needed:  # the study lacks them too, and what is said counts all of them
+        trials = trials_of(shown.study)
     try:
         with st.spinner("Optuna fits forests to the completed trials…"):
             found = _importances(spec.sha256(), trials, spec)
@@ -226,12 +230,30 @@ def _importance(shown: Shown) -> None:
         lambda: pd.DataFrame(rows),
         figure.layout.height,
     )
-    completed = int((trials["state"] == "COMPLETED").sum())
+    completed = _completed(trials)
     drawn = f"{MOST_FITTED} of {completed:,}" if completed > MOST_FITTED else str(completed)
     st.caption(
         f"By Optuna's fANOVA, from {drawn} completed trials; the bars around each share span {SEEDS} forests. "
         "The words say which values rank better on their own."
     )
+
+
+def _lack_completed(shown: Shown, needed: int) -> bool:
+    """Whether fewer completed trials meet the filter than a figure needs, though the study has enough; then it says so.
+
+    What the study itself lacks, the figure says.
+    """
+    met, every = _completed(shown.trials), _completed(trials_of(shown.study))
+    if met >= needed or every < needed:
+        return False
+    among = f"{met:,} completed trial{'s are' if met > 1 else ' is'}" if met else "No completed trial is"
+    takes = f", and this figure needs {needed:,}" if needed > 1 else ""
+    st.info(f"{among} among those that meet the filter{takes}: the study has {every:,}.")
+    return True
+
+
+def _completed(trials: pd.DataFrame) -> int:
+    return int((trials["state"] == "COMPLETED").sum())
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -242,7 +264,7 @@ def _importances(space: str, trials: pd.DataFrame, _spec: Spec) -> dict[str, Imp
 def _slice(shown: Shown) -> None:
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
-        name = _variable(shown, "Variable", "slice")
+        name = _variable(shown, "Variable", "slice", by_association(shown.spec, shown.trials))
     with right:
         log = _log_switch(shown, "slice", "objective")
     if name is not None:
@@ -269,10 +291,11 @@ def _rank(shown: Shown) -> None:
 def _pair(shown: Shown, figure: str, words: str) -> tuple[str, str, bool] | None:
     """Two variables, and whether pruned trials count; None if there are not two."""
     left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
+    first = plots.first_pair(shown.trials, shown.spec)
     with left:
-        x = _variable(shown, "Variable across", f"{figure}-x")
+        x = _variable(shown, "Variable across", f"{figure}-x", first[:1])
     with middle:
-        y = _variable(shown, "Variable upwards", f"{figure}-y", 1)
+        y = _variable(shown, "Variable upwards", f"{figure}-y", first[1:])
     with right:
         pruned = _pruned_switch(shown, figure)
     if x is None or y is None or x == y:
@@ -281,18 +304,19 @@ def _pair(shown: Shown, figure: str, words: str) -> tuple[str, str, bool] | None
     return x, y, pruned
 
 
-def _variable(shown: Shown, label: str, key: str, index: int = 0) -> str | None:
-    """One of the searched variables, at first one of those with which the objective goes along most."""
-    names = list(shown.spec.space.searched)
-    if len(names) <= index:
+def _variable(shown: Shown, label: str, key: str, first: Sequence[str]) -> str | None:
+    """One of the searched variables, at first the first of `first`; None if that is empty."""
+    if not first:
         return None
-    first = plots.parallel_axes(shown.trials, shown.spec, len(names))[index]
+    names = list(shown.spec.space.searched)
     return st.selectbox(
-        label, names, index=names.index(first), key=f"{shown.study.name}-{key}", persist_state="session"
+        label, names, index=names.index(first[0]), key=f"{shown.study.name}-{key}", persist_state="session"
     )
 
 
 def _distribution(shown: Shown) -> None:
+    if _lack_completed(shown, 1):
+        return
     log = _log_switch(shown, "distribution", "objective")
     figure = plots.empirical_distribution({shown.study.name: shown.trials}, shown.spec.objective, log)
     _draw(shown, "distribution", figure, "Empirical distribution of the objective", lambda: _columns(shown))

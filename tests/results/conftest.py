@@ -59,6 +59,7 @@ def trials(spec: Spec) -> pd.DataFrame:
                 "trial": number,
                 "state": state,
                 "objective": None if state == "FAILED" else 1.0 - abs(np.log10(float(config["learning_rate"])) + 2) / 4,
+                "epochs": 9 if state == "COMPLETED" else 3,
                 "failure_kind": "diverged" if state == "FAILED" else None,
                 "error": "Diverged: a metric must be finite" if state == "FAILED" else None,
                 "started_at": began,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -38,7 +39,7 @@ def test_the_winner_its_gain_and_its_lead(tables: Callable[..., Any]) -> None:
     assert (answer.trial, answer.value) == (4, 0.95)
     assert answer.first == answer.runner_up == 0
     assert answer.gain == answer.lead == pytest.approx(0.05)
-    assert answer.spread == pytest.approx(0.01 * (2 / 3) ** 0.5), "0.48, 0.49 and 0.50"
+    assert answer.spread is None, "three epochs do not tell noise from a trend"
     assert set(answer.variables) <= set(spec.space.searched)
 
 
@@ -48,7 +49,23 @@ def test_less_is_better(tables: Callable[..., Any], make_spec: Callable[..., Spe
     trials.loc[trials["trial"] == 2, "objective"] = 0.25
     answer = answered(spec, trials, epochs)
     assert (answer.trial, answer.first, answer.gain) == (2, 0, 0.75)
-    assert answer.spread == 0, "its loss was the same in all epochs"
+
+
+def test_the_spread_is_that_around_the_trend(trials: pd.DataFrame, spec: Spec, epochs: pd.DataFrame) -> None:
+    def spread(*accuracies: float | None) -> float | None:
+        curve = pd.DataFrame({"epoch": range(1, len(accuracies) + 1), "metric/val_accuracy": accuracies})
+        return answered(spec, trials, curve.assign(trial=winner)).spread
+
+    winner = answered(spec, trials, epochs).trial
+    assert spread(0.5, 0.6, 0.7, 0.8) == pytest.approx(0), "a steady climb is no noise"
+    bent = spread(0.80, 0.91, 0.95, 0.957)
+    assert bent is not None
+    assert bent < 0.025
+    noise = np.random.default_rng(0).normal(0, 0.01, (400, 5)) + 0.02 * np.arange(5)
+    found = [spread(*row) or 0.0 for row in noise]
+    assert np.mean(np.square(found)) == pytest.approx(0.01**2, rel=0.1)
+    assert spread(0.5, 0.6, 0.9) is None
+    assert spread(0.5, None, 0.6, 0.9) is None
 
 
 def test_what_is_unknown(tables: Callable[..., Any], make_spec: Callable[..., Spec]) -> None:
@@ -75,3 +92,10 @@ def test_the_cost_counts_epochs_and_devices(tables: Callable[..., Any]) -> None:
 
 def replace_resources(spec: Spec, **values: Any) -> Any:
     return spec.resources.model_copy(update=values)
+
+
+def test_only_variables_above_chance_are_named(trials: pd.DataFrame, spec: Spec, epochs: pd.DataFrame) -> None:
+    completed = trials[trials["objective"].notna()].assign(state="COMPLETED")
+    assert list(answered(spec, completed, epochs).variables) == ["learning_rate"]
+    noise = completed.assign(objective=np.random.default_rng(0).random(len(completed)))
+    assert not answered(spec, noise, epochs).variables

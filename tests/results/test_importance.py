@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +15,7 @@ from tune_app.results.importance import (
     TRIALS_PER_VARIABLE,
     UNCLEAR,
     active_rows,
+    associations,
     by_association,
     direction,
     importance,
@@ -59,13 +63,58 @@ def test_a_direction_counts_only_trials_in_which_the_variable_had_an_effect(tria
     assert direction(spec, trials.assign(objective=objective), "momentum") == "higher is better"
 
 
+def ended(trials: pd.DataFrame, objective: Any, state: str = "COMPLETED") -> pd.DataFrame:
+    return trials.assign(objective=objective, state=state)
+
+
 def test_variables_in_the_order_of_their_association(trials: pd.DataFrame, spec: Spec) -> None:
-    # What falls on both sides of its best value has no rank correlation, so the objective rises with the rate here.
-    rising = trials.assign(objective=trials[RATE].where(trials["objective"].notna()))
-    assert by_association(spec, rising)[0] == "learning_rate"
-    by_choice = trials.assign(objective=(trials[OPTIMIZER] == "sgd").astype(float))
+    completed = ended(trials, trials["objective"])
+    found = associations(spec, completed)
+    assert next(iter(found)) == "learning_rate", "its best value lies in the middle, so no correlation tells"
+    assert found["learning_rate"].clear
+    assert not any(one.clear for name, one in found.items() if name != "learning_rate")
+    assert by_association(spec, completed) == list(found)
+    by_choice = ended(trials, (trials[OPTIMIZER] == "sgd").astype(float))
     assert by_association(spec, by_choice)[0] == "optimizer"
     assert set(by_association(spec, trials.head(0))) == set(spec.space.searched)
+    assert not any(one.clear for one in associations(spec, trials.head(3)).values())
+
+
+def test_values_without_an_effect_have_no_association(trials: pd.DataFrame, spec: Spec) -> None:
+    # adamw is best, and all its trials have the momentum that the task has without a search.
+    by_choice = ended(trials, (trials[OPTIMIZER] == "adamw") + np.random.default_rng(0).random(len(trials)) / 9)
+    found = associations(spec, by_choice)
+    assert found["optimizer"].clear
+    assert not found["momentum"].clear
+    assert found["momentum"].strength < 0.1
+
+
+def test_pruned_trials_are_compared_with_those_of_equally_many_epochs(trials: pd.DataFrame, spec: Spec) -> None:
+    # The rate decides what a trial reaches; how far it came, which raises all figures, was left to chance.
+    short = trials["trial"] % 2 == 0
+    mixed = ended(trials, -trials[RATE] - 10.0 * short, "PRUNED").assign(epochs=np.where(short, 1, 3))
+    assert by_association(spec, mixed)[0] == "learning_rate"
+    # What decides who goes on counts, though the stopped ones ended with larger figures.
+    adamw = trials[OPTIMIZER] == "adamw"
+    stopped = ended(trials, np.where(adamw, 0.5, 0.9)).assign(
+        state=np.where(adamw, "COMPLETED", "PRUNED"), epochs=np.where(adamw, 9, 1)
+    )
+    assert associations(spec, stopped)["optimizer"].clear
+    cancelled = stopped.assign(state=np.where(adamw, "COMPLETED", "CANCELLED"))
+    assert not associations(spec, cancelled)["optimizer"].clear, "nobody said that they were worse"
+
+
+def test_noise_is_seldom_above_chance_and_ten_thousand_trials_take_no_time(trials: pd.DataFrame, spec: Spec) -> None:
+    rng = np.random.default_rng(1)
+    named = [
+        any(one.clear for one in associations(spec, ended(trials, rng.random(len(trials)))).values())
+        for _ in range(100)
+    ]
+    assert sum(named) <= 10, "5 of 100 are expected"
+    many = pd.concat([trials] * 250, ignore_index=True)
+    begun = time.process_time()
+    associations(spec, many)
+    assert time.process_time() - begun < 0.5
 
 
 def test_importances_of_too_few_or_equal_trials_are_refused(trials: pd.DataFrame, spec: Spec) -> None:

@@ -36,6 +36,15 @@ def test_a_perfect_share_has_a_place(spec: Spec) -> None:
     assert not axis.outside([1.0]).any()
 
 
+def test_the_tick_of_a_perfect_share_has_room(spec: Spec) -> None:
+    axis = objective_axis(table([0.6, 0.9, 0.98, 0.9967, 1.0]), spec.objective)
+    levels, texts = axis.ticks()
+    low, high = axis.edges
+    assert texts[-1] == "100%"
+    assert len(texts) > 4
+    assert levels[-1] - max(levels[:-1]) > 0.07 * (high - low)
+
+
 def test_the_contest_is_that_of_completed_trials(spec: Spec) -> None:
     axis = objective_axis(table([0.95, 0.96, 0.97, 0.98], [0.3, 0.955]), spec.objective)
     assert list(axis.outside([0.3, 0.955, 0.98])) == [True, False, False]
@@ -47,6 +56,18 @@ def test_the_better_side_is_never_cut(spec: Spec, spec_with: Callable[..., Spec]
     loss = spec_with(objective={"metric": "val_loss"}).objective
     axis = objective_axis(table([1.00, 1.01, 1.02, 1.03, 1e-6, 50.0]), loss)
     assert list(axis.outside([1e-6, 50.0])) == [False, True]
+
+
+def test_a_linear_axis_has_room_for_others_but_completed_trials_keep_a_third(spec_with: Callable[..., Spec]) -> None:
+    loss = spec_with(objective={"metric": "val_loss"}).objective
+    completed = [0.30, 0.32, 0.35, 0.40]
+    near = objective_axis(table(completed, [0.42, 0.45, 0.48, 0.5, 2.3]), loss)
+    assert list(near.outside([*completed, 0.42, 0.45, 0.48, 2.3])) == [False] * 7 + [True]
+    far = objective_axis(table(completed, [2.2, 2.3, 2.3, 2.4, 2.4]), loss)
+    assert far.outside([2.2]).all()
+    assert (far.low, far.high) == pytest.approx((0.30, 0.60)), "a third of it is that of the completed ones"
+    higher = objective_axis(table([0.6, 0.7, 0.8, 0.9] * 5, [0.5, 0.55, 0.1]), spec_with().objective, log=False)
+    assert list(higher.outside([0.55, 0.5, 0.1])) == [False, False, True]
 
 
 def test_a_logarithm_on_request_and_no_place_for_what_has_none(spec_with: Callable[..., Spec]) -> None:

@@ -50,12 +50,13 @@ def test_the_history_marks_pruned_and_failed_trials(trials: pd.DataFrame, spec: 
     traces = named(plots.optimisation_history(trials, spec.objective))
     counts = trials["state"].value_counts()
     drawn = {name: len(traces[name].x) for name in ("Completed", "Pruned", "Failed")}
-    outside = sum(len(trace.x) for name, trace in traces.items() if name.startswith("Outside"))
+    outside = sum(len(trace.x) for name, trace in traces.items() if "outside the axis" in name)
     assert sum(drawn.values()) + outside == counts.sum()
     assert drawn["Failed"] == counts["FAILED"]
     best = np.asarray(traces["Best so far"].y, float)
     assert (np.diff(best) >= 0).all()
     assert best[-1] == pytest.approx(heights(trials.loc[trials["state"] == "COMPLETED", "objective"].max()))
+    assert traces["Best so far"].x[-1] == trials["trial"].max(), "the last one failed, and the best is still the best"
     assert "diverged: Diverged" in traces["Failed"].text[0]
 
 
@@ -73,7 +74,8 @@ def test_one_diverged_trial_does_not_flatten_the_others(trials: pd.DataFrame, sp
     diverged = trials.assign(objective=trials["objective"].where(trials["trial"] != first, 1e6))
     figure = plots.optimisation_history(diverged, losses)
     assert figure.layout.yaxis.range[1] < 2
-    (outside,) = [trace for trace in figure.data if (trace.name or "").startswith("Outside the axis (1)")]
+    (outside,) = [trace for trace in figure.data if (trace.name or "").endswith("outside the axis (1)")]
+    assert outside.name.startswith("Completed")
     assert list(outside.marker.symbol) == ["triangle-up-open"]
     assert outside.y[0] < figure.layout.yaxis.range[1]
     assert list(outside.customdata[0])[:2] == [first, 1e6], "the true value is in the hover"
@@ -93,6 +95,19 @@ def test_pruned_curves_end_where_they_were_stopped_in_one_line(epochs: pd.DataFr
     assert traces["Trial 0"].line.width > traces["Completed"].line.width > line.line.width
     assert traces["Median (completed)"].line.dash == "dash"
     assert [shape.x0 for shape in figure.layout.shapes] == [1, 3], "the rungs before the last epoch"
+
+
+def test_curves_of_a_single_epoch_are_markers_beside_the_lines(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
+    pruned = [int(number) for number in trials.loc[trials["state"] == "PRUNED", "trial"]]
+    longer, *short = pruned
+    cut = epochs[~epochs["trial"].isin(short) | (epochs["epoch"] == 1)]
+    line, marks = [t for t in plots.learning_curves(cut, trials, "metric/val_accuracy").data if t.name == "Pruned"]
+    assert (line.mode, line.showlegend) == ("lines", None)
+    assert {row[0] for row in line.customdata} == {longer}
+    assert (marks.mode, marks.showlegend) == ("markers", False)
+    assert sorted(row[0] for row in marks.customdata if row[0] == row[0]) == short
+    (alone,) = plots.learning_curves(cut[cut["trial"].isin(short)], trials, "metric/val_accuracy").data
+    assert (alone.mode, alone.showlegend) == ("markers", True)
 
 
 def test_a_metric_that_no_trial_has(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
@@ -150,9 +165,21 @@ def test_parallel_coordinates_and_their_selection(trials: pd.DataFrame, spec: Sp
 
 
 def test_the_learning_rate_is_always_an_axis(trials: pd.DataFrame, spec: Spec) -> None:
-    by_choice = trials.assign(objective=(trials["config/training/optimizer"] == "sgd").astype(float))
+    by_choice = trials.assign(objective=(trials["config/training/optimizer"] == "sgd").astype(float), state="COMPLETED")
     assert plots.parallel_axes(by_choice, spec, 4)[0] == "optimizer"
     assert plots.parallel_axes(by_choice, spec, 2) == ["optimizer", "learning_rate"]
+
+
+def test_the_first_pair_varies_together(trials: pd.DataFrame, spec: Spec) -> None:
+    many = copied(trials, 10)
+    sgd = many["config/training/optimizer"] == "sgd"
+    best = many.assign(objective=sgd * (1 + many["config/training/momentum"]), state="COMPLETED")
+    for other in ("architecture/filters", "training/learning_rate"):
+        best[f"config/{other}"] = np.random.default_rng(0).permutation(best[f"config/{other}"])
+    assert plots.parallel_axes(best, spec, 4)[:2] == ["optimizer", "momentum"]
+    x, y = plots.first_pair(best, spec)
+    assert x == "optimizer"
+    assert y in {"learning_rate", "filters"}, "momentum has an effect with one optimizer only"
 
 
 def test_of_many_lines_the_best_completed_are_drawn_on_top(trials: pd.DataFrame, spec: Spec) -> None:
@@ -246,6 +273,7 @@ def test_the_timeline_has_a_lane_for_each_slot(trials: pd.DataFrame) -> None:
     figure = plots.timeline(trials)
     assert {lane for trace in figure.data for lane in trace.y} == {"127.0.0.1 / 1", "127.0.0.1 / 2"}
     assert sum(len(trace.x) for trace in figure.data) == 40
+    assert {trace.constraintext for trace in figure.data} == {"inside"}, "else plotly hides no number that is too wide"
 
 
 def test_many_trials_are_drawn_by_webgl_and_a_timeline_shows_the_latest(trials: pd.DataFrame, spec: Spec) -> None:
@@ -294,6 +322,7 @@ def test_importances_show_their_spread_and_direction() -> None:
     assert list(bars.y) == ["b", "a"], "the largest at the top"
     assert list(bars.error_x.array) == pytest.approx([0.1, 0.2])
     assert list(bars.error_x.arrayminus) == pytest.approx([0.2, 0.1])
+    assert max(figure.layout.xaxis.tickvals) == 1.0, "there is no share above, whatever room the words take"
     assert [note.text for note in figure.layout.annotations] == ["lower is better", "best: 0.001 to 0.01"]
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from tune_app.results.importance import by_association
+from tune_app.results.importance import associations
 from tune_app.results.review import config_of, ranked
 from tune_app.spaces.objective import objective_of
 from tune_app.spaces.spec import Spec, epochs_of
@@ -17,6 +18,8 @@ from tune_app.store.trial_row import TrialState
 
 LAST_EPOCHS = 5
 """Epochs at the end of the winner's training whose spread is told."""
+LEAST_EPOCHS = 4
+"""Epochs without which the spread is unknown: of three, only one has a neighbor on each side."""
 TELLING = 4
 """Variables that are named."""
 
@@ -46,13 +49,14 @@ class Answer:
     Attributes:
         trial: the winner.
         value: its objective.
-        spread: standard deviation of its objective over its last `LAST_EPOCHS` epochs, without which a lead means
-            little; None after a single epoch.
+        spread: standard deviation of its objective over its last `LAST_EPOCHS` epochs around their trend, without
+            which a lead means little; None if fewer than `LEAST_EPOCHS` are known.
         first: the first trial that completed, which is the task's defaults in most studies; None if it won.
         gain: by how much the winner is better than that one, in the objective's unit, 0 or more.
         runner_up: the trial behind the winner; None if only one completed.
         lead: by how much the winner is better than that one.
-        variables: the searched variables with which the objective goes along most, and the winner's values.
+        variables: those searched variables with which the order of the trials goes along most, and more than by
+            chance, and the winner's values; none if chance explains all.
     """
 
     trial: int
@@ -97,7 +101,8 @@ def answer_of(spec: Spec, trials: pd.DataFrame, epochs: pd.DataFrame) -> Answer 
         return None if other is None else abs(float(best["objective"]) - float(other["objective"]))
 
     config = config_of(best, spec.space.variables)
-    telling = [name for name in by_association(spec, trials) if spec.space.active(name, config)]
+    found = associations(spec, trials)
+    telling = [name for name, one in found.items() if one.clear and spec.space.active(name, config)]
     return Answer(
         trial=int(best["trial"]),
         value=float(best["objective"]),
@@ -111,11 +116,21 @@ def answer_of(spec: Spec, trials: pd.DataFrame, epochs: pd.DataFrame) -> Answer 
 
 
 def _spread(spec: Spec, epochs: pd.DataFrame) -> float | None:
-    """See `Answer.spread`."""
+    """See `Answer.spread`: by how far each epoch lies from the line between its neighbors.
+
+    Gasser, Sroka and Jennen-Steinmetz (1986), "Residual variance and residual pattern in nonlinear regression",
+    Biometrika 73: a steady climb adds nothing, and a bent one little.
+    """
     last = epochs.sort_values("epoch").tail(LAST_EPOCHS)
     rows: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in last.to_dict(orient="records")]
-    values = pd.Series([objective_of(spec.objective, row) for row in rows], dtype=float).dropna()
-    return float(values.std(ddof=0)) if len(values) > 1 else None
+    values = pd.Series([objective_of(spec.objective, row) for row in rows], index=last["epoch"], dtype=float).dropna()
+    if len(values) < LEAST_EPOCHS:
+        return None
+    at, heights = values.index.to_numpy(float), values.to_numpy()
+    before = (at[2:] - at[1:-1]) / (at[2:] - at[:-2])
+    after = 1 - before
+    residuals = before * heights[:-2] + after * heights[2:] - heights[1:-1]
+    return float(np.sqrt((residuals**2 / (before**2 + after**2 + 1)).mean()))
 
 
 def _saved(spec: Spec, trials: pd.DataFrame) -> int:

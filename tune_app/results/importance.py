@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
+from numpy.typing import NDArray
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState, create_trial
+from scipy.special import fdtrc
 
 from tune_app.errors import WorkFailed
 from tune_app.readable import shown
@@ -39,6 +41,25 @@ CERTAIN = 0.05
 BINS = 3
 """Parts of a numeric variable's values, of which the middle one may be best."""
 UNCLEAR = "no clear direction"
+QUANTILES = 5
+"""Groups of a numeric variable's values whose ranks are compared, with `LEAST_GROUP` trials and more in each."""
+LEAST_GROUP = 4
+CHANCE = 0.05
+"""How often, at most, any variable of a space is above chance of which none has an effect: each gets an equal part of
+it (Bonferroni; Dunn 1961)."""
+
+
+@dataclass(frozen=True)
+class Association:
+    """How much the order of the trials goes along with one searched variable.
+
+    Attributes:
+        strength: share of the variance of all trials' ranks that its values explain, 0 or more.
+        clear: whether it is above chance, by an F-test on the ranks (Conover and Iman 1981).
+    """
+
+    strength: float
+    clear: bool
 
 
 @dataclass(frozen=True)
@@ -196,23 +217,72 @@ def _plain(value: Any) -> Any:
 
 
 def by_association(spec: Spec, trials: pd.DataFrame) -> list[str]:
-    """The searched variables, those first with which the objective's rank goes along most: at once, and by each alone.
+    """The searched variables, those first with which the order of the trials goes along most: see `associations`."""
+    return list(associations(spec, trials))
 
-    For numbers the square of Spearman's correlation, for choices the share of the ranks' variance between them. It is
-    for putting variables in an order; `importances` says how much they matter.
+
+def associations(spec: Spec, trials: pd.DataFrame) -> dict[str, Association]:
+    """How much the order of the trials goes along with each searched variable alone, the strongest first: at once.
+
+    Completed trials are ordered by their objective; behind them come pruned ones, by the epochs they reached and then
+    by their objective, which compares only trials of equally many epochs. That is what successive halving says of
+    them: what it stops was worse at that epoch than most of what goes on (Jamieson and Talwalkar 2016; Li et al. 2020,
+    section 3, count the few exceptions if trials do not wait for one another). Others are left out, and so are values
+    that had no effect.
+
+    A variable's values are groups, numbers by quantiles, so that a best value in the middle counts as much as one at an
+    end. Its strength is the share of the variance of the ranks between groups, without what chance puts there (epsilon
+    squared, Kelley 1935; the least biased of its kind in Okada 2013). It orders variables; `importances` says how much
+    they matter.
+
+    Args:
+        trials: rows with ``state``, ``epochs``, ``objective`` and the searched variables.
     """
-    rows = trials[trials["objective"].notna()]
-    ranks = rows["objective"].rank()
-    strengths = {
-        name: _association(domain, ranks, rows[spec.space.by_name[name].column])
-        for name, domain in spec.space.searched.items()
-    }
-    return sorted(strengths, key=lambda name: -strengths[name])
+    pruned = trials["state"] == "PRUNED"
+    rows = trials[trials["objective"].notna() & (pruned | (trials["state"] == "COMPLETED"))]
+    ranks = _order(spec, rows)
+    limit = CHANCE / max(1, len(spec.space.searched))
+    found = {}
+    for name, domain in spec.space.searched.items():
+        values = rows[spec.space.by_name[name].column]
+        counted = active_rows(spec, rows, name) & values.notna()  # the task may have got the variable later
+        found[name] = _association(ranks, ranks[counted.to_numpy()], _groups(domain, values[counted]), limit)
+    return dict(sorted(found.items(), key=lambda pair: -pair[1].strength))
 
 
-def _association(domain: Domain, ranks: pd.Series[Any], values: pd.Series[Any]) -> float:
+def _order(spec: Spec, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """The rank of each trial, larger for better ones, equal ones sharing the mean of theirs."""
+    completed = (rows["state"] == "COMPLETED").to_numpy()
+    reached = np.where(completed, 0, rows["epochs"])
+    goodness = rows["objective"].to_numpy(float) * (1 if spec.objective.direction == "maximize" else -1)
+    keys = np.column_stack([completed, reached, goodness]).astype(float)
+    _, places = np.unique(keys, axis=0, return_inverse=True)
+    return np.asarray(pd.Series(places.ravel()).rank(), dtype=float)
+
+
+def _groups(domain: Domain, values: pd.Series[Any]) -> NDArray[np.int64]:
+    """The number of each value's group: its choice, its number if there are few, or the quantile that it lies in."""
     if isinstance(domain, Categorical):
-        found = ranks.groupby(values.astype(str)).transform("mean").var() / ranks.var()
-    else:
-        found = ranks.corr(values.astype(float).rank()) ** 2 if values.nunique() > 1 else 0.0
-    return 0.0 if pd.isna(found) else float(found)
+        return np.asarray(pd.factorize(values.astype(str))[0])
+    numbers = values.astype(float)
+    if numbers.nunique() <= QUANTILES:
+        return np.asarray(pd.factorize(numbers)[0])
+    parts = max(1, min(QUANTILES, len(numbers) // LEAST_GROUP))
+    return np.asarray(pd.qcut(numbers, parts, labels=False, duplicates="drop"))
+
+
+def _association(
+    every: NDArray[np.float64], ranks: NDArray[np.float64], groups: NDArray[np.int64], limit: float
+) -> Association:
+    """Of the ranks of the trials in which the variable had an effect, in `groups`, among the ranks of `every` trial."""
+    _, groups, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    freedom = len(groups) - len(sizes)
+    if len(sizes) < 2 or freedom < 1 or np.ptp(ranks) == 0:
+        return Association(0.0, False)
+    means = np.bincount(groups, weights=ranks) / sizes
+    between = float((sizes * (means - ranks.mean()) ** 2).sum())
+    within = float(((ranks - means[groups]) ** 2).sum())
+    by_chance = (len(sizes) - 1) * within / freedom
+    strength = max(0.0, between - by_chance) / float(((every - every.mean()) ** 2).sum())
+    chance = float(fdtrc(len(sizes) - 1, freedom, between / by_chance)) if by_chance else 0.0
+    return Association(strength, chance < limit)

@@ -14,6 +14,7 @@ from tune_app.results.plots.lanes import timeline
 from tune_app.results.plots.palette import COLOURS, SCALE
 from tune_app.results.plots.parallel import (
     drawn_lines,
+    first_pair,
     parallel_axes,
     parallel_coordinates,
     range_text,
@@ -42,6 +43,7 @@ __all__ = [
     "empirical_distribution",
     "empty_figure",
     "figure_digits",
+    "first_pair",
     "health_over_epochs",
     "importances",
     "learning_curves",

@@ -93,35 +93,44 @@ def compared_curves(epochs: pd.DataFrame, numbers: Sequence[int], column: str, l
 def _axis_of(shown: pd.DataFrame, column: str, log: bool | None, direction: Direction | None) -> ObjectiveAxis:
     completed = shown[shown["state"] == "COMPLETED"]
     contest = completed if len(completed) else shown
-    return value_axis(column, contest[column], contest.groupby("trial")[column].last(), direction, log)
+    ends = shown[shown["state"] != "FAILED"].groupby("trial")[column].last()
+    others = ends.drop(contest["trial"].unique(), errors="ignore")
+    return value_axis(column, contest[column], ends, direction, log, others=others)
 
 
 def _add_state(add: Add, axis: ObjectiveAxis, rows: pd.DataFrame, column: str, state: str) -> None:
-    """The curves of one state as one line: after each trial a point without a value breaks it."""
+    """The curves of one state as one line, and as markers those of a single epoch, which a line would not show."""
     if rows.empty:
         return
     ends = rows.groupby("trial")[column].last().sort_values()
     kept = thinned(ends.to_frame(), CURVES).index
     drawn = _thinned_epochs(rows[rows["trial"].isin(kept)])
+    single = drawn.groupby("trial")["epoch"].transform("size") == 1
+    looks = {
+        "opacity": FADED.get(state, 1.0) if len(kept) > CROWD else 1.0,
+        "name": counted_state(state, len(kept), len(ends)),
+        "legendgroup": state,
+        "hovertemplate": f"trial %{{customdata[0]:d}} ({state.lower()})<br>epoch %{{x}}<br>"
+        f"%{{customdata[1]:{axis.digits}}}<extra></extra>",
+    }
+    if not single.all():
+        line = {"color": COLOURS[state], "width": WIDTHS[state]}
+        add(**_in_one_line(axis, drawn[~single], column), mode="lines", connectgaps=False, line=line, **looks)
+    if single.any():
+        marker = {"color": COLOURS[state], "size": 5}
+        alone = bool(single.all())  # else the line stands for both in the legend
+        add(**_in_one_line(axis, drawn[single], column), mode="markers", marker=marker, showlegend=alone, **looks)
+
+
+def _in_one_line(axis: ObjectiveAxis, drawn: pd.DataFrame, column: str) -> dict[str, Any]:
+    """The epochs of all these trials: after each trial a point without a value breaks the line."""
     breaks = np.flatnonzero(np.diff(drawn["trial"].to_numpy())) + 1
     known = np.column_stack([drawn["trial"], drawn[column]])
-    x = np.insert(drawn["epoch"].to_numpy(dtype=np.int32), breaks, 0)
-    y = np.insert(axis.curve(drawn[column]), breaks, np.nan).astype(np.float32)
-    customdata = np.insert(known, breaks, np.nan, axis=0).astype(np.float32)
-    alone = rows.groupby("trial").size().max() == 1
-    add(
-        x=x,
-        y=y,
-        customdata=customdata,
-        mode="markers" if alone else "lines",
-        connectgaps=False,
-        line={"color": COLOURS[state], "width": WIDTHS[state]},
-        marker={"color": COLOURS[state], "size": 5},
-        opacity=FADED.get(state, 1.0) if len(kept) > CROWD else 1.0,
-        name=counted_state(state, len(kept), len(ends)),
-        hovertemplate=f"trial %{{customdata[0]:d}} ({state.lower()})<br>epoch %{{x}}<br>"
-        f"%{{customdata[1]:{axis.digits}}}<extra></extra>",
-    )
+    return {
+        "x": np.insert(drawn["epoch"].to_numpy(dtype=np.int32), breaks, 0),
+        "y": np.insert(axis.curve(drawn[column]), breaks, np.nan).astype(np.float32),
+        "customdata": np.insert(known, breaks, np.nan, axis=0).astype(np.float32),
+    }
 
 
 def _thinned_epochs(rows: pd.DataFrame) -> pd.DataFrame:

@@ -38,7 +38,7 @@ def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool |
     _add_failed(figure, axis, trials, told.empty)
     far = told[outside].sort_values("trial")
     add_outside(figure, axis, far["trial"], far, far["state"].str.lower().tolist(), hover + " (%{customdata[2]})")
-    _add_best(figure, axis, told[told["state"] == "COMPLETED"].sort_values("trial"), objective)
+    _add_best(figure, axis, told[told["state"] == "COMPLETED"].sort_values("trial"), objective, trials["trial"].max())
     return figure if len(trials) else empty_figure(figure, "No trial has ended yet.")
 
 
@@ -62,16 +62,16 @@ def _add_failed(figure: go.Figure, axis: ObjectiveAxis, trials: pd.DataFrame, al
     )
 
 
-def _add_best(figure: go.Figure, axis: ObjectiveAxis, completed: pd.DataFrame, objective: Objective) -> None:
+def _add_best(figure: go.Figure, axis: ObjectiveAxis, completed: pd.DataFrame, objective: Objective, last: int) -> None:
+    """The best completed trial up to each one, to the `last` one that ended."""
     if completed.empty:
         return
     values = completed["objective"].astype(float)
     so_far = values.cummin() if objective.direction == "minimize" else values.cummax()
     first = np.r_[True, np.diff(so_far) != 0]
-    first[-1] = True  # the line goes on to the last one
     figure.add_scatter(
-        x=completed["trial"][first],
-        y=axis.drawn(so_far[first]),
+        x=np.append(completed["trial"][first], last),
+        y=axis.drawn(np.append(so_far[first], so_far.iloc[-1])),
         mode="lines",
         line={"shape": "hv", "color": COLOURS["COMPLETED"]},
         name="Best so far",

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from tune_app.results.importance import Importance
+from tune_app.results.plots.objective_axis import round_between
 from tune_app.results.plots.palette import COLOURS
 from tune_app.results.plots.style import titled_figure
+
+ROOM = 1.35
+"""Widths of the widest bar that the axis has, for the words beside it."""
 
 
 def importances(found: Mapping[str, Importance]) -> go.Figure:
@@ -36,7 +40,8 @@ def importances(found: Mapping[str, Importance]) -> go.Figure:
     for name, high in zip(names, highs, strict=True):
         text = found[name].direction
         figure.add_annotation(x=high + widest * 0.02, y=name, text=text, showarrow=False, xanchor="left")
-    figure.update_xaxes(tickformat=".0%", range=[0, widest * 1.35])
+    wide = widest * ROOM
+    figure.update_xaxes(tickformat=".0%", range=[0, wide], tickvals=round_between(0, min(1.0, wide)).tolist())
     figure.update_yaxes(automargin=True)
     figure.update_layout(height=max(260, 110 + 26 * len(names)))
     return figure

@@ -38,7 +38,7 @@ def timeline(trials: pd.DataFrame) -> go.Figure:
             textangle=0,
             textposition="inside",
             insidetextanchor="middle",
-            constraintext="none",
+            constraintext="inside",
             customdata=list(zip(part["trial"], part["duration_s"].map(duration_text), strict=True)),
             hovertemplate=f"trial %{{customdata[0]}} ({str(state).lower()})<br>%{{customdata[1]}}<extra></extra>",
         )

@@ -1,8 +1,8 @@
 """The axis of an objective or a metric, scaled to the contest.
 
-It shows what completed trials reached, and by logarithms also most of what the others did. One trial that diverged
-would flatten all others, so what lies far on the worse side is drawn at the edge, with a mark and its true value. A
-share, such as an accuracy, is drawn by the logarithm of the error: from 98% to 99% is as far as from 80% to 90%.
+It shows what completed trials reached, and much of what the others did. One trial that diverged would flatten all
+others, so what lies far on the worse side is drawn at the edge, with a mark and its true value. A share, such as an
+accuracy, is drawn by the logarithm of the error: from 98% to 99% is as far as from 80% to 90%.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ FAR = 5.0 * 1.4826
 distribution. Iglewicz and Hoaglin (1993) take 3.5; the worse side of a contest has a longer tail."""
 MOST_OUTSIDE = 0.25
 """Of all trials, so many may lie outside a logarithmic axis: it has room for the early ends of pruned ones."""
+LEAST_HEIGHT = 1 / 3
+"""Of a linear axis, which has room for the better half of the others: what completed trials keep of it at least."""
 LEAST = 4
 """With fewer values nothing says what is usual."""
 PAD = 0.06
@@ -36,6 +38,8 @@ PAD = 0.06
 RIM = 0.015
 """Of the axis, between its end and what is drawn at its edge."""
 MOST_TICKS = 7
+TICK_ROOM = 0.07
+"""Of the axis, that the text of a tick takes."""
 Values = NDArray[np.float64]
 
 
@@ -139,13 +143,14 @@ class ObjectiveAxis:
         """Heights of round values of the contest, and their texts; for an axis or a color bar of `levels`."""
         low, high = self.edges
         if self.kind == "linear":
-            marks = _round_between(low, high)
+            marks = round_between(low, high)
         elif self.kind == "log":
             marks = _round_logs(low, high)
         else:
             marks = 1.0 - _round_logs(-high, -low)
             if 1.0 - self.high <= self.floor:
-                marks = np.append(marks, 1.0)
+                apart = self.levels(1.0) - self.levels(marks) > TICK_ROOM * (high - low)
+                marks = np.append(marks[apart], 1.0)
         return self.levels(marks), [self.text(mark, self._significant) for mark in marks]
 
 
@@ -158,7 +163,8 @@ def objective_axis(trials: pd.DataFrame, objective: Objective, log: bool | None 
     told = trials.loc[trials["objective"].notna() & (trials["state"] != "FAILED"), ["state", "objective"]]
     completed = told.loc[told["state"] == "COMPLETED", "objective"]
     values = completed if len(completed) else told["objective"]
-    return value_axis("objective", values, told["objective"], objective.direction, log, objective)
+    others = told.loc[told["state"] != "COMPLETED", "objective"]
+    return value_axis("objective", values, told["objective"], objective.direction, log, objective, others)
 
 
 def value_axis(
@@ -168,6 +174,7 @@ def value_axis(
     direction: Direction | None,
     log: bool | None = None,
     objective: Objective | None = None,
+    others: pd.Series[Any] | None = None,
 ) -> ObjectiveAxis:
     """The axis of a column.
 
@@ -176,6 +183,7 @@ def value_axis(
         ends: what trials ended with, others too; the best of it lies inside.
         direction: in which the column is better; None if nobody knows, then nothing lies outside.
         log: see `objective_axis`.
+        others: those of `ends` that are no ends of the contest.
     """
     title = axis_title(label_of(objective) if column == "objective" and objective else column)
     digits = figure_digits(column, objective)
@@ -194,6 +202,10 @@ def value_axis(
         worse = MOST_OUTSIDE if direction == "maximize" else 1 - MOST_OUTSIDE
         common = float(ends.astype(float).quantile(worse, interpolation="nearest"))
         low, high = min(low, common if kind == "error" or common > 0 else low), max(high, common)
+    if kind == "linear" and others is not None and others.notna().any() and direction is not None:
+        room = (high - low) / LEAST_HEIGHT if high > low else math.inf
+        common = float(others.astype(float).quantile(0.5, interpolation="nearest"))
+        low, high = min(low, max(common, high - room)), max(high, min(common, low + room))
     best = [value for value in (ends.min(), ends.max()) if kind != "log" or value > 0] if len(ends) else []
     if best and direction == "minimize":
         low = min(low, float(best[0]))
@@ -223,7 +235,8 @@ def _fenced(axis: ObjectiveAxis, known: pd.Series[Any]) -> tuple[float, float]:
     return float(kept.min()), float(kept.max())
 
 
-def _round_between(low: float, high: float) -> Values:
+def round_between(low: float, high: float) -> Values:
+    """Round values from `low` to `high`, evenly apart, at most `MOST_TICKS` and the first."""
     step = 10.0 ** math.floor(math.log10((high - low) / MOST_TICKS))
     step *= next(times for times in (1, 2, 5, 10) if (high - low) / (step * times) <= MOST_TICKS)
     return np.asarray(np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step, dtype=np.float64)
@@ -238,7 +251,7 @@ def _round_logs(low: float, high: float) -> Values:
         if len(found) >= MOST_TICKS // 2 + 1:
             break
     if len(found) < MOST_TICKS // 2:
-        found = list(_round_between(10.0**low, 10.0**high))
+        found = list(round_between(10.0**low, 10.0**high))
     return np.asarray(found[:: math.ceil(len(found) / (2 * MOST_TICKS))])
 
 
@@ -254,27 +267,27 @@ def add_outside(
 
     Args:
         x: their positions across.
+        rows: with ``trial``, ``state`` and ``objective``; each state has a line in the legend.
         texts: one for each row, the third element of the ``customdata`` that `hover` reads; before it are the trial
             and its true value.
     """
-    if not len(rows):
-        return
-    drawn = thinned(rows.assign(across=np.asarray(x), text=list(texts)), DISTINCT)
     low, high = axis.edges
-    above = axis.levels(drawn["objective"]) > (low + high) / 2
-    count = f"{len(drawn):,} of {len(rows):,}" if len(drawn) < len(rows) else f"{len(rows):,}"
-    figure.add_scatter(
-        mode="markers",
-        x=drawn["across"],
-        y=axis.drawn(drawn["objective"]),
-        name=f"Outside the axis ({count})",
-        marker={
-            "color": COLOURS["PRUNED"],
-            "symbol": ["triangle-up-open" if up else "triangle-down-open" for up in above],
-            "size": 9 if len(drawn) < CROWD else 6,
-            "line": {"width": 2 if len(drawn) < CROWD else 1},
-        },
-        cliponaxis=False,
-        customdata=drawn[["trial", "objective", "text"]],
-        hovertemplate=hover,
-    )
+    for state, every in rows.assign(across=np.asarray(x), text=list(texts)).groupby("state"):
+        drawn = thinned(every, DISTINCT)
+        above = axis.levels(drawn["objective"]) > (low + high) / 2
+        count = f"{len(drawn):,} of {len(every):,}" if len(drawn) < len(every) else f"{len(every):,}"
+        figure.add_scatter(
+            mode="markers",
+            x=drawn["across"],
+            y=axis.drawn(drawn["objective"]),
+            name=f"{str(state).capitalize()}, outside the axis ({count})",
+            marker={
+                "color": COLOURS[str(state)],
+                "symbol": ["triangle-up-open" if up else "triangle-down-open" for up in above],
+                "size": 9 if len(drawn) < CROWD else 6,
+                "line": {"width": 2 if len(drawn) < CROWD else 1},
+            },
+            cliponaxis=False,
+            customdata=drawn[["trial", "objective", "text"]],
+            hovertemplate=hover,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from tune_app.results.importance import LEAST_TRIALS, by_association
+from tune_app.results.importance import active_rows, by_association
 from tune_app.results.plots.cells import colour_bar
 from tune_app.results.plots.objective_axis import ObjectiveAxis, objective_axis
 from tune_app.results.plots.palette import COLOURS, RANKS
@@ -30,14 +31,25 @@ MOST_LINES = 1000
 
 
 def parallel_axes(trials: pd.DataFrame, spec: Spec, most: int) -> list[str]:
-    """At most `most` variables: those with which the objective goes along most, `ALWAYS` among them if it is searched.
-
-    Completed trials tell the order; pruned ones only while too few completed.
-    """
-    completed = trials[trials["state"] == "COMPLETED"]
-    names = by_association(spec, completed if len(completed) >= LEAST_TRIALS else trials)
+    """At most `most` variables: those of `by_association` that come first, `ALWAYS` among them if it is searched."""
+    names = by_association(spec, trials)
     chosen = names[:most]
     return chosen if ALWAYS in chosen or ALWAYS not in names else [*chosen[: most - 1], ALWAYS]
+
+
+def first_pair(trials: pd.DataFrame, spec: Spec) -> list[str]:
+    """The first two variables of `by_association` that both vary among the trials in which both have an effect.
+
+    The optimizer and the momentum are no such pair if only one of the optimizers has a momentum. The first two if no
+    pair is one, fewer if fewer are searched.
+    """
+    names = by_association(spec, trials)
+    active = {name: active_rows(spec, trials, name) for name in names}
+    for x, y in itertools.combinations(names, 2):
+        both = trials.loc[active[x] & active[y], [spec.space.by_name[name].column for name in (x, y)]]
+        if (both.nunique() > 1).all():
+            return [x, y]
+    return names[:2]
 
 
 def parallel_coordinates(
