@@ -87,6 +87,7 @@ def show_figure(
             default=next(iter(draw)),
             required=True,
             label_visibility="collapsed",
+            wrap=True,
             key=f"{study.name}-figure",
             persist_state="session",
         )
@@ -184,7 +185,7 @@ def _parallel(shown: Shown) -> None:
             "Axes",
             list(spec.space.searched),
             default=names,
-            help="At first the variables with which the objective goes along most, and the learning rate.",
+            help="At first the variables most closely associated with the objective, and the learning rate.",
             key=f"{study.name}-axes",
             persist_state="session",
         )
