@@ -67,6 +67,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the sweeps, whose files take longest: none is left to one process when the others are done."""
+    items.sort(key=lambda item: item.path.parent.name != "ray_backend")
+
+
 def pytest_collection_finish() -> None:
     """Look for garbage from now on, and not among what was imported."""
     gc.freeze()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +106,32 @@ class Document:
         kept = {p: place for p, place in self.places.items() if p[: len(path)] != path}
         added = {path[:n]: "override" for n in range(1, len(path) + 1) if path[:n] not in kept}
         return Document(self.source, _plain(value, (), self.source, {}), kept | added)
+
+
+def to_yaml(document: Mapping[str, Any], *, compact: bool) -> str:
+    """The text of a file from which `Document` reads `document` back.
+
+    Args:
+        compact: put each mapping or list that holds plain values alone, such as a domain, on one line.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None if compact else False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.width = 2**20  # where ruamel.yaml folds an escaped text, a space too many is read back
+    # ruamel.yaml writes these line ends and marks as they are and reads them as something else.
+    yaml.allow_unicode = not re.search("[\x80-\x9f\u2028\u2029\ufeff]", _texts(document))
+    text = io.StringIO()
+    yaml.dump(document, text)
+    return text.getvalue()
+
+
+def _texts(value: object) -> str:
+    """All texts in a document, one behind the other."""
+    if isinstance(value, Mapping):
+        return "".join(str(key) + _texts(child) for key, child in value.items())
+    if isinstance(value, (list, tuple)):
+        return "".join(map(_texts, value))
+    return value if isinstance(value, str) else ""
 
 
 def shown(value: object) -> str:

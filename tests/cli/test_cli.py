@@ -631,13 +631,16 @@ def test_the_page_answers_to_the_names_that_it_listens_at(
 def test_a_sweep_file_of_another_tuner_is_printed_as_a_search_space(tune_app: Command, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(
-        "program: train.py\nmetric: {name: val_loss}\nproject: mine\nparameters: {lr: {min: 0.0, max: 1.0}}\n"
+        "program: train.py\nmetric: {name: val_loss}\nproject: mine\n"
+        'parameters: {lr: {min: 0.0, max: 1.0}, kind: {values: ["a\\Nb", é]}}\n'  # \N: a line end that YAML 1.1 knows
     )
     ran = tune_app("import", str(sweep))
     assert ran.code == 0
     assert "note: `project` has no equivalent" in ran.err
     space = tmp_path / "space.yaml"
     space.write_text(ran.out)
-    assert list(load_spec(space).space.searched) == ["lr"]
+    searched = load_spec(space).space.searched
+    assert list(searched) == ["lr", "kind"]
+    assert searched["kind"].choices == ("a\x85b", "é")
     sweep.write_text(sweep.read_text().replace("min: 0.0", "min: 2.0"))
     assert "`min` must be below `max`, but got 2.0 and 1.0" in tune_app("import", str(sweep)).err

@@ -62,7 +62,7 @@ def test_a_function_of_a_script_is_sent_to_the_workers(tmp_path: Path) -> None:
     tune("show", "train", folder=tmp_path, exit_code=0)
 
 
-def test_what_is_wrong_is_said_before_anything_starts(tmp_path: Path) -> None:
+def test_what_is_wrong_is_said_before_anything_starts(tmp_path: Path, make_study: Any, make_spec: Any) -> None:
     common: dict[str, Any] = {"metrics": {"loss": "minimize"}, "store": tmp_path}
     with pytest.raises(InputError, match="the smallest configuration cannot be trained"):
         tune_app.run(lambda config, report: 1 / 0, space={"x": tune_app.Float(0.0, 1.0)}, **common)
@@ -78,6 +78,10 @@ def test_what_is_wrong_is_said_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a key must be one of"):
         tune_app.run(quadratic, space={"x": tune_app.Float(0.0, 1.0)}, prunning={}, **common)
     assert not (tmp_path / "studies").exists()
+    make_study(tmp_path, make_spec(name="mine"))
+    with pytest.raises(InputError, match="the study `mine` exists") as caught:
+        tune_app.run(quadratic, space={"x": tune_app.Float(0.0, 1.0)}, name="mine", **common)
+    assert "--name, in Python `name=…`" in caught.value.hint
 
 
 def test_a_sweep_in_another_thread_is_refused(tmp_path: Path) -> None:

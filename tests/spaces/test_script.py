@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from tune_app.document import Document
 from tune_app.errors import InputError
 from tune_app.spaces.catalog import Catalog
+from tune_app.spaces.placeholders import filled, literal
 from tune_app.spaces.script_report import ScriptReport
 from tune_app.spaces.spec import Spec
 from tune_app.tasks.spec_file import read_spec
@@ -65,6 +68,13 @@ def test_braces_in_a_value_and_doubled_ones_are_no_placeholders() -> None:
     words = script.command_line({"lr": "{trial_folder}{{name}}{seed}"}, "folder", 7)
     start = ["python", "{trial_folder}", '{"a": {"b": 1}}', "folder"]
     assert words == [*start, "lr", "{value}:{trial_folder}{{name}}{seed}", "{name}"]
+
+
+@given(st.text("{}a_ ", max_size=12))
+@example("{{word}} {word} {{{word}}} {{word}")
+@settings(deadline=None)
+def test_a_literal_text_is_filled_as_it_is_whatever_its_braces(text: str) -> None:
+    assert filled(literal(text), word=1, a=2, aa=3) == text
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 import click
 
 from tune_app.errors import InputError
@@ -13,9 +11,7 @@ from tune_app.errors import InputError
 @click.argument("file", type=click.Path())
 def import_(file: str) -> None:
     """Print the sweep FILE of Weights & Biases as a search space; what has no equivalent is named on stderr."""
-    from ruamel.yaml import YAML
-
-    from tune_app.document import Document
+    from tune_app.document import Document, to_yaml
     from tune_app.spaces.wandb_sweep import read_sweep
     from tune_app.tasks.spec_file import read_spec
 
@@ -26,10 +22,4 @@ def import_(file: str) -> None:
         read_spec(Document.of(imported.space, f"{file} as a search space"))
     except InputError as error:
         raise InputError(error.message, where=error.where, hint=error.hint or "change it in the file") from None
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.width = 2**20
-    text = io.StringIO()
-    yaml.dump(imported.space, text)
-    click.echo(text.getvalue(), nl=False)
+    click.echo(to_yaml(imported.space, compact=True), nl=False)

@@ -17,8 +17,8 @@ test -z "$words" || printf 'error: %s\\n  %s\\n' "$words" "$hint" >&2
 """
 """Of the pairs of lines that it is given it says the last, unless that is empty."""
 
-
 WAIT_S = 1.0
+"""Seconds that the shell has to end after its input was closed."""
 
 
 class LastWords:

@@ -78,6 +78,7 @@ def run(
     _check_sendable(given_function(task_name), task_name)
     spec = _spec(task_name, space, metrics, name or _free_name(function, opened), trials, epochs, sections)
     study = Study(opened.folder, spec.name)
+    study.refuse_another()
     task = load_task(spec.task, spec.catalog)
     data = load_data(task, spec.dataset)
     if check:

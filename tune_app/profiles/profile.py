@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
-from ruamel.yaml import YAML
 
+from tune_app.document import to_yaml
 from tune_app.readable import writable
 from tune_app.results import review
 from tune_app.spaces.catalog import Catalog, check_value, find_variable, parse_value
@@ -120,25 +118,7 @@ class Profile:
 
     def to_yaml(self) -> str:
         """`to_dict` as YAML."""
-        yaml = YAML(typ="safe", pure=True)
-        yaml.default_flow_style = False
-        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-        yaml.width = 2**20  # where ruamel.yaml folds an escaped text, a space too many is read back
-        document = self.to_dict()
-        # ruamel.yaml writes these line ends and marks as they are and reads them as something else.
-        yaml.allow_unicode = not re.search("[\x80-\x9f\u2028\u2029\ufeff]", _texts(document))
-        text = io.StringIO()
-        yaml.dump(document, text)
-        return text.getvalue()
-
-
-def _texts(value: object) -> str:
-    """All texts in a document, one behind the other."""
-    if isinstance(value, Mapping):
-        return "".join(str(key) + _texts(child) for key, child in value.items())
-    if isinstance(value, (list, tuple)):
-        return "".join(map(_texts, value))
-    return value if isinstance(value, str) else ""
+        return to_yaml(self.to_dict(), compact=False)
 
 
 def from_trial(study: Study, row: pd.Series[Any], name: str) -> Profile:

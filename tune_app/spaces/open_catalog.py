@@ -100,16 +100,18 @@ def _named(choices: Any) -> tuple[Any, Mapping[str, Any] | None]:
     """Choices with a name for each that is no plain value, and what the names stand for; None if all are plain."""
     if isinstance(choices, dict):
         return list(choices), choices
-    if not isinstance(choices, list) or all(isinstance(choice, (bool, int, float, str)) for choice in choices):
+    if not isinstance(choices, list) or all(map(_is_plain, choices)):
         return choices, None
-    named = [choice if isinstance(choice, (bool, int, float, str)) else _name_of(choice) for choice in choices]
-    pairs = zip(named, choices, strict=True)
-    return named, {str(name): choice for name, choice in pairs if not isinstance(choice, (bool, int, float, str))}
+    return [_name_of(choice) for choice in choices], {_name_of(c): c for c in choices if not _is_plain(c)}
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, str))
 
 
 def _name_of(value: Any) -> Any:
     """A plain value itself; else its JSON text, such as ``[64, 32]`` or ``null``."""
-    return value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
+    return value if _is_plain(value) else json.dumps(value)
 
 
 def middle(domain: Domain) -> Value:

@@ -28,7 +28,7 @@ def filled(text: str, **values: object) -> str:
 
 def literal(text: str) -> str:
     """What `filled` makes `text` of."""
-    return PLACEHOLDER.sub(lambda found: f"{{{found[0]}}}" if found["name"] else found[0], text)
+    return PLACEHOLDER.sub(lambda found: f"{{{found[0]}}}", text)
 
 
 def check_placeholders(

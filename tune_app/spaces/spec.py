@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ruamel.yaml import YAML
-
-from tune_app.document import Document, shown
+from tune_app.document import Document, shown, to_yaml
 from tune_app.errors import InputError, nearest
 from tune_app.naming import check_name
 from tune_app.spaces.catalog import Catalog
@@ -100,14 +97,7 @@ class Spec:
 
     def to_yaml(self) -> str:
         """`to_dict` as a search space file."""
-        yaml = YAML(typ="safe", pure=True)
-        yaml.default_flow_style = None  # a domain on one line
-        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-        yaml.width = 2**20  # where ruamel.yaml folds an escaped text, a space too many is read back
-        yaml.allow_unicode = False  # ruamel.yaml writes U+0085 as it is and reads it as a space
-        text = io.StringIO()
-        yaml.dump(self.to_dict(), text)
-        return text.getvalue()
+        return to_yaml(self.to_dict(), compact=True)
 
     def sha256(self) -> str:
         """Hash of the canonical document: equal for files that differ only in comments or spelled-out defaults."""

@@ -67,7 +67,7 @@ class Study:
         if self.exists():
             raise InputError(
                 f"the study `{self.name}` exists in {self.folder.url}",
-                hint=f"go on with `tune-app resume {self.name}`, or choose another name (--name)",
+                hint=f"go on with `tune-app resume {self.name}`, or choose another name: --name, in Python `name=…`",
             )
 
     def checkpoint(self, trial: int) -> str:

@@ -112,13 +112,17 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
 def _forecast(spec: Spec, task: Task, data: Dataset) -> Forecast:
     keep_freed_memory()  # as the workers do, so that an epoch takes as long as there
     part = _tried(data)
-    probes = _probes(spec, task, part, data)
+    probes = tuple(_probe(spec, task, part, data, label, config) for label, config in _configurations(spec))
     remarks = list(spec.space.remarks)
     if (failed := _failed(probes)) and part.rows < data.rows:
         cut = f"the first {part.rows:,} of {data.rows:,} rows"
-        if _probe(spec, task, data, data, failed.label, failed.config).kind is not None:
+        whole = _probe(spec, task, data, data, failed.label, failed.config)
+        if whole.kind is not None:
             raise _untrainable(spec, failed, f"; this was tried on {cut}, and then on all")
-        part, probes = data, _probes(spec, task, data, data)
+        part = data
+        probes = tuple(
+            whole if probe is failed else _probe(spec, task, data, data, probe.label, probe.config) for probe in probes
+        )
         remarks.append(f"the preflight trained on all rows, since on {cut} it fails: {failed.error}")
         failed = _failed(probes)
     if failed:
@@ -139,10 +143,6 @@ def _forecast(spec: Spec, task: Task, data: Dataset) -> Forecast:
         probes=probes,
         notes=(*remarks, *_notes(spec, task, part, data, probes[0])),
     )
-
-
-def _probes(spec: Spec, task: Task, part: Dataset, data: Dataset) -> tuple[Probe, ...]:
-    return tuple(_probe(spec, task, part, data, label, config) for label, config in _configurations(spec))
 
 
 def _failed(probes: Sequence[Probe]) -> Probe | None:

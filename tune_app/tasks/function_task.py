@@ -17,7 +17,8 @@ from torch import Tensor
 
 from tune_app.datasets.dataset import Dataset
 from tune_app.spaces.catalog import Catalog, arranged
-from tune_app.spaces.variable import Config, DatasetReference
+from tune_app.spaces.variable import Config
+from tune_app.tasks.open_task import OpenTask
 from tune_app.tasks.report import Report, ReportError, Stopped
 from tune_app.tasks.seeding import seed_everything
 from tune_app.tasks.task import Progress
@@ -25,24 +26,12 @@ from tune_app.tasks.task import Progress
 Function = Callable[[dict[str, Any], Report], Mapping[str, float | None] | None]
 
 
-class FunctionTask:
-    """A function under the contract of `tune_app.tasks.task.Task`.
-
-    Attributes:
-        open: True: its variables and metrics are those of the search space.
-        catalog: what the search space says of them.
-    """
-
-    data_kind = "none"
-    open = True
+class FunctionTask(OpenTask):
+    """A function under the contract of `tune_app.tasks.task.Task`."""
 
     def __init__(self, function: Function, catalog: Catalog) -> None:
-        self._function, self.catalog = function, catalog
-        self.variables, self.constraints, self.metrics = catalog.variables, catalog.constraints, catalog.metrics
-
-    def load_data(self, dataset: DatasetReference) -> Dataset:
-        """Nothing: the function loads its own."""
-        return Dataset("none", self.data_kind, {}, {})
+        super().__init__(catalog)
+        self._function = function
 
     def start(self, config: Config, data: Dataset, *, epochs: int, seed: int, device: torch.device) -> FunctionState:
         """A run of the function that has not begun; it begins with the first epoch."""
@@ -52,10 +41,6 @@ class FunctionTask:
     def train_epoch(self, state: FunctionState, epoch: int, progress: Progress) -> Mapping[str, float | None]:
         """Let the function go on until it reports."""
         return state.go_on(progress)
-
-    def evaluate(self, state: FunctionState, arrays: Mapping[str, Any]) -> Mapping[str, float | None]:
-        """Nothing: there is no test part but the function's own, see `finish`."""
-        return {}
 
     def finish(self, state: FunctionState) -> Mapping[str, float | None]:
         """What the function returns after its last epoch, with `report.final`."""

@@ -49,7 +49,27 @@ def unpack(packed: Tensor, folder: Path) -> None:
         packed.cpu().numpy().tofile(file)
         file.seek(0)
         with tarfile.open(fileobj=file) as archive:
-            archive.extractall(folder, filter="data")
+            _extract(archive, folder)
+
+
+def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+    """Write what is in the archive to `folder`, and nothing beside it.
+
+    Raises:
+        tarfile.TarError: a name or a link leads out of the folder, or something is neither file, folder nor link.
+    """
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+        return
+    for member in archive.getmembers():  # Python before 3.11.4, such as Debian 12's, has no filters
+        place = os.path.join(folder, member.name)
+        links_to = os.path.dirname(place) if member.issym() else folder
+        if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+            raise tarfile.ExtractError(f"`{member.name}` is neither a file, a folder nor a link")
+        for path in (place, os.path.join(links_to, member.linkname)):
+            if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+                raise tarfile.ExtractError(f"`{member.name}` leads out of the folder")
+    archive.extractall(folder)
 
 
 def _wait_until_quiet(folder: Path, deadline: float) -> Stamps:

@@ -65,9 +65,11 @@ class ScriptProcess:
 
     def _start(self, words: Sequence[str], environment: Mapping[str, str], folder: str) -> tuple[int, int, int]:
         """The reading ends of its standard output, its standard error, and its status."""
-        pipes = [os.pipe() for _ in range(4)]
-        (output, output_in), (errors, errors_in), (status, status_in), (control_out, self._control) = pipes
+        ends: list[int] = []
         try:
+            for _ in range(4):
+                ends += os.pipe()
+            output, output_in, errors, errors_in, status, status_in, control_out, self._control = ends
             beginning = subprocess.Popen(
                 [sys.executable, "-I", "-S", supervisor.__file__, str(control_out), str(status_in), *words],
                 stdin=subprocess.DEVNULL,
@@ -77,9 +79,12 @@ class ScriptProcess:
                 cwd=folder,
                 pass_fds=(control_out, status_in),
             )
-        finally:
-            for descriptor in (output_in, errors_in, status_in, control_out):
+        except BaseException:
+            for descriptor in ends:
                 os.close(descriptor)
+            raise
+        for descriptor in (output_in, errors_in, status_in, control_out):
+            os.close(descriptor)
         beginning.wait()  # it leaves the supervisor behind
         return output, errors, status
 

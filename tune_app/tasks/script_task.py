@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -11,21 +10,14 @@ from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.script import SCRIPT
-from tune_app.spaces.variable import Config, DatasetReference, resolved
+from tune_app.spaces.variable import Config, resolved
+from tune_app.tasks.open_task import OpenTask
 from tune_app.tasks.script_state import ScriptState
 from tune_app.tasks.task import Progress
 
 
-class ScriptTask:
-    """A script under the contract of `tune_app.tasks.task.Task`.
-
-    Attributes:
-        open: True: its variables and metrics are those of the search space.
-        catalog: what the search space says of them.
-    """
-
-    data_kind = "none"
-    open = True
+class ScriptTask(OpenTask):
+    """A script under the contract of `tune_app.tasks.task.Task`."""
 
     def __init__(self, catalog: Catalog) -> None:
         """Take the script of `catalog`.
@@ -39,12 +31,8 @@ class ScriptTask:
                 where=f"task {SCRIPT}",
                 hint="a search space or a profile of a script holds it; docs/own_task.md has an example",
             )
-        self.script, self.catalog = catalog.script, catalog
-        self.variables, self.constraints, self.metrics = catalog.variables, catalog.constraints, catalog.metrics
-
-    def load_data(self, dataset: DatasetReference) -> Dataset:
-        """Nothing: the script loads its own."""
-        return Dataset("none", self.data_kind, {}, {})
+        super().__init__(catalog)
+        self.script = catalog.script
 
     def start(self, config: Config, data: Dataset, *, epochs: int, seed: int, device: torch.device) -> ScriptState:
         """A run of the script that has not begun; it begins with the first epoch."""
@@ -54,10 +42,6 @@ class ScriptTask:
     def train_epoch(self, state: ScriptState, epoch: int, progress: Progress) -> Mapping[str, float | None]:
         """Wait for the script's next report."""
         return state.go_on()
-
-    def evaluate(self, state: ScriptState, arrays: Mapping[str, Any]) -> Mapping[str, float | None]:
-        """Nothing: all that a script tells are its reports."""
-        return {}
 
     def finish(self, state: ScriptState) -> Mapping[str, float | None]:
         """Let the script end by itself, so that it saves what it trained; it tells no figures of a test part."""

@@ -55,9 +55,7 @@ def of_trial(study: Study, number: int) -> Source:
         InputError: the task cannot be loaded.
     """
     document, row = study.document(), trial_row(study, number)
-    task = _load(document["task"], study.catalog())
-    if isinstance(task, FunctionTask) and row["model_parameters"] is None:
-        raise _without_network(document["task"], NO_MODEL)
+    task = _load(document["task"], study.catalog(), row["model_parameters"])
     config = config_of(row, task.variables)
     epochs = epochs_of(config, document["budget"]["epochs"])
     return Source(f"trial {number}", document["task"], task, document["dataset"], config, epochs, int(row["seed"]))
@@ -72,17 +70,19 @@ def of_training(store: Store, name: str) -> Source:
     """
     record = read_training(store.folder, name)
     facts = record.facts
-    task, dataset = _load(facts["task"], record.catalog), facts["dataset"]
-    if isinstance(task, FunctionTask) and facts["model_parameters"] is None:
-        raise _without_network(facts["task"], NO_MODEL)
+    task, dataset = _load(facts["task"], record.catalog, facts["model_parameters"]), facts["dataset"]
     what = f"the training `{name}`"
     return Source(what, facts["task"], task, dataset, facts["config"], facts["epochs"], facts["seed"])
 
 
-def _load(name: str, catalog: Catalog | None) -> Task:
+def _load(name: str, catalog: Catalog | None, model_parameters: float | None) -> Task:
+    """The task of a training that had so many parameters; refused where that says that there was no network."""
     if name == SCRIPT:
         raise _without_network(name, "a script keeps its model to itself")
-    return load_task(name, catalog)
+    task = load_task(name, catalog)
+    if isinstance(task, FunctionTask) and model_parameters is None:
+        raise _without_network(name, NO_MODEL)
+    return task
 
 
 def _without_network(task: str, why: str) -> NotFound:
