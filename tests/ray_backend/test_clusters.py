@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 import yaml
@@ -92,7 +93,9 @@ def test_the_ray_job_runs_a_space_with_options_that_there_are() -> None:
     program, verb, space, *options = shlex.split(read(KUBERAY)["spec"]["entrypoint"])
     assert (program, verb) == ("tune-app", "run")
     assert (ROOT / space).is_file()
-    with cli.commands[verb].make_context(verb, [space, *options]) as context:
+    # A command keeps what its first context says of --help, and another test prints it.
+    parent = click.Context(cli, info_name="tune-app", **cli.context_settings)
+    with cli.commands[verb].make_context(verb, [space, *options], parent=parent) as context:
         assert (context.params["address"], context.params["gpus"]) == ("auto", 0.25)
 
 
