@@ -332,17 +332,9 @@ def _run(
             _answer_terminations()  # Ray's own handler would answer in its words
             ready = preparing.result()
             from tune_app.ray_backend.backend import RayBackend
-            from tune_app.ray_backend.gpu_share import measured_share
             from tune_app.sweep.sweep import run_sweep
 
-            if ready.spec.resources.gpus == "auto":
-                share, found = measured_share(ready.spec, ready.data)
-                ready.spec = ready.spec.with_gpus(share)
-                click.echo(f"gpus: auto: {found}", err=True)
-            if ready.forecast is not None:
-                _print_forecast(ready.forecast, err=True)
-            else:
-                _print_notes(ready.spec.space.remarks, err=True)
+            _fit_to_cluster(ready)
             with ready.study.writing(), Progress(Console(stderr=True)) as progress:
                 if ready.new:
                     ready.study.refuse_another()
@@ -361,6 +353,20 @@ def _run(
                     watchdog=watchdog,
                 )
     return ready.study, outcome
+
+
+def _fit_to_cluster(ready: Prepared) -> None:
+    """Measure the share of a GPU if that is wanted, and print what was found before the sweep."""
+    from tune_app.ray_backend.gpu_share import measured_share
+
+    if ready.spec.resources.gpus == "auto":
+        share, found = measured_share(ready.spec, ready.data)
+        ready.spec = ready.spec.with_gpus(share)
+        click.echo(f"gpus: auto: {found}", err=True)
+    if ready.forecast is not None:
+        _print_forecast(ready.forecast, err=True)
+    else:
+        _print_notes(ready.spec.space.remarks, err=True)
 
 
 def _answer_terminations() -> None:

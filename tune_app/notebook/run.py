@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tune_app.cli.notification import EndNotification
 from tune_app.cli.progress import Progress
+from tune_app.datasets.dataset import Dataset
 from tune_app.document import Document
 from tune_app.errors import InputError, WorkFailed, one_line
 from tune_app.notebook.domain import parameters_of
@@ -83,7 +84,13 @@ def run(
     data = load_data(task, spec.dataset)
     if check:
         preflight(spec, task, data)
-    past = [PastPreference.fit(one, spec.space) for one in find_history(spec, opened.folder).studies]
+    outcome = _sweep(spec, study, data, address)
+    return FinishedStudy(spec.name, opened.folder.url, outcome, study, spec.catalog)
+
+
+def _sweep(spec: Spec, study: Study, data: Dataset, address: str | None) -> Outcome:
+    """Run the trials on the cluster, with the display of the command."""
+    past = [PastPreference.fit(one, spec.space) for one in find_history(spec, study.folder).studies]
     with EndNotification(()) as notification, ExitStack() as using:
         notification.about(spec, study)
         if address is not None or not ray.is_initialized():
@@ -100,7 +107,7 @@ def run(
         outcome = run_sweep(spec, study, data, backend, show=show, past=past, time_limit=spec.budget.time)
         notification.reason = outcome.reason
         _check_outcome(study, outcome)
-    return FinishedStudy(spec.name, opened.folder.url, outcome, study, spec.catalog)
+    return outcome
 
 
 def _spec(

@@ -18,6 +18,7 @@ from tune_app.results.importance import by_association, importances
 from tune_app.results.review import config_of, front_trials, ranked_trials, summary, trial_row
 from tune_app.spaces.objective import figure_text, label_of
 from tune_app.spaces.pruning import rungs
+from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import group_config
 from tune_app.store.study import Study
 
@@ -80,13 +81,18 @@ def study_report(study: Study) -> str:
     ]
     if told["best"] is None:
         notes.append("No trial completed, so that there is no best configuration.")
+    return _page(f"Study {study.name}", _about(study), facts, notes, figures, _tables(spec, trials, first[:SLICES]))
+
+
+def _tables(spec: Spec, trials: pd.DataFrame, variables: Sequence[str]) -> list[Table]:
+    """The best trials with these variables, and the failures by kind."""
     columns = [
         "trial",
         "state",
         "objective",
         "epochs",
         "duration_s",
-        *(spec.space.by_name[name].column for name in first[:SLICES]),
+        *(spec.space.by_name[name].column for name in variables),
     ]
     leaders = trials.head(LEADERS)[columns]
     leaders["objective"] = [figure_text("objective", value, spec.objective) for value in leaders["objective"]]
@@ -95,7 +101,7 @@ def study_report(study: Study) -> str:
     if len(failed):
         kinds = failed.groupby(["failure_kind", "error"], dropna=False).size().reset_index(name="trials")
         tables.append(("Failures", ["kind", "error", "trials"], _rows(kinds)))
-    return _page(f"Study {study.name}", _about(study), facts, notes, figures, tables)
+    return tables
 
 
 def trial_report(study: Study, number: int | None) -> str:
