@@ -169,7 +169,7 @@ def _running(study: Study, live: dict[str, Any]) -> None:
             else f" · {in_words(live['metric']).lower()} {measured(live['metric'], trial['value'])}"
         )
         epoch = min(trial["epochs"], trial["epoch"] + 1)
-        bar, stop = st.columns([9, 1], vertical_alignment="bottom")
+        bar, stop = st.columns([7, 1], vertical_alignment="bottom")
         bar.progress(
             min(1.0, done),
             text=f"trial {trial['trial']} · epoch {epoch} of {trial['epochs']}{batches}{value} · "

@@ -26,7 +26,7 @@ def ask(study: Study, kind: Kind, value: int) -> None:
 def stop_trial_button(study: Study, trial: int) -> None:
     """A button that ends one running trial after its epoch."""
     st.button(
-        "Stop",
+        f"Stop trial {trial}",
         key=f"{study.name}-stop-{trial}",
         icon=":material/stop_circle:",
         type="tertiary",
