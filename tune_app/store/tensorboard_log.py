@@ -74,6 +74,8 @@ class TensorBoardLog:
 
     def _write(self, trial: int, rows: list[Row], config: Config | None) -> None:
         if not rows and config is None:
+            if (open_file := self._files.pop(trial, None)) is not None:
+                open_file.close()
             shutil.rmtree(self._folder / _name(trial), ignore_errors=True)
             return
         with restored_environment("CRC32C_SW_MODE"):  # tensorboardX sets it when it is imported

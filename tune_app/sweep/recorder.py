@@ -247,8 +247,9 @@ class Recorder:
         if self._files.journal is not None and state != TrialState.CANCELLED:
             self._files.journal.add(record)
         if self._files.tensorboard is not None:
-            self._files.tensorboard.end(record.trial, record.config)
             worse = None if state == TrialState.CANCELLED else self._with_board.add(row)
+            if worse != record.trial:  # else its configuration would be written to be removed
+                self._files.tensorboard.end(record.trial, record.config)
             if worse is not None:
                 self._files.tensorboard.remove(worse)
         self._keep_best(row)
