@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from values import sentence
 
-from tune_app.errors import InputError, TuneAppError
+from tune_app.errors import TuneAppError
 from tune_app.folder import LocalFolder
 from tune_app.jobs.jobs import Jobs
 from tune_app.profiles.profiles import Profiles
@@ -124,12 +124,11 @@ def _spec(_study: Study, root: str, name: str, files: tuple[bytes | None, ...]) 
 def trials_of(study: Study) -> pd.DataFrame:
     """The study's trials; read again only when they were written again."""
     with said():
-        try:
-            TrialNotes(study).read()
-        except InputError as error:
-            st.warning(sentence(error))
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # it is said here
-            return _trials(study.name, study.folder.address, stamp(study, "trials"), str(TrialNotes(study).stamp()))
+        noted = str(TrialNotes(study).stamp())
+        trials, problems = _trials(study.name, study.folder.address, stamp(study, "trials"), noted)
+        for problem in problems:
+            st.warning(sentence(problem))
+        return trials
 
 
 def epochs_of(study: Study) -> pd.DataFrame:
@@ -139,8 +138,12 @@ def epochs_of(study: Study) -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _trials(name: str, root: str, stamp: float, noted: str) -> pd.DataFrame:
-    return load_trials(name, root).sort_values("trial", ignore_index=True)
+def _trials(name: str, root: str, stamp: float, noted: str) -> tuple[pd.DataFrame, list[str]]:
+    """The table, and what is wrong beside it."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        trials = load_trials(name, root).sort_values("trial", ignore_index=True)
+    return trials, [str(warning.message) for warning in told if warning.category is UserWarning]
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

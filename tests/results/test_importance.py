@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from tune_app.errors import WorkFailed
+from tune_app.results.effect import active_rows
 from tune_app.results.importance import (
     LEAST_TRIALS,
     TRIALS_PER_VARIABLE,
     UNCLEAR,
-    active_rows,
     associations,
     by_association,
     direction,
@@ -55,9 +55,9 @@ def test_directions_by_ranks(trials: pd.DataFrame, spec: Spec) -> None:
 
 
 def test_a_direction_counts_only_trials_in_which_the_variable_had_an_effect(trials: pd.DataFrame, spec: Spec) -> None:
-    active = active_rows(spec, trials, "momentum")
+    active = active_rows(spec.space, trials, "momentum")
     assert list(active) == list(trials[OPTIMIZER] == "sgd")
-    assert active_rows(spec, trials, "learning_rate").all()
+    assert active_rows(spec.space, trials, "learning_rate").all()
     # Of the inactive ones all have the default, which here comes with the best objective.
     objective = trials["config/training/momentum"].where(active, 9.0)
     assert direction(spec, trials.assign(objective=objective), "momentum") == "higher is better"

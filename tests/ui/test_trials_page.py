@@ -247,6 +247,16 @@ def test_stars_tags_and_notes(open_page: Callable[..., AppTest], results: Path, 
     assert page.button(key=f"{STUDY}-chip-star").label == "★ ✕"
 
 
+def test_damaged_notes_hide_no_trials(open_page: Callable[..., AppTest], results: Path, tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    shutil.copytree(results, root)
+    (root / "studies" / STUDY / "notes.jsonl").write_text("{broken\n")
+    page = open_page(root=root)
+    assert len(table(page)) == 16
+    assert "notes of `digits-small` cannot be read" in page.warning[0].value
+    assert page.warning[0].value == clean(page.run()).warning[0].value, "said again with every look"
+
+
 def test_a_failed_trial_tells_its_error(open_page: Callable[..., AppTest]) -> None:
     page = open_page()
     page.session_state[f"{STUDY}-open"] = 3

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import pandas as pd
 
-from tune_app.results.review import config_of
+from tune_app.readable import is_absent
 from tune_app.spaces.space import Space
 
 
@@ -20,17 +22,25 @@ def effective(trials: pd.DataFrame, space: Space) -> pd.DataFrame:
             values = values.astype("boolean")
         elif pd.api.types.is_integer_dtype(values):
             values = values.astype("Int64")
-        shown[column] = values.where(_active(name, trials, space))
+        shown[column] = values.where(active_rows(space, trials, name))
     return shown
 
 
-def _active(name: str, trials: pd.DataFrame, space: Space) -> pd.Series[bool]:
-    """In which trials the variable has an effect; worked out once for each combination of the values that decide it."""
-    columns = [space.by_name[read].column for read in sorted(space.deciding(name))]
-    keys = trials[columns].astype(object).apply(tuple, axis=1)
-    first = trials[~keys.duplicated()]
-    held = {
-        key: space.active(name, config_of(row, space.variables))
-        for key, (_, row) in zip(keys[first.index], first.iterrows(), strict=True)
-    }
-    return keys.map(held).astype(bool)
+def active_rows(space: Space, trials: pd.DataFrame, name: str) -> pd.Series[bool]:
+    """Whether the searched variable `name` had an effect in each of the `trials`.
+
+    Conditions read few values, mostly choices, so each combination is worked out once. What a row lacks has its
+    default.
+    """
+    if name not in space.when:
+        return pd.Series(True, index=trials.index)
+    read = sorted(space.deciding(name))
+    known: dict[tuple[Hashable, ...], bool] = {}
+    active = []
+    for values in trials[[space.by_name[other].column for other in read]].itertuples(index=False, name=None):
+        if values not in known:
+            told = {other: value for other, value in zip(read, values, strict=True) if not is_absent(value)}
+            plain = {other: value.item() if hasattr(value, "item") else value for other, value in told.items()}
+            known[values] = space.active(name, {**space.unsearched, **plain})
+        active.append(known[values])
+    return pd.Series(active, index=trials.index, dtype=bool)

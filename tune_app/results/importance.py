@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from scipy.special import fdtrc
 
 from tune_app.errors import WorkFailed
 from tune_app.readable import shown
+from tune_app.results.effect import active_rows
 from tune_app.results.review import config_of
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical, Domain
@@ -159,7 +160,7 @@ def direction(spec: Spec, completed: pd.DataFrame, name: str) -> str:
     """
     from scipy.stats import kruskal, spearmanr  # with scikit-learn, which the forests need too
 
-    rows = completed[active_rows(spec, completed, name)]
+    rows = completed[active_rows(spec.space, completed, name)]
     values = rows[spec.space.by_name[name].column]
     goodness = rows["objective"].astype(float) * (1 if spec.objective.direction == "maximize" else -1)
     if values.nunique() < 2 or goodness.nunique() < 2:
@@ -184,36 +185,6 @@ def _best_group(goodness: pd.Series[Any], groups: pd.Series[Any], test: Callable
     if len(parts) < 2 or test(*parts).pvalue >= CERTAIN:
         return UNCLEAR
     return f"best: {goodness.rank().groupby(groups).mean().idxmax()}"
-
-
-def active_rows(spec: Spec, trials: pd.DataFrame, name: str) -> pd.Series[bool]:
-    """Whether the searched variable `name` had an effect in each of the `trials`.
-
-    Conditions read few values, mostly choices, so each combination is worked out once.
-    """
-    read = [other for other in spec.space.order if other in _read(spec, name)]
-    if name not in spec.space.when:
-        return pd.Series(True, index=trials.index)
-    fixed = dict(spec.space.unsearched)
-    rows = trials[[spec.space.by_name[other].column for other in read]]
-    known: dict[tuple[Hashable, ...], bool] = {}
-    active = []
-    for values in rows.itertuples(index=False, name=None):
-        if values not in known:
-            known[values] = spec.space.active(name, {**fixed, **dict(zip(read, map(_plain, values), strict=True))})
-        active.append(known[values])
-    return pd.Series(active, index=trials.index, dtype=bool)
-
-
-def _read(spec: Spec, name: str) -> set[str]:
-    """The searched variables that the condition of `name`, and theirs, read."""
-    condition = spec.space.when.get(name)
-    direct = spec.space.searched_in([condition]) if condition else set()
-    return direct.union(*(_read(spec, other) for other in direct))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def by_association(spec: Spec, trials: pd.DataFrame) -> list[str]:
@@ -245,7 +216,7 @@ def associations(spec: Spec, trials: pd.DataFrame) -> dict[str, Association]:
     found = {}
     for name, domain in spec.space.searched.items():
         values = rows[spec.space.by_name[name].column]
-        counted = active_rows(spec, rows, name) & values.notna()  # the task may have got the variable later
+        counted = active_rows(spec.space, rows, name) & values.notna()  # the task may have got the variable later
         found[name] = _association(ranks, ranks[counted.to_numpy()], _groups(domain, values[counted]), limit)
     return dict(sorted(found.items(), key=lambda pair: -pair[1].strength))
 

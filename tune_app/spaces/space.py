@@ -91,12 +91,10 @@ class Space:
         return all(self.active(n, config) for n in self.searched_in([condition])) and bool(condition(config))
 
     def deciding(self, name: str) -> set[str]:
-        """The variables whose values decide whether the searched variable `name` has an effect."""
+        """The searched variables whose values decide whether the searched variable `name` has an effect."""
         condition = self.when.get(name)
-        if condition is None:
-            return set()
-        others = self.searched_in([condition]) - {name}
-        return set(condition.names).union(*(self.deciding(other) for other in others))
+        direct = self.searched_in([condition]) if condition else set()
+        return direct.union(*(self.deciding(other) for other in direct))
 
     def complete(self, params: Mapping[str, Value]) -> Config:
         """The full configuration for the values of the active searched variables; others in `params` do not count.

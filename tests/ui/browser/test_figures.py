@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -39,34 +34,15 @@ st.text("Told: " + str(st.session_state.get("told", [])))
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, make_study: Any, make_spec: Callable[..., Spec]) -> Iterator[str]:
+def url(
+    tmp_path_factory: pytest.TempPathFactory, make_study: Any, make_spec: Callable[..., Spec], serving: Any
+) -> Iterator[str]:
     """A page with the figures of twelve completed trials alone, which says what it is told."""
     root = tmp_path_factory.mktemp("figures")
     make_study(root / "results", replace(make_spec(), name=STUDY), ends=["COMPLETED"] * 12)
     (root / "page.py").write_text(SCRIPT)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(root / "page.py"), "--server.port", str(port)]
-    options = ["--server.address", "127.0.0.1", "--server.headless", "true", "--server.fileWatcherType", "none"]
-    server = subprocess.Popen(
-        [*command, *options, "--browser.gatherUsageStats", "false"],
-        env={**os.environ, "TUNE_APP_STORE": str(root / "results")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
+    with serving(root / "page.py", root / "results") as address:
+        yield address
 
 
 @pytest.fixture

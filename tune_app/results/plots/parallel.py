@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from tune_app.results.importance import active_rows, by_association
+from tune_app.results.effect import active_rows
+from tune_app.results.importance import by_association
 from tune_app.results.plots.cells import colour_bar
 from tune_app.results.plots.objective_axis import ObjectiveAxis, objective_axis
 from tune_app.results.plots.palette import COLOURS, RANKS
@@ -44,7 +45,7 @@ def first_pair(trials: pd.DataFrame, spec: Spec) -> list[str]:
     pair is one, fewer if fewer are searched.
     """
     names = by_association(spec, trials)
-    active = {name: active_rows(spec, trials, name) for name in names}
+    active = {name: active_rows(spec.space, trials, name) for name in names}
     for x, y in itertools.combinations(names, 2):
         both = trials.loc[active[x] & active[y], [spec.space.by_name[name].column for name in (x, y)]]
         if (both.nunique() > 1).all():

@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from tune_app.results.importance import active_rows
+from tune_app.results.effect import active_rows
 from tune_app.results.plots.style import FEW
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical, Float, Int
@@ -144,5 +144,5 @@ def compared_trials(trials: pd.DataFrame, spec: Spec, names: tuple[str, ...], pr
     states = ["COMPLETED", "PRUNED"] if pruned else ["COMPLETED"]
     rows = trials[trials["objective"].notna() & trials["state"].isin(states)]
     for name in names:
-        rows = rows[active_rows(spec, rows, name)]
+        rows = rows[active_rows(spec.space, rows, name)]
     return rows
