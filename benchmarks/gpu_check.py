@@ -38,13 +38,61 @@ from tune_app.spaces.variable import Categorical, Float, Variable
 
 ROOT = Path(__file__).resolve().parents[1]
 PACED = {
-    "digits": ("image_cnn", "val_accuracy", 10),
-    "mnist": ("image_cnn", "val_accuracy", 1),
-    "fashion_mnist": ("image_cnn", "val_accuracy", 1),
-    "stdlib_docs": ("text_lstm", "val_accuracy", 4),
-    "python_reference": ("small_gpt", "val_bits_per_character", 2),
+    "digits": ("image_cnn", "val_accuracy", 15),
+    "mnist": ("image_cnn", "val_accuracy", 3),
+    "fashion_mnist": ("image_cnn", "val_accuracy", 3),
+    "stdlib_docs": ("text_lstm", "val_accuracy", 12),
+    "python_reference": ("small_gpt", "val_bits_per_character", 8),
 }
-"""Data set: its task, its metric, and epochs that take about a second on a GPU. One that is not here is left out."""
+"""Data set: its task, its metric, and epochs: of the search spaces that come with this program, fewer of the larger
+images. One that is not here is left out."""
+SCRIPT = """
+import argparse
+import time
+import torch
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float)
+parser.add_argument("--floats", type=float)
+parser.add_argument("--epochs", type=int, default=4)
+given = parser.parse_args()
+device = "cuda" if torch.cuda.is_available() else "cpu"
+weights = torch.zeros(512, 512, device=device, requires_grad=True)
+target = torch.eye(512, device=device)
+if device == "cuda":
+    taken = torch.empty(int(given.floats), device=device)
+for epoch in range(1, given.epochs + 1):
+    ends = time.monotonic() + 0.5
+    while time.monotonic() < ends:
+        loss = (weights @ target - target).square().mean()
+        loss.backward()
+        with torch.no_grad():
+            weights -= given.lr * weights.grad
+            weights.grad = None
+    print(f"epoch {epoch} loss {loss.item():.6f} on {device}", flush=True)
+"""
+"""A user's script, of which this program sees only what it prints; 1e12 floats are more than any GPU has."""
+FUNCTION = """
+import torch
+
+def tune(config, report):
+    rows = torch.randn(4096, 64, generator=torch.Generator().manual_seed(0)).to(report.device)
+    classes = rows[:, :8].argmax(1)
+    width = config["width"]
+    model = torch.nn.Sequential(torch.nn.Linear(64, width), torch.nn.GELU(), torch.nn.Linear(width, 8))
+    model = model.to(report.device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config["lr"])
+    loss = lambda some: torch.nn.functional.cross_entropy(model(rows[some]), classes[some])
+    first = torch.arange(64, device=report.device)
+    for _ in range(report.restore(model=model, optimizer=optimizer), report.epochs):
+        for batch in torch.randperm(4096, device=report.device).split(64):
+            optimizer.zero_grad()
+            loss(batch).backward()
+            optimizer.step()
+        accuracy = (model(rows).argmax(1) == classes).float().mean().item()
+        report({"accuracy": accuracy}, probe=lambda: loss(first))
+"""
+"""A user's function."""
 READ = ["latency_ms", "health/neuron_utilisation", "health/gradient_health", "health/parameter_efficiency"]
 """What is measured on the device, at every length of a training."""
 
@@ -102,13 +150,17 @@ class Checks:
         self.gpu, self.folder, self.shares, self.ends = device != "cpu", folder, shares, ends
         self.store = folder / "store"
 
-    def run(self, space: str | Path, name: str, *options: Any, environment: Mapping[str, str] | None = None) -> str:
+    def run(self, space: str | Path, name: str, *options: Any, **process: Any) -> str:
         """One sweep; what it said on stderr."""
         words = ["run", space, "--store", self.store, "--name", name, "--json", "--no-preflight", "--no-tensorboard"]
-        return self.command(*words, "--no-fuse", *options, environment=environment).stderr
+        return self.command(*words, "--no-fuse", *options, **process).stderr
 
     def command(
-        self, *words: Any, code: int = 0, environment: Mapping[str, str] | None = None
+        self,
+        *words: Any,
+        code: int = 0,
+        environment: Mapping[str, str] | None = None,
+        folder: Path = ROOT / "benchmarks",
     ) -> subprocess.CompletedProcess[str]:
         """`tune-app` in a process of its own."""
         paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])
@@ -117,7 +169,7 @@ class Checks:
             [sys.executable, "-m", "tune_app", *map(str, words)],
             capture_output=True,
             text=True,
-            cwd=ROOT / "benchmarks",
+            cwd=folder,
             env=settings,
             timeout=150,
         )
@@ -145,7 +197,59 @@ class Checks:
         if self.gpu:
             assert (table["device"] != "cpu").all(), list(table["device"])
             assert (table["gpu_fraction"] == 0.5).all(), list(table["gpu_fraction"])
-        return {"device": table["device"].iloc[0], "peak_memory_mb": round(float(table["peak_memory_mb"].max()))}
+            assert table["gpu_utilization"].between(0, 100).all(), list(table["gpu_utilization"])
+        busy = table["gpu_utilization"].astype(float).mean()
+        return {
+            "device": table["device"].iloc[0],
+            "peak_memory_mb": round(float(table["peak_memory_mb"].max())),
+            "gpu_utilization": round(busy, 1) if self.gpu else None,
+        }
+
+    def own(self) -> dict[str, Any]:
+        """A user's script and function on half a GPU each; a script that runs out of memory fails alone as `oom`."""
+        (self.folder / "script.py").write_text(SCRIPT)
+        (self.folder / "function.py").write_text(FUNCTION)
+        parts = {"schema_version": 1, "search": {"sampler": "random", "seed": 1}, "pruning": {"level": "off"}}
+        script = {
+            "name": "own-script",
+            "task": "script",
+            "command": f"{sys.executable} script.py",
+            "report": {"stdout": r"epoch (?P<step>\d+) loss (?P<loss>\S+)"},
+            "metrics": {"loss": "minimize"},
+            "budget": {"trials": 4, "epochs": 4},
+            "parameters": {
+                "training": {"lr": _float(0.1, 1), "floats": {"type": "categorical", "choices": [1e6, 1e12]}}
+            },
+        }
+        function = {
+            "name": "own-function",
+            "task": "function:tune",
+            "metrics": {"accuracy": "maximize"},
+            "budget": {"trials": 2, "epochs": 3},
+            "parameters": {
+                "architecture": {"width": {"type": "int", "low": 64, "high": 256}},
+                "training": {"lr": _float(1e-3, 1e-2)},
+            },
+        }
+        return {"script": self._script({**parts, **script}), "function": self._function({**parts, **function})}
+
+    def _script(self, space: Mapping[str, Any]) -> dict[str, Any]:
+        path = self.folder / "own-script.yaml"
+        path.write_text(yaml.safe_dump(dict(space)))
+        self.run(path, "own-script", *self.gpus(0.5), folder=self.folder)
+        table = load_trials("own-script", self.store)
+        much = self.gpu & (table["config/training/floats"] > 1e9)
+        assert (table.loc[~much, "state"] == "COMPLETED").all(), table[["state", "error"]].to_dict("records")
+        assert (table.loc[much, "failure_kind"] == "oom").all(), table[["failure_kind", "error"]].to_dict("records")
+        assert _together(table) == 2, f"{_together(table)} at once"
+        facts = table.loc[~much, ["device", "gpu_utilization"]]
+        return {"oom": int(much.sum()), "completed": int((~much).sum()), **json.loads(facts.iloc[0].to_json())}
+
+    def _function(self, space: Mapping[str, Any]) -> dict[str, Any]:
+        path = self.folder / "own-function.yaml"
+        path.write_text(yaml.safe_dump(dict(space)))
+        self.run(path, "own-function", *self.gpus(0.5), folder=self.folder)
+        return self.repeated("own-function", 1, folder=self.folder)
 
     def greedy(self) -> dict[str, Any]:
         """A trial that takes more than its share fails alone as `oom`; its neighbors go on."""
@@ -199,8 +303,12 @@ class Checks:
         small = ["--set", "training.iterations=20"] if "gpt" in name else []
         options = [*self.gpus(0.5), "--trials", 2, "--epochs", 3, "--pruning", "off", *small]
         self.run(ROOT / "search_spaces" / f"{name}.yaml", study, *options)
-        row = load_trials(study, self.store).set_index("trial").loc[1]
-        done = self.command("train", "--trial", f"{study}:1", "--store", self.store, "--json")
+        return self.repeated(study, 1)
+
+    def repeated(self, study: str, number: int, **process: Any) -> dict[str, Any]:
+        """Train a trial again, alone: every metric to the last digit."""
+        row = load_trials(study, self.store).set_index("trial").loc[number]
+        done = self.command("train", "--trial", f"{study}:{number}", "--store", self.store, "--json", **process)
         trained = json.loads(done.stdout)["metrics"]
         was = {n.removeprefix("metric/"): row[n] for n in row.index if str(n).startswith("metric/")}
         differs = {n: (v, trained[n]) for n, v in was.items() if pd.notna(v) and v != trained[n]}
@@ -228,7 +336,11 @@ class Checks:
         (self.folder / "mps").mkdir()
         subprocess.run(["nvidia-cuda-mps-control", "-d"], check=True, env={**os.environ, **pipe}, timeout=20)
         try:
-            return self._pace(self.shares[-1:], list(PACED)[::-1], pipe)
+            found = self._pace(self.shares[-1:], list(PACED)[::-1], pipe)
+            space = ROOT / "search_spaces" / "digits_cnn.yaml"
+            said = self.command("check", space, "--gpus", 0.5, "--store", self.store, environment=pipe).stdout
+            assert "MPS runs on this machine" in said, said
+            return found
         finally:
             subprocess.run(
                 ["nvidia-cuda-mps-control"], input="quit\n", text=True, env={**os.environ, **pipe}, timeout=20
@@ -322,7 +434,7 @@ def _watched_gpu(gpu: bool) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Print a line per check; exit with 1 where one failed."""
-    names = ["refused", "halves", "greedy", "again", "auto", "bf16", "pace", "mps"]
+    names = ["refused", "halves", "greedy", "own", "again", "auto", "bf16", "pace", "mps"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--only", nargs="+", choices=names, default=names)

@@ -81,7 +81,8 @@ def _lead(spec: Spec, answer: Answer) -> None:
 
 def _cost(spec: Spec, cost: Cost, ended: int) -> None:
     planned = cost.epochs + cost.saved
-    where = {"cuda": "GPU", "cpu": "CPU"}.get(str(cost.device), "device")
+    saved = f"{cost.saved / planned:.0%} of the epochs saved" if cost.saved else f"{cost.epochs:,} epochs"
+    busy = "" if cost.gpu_utilization is None else f", GPU busy {cost.gpu_utilization:.0f}%"
     st.metric(
         "Trials",
         f"{ended:,} of {max(spec.budget.trials, ended):,}",
@@ -91,9 +92,10 @@ def _cost(spec: Spec, cost: Cost, ended: int) -> None:
     )
     st.metric(
         "Cost",
-        f"{duration(cost.device_s)} of {where}",
-        delta=f"{cost.saved / planned:.0%} of the epochs saved" if cost.saved else f"{cost.epochs:,} epochs",
-        help=f"{cost.epochs:,} epochs were trained; pruning saved {cost.saved:,}.",
+        f"{duration(cost.device_s)} of {cost.device or 'device'}",
+        delta=f"{saved}{busy}",
+        help=f"{cost.epochs:,} epochs were trained; pruning saved {cost.saved:,}. As long as the GPU is not "
+        "always busy, more trials can share it: set a smaller share.",
         width="content",
         **QUIET,
     )

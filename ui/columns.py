@@ -32,6 +32,7 @@ NAMES = {
     "device": "Device",
     "gpu_fraction": "Share of a GPU",
     "peak_memory_mb": "Peak memory (MB)",
+    "gpu_utilization": "GPU busy (%)",
     "model_parameters": "Parameters",
     "seed": "Seed",
     "attempt": "Attempt",

@@ -30,7 +30,17 @@ SOURCES = {
     "model": "the sampler's model",
     "grid": "the grid",
 }
-FACTS = ("epochs", "duration_s", "node", "device", "gpu_fraction", "peak_memory_mb", "model_parameters", "latency_ms")
+FACTS = (
+    "epochs",
+    "duration_s",
+    "node",
+    "device",
+    "gpu_fraction",
+    "gpu_utilization",
+    "peak_memory_mb",
+    "model_parameters",
+    "latency_ms",
+)
 MORE_FACTS = ("seed", "attempt", "resumed_from", "started_at", "ended_at", "trial_id")
 LAST_LINES = 100
 

@@ -12,7 +12,7 @@ GPU_CHECK = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu_check.py"
 
 
 def test_gpu_check_runs_on_a_cpu(node: str) -> None:
-    checks = ["refused", "halves", "greedy"]
+    checks = ["refused", "halves", "greedy", "own"]
     command = [sys.executable, str(GPU_CHECK), "--device", "cpu", "--only", *checks]
     environment = {**os.environ, "RAY_ADDRESS": node}
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150, env=environment)

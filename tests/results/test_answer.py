@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -81,13 +82,17 @@ def test_the_cost_counts_epochs_and_devices(tables: Callable[..., Any]) -> None:
     cost = cost_of(spec, trials)
     assert cost.states == {"COMPLETED": 3, "PRUNED": 1, "FAILED": 1}
     assert (cost.epochs, cost.saved) == (10, 2), "the pruned trial trained one of three; the failed one saved none"
-    assert cost.device == "cpu"
+    assert (cost.device, cost.gpu_utilization) == ("CPU", None)
     assert cost.device_s == 5 * 1.5
     two = replace(spec, resources=replace_resources(spec, cpus=2.0))
     assert cost_of(two, trials).device_s == 5 * 1.5 * 2
     trials["gpu_fraction"], trials["device"] = 0.5, ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cpu"]
     assert cost_of(spec, trials).device_s == 5 * 1.5 * 0.5
     assert cost_of(spec, trials).device is None
+    trials["device"], trials["gpu_utilization"] = "NVIDIA H100", [90.0, 50.0, math.nan, 40.0, 60.0]
+    cost = cost_of(spec, trials)
+    assert cost.device == "GPU"
+    assert cost.gpu_utilization == pytest.approx(60.0), "of the trials that tell"
 
 
 def replace_resources(spec: Spec, **values: Any) -> Any:

@@ -48,7 +48,17 @@ def test_columns_are_those_of_the_design(root: Path) -> None:
     families = [f"config/{v.group}/{v.name}" for v in load_task("image_cnn").variables]
     assert list(trials.columns) == [
         *("trial", "trial_id", "state", "objective", "failure_kind", "error", "epochs", "started_at", "ended_at"),
-        *("duration_s", "node", "device", "gpu_fraction", "peak_memory_mb", "model_parameters", "seed", "attempt"),
+        *(
+            "duration_s",
+            "node",
+            "device",
+            "gpu_fraction",
+            "peak_memory_mb",
+            "gpu_utilization",
+            "model_parameters",
+            "seed",
+            "attempt",
+        ),
         *("checkpoint", "source", "latency_ms", "resumed_from", *families, "metric/val_accuracy", "metric/val_loss"),
     ]
     assert list(epochs.columns) == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -341,6 +342,27 @@ def test_the_memory_of_the_largest_configuration_on_all_the_data(monkeypatch: py
     assert gpu_memory(spec(task), cast(Task, task), task.data) == GpuMemory(300, 1000)
     assert [config["layers"] for config in trained] == [8]
     assert task.started == [(3 * TRIED_ROWS, 9)]
+
+
+@pytest.mark.parametrize("gpus", [0.5, "auto", 1, 0])
+@pytest.mark.parametrize("state", ["runs", "offered", "absent"])
+def test_trials_that_share_a_gpu_hear_of_mps(
+    gpus: float | str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune_app.sweep.preflight.gpu_count", lambda: 1)
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if state != "absent":
+        (tmp_path / "nvidia-cuda-mps-control").touch(mode=0o755)
+    if state == "runs":
+        (tmp_path / "control").touch()
+    notes = " ".join(run(Wobbly(), resources={"gpus": gpus}).notes)
+    words = {
+        "runs": "compute at the same time",
+        "offered": "nvidia-cuda-mps-control -d",
+        "absent": "has no nvidia-cuda",
+    }
+    assert (words[state] in notes) is (gpus in (0.5, "auto")), notes
 
 
 def test_a_configuration_too_large_for_the_gpu_takes_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -326,6 +326,8 @@ class TrialFacts(_Told):
     node: str | None
     device: str | None
     gpu_fraction: float | None
+    gpu_utilization: float | None
+    """Percentage of the time of its epochs in which its GPU was busy, with all that ran there; null on a CPU."""
     peak_memory_mb: float | None
     model_parameters: int | None
     latency_ms: float | None

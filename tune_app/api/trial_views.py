@@ -19,11 +19,11 @@ from tune_app.store.trial_row import TrialRow, TrialState
 
 ROW_KEYS = (
     "objective", "failure_kind", "error", "ended_at", "duration_s", "node", "device", "gpu_fraction",
-    "peak_memory_mb", "model_parameters", "latency_ms", "resumed_from",
+    "gpu_utilization", "peak_memory_mb", "model_parameters", "latency_ms", "resumed_from",
 )  # fmt: skip
 SORTS = (
-    "rank", "trial", "state", "objective", "epochs", "started_at", "ended_at", "duration_s", "peak_memory_mb",
-    "model_parameters", "latency_ms",
+    "rank", "trial", "state", "objective", "epochs", "started_at", "ended_at", "duration_s", "gpu_utilization",
+    "peak_memory_mb", "model_parameters", "latency_ms",
 )  # fmt: skip
 """What trials can be sorted by, besides ``metrics.NAME`` and ``health.NAME``."""
 

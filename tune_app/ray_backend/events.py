@@ -10,7 +10,7 @@ from tune_app.ray_backend.controller import SweepTrial
 from tune_app.sweep.backend import Ended, Event, Failure, Lost, Reported, Run, Started
 
 FACTS = (
-    *("node", "device", "resumed_from", "peak_memory_mb", "model_parameters"),
+    *("node", "device", "resumed_from", "peak_memory_mb", "gpu_utilization", "model_parameters"),
     *("checkpoint", "latency_ms", "sample", "layers"),
 )
 

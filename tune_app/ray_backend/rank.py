@@ -210,6 +210,7 @@ class Rank:
             "device": self._training.device_name,
             "resumed_from": self._resumed_from,
             "peak_memory_mb": self._training.peak_memory_mb,
+            "gpu_utilization": self._training.gpu_utilization,
             "model_parameters": self._training.model_parameters,
         }
 

@@ -32,7 +32,8 @@ class Cost:
         states: trials by state.
         epochs, saved: epochs trained, and those that pruned trials would have trained on.
         device_s: seconds of a GPU, a share of one counting as that share; of a core if the trials had no GPU.
-        device: what the trials ran on, such as ``cuda``; None for several kinds.
+        device: what the trials ran on, ``CPU`` or ``GPU``; None if both, or unknown.
+        gpu_utilization: percentage of the trials' time in which their GPU was busy; None if unknown.
     """
 
     states: Mapping[str, int]
@@ -40,6 +41,7 @@ class Cost:
     saved: int
     device_s: float
     device: str | None
+    gpu_utilization: float | None
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,14 @@ class Answer:
 
 def cost_of(spec: Spec, trials: pd.DataFrame) -> Cost:
     """What these trials of the study took."""
-    devices = trials["device"].dropna().astype(str).str.split(":").str[0].unique()
+    devices = {"CPU" if name == "cpu" else "GPU" for name in trials["device"].dropna()}
     return Cost(
         states={str(state): int(count) for state, count in trials["state"].value_counts().items()},
         epochs=int(trials["epochs"].sum()),
         saved=_saved(spec, trials),
         device_s=_device_seconds(spec, trials),
-        device=str(devices[0]) if len(devices) == 1 else None,
+        device=next(iter(devices)) if len(devices) == 1 else None,
+        gpu_utilization=_gpu_utilization(trials),
     )
 
 
@@ -146,3 +149,12 @@ def _device_seconds(spec: Spec, trials: pd.DataFrame) -> float:
     gpus = trials["gpu_fraction"].astype(float).fillna(0.0)
     shares = gpus.where(gpus > 0, spec.resources.cpus * spec.resources.devices)
     return float((trials["duration_s"] * shares).sum())
+
+
+def _gpu_utilization(trials: pd.DataFrame) -> float | None:
+    """Mean of the trials' figures, each as long as its trial took."""
+    if "gpu_utilization" not in trials:  # a study that is older than the column
+        return None
+    known = trials[trials["gpu_utilization"].notna() & (trials["duration_s"] > 0)]
+    seconds = known["duration_s"].astype(float)
+    return float((known["gpu_utilization"] * seconds).sum() / seconds.sum()) if len(known) else None

@@ -30,6 +30,7 @@ TRIAL_COLUMNS: dict[str, pa.DataType] = {
     "device": pa.string(),
     "gpu_fraction": pa.float64(),
     "peak_memory_mb": pa.float64(),
+    "gpu_utilization": pa.float64(),
     "model_parameters": pa.int64(),
     "seed": pa.int64(),
     "attempt": pa.int64(),

@@ -43,6 +43,8 @@ class TrialRow:
         seed: that it trained from; None of a script that takes none.
         node: address of the machine.
         gpu_fraction: GPUs that it had, a share or a number.
+        gpu_utilization: percentage of the time of its epochs in which its GPU was busy, with all that ran there;
+            None on a CPU and in a study that is older than the column.
         latency_ms: milliseconds that the model takes for a row.
         source: where its configuration came from; None in a study that is older than the column.
         resumed_from: after which epoch its last attempt went on, 0 for one that began again; None for a first attempt.
@@ -66,6 +68,7 @@ class TrialRow:
     device: str | None = None
     gpu_fraction: float | None = None
     peak_memory_mb: float | None = None
+    gpu_utilization: float | None = None
     model_parameters: int | None = None
     checkpoint: str | None = None
     source: Source | None = None

@@ -26,7 +26,7 @@ from tune_app.spaces.strategy import grid_configs
 from tune_app.spaces.variable import Config
 from tune_app.tasks.shared_data import forget_shared
 from tune_app.tasks.task import Paced, Task
-from tune_app.training.device import gpu_count, gpu_memory_in_use, pick_device
+from tune_app.training.device import gpu_count, gpu_memory_in_use, mps, pick_device
 from tune_app.training.failure import describe_error, failure_kind
 from tune_app.training.health import health, overall, told
 from tune_app.training.host_memory import keep_freed_memory
@@ -141,7 +141,7 @@ def _forecast(spec: Spec, task: Task, data: Dataset) -> Forecast:
         seconds=seconds / (min(slots, trials) * devices),
         slots=slots,
         probes=probes,
-        notes=(*remarks, *_notes(spec, task, part, data, probes[0])),
+        notes=(*remarks, *_notes(spec, task, part, data, probes[0]), *_sharing(spec)),
     )
 
 
@@ -186,6 +186,21 @@ def _notes(spec: Spec, task: Task, part: Dataset, data: Dataset, probe: Probe) -
             f"seed every generator of your own from the trial's seed ({_seed_of(spec)})"
         )
     return notes
+
+
+def _sharing(spec: Spec) -> list[str]:
+    """Whether trials that share a GPU of this machine compute at the same time."""
+    share = spec.resources.gpus
+    if not gpu_count() or not (share == "auto" or 0 < share < 1):
+        return []
+    return {
+        "runs": ["MPS runs on this machine: trials that share a GPU compute at the same time"],
+        "offered": [
+            "MPS does not run on this machine: trials that share a GPU take turns; to let them compute at the same "
+            "time, run `nvidia-cuda-mps-control -d` before Ray starts"
+        ],
+        "absent": ["trials that share a GPU take turns: this machine has no nvidia-cuda-mps-control"],
+    }[mps()]
 
 
 def _seed_of(spec: Spec) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from pathlib import Path
+from typing import Literal
+
 import torch
 
 
@@ -34,3 +39,14 @@ def gpu_memory_in_use() -> tuple[int, int] | None:
 def gpu_count() -> int:
     """How many GPUs torch sees on this machine."""
     return torch.cuda.device_count()
+
+
+def mps() -> Literal["runs", "offered", "absent"]:
+    """Whether NVIDIA's Multi-Process Service runs on this machine, or could.
+
+    With it, processes compute on a GPU at the same time; without it they take turns. Its control daemon has a pipe in
+    ``$CUDA_MPS_PIPE_DIRECTORY``, by default ``/tmp/nvidia-mps`` (CUDA's documentation of MPS).
+    """
+    if Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"), "control").exists():
+        return "runs"
+    return "offered" if shutil.which("nvidia-cuda-mps-control") else "absent"

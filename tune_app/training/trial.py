@@ -30,6 +30,7 @@ from tune_app.tasks.seeding import seed_everything
 from tune_app.tasks.task import Preparing, Probed, Progress, RunningByItself, Sampling, Task
 from tune_app.tasks.user_code import exits_as_errors
 from tune_app.training.failure import Diverged, TaskError
+from tune_app.training.gpu_use import GpuUse
 from tune_app.training.health import Health, health
 from tune_app.training.host_memory import peak_mb, restart_peak
 from tune_app.training.layers import Layer, read_layers
@@ -121,6 +122,7 @@ class Training:
         if self.device.type == "cuda":
             _use_deterministic_kernels()
         self._peak_is_ours = _restart_peak_memory(self.device)
+        self._gpu_use = GpuUse(self.device)
         seed_everything(seed, 0)
         with exits_as_errors():
             self.state = task.start(self.config, data, epochs=epochs, seed=seed, device=self.device)
@@ -169,6 +171,11 @@ class Training:
             return torch.cuda.max_memory_allocated(self.device) / 2**20
         return peak_mb() if self._peak_is_ours else None
 
+    @property
+    def gpu_utilization(self) -> float | None:
+        """Percentage of the time of its epochs in which its GPU was busy, see `GpuUse`; None on a CPU."""
+        return self._gpu_use.mean
+
     @exits_as_errors()
     def run_epoch(self, progress: Progress = lambda fraction: None) -> EpochRow:
         """Train and validate one more epoch.
@@ -181,7 +188,8 @@ class Training:
         assert not self.finished, f"all {self.epochs} epochs are done"
         epoch = self.epoch + 1
         started_at, start = datetime.now(UTC), time.perf_counter()
-        returned = self._train_epoch(epoch, progress)
+        with self._gpu_use.watching():
+            returned = self._train_epoch(epoch, progress)
         duration_s = time.perf_counter() - start
         metrics = _checked_metrics(returned, list(self.task.metrics), epoch)
         if (network := self.network) is not None:
