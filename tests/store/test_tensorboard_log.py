@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tune_app.errors import WorkFailed
+from tune_app.store import tensorboard_log
 from tune_app.store.tensorboard_log import OPEN_FILES, TensorBoardLog
 
 START_S = 60
@@ -94,7 +95,40 @@ def test_what_is_written_is_there_while_the_trial_runs(log: TensorBoardLog, tmp_
     log.close()
 
 
-def test_many_trials_at_once_do_not_use_up_the_files(log: TensorBoardLog, tmp_path: Path) -> None:
+def test_a_trial_that_ends_at_once_and_is_not_kept_never_has_a_file(log: TensorBoardLog, tmp_path: Path) -> None:
+    for trial in range(3):
+        log.epochs(trial, [row(1, 0.5)])
+        log.end(trial, {"filters": 8})
+    log.remove(0)
+    log.epochs(3, [row(1, 0.5)])
+    log.remove(3)
+    time.sleep(0.3)
+    assert not list(tmp_path.iterdir()), "they wait"
+    log.close()
+    assert log.error is None
+    assert {path.name for path in tmp_path.iterdir()} == {"trial-00001", "trial-00002"}
+
+
+def test_a_trial_that_is_no_longer_kept_loses_its_file(
+    log: TensorBoardLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorboard_log, "WAIT_S", 0.0)
+    for trial in range(2):
+        log.epochs(trial, [row(1, 0.5)])
+    log.end(0, {"filters": 8})
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "trial-00000").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    log.remove(0)
+    log.close()
+    assert {path.name for path in tmp_path.iterdir()} == {"trial-00001"}
+
+
+def test_many_trials_at_once_do_not_use_up_the_files(
+    log: TensorBoardLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorboard_log, "WAIT_S", 0.0)
     for epoch in (1, 2):
         for trial in range(2 * OPEN_FILES):
             log.epochs(trial, [row(epoch, 0.5)])

@@ -5,12 +5,14 @@ tensorboard --logdir <root>/studies/<study>/tensorboard
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +27,24 @@ if TYPE_CHECKING:
 FIGURES = ("metric/", "health/")
 OPEN_FILES = 128
 """So many trials at most have their file open; further ones are closed between their epochs."""
+WAIT_S = 2.0
+"""So long the first epochs of a trial wait in memory. Most trials are not among the best when they end, and a folder
+for each that is made and removed costs a sweep of short trials a fifth of its time (`benchmarks/overhead.py`)."""
+
+
+@dataclass
+class Waiting:
+    """What is still to be written of a trial; `since` and the times of its epochs are in seconds since 1970."""
+
+    since: float
+    epochs: list[tuple[float, Row]]
+    config: Config | None = None
 
 
 class TensorBoardLog:
-    """Writes the epochs of each trial as they come, and its configuration when it has ended, from a thread of its own.
+    """Writes the epochs of trials as they come, and their configurations at their ends, from a thread of its own.
 
-    Each trial has a folder under `folder`, and each of its attempts a file in there. Attributes:
+    A trial has a folder under `folder`, and each of its attempts a file in there. Attributes:
         error: what ended the thread, raised by the sweep at its end; None while all is well.
     """
 
@@ -39,22 +53,23 @@ class TensorBoardLog:
         self._folder = folder
         self._shown = [*(f"metric/{name}" for name in names), "health/overall"]
         self._files: dict[int, RecordWriter] = {}
-        self._queue: queue.SimpleQueue[tuple[int, list[Row], Config | None] | None] = queue.SimpleQueue()
+        self._waiting: dict[int, Waiting] = {}
+        self._queue: queue.SimpleQueue[tuple[int, float, list[Row], Config | None] | None] = queue.SimpleQueue()
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="tensorboard-log", daemon=True)
         self._thread.start()
 
     def epochs(self, trial: int, rows: Sequence[Row]) -> None:
         """Write the rows of a trial's new epochs, of which there is one at least."""
-        self._queue.put((trial, list(rows), None))
+        self._queue.put((trial, time.time(), list(rows), None))
 
     def end(self, trial: int, config: Config) -> None:
         """Write the configuration of a trial that has ended."""
-        self._queue.put((trial, [], config))
+        self._queue.put((trial, time.time(), [], config))
 
     def remove(self, trial: int) -> None:
         """Remove what was written of a trial that has ended."""
-        self._queue.put((trial, [], None))
+        self._queue.put((trial, time.time(), [], None))
 
     def close(self) -> None:
         """Write what is left."""
@@ -63,8 +78,9 @@ class TensorBoardLog:
 
     def _run(self) -> None:
         try:
-            while (told := self._queue.get()) is not None:
-                self._write(*told)
+            while (told := self._next()) is not None:
+                self._take(*told)
+            self._write_waiting(math.inf)
             for file in self._files.values():
                 file.close()
         except OSError as error:
@@ -72,24 +88,53 @@ class TensorBoardLog:
         except BaseException as error:
             self.error = error
 
-    def _write(self, trial: int, rows: list[Row], config: Config | None) -> None:
+    def _next(self) -> tuple[int, float, list[Row], Config | None] | None:
+        """What was told next; what waited long enough is written meanwhile."""
+        while True:
+            self._write_waiting(time.time())
+            try:
+                return self._queue.get(timeout=WAIT_S if self._waiting else None)
+            except queue.Empty:
+                continue
+
+    def _write_waiting(self, now: float) -> None:
+        """Write what has waited for `WAIT_S` at `now`."""
+        while self._waiting:
+            trial, waiting = next(iter(self._waiting.items()))  # the oldest first
+            if now - waiting.since < WAIT_S:
+                return
+            del self._waiting[trial]
+            self._write(trial, waiting)
+
+    def _take(self, trial: int, at: float, rows: list[Row], config: Config | None) -> None:
         if not rows and config is None:
-            if (open_file := self._files.pop(trial, None)) is not None:
-                open_file.close()
-            shutil.rmtree(self._folder / _name(trial), ignore_errors=True)
+            self._remove(trial)
             return
+        waiting = self._waiting.setdefault(trial, Waiting(at, []))
+        waiting.epochs += [(at, row) for row in rows]
+        waiting.config = config
+        if trial in self._files:
+            self._write(trial, self._waiting.pop(trial))
+
+    def _remove(self, trial: int) -> None:
+        self._waiting.pop(trial, None)
+        if (open_file := self._files.pop(trial, None)) is not None:
+            open_file.close()
+        shutil.rmtree(self._folder / _name(trial), ignore_errors=True)
+
+    def _write(self, trial: int, waiting: Waiting) -> None:
         with restored_environment("CRC32C_SW_MODE"):  # tensorboardX sets it when it is imported
             from tensorboardX.proto.summary_pb2 import Summary
             from tensorboardX.summary import hparams
 
         file = self._files.get(trial) or self._open(trial)
-        for row in rows:
+        for at, row in waiting.epochs:
             figures = {name: value for name, value in row.items() if name.startswith(FIGURES) and value is not None}
             values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
-            _put(file, Summary(value=values), step=row["epoch"])
-        if config is not None:
-            for summary in hparams(dict(config), dict.fromkeys(self._shown, 0.0)):
-                _put(file, summary)
+            _put(file, at, Summary(value=values), step=row["epoch"])
+        if waiting.config is not None:
+            for summary in hparams(dict(waiting.config), dict.fromkeys(self._shown, 0.0)):
+                _put(file, time.time(), summary)
             self._files.pop(trial).close()
         else:
             file._writer.flush()  # its own `flush` waits for the disk, which would cost a trial milliseconds
@@ -113,8 +158,8 @@ def _name(trial: int) -> str:
     return f"trial-{trial:05d}"
 
 
-def _put(file: RecordWriter, summary: Any, step: int | None = None) -> None:
+def _put(file: RecordWriter, at: float, summary: Any, step: int | None = None) -> None:
     from tensorboardX.proto.event_pb2 import Event
 
     given: Mapping[str, Any] = {} if step is None else {"step": step}
-    file.write(Event(wall_time=time.time(), summary=summary, **given).SerializeToString())
+    file.write(Event(wall_time=at, summary=summary, **given).SerializeToString())
