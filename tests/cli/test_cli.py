@@ -120,7 +120,7 @@ def _children_cpu_s() -> float:
 
 def test_help_names_every_verb(tune_app: Command) -> None:
     text = tune_app("--help").out
-    for verb in ("check", "run", "resume", "studies", "trials", "show", "apply", "profile", "train", "data"):
+    for verb in ("init", "check", "run", "resume", "studies", "trials", "show", "apply", "profile", "train", "data"):
         assert f"\n  {verb} " in text
         assert tune_app(verb, "--help").code == 0
 
