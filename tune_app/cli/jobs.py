@@ -105,7 +105,7 @@ def _check_sources(sources: dict[str, str | None]) -> None:
     if len(named) != 1:
         raise InputError(
             f"name one of {', '.join(sources)}, but got {' and '.join(named) or 'none'}",
-            hint="for example `tune-app submit search_spaces/digits_cnn.yaml`",
+            hint="for example `tune-app submit digits_cnn`",
         )
 
 
@@ -142,9 +142,7 @@ def jobs_list(states: tuple[str, ...], as_json: bool, store: str) -> None:
     elif rows:
         print_table([_short(row) for row in rows])
     else:
-        click.echo(
-            f"no jobs in {opened.store.folder.url}; start one with `tune-app submit search_spaces/digits_cnn.yaml`"
-        )
+        click.echo(f"no jobs in {opened.store.folder.url}; start one with `tune-app submit digits_cnn`")
 
 
 @jobs.command("status")
