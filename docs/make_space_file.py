@@ -26,7 +26,7 @@ TOP = {
     "name": "The study's name: lower-case letters, digits, `-` and `_`.",
     "task": "One of our tasks, `package.module:name` for your own class or function, or `script`. Without it the data "
     "set decides.",
-    "dataset": "A data set by name, or a mapping: `{kind: image_folder, path: photos/}`. Your own class reads it itself.",
+    "dataset": "A data set by name, or a mapping: `{kind: image_folder, path: photos/}`. Your own class reads its own.",
     "command": "A script's command; see [A script](own_task.md#a-script).",
     "arguments": "How a script takes each variable.",
     "report": "Where a script reports its metrics.",
