@@ -18,6 +18,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+OUTSIDE = {
+    name: value for name, value in os.environ.items() if name != "PYTHONPATH" and not name.startswith("TUNE_APP_")
+}
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -45,12 +48,11 @@ def tune_app(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     # A line of a .pth file adds the folder alone: the .pth files in it, such as the one of this checkout, are not read.
     (site,) = home.glob("lib/python*/site-packages")
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    outside = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "TUNE_APP_STORE")}
 
     def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [str(home / "bin" / "tune-app"), *arguments]
         return subprocess.run(
-            command, cwd=cwd, env={**outside, **environment}, capture_output=True, text=True, timeout=120
+            command, cwd=cwd, env={**OUTSIDE, **environment}, capture_output=True, text=True, timeout=120
         )
 
     return run
@@ -59,7 +61,7 @@ def tune_app(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
 def pip(*arguments: object) -> None:
     """Run pip; what it says is shown if it fails."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, env=OUTSIDE, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -85,7 +87,7 @@ def test_a_project_runs_as_init_makes_it(tune_app: Shell, tmp_path: Path) -> Non
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["analysis.ipynb", "space.yaml", "train.py"]
     again = tune_app("init", "mine", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (2, "")
-    assert "space.yaml and train.py and analysis.ipynb is there already" in again.stderr
+    assert "never overwrites a file, but got a folder with space.yaml and train.py and analysis.ipynb" in again.stderr
     ran = tune_app("run", "space.yaml", "--trials", "3", "--epochs", "2", "--json", cwd=tmp_path / "mine")
     assert ran.returncode == 0, ran.stderr
     assert sum(json.loads(ran.stdout)["states"].values()) == 3

@@ -26,7 +26,7 @@ def init(folder: Path) -> None:
     taken = [name for name in MADE if (folder / name).exists()]
     if taken:
         raise Conflict(
-            f"`init` overwrites nothing, but {' and '.join(taken)} is there already",
+            f"`init` never overwrites a file, but got a folder with {' and '.join(taken)}",
             where=str(folder),
             hint="name another folder, such as `tune-app init my-project`",
         )
