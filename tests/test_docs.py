@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,6 +108,33 @@ def test_the_first_page_is_two_screens_long() -> None:
         word for line in prose(ROOT / "README.md").splitlines() if not line.startswith("|") for word in line.split()
     ]
     assert len(words) <= 700
+
+
+def table_rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading."""
+    text = (ROOT / page).read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2]
+    lines = re.search(r"^\|.*\n\|[- |]*\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert lines, f"{page} has no table below {heading}"
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1].splitlines()]
+
+
+def test_the_first_pages_figures_are_those_of_the_tables() -> None:
+    figures = {row[0]: row[1] for row in table_rows("README.md", "Figures")}
+    searched = [[float(cell) for cell in row[1:4]] for row in table_rows("docs/search.md", "What was measured")]
+    for name, peer in (("Final error or loss beside random draws with ASHA", 0), ("The same beside Ray Tune", 1)):
+        ratios = [row[2] / row[peer] for row in searched]
+        lower, median = sum(ratio < 1 for ratio in ratios), statistics.median(ratios)
+        (figure,) = (text for what, text in figures.items() if what.startswith(name))
+        assert figure.startswith(f"lower on {lower} of {len(ratios)} tasks, {median:.2f} of ")
+    counted = table_rows("docs/own_code/README.md", "Lines")
+    ratios, ours, optuna = (sorted(float(row[column]) for row in counted) for column in (5, 3, 6))
+    assert figures["Lines for your code and its space, beside Ray Tune"].startswith(
+        f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+    )
+    assert (
+        figures["The same beside Optuna"]
+        == f"{ours[0]:.0f} to {ours[-1]:.0f} lines to its {optuna[0]:.0f} to {optuna[-1]:.0f}"
+    )
 
 
 def test_the_site_is_built_without_a_warning_and_without_the_network(tmp_path: Path) -> None:
