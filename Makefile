@@ -90,6 +90,9 @@ canary:
 	$(PYTHON) -m venv --clear .venv-canary
 	.venv-canary/bin/python tests/canary.py "$(TORCH)"
 
+# The reference pages, then the site in site/; neither needs the network.
 .PHONY: docs
 docs: install
 	$(RUN)/python docs/make_cli.py
+	$(RUN)/python docs/make_space_file.py
+	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict --quiet

@@ -129,7 +129,9 @@ def test_cli_md_is_what_the_commands_say() -> None:
 def test_pyproject_names_every_package() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
-    assert set(settings["packages"]) == {*found, "tune_app_ui"}
+    shipped = settings["package-dir"]
+    assert set(settings["packages"]) == {*found, *shipped}
+    assert {name: f"tune_app_{name}" for name in shipped.values()} == {f: name for name, f in shipped.items()}
 
 
 def test_pyproject_names_every_file_that_is_no_module() -> None:
@@ -139,7 +141,7 @@ def test_pyproject_names_every_file_that_is_no_module() -> None:
     shipped = {
         path
         for package, globs in patterns.items()
-        if package != "tune_app_ui"
+        if package not in settings["package-dir"]
         for pattern in globs
         for path in (ROOT / package.replace(".", "/")).glob(pattern)
     }

@@ -141,7 +141,7 @@ def shown(value: object) -> str:
 
 
 def _text(path: Path) -> str:
-    hint = "name a YAML file, such as search_spaces/digits_cnn.yaml"
+    hint = "name a YAML file; a name alone, such as digits_cnn, is a search space that ships with tune-app"
     if path.is_dir():
         raise InputError("a file must be given, but got a folder", where=str(path), hint=hint)
     try:

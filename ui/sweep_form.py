@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -16,6 +14,7 @@ from tune_app.document import Document
 from tune_app.errors import InputError, TuneAppError
 from tune_app.spaces.override import describe
 from tune_app.spaces.section import LEVELS, MODES, Budget, Pruning, Resources, Search, Section, read_section
+from tune_app.spaces.space_file import default_spaces_folder
 from tune_app.spaces.strategy import SAMPLERS
 
 UPLOADED = "uploaded: "
@@ -44,11 +43,6 @@ class SweepSettings:
     def fingerprint(self) -> str:
         """Another text for other settings."""
         return hashlib.sha256(repr((self.document.data, sorted(self.overrides.items()))).encode()).hexdigest()
-
-
-def spaces_folder() -> Path:
-    """The folder of the search spaces: ``TUNE_APP_SEARCH_SPACES``, else ``./search_spaces``."""
-    return Path(os.environ.get("TUNE_APP_SEARCH_SPACES", "search_spaces"))
 
 
 def sweep_form() -> SweepSettings | None:
@@ -92,7 +86,7 @@ def _strategies() -> list[str]:
 
 def _space() -> Document | None:
     """The search space that was chosen or uploaded."""
-    files = {path.stem: path for path in sorted(spaces_folder().glob("*.yaml")) if path.is_file()}
+    files = {path.stem: path for path in sorted(default_spaces_folder().glob("*.yaml")) if path.is_file()}
     left, right = st.columns(2, vertical_alignment="bottom")
     with right:
         upload = st.file_uploader("Or upload one", type=["yaml", "yml"], key="sweep_upload", max_upload_size=1)
@@ -104,7 +98,7 @@ def _space() -> Document | None:
             st.session_state["sweep_space"] = name
     options = [*uploads, *files]
     if not options:
-        st.info(f"There are no search spaces in {spaces_folder().absolute()}. Upload one to begin.")
+        st.info(f"There are no search spaces in {default_spaces_folder().absolute()}. Upload one to begin.")
         return None
     if "sweep_space" not in st.session_state:
         st.session_state["sweep_space"] = "digits_cnn" if "digits_cnn" in files else options[0]

@@ -120,7 +120,7 @@ def _children_cpu_s() -> float:
 
 def test_help_names_every_verb(tune_app: Command) -> None:
     text = tune_app("--help").out
-    for verb in ("check", "run", "resume", "studies", "trials", "show", "apply", "profile", "train", "data"):
+    for verb in ("init", "check", "run", "resume", "studies", "trials", "show", "apply", "profile", "train", "data"):
         assert f"\n  {verb} " in text
         assert tune_app(verb, "--help").code == 0
 
@@ -379,6 +379,35 @@ def test_apply_of_a_profile_that_no_study_found(tune_app: Command) -> None:
     assert tune_app("profile", "list", *folder).code == 0
     shown = tune_app("profile", "show", "digits-example", "--json", *folder).json
     assert shown["config"]["training"]["epochs"] == 15
+
+
+def test_an_example_profile_is_there_until_a_profile_of_the_user_has_its_name(tune_app: Command) -> None:
+    assert "digits-example" in tune_app("profile", "list").out
+    assert tune_app("profile", "diff", "digits-example", "digits-example").code == 0
+    assert tune_app("profile", "show", "digits-example", "--json").json["config"]["architecture"]["filters"] == 16
+    own = ("--trial", "digits-small", "--set", "architecture.filters=2")
+    assert tune_app("profile", "save", "digits-example", *own).code == 0
+    assert tune_app("profile", "show", "digits-example", "--json").json["config"]["architecture"]["filters"] == 2
+    assert tune_app("profile", "delete", "python-reference-example", "--yes").code == 2, "what ships is not the user's"
+
+
+def test_init_overwrites_nothing(tune_app: Command, tmp_path: Path) -> None:
+    made = tune_app("init").out
+    assert made.splitlines()[-1] == "tune-app run space.yaml"
+    (tmp_path / "train.py").write_text("mine")
+    (tmp_path / "analysis.ipynb").unlink()
+    assert "never overwrites a file, but got a folder with space.yaml and train.py" in tune_app("init").error
+    assert not (tmp_path / "analysis.ipynb").exists()
+    assert (tmp_path / "train.py").read_text() == "mine"
+    (tmp_path / "file").write_text("")
+    assert "cannot write" in tune_app("init", "file/project").error
+
+
+def test_a_new_project_has_a_notebook_without_the_outputs_of_another_study(tune_app: Command, tmp_path: Path) -> None:
+    tune_app("init", "new")
+    cells = json.loads((tmp_path / "new" / "analysis.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert any(cell["cell_type"] == "code" for cell in cells)
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
 
 USER_MISTAKES: dict[str, tuple[list[str], str]] = {

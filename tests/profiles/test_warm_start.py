@@ -49,6 +49,12 @@ def test_from_a_profile(study: Study, profiles: str, make_spec: MakeSpec) -> Non
     assert config == {**DEFAULTS, "filters": 3, "batch_size": 300, "epochs": 2}, "what the space fixes stays fixed"
 
 
+def test_from_an_example_that_ships(study: Study, profiles: str, make_spec: MakeSpec) -> None:
+    wide = {"architecture": {"filters": {"type": "int", "low": 2, "high": 64}}, "training": {"batch_size": 300}}
+    (config,) = starting_configs(few(make_spec, ["digits-example"], wide), study.folder, Profiles(profiles))
+    assert config == {**DEFAULTS, "batch_size": 300, "epochs": 2}
+
+
 def test_from_the_best_of_a_study(study: Study, profiles: str, make_spec: MakeSpec) -> None:
     configs = starting_configs(make_spec(search={"start_from": ["digits-small"]}), study.folder, Profiles(profiles))
     assert configs == [config_of(trial_row(study, number)) for number in (0, 2, 4)], "best first, completed only"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +72,24 @@ def test_an_edited_trial_becomes_a_profile_that_trains(shell: Shell) -> None:
         assert trained["config"] == {**flat, "epochs": 1}
         assert (Path(trained["folder"]) / "checkpoint.pt").is_file()
         assert 0 <= trained["metrics"]["test_accuracy"] <= 1
+
+
+def test_the_tutorials_commands_do_what_it_says(shell: Shell, tmp_path: Path) -> None:
+    """As they stand, on the study that the fixture swept; `tests/test_docs.py` looks up the options of all of them."""
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    lines = [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S) for line in block.splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines if line.startswith("tune-app ")]
+    ours = {"TUNE_APP_STORE": str(shell.store), "TUNE_APP_PROFILES": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    ran = []
+    for _, verb, *rest in words:
+        if verb not in ("trials", "show", "note", "profile"):  # other tests run the slow ones
+            continue
+        command = [sys.executable, "-m", "tune_app", verb, *rest]
+        done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **ours}, capture_output=True, text=True)
+        assert done.returncode == 0, f"{verb} {rest}: {done.stderr}"
+        ran.append(verb)
+    assert ran == ["trials", "show", "note", "profile"]
+    assert "learning_rate: 0.02\n" in (tmp_path / "digits-best.yaml").read_text()
 
 
 def test_the_study_opens_in_optuna_dashboard(shell: Shell) -> None:

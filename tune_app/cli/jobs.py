@@ -11,6 +11,7 @@ from tune_app.cli.notification import default_webhooks, notify_option
 from tune_app.cli.options import json_option, print_json, profiles_option, set_option, store_option
 from tune_app.cli.profiles import chosen_to_train
 from tune_app.cli.results import print_table
+from tune_app.cli.space_argument import SpaceFile
 from tune_app.cli.sweeps import override_options, read_overrides
 from tune_app.errors import InputError, Interrupted, WorkFailed
 from tune_app.standard_output import reserved
@@ -25,7 +26,7 @@ TRAINING_TAKES = ("epochs", "seed", "cpus", "gpus")
 
 
 @click.command()
-@click.argument("space", type=click.Path(), required=False)
+@click.argument("space", type=SpaceFile(), required=False)
 @click.option("--profile", "profile_name", metavar="NAME", help="Train this profile instead of sweeping a space.")
 @click.option("--trial", "trial_text", metavar="STUDY:N", help="Train the configuration of this trial instead.")
 @override_options
@@ -104,7 +105,7 @@ def _check_sources(sources: dict[str, str | None]) -> None:
     if len(named) != 1:
         raise InputError(
             f"name one of {', '.join(sources)}, but got {' and '.join(named) or 'none'}",
-            hint="for example `tune-app submit search_spaces/digits_cnn.yaml`",
+            hint="for example `tune-app submit digits_cnn`",
         )
 
 
@@ -141,9 +142,7 @@ def jobs_list(states: tuple[str, ...], as_json: bool, store: str) -> None:
     elif rows:
         print_table([_short(row) for row in rows])
     else:
-        click.echo(
-            f"no jobs in {opened.store.folder.url}; start one with `tune-app submit search_spaces/digits_cnn.yaml`"
-        )
+        click.echo(f"no jobs in {opened.store.folder.url}; start one with `tune-app submit digits_cnn`")
 
 
 @jobs.command("status")

@@ -15,6 +15,7 @@ from tune_app.cli import (
     changes,
     data,
     imports,
+    init,
     jobs,
     notes,
     page,
@@ -43,6 +44,7 @@ def cli(context: click.Context, debug: bool) -> None:
         drop_secrets()  # trials inherit the environment
 
 
+cli.add_command(init.init)
 cli.add_command(sweeps.check)
 cli.add_command(imports.import_)
 cli.add_command(sweeps.run)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
 from tune_app.cli.options import profiles_option, store_option
 from tune_app.credentials import API_TOKEN
-from tune_app.errors import WorkFailed
 from tune_app.extras import require
+from tune_app.shipped import shipped_folder
 
 
 @click.command()
@@ -52,22 +51,7 @@ def ui(host: str, port: int, token_file: str | None, store: str, profiles_folder
     if token is not None:
         os.environ[API_TOKEN] = token
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "streamlit", "run", str(page_path()), *arguments])
-
-
-def page_path() -> Path:
-    """The page's script: beside the package in a checkout, as the package `tune_app_ui` where it is installed.
-
-    Raises:
-        WorkFailed: it is in neither place.
-    """
-    root = Path(__file__).parents[2]
-    for folder in ("ui", "tune_app_ui"):
-        path = root / folder / "guarded_page.py"
-        if path.is_file():
-            return path
-    raise WorkFailed(
-        "the review page must be installed beside the package, but it is not",
-        where=str(root),
-        hint="install tune-app again, or run `streamlit run ui/guarded_page.py` in a checkout",
+    os.execv(
+        sys.executable,
+        [sys.executable, "-P", "-m", "streamlit", "run", str(shipped_folder("ui") / "guarded_page.py"), *arguments],
     )

@@ -103,7 +103,7 @@ def profile_save(
 def profile_list(as_json: bool, profiles_folder: str) -> None:
     """List the profiles."""
     from tune_app.datasets.reference import dataset_title
-    from tune_app.profiles.profiles import Profiles
+    from tune_app.profiles.profiles import Profiles, shipped_profiles
 
     profiles = Profiles(profiles_folder)
     rows: list[dict[str, Any]] = []
@@ -133,6 +133,7 @@ def profile_list(as_json: bool, profiles_folder: str) -> None:
         print_table(rows)
     else:
         click.echo(f"no profiles in {profiles.folder}; save one with `tune-app profile save NAME --trial STUDY`")
+        click.echo(f"examples that ship with tune-app: {', '.join(shipped_profiles())}")
 
 
 @profile.command("show")
@@ -144,7 +145,8 @@ def profile_show(name: str, revision: int | None, as_json: bool, profiles_folder
     """Print profile NAME as it is in its file."""
     from tune_app.profiles.profiles import Profiles
 
-    found = Profiles(profiles_folder).load(name, revision)
+    profiles = Profiles(profiles_folder)
+    found = profiles.find(name) if revision is None else profiles.load(name, revision)
     if as_json:
         print_json(found.to_dict())
     else:
@@ -308,7 +310,7 @@ def chosen_to_train(
         study, number = parse_trial(trial_text)
         chosen = _chosen(profiles, store, study, number, None)
     else:
-        chosen = profiles.load(profile_name) if profile_name else profiles.session()
+        chosen = profiles.find(profile_name) if profile_name else profiles.session()
     return chosen.edited(parse_settings(settings))
 
 
@@ -323,7 +325,7 @@ def _at(profiles: Profiles, text: str) -> Profile:
     name, at, revision = text.partition("@")
     if at and not revision.isdecimal():
         raise InputError(f"a revision must be a number, but got `{text}`", hint="for example digits-best@2")
-    return profiles.load(name, int(revision) if at else None)
+    return profiles.load(name, int(revision)) if at else profiles.find(name)
 
 
 def _origin(profile: Profile) -> str:

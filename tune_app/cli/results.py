@@ -50,7 +50,7 @@ def studies(as_json: bool, as_csv: bool, store: str) -> None:
     elif rows:
         print_table(rows)
     else:
-        click.echo(f"no studies in {opened.folder.url}; start one with `tune-app run search_spaces/digits_cnn.yaml`")
+        click.echo(f"no studies in {opened.folder.url}; start one with `tune-app run digits_cnn`")
 
 
 @click.command()

@@ -6,6 +6,7 @@ import click
 
 from tune_app.cli.options import profiles_option, store_option
 from tune_app.extras import require
+from tune_app.spaces.space_file import default_spaces_folder
 
 
 @click.command()
@@ -19,8 +20,8 @@ from tune_app.extras import require
 @click.option(
     "--search-spaces",
     envvar="TUNE_APP_SEARCH_SPACES",
-    default="search_spaces",
-    show_default=True,
+    default=lambda: str(default_spaces_folder()),
+    show_default="search_spaces, or what ships with tune-app",
     metavar="FOLDER",
     help="Folder of the search spaces that requests may name.",
 )

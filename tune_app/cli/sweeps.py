@@ -15,6 +15,7 @@ from tune_app.cli.ending import report_end, stopped
 from tune_app.cli.last_words import LastWords
 from tune_app.cli.notification import EndNotification, notify_option
 from tune_app.cli.options import json_option, parse_settings, print_json, profiles_option, set_option, store_option
+from tune_app.cli.space_argument import SpaceFile
 from tune_app.errors import InputError, Terminated, WorkFailed
 from tune_app.extras import missing
 from tune_app.spaces.override import OVERRIDES, describe
@@ -109,13 +110,16 @@ def read_overrides(given: dict[str, Any], settings: tuple[str, ...], start_from:
 
 
 @click.command()
-@click.argument("space", type=click.Path())
+@click.argument("space", type=SpaceFile())
 @override_options
 @set_option
 @json_option
 @store_option
 def check(space: str, settings: tuple[str, ...], as_json: bool, store: str, **given: Any) -> None:
-    """Validate SPACE, train a moment with its smallest, largest and some random configurations, and forecast."""
+    """Validate SPACE, train a moment with its smallest, largest and some random configurations, and forecast.
+
+    SPACE is a YAML file, or the name of a space in ./search_spaces or of one that ships with tune-app.
+    """
     from tune_app.search.history import find_history
     from tune_app.store.store import Store
     from tune_app.tasks.spec_file import load_spec
@@ -134,7 +138,7 @@ def check(space: str, settings: tuple[str, ...], as_json: bool, store: str, **gi
 
 
 @click.command()
-@click.argument("space", type=click.Path())
+@click.argument("space", type=SpaceFile())
 @override_options
 @set_option
 @click.option("--start-from", multiple=True, metavar="NAME", help="Begin with this profile, or a study's best trials.")
@@ -162,7 +166,10 @@ def run(
     profiles_folder: str,
     **given: Any,
 ) -> None:
-    """Search SPACE: preflight, sweep, leaderboard. Ctrl-C once finishes the running trials, twice stops at once."""
+    """Search SPACE: preflight, sweep, leaderboard. Ctrl-C once finishes the running trials, twice stops at once.
+
+    SPACE is a YAML file, or the name of a space in ./search_spaces or of one that ships with tune-app.
+    """
     from tune_app.document import Document
 
     def prepare() -> Prepared:

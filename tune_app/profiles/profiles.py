@@ -24,6 +24,7 @@ from tune_app.naming import NAME_PATTERN, check_name
 from tune_app.profiles.profile import Profile, from_trial
 from tune_app.profiles.profile_document import read_document, read_revision
 from tune_app.results import review
+from tune_app.shipped import shipped_folder
 from tune_app.spaces.catalog import Catalog
 from tune_app.store.store import Store
 from tune_app.tasks import TASKS
@@ -52,7 +53,7 @@ def find_configuration(
     if (study is None) == (profile is None):
         raise InputError("name a study or a profile, one of the two", hint="for example `tune-app apply digits-cnn`")
     if profile is not None:
-        return profiles.load(profile)
+        return profiles.find(profile)
     assert study is not None
     opened = store.study(study)
     row = review.trial_row(opened, trial)
@@ -160,6 +161,16 @@ class Profiles:
                 hint="a copy is made with `tune-app profile save NAME --from PROFILE`",
             )
         return profile
+
+    def find(self, name: str) -> Profile:
+        """As `load`, or an example that ships with tune-app if the folder has no such profile.
+
+        Raises:
+            InputError: there is no such profile, or its file is not a valid profile.
+        """
+        if name not in self.names() and (shipped := shipped_profiles().get(name)):
+            return shipped
+        return self.load(name)
 
     def revisions(self, name: str) -> list[int]:
         """Numbers of the revisions that are kept, the one in force last."""
@@ -315,6 +326,12 @@ class Profiles:
             yield
         finally:
             lock.release()
+
+
+def shipped_profiles() -> dict[str, Profile]:
+    """The examples that ship with tune-app by name, to read; in a checkout their folder also holds the user's own."""
+    shipped = Profiles(shipped_folder(DEFAULT_FOLDER))
+    return {name: shipped.load(name) for name in shipped.names() if name.endswith("-example")}
 
 
 def differences(old: Profile, new: Profile) -> dict[str, tuple[Any, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tune_app.errors import InputError, nearest
 from tune_app.folder import Folder
-from tune_app.profiles.profiles import Profiles
+from tune_app.profiles.profiles import Profiles, shipped_profiles
 from tune_app.results.review import config_of, ranked_trials
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Config
@@ -41,6 +41,8 @@ def _configs(name: str, folder: Folder, profiles: Profiles) -> list[Config]:
     if name in profiles.names():
         return [profiles.load(name).config]
     studies = study_names(folder)
+    if name not in studies and (shipped := shipped_profiles().get(name)):
+        return [shipped.config]
     if name not in studies:
         raise InputError(
             f"`start_from` must name profiles or studies, but got `{name}`",
