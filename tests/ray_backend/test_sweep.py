@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tune_app.errors import InputError
+from tune_app.ray_backend.controller import SweepController, SweepTrial
 from tune_app.spaces.pruning import rungs
 from tune_app.spaces.section import Pruning
 from tune_app.store.best_layers import read_best_layers
@@ -105,6 +107,24 @@ def test_seeds_come_from_the_sweeps_seed_and_the_trials_number(pruned: Any) -> N
 def test_the_finished_study_holds_one_file_per_table(pruned: Any) -> None:
     for path in (pruned.study.trials_path, pruned.study.epochs_path):
         assert [p.name for p in Path(path).iterdir()] == ["data.parquet"]
+
+
+def test_trials_that_ended_are_let_go(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: weakref.WeakSet[SweepTrial] = weakref.WeakSet()
+    alive: list[int] = []
+    step = SweepController.step
+
+    def counted(controller: SweepController) -> None:
+        step(controller)
+        made.update(controller.get_trials())
+        alive.append(len(made))
+
+    monkeypatch.setattr(SweepController, "step", counted)
+    trials = run_space(tmp_path, make_space(budget={"trials": 20, "epochs": 3}, resources={"concurrent": 2})).trials
+    assert len(trials) == 20
+    assert max(alive) <= 6, "those of two slots, the next ones, and what Tune still handles"
 
 
 def test_free_slots_are_always_filled(connected: str, run_space: Any, make_space: Any, tmp_path: Path) -> None:

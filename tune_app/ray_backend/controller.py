@@ -243,6 +243,20 @@ class SweepController(TuneController):
         self._probe_silent()
         with patch.object(warn_if_slow, "DEFAULT_THRESHOLD", SLOW_S):
             super().step()
+        self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        """Let go of the trials that ended. Tune keeps each, in 20 KiB, and looks through all of them at every step."""
+        for states in (self._stopped_trials, self._failed_trials):
+            for trial in [trial for trial in states if trial not in self._trial_to_actor]:
+                states.remove(trial)
+                self._trials.remove(trial)
+                self._trials_to_cache.discard(trial)
+        # What Tune asked of workers that it did not start after all, because another one was free.
+        manager = self._actor_manager
+        asked, starting = manager._pending_actors_to_enqueued_actor_tasks, manager._pending_actors_to_attrs
+        for worker in [worker for worker in asked if worker not in starting]:
+            del asked[worker]
 
     def _validate_result_metrics(self, result: dict[str, Any]) -> None:
         """Nothing: our worker checks the metrics itself and says more about it."""
