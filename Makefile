@@ -26,7 +26,7 @@ install-node: $(VENV)/.installed-node
 $(VENV)/.installed-node: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock setuptools
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock --no-build-isolation -e '.[tensorboard]'
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock --no-build-isolation -e '.[tensorboard,gpu]'
 	touch $@
 
 sweep: install

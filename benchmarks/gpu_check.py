@@ -23,6 +23,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -197,7 +198,8 @@ class Checks:
         if self.gpu:
             assert (table["device"] != "cpu").all(), list(table["device"])
             assert (table["gpu_fraction"] == 0.5).all(), list(table["gpu_fraction"])
-            assert table["gpu_utilization"].between(0, 100).all(), list(table["gpu_utilization"])
+            known = find_spec("pynvml") is not None
+            assert (table["gpu_utilization"].between(0, 100) == known).all(), list(table["gpu_utilization"])
         busy = table["gpu_utilization"].astype(float).mean()
         return {
             "device": table["device"].iloc[0],

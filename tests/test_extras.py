@@ -75,7 +75,8 @@ def test_pyproject_names_every_extra_and_its_packages() -> None:
 def test_the_lock_has_a_version_within_the_bounds_of_every_requirement() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert all("==" in line for line in extras.pop("frameworks")), "they stand beside the lock, with their own versions"
+    beside_the_lock = [*extras.pop("frameworks"), *extras.pop("gpu")]
+    assert all("==" in line for line in beside_the_lock), "they have versions of their own"
     lines = [*project["dependencies"], *(line for extra in extras.values() for line in extra)]
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     locked = {_plain(name): version for name, version in re.findall(r"^(.+)==(.+)$", lock, re.MULTILINE)}

@@ -363,6 +363,7 @@ def test_trials_that_share_a_gpu_hear_of_mps(
         "absent": "has no nvidia-cuda",
     }
     assert (words[state] in notes) is (gpus in (0.5, "auto")), notes
+    assert ("install tune-app[gpu]" in notes) is bool(gpus), "this environment has no nvidia-ml-py"
 
 
 def test_a_configuration_too_large_for_the_gpu_takes_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

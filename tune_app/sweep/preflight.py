@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def _forecast(spec: Spec, task: Task, data: Dataset) -> Forecast:
         seconds=seconds / (min(slots, trials) * devices),
         slots=slots,
         probes=probes,
-        notes=(*remarks, *_notes(spec, task, part, data, probes[0]), *_sharing(spec)),
+        notes=(*remarks, *_notes(spec, task, part, data, probes[0]), *_sharing(spec), *_utilization(spec)),
     )
 
 
@@ -201,6 +202,13 @@ def _sharing(spec: Spec) -> list[str]:
         ],
         "absent": ["trials that share a GPU take turns: this machine has no nvidia-cuda-mps-control"],
     }[mps()]
+
+
+def _utilization(spec: Spec) -> list[str]:
+    """What a machine with a GPU lacks to tell how busy it is."""
+    if not gpu_count() or not spec.resources.gpus or find_spec("pynvml") is not None:
+        return []
+    return ["how busy the GPU is will be unknown: nvidia-ml-py is not installed; install tune-app[gpu]"]
 
 
 def _seed_of(spec: Spec) -> str:
