@@ -28,6 +28,8 @@ def is_absent(value: Any) -> bool:
 
 def shown(value: Any, absent: str = "") -> str:
     """Four significant digits of a number with a fraction; `absent` where there is no value."""
+    if type(value) is float:  # most of what a table has; `is_absent` takes longer than all the rest
+        return f"{value:.4g}" if value == value else absent
     if is_absent(value):
         return absent
     return f"{value:.4g}" if isinstance(value, float) else str(value)

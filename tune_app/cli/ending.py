@@ -31,7 +31,7 @@ def report_end(study: Study, reason: str | None, message: str | None, states: Ma
     name, completed = study.name, states.get("COMPLETED", 0) > 0
     ranked, pareto = ranked_trials(study), front_trials(study)
     if as_json:
-        best = records(ranked)[0] if completed else None
+        best = records(ranked.head(1))[0] if completed else None
         found = {"study": name, "reason": reason, "states": states, "best": best}
         print_json({**found, **({} if pareto.empty else {"front": pareto["trial"].tolist()})})
     elif completed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -73,8 +74,8 @@ def trials(study: str, as_json: bool, as_csv: bool, store: str) -> None:
         click.echo(f"no trial of {study} has ended yet")
     else:
         searched = searched_columns(opened.document())
-        rows = records(table)
-        print_table([{**pick(r, TRIAL_COLUMNS[:3]), **named(r, searched), **pick(r, TRIAL_COLUMNS[3:])} for r in rows])
+        names = {**{n: n for n in TRIAL_COLUMNS[:3]}, **bare(searched), **{n: n for n in TRIAL_COLUMNS[3:]}}
+        print_columns({name: table[column].tolist() for name, column in names.items() if column in table})
 
 
 @click.command()
@@ -142,11 +143,11 @@ def print_row(found: dict[str, Any], document: dict[str, Any]) -> None:
 
 def leaderboard(table: pd.DataFrame, document: dict[str, Any], rows: int = 5) -> None:
     """Print the best completed trials side by side: the metric, then each variable that was searched."""
-    best = [row for row in records(table) if row["state"] == "COMPLETED"][:rows]
+    best = records(table[table["state"] == "COMPLETED"].head(rows))
     if not best:
         raise WorkFailed("no trial completed", hint="`tune-app trials` shows why")
     lines = _compared(document)
-    lines |= {column.rsplit("/", 1)[-1]: column for column in searched_columns(document)}
+    lines |= bare(searched_columns(document))
     print_table(
         [{"best trials": name} | {f"trial {r['trial']}": r[column] for r in best} for name, column in lines.items()]
     )
@@ -182,14 +183,9 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): None if is_absent(v) else v for k, v in row.items()} for row in table.to_dict(orient="records")]
 
 
-def pick(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Some of the row's values."""
-    return {name: row[name] for name in names}
-
-
-def named(row: dict[str, Any], columns: list[str]) -> dict[str, Any]:
-    """Configuration values by the bare names of their variables."""
-    return {column.rsplit("/", 1)[-1]: row.get(column) for column in columns}
+def bare(columns: list[str]) -> dict[str, str]:
+    """Columns of the configuration by the bare names of their variables."""
+    return {column.rsplit("/", 1)[-1]: column for column in columns}
 
 
 def nested(row: dict[str, Any]) -> dict[str, Any]:
@@ -205,23 +201,36 @@ def nested(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print rows under their names; columns that are empty in every row are left out.
+    """Print rows that all have the same names, see `print_columns`."""
+    print_columns({name: [row.get(name) for row in rows] for name in rows[0]} if rows else {})
+
+
+def print_columns(columns: Mapping[str, Sequence[Any]]) -> None:
+    """Print columns of one length under their names; those that are empty in every row are left out.
 
     On a terminal, long cells of a short table are folded. In a pipe a table is as wide as it needs, one line per row.
     """
-    names = [n for n in rows[0] if any(shown(row.get(n)) for row in rows)] if rows else []
-    lines = [[" ".join(shown(row.get(name)).split()) for name in names] for row in rows]
-    if sys.stdout.isatty() and len(rows) <= MOST_FOLDED:
-        _print_folded(names, lines)
+    texts = {name: list(map(_cell, values)) for name, values in columns.items()}
+    texts = {name: cells for name, cells in texts.items() if any(cells)}
+    names, length = list(texts), len(next(iter(texts.values()), ()))
+    if sys.stdout.isatty() and length <= MOST_FOLDED:
+        _print_folded(names, list(zip(*texts.values(), strict=True)))
         return
-    widths = [max(map(len, column)) for column in zip(names, *lines, strict=True)]
-    for start in range(0, len(lines) + 1, LINES_AT_ONCE):
-        part = [names, *lines][start : start + LINES_AT_ONCE]
-        padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in part)
-        click.echo("\n".join(line.rstrip() for line in padded))
+    padded = []
+    for name, cells in texts.items():
+        width = max(len(name), *map(len, cells))
+        padded.append([text.ljust(width) for text in (name, *cells)])
+    lines = ["  ".join(line).rstrip() for line in zip(*padded, strict=True)]
+    for start in range(0, length + 1, LINES_AT_ONCE):
+        click.echo("\n".join(lines[start : start + LINES_AT_ONCE]))
 
 
-def _print_folded(names: list[str], lines: list[list[str]]) -> None:
+def _cell(value: Any) -> str:
+    text = shown(value)
+    return " ".join(text.split()) if isinstance(value, str) else text
+
+
+def _print_folded(names: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,0 +1,147 @@
+"""What one driver holds: the searcher and the scheduler at a thousand workers and a million trials, and a real sweep.
+
+Machine: printed with each line. Workload of `replay`: trials of up to 27 epochs in virtual time on 1,000 workers,
+with made-up curves of four variables, the sampler and the scheduler of a sweep (level `normal`) and no store, no Ray
+and no training. Workload of `sweep`: a task that does nothing, see `overhead.py`, with all that a sweep does. Peer:
+none. A line for each power of ten tells CPU milliseconds of a trial since the line before, the slowest suggestion,
+and the memory of the process; the last one of a sampler comes after `--limit` seconds.
+
+    python benchmarks/scale.py replay [--samplers random auto] [--trials 1000000] [--workers 1000] [--limit 900]
+    python benchmarks/scale.py sweep [--trials 1000 10000 100000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import overhead
+
+from tune_app.search.samplers import make_sampler
+from tune_app.search.schedule import make_scheduler
+from tune_app.search.study_search import StudySearch
+from tune_app.spaces.pruning import rungs
+from tune_app.spaces.section import Objective, Pruning
+from tune_app.spaces.space import Space
+from tune_app.spaces.variable import Categorical, Config, Float, Int, Variable
+from tune_app.sweep.replay import Curve, replay
+
+EPOCHS = 27
+VARIABLES = (
+    Variable("learning_rate", "training", Float(1e-5, 1.0, log=True), 1e-2, "The best one is 1e-3."),
+    Variable("momentum", "training", Float(0.0, 1.0), 0.9, "The best one is 0.9."),
+    Variable("width", "architecture", Int(1, 512, log=True), 32, "The wider the better, and the slower."),
+    Variable("norm", "architecture", Categorical(("batch", "layer", "none")), "none", "Matters little."),
+)
+
+
+class Made:
+    """Curves that fall from 1 towards what a configuration can reach, with noise."""
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(0)
+
+    def curve(self, config: Config) -> Curve:
+        """The curve of a configuration."""
+        far = abs(np.log10(config["learning_rate"]) + 3) / 4 + abs(config["momentum"] - 0.9)
+        end = 0.1 + 0.3 * far + 0.1 / np.log2(2 + config["width"]) + 0.01 * (config["norm"] == "none")
+        at = np.arange(1, EPOCHS + 1)
+        values = end + (1 - end) * np.exp(-at / 6) + self._random.normal(0, 0.01, EPOCHS)
+        return Curve(values, at * (1.0 + config["width"] / 256), float(end))
+
+
+class Marks:
+    """Prints a line when the number of suggestions reaches a power of ten, and at the end.
+
+    Side effects: takes the place of the search's `suggest`.
+    """
+
+    def __init__(self, search: StudySearch, sampler: str, workers: int, limit_s: float) -> None:
+        self._suggest, self._facts = search.suggest, {"measure": "replay", "sampler": sampler, "workers": workers}
+        self._ends = time.monotonic() + limit_s
+        self._cpu, self._since, self._worst, self._count = time.process_time(), 0, 0.0, 0
+        search.suggest = self.suggest  # type: ignore[method-assign]
+
+    def suggest(self, trial_id: str) -> Config:
+        """What the search suggests; a line before it when it is time."""
+        if self._count >= 1000 and str(self._count).strip("0") == "1":
+            self.tell()
+        if time.monotonic() > self._ends:
+            raise TimeoutError
+        began = time.perf_counter()
+        config = self._suggest(trial_id)
+        self._worst = max(self._worst, time.perf_counter() - began)
+        self._count += 1
+        return config
+
+    def tell(self, **facts: Any) -> None:
+        """Print what was measured since the last line."""
+        now = time.process_time()
+        line = {
+            **self._facts,
+            "trials": self._count,
+            "cpu_ms_per_trial": round(1000 * (now - self._cpu) / max(1, self._count - self._since), 2),
+            "slowest_suggestion_ms": round(1000 * self._worst),
+            "memory_mib": _memory_mib(),
+            **facts,
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+        }
+        print(json.dumps(line), flush=True)
+        self._cpu, self._since, self._worst = now, self._count, 0.0
+
+
+def _memory_mib() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return round(pages * resource.getpagesize() / 2**20)
+
+
+def measure_replay(sampler: str, trials: int, workers: int, limit_s: float) -> None:
+    """One replay in this process."""
+    space = Space(VARIABLES, {v.name: v.domain for v in VARIABLES}, {}, {}, ())
+    section, objective = Pruning(level="normal"), Objective(metric="loss", direction="minimize")
+    search = StudySearch(space, objective, make_sampler(sampler, space, 0, trials))
+    marks = Marks(search, sampler, workers, limit_s)
+    scheduler, decided = make_scheduler(section, "minimize", EPOCHS), rungs(section, EPOCHS)[0]
+    ended = True
+    try:
+        replay(search, scheduler, objective, Made(), decided, workers=workers, budget=EPOCHS * trials, trials=trials)
+    except TimeoutError:
+        ended = False
+    marks.tell(ended=ended)
+
+
+def main() -> None:
+    """Each measurement in a process of its own, because memory that was once taken stays."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["replay", "sweep", "one"])
+    parser.add_argument("--samplers", nargs="+", default=["random", "auto"])
+    parser.add_argument("--trials", nargs="+", type=int)
+    parser.add_argument("--workers", type=int, default=1000)
+    parser.add_argument("--limit", type=float, default=900, help="seconds that a sampler's replay may take")
+    given = parser.parse_args()
+    if given.what == "one":
+        measure_replay(given.samplers[0], given.trials[0], given.workers, given.limit)
+    elif given.what == "replay":
+        for sampler in given.samplers:
+            numbers = ["--trials", given.trials[0] if given.trials else 10**6, "--workers", given.workers]
+            words = [__file__, "one", "--samplers", sampler, *numbers, "--limit", given.limit]
+            subprocess.run([sys.executable, *map(str, words)], check=True)
+    else:
+        for trials in given.trials or [1000, 10_000, 100_000]:
+            with tempfile.TemporaryDirectory() as folder:
+                print(json.dumps({"measure": "sweep", **overhead.run(trials, Path(folder), [])}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
