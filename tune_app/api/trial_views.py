@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -143,19 +144,23 @@ def _last(record: TrialRecord) -> Row:
 
 
 def _key(record: TrialRecord, sort: str, objective: Objective) -> Any:
-    row = _last(record)
-    group, _, name = sort.partition(".")
     match sort:
         case "rank":
-            if _state(record) != TrialState.COMPLETED:
+            if record.row is None or record.row.state != TrialState.COMPLETED:
                 return (1, 0.0, record.trial)
-            return (0, *rank(objective.direction, row["objective"], record.trial))
+            value = math.nan if record.row.objective is None else record.row.objective
+            return (0, *rank(objective.direction, value, record.trial))
         case "trial" | "started_at":
             return getattr(record, sort)
         case "state":
             return _state(record)
         case "epochs":
             return max(record.epochs, default=0)
-        case "objective":
-            return row.get("objective") if record.row else objective_of(objective, row) if row else None
-    return row.get(f"{'metric' if group == 'metrics' else group}/{name}" if name else sort)
+        case "objective" if record.row is None:
+            row = _last(record)
+            return objective_of(objective, row) if row else None
+    group, _, name = sort.partition(".")
+    column = f"{'metric' if group == 'metrics' else group}/{name}" if name else sort
+    if record.row is None:
+        return _last(record).get(column)
+    return record.row.families.get(column) if name else getattr(record.row, column)

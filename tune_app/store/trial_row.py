@@ -85,7 +85,7 @@ class TrialRow:
             LookupError, TypeError, ValueError: it is no such row.
         """
         known = {name: columns[name] for name in FIELDS if name in columns}
-        families = {name: value for name, value in columns.items() if name.startswith(FAMILIES)}
+        families = {n: value for n, value in columns.items() if n not in known and n.startswith(FAMILIES)}
         return cls(**{**known, "state": TrialState(columns["state"]), "families": families})
 
     def to_columns(self) -> dict[str, Any]:
