@@ -6,6 +6,7 @@ import io
 import zlib
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 from columns import CURVE, column_config, narrow, title
@@ -98,12 +99,14 @@ def show_table(study: str, spec: Spec, listed: pd.DataFrame, columns: list[str],
 
 def _curves(listed: pd.DataFrame, epochs: pd.DataFrame, column: str) -> pd.Series[Any]:
     """The metric over the epochs of each trial; of the first `MOST_CURVES`, so that a large table stays small."""
-    numbers = [int(number) for number in listed["trial"]]
     curves: dict[Any, list[float]] = {}
     if column in epochs:
-        wanted = epochs[epochs["trial"].isin(numbers[:MOST_CURVES])].sort_values("epoch")
-        curves = {trial: list(values.dropna()) for trial, values in wanted.groupby("trial")[column]}
-    return pd.Series([curves.get(number) for number in numbers], index=listed.index, dtype=object)
+        told = epochs["trial"].isin(listed["trial"].head(MOST_CURVES)) & epochs[column].notna()
+        rows = epochs.loc[told, ["trial", "epoch", column]].sort_values(["trial", "epoch"])
+        trials, firsts = np.unique(rows["trial"].to_numpy(), return_index=True)
+        parts = np.split(rows[column].to_numpy(), firsts)[1:]
+        curves = {trial: part.tolist() for trial, part in zip(trials.tolist(), parts, strict=True)}
+    return pd.Series([curves.get(number) for number in listed["trial"]], index=listed.index, dtype=object)
 
 
 def show_downloads(study: str, chosen: pd.DataFrame) -> None:

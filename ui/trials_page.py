@@ -49,6 +49,14 @@ def show() -> None:
         with buttons:
             show_buttons(study, int(order.iloc[0]["trial"]))
     show_answer(study, spec, trials)
+    _show_below(study, spec)
+
+
+@st.fragment
+def _show_below(study: Study, spec: Spec) -> None:
+    """All that a filter changes: it runs alone, so that the browser draws the rest of the page no second time."""
+    trials = trials_of(study, told=True)
+    order = ranked(trials, spec.objective.direction)
     unbrushed = take_axis_ranges(study.name, spec, trials).of(order)
     listed = selection_of(study.name).of(order)
     show_chips(trials, spec, study.name)
@@ -60,9 +68,9 @@ def show() -> None:
         with figure:
             say_emptied(trials, spec, study.name)
     else:
-        with figure:
-            show_figure(study, spec, listed, unbrushed, _compared(study.name), partial(open_trial, study.name))
         _show_trials(study, spec, order, listed, (view, switch))
+        with figure:  # after the table, which a filter is seen in: the browser takes longest to draw a figure
+            show_figure(study, spec, listed, unbrushed, _compared(study.name), partial(open_trial, study.name))
     show_panel(study, spec, order, listed)
     _keep_address(study.name)
 
