@@ -61,7 +61,8 @@ def _show_below(study: Study, spec: Spec) -> None:
     listed = selection_of(study.name).of(order)
     show_chips(trials, spec, study.name)
     figure = st.container()
-    view, filters, switch = st.columns([3, 2, 2], vertical_alignment="center")
+    with st.container(key="view-row"):
+        view, filters, switch = st.columns([3, 2, 2], vertical_alignment="center")
     with filters:
         choose_selection(trials, spec, study.name)
     if listed.empty:
