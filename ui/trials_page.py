@@ -9,6 +9,7 @@ import streamlit as st
 from address import asked_of, write_address
 from answer_band import show_answer, show_buttons
 from axis_filter import take_axis_ranges
+from column_memory import remember_columns
 from comparison import show_comparison
 from following import say_state
 from sources import chosen_study, epochs_of, read_spec, trials_of
@@ -99,6 +100,7 @@ def _show_trials(
         with switch:
             columns = choose_columns(study.name, spec, trials)
         show_downloads(study.name, show_table(study.name, spec, listed, columns, epochs_of(study)))
+        remember_columns(study.name)
     elif chosen == "Gallery":
         show_gallery(study, spec, listed)
         show_downloads(study.name, listed)

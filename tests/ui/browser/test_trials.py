@@ -143,6 +143,39 @@ def test_a_link_opens_the_same_view_for_a_colleague(open_trials: Callable[..., A
     assert "filter=" not in other.url
 
 
+def test_the_chosen_columns_are_there_another_day(open_trials: Callable[..., Any], site: Any) -> None:
+    page = open_trials(f"study={SMALL}")
+    at_first = shown_columns(page)
+    page.get_by_role("button", name="Columns", exact=True).click()
+    page.get_by_role("button", name="All", exact=True).click()
+    rest(page)
+    chosen = shown_columns(page)
+    assert chosen > at_first
+    page = another_tab(page, site)
+    page.locator(f"[role=grid][aria-colcount='{chosen}']").first.wait_for(state="attached")
+    page.get_by_role("button", name="Columns", exact=True).click()
+    page.get_by_role("button", name="Varying ones").click()
+    page.locator(f"[role=grid][aria-colcount='{at_first}']").first.wait_for(state="attached")
+    page = another_tab(page, site)
+    page.wait_for_timeout(1_000)
+    assert shown_columns(page) == at_first
+
+
+def another_tab(page: Any, site: Any) -> Any:
+    """The study in another tab of the same browser."""
+    tab = page.context.new_page()
+    tab.goto(f"{site.url}/?study={SMALL}")
+    tab.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+    rest(tab)
+    return tab
+
+
+def shown_columns(page: Any) -> int:
+    """How many columns the table has."""
+    page.wait_for_timeout(500)  # the table tells assistive technology a moment later
+    return int(page.locator("[data-testid=stDataFrame] [role=grid]").first.get_attribute("aria-colcount"))
+
+
 def test_a_star_is_kept_with_the_study(open_trials: Callable[..., Any], site: Any) -> None:
     from tune_app.store.trial_notes import TrialNotes
 
