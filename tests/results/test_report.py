@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from tune_app.cli.main import cli
 from tune_app.results import report
 from tune_app.results.report import study_report, trial_report
+from tune_app.spaces.spec import Spec
 from tune_app.store.study import Study
 from tune_app.tasks import load_task
 from tune_app.training.trial import Training
@@ -59,11 +60,11 @@ def test_a_study_in_one_file(study: Study) -> None:
 
 
 def test_contours_are_of_variables_that_vary_together(
-    make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_study: MakeStudy, tmp_path: Path, spec: Spec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = ["optimizer", "momentum", "learning_rate", "filters"]
     monkeypatch.setattr(report, "by_association", lambda spec, trials: first)
-    many = make_study(tmp_path, ends=("COMPLETED",) * 12)
+    many = make_study(tmp_path, spec, ends=("COMPLETED",) * 10)
     contours = [title for title in titles(study_report(many)) if " over " in title and " and " in title]
     assert len(contours) == 3
     assert not [title for title in contours if "optimizer" in title and "momentum" in title], "only sgd has a momentum"
