@@ -86,6 +86,25 @@ def keeping(page: Page, site: Site) -> Iterator[None]:
 
 
 @contextmanager
+def comparing(page: Page, site: Site) -> Iterator[None]:
+    """Two studies side by side."""
+    table = page.locator("[data-testid=stDataFrame]").first
+    table.locator("canvas").first.wait_for()
+    page.wait_for_timeout(1000)
+    box = table.bounding_box()
+    assert box is not None
+    for row in (0, 1):
+        x, y = box["x"] + 15, box["y"] + 36 + 35 * (row + 0.5)  # a header and rows of these heights
+        page.mouse.move(x + 40, y - 20)  # the table takes no click of a pointer that never moves
+        page.mouse.move(x, y, steps=5)
+        page.mouse.click(x, y)
+        page.wait_for_timeout(1000)
+    page.mouse.move(0, 0)
+    page.get_by_text("differ between the winners").wait_for()
+    yield
+
+
+@contextmanager
 def looking_at_trials(page: Page, site: Site) -> Iterator[None]:
     """The first view: sums, the history, the table."""
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
@@ -112,6 +131,7 @@ PARTS: dict[str, Callable[[Page, Site], AbstractContextManager[None]]] = {
     "health": looking_at_health,
     "review": reviewing,
     "profiles": keeping,
+    "studies": comparing,
     "sweep": sweeping,
 }
 """Inside of what the picture of each part is taken; the sweep last, because its study is the newest then."""
@@ -148,7 +168,7 @@ def main() -> None:
 
 @contextmanager
 def served(folder: Path) -> Iterator[Site]:
-    """The page over a store with one study and two profiles."""
+    """The page over a store with two studies, of which the second is the newest, and two profiles."""
     environment = {
         **os.environ,
         "TUNE_APP_STORE": str(folder / "results"),
@@ -159,6 +179,8 @@ def served(folder: Path) -> Iterator[Site]:
         command = [sys.executable, "-m", "tune_app", *arguments]
         subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
 
+    former = ("--name", "digits-random", "--sampler", "random")
+    tune_app("run", "search_spaces/digits_cnn.yaml", *former, "--trials", "6", "--epochs", "4", "--no-preflight")
     tune_app("run", "search_spaces/digits_cnn.yaml", "--trials", "8", "--epochs", "4", "--no-preflight")
     tune_app("profile", "save", "digits-best", "--trial", "digits-cnn")
     tune_app("profile", "save", "digits-slow", "--trial", "digits-cnn", "--set", "training.learning_rate=0.001")

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from columns import shown, title
-from sources import epochs_of
+from sources import epochs_of, stamp
 from trial_actions import action, apply, architecture, review, train
 from values import escaped, number
 
@@ -27,14 +27,24 @@ def show_answer(study: Study, spec: Spec, trials: pd.DataFrame) -> None:
     Args:
         trials: all trials of the study, at least one.
     """
-    answer, cost = answer_of(spec, trials, epochs_of(study)), cost_of(spec, trials)
+    written = (study.folder.address, study.name, stamp(study, "trials"), stamp(study, "epochs"))
+    answer, cost, front = _found(written, study, spec, trials)
     with st.container(horizontal=True, gap="medium", key="answer-band"):
         if answer:
-            _winner(spec, answer, len(front_of(spec.objective, trials)))
+            _winner(spec, answer, front)
             _lead(spec, answer)
         _cost(spec, cost, len(trials))
         if answer and answer.variables:
             _variables(answer)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _found(
+    written: tuple[Any, ...], _study: Study, _spec: Spec, _trials: pd.DataFrame
+) -> tuple[Answer | None, Cost, int]:
+    """Answer, cost, and trials on the front: worked out again when the tables were written, not with every filter."""
+    front = len(front_of(_spec.objective, _trials))
+    return answer_of(_spec, _trials, epochs_of(_study)), cost_of(_spec, _trials), front
 
 
 def show_buttons(study: Study, trial: int) -> None:

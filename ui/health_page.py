@@ -14,6 +14,7 @@ from values import counted
 
 from tune_app.readable import in_words
 from tune_app.results import plots
+from tune_app.results.review import config_of
 from tune_app.spaces.spec import Spec
 from tune_app.training.diagnosis import Finding, findings, grade_of
 from tune_app.training.health import FIGURES, LEAST_FIGURES, MEANINGS, WEIGHTS, told
@@ -67,7 +68,9 @@ def _show_trial(row: pd.Series, epochs: pd.DataFrame, spec: Spec) -> None:
         f"overall health **{shown('health/overall', overall, spec.objective)}** {_badge(grade_of(overall))}"
         + (f" {told(figures)} can be told, and it takes {LEAST_FIGURES}" if overall is None else "")
     )
-    found = findings(figures, {variable.name for variable in spec.space.variables}, history)
+    config = config_of(row, spec.space.variables)
+    with_effect = {variable.name for variable in spec.space.variables if spec.space.active(variable.name, config)}
+    found = findings(figures, with_effect, history)
     for start in range(0, len(found), 2):
         for place, finding in zip(st.columns(2), found[start : start + 2], strict=False):
             with place.container(border=True, height="stretch"):

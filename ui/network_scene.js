@@ -9,7 +9,7 @@ const TURN = Math.PI / 24;
 const STEP = 0.9;
 const FREE = 1.35; // tools stand above the network, the legend below it
 
-const share = (value) => `${format(100 * value)} %`;
+const share = (value) => `${format(100 * value)}%`;
 const COLOURS = {
   parameters: { words: "Parameters", of: (layer) => layer.parameters || null, log: true, text: format },
   used: { words: "Health: units used", text: share, ends: [0, 1],

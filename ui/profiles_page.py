@@ -14,6 +14,7 @@ from values import number, sentence
 
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import NotFound, TuneAppError
+from tune_app.profiles.draft import Draft
 from tune_app.profiles.profile import Profile
 from tune_app.profiles.profiles import Profiles, differences
 from tune_app.spaces.objective import figure_text
@@ -154,12 +155,15 @@ def _values(profile: Profile) -> None:
         st.info(profile.note)
     variables = profile.catalog.variables
     marks = profile.provenance.get("edited") or {}
-    for column, group in zip(st.columns(len(GROUPS)), GROUPS, strict=True):
+    fields = Draft.of(profile).fields
+    with st.container(key="profile-values"):
+        columns = st.columns(len(GROUPS))
+    for column, group in zip(columns, GROUPS, strict=True):
         own = [variable for variable in variables if variable.group == group]
         edited = " \\*" if any(variable.key in marks for variable in own) else ""
         column.markdown(f"**{group.capitalize()}**{edited}")
         lines = [
-            f"`{v.name}` {number(profile.config[v.name])}"
+            f"`{v.name}` {number(profile.config[v.name]) if fields[v.name].applies else ':gray[no effect]'}"
             + (f" (found {number(marks[v.key].get('found'))})" if v.key in marks else "")
             for v in own
         ]

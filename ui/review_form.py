@@ -39,7 +39,8 @@ def show() -> None:
 
 def _choose() -> str:
     """Let the person choose a trial or a profile; the subject whose draft is edited."""
-    left, right = st.columns([1, 3], vertical_alignment="bottom")
+    with st.container(key="review-source"):
+        left, right = st.columns([1, 3], vertical_alignment="bottom")
     names = profiles().names()
     st.session_state.setdefault("review_source", TRIAL)
     with left:

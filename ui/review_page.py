@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -24,6 +25,14 @@ from admission import require_token
 from drafts import show_unsaved
 from sources import choose_study
 
+
+@st.cache_resource
+def _keep_imports() -> None:
+    """Leave what the imports made out of the garbage collection after each run, which takes 0.12 s longer with it."""
+    gc.freeze()
+
+
+_keep_imports()
 st.set_page_config(page_title="tune-app", page_icon="🎛️", layout="wide")
 st.html(f"<style>{Path(__file__).with_name('page_style.css').read_text(encoding='utf-8')}</style>")
 require_token()

@@ -121,12 +121,16 @@ def _spec(_study: Study, root: str, name: str, files: tuple[bytes | None, ...]) 
     return _study.spec()
 
 
-def trials_of(study: Study) -> pd.DataFrame:
-    """The study's trials; read again only when they were written again."""
+def trials_of(study: Study, told: bool = False) -> pd.DataFrame:
+    """The study's trials; read again only when they were written again.
+
+    Args:
+        told: what is wrong beside the table stands on the page already.
+    """
     with said():
         noted = str(TrialNotes(study).stamp())
         trials, problems = _trials(study.name, study.folder.address, stamp(study, "trials"), noted)
-        for problem in problems:
+        for problem in () if told else problems:
             st.warning(sentence(problem))
         return trials
 

@@ -10,6 +10,7 @@ from sources import NO_STUDY, stamp, store, studies, trials_of
 from values import number, sentence
 
 from tune_app.errors import TuneAppError
+from tune_app.readable import in_words
 from tune_app.results.review import summary
 from tune_app.results.study_comparison import MOST_STUDIES, cost_curves, winners
 from tune_app.spaces.objective import figure_text
@@ -45,7 +46,7 @@ def show() -> None:
         st.error(problem)
     chosen = [name for name in st.session_state.get(COMPARED, []) if name in names]
     if len(chosen) < 2:
-        st.caption(f"A click opens a study. Tick two to {MOST_STUDIES} of them to see them side by side.")
+        st.caption(f"A click opens a study. Tick 2 to {MOST_STUDIES} of them to see them side by side.")
         return
     try:
         _compare([store().study(name) for name in chosen])
@@ -69,7 +70,14 @@ def _summaries(names: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
 def _summary(_study: Study, root: str, name: str, stamp: float, running: bool) -> dict[str, Any]:
     found = summary(_study)
     metric = f"metric/{found['metric']}"
-    return {**found, "best": figure_text(metric, found["best"]), "best_trial": number(found["best_trial"])}
+    best = found["best_trial"]
+    return {
+        **found,
+        "metric": in_words(found["metric"]),
+        "trials": "/".join(f"{int(count):,}" for count in found["trials"].split("/")),
+        "best": figure_text(metric, found["best"]),
+        "best_trial": "–" if best is None else str(best),
+    }
 
 
 def _list(rows: list[dict[str, Any]]) -> None:
@@ -85,7 +93,10 @@ def _list(rows: list[dict[str, Any]]) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        column_config={"Study": st.column_config.Column(pinned=True)},
+        column_config={
+            "Study": st.column_config.Column(pinned=True),
+            **{name: st.column_config.NumberColumn(format="localized") for name in ("Completed", "Pruned", "Failed")},
+        },
         on_select=choose,
         selection_mode=["multi-row", "single-cell"],
         key="studies-table",

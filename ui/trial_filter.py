@@ -43,9 +43,10 @@ def show_chips(trials: pd.DataFrame, spec: Spec, study: str) -> None:
     """Each condition with a cross that takes it away, and how many trials meet them all; nothing without conditions."""
     selection = selection_of(study)
     conditions = selection.conditions()
+    place = st.empty()  # always there: the browser would draw all that is below it again when it came or went
     if not conditions:
         return
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="filter-chips"):
+    with place.container(horizontal=True, vertical_alignment="center", gap="small", key="filter-chips"):
         for condition in conditions:
             st.button(
                 f"{_in_words(selection, condition, spec)} ✕",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import streamlit as st
 from columns import shown, title
@@ -43,6 +45,7 @@ FACTS = (
 )
 MORE_FACTS = ("seed", "attempt", "resumed_from", "started_at", "ended_at", "trial_id")
 LAST_LINES = 100
+KEYS = Path(__file__).with_name("panel_keys.js").read_text(encoding="utf-8")
 
 
 def opened_trial(study: str) -> int | None:
@@ -63,6 +66,7 @@ def show_panel(study: Study, spec: Spec, trials: pd.DataFrame, listed: pd.DataFr
         trials: all trials of the study, the best first.
         listed: those that the filter leaves, in the order of the list, through which the arrow keys lead.
     """
+    _lead_from_table(study.name)
     trial = opened_trial(study.name)
     if trial is None:
         return
@@ -120,6 +124,16 @@ def _steps(study: str, trial: int, order: list[int]) -> None:
             shortcut="Esc",
             on_click=open_trial,
             args=(study, None),
+        )
+
+
+def _lead_from_table(study: str) -> None:
+    """Let the arrow keys lead on while the table has the focus, as it has after a click on a row."""
+    keys = st.components.v2.component("panel_keys", html="<span></span>", js=KEYS)
+    with st.container(height=1, border=False):
+        keys(
+            key=f"{study}-panel-keys",
+            data={"left": f"{study}-panel-Previous", "right": f"{study}-panel-Next"},
         )
 
 

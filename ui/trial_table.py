@@ -6,8 +6,10 @@ import io
 import zlib
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
+from column_memory import chosen_columns, keep_columns
 from columns import CURVE, column_config, narrow, title
 from trial_panel import open_trial, opened_trial
 from values import counted
@@ -27,22 +29,18 @@ def choose_columns(study: str, spec: Spec, trials: pd.DataFrame) -> list[str]:
     known += [column for column in trials.columns if column not in known and column != "study"]
     different = {"trial", "state", "objective", "duration_s", CURVE, *varying(trials)}
     telling = [column for column in narrow(known, spec) if column in different]
-    key, own = f"{study}-columns", f"{study}-own-columns"
-    st.session_state[key] = st.session_state.get(own) or telling
-
-    def choose(columns: list[str] | None) -> None:
-        st.session_state[own] = columns
-
+    key = f"{study}-columns"
+    st.session_state[key] = chosen_columns(study, known) or telling
     with st.popover("Columns", icon=":material/view_column:", width="stretch"):
         left, right = st.columns(2)
-        left.button("Varying ones", key=f"{key}-telling", on_click=choose, args=(None,), width="stretch")
-        right.button("All", key=f"{key}-all", on_click=choose, args=(known,), width="stretch")
+        left.button("Varying ones", key=f"{key}-telling", on_click=keep_columns, args=(study, []), width="stretch")
+        right.button("All", key=f"{key}-all", on_click=keep_columns, args=(study, known), width="stretch")
         chosen = st.multiselect(
             "Columns",
             known,
             format_func=lambda column: column.split("/")[-1] if "config/" in column else title(column, spec.objective),
             key=key,
-            on_change=lambda: choose(st.session_state[key]),
+            on_change=lambda: keep_columns(study, st.session_state[key]),
         )
     return chosen or telling
 
@@ -98,12 +96,14 @@ def show_table(study: str, spec: Spec, listed: pd.DataFrame, columns: list[str],
 
 def _curves(listed: pd.DataFrame, epochs: pd.DataFrame, column: str) -> pd.Series[Any]:
     """The metric over the epochs of each trial; of the first `MOST_CURVES`, so that a large table stays small."""
-    numbers = [int(number) for number in listed["trial"]]
     curves: dict[Any, list[float]] = {}
     if column in epochs:
-        wanted = epochs[epochs["trial"].isin(numbers[:MOST_CURVES])].sort_values("epoch")
-        curves = {trial: list(values.dropna()) for trial, values in wanted.groupby("trial")[column]}
-    return pd.Series([curves.get(number) for number in numbers], index=listed.index, dtype=object)
+        told = epochs["trial"].isin(listed["trial"].head(MOST_CURVES)) & epochs[column].notna()
+        rows = epochs.loc[told, ["trial", "epoch", column]].sort_values(["trial", "epoch"])
+        trials, firsts = np.unique(rows["trial"].to_numpy(), return_index=True)
+        parts = np.split(rows[column].to_numpy(), firsts)[1:]
+        curves = {trial: part.tolist() for trial, part in zip(trials.tolist(), parts, strict=True)}
+    return pd.Series([curves.get(number) for number in listed["trial"]], index=listed.index, dtype=object)
 
 
 def show_downloads(study: str, chosen: pd.DataFrame) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 from address import asked_of, write_address
 from answer_band import show_answer, show_buttons
 from axis_filter import take_axis_ranges
+from column_memory import remember_columns
 from comparison import show_comparison
 from following import say_state
 from sources import chosen_study, epochs_of, read_spec, trials_of
@@ -49,20 +50,29 @@ def show() -> None:
         with buttons:
             show_buttons(study, int(order.iloc[0]["trial"]))
     show_answer(study, spec, trials)
+    _show_below(study, spec)
+
+
+@st.fragment
+def _show_below(study: Study, spec: Spec) -> None:
+    """All that a filter changes: it runs alone, so that the browser draws the rest of the page no second time."""
+    trials = trials_of(study, told=True)
+    order = ranked(trials, spec.objective.direction)
     unbrushed = take_axis_ranges(study.name, spec, trials).of(order)
     listed = selection_of(study.name).of(order)
     show_chips(trials, spec, study.name)
     figure = st.container()
-    view, filters, switch = st.columns([3, 2, 2], vertical_alignment="center")
+    with st.container(key="view-row"):
+        view, filters, switch = st.columns([3, 2, 2], vertical_alignment="center")
     with filters:
         choose_selection(trials, spec, study.name)
     if listed.empty:
         with figure:
             say_emptied(trials, spec, study.name)
     else:
-        with figure:
-            show_figure(study, spec, listed, unbrushed, _compared(study.name), partial(open_trial, study.name))
         _show_trials(study, spec, order, listed, (view, switch))
+        with figure:  # after the table, which a filter is seen in: the browser takes longest to draw a figure
+            show_figure(study, spec, listed, unbrushed, _compared(study.name), partial(open_trial, study.name))
     show_panel(study, spec, order, listed)
     _keep_address(study.name)
 
@@ -90,6 +100,7 @@ def _show_trials(
         with switch:
             columns = choose_columns(study.name, spec, trials)
         show_downloads(study.name, show_table(study.name, spec, listed, columns, epochs_of(study)))
+        remember_columns(study.name)
     elif chosen == "Gallery":
         show_gallery(study, spec, listed)
         show_downloads(study.name, listed)

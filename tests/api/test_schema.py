@@ -34,8 +34,16 @@ CHECKS = [
     negative_data_rejection,
     unsupported_method,
 ]
-SAID_BY_TASKS = ("POST /jobs", "PUT /profiles/{name}", "POST /session", "GET /jobs/{job_id}/trials")
-"""What is valid there depends on a task, a space or a study, too; elsewhere the document says all of it."""
+SAID_BY_TASKS = (
+    "POST /jobs",
+    "POST /jobs/{job_id}/change",
+    "POST /jobs/{job_id}/trials/{trial}/note",
+    "PUT /profiles/{name}",
+    "POST /session",
+    "GET /jobs/{job_id}/trials",
+)
+"""What is valid there depends on a task, a space or a study, too, or 1.0 is refused as a whole number; elsewhere the
+document says all of it."""
 KNOWN = {"job_id": ("ended-1", "failed-1", "running-1", "train-mine-1"), "name": ("mine",), "trial": (0, 3)}
 """What is there; made-up names are tried, too."""
 schema = schemathesis.openapi.from_dict(make_app(Settings("results", "profiles", "search_spaces")).openapi())

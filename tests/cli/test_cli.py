@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -238,7 +239,9 @@ def test_what_is_said_about_a_trial(tune_app: Command) -> None:
     assert tune_app("note", "digits-small", "2").out == "trial 2: nothing was said about it\n"
     ran = tune_app("note", "digits-small", "2", "Look again", "--star", "--tag", "run 2", "--tag", "odd")
     assert ran.out == "trial 2: ★ [run 2] [odd] Look again\n"
-    found = json.loads(tune_app("note", "digits-small", "2", "", "--untag", "odd", "--json").out)
+    removed = tune_app("note", "digits-small", "2", "", "--untag", "odd", "--json")
+    assert re.fullmatch(r"replaced what \S+ wrote: Look again\n", removed.err)
+    found = json.loads(removed.out)
     assert found == {"trial": 2, "star": True, "tags": ["run 2"], "note": None}
     row = next(row for row in json.loads(tune_app("trials", "digits-small", "--json").out) if row["trial"] == 2)
     assert (row["star"], row["tags"], row["note"]) == (True, "run 2", None)

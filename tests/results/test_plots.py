@@ -297,7 +297,9 @@ def test_a_long_history_draws_a_spread_of_each_state_and_says_so(trials: pd.Data
     for state in ("COMPLETED", "PRUNED"):
         rows = many[many["state"] == state]
         assert len(rows) > DISTINCT
-        drawn = next(trace for name, trace in traces.items() if name.startswith(f"{state.capitalize()} (500 of "))
+        drawn = next(
+            trace for name, trace in traces.items() if name.startswith(f"{state.capitalize()} ({DISTINCT:,} of ")
+        )
         values = np.asarray([row[1] for row in drawn.customdata], float)
         assert len(drawn.x) == len(set(drawn.x)) == DISTINCT
         assert abs(np.median(values) - rows["objective"].median()) < 0.01

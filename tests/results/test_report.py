@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tune_app.cli.main import cli
+from tune_app.results import report
 from tune_app.results.report import study_report, trial_report
+from tune_app.spaces.spec import Spec
 from tune_app.store.study import Study
 from tune_app.tasks import load_task
 from tune_app.training.trial import Training
@@ -55,6 +57,17 @@ def test_a_study_in_one_file(study: Study) -> None:
     assert "<h1>Study digits-small</h1>" in text
     assert "ValueError: no [/bracket] fits" in text
     assert fetched(text) == []
+
+
+def test_contours_are_of_variables_that_vary_together(
+    make_study: MakeStudy, tmp_path: Path, spec: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ["optimizer", "momentum", "learning_rate", "filters"]
+    monkeypatch.setattr(report, "by_association", lambda spec, trials: first)
+    many = make_study(tmp_path, spec, ends=("COMPLETED",) * 10)
+    contours = [title for title in titles(study_report(many)) if " over " in title and " and " in title]
+    assert len(contours) == 3
+    assert not [title for title in contours if "optimizer" in title and "momentum" in title], "only sgd has a momentum"
 
 
 def test_a_trial_in_one_file(study: Study) -> None:

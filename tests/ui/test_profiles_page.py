@@ -59,6 +59,12 @@ def press(page: AppTest, label: str) -> AppTest:
     return clean(next(button for button in page.button if button.label == label).click().run())
 
 
+def test_a_value_without_effect_is_no_value(page: AppTest, profiles: Profiles) -> None:
+    assert "`momentum` 0.9" in texts(page), "sgd has one"
+    profiles.save(profiles.load("best").edited({"training.optimizer": "adamw"}), loaded_revision=2)
+    assert "`momentum` :gray[no effect]" in texts(clean(page.run()))
+
+
 def test_the_list_says_what_is_valid_and_what_is_in_force(page: AppTest, profiles: Profiles) -> None:
     assert "No session: nothing was applied yet" in texts(page)
     press(page, "Apply")

@@ -137,8 +137,9 @@ def test_the_newest_study_is_useful_at_first_sight(open_page: Callable[..., AppT
 def test_every_figure_is_drawn_alone(open_page: Callable[..., AppTest], figure: str) -> None:
     page = pick(open_page(), "figure", figure)
     drawn = len(page.get("plotly_chart")), len(page.get("bidi_component"))
-    # Components save the figure as a picture and listen to clicks; plotly's library is one too.
-    assert drawn == ((0, 3) if figure == "Parallel" else (1, 2))
+    # Components save the figure as a picture and listen to clicks; plotly's library is one too. Two more, of the whole
+    # part, listen to arrow keys and keep the chosen columns.
+    assert drawn == ((0, 5) if figure == "Parallel" else (1, 4))
 
 
 def test_importances_of_too_few_trials_are_refused_with_what_it_takes(open_page: Callable[..., AppTest]) -> None:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
 from tune_app import __version__
-from tune_app.api import best_model, catalog, events, jobs, metrics, profiles, trials
+from tune_app.api import best_model, catalog, changes, events, jobs, metrics, notes, profiles, trials
 from tune_app.api.body_limit import BodyLimit
 from tune_app.api.error_shape import EVERYWHERE, documented, refuse_unknown_query, translate_errors
 from tune_app.api.security import Guard
@@ -50,7 +50,8 @@ def make_app(settings: Settings, hosts: Sequence[str] = ()) -> FastAPI:
         responses=documented(*EVERYWHERE),
         dependencies=[Depends(refuse_unknown_query)],
     )
-    routers = [module.routes(server) for module in (jobs, trials, best_model, events, profiles, catalog, metrics)]
+    modules = (jobs, changes, trials, notes, best_model, events, profiles, catalog, metrics)
+    routers = [module.routes(server) for module in modules]
     for router in routers:
         app.include_router(router)
     translate_errors(app, [*app.routes, *(route for router in routers for route in router.routes)])

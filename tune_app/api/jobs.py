@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from tune_app.api.error_shape import documented
 from tune_app.api.models import JobAsked, JobFacts, JobId, JobPage, JobWithRequest
-from tune_app.api.server import OVER_HTTP, Server
+from tune_app.api.server import Server, asker
 from tune_app.api.submission import asked_request
 from tune_app.errors import Conflict
 from tune_app.folder import LocalFolder
@@ -46,7 +46,7 @@ def _add_changing(router: APIRouter, server: Server) -> None:
     def submit(asked: JobAsked, request: Request, response: Response) -> JobId:
         """Ask for a sweep or a training. It is checked and recorded now, and given to Ray at once after the answer."""
         wanted = asked_request(server, asked)
-        job = server.jobs.accept(wanted, address=server.settings.address, by=_asker(request))
+        job = server.jobs.accept(wanted, address=server.settings.address, by=asker(request))
         server.later(lambda: server.jobs.give(job, wanted), f"submitting {job.id}")
         response.headers["Location"] = f"/jobs/{job.id}"
         return JobId(id=job.id, study=job.study, state=job.state)
@@ -57,7 +57,7 @@ def _add_changing(router: APIRouter, server: Server) -> None:
         job = server.views.job(job_id)
         if job.state != "CANCELLED":
             check_cancellable(job)
-            by = _asker(request)
+            by = asker(request)
             job = server.jobs.ask_to_stop(job.id, by)
             server.later(lambda: server.jobs.stop(job, by), f"cancelling {job.id}")
         return JobFacts.model_validate(server.views.document(job))
@@ -74,10 +74,6 @@ def _add_changing(router: APIRouter, server: Server) -> None:
                 raise Conflict(f"the job `{job.id}` is {job.state}", hint=f"POST /jobs/{job.id}/cancel stops it")
             server.jobs.purge(job, study=with_study)
             server.forget(job, study=with_study)
-
-
-def _asker(request: Request) -> str:
-    return f"{request.client.host if request.client else 'somebody'} {OVER_HTTP}"
 
 
 def _add_reading(router: APIRouter, server: Server) -> None:

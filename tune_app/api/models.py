@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from tune_app.spaces.override import OVERRIDES, describe
 from tune_app.spaces.variable import Value
+from tune_app.store.trial_notes import LONGEST_NOTE, TAG
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -215,6 +216,54 @@ class ProfileRequest(_Asked):
         if self.source is None and (self.task is None or self.dataset is None or self.config is None):
             raise ValueError("either `source`, or `task`, `dataset` and `config` must be given")
         return self
+
+
+class NoteRequest(_Asked):
+    """What to say about a trial."""
+
+    note: Annotated[str, Field(max_length=LONGEST_NOTE)] | None = None
+    """The note; an empty one removes it."""
+    edits: Count = 0
+    """The `edits` of the note that was read, which `note` replaces; a note that nobody read is not replaced."""
+    star: bool | None = None
+    """Whether it has a star."""
+    tags: list[Annotated[str, Field(pattern=f"^{TAG.pattern}$")]] = []
+    """Tags to add."""
+    untags: list[str] = []
+    """Tags to take away."""
+
+
+class NoteFacts(_Told):
+    """What was said about a trial."""
+
+    trial: int
+    star: bool
+    tags: list[str]
+    note: str | None
+    edits: int
+    """How often the note was written; who replaces it says so."""
+    by: str | None
+    """Who wrote it last."""
+
+
+class ChangeRequest(_Asked):
+    """What a running sweep shall do, as the options of `tune-app change` say it."""
+
+    stop: list[Count] = []
+    """Trials to end after their epoch."""
+    retry: list[Count] = []
+    """Trials to try once more."""
+    trials: Positive | None = None
+    """How many trials the study gets in all."""
+    concurrent: Positive | Literal["auto"] | None = None
+    """How many trials run at once; `auto` fills the cluster."""
+
+
+class ChangeAnswers(_Told):
+    """What the sweep did."""
+
+    answers: list[str]
+    """One for each change, in the order stop, trials, concurrent, retry."""
 
 
 class Best(_Told):

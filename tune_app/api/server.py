@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from starlette.requests import Request
+
 from tune_app.api.admission import Admission
 from tune_app.api.job_views import JobViews, JobWatch
 from tune_app.api.settings import Settings
@@ -30,6 +32,11 @@ AT_ONCE = 8
 OVER_HTTP = "over HTTP"
 """With this ends who asked for a job of the server's."""
 log = logging.getLogger("tune_app.api")
+
+
+def asker(request: Request) -> str:
+    """Who asks, as records of jobs, notes and changes say it."""
+    return f"{request.client.host if request.client else 'somebody'} {OVER_HTTP}"
 
 
 @dataclass(frozen=True)

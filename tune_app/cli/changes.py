@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
 from tune_app.cli.options import store_option
-from tune_app.errors import InputError, WorkFailed
-
-if TYPE_CHECKING:
-    from tune_app.store.study import Study
-    from tune_app.store.sweep_changes import SweepChange
-
-ANSWER_S = 30.0
-"""So long a sweep may take to answer; behind an object store it looks every few seconds."""
-PERIOD_S = 0.1
+from tune_app.errors import InputError
 
 
 @click.command()
@@ -37,42 +27,16 @@ def change(
     """
     from tune_app.provenance import user_name
     from tune_app.store.store import Store
-    from tune_app.store.sweep_changes import SweepChange
+    from tune_app.store.sweep_changes import SweepChanges, changes_of
 
     if concurrent is not None and concurrent != "auto" and not (concurrent.isdigit() and int(concurrent)):
         raise InputError(f"`--concurrent` must be auto or a whole number, 1 or more, but got `{concurrent}`")
-    by = user_name()
-    wanted = [SweepChange("stop", trial, by) for trial in stop]
-    wanted += [] if trials is None else [SweepChange("trials", trials, by)]
-    wanted += (
-        [] if concurrent is None else [SweepChange("concurrent", 0 if concurrent == "auto" else int(concurrent), by)]
-    )
-    wanted += [SweepChange("retry", trial, by) for trial in retry]  # last: each adds to the number of trials
+    at_once = None if concurrent is None else 0 if concurrent == "auto" else int(concurrent)
+    wanted = changes_of(stop, retry, trials, at_once, user_name())
     if not wanted:
         raise InputError(
             "nothing was asked for", hint="`tune-app change --help` shows what a running sweep can be asked"
         )
-    opened = Store(store).study(study)
+    changes = SweepChanges(Store(store).study(study))
     for asked in wanted:
-        click.echo(_answer(opened, asked))
-
-
-def _answer(study: Study, asked: SweepChange) -> str:
-    """Ask for one change and wait for what comes of it.
-
-    Raises:
-        WorkFailed: the sweep did not look at it in time; it may have ended.
-    """
-    from tune_app.store.sweep_changes import SweepChanges
-
-    number = SweepChanges(study).ask(asked)
-    deadline = time.monotonic() + ANSWER_S
-    while time.monotonic() < deadline:
-        live = study.json("live.json")
-        if live.get("changes", 0) > number:
-            return str(live["answer"])
-        time.sleep(PERIOD_S)
-    raise WorkFailed(
-        f"the sweep of `{study.name}` has not answered for {ANSWER_S:g} s",
-        hint="it may be ending, or its machine is gone",
-    )
+        click.echo(changes.answer_to(asked))

@@ -30,7 +30,8 @@ def note(
     """Write TEXT as the note of a TRIAL of STUDY, give it a star, add tags; show what stands there.
 
     All of it is kept beside the study, also while a sweep runs, and stands in the columns `star`, `tags` and `note` of
-    `tune-app trials --csv` and `load_trials`. An empty TEXT removes the note.
+    `tune-app trials --csv` and `load_trials`. An empty TEXT removes the note. A note that
+    is replaced is shown on stderr.
     """
     from tune_app.provenance import user_name
     from tune_app.store.store import Store
@@ -45,7 +46,10 @@ def note(
         raise InputError(f"a tag must be added or taken away, but `{both[0]}` is in --tag and --untag")
     notes, by = TrialNotes(opened), user_name()
     if text is not None:
-        notes.write(trial, text, notes.read().get(trial, TrialNote()).edits, by)
+        former = notes.read().get(trial, TrialNote())
+        notes.write(trial, text, former.edits, by)
+        if former.text and former.text != text:
+            click.echo(f"replaced what {former.by or 'somebody'} wrote: {former.text}", err=True)
     if star is not None:
         notes.star(trial, star, by)
     for tag in tags:

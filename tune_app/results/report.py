@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -66,7 +67,7 @@ def study_report(study: Study) -> str:
         plots.parallel_coordinates(trials, spec, first[:AXES]),
         *([plots.importances(mattered)] if mattered else []),
         *(plots.slice_plot(trials, spec, name) for name in first[:SLICES]),
-        *(plots.contour_plot(trials, spec, x, y) for x, y in _pairs(first)[:CONTOURS]),
+        *(plots.contour_plot(trials, spec, x, y) for x, y in _pairs(spec, trials, first)),
         plots.timeline(trials),
     ]
     told = summary(study)
@@ -194,10 +195,12 @@ def _about(study: Study) -> str:
     return f"{study.folder.url}" + (f", code {commit[:10]}" if commit else "")
 
 
-def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of names, those of the first ones first."""
+def _pairs(spec: Spec, trials: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, str]]:
+    """At most `CONTOURS` pairs of names that vary together, those of the first ones first."""
     numbered = [(i + j, x, y) for i, x in enumerate(names) for j, y in enumerate(names) if i < j]
-    return [(x, y) for _, x, y in sorted(numbered, key=lambda pair: pair[0])]
+    ordered = ((x, y) for _, x, y in sorted(numbered, key=lambda pair: pair[0]))
+    completed = trials[trials["state"] == "COMPLETED"]
+    return list(islice((pair for pair in ordered if plots.vary_together(completed, spec, *pair)), CONTOURS))
 
 
 def _rows(table: pd.DataFrame) -> list[list[str]]:

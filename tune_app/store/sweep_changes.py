@@ -6,17 +6,21 @@ asked, and says in its live state how many changes it has seen and what came of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from tune_app.errors import Conflict, InputError
+from tune_app.errors import Conflict, InputError, WorkFailed
 from tune_app.moment import now
 from tune_app.store.line_log import LineLog
 from tune_app.store.study import Study
 
 Kind = Literal["stop", "retry", "trials", "concurrent"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+ANSWER_S = 30.0
+"""So long a sweep may take to answer; behind an object store it looks every few seconds."""
+PERIOD_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,16 @@ class SweepChange:
         if line["kind"] not in KINDS:
             raise ValueError(line["kind"])
         return cls(line["kind"], int(line["value"]), line.get("by"))
+
+
+def changes_of(
+    stop: Sequence[int], retry: Sequence[int], trials: int | None, concurrent: int | None, by: str | None
+) -> list[SweepChange]:
+    """These changes in the order in which they are asked for: retries last, for each adds to the number of trials."""
+    changes = [SweepChange("stop", trial, by) for trial in stop]
+    changes += [] if trials is None else [SweepChange("trials", trials, by)]
+    changes += [] if concurrent is None else [SweepChange("concurrent", concurrent, by)]
+    return changes + [SweepChange("retry", trial, by) for trial in retry]
 
 
 class SweepChanges:
@@ -82,3 +96,22 @@ class SweepChanges:
             )
         line = {"at": now(), "by": change.by, "kind": change.kind, "value": change.value}
         return self._log.add(line, SweepChange.of, lambda known: None)
+
+    def answer_to(self, change: SweepChange) -> str:
+        """Ask for a change and wait for what comes of it.
+
+        Raises:
+            Conflict, InputError: see `ask`.
+            WorkFailed: the sweep did not look at it in time; it may have ended.
+        """
+        number = self.ask(change)
+        deadline = time.monotonic() + ANSWER_S
+        while time.monotonic() < deadline:
+            live = self._study.json("live.json")
+            if live.get("changes", 0) > number:
+                return str(live["answer"])
+            time.sleep(PERIOD_S)
+        raise WorkFailed(
+            f"the sweep of `{self._study.name}` has not answered for {ANSWER_S:g} s",
+            hint="it may be ending, or its machine is gone",
+        )

@@ -111,7 +111,6 @@ def test_a_trial_opens_by_a_click_and_the_keys_lead_on(open_trials: Callable[...
     second = opened(page)
     assert second is not None
     assert "completed" in second
-    page.get_by_role("heading", name="Trials", exact=True).click()  # away from the table, which has keys of its own
     page.keyboard.press("ArrowRight")
     rest(page)
     assert opened(page) not in (None, second)
@@ -142,6 +141,39 @@ def test_a_link_opens_the_same_view_for_a_colleague(open_trials: Callable[..., A
     other.get_by_role("button", name="pruned ✕").click()
     rest(other)
     assert "filter=" not in other.url
+
+
+def test_the_chosen_columns_are_there_another_day(open_trials: Callable[..., Any], site: Any) -> None:
+    page = open_trials(f"study={SMALL}")
+    at_first = shown_columns(page)
+    page.get_by_role("button", name="Columns", exact=True).click()
+    page.get_by_role("button", name="All", exact=True).click()
+    rest(page)
+    chosen = shown_columns(page)
+    assert chosen > at_first
+    page = another_tab(page, site)
+    page.locator(f"[role=grid][aria-colcount='{chosen}']").first.wait_for(state="attached")
+    page.get_by_role("button", name="Columns", exact=True).click()
+    page.get_by_role("button", name="Varying ones").click()
+    page.locator(f"[role=grid][aria-colcount='{at_first}']").first.wait_for(state="attached")
+    page = another_tab(page, site)
+    page.wait_for_timeout(1_000)
+    assert shown_columns(page) == at_first
+
+
+def another_tab(page: Any, site: Any) -> Any:
+    """The study in another tab of the same browser."""
+    tab = page.context.new_page()
+    tab.goto(f"{site.url}/?study={SMALL}")
+    tab.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+    rest(tab)
+    return tab
+
+
+def shown_columns(page: Any) -> int:
+    """How many columns the table has."""
+    page.wait_for_timeout(500)  # the table tells assistive technology a moment later
+    return int(page.locator("[data-testid=stDataFrame] [role=grid]").first.get_attribute("aria-colcount"))
 
 
 def test_a_star_is_kept_with_the_study(open_trials: Callable[..., Any], site: Any) -> None:

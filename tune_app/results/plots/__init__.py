@@ -19,6 +19,7 @@ from tune_app.results.plots.parallel import (
     parallel_coordinates,
     range_text,
     range_values,
+    vary_together,
     within,
 )
 from tune_app.results.plots.pareto import pareto_front
@@ -58,6 +59,7 @@ __all__ = [
     "slice_plot",
     "timeline",
     "titled_figure",
+    "vary_together",
     "whole_numbers",
     "within",
 ]

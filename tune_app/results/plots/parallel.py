@@ -45,12 +45,15 @@ def first_pair(trials: pd.DataFrame, spec: Spec) -> list[str]:
     pair is one, fewer if fewer are searched.
     """
     names = by_association(spec, trials)
-    active = {name: active_rows(spec.space, trials, name) for name in names}
-    for x, y in itertools.combinations(names, 2):
-        both = trials.loc[active[x] & active[y], [spec.space.by_name[name].column for name in (x, y)]]
-        if (both.nunique() > 1).all():
-            return [x, y]
-    return names[:2]
+    found = next((pair for pair in itertools.combinations(names, 2) if vary_together(trials, spec, *pair)), names[:2])
+    return list(found)
+
+
+def vary_together(trials: pd.DataFrame, spec: Spec, x: str, y: str) -> bool:
+    """Whether two variables both vary among the trials in which both have an effect."""
+    both = active_rows(spec.space, trials, x) & active_rows(spec.space, trials, y)
+    values = trials.loc[both, [spec.space.by_name[name].column for name in (x, y)]]
+    return bool((values.nunique() > 1).all())
 
 
 def parallel_coordinates(

@@ -18,7 +18,7 @@ TOP, BOTTOM, ROW = 48, 56, 22
 """Pixels above a figure for its title, below it for the title of its axis, and of a row of the legend."""
 HEIGHT = 450
 """Of a figure that names none, as plotly draws it."""
-DISTINCT = 500
+DISTINCT = 300
 """Points of one state in the history, which is seen first and drawn with every filter: more lie over another."""
 FEW = 20
 """Whole numbers up to this many have a tick each; plotly would put some between them."""

@@ -1,0 +1,17 @@
+// Remembers the chosen columns of each study's table in this browser.
+
+export default function ({ data, setTriggerValue }) {
+  const place = `tune-app columns of ${data.study}`;
+  try {
+    if (data.chosen === null) {
+      const kept = JSON.parse(localStorage.getItem(place));
+      if (Array.isArray(kept)) setTriggerValue("kept", kept);
+    } else if (data.chosen.length) {
+      localStorage.setItem(place, JSON.stringify(data.chosen));
+    } else {
+      localStorage.removeItem(place);
+    }
+  } catch {
+    // A browser that keeps nothing, or something else at that place: the table shows what it shows at first.
+  }
+}
