@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -127,10 +129,11 @@ class EventLog:
         content = self._folder.read(self._name, self._bytes) or b""
         whole = content[: content.rfind(b"\n") + 1]
         events = []
-        for line in whole.splitlines(keepends=True):
-            events.append(self._take(line))
-            self._lines += 1
-            self._bytes += len(line)
+        with _without_collection():
+            for line in whole.splitlines(keepends=True):
+                events.append(self._take(line))
+                self._lines += 1
+                self._bytes += len(line)
         return events
 
     def _take(self, line: bytes) -> Row:
@@ -148,3 +151,15 @@ class EventLog:
             rule = f"a line of the event log must be one event, but got {line.rstrip()[:80].decode(errors='replace')!r}"
             raise InputError(rule, where=where, hint="remove the line; what it told is lost") from error
         return event
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No garbage collection: nothing that is read is garbage, and looking through it takes a fifth of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
