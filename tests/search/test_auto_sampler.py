@@ -138,6 +138,23 @@ def test_win_rates_compare_at_the_last_common_epoch() -> None:
     assert rates.tolist() == [2.5 / 4, 2.5 / 4, 2.5 / 4, 0.5 / 4]
 
 
+@given(
+    st.lists(
+        st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, math.nan]), max_size=4).map(lambda c: np.array(c, dtype=float)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_win_rates_are_those_of_all_pairs(curves: list[np.ndarray[Any, Any]]) -> None:
+    def wins(mine: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> float:
+        last = min(len(mine), len(theirs))
+        a, b = (mine[last - 1], theirs[last - 1]) if last else (len(mine), len(theirs))
+        return 1.0 if a > b else 0.0 if a < b else 0.5
+
+    expected = [sum(wins(mine, theirs) for theirs in curves) / len(curves) for mine in curves]
+    assert win_rates(curves, np.random.default_rng(0)).tolist() == expected
+
+
 def test_win_rates_of_many_are_those_against_some() -> None:
     curves = [np.array([float(number)]) for number in range(2_000)]
     rates = win_rates(curves, np.random.default_rng(0))

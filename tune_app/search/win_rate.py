@@ -26,10 +26,20 @@ def win_rates(curves: Sequence[Array], rng: np.random.Generator) -> Array:
     for row, curve in zip(table, curves, strict=True):
         row[: len(curve)] = curve
     rivals = np.arange(count) if count <= MOST_RIVALS else rng.choice(count, MOST_RIVALS, replace=False)
-    last = np.minimum(lengths[:, None], lengths[None, rivals]) - 1
-    mine = table[np.arange(count)[:, None], np.maximum(last, 0)]
-    theirs = table[rivals[None, :], np.maximum(last, 0)]
-    wins = np.where(mine > theirs, 1.0, np.where(mine < theirs, 0.0, 0.5))
-    wins = np.where(last < 0, 0.5 + 0.5 * np.sign(lengths[:, None] - lengths[None, rivals]), wins)
-    rates: Array = wins.mean(1)
+    theirs = lengths[rivals]
+    wins = np.where(lengths > 0, (theirs == 0).sum(), 0.5 * (theirs == 0).sum())
+    for length in np.unique(lengths[lengths > 0]):
+        # Who ends here meets all rivals that came so far; who goes on, those that end here.
+        ending, further = lengths == length, lengths > length
+        values, places = table[:, length - 1], rivals[theirs >= length]
+        wins[ending] += _beaten(values[ending], values[places])
+        wins[further] += _beaten(values[further], values[rivals[theirs == length]])
+    rates: Array = wins / max(1, len(rivals))
     return rates
+
+
+def _beaten(mine: Array, theirs: Array) -> Array:
+    """How many of `theirs` (rivals,) each of `mine` (n,) is larger than; an equal one and NaN count as half: (n,)."""
+    known = np.sort(theirs[~np.isnan(theirs)])
+    halves = np.searchsorted(known, mine, "left") + np.searchsorted(known, mine, "right") + len(theirs) - len(known)
+    return np.where(np.isnan(mine), len(theirs), halves) / 2
