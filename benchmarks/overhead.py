@@ -102,10 +102,10 @@ class _State:
         self.level = saved["level"]
 
 
-def run(trials: int, folder: Path, options: list[str]) -> dict[str, Any]:
-    """One sweep with `options` in a fresh process; gives milliseconds a trial and the driver's peak memory."""
+def run(trials: int, folder: Path, options: list[str], document: str = SPACE) -> dict[str, Any]:
+    """One sweep of `document` with `options` in a fresh process: milliseconds a trial, the driver's peak memory."""
     space = folder / "nothing.yaml"
-    space.write_text(SPACE)
+    space.write_text(document)
     command = [
         sys.executable,
         "-m",

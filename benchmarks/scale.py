@@ -2,12 +2,15 @@
 
 Machine: printed with each line. Workload of `replay`: trials of up to 27 epochs in virtual time on 1,000 workers,
 with made-up curves of four variables, the sampler and the scheduler of a sweep (level `normal`) and no store, no Ray
-and no training. Workload of `sweep`: a task that does nothing, see `overhead.py`, with all that a sweep does. Peer:
-none. A line for each power of ten tells CPU milliseconds of a trial since the line before, the slowest suggestion,
-and the memory of the process; the last one of a sampler comes after `--limit` seconds.
+and no training. Workload of `sweep`: a task that does nothing, see `overhead.py`, with all that a sweep does. Workload
+of `slots`: trials of one second on 16 slots, with all that a sweep does; the theoretical minimum is a second for each
+16 trials. Peer: Ray's own test of as many such trials on 16 cores, published with 715 s. `replay` prints a line for each
+power of ten, with the CPU milliseconds of a trial since the line before, the slowest suggestion, and the memory of the
+process; the last one of a sampler comes after `--limit` seconds.
 
     python benchmarks/scale.py replay [--samplers random auto] [--trials 1000000] [--workers 1000] [--limit 900]
     python benchmarks/scale.py sweep [--trials 1000 10000 100000]
+    python benchmarks/scale.py slots [--trials 10000]
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +47,34 @@ VARIABLES = (
     Variable("width", "architecture", Int(1, 512, log=True), 32, "The wider the better, and the slower."),
     Variable("norm", "architecture", Categorical(("batch", "layer", "none")), "none", "Matters little."),
 )
+
+
+SLOTS = 16
+SLEEPING = f"""
+schema_version: 1
+name: nothing
+task: scale:Sleeping
+dataset: none
+objective: {{metric: score}}
+budget: {{trials: 1, epochs: 1}}
+search: {{sampler: random}}
+pruning: {{level: "off"}}
+resources: {{concurrent: {SLOTS}, cpus: {(os.cpu_count() or 1) / SLOTS}}}
+parameters:
+  training:
+    learning_rate: {{type: float, low: 1.0e-5, high: 1.0, log: true}}
+    momentum: {{type: float, low: 0.0, high: 1.0}}
+    width: {{type: int, low: 1, high: 512}}
+"""
+
+
+class Sleeping(overhead.Nothing):
+    """A task whose epoch takes a second and no processor."""
+
+    def train_epoch(self, state: Any, epoch: int, progress: Any) -> Mapping[str, float]:
+        """A random number, a second later."""
+        time.sleep(1.0)
+        return super().train_epoch(state, epoch, progress)
 
 
 class Made:
@@ -124,7 +156,7 @@ def measure_replay(sampler: str, trials: int, workers: int, limit_s: float) -> N
 def main() -> None:
     """Each measurement in a process of its own, because memory that was once taken stays."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["replay", "sweep", "one"])
+    parser.add_argument("what", choices=["replay", "sweep", "slots", "one"])
     parser.add_argument("--samplers", nargs="+", default=["random", "auto"])
     parser.add_argument("--trials", nargs="+", type=int)
     parser.add_argument("--workers", type=int, default=1000)
@@ -137,6 +169,14 @@ def main() -> None:
             numbers = ["--trials", given.trials[0] if given.trials else 10**6, "--workers", given.workers]
             words = [__file__, "one", "--samplers", sampler, *numbers, "--limit", given.limit]
             subprocess.run([sys.executable, *map(str, words)], check=True)
+    elif given.what == "slots":
+        for trials in given.trials or [10_000]:
+            with tempfile.TemporaryDirectory() as folder:
+                found = overhead.run(trials, Path(folder), [], SLEEPING)
+                files = sum(len(names) for _, _, names in os.walk(folder))
+            least = trials / SLOTS
+            span = found["ms_per_trial"] * trials / 1000
+            print(json.dumps({"measure": "slots", **found, "span_s": round(span, 1), "least_s": least, "files": files}))
     else:
         for trials in given.trials or [1000, 10_000, 100_000]:
             with tempfile.TemporaryDirectory() as folder:
