@@ -4,9 +4,10 @@ Machine: printed with each line. Workload of `replay`: trials of up to 27 epochs
 with made-up curves of four variables, the sampler and the scheduler of a sweep (level `normal`) and no store, no Ray
 and no training. Workload of `sweep`: a task that does nothing, see `overhead.py`, with all that a sweep does. Workload
 of `slots`: trials of one second on 16 slots, with all that a sweep does; the theoretical minimum is a second for each
-16 trials. Peer: Ray's own test of as many such trials on 16 cores, published with 715 s. `replay` prints a line for each
-power of ten, with the CPU milliseconds of a trial since the line before, the slowest suggestion, and the memory of the
-process; the last one of a sampler comes after `--limit` seconds.
+16 trials. Peer: Ray's own test of as many such trials on 16 cores, published with 715 s.
+
+`replay` prints a line for each power of ten, with the CPU milliseconds of a trial since the line before, the slowest
+suggestion, and the memory of the process; the last one of a sampler comes after `--limit` seconds.
 
     python benchmarks/scale.py replay [--samplers random auto] [--trials 1000000] [--workers 1000] [--limit 900]
     python benchmarks/scale.py sweep [--trials 1000 10000 100000]
