@@ -4,7 +4,7 @@ Machine: printed with each line. Workload of `replay`: trials of up to 27 epochs
 with made-up curves of four variables, the sampler and the scheduler of a sweep (level `normal`) and no store, no Ray
 and no training. Workload of `sweep`: a task that does nothing, see `overhead.py`, with all that a sweep does. Workload
 of `slots`: trials of one second on 16 slots, with all that a sweep does; the theoretical minimum is a second for each
-16 trials. Peer: Ray's own test of as many such trials on 16 cores, published with 715 s.
+16 trials, after the slots were filled. Peer: Ray's own test of as many such trials on 16 cores, published with 715 s.
 
 `replay` prints a line for each power of ten, with the CPU milliseconds of a trial since the line before, the slowest
 suggestion, and the memory of the process; the last one of a sampler comes after `--limit` seconds.
@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import overhead
+import pandas as pd
 
 from tune_app.search.samplers import make_sampler
 from tune_app.search.schedule import make_scheduler
@@ -154,6 +155,18 @@ def measure_replay(sampler: str, trials: int, workers: int, limit_s: float) -> N
     marks.tell(ended=ended)
 
 
+def measure_slots(trials: int) -> None:
+    """One sweep of trials of a second; `slots_filled_s` is the time until every slot had trained."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = overhead.run(trials, Path(folder), [], SLEEPING)
+        files = sum(len(names) for _, _, names in os.walk(folder))
+        table = pd.read_parquet(Path(folder, "r", "trials", "study=nothing"))
+    filled = (table["ended_at"].sort_values().iloc[SLOTS - 1] - table["started_at"].min()).total_seconds() - 1.0
+    facts = {"span_s": round(found["ms_per_trial"] * trials / 1000, 1), "least_s": trials / SLOTS}
+    line = {"measure": "slots", **found, **facts, "slots_filled_s": round(filled, 1), "files": files}
+    print(json.dumps({**line, "machine": platform.machine(), "cores": os.cpu_count()}), flush=True)
+
+
 def main() -> None:
     """Each measurement in a process of its own, because memory that was once taken stays."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -172,12 +185,7 @@ def main() -> None:
             subprocess.run([sys.executable, *map(str, words)], check=True)
     elif given.what == "slots":
         for trials in given.trials or [10_000]:
-            with tempfile.TemporaryDirectory() as folder:
-                found = overhead.run(trials, Path(folder), [], SLEEPING)
-                files = sum(len(names) for _, _, names in os.walk(folder))
-            least = trials / SLOTS
-            span = found["ms_per_trial"] * trials / 1000
-            print(json.dumps({"measure": "slots", **found, "span_s": round(span, 1), "least_s": least, "files": files}))
+            measure_slots(trials)
     else:
         for trials in given.trials or [1000, 10_000, 100_000]:
             with tempfile.TemporaryDirectory() as folder:
