@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pyarrow as pa
 from tune_app.datasets.reference import dataset_title
 from tune_app.errors import InputError, NotFound, WorkFailed
 from tune_app.spaces.catalog import Variables, parse_value
-from tune_app.spaces.objective import front
+from tune_app.spaces.objective import front, rank
 from tune_app.spaces.section import Objective
 from tune_app.spaces.variable import GROUPS, Categorical, Config
 from tune_app.store.store import Store
@@ -173,20 +174,27 @@ def summary(study: Study) -> dict[str, Any]:
     """One study in a few values, for the table of studies."""
     document = study.document()
     objective, metric = document["objective"], document["objective"]["metric"]
-    ranked = ranked_trials(study)
-    won = not ranked.empty and ranked.iloc[0]["state"] == "COMPLETED"
+    # Without pandas, for a store may hold thousands of studies.
+    trials = study.table("trials", ["trial", "state", "objective"]).to_pylist()
+    states = Counter(row["state"] for row in trials)
+    completed = [row for row in trials if row["state"] == TrialState.COMPLETED]
+    best = min(completed, key=lambda row: _place(objective["direction"], row), default=None)
     live = study.json("live.json").get("state", "unknown")
     return {
         "study": study.name,
         "task": document["task"],
         "dataset": dataset_title(document["dataset"]),
         "state": "interrupted" if live == "running" and not study.being_written() else live,
-        "trials": f"{len(ranked)}/{document['budget']['trials']}",
-        **{state.lower(): int((ranked["state"] == state).sum()) for state in ("COMPLETED", "PRUNED", "FAILED")},
+        "trials": f"{len(trials)}/{document['budget']['trials']}",
+        **{state.lower(): states[state] for state in ("COMPLETED", "PRUNED", "FAILED")},
         "metric": metric if objective["mode"] != "health" else f"{metric} and health",
-        "best": float(ranked.iloc[0]["objective"]) if won else None,
-        "best_trial": int(ranked.iloc[0]["trial"]) if won else None,
+        "best": best["objective"] if best else None,
+        "best_trial": best["trial"] if best else None,
     }
+
+
+def _place(direction: str, row: dict[str, Any]) -> tuple[bool, float, int]:
+    return rank(direction, float("nan") if row["objective"] is None else row["objective"], row["trial"])
 
 
 def _load(kind: str, studies: str | Sequence[str] | None, store: str | Path | None) -> pd.DataFrame:

@@ -30,8 +30,9 @@ class Store:
         Raises:
             InputError: there is no such study.
         """
-        names = self.studies()
-        if name not in names:
+        # Not all studies are looked at for one of them: a store may hold thousands.
+        if name not in self.folder.names("studies") or not self.folder.exists(f"studies/{name}/spec.yaml"):
+            names = self.studies()
             hint = nearest(name, names) if names else "the store is empty; start with `tune-app run`"
             raise NotFound(f"there is no study `{name}` in {self.folder.url}", hint=hint)
         return Study(self.folder, name)

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from tune_app.errors import InputError
 from tune_app.folder import Folder, LocalFolder
@@ -30,6 +28,7 @@ from tune_app.store.rebuilt_catalog import rebuilt_catalog
 from tune_app.store.study_lock import LocalLock, RemoteLock, StudyLock
 from tune_app.tasks import TASKS
 from tune_app.tasks.catalogs import load_catalog
+from tune_app.written_yaml import read_yaml
 
 KEEP = "the best trials that completed keep one"
 """About checkpoints, for whoever looks for that of another trial."""
@@ -78,8 +77,8 @@ class Study:
         """Name of what a trial printed, in the store's folder so far; absent where it has printed nothing."""
         return f"{self.base}/logs/{trial:06d}.log"
 
-    def table(self, kind: str) -> pa.Table:
-        """The `trials` or `epochs` table as it stands now; without rows where the sweep has only just started.
+    def table(self, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The `trials` or `epochs` table as it stands now, or some columns; no rows if the sweep has only just started.
 
         Raises:
             InputError: the file is absent, damaged, or of a schema version that this program does not know.
@@ -91,9 +90,10 @@ class Study:
         if content is None:
             if self.folder.exists(f"{self.base}/events.jsonl"):
                 raise InputError("the table of the study must be there, but it is missing", where=where, hint=anew)
-            return make_table([], TRIAL_COLUMNS if kind == "trials" else EPOCH_COLUMNS)
+            empty = make_table([], TRIAL_COLUMNS if kind == "trials" else EPOCH_COLUMNS)
+            return empty if columns is None else empty.select(columns)
         try:
-            table = pq.read_table(io.BytesIO(content))
+            table = pq.read_table(io.BytesIO(content), columns=columns)
         except (pa.ArrowException, OSError) as error:
             problem = " ".join(str(error).split())[:200]
             raise InputError(f"the table must be a Parquet file, but {problem}", where=where, hint=anew) from error
@@ -125,8 +125,8 @@ class Study:
         if content is None:
             raise InputError("a study must have its spec.yaml, but it is missing", where=where)
         try:
-            return dict(YAML(typ="safe", pure=True).load(content))
-        except (YAMLError, ValueError, TypeError) as error:
+            return dict(read_yaml(content))
+        except (ValueError, TypeError) as error:
             problem = " ".join(str(error).split())[:200]
             raise InputError(f"the file must be a search space as it was run, but {problem}", where=where) from error
 
