@@ -1,8 +1,8 @@
 """A sweep on spot nodes, half of which go and come while it runs: does it end exactly, and what is trained twice?
 
 Machine: this one; a head without CPUs and eight nodes of one CPU each, as network namespaces with addresses of their
-own (`tests/hosts`), so it needs root and `ip`. Workload: 200 trials of a function that sleeps, six epochs of half a
-second, pruned as by default, with the product's own checkpoints in a folder that all nodes see. Every few seconds one
+own (`tests/hosts`), so it needs root and `ip`. Workload: 200 trials of a function that sleeps, six epochs of 0.4 to 2 s,
+pruned as by default, with the product's own checkpoints, one a second at most, in a folder that all nodes see. Every few seconds one
 of four nodes goes, and comes back with the same address some seconds later, until each of them has gone twice. With
 `--way kill` all its processes are killed at once. With `--way cut` its link is cut for so long that Ray gives it up,
 while its processes live on and write to the store; then the link is mended and, once they have ended, Ray is started
@@ -39,16 +39,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "hosts"))
 
 import netns  # noqa: E402
-from diary import Life, diary_space, lives  # noqa: E402
+from diary import LOADS, Life, diary_space, lives  # noqa: E402
 from sweeping import PYTHONPATH, WATCHFUL, Sweep, kill, short_folder  # noqa: E402
 
 NODES, SPOT = 8, 4
-EPOCHS, PACE_S = 6, 0.5
+EPOCHS, PACE_S = 6, (0.4, 2.0)
 ROUNDS = 2
 """How often each spot node goes."""
 PERIOD_S = 6.0
 """Between two losses, about."""
-AWAY_S = {"kill": 5.0, "cut": 12.0}
+AWAY_S = {"kill": 5.0, "cut": 10.0}
 SLICE_S = 10.0
 ENDS_S = 900.0
 RAYLET_ENDS_S = 60.0
@@ -191,13 +191,14 @@ def figures(
         "epochs_trained": sum(len(attempt.trained) for life in told.values() for attempt in life.attempts),
         "epochs_repeated": sum(repeated),
         "repeated_at_most": max(repeated, default=0),
+        "shared_data_loaded_on": (diaries / LOADS).read_text().split(),
         "nodes_used": [slices[number] for number in range(max(slices, default=-1) + 1)],
     }
 
 
 def trained(diaries: Path) -> list[dict[str, Any]]:
     """What all diaries say of epochs that were trained."""
-    notes = [json.loads(line) for path in diaries.iterdir() for line in path.read_text().splitlines()]
+    notes = [json.loads(line) for path in diaries.glob("*.jsonl") for line in path.read_text().splitlines()]
     return [note for note in notes if note["what"] == "trained"]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+LOADS = "loads"
 SHARED_BYTES = 2**20
 
 
@@ -42,9 +43,16 @@ class Diary:
         self.epoch = saved["epoch"]
 
 
+def load(folder: str) -> np.ndarray:
+    """What all trials share; where it was loaded is a line in a file."""
+    with open(Path(folder, LOADS), "a", encoding="utf-8") as file:
+        file.write(socket.gethostname() + "\n")
+    return np.ones(SHARED_BYTES, np.uint8)
+
+
 def tune(config: dict[str, Any], report: Any) -> None:
     """The score is `level` plus a little for every epoch, which takes `pace` seconds."""
-    assert report.shared(np.ones, SHARED_BYTES).sum() == SHARED_BYTES
+    assert report.shared(load, config["diary"]).sum() == SHARED_BYTES
     diary = Diary(config["diary"], report.seed)
     began = report.restore(diary=diary)
     assert began == diary.epoch
@@ -56,13 +64,14 @@ def tune(config: dict[str, Any], report: Any) -> None:
         report({"score": config["level"] + 0.01 * epoch})
 
 
-def diary_space(name: str, folder: Path, *, trials: int, epochs: int, pace: float, pruning: str) -> str:
-    """A search space file for `tune`, on one CPU a trial."""
+def diary_space(name: str, folder: Path, *, trials: int, epochs: int, pace: tuple[float, float], pruning: str) -> str:
+    """A search space file for `tune`, on one CPU a trial; an epoch takes from `pace[0]` to `pace[1]` seconds."""
     from sweeping import space  # with pandas and pytest, which no worker needs
 
-    document = yaml.safe_load(space(name, trials=trials, epochs=epochs, pace=pace, gpus=0.0))
+    document = yaml.safe_load(space(name, trials=trials, epochs=epochs, pace=0.0, gpus=0.0))
     del document["dataset"]
-    document["parameters"]["training"]["diary"] = str(folder)
+    between = {"type": "float", "low": pace[0], "high": pace[1]}
+    document["parameters"]["training"].update(pace=between, diary=str(folder))
     changes = {"task": "diary:tune", "metrics": {"score": "maximize"}, "pruning": {"level": pruning}}
     return yaml.safe_dump({**document, **changes})
 
