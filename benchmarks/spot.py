@@ -1,13 +1,13 @@
 """A sweep on spot nodes, half of which go and come while it runs: does it end exactly, and what is trained twice?
 
 Machine: this one; a head without CPUs and eight nodes of one CPU each, as network namespaces with addresses of their
-own (`tests/hosts`), so it needs root and `ip`. Workload: 200 trials of a function that sleeps, six epochs of 0.4 to 2 s,
-pruned as by default, with the product's own checkpoints, one a second at most, in a folder that all nodes see. Every few seconds one
-of four nodes goes, and comes back with the same address some seconds later, until each of them has gone twice. With
-`--way kill` all its processes are killed at once. With `--way cut` its link is cut for so long that Ray gives it up,
-while its processes live on and write to the store; then the link is mended and, once they have ended, Ray is started
-again. The head has the settings of docs/cluster.md that find a silent node soon. No peer: Ray Tune as documented keeps
-checkpoints, but does not say which epochs were trained twice.
+own (`tests/hosts`), so it needs root and `ip`. Workload: 200 trials of a function that sleeps, six epochs of 0.4 to
+2 s, pruned as by default, with the product's own checkpoints, one a second at most, in a folder that all nodes see.
+Every few seconds one of four nodes goes, and comes back with the same address some seconds later, until each of them
+has gone twice. With `--way kill` all its processes are killed at once. With `--way cut` its link is cut for so long
+that Ray gives it up, while its processes live on and write to the store; then the link is mended and, once they have
+ended, Ray is started again. The head has the settings of docs/cluster.md that find a silent node soon. No peer: Ray
+Tune as documented keeps checkpoints, but does not say which epochs were trained twice.
 
     python benchmarks/spot.py [--way kill cut] [--trials 200] [--seed 0]
 
