@@ -94,7 +94,8 @@ def one_sweep(way: str, trials: int, chance: random.Random) -> dict[str, Any]:
         for made in (sweep.store, diaries):
             made.mkdir()
         file = Path(folder, "spot.yaml")
-        file.write_text(diary_space("spot", diaries, trials=trials, epochs=EPOCHS, pace=PACE_S, pruning="normal"))
+        budget = {"trials": trials, "epochs": EPOCHS}
+        file.write_text(diary_space("spot", diaries, **budget, pace=PACE_S, gpus=0.0, pruning="normal"))
         began = time.time()
         driver = sweep.command(hosts.all[0], "run", str(file), "--no-preflight")
         try:

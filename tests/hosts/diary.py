@@ -64,11 +64,13 @@ def tune(config: dict[str, Any], report: Any) -> None:
         report({"score": config["level"] + 0.01 * epoch})
 
 
-def diary_space(name: str, folder: Path, *, trials: int, epochs: int, pace: tuple[float, float], pruning: str) -> str:
-    """A search space file for `tune`, on one CPU a trial; an epoch takes from `pace[0]` to `pace[1]` seconds."""
+def diary_space(
+    name: str, folder: Path, *, trials: int, epochs: int, pace: tuple[float, float], gpus: float, pruning: str
+) -> str:
+    """A search space file for `tune`, with diaries in `folder`; an epoch takes from `pace[0]` to `pace[1]` seconds."""
     from sweeping import space  # with pandas and pytest, which no worker needs
 
-    document = yaml.safe_load(space(name, trials=trials, epochs=epochs, pace=0.0, gpus=0.0))
+    document = yaml.safe_load(space(name, trials=trials, epochs=epochs, pace=0.0, gpus=gpus))
     del document["dataset"]
     between = {"type": "float", "low": pace[0], "high": pace[1]}
     document["parameters"]["training"].update(pace=between, diary=str(folder))
