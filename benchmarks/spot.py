@@ -48,7 +48,7 @@ ROUNDS = 2
 """How often each spot node goes."""
 PERIOD_S = 6.0
 """Between two losses, about."""
-AWAY_S = {"kill": 5.0, "cut": 10.0}
+AWAY_S = {"kill": 5.0, "cut": 15.0}
 SLICE_S = 10.0
 ENDS_S = 900.0
 RAYLET_ENDS_S = 60.0
@@ -179,20 +179,24 @@ def figures(
         came = loss.get("came_at")
         uses = [at - came for at, host in times if host == loss["host"] and came is not None and at > came]
         loss["used_again_s"] = round(uses[0], 1) if uses else None
-        print(json.dumps({**loss, **{key: round(loss[key] - began, 1) for key in ("went_at", "came_at")}}), flush=True)
+        moments = {key: round(loss[key] - began, 1) for key in ("went_at", "came_at") if key in loss}
+        print(json.dumps({**loss, **moments}), flush=True)
     repeated = [count for life in told.values() for count in life.repeated]
     slices = Counter[int]()
     for number, _ in {(int((at - began) // SLICE_S), host) for at, host in times}:
         slices[number] += 1
+    wrong = [f"exit code {code}: {errors[-500:]}"] if code else faults(sweep, told, trials)
+    wrong += [f"{loss['host']} did not come back" for loss in losses if "came_at" not in loss]
+    loads = diaries / LOADS
     return {
-        "wrong": [f"exit code {code}: {errors[-500:]}"] if code else faults(sweep, told, trials),
+        "wrong": wrong,
         "states": dict(Counter(event["row"]["state"] for event in sweep.events("trial_ended"))),
         "losses": len(losses),
         "attempts_lost": len(repeated),
         "epochs_trained": sum(len(attempt.trained) for life in told.values() for attempt in life.attempts),
         "epochs_repeated": sum(repeated),
         "repeated_at_most": max(repeated, default=0),
-        "shared_data_loaded_on": (diaries / LOADS).read_text().split(),
+        "shared_data_loaded_on": loads.read_text().split() if loads.exists() else [],
         "nodes_used": [slices[number] for number in range(max(slices, default=-1) + 1)],
     }
 
@@ -221,8 +225,9 @@ def faults(sweep: Sweep, told: dict[int, Life], trials: int) -> list[str]:
             found.append(f"trial {row.trial} has the epochs {numbers.get(row.trial)}, not 1 to {row.epochs}")
         elif not set(numbers[row.trial]) <= life.epochs:
             found.append(f"trial {row.trial} has epochs that nobody trained")
-    kept = {path.stem for path in (sweep.store / "studies" / sweep.name / "checkpoints").iterdir()}
-    print(json.dumps({"checkpoints_kept": len(kept), "with_checkpoint": int(table["checkpoint"].notna().sum())}))
+    kept = len(list((sweep.store / "studies" / sweep.name / "checkpoints").iterdir()))
+    if kept != table["checkpoint"].notna().sum():
+        found.append(f"{kept} checkpoints are kept, but {table['checkpoint'].notna().sum()} rows name one")
     return found
 
 
