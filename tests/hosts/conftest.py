@@ -7,7 +7,7 @@ from pathlib import Path
 
 import netns
 import pytest
-from sweeping import Sweep, cluster, kill
+from sweeping import WATCHFUL, Sweep, cluster, kill
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +19,8 @@ def hosts() -> Iterator[netns.Hosts]:
 
 @pytest.fixture
 def watchful_hosts() -> Iterator[netns.Hosts]:
-    """Two hosts whose head finds a silent one dead soon; docs/cluster.md has these settings."""
-    settings = {"period_ms": "1000", "timeout_ms": "2000", "failure_threshold": "3"}
-    with cluster(2, **{f"RAY_health_check_{name}": value for name, value in settings.items()}) as made:
+    """Two hosts whose head finds a silent one dead soon."""
+    with cluster(2, **WATCHFUL) as made:
         yield made
 
 

@@ -69,7 +69,8 @@ class Host:
         # Ray looks for the node of a driver among all processes that it sees, and in the files under one path.
         first = f"""hostname {name} && mount -t tmpfs tmpfs /run && mount --bind {own} {here} &&
             mount --bind {here}/hosts /etc/hosts && mount --bind {here}/passwd /etc/passwd &&
-            echo up && sleep infinity & wait"""
+            echo up || exit
+            while :; do sleep infinity & wait; done"""
         _ip("netns", "add", namespace)
         keeper = subprocess.Popen(
             ["ip", "netns", "exec", namespace, "unshare", "--pid", "--mount", "--uts", "--fork", "--kill-child",

@@ -25,6 +25,11 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DEADLINE_S = 120.0
 PYTHONPATH = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+WATCHFUL = {
+    f"RAY_health_check_{name}": value
+    for name, value in {"period_ms": "1000", "timeout_ms": "2000", "failure_threshold": "3"}.items()
+}
+"""A head with these finds a silent node dead soon; docs/cluster.md has them."""
 SPACE: dict[str, Any] = {
     "schema_version": 1,
     "task": "steady:Steady",

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import netns
+from diary import LOADS, diary_space, lives
 from steady import DATA_BYTES
 from sweeping import kill
 
@@ -78,6 +80,30 @@ def test_a_host_that_joins_is_used_within_15_s(hosts: netns.Hosts, sweep_on: Any
     print("seconds from `ray start` to the first trial:", (first - asked_at).total_seconds())
     assert (first - joined_at).total_seconds() < 15
     assert sweep.most_at_once() == 4
+
+
+def test_a_host_that_goes_and_comes_back_costs_what_its_last_checkpoint_lacked(
+    hosts: netns.Hosts, sweep_on: Any, tmp_path: Path
+) -> None:
+    sweep, diaries, file = sweep_on(hosts), tmp_path / "diaries", tmp_path / "space.yaml"
+    diaries.mkdir()
+    file.write_text(diary_space(sweep.name, diaries, trials=20, epochs=5, pace=(0.4, 0.8), gpus=1.0, pruning="off"))
+    sweep.command(hosts.all[0], "run", str(file), "--no-preflight")
+    host = hosts.all[1]
+    sweep.until(lambda: host.address in sweep.nodes().values())
+    host.kill()
+    hosts.start_ray(host)
+    came_at = datetime.now(UTC)
+    table = sweep.finish(20)
+    told = lives(diaries)
+    assert [fault for life in told.values() for fault in life.faults()] == []
+    assert {seed: life.epochs for seed, life in told.items()} == {seed: set(range(1, 6)) for seed in table["seed"]}
+    repeated = [count for life in told.values() for count in life.repeated]
+    print("epochs trained twice, by the attempts that were lost:", repeated)
+    assert len(repeated) <= 1
+    assert sum(repeated) <= 3, "a checkpoint is written once a second"
+    assert (table.loc[table["node"] == host.address, "started_at"] > came_at).any(), "it is used again"
+    assert (diaries / LOADS).read_text().split() == [hosts.all[0].name], "it could not go with a node"
 
 
 def test_a_host_whose_processes_are_killed(hosts: netns.Hosts, sweep_on: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tune_app.ray_backend.controller import TrialQueue
+from tune_app.ray_backend.controller import TrialQueue, without_room
 from tune_app.search.samplers import make_sampler
 from tune_app.search.study_search import StudySearch
 from tune_app.spaces.section import Objective
@@ -86,3 +86,11 @@ def test_a_sweep_that_must_end_gives_no_further_trial_and_waits_for_those_that_r
     assert (queue.queue.is_finished(), queue.queue.left, queue.give()) == (True, 3, None)
     queue.queue.on_trial_complete("t1", error=True)
     assert (queue.queue.left, queue.give()) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("slots", "found"),
+    [(6, ""), (5, "f"), (4, "ef"), (3, "cef"), (1, "cef")],
+)
+def test_where_slots_were_lost_the_workers_asked_for_last_are_those_without_room(slots: int, found: str) -> None:
+    assert "".join(without_room("abcdef", "abd", slots)) == found

@@ -12,7 +12,7 @@ import copy
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -194,6 +194,17 @@ class _ActorClasses:
         return self._cache[worker]
 
 
+def without_room(workers: Sequence[Any], started: Container[Any], slots: int) -> Sequence[Any]:
+    """Of the `workers`, in the order in which they were asked for, those that Ray cannot start.
+
+    Where a node was lost and its trials asked for new workers before the slots were counted again, there are more
+    workers than slots: as many wait for ever for what others hold. These are the last ones of those that have not
+    `started`. A former one may be nearly there on another node, and would have started for nothing.
+    """
+    too_many = len(workers) - slots
+    return [worker for worker in workers if worker not in started][-too_many:] if too_many > 0 else ()
+
+
 class SweepController(TuneController):
     """Tune's controller for one sweep."""
 
@@ -295,14 +306,11 @@ class SweepController(TuneController):
         return not self._is_starting(trial) and bool(super()._maybe_reuse_cached_actor(trial))
 
     def _is_starting(self, trial: SweepTrial) -> bool:
-        """Whether Ray is starting a worker for the trial, and has room for it.
-
-        Where a node was lost and its trials asked for new workers before the slots were counted again, there are more
-        workers than slots: those that start would wait for ever for what the idle ones hold.
-        """
+        """Whether Ray is starting a worker for the trial, and has room for it."""
         worker = self._trial_to_actor.get(trial)
-        has_room = self._actor_manager.num_live_actors <= self._slots.count
-        return has_room and worker is not None and self._actor_manager.is_actor_started(worker)
+        if worker is None or not self._actor_manager.is_actor_started(worker):
+            return False
+        return worker not in without_room(self._actor_manager.live_actors, self._started_actors, self._slots.count)
 
     def checkpoint(self, force: bool = False, wait: bool = False) -> None:
         """Nothing: the event log is the restore point."""

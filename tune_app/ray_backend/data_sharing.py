@@ -9,6 +9,7 @@ from ray import cloudpickle
 
 from tune_app.credentials import drop_secrets
 from tune_app.import_path import put_last
+from tune_app.ray_backend.driver_node import on_driver_node
 from tune_app.tasks.shared_data import Load
 
 
@@ -31,8 +32,9 @@ class DataSharing:
 
 
 def start_sharing(import_path: str) -> ray.actor.ActorHandle:
-    """Start the actor; it takes no CPU from the trials, and comes back where its node is lost."""
-    return ray.remote(DataSharing).options(num_cpus=0, max_restarts=-1, max_task_retries=3).remote(import_path)
+    """Start the actor on the driver's node; it comes back where it died."""
+    actor = ray.remote(DataSharing).options(**on_driver_node(), max_restarts=-1, max_task_retries=3)
+    return actor.remote(import_path)
 
 
 def shared_by(actor: ray.actor.ActorHandle, key: str, load: Load, arguments: tuple[Any, ...]) -> Any:

@@ -12,6 +12,7 @@ from tune_app.credentials import drop_secrets
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import WorkFailed
 from tune_app.import_path import put_last
+from tune_app.ray_backend.driver_node import on_driver_node
 from tune_app.spaces.variable import Config
 
 ATTEMPTS = 3
@@ -57,11 +58,11 @@ def content_key(data: Dataset, values: Config) -> str:
 
 
 def start_preparation(task: str, import_path: str) -> ray.actor.ActorHandle:
-    """Start the actor; it takes no CPU from the trials, and comes back where it died or its node is lost.
+    """Start the actor on the driver's node; it comes back where it died.
 
     A call that it died in is not repeated by Ray, which would do so without end where the preparation itself kills it.
     """
-    actor = ray.remote(Preparation).options(num_cpus=0, max_restarts=-1, max_task_retries=0)
+    actor = ray.remote(Preparation).options(**on_driver_node(), max_restarts=-1, max_task_retries=0)
     return actor.remote(task, import_path)
 
 
