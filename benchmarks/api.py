@@ -86,7 +86,7 @@ def served(folder: Path) -> Iterator[int]:
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
-        assert line.startswith("listening at http://"), line
+        assert line.startswith("listening on http://"), line
         yield int(line.split(",")[0].rpartition(":")[2])
     finally:
         process.send_signal(signal.SIGINT)

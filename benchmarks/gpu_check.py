@@ -341,7 +341,7 @@ class Checks:
             found = self._pace(self.shares[-1:], list(PACED)[::-1], pipe)
             space = ROOT / "search_spaces" / "digits_cnn.yaml"
             said = self.command("check", space, "--gpus", 0.5, "--store", self.store, environment=pipe).stdout
-            assert "MPS runs on this machine" in said, said
+            assert "MPS is running on this machine" in said, said
             return found
         finally:
             subprocess.run(

@@ -175,7 +175,7 @@ def end_of(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 def is_killed(process: subprocess.Popen[str], errors: str) -> bool:
     """Whether it was killed, or Ray's code ended it where its raylet was dead, so that it could not clear away."""
-    return process.returncode == -signal.SIGKILL or "or what it needs of Ray died" in errors
+    return process.returncode == -signal.SIGKILL or "killed, or Ray died" in errors
 
 
 def is_done(study: Study) -> bool:

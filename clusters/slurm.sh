@@ -1,9 +1,9 @@
 #!/bin/bash
-# A sweep over the nodes of a Slurm allocation, on which Ray is started for it and ended with it. From the project's folder,
-# which all nodes must see under one path, as they must the store. docs/cluster.md leads through it.
+# A sweep over the nodes of a Slurm allocation. The script starts Ray on them and stops it at the end. Run it from the
+# project's folder; all nodes must see that folder and the store at the same path. docs/cluster.md walks through it.
 #
-#   sbatch clusters/slurm.sh search_spaces/digits_cnn.yaml --gpus 0.25     what follows is that of `tune-app run`
-#   sbatch --nodes 4 clusters/slurm.sh resume digits-cnn                   what follows is that of `tune-app resume`
+#   sbatch clusters/slurm.sh search_spaces/digits_cnn.yaml --gpus 0.25     arguments as for `tune-app run`
+#   sbatch --nodes 4 clusters/slurm.sh resume digits-cnn                   arguments as for `tune-app resume`
 #
 #SBATCH --job-name=tune-app
 #SBATCH --output=%x-%j.log
@@ -12,7 +12,7 @@
 #SBATCH --cpus-per-task=16
 #SBATCH --gpus-per-node=1
 #SBATCH --time=08:00:00
-# Two minutes before that, this script alone is told, and ends the sweep whole; `resume` goes on.
+# Two minutes before the limit, only this script gets a signal and stops the sweep cleanly; `resume` continues it.
 #SBATCH --signal=B:TERM@120
 
 set -euo pipefail
@@ -20,12 +20,12 @@ cd "${SLURM_SUBMIT_DIR:?start this with sbatch}"
 PATH="$PWD/.venv/bin:$PATH"
 
 readonly START_S=120
-# Of this job alone, for others may run on the same nodes; every port that is not named here is any free one.
+# Unique to this job, because others may run on the same nodes; every port not named here is any free one.
 readonly PORT=$((20000 + SLURM_JOB_ID % 10000))
-# Others reach these nodes, too: Ray refuses who does not have this token. Its steps inherit it.
+# Others can reach these nodes: Ray rejects anyone without this token. The job's steps inherit it.
 RAY_AUTH_TOKEN="$(python -c 'import secrets; print(secrets.token_hex(32))')"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN RAY_USAGE_STATS_ENABLED=0
-# Steps do not inherit this of the job since Slurm 22.05.
+# Since Slurm 22.05, steps do not inherit this from the job.
 export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"
 
 case "${1:-}" in
@@ -37,7 +37,7 @@ esac
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 readonly head="${nodes[0]}"  # where this script runs
 
-ray_on() {  # NODE OPTION…: a Ray node there, as a step that this process becomes
+ray_on() {  # NODE OPTION…: runs a Ray node there, as a step that replaces this process
     local node="$1"
     shift
     exec srun --nodes=1 --ntasks=1 --nodelist="$node" \
@@ -74,7 +74,7 @@ for node in "${nodes[@]:1}"; do
     steps+=($!)
 done
 
-# A node whose Ray does not start is named now, and not missed later.
+# If Ray does not start on a node, name the node now instead of missing it later.
 python - "$address" "$START_S" "${nodes[@]}" <<'PYTHON'
 import sys
 import time
@@ -101,5 +101,5 @@ sweep=$!
 while true; do
     code=0
     wait "$sweep" || code=$?
-    kill -0 "$sweep" 2>/dev/null || exit "$code"  # else a signal ended the waiting, not the sweep
+    kill -0 "$sweep" 2>/dev/null || exit "$code"  # otherwise a signal interrupted the wait, not the sweep
 done

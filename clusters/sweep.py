@@ -1,4 +1,4 @@
-"""What `ray submit` runs on the head: `tune-app run` with the arguments given, on the cluster that the head is part of.
+"""What `ray submit` runs on the head: `tune-app run` with your arguments, on the head's own cluster.
 
 ray submit cluster.yaml clusters/sweep.py search_spaces/cifar10_cnn.yaml --gpus 0.25 --store s3://bucket/results
 """
@@ -9,6 +9,6 @@ from pathlib import Path
 
 from tune_app.cli.main import main
 
-# Ray copies this file alone to the user's home folder; the project is where `file_mounts` puts it.
+# Ray copies only this file, to the user's home folder; the project is where `file_mounts` puts it.
 os.chdir(Path.home() / "tune-app")
 main(["run", *sys.argv[1:], "--address", "auto"])

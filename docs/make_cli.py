@@ -10,9 +10,9 @@ from tune_app.cli.main import cli
 
 HEAD = """# Command line
 
-Made from the commands themselves by `make docs`. Exit codes: 0 done; 1 the work failed; 2 the input was wrong;
-130 interrupted, 143 terminated (results are kept, `resume` goes on). With `--json`, stdout holds one JSON document and
-nothing else.
+Generated from the commands by `make docs`. Exit codes: 0 done; 1 the work failed; 2 the input was invalid;
+130 interrupted, 143 terminated (results are kept, `resume` continues). With `--json`, stdout has exactly one JSON
+document.
 """
 
 

@@ -15,30 +15,31 @@ from tune_app.tasks.catalogs import load_catalog
 
 HEAD = """# Search space file
 
-Every key of a search space file and every variable of our tasks. `make docs` writes this page from the code. A file is
-YAML 1.2 in UTF-8; an unknown or repeated key is an error that names the line and the nearest valid key.
-[digits_cnn.yaml](../search_spaces/digits_cnn.yaml) is a whole file with a comment on every key.
+Every key of a search space file and every variable of our tasks. `make docs` generates this page from the code. A file
+is YAML 1.2 in UTF-8; an unknown or repeated key is an error that names the line and the nearest valid key.
+[digits_cnn.yaml](../search_spaces/digits_cnn.yaml) is a complete file with a comment on every key.
 
 ## Keys
 """
 TOP = {
     "schema_version": "1",
-    "name": "The study's name: lower-case letters, digits, `-` and `_`.",
-    "task": "One of our tasks, `package.module:name` for your own class or function, or `script`. Without it the data "
-    "set decides.",
-    "dataset": "A data set by name, or a mapping: `{kind: image_folder, path: photos/}`. Your own class reads its own.",
-    "command": "A script's command; see [A script](own_task.md#a-script).",
-    "arguments": "How a script takes each variable.",
+    "name": "The study's name: lowercase letters, digits, `-` and `_`.",
+    "task": "One of our tasks, `package.module:name` for your own class or function, or `script`. By default, the data "
+    "set determines it.",
+    "dataset": "A data set by name, or a mapping: `{kind: image_folder, path: photos/}`. Your own class "
+    "interprets the value itself.",
+    "command": "The command of a script; see [A script](own_task.md#a-script).",
+    "arguments": "How to pass each variable to a script.",
     "report": "Where a script reports its metrics.",
-    "resume": "Words that make a script go on from its folder.",
-    "seed": "How a script takes the trial's seed.",
-    "requirements": "Packages that your code needs, such as `[timm>=1.0]`; a sweep looks for them on every node first.",
-    "notify": "Addresses that get a summary when the sweep ends; see [Word back](cluster.md#word-back).",
-    "metrics": "A function's or script's metrics, each with `maximize` or `minimize`; the first is the main one.",
-    "flat": "`true` hands a function names with dots as they are, instead of nested mappings.",
+    "resume": "Arguments that make a script continue from its folder.",
+    "seed": "How to pass the trial's seed to a script.",
+    "requirements": "Packages that your code needs, such as `[timm>=1.0]`; a sweep checks every node for them first.",
+    "notify": "Addresses that get a summary when the sweep ends; see [notifications](cluster.md#notifications).",
+    "metrics": "The metrics of a function or script, each with `maximize` or `minimize`; the first is the main one.",
+    "flat": "`true` passes names with dots to a function unchanged, instead of as nested mappings.",
     "parameters": "The variables: by group (`architecture`, `training`, `data`, `inference`), then by name. A plain "
-    "value is fixed, a domain is searched.",
-    "constraints": "Expressions that every configuration must meet, such as `filters * conv_layers <= 128`.",
+    "value is fixed; a domain is searched.",
+    "constraints": "Expressions that every configuration must satisfy, such as `filters * conv_layers <= 128`.",
 }
 DOMAINS = """
 ## Domains
@@ -47,11 +48,11 @@ DOMAINS = """
 | --- | --- |
 | `{type: float, low: 0.0, high: 0.5}` | `log: true` for a logarithmic scale, or `step` |
 | `{type: int, low: 1, high: 8}` | `log: true`, or `step` |
-| `{type: categorical, choices: [sgd, adamw]}` | a function's choices may be anything; a mapping names them |
+| `{type: categorical, choices: [sgd, adamw]}` | choices of a function can be anything; a mapping names them |
 
-Every domain may have `when`, an expression over other variables: `when: "optimizer == 'sgd'"`. If it is false, the
-variable has the task's default and the sampler does not see it. A function's and a script's variables may have
-`default` and `description`, too.
+Every domain can have `when`, an expression over other variables: `when: "optimizer == 'sgd'"`. If it is false, the
+variable takes the task's default and the sampler does not see it. The variables of a function or a script can also
+have `default` and `description`.
 """
 
 
@@ -86,7 +87,7 @@ def _variable(variable: Variable) -> tuple[str, ...]:
         if isinstance(domain, Categorical)
         else f"{shown(domain.low)} to {shown(domain.high)}{', log' if domain.log else ''}"
     )
-    when = f" Has an effect when `{variable.when}`." if variable.when else ""
+    when = f" Only has an effect when `{variable.when}`." if variable.when else ""
     fixed = "" if variable.searchable else " Cannot be searched."
     return f"`{variable.group}.{variable.name}`", values, str(variable.default), f"{variable.description}{when}{fixed}"
 

@@ -1,4 +1,5 @@
-"""A training to fill in: replace `load` and `build` with your own. `tune-app check space.yaml` tries it in seconds."""
+"""A training loop to fill in: replace `load` and `build` with your own. `tune-app check space.yaml` tries it in
+seconds."""
 
 import torch
 from torch import nn
@@ -6,8 +7,8 @@ from torch.nn import functional
 
 
 def load():
-    """Training, validation and test rows, each (points, classes): two spirals. Put your data in their place."""
-    generator = torch.Generator().manual_seed(0)  # the same rows for every trial, so that trials compare
+    """Training, validation and test rows, each (points, classes): two spirals. Replace them with your data."""
+    generator = torch.Generator().manual_seed(0)  # the same rows in every trial, so that trials are comparable
     classes = torch.arange(600) % 2
     radius = torch.rand(600, generator=generator)
     angle = 6 * radius + torch.pi * classes
@@ -39,7 +40,7 @@ def tune(config, report):
     training, validation, test = ([part.to(report.device) for part in rows] for rows in load())
     model = build(config).to(report.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config["lr"])
-    start = report.restore(model=model, optimizer=optimizer)  # 0, or the epoch a lost trial goes on from
+    start = report.restore(model=model, optimizer=optimizer)  # 0, or the epoch from which a lost trial resumes
     points, classes = training
     for _ in range(start, report.epochs):
         model.train()
@@ -52,5 +53,5 @@ def tune(config, report):
             {"val_accuracy": accuracy, "val_loss": loss},
             probe=lambda: functional.cross_entropy(model(points[:64]), classes[:64]),  # for the health figures
         )
-    if report.final:  # only `tune-app train` measures the test rows
+    if report.final:  # only `tune-app train` uses the test rows
         return {"test_accuracy": measure(model, *test)[0]}

@@ -64,7 +64,7 @@ def fault(line: str) -> str | None:
                 return f"`{command.name}` has no {word}"
         elif isinstance(command, click.Group) and not word.isupper() and word != "…":
             if word not in command.commands:
-                return f"`{command.name}` has no verb {word}"
+                return f"`{command.name}` has no command {word}"
             command = command.commands[word]
     return None
 
@@ -120,20 +120,20 @@ def table_rows(page: str, heading: str) -> list[list[str]]:
 
 def test_the_first_pages_figures_are_those_of_the_tables() -> None:
     figures = {row[0]: row[1] for row in table_rows("README.md", "Figures")}
-    searched = [[float(cell) for cell in row[1:4]] for row in table_rows("docs/search.md", "What was measured")]
-    for name, peer in (("Final error or loss beside random draws with ASHA", 0), ("The same beside Ray Tune", 1)):
+    searched = [[float(cell) for cell in row[1:4]] for row in table_rows("docs/search.md", "Measurements")]
+    for name, peer in (("Final error or loss compared with random", 0), ("The same compared with Ray Tune", 1)):
         ratios = [row[2] / row[peer] for row in searched]
         lower, median = sum(ratio < 1 for ratio in ratios), statistics.median(ratios)
         (figure,) = (text for what, text in figures.items() if what.startswith(name))
-        assert figure.startswith(f"lower on {lower} of {len(ratios)} tasks, {median:.2f} of ")
+        assert figure.startswith(f"lower on {lower} of {len(ratios)} tasks, median ratio {median:.2f}")
     counted = table_rows("docs/own_code/README.md", "Lines")
     ratios, ours, optuna = (sorted(float(row[column]) for row in counted) for column in (5, 3, 6))
-    assert figures["Lines for your code and its space, beside Ray Tune"].startswith(
+    assert figures["Lines for your code and its space, compared with Ray Tune"].startswith(
         f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
     )
     assert (
-        figures["The same beside Optuna"]
-        == f"{ours[0]:.0f} to {ours[-1]:.0f} lines to its {optuna[0]:.0f} to {optuna[-1]:.0f}"
+        figures["The same compared with Optuna"]
+        == f"{ours[0]:.0f} to {ours[-1]:.0f} lines against its {optuna[0]:.0f} to {optuna[-1]:.0f}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The base install: verbs that need more say so, a sweep does without, and pyproject.toml agrees with extras.py."""
+"""The base install: commands that need more say so, a sweep does without, and pyproject.toml agrees with extras.py."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_sweep_and_what_it_found_need_no_extra(tmp_path: Path) -> None:
     done = tune_app_without(ALL, "run", space, *given, *store)
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if "TensorBoard" in line]
-    assert said == ["no files for TensorBoard: tensorboardX is not installed; install tune-app[tensorboard]"]
+    assert said == ["no TensorBoard files: tensorboardX is not installed; install tune-app[tensorboard]"]
     assert not (tmp_path / "studies/small/tensorboard").exists()
     assert tune_app_without(ALL, "trials", "small", *store).returncode == 0
 

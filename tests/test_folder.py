@@ -1,4 +1,4 @@
-"""Folders, local and remote: whole files, appended files, names, and what is said where nothing can be written."""
+"""Folders, local and remote: whole files, appended files, names, and what is said if nothing can be written."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def at_once(address: str, count: int, work: Callable[[Folder, int], object]) -> list[object]:
-    """What `work` gives in so many threads, each with a folder of its own."""
+    """What `work` gives in so many threads, each with a separate folder."""
     start = threading.Barrier(count)
 
     def begin(number: int) -> object:
@@ -281,8 +281,8 @@ def test_a_folder_on_another_disk_is_written_in(small_disk: Path, tmp_path: Path
     ("number", "said", "unsaid"),
     [
         (errno.ENOSPC, "free some space", "rights"),
-        (errno.EACCES, "check who may write there", "space"),
-        (errno.EROFS, "can only be read", "space"),
+        (errno.EACCES, "check the write permissions there", "space"),
+        (errno.EROFS, "is read-only", "space"),
         (errno.ENOTDIR, "check the path", "space"),
     ],
 )

@@ -28,7 +28,7 @@ SIGNATURES = {
     "store: 'str | Path | None' = None, address: 'str | None' = None, check: 'bool' = True, "
     "**sections: 'Any') -> 'FinishedStudy'",
 }
-"""A change here breaks somebody's task or notebook."""
+"""A change here breaks someone's task or notebook."""
 
 
 def test_the_names_are_frozen() -> None:

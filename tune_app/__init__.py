@@ -1,7 +1,7 @@
 """tune-app: find, judge and keep good configurations of PyTorch models on a Ray cluster.
 
-The names below and the formats of the files are what later versions keep. They are imported when they are first used,
-so that ``import tune_app`` and ``tune-app --help`` cost nothing.
+The names below and the file formats are stable. They are imported on first use, so that ``import tune_app`` and
+``tune-app --help`` are fast.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Puts to an object store that happen only if nobody else came first, through obstore; pyarrow has none.
+"""Conditional puts to an object store, which only succeed if nobody else came first; uses obstore, because pyarrow has
+none.
 
-Where the bucket is, who asks and at which server are taken from where pyarrow takes them: the address, the environment
-(``AWS_*``, ``GOOGLE_*``), the AWS profile's file of keys, and the machine's role.
+Bucket, credentials and server come from the same sources as in pyarrow: the address, the environment (``AWS_*``,
+``GOOGLE_*``), the credentials file of the AWS profile, and the machine's role.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, GCSConfig, GCSStore, RetryConfig, S3Config, S3Store
     from pyarrow import fs
 
-# Records and locks are small: a server that does not answer is to be reported, not waited for.
+# Records and locks are small: report an unresponsive server instead of waiting for it.
 CLIENT: ClientConfig = {"allow_http": True, "timeout": "15s", "connect_timeout": "5s"}
 RETRIES: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 
@@ -27,14 +28,14 @@ class ConditionalPuts:
     """Reads with versions and puts with conditions in one folder of a bucket.
 
     Raises (every method):
-        OSError: the object store refused or did not answer.
+        OSError: the object store rejected the request or did not respond.
     """
 
     def __init__(self, store: S3Store | GCSStore) -> None:
         self._store = store
 
     def read(self, name: str) -> tuple[bytes | None, UpdateVersion | None]:
-        """The object and its version; None and None where there is none."""
+        """The object and its version; None and None if it does not exist."""
         import obstore
 
         try:
@@ -46,10 +47,10 @@ class ConditionalPuts:
             raise OSError(_first_line(error)) from error
 
     def put(self, name: str, content: bytes, version: UpdateVersion | None) -> UpdateVersion | None:
-        """Put `content` where the object is still of `version`, or absent for None.
+        """Put `content` if the object still has `version`, or does not exist for None.
 
         Returns:
-            The version it has now; None where another put came first.
+            The new version; None if another put came first.
         """
         import obstore
 
@@ -62,7 +63,7 @@ class ConditionalPuts:
 
 
 def open_puts(url: str, filesystem: fs.FileSystem, root: str) -> ConditionalPuts | None:
-    """Conditional puts below `root`, ``bucket/folder``, which pyarrow opened from `url`; None if not S3 or GCS."""
+    """Conditional puts in `root`, ``bucket/folder``, which pyarrow opened from `url`; None if not S3 or GCS."""
     parts = urlsplit(url)
     asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     server = asked.get("endpoint_override")
@@ -88,7 +89,7 @@ def open_puts(url: str, filesystem: fs.FileSystem, root: str) -> ConditionalPuts
 
 
 def _s3_keys(user: str | None, password: str | None) -> S3Config:
-    """Keys that the address or the profile's file has; obstore finds those of the environment and of roles itself."""
+    """Credentials in the address or the profile's file; obstore finds those in the environment and of roles itself."""
     if user and password:
         return {"access_key_id": unquote(user), "secret_access_key": unquote(password)}
     if "AWS_ACCESS_KEY_ID" in os.environ:

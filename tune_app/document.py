@@ -1,4 +1,4 @@
-"""YAML documents as plain data that remembers on which line each key stands."""
+"""YAML documents as plain data with the line number of each key."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ MAX_VALUES = 10_000
 MAX_DEPTH = 20
 MAX_BYTES = 200_000
 MAX_OPENED = 1_000
-"""Brackets and braces that may open in a file: ruamel.yaml takes cubic time for nested ones, 0.2 s for these."""
+"""Maximum opening brackets and braces in a file: ruamel.yaml takes cubic time for nested ones, 0.2 s for these."""
 
 KeyPath = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Document:
-    """A mapping read from a file, or given by a caller.
+    """A mapping from a file or a caller.
 
     Attributes:
-        source: the file, or what else messages should name.
-        data: mappings, lists, texts, numbers, truth values and None.
-        places: where the key at each path stands: ``FILE:LINE``.
+        source: the file, or another name for messages.
+        data: mappings, lists, strings, numbers, booleans and None.
+        places: the place of the key at each path: ``FILE:LINE``.
     """
 
     source: str
@@ -44,25 +44,25 @@ class Document:
         """Read a YAML 1.2 file.
 
         Raises:
-            InputError: there is no such file, or it is not one well-formed mapping in UTF-8 with unique keys.
+            InputError: the file does not exist, or is not a well-formed UTF-8 mapping with unique keys.
         """
         return cls.parse(_text(Path(path)), str(path))
 
     @classmethod
     def parse(cls, text: str, source: str) -> Document:
-        """Read the text of such a file, which messages call `source`.
+        """Read the text of such a file; messages call it `source`.
 
         Raises:
-            InputError: it is not one well-formed mapping with unique keys.
+            InputError: it is not a well-formed mapping with unique keys.
         """
         return cls._of(source, _parse(source, text), "a file must hold a mapping")
 
     @classmethod
     def of(cls, data: Mapping[str, Any], source: str) -> Document:
-        """Take `data`, given by a caller that messages call `source`.
+        """Use `data` from a caller; messages call it `source`.
 
         Raises:
-            InputError: it holds what no YAML file would.
+            InputError: it contains values that YAML cannot.
         """
         return cls._of(source, data, "a document must be a mapping")
 
@@ -76,15 +76,15 @@ class Document:
         return cls(source, _plain(data, (), source, places), places)
 
     def where(self, *path: str) -> str:
-        """Where the key at `path` stands: ``FILE:LINE key.path``, with the line of what holds it where it is absent."""
+        """The place of the key at `path`: ``FILE:LINE key.path``, with the line of its parent if it is missing."""
         known = next((self.places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self.places), self.source)
         return f"{known} {'.'.join(path)}".strip()
 
     def mapping(self, *path: str) -> dict[str, Any]:
-        """The mapping at `path`; an absent or empty one is empty.
+        """The mapping at `path`; empty if it is missing.
 
         Raises:
-            InputError: something else stands there.
+            InputError: it is not a mapping.
         """
         found: Any = self.data
         for depth, key in enumerate(path):
@@ -95,10 +95,10 @@ class Document:
         return dict(found)
 
     def replaced(self, path: KeyPath, value: object) -> Document:
-        """This document with another value at `path`, whose place becomes ``override``.
+        """This document with a new value at `path`, whose place becomes ``override``.
 
         Raises:
-            InputError: something on the way to it is not a mapping.
+            InputError: a parent of it is not a mapping.
         """
         for depth in range(len(path) - 1, -1, -1):
             value = self.mapping(*path[:depth]) | {path[depth]: value}
@@ -109,16 +109,16 @@ class Document:
 
 
 def to_yaml(document: Mapping[str, Any], *, compact: bool) -> str:
-    """The text of a file from which `Document` reads `document` back.
+    """The YAML text from which `Document` reads `document` back.
 
     Args:
-        compact: put each mapping or list that holds plain values alone, such as a domain, on one line.
+        compact: write each mapping or list of plain values, such as a domain, on one line.
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None if compact else False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.width = 2**20  # where ruamel.yaml folds an escaped text, a space too many is read back
-    # ruamel.yaml writes these line ends and marks as they are and reads them as something else.
+    yaml.width = 2**20  # if ruamel.yaml wraps an escaped string, it reads back an extra space
+    # ruamel.yaml writes these line ends and marks literally, but reads them back differently.
     yaml.allow_unicode = not re.search("[\x80-\x9f\u2028\u2029\ufeff]", _texts(document))
     text = io.StringIO()
     yaml.dump(document, text)
@@ -126,7 +126,7 @@ def to_yaml(document: Mapping[str, Any], *, compact: bool) -> str:
 
 
 def _texts(value: object) -> str:
-    """All texts in a document, one behind the other."""
+    """All strings in a document, concatenated."""
     if isinstance(value, Mapping):
         return "".join(str(key) + _texts(child) for key, child in value.items())
     if isinstance(value, (list, tuple)):
@@ -135,15 +135,15 @@ def _texts(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as messages show it, cut where it is long."""
+    """A value for messages, truncated if it is long."""
     text = repr(value) if isinstance(value, (str, int, float)) else str(value)
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def _text(path: Path) -> str:
-    hint = "name a YAML file; a name alone, such as digits_cnn, is a search space that ships with tune-app"
+    hint = "pass a YAML file, or the name of a search space that ships with tune-app, such as digits_cnn"
     if path.is_dir():
-        raise InputError("a file must be given, but got a folder", where=str(path), hint=hint)
+        raise InputError("a search space must be a file, but got a folder", where=str(path), hint=hint)
     try:
         content = path.read_bytes()
     except (OSError, ValueError) as error:
@@ -179,15 +179,18 @@ def _parse(source: str, text: str) -> object:
         problem = str(error).splitlines()[0]
         raise InputError(f"a file must be YAML text, but {problem}", where=source) from None
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError, AssertionError) as error:
-        # What ruamel.yaml lets through for broken tags, impossible dates and deep nesting.
+        # ruamel.yaml raises these for broken tags, impossible dates and deep nesting.
         problem = (str(error).splitlines() or [""])[0][:100]
         raise InputError(f"YAML must be well-formed, but {problem or type(error).__name__}", where=source) from None
 
 
 def _plain(value: object, path: KeyPath, source: str, places: dict[KeyPath, str]) -> Any:
-    """Copy loaded YAML to plain types, filling `places`; bounded, because aliases can make a small file huge."""
+    """Copy loaded YAML to plain types, filling `places`; bounded, because aliases can expand a small file
+    enormously."""
     if len(path) > MAX_DEPTH or len(places) > MAX_VALUES:
-        raise InputError(f"a file may nest {MAX_DEPTH} deep and hold {MAX_VALUES:,} values, but got more", where=source)
+        raise InputError(
+            f"a file may nest {MAX_DEPTH} levels deep and have {MAX_VALUES:,} values, but got more", where=source
+        )
     children: list[tuple[Any, object]] = []
     if isinstance(value, Mapping):
         children = list(value.items())
@@ -197,14 +200,14 @@ def _plain(value: object, path: KeyPath, source: str, places: dict[KeyPath, str]
         return _scalar(value, path, source, places)
     else:
         raise InputError(
-            f"a value must be a text, a number, true/false, a list or a mapping, but got {shown(value)}",
+            f"a value must be a string, a number, true/false, a list or a mapping, but got {shown(value)}",
             where=_place(path, source, places),
-            hint="put quotes around a text that looks like something else, such as a date",
+            hint="put quotes around a string that looks like something else, such as a date",
         )
     plain: list[tuple[str, Any]] = []
     for key, child in children:
         if isinstance(value, Mapping) and not isinstance(key, str):
-            raise InputError(f"a key must be a text, but got {shown(key)}", where=_place(path, source, places))
+            raise InputError(f"a key must be a string, but got {shown(key)}", where=_place(path, source, places))
         here = (*path, str(key))
         places[here] = _line(value, key, source) or places.get(path, source)
         plain.append((str(key), _plain(child, here, source, places)))
@@ -222,7 +225,7 @@ def _scalar(value: Any, path: KeyPath, source: str, places: Mapping[KeyPath, str
         return float(value)
     try:
         value.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON allows
         raise InputError(
             f"a text must be Unicode, but got {value!a:.100}", where=_place(path, source, places)
         ) from None

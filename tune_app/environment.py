@@ -1,4 +1,4 @@
-"""The environment of this process, changed for a while."""
+"""Temporary changes to the environment of this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def changed_environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Give variables these values; afterwards they are as before, and what else changed meanwhile stays."""
+    """Set variables temporarily; other changes in the meantime stay."""
     with restored_environment(*values):
         os.environ.update(values)
         yield
@@ -17,7 +17,7 @@ def changed_environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def restored_environment(*names: str) -> Iterator[None]:
-    """Whoever changes these variables meanwhile, afterwards they are as before."""
+    """Restore these variables afterwards, no matter who changes them."""
     former = {name: os.environ.get(name) for name in names}
     try:
         yield

@@ -1,7 +1,7 @@
-"""The one tree of errors; each edge (command line, HTTP, page) translates it once.
+"""The hierarchy of errors; each interface (command line, HTTP, page) translates it once.
 
-Every message follows one pattern: the rule, then the value found, then where it stands; the hint names the
-nearest valid choice or what to do. No message holds a password or a token: each passes `credentials.redacted`.
+Every message follows one pattern: the rule, the value, and its place; the hint names the nearest valid choice or what
+to do. No message contains a password or a token: all of them pass through `credentials.redacted`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from tune_app.readable import writable
 
 
 class TuneAppError(Exception):
-    """Something that the program reports in words instead of a traceback.
+    """An error reported with a message instead of a traceback.
 
     Attributes:
-        message: the rule and the value found.
-        where: the place it stands at, such as ``search_spaces/a.yaml:12 parameters.training.dropout``; may be empty.
-        hint: the nearest valid choice and what to do; may be empty.
+        message: the rule and the offending value.
+        where: its place, such as ``search_spaces/a.yaml:12 parameters.training.dropout``; may be empty.
+        hint: the nearest valid choice, or what to do; may be empty.
     """
 
     exit_code = 1
@@ -47,36 +47,36 @@ class InputError(TuneAppError, ValueError):
 
 
 class NotFound(InputError):
-    """What was named does not exist. Exit code 2, HTTP status 404."""
+    """The named item does not exist. Exit code 2, HTTP status 404."""
 
 
 class Conflict(InputError):
-    """What was asked for does not go together with how things stand now. Exit code 2, HTTP status 409."""
+    """The request conflicts with the current state. Exit code 2, HTTP status 409."""
 
 
 class WorkFailed(TuneAppError):
-    """The input was right and the work failed. Exit code 1."""
+    """The input was valid, but the work failed. Exit code 1."""
 
 
 class Interrupted(TuneAppError):
-    """The user stopped the work; what was finished is kept. Exit code 130."""
+    """The user stopped the work; finished work is kept. Exit code 130."""
 
     exit_code = 130
 
 
 class Terminated(Interrupted):
-    """Somebody asked the process to terminate; what was finished is kept. Exit code 143."""
+    """The process was asked to terminate; finished work is kept. Exit code 143."""
 
     exit_code = 143
 
 
 def one_line(error: BaseException) -> str:
-    """What an error of somebody else says, without its line ends, as valid Unicode."""
+    """The message of a foreign error on one line, as valid Unicode."""
     return str(writable(" ".join(str(error).split())))
 
 
 def nearest(name: object, valid: Iterable[str], *, limit: int = 8) -> str:
-    """Say which names are valid, the nearest first: ``did you mean `dropout`? Valid: dropout, filters, …``."""
+    """List the valid names, nearest first: ``did you mean `dropout`? Valid: dropout, filters, …``."""
     names = sorted(valid)
     close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     rest = [n for n in names if n not in close]

@@ -1,4 +1,4 @@
-"""What the base install leaves out: packages that only some verbs need, by the extra that brings them."""
+"""Packages outside the base install that only some commands need, by extra."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXTRAS = {
     "api": ("fastapi", "starlette", "uvicorn", "httptools", "websockets", "anyio", "prometheus_client"),
     "tensorboard": ("tensorboardX",),
 }
-"""The packages, as they are imported, of each extra in pyproject.toml."""
+"""The import names of the packages in each extra of pyproject.toml."""
 
 
 def missing(extra: str) -> str | None:
@@ -20,7 +20,7 @@ def missing(extra: str) -> str | None:
 
 
 def require(extra: str, verb: str) -> None:
-    """Go on only if a verb has what it needs.
+    """Check that a command has the packages it needs.
 
     Raises:
         InputError: a package of the extra is not installed.

@@ -1,7 +1,7 @@
-"""A folder that results live in: on this machine, or behind ``s3://`` or ``gs://`` through pyarrow.
+"""A folder for results: on this machine, or on ``s3://`` or ``gs://`` through pyarrow.
 
-Three promises hold for both kinds: a file that is written is whole or absent for every reader, what was appended
-stays readable when the writer dies, and of several processes that `create` or `replace` a file one wins.
+Both kinds guarantee that a written file is complete or absent for every reader, that appended data stays readable if
+the writer dies, and that exactly one of several processes that `create` or `replace` a file wins.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from tune_app.credentials import without_password
 from tune_app.errors import InputError, TuneAppError, WorkFailed
 
 PARTS = ".parts"
-"""What is behind the name of an appended file in an object store."""
+"""Suffix of an appended file in an object store."""
 MERGED = ".merged"
-"""What is behind the number of a part that replaces all up to its number."""
+"""Suffix of a part that replaces all parts up to its number."""
 READERS = 16
-"""So many parts of an appended file are read at once."""
+"""How many parts of an appended file to read in parallel."""
 LOCK_WAIT_S = 20.0
 ASIDE = ".aside"
-"""Where files of this machine are written before they are put in place."""
+"""Where local files are written before they are moved into place."""
 
 
 class Folder(ABC):
     """Files by relative name, ``a/b.txt``. Errors of the file system become `WorkFailed` with the full path.
 
     Attributes:
-        url: its path or address, for people: without the password that the address may hold.
+        url: its path or address for users, without any password.
         address: what opens it again; never shown or stored.
     """
 
@@ -50,74 +50,75 @@ class Folder(ABC):
 
     @abstractmethod
     def write(self, name: str, content: bytes) -> None:
-        """Put `content` at `name` at once: a reader sees the former file or this one."""
+        """Write `content` to `name` atomically: a reader sees either the old or the new file."""
 
     @abstractmethod
     def append(self, name: str, content: bytes) -> None:
-        """Add `content` behind what stands at `name`."""
+        """Append `content` to `name`."""
 
     def sync(self, name: str) -> None:  # noqa: B027  # what an object store took is kept
-        """Make what was appended to `name` survive the death of the machine."""
+        """Make the data appended to `name` survive a machine crash."""
 
     def merge(self, name: str) -> None:  # noqa: B027  # what is appended to a file of this machine is one file
-        """Keep what was appended to `name` in one piece."""
+        """Merge the parts appended to `name`."""
 
     @abstractmethod
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes | None:
-        """The file from byte `start`, appended parts included, at most `size` bytes of it; None where there is none."""
+        """The file from byte `start`, appended parts included, at most `size` bytes of it; None if there is none."""
 
     @abstractmethod
     def size(self, name: str) -> int | None:
-        """How many bytes `read` would give; None where there is no such file."""
+        """How many bytes `read` would give; None if there is no such file."""
 
     @abstractmethod
     def read_version(self, name: str) -> tuple[bytes | None, object]:
-        """A file that is never appended to, and its version for `replace`; None and None where there is none."""
+        """A file that is never appended to, and its version for `replace`; None and None if there is none."""
 
     @abstractmethod
     def replace(self, name: str, content: bytes, version: object) -> object:
-        """Put `content` at `name` only if what stands there is still of `version`; for None, only if nothing does.
+        """Write `content` to `name` only if it still has `version`, or does not exist for None.
 
         Returns:
-            The version it has now; None where another process came first.
+            The new version; None if another process came first.
         """
 
     def create(self, name: str, content: bytes) -> bool:
-        """Put `content` at `name` only if nothing stands there; whether it did."""
+        """Write `content` to `name` only if it does not exist; returns whether it was written."""
         return self.replace(name, content, None) is not None
 
     @abstractmethod
     def exists(self, name: str) -> bool:
-        """Whether there is a file of that name."""
+        """Whether the file exists."""
 
     @abstractmethod
     def stamp(self, name: str) -> object:
-        """Something that differs after the file was written with `write`; None where there is none.
+        """A value that changes whenever the file is written with `write`; None if it does not exist.
 
-        On this machine it costs a look at the file's entry, behind an object store as much as reading.
+        On this machine it costs a `stat`, on an object store as much as reading.
         """
 
     @abstractmethod
     def names(self, prefix: str) -> list[str]:
-        """Names of the files and folders directly under `prefix`, sorted; hidden ones (``.name``) are left out."""
+        """Names of the files and folders directly under `prefix`, sorted; without hidden ones (``.name``)."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Remove a file or a folder with all it holds; nothing happens where there is none."""
+        """Remove a file or a folder with its content, if it exists."""
 
-    def remove_leftovers(self, prefix: str) -> None:  # noqa: B027  # where nothing is written aside, nothing is left
-        """Remove what a killed writer left aside directly under `prefix`; nobody else may be writing there."""
+    def remove_leftovers(self, prefix: str) -> None:  # noqa: B027  # if nothing is written aside, nothing is left
+        """Remove temporary files of a killed writer directly under `prefix`; nobody else may be writing there."""
 
     def path(self, name: str) -> str:
-        """The address of `name`, for people, and for readers such as pandas that have the keys of an object store."""
+        """The address of `name`, for users and for readers such as pandas that have credentials for the object
+        store."""
         return f"{self.url.rstrip('/')}/{name}"
 
 
 def open_folder(url: str | Path) -> Folder:
-    """Open the folder at a path or an address; nothing is created yet.
+    """Open the folder at a path or an address, without creating it.
 
     Raises:
-        InputError: no file system knows the address.
+        InputError: no file system supports the address.
     """
     text = str(url)
     if "\0" in text:
@@ -138,14 +139,14 @@ def open_folder(url: str | Path) -> Folder:
 
 
 class LocalFolder(Folder):
-    """A folder of this machine, or a mounted one that several nodes share."""
+    """A folder on this machine, or a mounted one that several nodes share."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self.url = self.address = str(self.root)
 
     def write(self, name: str, content: bytes) -> None:
-        """See `Folder.write`; the content is on the disk before the name points to it."""
+        """See `Folder.write`; the content is on disk before the name points to it."""
         target = self.root / name
         aside = self._aside(name)
         try:
@@ -162,10 +163,10 @@ class LocalFolder(Folder):
             raise cannot_write(target, error) from error
 
     def _aside(self, name: str) -> Path:
-        """Where `name` is written first.
+        """The temporary path for `name`.
 
-        Not beside it: polars and DuckDB read whatever a folder of data holds, also what begins with a dot. That is the
-        only place, though, for a folder on another disk, by a link or a mount, and where others own the rest.
+        Not next to it: polars and DuckDB read every file in a data folder, even hidden ones. But that is the only place
+        if the folder is on another disk, through a link or a mount, or if others own the rest.
         """
         mine = f"{os.getpid()}.{threading.get_ident()}.tmp"
         parent, _, last = name.rpartition("/")
@@ -187,9 +188,9 @@ class LocalFolder(Folder):
             raise cannot_write(target, error) from error
 
     def append(self, name: str, content: bytes) -> None:
-        """See `Folder.append`; what is appended survives the death of this process, and after `sync` of the machine.
+        """See `Folder.append`; the data survives the death of this process, and after `sync` a machine crash.
 
-        Where it fails, on a full disk, the file is as long as before.
+        If it fails, on a full disk, the file keeps its length.
         """
         target = self.root / name
         try:
@@ -314,11 +315,11 @@ class LocalFolder(Folder):
 
 
 class RemoteFolder(Folder):
-    """A folder behind an object store, where a file appears whole when its writing ends and nothing can be appended.
+    """A folder on an object store, where a file appears complete at the end of a write, and appending is impossible.
 
-    An appended file is therefore a row of numbered parts, ``name.parts/000001``, …, behind the file ``name`` if there
-    is one; merged, ``name.parts/000123.merged`` stands for all up to that number. Writing such a file as a whole
-    removes its parts first: only there a reader may see something between.
+    So an appended file is a sequence of numbered parts, ``name.parts/000001``, …, after the file ``name`` if there is
+    one; when merged, ``name.parts/000123.merged`` replaces all parts up to that number. Rewriting such a file removes
+    its parts first: only then may a reader see an intermediate state.
 
     S3 and GCS keep the promise of `replace`. The others that pyarrow knows, such as HDFS, have no such puts: two
     processes that replace a file there at the same moment may both believe that they did.
@@ -345,7 +346,7 @@ class RemoteFolder(Folder):
         self._parts[name] = number
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes | None:
-        """See `Folder.read`; parts that lie before or behind what is wanted are not read."""
+        """See `Folder.read`; does not read parts outside the requested range."""
         if start == 0 and size is None:
             return self._read_whole(name)
         while True:
@@ -362,16 +363,16 @@ class RemoteFolder(Folder):
                 position += length
             with ThreadPoolExecutor(READERS) as threads:
                 pieces = list(threads.map(lambda place: self._read_range(*place), wanted))
-            if None not in pieces:  # else parts were merged in the meantime
+            if None not in pieces:  # otherwise parts were merged in the meantime
                 return b"".join(piece or b"" for piece in pieces)
 
     def _read_whole(self, name: str) -> bytes | None:
         while True:
             parts = list(self._current_parts(name))
-            with ThreadPoolExecutor(READERS) as threads:  # there may be thousands, and each takes its time
+            with ThreadPoolExecutor(READERS) as threads:  # there may be thousands, and each takes time
                 first, *found = threads.map(self._read, [name, *parts])
             pieces = [piece for piece in found if piece is not None]
-            if len(pieces) == len(parts):  # else they were merged in the meantime
+            if len(pieces) == len(parts):  # otherwise they were merged in the meantime
                 break
         if first is None and not pieces:
             return None
@@ -383,14 +384,14 @@ class RemoteFolder(Folder):
         return sum(sizes.values()) if sizes else None
 
     def _sizes(self, name: str) -> dict[str, int]:
-        """The file itself, if there is one, and its parts in their order, each with its bytes."""
+        """The file itself, if there is one, and its parts in order, each with its size."""
         with _reading(self.path(name)):
             itself = self._fs.get_file_info(f"{self._root}/{name}")
         begin = {name: itself.size} if itself.type == fs.FileType.File else {}
         return {**begin, **self._current_parts(name)}
 
     def merge(self, name: str) -> None:
-        """See `Folder.merge`; the new piece is there before the former ones go."""
+        """See `Folder.merge`; the merged part exists before the old ones are removed."""
         parts = list(self._current_parts(name))
         if len(parts) < 2:
             return
@@ -400,7 +401,7 @@ class RemoteFolder(Folder):
             list(threads.map(self._remove, parts))
 
     def _current_parts(self, name: str) -> dict[str, int]:
-        """The parts in their order with their bytes, without those that a merged one replaces."""
+        """The parts in order with their sizes, without those replaced by a merged one."""
         parts = {f"{name}{PARTS}/{info.base_name}": info.size for info in self._all_infos(f"{name}{PARTS}")}
         merged = [position for position, part in enumerate(parts) if part.endswith(MERGED)]
         return dict(list(parts.items())[merged[-1] :]) if merged else parts
@@ -437,7 +438,7 @@ class RemoteFolder(Folder):
 
     def stamp(self, name: str) -> object:
         """See `Folder.stamp`."""
-        return self._read(name)  # an object store's times are of whole seconds, in which a file may change twice
+        return self._read(name)  # an object store's times are in whole seconds, and a file may change twice within one
 
     def names(self, prefix: str) -> list[str]:
         """See `Folder.names`."""
@@ -457,7 +458,7 @@ class RemoteFolder(Folder):
     def _write(self, name: str, content: bytes) -> None:
         target = f"{self._root}/{name}"
         try:
-            if (folder := target.rsplit("/", 1)[0]) not in self._made:  # a request, where there are no folders too
+            if (folder := target.rsplit("/", 1)[0]) not in self._made:  # a request, even if there are no folders
                 self._fs.create_dir(folder, recursive=True)
                 self._made.add(folder)
             with self._fs.open_output_stream(target) as stream:
@@ -485,7 +486,7 @@ class RemoteFolder(Folder):
         return [info.base_name for info in self._all_infos(prefix)]
 
     def _all_infos(self, prefix: str) -> list[fs.FileInfo]:
-        """What lies directly under `prefix`, sorted by name."""
+        """The entries directly under `prefix`, sorted by name."""
         with _reading(self.path(prefix)):
             found = self._fs.get_file_info(fs.FileSelector(f"{self._root}/{prefix}", allow_not_found=True))
         return sorted(found, key=lambda info: info.base_name)
@@ -504,7 +505,7 @@ class RemoteFolder(Folder):
 
 
 def _flat(prefix: str) -> str:
-    """A folder's name as a part of a file's; two folders never have one."""
+    """A folder's path as part of a file name, unique per folder."""
     return urllib.parse.quote(prefix, safe="").replace(".", "%2E")
 
 
@@ -521,21 +522,21 @@ def _reading(path: object) -> Iterator[None]:
 
 
 def cannot_read(path: object, error: OSError) -> TuneAppError:
-    """The error for a folder in the place of a file, missing rights or an address that does not answer: the input was
-    right, and the work failed. Only a name that no file can have is the input's fault."""
+    """The error for a folder in place of a file, missing permissions or an unresponsive address: the input was valid,
+    and the work failed. Only an impossible file name is an input error."""
     kind = InputError if error.errno == errno.ENAMETOOLONG else WorkFailed
-    return kind(f"cannot read {path}: {_reason(error)}", hint="check the path and its rights")
+    return kind(f"cannot read {path}: {_reason(error)}", hint="check the path and its permissions")
 
 
 def cannot_write(path: object, error: OSError, option: str = "--store") -> WorkFailed:
-    """The error for a full disk, missing rights or a path that cannot be; `option` names another place."""
+    """The error for a full disk, missing permissions or an impossible path; `option` chooses another place."""
     elsewhere = f"choose another place with {option}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = f"free some space or {elsewhere}"
     elif error.errno in (errno.EACCES, errno.EPERM):
-        hint = f"check who may write there, or {elsewhere}"
+        hint = f"check the write permissions there, or {elsewhere}"
     elif error.errno == errno.EROFS:
-        hint = f"what is mounted there can only be read: {elsewhere}"
+        hint = f"the file system there is read-only: {elsewhere}"
     else:
         hint = f"check the path, or {elsewhere}"
     return WorkFailed(f"cannot write {path}: {_reason(error)}", hint=hint)

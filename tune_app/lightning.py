@@ -1,6 +1,6 @@
 """Lightning's `Trainer` in a user's function: `TuneCallback` reports each validated epoch.
 
-The package `lightning` is the user's; tune-app does not bring it.
+The user installs the package `lightning`; tune-app does not.
 """
 
 from __future__ import annotations
@@ -27,29 +27,28 @@ from tune_app.tasks.report import Report, ReportError
 FILE = "trial.ckpt"
 
 
-# A `Checkpoint`, for Lightning calls these last: what the module itself logs and does at the end of an epoch is there.
+# A `Checkpoint`, because Lightning calls these last, after everything that the module logs and does in an epoch.
 class TuneCallback(Checkpoint):
-    """Reports the epochs of a `Trainer`, and has it save and restore them.
+    """Reports the epochs of a `Trainer`, and makes it save and restore them.
 
-    An epoch is reported when it ends, if it was validated; the sanity check is none. Where it was validated several
-    times, the last one counts. The generators are seeded for each epoch that is reported. Its health is measured with
-    `training_step` on the first batch that was trained, where that step returns a loss and the optimization is
-    automatic.
+    An epoch is reported at its end if it was validated; the sanity check does not count. If it was validated several
+    times, the last one counts. The generators are seeded for each reported epoch. Its health is measured with
+    `training_step` on the first training batch, if that step returns a loss and the optimization is automatic.
 
     Attributes:
-        resume_path: the checkpoint of an earlier attempt, for `fit(ckpt_path=…)`; None when fresh.
+        resume_path: the checkpoint of an earlier attempt, for `fit(ckpt_path=…)`; None on a fresh start.
     """
 
     resume_path: Path | None
     best_model_path = ""
-    """None is kept; Lightning asks for it when it shall test the best model."""
+    """Not kept; Lightning asks for it to test the best model."""
 
     def __init__(self, report: Report, metrics: Sequence[str]) -> None:
-        """Restores what an earlier attempt at the trial saved, so it comes before the first report.
+        """Restores what an earlier attempt at the trial saved, so create it before the first report.
 
         Args:
-            report: what the function was given.
-            metrics: the names under which the module logs what the search space lists under `metrics`.
+            report: the function's `report` argument.
+            metrics: the names under which the module logs the search space's `metrics`.
         """
         self._report, self._metrics = report, tuple(metrics)
         self._trainer: Trainer | None = None
@@ -62,7 +61,8 @@ class TuneCallback(Checkpoint):
 
     @property
     def trainer_arguments(self) -> dict[str, Any]:
-        """For `Trainer(**…)`: the trial's device, epochs and folder, this callback, and nothing that logs or prints."""
+        """For `Trainer(**…)`: the trial's device, epochs and folder, this callback, and no loggers or progress
+        output."""
         device = self._report.device
         is_gpu = device.type == "cuda"
         return {
@@ -77,16 +77,16 @@ class TuneCallback(Checkpoint):
         }
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Know what is trained."""
+        """Remember the module."""
         self._trainer, self._report.model = trainer, pl_module
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Seed the generators, so that an epoch draws the same numbers after a report and after a loss."""
+        """Seed the generators, so that an epoch draws the same numbers after a report and after a restart."""
         if not self._begins:
             return
         self._report.seed_epoch(self._report.epoch + 1)
         if self.resume_path is not None and trainer.fit_loop.is_resuming:
-            # Each loader has drawn the seed of its workers before this, when it otherwise does after it.
+            # Each loader has drawn its workers' seed before this, although it otherwise does so after it.
             for loader in tree_leaves(trainer.train_dataloader):
                 if getattr(loader, "generator", None) is None:
                     torch.empty((), dtype=torch.int64).random_()
@@ -95,14 +95,14 @@ class TuneCallback(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the first batch for the health figures, and tell how far the epoch is."""
+        """Keep the first batch for the health figures, and report the progress of the epoch."""
         if self._batch is None and pl_module.automatic_optimization and outputs is not None:
             self._batch = batch
         if math.isfinite(trainer.num_training_batches):
             self._report.progress((batch_idx + 1) / trainer.num_training_batches)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep what the validation logged, for it is reported when the epoch ends."""
+        """Keep what the validation logged, to report it at the end of the epoch."""
         if not trainer.sanity_checking:
             self._validated = _logged(trainer)
 
@@ -120,7 +120,7 @@ class TuneCallback(Checkpoint):
         for name in self._metrics:
             if name not in logged:
                 raise ReportError(
-                    f"a metric of `TuneCallback` must be logged per epoch, but `{name}` is not after epoch "
+                    f"each metric of `TuneCallback` must be logged per epoch, but `{name}` is not after epoch "
                     f"{trainer.current_epoch + 1} of Lightning; {nearest(name, logged)}; log it with "
                     f"`self.log({name!r}, …, on_epoch=True)`"
                 )
@@ -129,7 +129,7 @@ class TuneCallback(Checkpoint):
         self._report({name: logged[name] for name in self._metrics}, probe=probe)
 
     def state_dict(self) -> dict[str, Any]:
-        """The batch of the health figures, where it is plain tensors: a restored trial looks at the same one."""
+        """The batch for the health figures, if it is plain tensors, so that a restored trial uses the same one."""
         return {"batch": self._batch} if _is_plain(self._batch) else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -151,16 +151,16 @@ class TuneCallback(Checkpoint):
 
 
 def _logged(trainer: Trainer) -> dict[str, float]:
-    """What the running loop logged for its whole epoch; `callback_metrics` alone has the last step's figures, too."""
+    """What the running loop logged for its whole epoch; `callback_metrics` also has the last step's figures."""
     found = trainer.callback_metrics
-    held = trainer._results  # no public name tells which of them are of an epoch
+    held = trainer._results  # no public name shows which of them are per epoch
     names = {result.meta.name for result in (held or {}).values() if result.meta.on_epoch}
     return {name: float(value) for name, value in found.items() if name.removesuffix("_epoch") in names}
 
 
 @contextmanager
 def _logging_nothing(module: LightningModule) -> Iterator[None]:
-    """A step outside of the loop: what it logs is dropped, and its metrics forget what they saw."""
+    """A step outside the loop: drops what it logs, and resets its metrics."""
     held = [(metric, copy.deepcopy(metric.__getstate__())) for metric in module.modules() if isinstance(metric, Metric)]
     names = ("log", "log_dict")
     before = {name: vars(module)[name] for name in names if name in vars(module)}

@@ -13,7 +13,7 @@ PACKAGES = ("tune-app", "ray", "optuna", "torch", "numpy", "pyarrow")
 
 
 def code() -> dict[str, Any]:
-    """The git commit of the working folder, if it is one, and the versions of the packages that matter."""
+    """The git commit of the working folder, if any, and the versions of the relevant packages."""
     return {"git_commit": git_commit(), "versions": {"python": platform.python_version(), **_versions()}}
 
 
@@ -23,7 +23,7 @@ def machine() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The commit of the working folder, with ``-dirty`` where tracked files differ; None outside a git checkout."""
+    """The commit of the working folder, with ``-dirty`` if tracked files differ; None outside a git checkout."""
     try:
         commit = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
@@ -48,8 +48,8 @@ def _versions() -> dict[str, str]:
 
 
 def user_name() -> str:
-    """Who works here, such as ``ada@host``."""
+    """The current user, such as ``ada@host``."""
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (KeyError, OSError):  # a container may know no name for its user
+    except (KeyError, OSError):  # a container may have no name for its user
         return socket.gethostname()

@@ -7,10 +7,10 @@ from typing import Any
 
 
 def writable(value: Any) -> Any:
-    """`value` with every text in it valid Unicode, also in mappings and lists.
+    """`value` with all its strings as valid Unicode, including in mappings and lists.
 
-    A name of a file that is not UTF-8 reaches Python as half surrogate pairs, which no file in UTF-8 can hold; they
-    become escapes, such as ``caf\\udce9``.
+    A file name that is not UTF-8 reaches Python with half surrogate pairs, which UTF-8 cannot encode; they become
+    escapes, such as ``caf\\udce9``.
     """
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
@@ -27,8 +27,8 @@ def is_absent(value: Any) -> bool:
 
 
 def shown(value: Any, absent: str = "") -> str:
-    """Four significant digits of a number with a fraction; `absent` where there is no value."""
-    if type(value) is float:  # most of what a table has; `is_absent` takes longer than all the rest
+    """Four significant digits of a number with a fraction; `absent` if there is no value."""
+    if type(value) is float:  # the most common case in a table; `is_absent` is slower than the rest
         return f"{value:.4g}" if value == value else absent
     if is_absent(value):
         return absent
@@ -36,6 +36,6 @@ def shown(value: Any, absent: str = "") -> str:
 
 
 def in_words(name: str) -> str:
-    """What a variable, a metric or a figure is called: ``neuron_utilisation`` as "Neuron utilisation"."""
+    """The display name of a variable, a metric or a figure: ``neuron_utilisation`` as "Neuron utilisation"."""
     spaced = name.replace("_", " ")
     return spaced[:1].upper() + spaced[1:]

@@ -1,4 +1,4 @@
-"""Folders that ship with the package but lie outside it: search spaces, profiles, the page, what `init` copies."""
+"""Folders that ship with the package but are outside it: search spaces, profiles, the page, the starter files."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def shipped_folder(name: str) -> Path:
     raise WorkFailed(
         f"tune-app must be installed with its folder `{name}`, but the folder is missing",
         where=str(PARENT),
-        hint="install tune-app again",
+        hint="reinstall tune-app",
     )

@@ -1,4 +1,4 @@
-"""Standard output and error: nothing stops where nobody reads them, and a document can have stdout for itself."""
+"""Standard output and error: survive closed pipes, and reserve stdout for a document."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
-"""What writing to a pipe that nobody reads, a terminal that was closed, and a closed descriptor say."""
+"""Error numbers of writing to a broken pipe, a closed terminal, and a closed descriptor."""
 
 
 class _Steady(io.FileIO):
-    """A descriptor whose reader may go: what is written then is dropped."""
+    """A descriptor whose reader may disappear: further output is dropped."""
 
     def write(self, content: Any) -> int:
         try:
@@ -28,9 +28,9 @@ class _Steady(io.FileIO):
 
 
 def keep_steady() -> None:
-    """Have this process go on where its standard output or error is closed, now or later, or cannot spell a text.
+    """Keep this process running if its standard output or error is closed, now or later, or cannot encode a string.
 
-    Side effects: descriptors 0 to 2 that are closed lead to nowhere, so that no other file gets their number;
+    Side effects: closed descriptors 0 to 2 are redirected to the null device, so that no other file gets their number;
     `sys.stdout` and `sys.stderr` are replaced.
     """
     for number in range(3):
@@ -53,9 +53,10 @@ def _stream(number: int, former: Any) -> io.TextIOWrapper:
 
 @contextlib.contextmanager
 def reserved() -> Iterator[None]:
-    """Keep standard output for what is printed after this block: all that is printed in it goes to standard error.
+    """Reserve standard output for after this block: everything printed in it goes to standard error.
 
-    So does what C code and child processes write to descriptor 1, such as a task's downloads with ``tar`` or ``git``.
+    This includes what C code and child processes write to descriptor 1, such as a task's downloads with ``tar`` or
+    ``git``.
     """
     _flush()
     kept = os.dup(1)
@@ -72,4 +73,4 @@ def reserved() -> Iterator[None]:
 def _flush() -> None:
     if sys.stdout is not None:
         sys.stdout.flush()
-    ctypes.CDLL(None).fflush(None)  # what C code printed and has not written yet
+    ctypes.CDLL(None).fflush(None)  # flush C's output buffer

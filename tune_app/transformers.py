@@ -1,6 +1,6 @@
 """Hugging Face's `Trainer` in a user's function: `TuneCallback` reports each evaluation.
 
-The packages `transformers` and `accelerate` are the user's; tune-app does not bring them.
+The user installs the packages `transformers` and `accelerate`; tune-app does not.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from tune_app.tasks.report import Probe, Report, ReportError
 
 
 class TuneCallback(TrainerCallback):
-    """Reports the evaluations of a `Trainer`, and has it save and restore its checkpoints.
+    """Reports the evaluations of a `Trainer`, and makes it save and restore its checkpoints.
 
     Each evaluation after a training step is an epoch of the trial. The generators are seeded for each. Its health is
-    measured with the loss that the model itself gives for the first rows of the data, where it gives one and the data
-    has rows by number.
+    measured with the model's own loss on the first rows of the data, if the model returns one and the data can be
+    indexed.
 
-    A trainer only saves when it asks itself whether to, just after an evaluation. So a report waits before that
-    question, and where the trial is to be saved meanwhile, the trainer goes on as far as it needs for it.
+    A trainer only saves at a fixed point just after an evaluation. So a report waits before that point, and if the
+    trial needs to be saved, the trainer continues just far enough.
 
     Attributes:
-        resume_path: the checkpoint of an earlier attempt, for `train(resume_from_checkpoint=…)`; None when fresh.
+        resume_path: the checkpoint of an earlier attempt, for `train(resume_from_checkpoint=…)`; None on a fresh start.
     """
 
     resume_path: Path | None
 
     def __init__(self, report: Report, metrics: Mapping[str, str]) -> None:
-        """Restores what an earlier attempt at the trial saved, so it comes before the first report.
+        """Restores what an earlier attempt at the trial saved, so create it before the first report.
 
         Args:
-            report: what the function was given.
-            metrics: the name in the search space of each metric, and the one in what the trainer evaluates, such as
+            report: the function's `report` argument.
+            metrics: the search space's name of each metric, and its name in the trainer's evaluation, such as
                 `{"val_loss": "eval_loss"}`.
         """
         self._report, self._metrics = report, dict(metrics)
@@ -56,7 +56,7 @@ class TuneCallback(TrainerCallback):
 
     @property
     def training_arguments(self) -> dict[str, Any]:
-        """For `TrainingArguments(**…)`: the trial's device, seed, epochs and folder; nothing logs elsewhere."""
+        """For `TrainingArguments(**…)`: the trial's device, seed, epochs and folder; no other logging."""
         return {
             "output_dir": str(self._report.trial_folder / "trainer"),
             "use_cpu": self._report.device.type == "cpu",
@@ -72,27 +72,27 @@ class TuneCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any
     ) -> None:
-        """Know what is trained, and the rows that its health is measured with."""
+        """Remember the model, and the rows for its health figures."""
         self._is_training = self._report.epoch < self._report.epochs
         self._report.model = held["model"]
-        self._report.seed_epoch(0)  # a collator may draw, the same in every attempt
+        self._report.seed_epoch(0)  # a collator may draw random numbers; make them the same in every attempt
         self._probe = _probe(held["model"], held["train_dataloader"], args)
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any
     ) -> None:
-        """Seed the generators, which the order of the rows may be drawn from."""
+        """Seed the generators, which may determine the order of the rows."""
         if self._begins:
             self._report.seed_epoch(self._report.epoch + 1)
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any) -> None:
-        """Seed them again, for a trainer that was restored draws more before its first step than one that goes on."""
+        """Seed them again, because a restored trainer draws more before its first step than one that continues."""
         if self._begins:
             self._report.seed_epoch(self._report.epoch + 1)
         self._begins = False
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any) -> None:
-        """Tell how far the epoch is."""
+        """Report the progress of the epoch."""
         done = state.global_step / state.max_steps * self._report.epochs - self._report.epoch
         self._report.progress(min(1.0, max(0.0, done)))
 
@@ -109,24 +109,24 @@ class TuneCallback(TrainerCallback):
         for name, theirs in self._metrics.items():
             if theirs not in evaluated:
                 raise ReportError(
-                    f"a metric of `TuneCallback` must be evaluated by the trainer, but `{theirs}`, which is to be "
-                    f"`{name}`, is not after step {state.global_step}; {nearest(theirs, evaluated)}; what "
-                    "`compute_metrics` returns is evaluated, with `eval_` before its name"
+                    f"each metric of `TuneCallback` must be evaluated by the trainer, but `{theirs}`, which is to be "
+                    f"`{name}`, is not after step {state.global_step}; {nearest(theirs, evaluated)}; the trainer "
+                    "adds the prefix `eval_` to what `compute_metrics` returns"
                 )
         self._reports = {name: evaluated[theirs] for name, theirs in self._metrics.items()}
         if self._report.epoch + 1 == self._report.epochs:
-            control.should_save = True  # the trainer ends then, and could not be made to save any more
+            control.should_save = True  # then the trainer ends, and cannot save any more
             return
         self._saved, self._waiting = None, getcurrent()
         self._tell()
         control.should_save = self._saver is not None
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any) -> None:
-        """Report no more: what is evaluated now is the function's own business."""
+        """Stop reporting: further evaluations belong to the function."""
         self._is_training = False
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any) -> None:
-        """Give the checkpoint to whoever saves the trial; report the last time."""
+        """Provide the checkpoint for saving the trial; report the last epoch."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if self._saver is not None:
             saver, self._saver, self._saved = self._saver, None, folder
@@ -140,26 +140,26 @@ class TuneCallback(TrainerCallback):
         self._report(reports, probe=self._probe)
 
     def _save(self) -> Path:
-        """The folder of the checkpoint; has the trainer, which waits in a report, go on until it has saved it."""
+        """The folder of the checkpoint; lets the trainer, which waits in a report, continue until it has saved it."""
         if self._saved is None:
             assert self._waiting is not None
             self._saver = getcurrent()
             self._waiting.switch()
         assert self._saved is not None
-        # It would put back the generators as they were before they were seeded for the next epoch.
+        # It would restore the generators to before they were seeded for the next epoch.
         (self._saved / "rng_state.pth").unlink(missing_ok=True)
         return self._saved
 
 
 def _probe(model: Any, loader: Any, args: TrainingArguments) -> Probe | None:
-    """Gives the model's own loss on the first batch of rows in their order; None where there is none."""
+    """Returns the model's own loss on the first batch of rows in order; None if there is none."""
     rows = loader.dataset
     if not (hasattr(rows, "__getitem__") and hasattr(rows, "__len__")):
         return None
     batch = loader.collate_fn([rows[number] for number in range(min(len(rows), args.train_batch_size))])
     inputs = {name: held.to(args.device) if isinstance(held, Tensor) else held for name, held in batch.items()}
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()  # the running statistics of a normalization stay
+    model.eval()  # keep the running statistics of normalization layers
     with torch.no_grad():
         found = model(**inputs)
     for module, mode in modes:

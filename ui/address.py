@@ -1,4 +1,5 @@
-"""The browser's address, which shows a view to whoever opens it: the study, the filter, the open trial and more."""
+"""The browser's address, which stores the view for anyone who opens it: the study, the filter, the open trial and
+more."""
 
 from __future__ import annotations
 

@@ -18,12 +18,12 @@ def require_token() -> None:
         return
     token = os.environ.get(API_TOKEN)
     if not token:
-        st.error(f"This page is not bound to loopback, so it needs a token: set {API_TOKEN} where it is started.")
+        st.error(f"This page is not bound to loopback, so it needs a token: set {API_TOKEN} where you start it.")
         st.stop()
-    given = st.text_input("Token", type="password", help=f"Whoever started the page set it as {API_TOKEN}.")
+    given = st.text_input("Token", type="password", help=f"The person who started the page set it as {API_TOKEN}.")
     if given and hmac.compare_digest(given.encode(), token.encode()):
         st.session_state["token_shown"] = True
         st.rerun()
     if given:
-        st.error("This is not the token.")
+        st.error("Wrong token.")
     st.stop()

@@ -52,7 +52,15 @@ def show_buttons(study: Study, trial: int) -> None:
     key = f"{study.name}-winner"
     with st.container(horizontal=True, horizontal_alignment="right", gap="small", key="winner-buttons"):
         action("Review", "edit_note", f"{key}-review", review, study, trial, help=f"Trial {trial} as a form")
-        action("Apply", "check", f"{key}-apply", apply, study, trial, help="What `tune-app train` uses from then on")
+        action(
+            "Apply",
+            "check",
+            f"{key}-apply",
+            apply,
+            study,
+            trial,
+            help="Makes it the configuration that `tune-app train` uses",
+        )
         action("Train", "model_training", f"{key}-train", train, study, trial, help="A full training, as a job")
         action("Architecture", "deployed_code", f"{key}-architecture", architecture, study, trial)
 

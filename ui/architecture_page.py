@@ -53,7 +53,7 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
     row = row_of(trials_of(study), chosen, spec.objective)
     trial, ended_at = int(row["trial"]), str(row["ended_at"])
     try:
-        with st.spinner(f"The network of trial {trial} is built from its configuration…"):
+        with st.spinner(f"The network of trial {trial} is being built from its configuration…"):
             layers = read_layers(study.folder.address, study.name, trial, ended_at)
     except NotFound as error:  # a task without a network has a model and pictures of its training nevertheless
         st.info(sentence(error))
@@ -82,7 +82,7 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
 
 
 def _show_log(study: Study, trial: int) -> None:
-    """The end of what a trial printed; nothing where that is nothing."""
+    """The end of a trial's output; empty if there is none."""
     if study.folder.size(study.log(trial)) is None:
         return
     text, _ = last_lines(study.folder, study.log(trial), LAST_LINES)
@@ -92,14 +92,14 @@ def _show_log(study: Study, trial: int) -> None:
 
 
 def _statistics(study: Study, trial: int, ended_at: str, state: str) -> tuple[Layers, str]:
-    """What was seen of the layers, and why there is nothing where there is not."""
+    """The measurements of the layers, and the reason if there are none."""
     if not _has_weights(study, trial):
         return [], (
-            f"Trial {trial} ({state.lower()}) kept no checkpoint, so its layers have sizes but no health or "
-            "activation figures, and there is no model to download. The best trials that completed keep one."
+            f"Trial {trial} ({state.lower()}) has no checkpoint, so its layers have sizes but no health or "
+            "activation figures, and there is no model to download. Only the best completed trials keep one."
         )
     try:
-        with st.spinner("The trained network is looked into…"):
+        with st.spinner("Inspecting the trained network…"):
             return read_statistics(study.folder.address, study.name, trial, ended_at), ""
     except TuneAppError as error:
         return [], sentence(error)
@@ -155,7 +155,7 @@ def _offer_weights(study: Study, trial: int) -> None:
         disabled=not there,
         help="For `torch.load(file, weights_only=True)`."
         if there
-        else "The best trials that completed keep their weights.",
+        else "Only the best completed trials keep their weights.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What stands beside a figure: its downloads as picture and data, and the trial that was clicked in it.
+"""The tools next to a figure: its downloads as picture and data, and the trial that was clicked in it.
 
 A selection of Streamlit's own charts stays until it is taken back, so a second click on the same point would tell
 nothing, and lines cannot be selected at all. A component of ours listens to the chart instead; zoom and pan stay.

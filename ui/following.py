@@ -24,9 +24,9 @@ def say_state(study: Study, trials: pd.DataFrame, follow: bool = True) -> bool:
         _follow(study, stamp(study, "trials"))
     if trials.empty:
         st.info(
-            "No trial has ended yet. The sweep is running, and what it finds appears here by itself."
+            "No trial has ended yet. The sweep is running, and its results will appear here."
             if running
-            else f"No trial of this study has ended. `tune-app resume {study.name}` goes on with it."
+            else f"No trial of this study has ended. `tune-app resume {study.name}` continues it."
         )
         return False
     states = trials["state"].value_counts()
@@ -36,7 +36,7 @@ def say_state(study: Study, trials: pd.DataFrame, follow: bool = True) -> bool:
         errors = trials["error"].dropna()
         first = f" The first one: `{_plain(errors.iloc[0])}`" if len(errors) else ""
         st.warning(
-            f"No trial of this study completed, so it has no best one: {_counts(states)}."
+            f"No trial of this study completed, so there is no best one: {_counts(states)}."
             + (f" Failures by kind: {counted}." if counted else "")
             + first
         )

@@ -52,9 +52,12 @@ class Preflight:
             found: dict[str, Any] = json.loads((self.folder / "out").read_bytes())["forecast"]
             return found
         text = (self.folder / "err").read_text(encoding="utf-8", errors="replace").strip()
-        text = text.replace(f"{self.folder / SPACE}:1", self.source)  # its lines are none of the person's
+        text = text.replace(f"{self.folder / SPACE}:1", self.source)  # its lines are not the user's
         start = text.rfind("error: ")
-        return text[start + len("error: ") :] if start >= 0 else text[-500:] or "the check ended without a word"
+        return text[start + len("error: ") :] if start >= 0 else text[-500:] or "the check died without an error "
+
+
+"message"
 
 
 def begin(settings: SweepSettings) -> Preflight:
@@ -86,12 +89,12 @@ def _show(settings: str) -> None:
     found: Preflight = st.session_state["preflight"]
     if not found.ended:
         st.session_state["preflight_waited"] = True
-        st.info("Building and training the smallest, the largest and some random configurations for a moment…")
+        st.info("Building and briefly training the smallest, the largest and some random configurations…")
         return
     if st.session_state.pop("preflight_waited", False):
         st.rerun()  # nothing is left to wait for
     if found.settings != settings:
-        st.warning("The settings changed since this forecast; ask for another one.")
+        st.warning("The settings have changed since this forecast; run it again.")
     result = found.result()
     if isinstance(result, str):
         st.error(sentence(result), icon=":material/error:")
@@ -99,8 +102,8 @@ def _show(settings: str) -> None:
     rungs = ", ".join(map(str, result["rungs"]))
     st.success(
         f"**About {duration(result['seconds'])}** for {result['trials']} trials on {result['slots']} at once: "
-        f"{number(result['epochs'])} epochs together, {result['device_hours']:.2g} device hours. "
-        + (f"Trials that do badly stop at epoch {rungs}." if rungs else "Every trial runs to its end."),
+        f"{number(result['epochs'])} epochs in total, {result['device_hours']:.2g} device hours. "
+        + (f"Bad trials stop at epoch {rungs}." if rungs else "Every trial runs to the end."),
         icon=":material/schedule:",
     )
     for note in result["notes"]:

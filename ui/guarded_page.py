@@ -22,7 +22,7 @@ class PageGuard:
     """Refuses what names another host (400), or comes from a web page of another origin (403).
 
     Args:
-        names: under which the page is reached on this machine; none where it is reached from elsewhere and has a token.
+        names: under which the page is reached on this machine; None if it is reached from elsewhere and has a token.
         port: at which it listens.
     """
 
@@ -46,7 +46,7 @@ class PageGuard:
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
         name, port = name_and_port(host)
         if self._names and (name not in self._names or port != self._port):
-            return 400, f"the Host must be that of this page, such as localhost:{self._port}, but got {host:.100}"
+            return 400, f"the Host must match this page, such as localhost:{self._port}, but got {host:.100}"
         if origin is not None and origin.partition("://")[2] != host:
             return 403, f"a web page of {origin:.100} may not use this page"
         return None

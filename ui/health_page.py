@@ -33,8 +33,8 @@ def show() -> None:
         return
     if "health/overall" not in trials or trials["health/overall"].isna().all():
         st.info(
-            "No trial of this study has figures of health: no epoch was measured, or the task gives neither losses nor "
-            "a probe of its network."
+            "No trial of this study has health figures: no epoch was measured, or the task has neither losses nor a "
+            "probe."
         )
         return
     row = row_of(trials, choose_trial(trials, spec.objective, study.name), spec.objective)
@@ -43,7 +43,7 @@ def show() -> None:
     _show_trial(row, mine, spec)
     st.subheader("Over the epochs", anchor=False)
     st.plotly_chart(plots.health_over_epochs(mine), alt="Health over the epochs", config={"displaylogo": False})
-    st.subheader("All trials, the healthiest first", anchor=False)
+    st.subheader("All trials, healthiest first", anchor=False)
     columns = [column for column in COLUMNS if column in trials]
     st.dataframe(
         trials[columns].sort_values("health/overall", ascending=False, na_position="last"),

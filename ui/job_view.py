@@ -18,7 +18,7 @@ from tune_app.readable import in_words
 PERIOD_S = 1.0
 LAST_LINES = 14
 WORDS = {
-    "QUEUED": "waiting for Ray; the first job on this machine starts it, which takes some ten seconds",
+    "QUEUED": "waiting for Ray; the first job on this machine starts it, which takes about ten seconds",
     "RUNNING": "running",
     "SUCCEEDED": "done",
     "FAILED": "failed",
@@ -47,7 +47,7 @@ def _give(opened: Jobs, job: Job, request: JobRequest) -> None:
     try:
         opened.give(job, request)
     except TuneAppError:
-        pass  # it stands in the record, which the page shows
+        pass  # it is in the record, which the page shows
     except Exception as error:
         opened.records.end(job.id, "FAILED", reason="error", message=f"{type(error).__name__}: {error}")
         raise
@@ -109,7 +109,7 @@ def show_state(job: Job) -> None:
     silence = None if job.ended else jobs().records.silence_s(job.id)
     if silence is not None and silence > SILENT_S:
         server = job.address or f"the Ray head on {job.host}"
-        st.warning(f"No sign of life for {silence:.0f} s, and {server} cannot say what became of it.")
+        st.warning(f"No heartbeat for {silence:.0f} s, and {server} does not know what happened to it.")
 
 
 def stop_button(job: Job) -> None:
@@ -117,7 +117,7 @@ def stop_button(job: Job) -> None:
     if not st.button("Stop", key=f"stop {job.id}", icon=":material/stop_circle:"):
         return
     try:
-        with st.spinner("Stopping: running trials may take some seconds to end…"):
+        with st.spinner("Stopping: running trials may take a few seconds to end…"):
             jobs().cancel(job.id)
     except TuneAppError as error:
         st.error(sentence(error))

@@ -46,7 +46,7 @@ def show_live(study: Study, job: Job | None) -> None:
         st.error(sentence(error))
         return
     if "trials" not in live:
-        st.info(f"No trial of **{study.name}** has begun{' yet' * running}.")
+        st.info(f"No trial of **{study.name}** has started{' yet' * running}.")
         _job(job)
         return
     counts, total = live["trials"], live.get("total") or 0
@@ -66,7 +66,7 @@ def show_live(study: Study, job: Job | None) -> None:
 
 def _cancelled(counts: dict[str, int]) -> str:
     """Trials that were stopped unfinished, which no tile counts."""
-    return f", {counts['CANCELLED']} of them stopped unfinished" if counts.get("CANCELLED") else ""
+    return f", {counts['CANCELLED']} of them cancelled" if counts.get("CANCELLED") else ""
 
 
 def _job(job: Job | None) -> None:
@@ -84,7 +84,7 @@ def _state(study: Study, live: dict[str, Any], running: bool) -> str:
         waiting = "" if live.get("slots", 1) else ", waiting for a machine"
         return f"has been running for {duration(live.get('elapsed_s') or 0)}{waiting}."
     if live.get("state") == "running":
-        return f"was interrupted. `tune-app resume {study.name}` goes on with it."
+        return f"was interrupted. `tune-app resume {study.name}` continues it."
     return "has ended."
 
 
@@ -188,9 +188,7 @@ def _errors(trials: pd.DataFrame) -> None:
     st.markdown("**Newest errors**")
     for _, row in failed.head(SHOWN_ERRORS).iterrows():
         kind = KINDS.get(str(row["failure_kind"]), "failed")
-        st.error(
-            f"Trial {row['trial']} {kind}: {escaped(row['error'] or 'nothing more is known')}", icon=":material/error:"
-        )
+        st.error(f"Trial {row['trial']} {kind}: {escaped(row['error'] or 'no details')}", icon=":material/error:")
     if len(failed) > SHOWN_ERRORS:
         st.caption(f"and {len(failed) - SHOWN_ERRORS} more; the page Trials lists all of them")
 

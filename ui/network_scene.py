@@ -22,13 +22,13 @@ Layers = list[dict[str, Any]]
 
 
 def merged(layers: Layers, statistics: Layers) -> Layers:
-    """The layers with what was seen of them under the key ``seen``; None where nothing was."""
+    """The layers with what was seen of them under the key ``seen``; None if there were none."""
     by_name = {layer["name"]: layer for layer in statistics}
     return [{**layer, "seen": by_name.get(layer["name"])} for layer in layers]
 
 
 def show_scene(layers: Layers, title: str, key: str) -> None:
-    """Draw the network; what a click on a layer shows stands beside it."""
+    """Draw the network; details of a clicked layer appear next to it."""
     scene = st.components.v2.component("network_scene", html=MARKUP, css=STYLE, js=f"{LIBRARY}\n{SCRIPT}\n{MOUNT}")
     scene(key=key, data={"title": title, "layers": layers})
 

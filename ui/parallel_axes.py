@@ -125,7 +125,9 @@ def show_axes(
         )
     left, right = st.columns([4, 1], vertical_alignment="center")
     more = " A click on a line opens its trial." if on_trial is not None else ""
-    left.caption(f"Drag along an axis to keep the trials that pass there, and an axis by its name to move it.{more}")
+    left.caption(
+        f"Drag along an axis to select the trials that pass there, or drag an axis by its name to move it.{more}"
+    )
     if axis_ranges(study) and right.button("Clear the ranges", width="stretch"):
         set_axis_ranges(study, {})
         st.rerun()

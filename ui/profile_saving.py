@@ -61,7 +61,7 @@ def _save_new(subject: str, profile: Profile, names: list[str]) -> None:
         "Name of the profile",
         key=f"{subject} | new name",
         placeholder="digits-best",
-        help="Small letters, digits, - and _; at most 64.",
+        help="Lowercase letters, digits, - and _; at most 64.",
         persist_state="session",
     ).strip()
     taken, wrong = name in names, ""
@@ -72,7 +72,7 @@ def _save_new(subject: str, profile: Profile, names: list[str]) -> None:
     if name and wrong:
         st.warning(wrong)
     elif taken:
-        st.warning(f"There is a profile **{name}** already. Choose *{EXISTING}* to see what would change in it.")
+        st.warning(f"The profile **{name}** already exists. Choose *{EXISTING}* to see what would change in it.")
     if st.button("Save", key=f"{subject} | save new", icon=":material/save:", disabled=bool(wrong) or taken):
         _save(subject, profile, name, 0)
 
@@ -114,8 +114,8 @@ def _save_existing(subject: str, profile: Profile, names: list[str], own: str | 
 def _changed_meanwhile(subject: str, profile: Profile, name: str, seen: int, now: Profile) -> None:
     """Somebody else saved it: show theirs and ours, and let the person decide."""
     st.warning(
-        f"**{name}** changed meanwhile: you looked at revision {seen}, and revision {now.revision} is in force now. "
-        "Nothing was overwritten. Save on top of it, or save as a new profile.",
+        f"**{name}** has changed: you looked at revision {seen}, and revision {now.revision} is now current. Nothing "
+        "was overwritten. Save on top of it, or save as a new profile.",
         icon=":material/merge:",
     )
     try:

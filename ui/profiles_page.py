@@ -47,7 +47,7 @@ def show() -> None:
     with values:
         if name in invalid:
             st.error(sentence(invalid[name]))
-            st.caption("Its file can be put right by hand, or a former revision restored under History.")
+            st.caption("Fix its file by hand, or restore an earlier revision under History.")
         _manage(name, revision)
         if name in loaded:
             _values(loaded[name])
@@ -101,10 +101,10 @@ def _session(loaded: dict[str, Profile]) -> Profile | None:
     try:
         session = profiles().session()
     except NotFound:
-        st.caption("No session: nothing was applied yet, so `tune-app train` needs a profile's name.")
+        st.caption("No current configuration: nothing was applied yet, so `tune-app train` needs a profile's name.")
         return None
     except TuneAppError as error:
-        st.error(f"The session is not valid today: {sentence(error)}")
+        st.error(f"The current configuration is no longer valid: {sentence(error)}")
         return None
     same = [name for name, profile in loaded.items() if not differences(profile, session)]
     origin = _origin(session)
@@ -169,7 +169,7 @@ def _values(profile: Profile) -> None:
         ]
         column.markdown("  \n".join(lines) or "–")
     if marks:
-        st.caption("\\* edited by a person; what the trial found stands beside it.")
+        st.caption("\\* edited by hand; the trial's value is next to it.")
     with st.expander("Where it comes from", icon=":material/history_edu:"):
         st.json({**profile.provenance, "constraints": list(profile.constraints)}, expanded=1)
 
@@ -184,8 +184,8 @@ def _shown_revision(name: str) -> int:
 
 def _manage(name: str, revision: int) -> None:
     apply, edit, rename, delete = st.columns([2, 2, 3, 3], vertical_alignment="bottom")
-    if apply.button("Apply", icon=":material/check:", width="stretch", help="Makes it the session."):
-        _do(lambda: profiles().apply(profiles().load(name)), f"**{name}** is in force now.")
+    if apply.button("Apply", icon=":material/check:", width="stretch", help="Makes it the current configuration."):
+        _do(lambda: profiles().apply(profiles().load(name)), f"**{name}** is now the current configuration.")
     if edit.button("Edit", icon=":material/edit:", width="stretch", help="Opens it on the page Review."):
         st.session_state["review_source"] = "A profile"
         st.session_state["review_profile"] = name
@@ -196,7 +196,7 @@ def _manage(name: str, revision: int) -> None:
             st.session_state["profile_wanted"] = new
             if not _do(
                 lambda: profiles().rename(name, new, loaded_revision=revision),
-                f"**{name}** is called **{new}** now.",
+                f"Renamed **{name}** to **{new}**.",
             ):
                 del st.session_state["profile_wanted"]
     with delete.popover("Delete…", icon=":material/delete:", width="stretch"):
@@ -209,7 +209,7 @@ def _manage(name: str, revision: int) -> None:
 
 
 def _do(work: Callable[[], object], done: str) -> bool:
-    """Do something that changes the profiles, then show them anew; an error is shown in its place."""
+    """Do something that changes the profiles, then show them again; shows an error in place."""
     try:
         work()
     except TuneAppError as error:
@@ -227,7 +227,9 @@ def _compare(name: str, loaded: dict[str, Profile], session: Profile | None) -> 
         options += [known, *(f"{known}@{revision}" for revision in reversed(former))]
     options += [SESSION] if session is not None else []
     if len(options) < 2:
-        st.caption("There is nothing to compare with yet: no second profile, no former revision, no session.")
+        st.caption(
+            "There is nothing to compare with yet: no second profile, no earlier revision, no current configuration."
+        )
         return
     left, right = st.columns(2)
     if st.session_state.get("compare_old") not in options:
@@ -269,7 +271,7 @@ def _history(name: str, shown: int) -> None:
         try:
             found = _profile(name, revision)
         except TuneAppError as error:
-            lines.append((revision, f"**Revision {revision}** is not valid today: {sentence(error)}"))
+            lines.append((revision, f"**Revision {revision}** is no longer valid: {sentence(error)}"))
             continue
         what = changes(differences(former, found)) if former is not None else ""
         note = f" {found.note}" if found.note else ""
@@ -282,14 +284,14 @@ def _history(name: str, shown: int) -> None:
             told, button = st.columns([5, 1])
             told.markdown(text)
             if revision == numbers[-1]:
-                button.caption("the present one")
-            elif button.button("Restore", key=f"restore {name} {revision}", help="Saves it anew; nothing is lost."):
+                button.caption("the current one")
+            elif button.button("Restore", key=f"restore {name} {revision}", help="Saves it again; nothing is lost."):
                 _do(
                     lambda revision=revision: _restore(name, revision, shown),  # type: ignore[misc]
-                    f"Revision {revision} of **{name}** was saved anew as revision {numbers[-1] + 1}.",
+                    f"Revision {revision} of **{name}** was restored as revision {numbers[-1] + 1}.",
                 )
 
 
 def _restore(name: str, revision: int, loaded: int) -> None:
-    """Save a former revision anew, unless somebody else saved the profile meanwhile."""
+    """Restore an earlier revision, unless someone else saved the profile in the meantime."""
     profiles().save(replace(profiles().load(name, revision), name=name), loaded_revision=loaded)

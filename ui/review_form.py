@@ -66,7 +66,9 @@ def _trial_subject(study: Study) -> str:
         say_state(study, ranked)
         st.stop()
     if ranked.iloc[0]["state"] != "COMPLETED":
-        st.warning("No trial of this study completed, so none is the best. The configurations can be looked at.")
+        st.warning(
+            "No trial of this study completed, so there is no best one. You can still look at the configurations."
+        )
     labels = {int(row["trial"]): _label(row, objective["metric"]) for _, row in ranked.iterrows()}
     best = int(ranked.iloc[0]["trial"])
     if ranked.iloc[0]["state"] == "COMPLETED":
@@ -109,14 +111,14 @@ def _profile_subject(name: str) -> str:
             _begin(subject, Draft.of(now))
     elif now.revision != draft.found.revision:
         st.warning(
-            f"**{name}** changed meanwhile: revision {draft.found.revision} was loaded, revision {now.revision} is in "
-            "force now. Nothing is overwritten without your saying so; *Save to profile* shows both."
+            f"**{name}** has changed: revision {draft.found.revision} was loaded, and revision {now.revision} is now "
+            "current. Nothing is overwritten unless you confirm it; *Save to profile* shows both."
         )
     return subject
 
 
 def _begin(subject: str, draft: Draft) -> None:
-    """Start a draft anew."""
+    """Restart a draft."""
     forget(subject)
     drafts()[subject] = draft
 
@@ -132,7 +134,7 @@ def _form(subject: str) -> None:
         with tab:
             own = [field for field in fields.values() if field.variable.group == group]
             if not own:
-                st.caption("The task has no variables here.")
+                st.caption("The task has no variables in this group.")
             for field in own:
                 _field(subject, field)
 
@@ -150,7 +152,7 @@ def _field(subject: str, field: DraftField) -> None:
                 "",
                 icon=":material/undo:",
                 key=_key(subject, f"reset {name}"),
-                help=f"Put {name} back to what was found",
+                help=f"Reset {name}",
                 disabled=not field.changed,
                 on_click=_reset,
                 args=(subject, name),
@@ -196,7 +198,7 @@ def _about(field: DraftField) -> str:
     variable = field.variable
     marks = ":orange-badge[:material/edit: changed] " if field.changed else ""
     if not field.applies:
-        reason = f"only where `{variable.when}`" if variable.when else "under the study's conditions"
+        reason = f"only if `{variable.when}`" if variable.when else "under the study's conditions"
         marks += f":gray-badge[has no effect now] {reason}  \n"
     ranges = "Yes or no." if _is_switch(variable) else f"{_capital(variable.domain.describe())}."
     if field.searched is not None and field.searched != variable.domain and not _is_switch(variable):
@@ -234,7 +236,7 @@ def _actions(subject: str) -> None:
             st.markdown(f"**{len(draft.changed)} changed**")
             st.markdown(changes({f.variable.key: (f.found, f.entered) for f in draft.changed}))
         else:
-            st.markdown("Nothing changed yet.")
+            st.markdown("No changes yet.")
         st.button(
             "Reset all",
             icon=":material/undo:",
@@ -247,7 +249,7 @@ def _actions(subject: str) -> None:
         st.text_area("Note", key=_key(subject, "the note"), height=80, on_change=_note, args=(subject,))
     if draft.problems:
         st.error(
-            "This cannot be applied, saved or trained yet:\n\n" + "\n".join(f"- {sentence(p)}" for p in draft.problems)
+            "You cannot apply, save or train this yet:\n\n" + "\n".join(f"- {sentence(p)}" for p in draft.problems)
         )
         return
     with said():
@@ -261,7 +263,7 @@ def _actions(subject: str) -> None:
 def _apply(subject: str, profile: Profile) -> None:
     with st.container(border=True):
         st.markdown("**Apply**")
-        st.caption("Makes it the session: what `tune-app train` uses when no profile is named.")
+        st.caption("Makes it the current configuration, which `tune-app train` uses by default.")
         if st.button("Apply", key=_key(subject, "apply"), icon=":material/check:"):
             try:
                 profiles().apply(profile)
@@ -269,7 +271,7 @@ def _apply(subject: str, profile: Profile) -> None:
                 st.error(sentence(error))
                 return
             keep(subject)
-            st.session_state["review_said"] = f"**{profile.name}** is in force now."
+            st.session_state["review_said"] = f"**{profile.name}** is now the current configuration."
             st.rerun()
         if message := st.session_state.pop("review_said", None):
             st.success(message)
@@ -278,11 +280,11 @@ def _apply(subject: str, profile: Profile) -> None:
 def _train(subject: str, profile: Profile) -> None:
     with st.container(border=True):
         st.markdown("**Train with this**")
-        st.caption("A full training with these values, as a job; it leaves a checkpoint and its metrics in the store.")
+        st.caption("A full training with these values, as a job; saves a checkpoint and metrics in the store.")
         jobs_of = st.session_state.setdefault("training_jobs", {})
         if st.button("Train with this", key=_key(subject, "train"), icon=":material/model_training:"):
             try:
-                with st.spinner("Asking for the training…"):
+                with st.spinner("Submitting the training…"):
                     jobs_of[subject] = start(training_request(profile)).id
             except TuneAppError as error:
                 st.error(sentence(error))

@@ -20,7 +20,7 @@ from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.store.trial_notes import TrialNotes
 
-NO_STUDY = "There is no study here yet. Start a sweep on the page **Sweep**, or with `tune-app run`."
+NO_STUDY = "There are no studies yet. Start a sweep on the page **Sweep**, or with `tune-app run`."
 
 
 def store() -> Store:

@@ -20,7 +20,7 @@ def ask(study: Study, kind: Kind, value: int) -> None:
     except TuneAppError as error:
         st.toast(sentence(error), icon=":material/error:", duration="long")
     else:
-        st.toast("Asked the sweep.", icon=":material/send:")
+        st.toast("Sent to the sweep.", icon=":material/send:")
 
 
 def stop_trial_button(study: Study, trial: int) -> None:
@@ -30,7 +30,7 @@ def stop_trial_button(study: Study, trial: int) -> None:
         key=f"{study.name}-stop-{trial}",
         icon=":material/stop_circle:",
         type="tertiary",
-        help="Ends it after the epoch that it trains; it counts as pruned.",
+        help="Stops it after its current epoch; it counts as pruned.",
         on_click=ask,
         args=(study, "stop", trial),
     )
@@ -42,14 +42,16 @@ def retry_button(study: Study, trial: int, key: str) -> None:
         st.button("Retry", icon=":material/replay:", key=key, on_click=ask, args=(study, "retry", trial))
         return
     with st.popover("Retry", icon=":material/replay:", key=key):
-        st.markdown("The sweep has ended. This tries the trial again, with the same configuration and seed:")
+        st.markdown("The sweep has ended. This runs the trial again, with the same configuration and seed:")
         st.code(f"tune-app resume {study.name} --retry {trial}", language="shell")
 
 
 def change_form(study: Study, live: dict[str, Any]) -> None:
-    """How many trials there shall be, and how many at once, in a popover; and what came of the last change."""
+    """The total number of trials, and how many at once, in a popover; and what came of the last change."""
     with st.popover("Change…", icon=":material/tune:"):
-        total = st.number_input("Trials in all", 1, value=max(1, live.get("total") or 1), key=f"{study.name}-new-total")
+        total = st.number_input(
+            "Trials in total", 1, value=max(1, live.get("total") or 1), key=f"{study.name}-new-total"
+        )
         st.button("Set trials", key=f"{study.name}-set-total", on_click=ask, args=(study, "trials", int(total)))
         now = int(live.get("concurrent") or 0)
         at_once = st.number_input("At once, 0 for as many as fit", 0, value=now, key=f"{study.name}-new-at-once")

@@ -46,7 +46,7 @@ def show() -> None:
         st.error(problem)
     chosen = [name for name in st.session_state.get(COMPARED, []) if name in names]
     if len(chosen) < 2:
-        st.caption(f"A click opens a study. Tick 2 to {MOST_STUDIES} of them to see them side by side.")
+        st.caption(f"A click opens a study. Tick 2 to {MOST_STUDIES} to compare them side by side.")
         return
     try:
         _compare([store().study(name) for name in chosen])
@@ -113,7 +113,7 @@ def _compare(chosen: list[Study]) -> None:
     others = [name for name, objective in objectives.items() if not _same(objective, first)]
     if others:
         st.warning(
-            f"Studies are compared by the same metric, but **{chosen[0].name}** has {first.metric}, and "
+            f"Compared studies must have the same metric, but **{chosen[0].name}** has {first.metric}, and "
             + ", ".join(f"**{name}** has {objectives[name].metric}" for name in others)
             + "."
         )

@@ -1,4 +1,4 @@
-"""What a sweep is started with: a search space, and what stands above it."""
+"""What a sweep is started with: a search space, and its overrides."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SweepSettings:
 
     Attributes:
         document: the search space file.
-        overrides: what stands above it, by the key in the file; only what differs from it.
+        overrides: by the key in the file; only what differs from it.
         problems: what is wrong with the entries, by key.
     """
 
@@ -46,7 +46,7 @@ class SweepSettings:
 
 
 def sweep_form() -> SweepSettings | None:
-    """Show the form; None where no search space is chosen, or the one that is cannot be read."""
+    """Show the form; None if no search space is chosen, or the one that is cannot be read."""
     document = _space()
     if document is None:
         return None
@@ -98,7 +98,7 @@ def _space() -> Document | None:
             st.session_state["sweep_space"] = name
     options = [*uploads, *files]
     if not options:
-        st.info(f"There are no search spaces in {default_spaces_folder().absolute()}. Upload one to begin.")
+        st.info(f"There are no search spaces in {default_spaces_folder().absolute()}. Upload one to start.")
         return None
     if "sweep_space" not in st.session_state:
         st.session_state["sweep_space"] = "digits_cnn" if "digits_cnn" in files else options[0]
@@ -153,7 +153,7 @@ class _Form:
         self._take(key, value, self._in_file(key))
 
     def text(self, key: str, label: str, *, read: Callable[[str], Any] = str, placeholder: str | None = None) -> None:
-        """A text that `read` makes a value of; an empty one is none."""
+        """A text that `read` converts to a value; empty means None."""
         shown = _shown(self._in_file(key))
         text = st.text_input(
             label,

@@ -48,7 +48,7 @@ def _buttons(settings: SweepSettings) -> None:
         icon=":material/fact_check:",
         disabled=wrong,
         width="stretch",
-        help="Builds and trains a few configurations for a moment, and forecasts what the sweep will take.",
+        help="Builds and briefly trains a few configurations, and forecasts the cost of the sweep.",
     )
     go = right.button("Start", type="primary", icon=":material/play_arrow:", disabled=wrong, width="stretch")
     if check:
@@ -82,7 +82,7 @@ def _waiting() -> list[Job]:
 
 
 def _live() -> None:
-    """What happens now; everything below is drawn anew every second, everything above is left alone."""
+    """What happens now; everything below is redrawn every second, everything above stays."""
     try:
         _follow_own()
         waiting = _waiting()
@@ -97,7 +97,7 @@ def _live() -> None:
         if name is not None:
             show_live(store().study(name), job_of(name))
         else:
-            st.info("There is no study here yet. Start the first one above, or with `tune-app run`.")
+            st.info("There are no studies yet. Start the first one above, or with `tune-app run`.")
     except TuneAppError as error:  # a study that was removed this moment, a store that cannot be read
         st.error(sentence(error))
 

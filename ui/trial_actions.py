@@ -49,7 +49,7 @@ def apply(study: Study, trial: int) -> None:
         TuneAppError: it cannot be applied.
     """
     profiles().apply(_profile(study, trial))
-    st.toast(f"Trial {trial} is in force now: `tune-app train` uses it.", icon=":material/check:")
+    st.toast(f"Trial {trial} is now the current configuration: `tune-app train` uses it.", icon=":material/check:")
 
 
 def train(study: Study, trial: int) -> None:
@@ -72,7 +72,7 @@ def toggle_compared(study: Study, trial: int) -> None:
     elif len(compared) < MOST_COMPARED:
         st.session_state[key] = [*compared, trial]
     else:
-        st.toast(f"At most {MOST_COMPARED} trials are compared.", icon=":material/info:")
+        st.toast(f"You can compare at most {MOST_COMPARED} trials.", icon=":material/info:")
 
 
 def _profile(study: Study, trial: int) -> Profile:

@@ -27,7 +27,7 @@ def choose_trial(trials: pd.DataFrame, objective: Objective, study: str) -> int 
     return st.selectbox(
         "Trial",
         options,
-        format_func=lambda option: "The best one, also while the sweep goes on" if option == BEST else labels[option],
+        format_func=lambda option: "The best one, even while the sweep continues" if option == BEST else labels[option],
         key=key,
         persist_state="session",
     )

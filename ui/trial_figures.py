@@ -126,7 +126,7 @@ def _log_switch(shown: Shown, figure: str, column: str) -> bool | None:
 def _pruned_switch(shown: Shown, figure: str) -> bool:
     return st.toggle(
         "Pruned too",
-        help="They were stopped early, so their figures are of fewer epochs and lie lower than they could.",
+        help="They stopped early, so their figures come from fewer epochs and are worse than they could be.",
         key=f"{shown.study.name}-{figure}-pruned",
         persist_state="session",
     )
@@ -173,7 +173,7 @@ def _curves(shown: Shown) -> None:
     asked = ", ".join(f"{stop:,}" for stop in stops if stop < spec.budget.epochs)
     st.caption(
         (f"Dotted lines: the scheduler decides after epoch {asked}. " if asked else "")
-        + "Where there are very many trials, the legend says how many curves of each state are drawn."
+        + "With very many trials, the legend says how many curves of each state are drawn."
     )
 
 
@@ -235,7 +235,7 @@ def _importance(shown: Shown) -> None:
     drawn = f"{MOST_FITTED} of {completed:,}" if completed > MOST_FITTED else str(completed)
     st.caption(
         f"By Optuna's fANOVA, from {drawn} completed trials; the bars around each share span {SEEDS} forests. "
-        "The words say which values rank better on their own."
+        "The labels say which values rank better on their own."
     )
 
 
@@ -247,7 +247,7 @@ def _lack_completed(shown: Shown, needed: int) -> bool:
     met, every = _completed(shown.trials), _completed(trials_of(shown.study))
     if met >= needed or every < needed:
         return False
-    among = f"{met:,} completed trial{'s are' if met > 1 else ' is'}" if met else "No completed trial is"
+    among = f"{met:,} completed trial{'s are' if met > 1 else ' is'}" if met else "No completed trials are"
     takes = f", and this figure needs {needed:,}" if needed > 1 else ""
     st.info(f"{among} among those that meet the filter{takes}: the study has {every:,}.")
     return True

@@ -69,9 +69,9 @@ def say_emptied(trials: pd.DataFrame, spec: Spec, study: str) -> None:
     ]
     for column, (low, high) in selection.ranges.items():
         if low is not None and high is not None and low > high:
-            lines.append(f"- **{_name(column, spec)}** asks for at least {number(low)} and at most {number(high)}")
+            lines.append(f"- **{_name(column, spec)}** must be at least {number(low)} and at most {number(high)}")
     if not lines and len(selection.conditions()) > 1:
-        lines.append("- no single condition is to blame: several of them leave nothing")
+        lines.append("- no single condition is the cause: several together leave nothing")
     st.info("No trial meets the filter:\n\n" + "\n".join(lines) if lines else "No trial meets the filter.")
 
 
@@ -147,7 +147,7 @@ def _said(trials: pd.DataFrame, study: str) -> None:
         set_selection(study, replace(selection_of(study), tags=chosen))
 
     if trials["star"].any() or selection.starred:
-        st.toggle("Only those with a star", **_held(f"{study}-filter-star", selection.starred, starred))
+        st.toggle("Only starred trials", **_held(f"{study}-filter-star", selection.starred, starred))
     if tags:
         st.multiselect("Tags", tags, **_held(f"{study}-filter-tags", list(selection.tags), tagged))
 

@@ -104,5 +104,5 @@ def _compare_box(study: str, number: int) -> None:
         key=key,
         on_change=change,
         disabled=full,
-        help=f"At most {MOST_COMPARED} trials are compared." if full else None,
+        help=f"You can compare at most {MOST_COMPARED} trials." if full else None,
     )

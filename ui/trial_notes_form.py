@@ -73,7 +73,7 @@ def show_notes(study: Study, trial: int) -> None:
         seen[key] = _read(notes).get(trial, TrialNote())
 
     if seen[key].edits != note.edits:
-        st.warning(f"{note.by or 'Somebody'} wrote meanwhile: {note.text or '(nothing)'}")
+        st.warning(f"{note.by or 'Someone'} has written in the meantime: {note.text or '(nothing)'}")
     st.text_area("Note", key=key, height=80, max_chars=LONGEST_NOTE, on_change=write)
     st.html(LEAVE_FIELD, unsafe_allow_javascript=True)
 

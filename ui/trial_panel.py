@@ -26,7 +26,7 @@ from tune_app.training.health import FIGURES
 MARKS = {"COMPLETED": "green", "PRUNED": "gray", "FAILED": "red", "CANCELLED": "orange", "RUNNING": "blue"}
 SOURCES = {
     "default": "the task's defaults",
-    "start": "a configuration to begin with",
+    "start": "a starting configuration",
     "history": "past studies",
     "random": "a random draw",
     "model": "the sampler's model",
@@ -74,7 +74,7 @@ def show_panel(study: Study, spec: Spec, trials: pd.DataFrame, listed: pd.DataFr
     with st.container(key="trial-panel"):
         _steps(study.name, trial, [int(n) for n in listed["trial"]])
         if found.empty:
-            st.info(f"Trial {trial} has not ended yet, or the study has none of this number.")
+            st.info(f"Trial {trial} has not ended yet, or does not exist in this study.")
             return
         row = found.iloc[0]
         best = trials.iloc[0]
@@ -237,5 +237,5 @@ def _log(study: Study, row: pd.Series) -> None:
             st.caption(f"The last {LAST_LINES} lines; `tune-app logs {study.name} {trial}` shows all.")
     there = study.folder.exists(study.checkpoint(trial))
     st.caption(
-        f"Checkpoint: `{study.folder.path(study.checkpoint(trial))}`" if there else "This trial kept no checkpoint."
+        f"Checkpoint: `{study.folder.path(study.checkpoint(trial))}`" if there else "This trial has no checkpoint."
     )

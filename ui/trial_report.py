@@ -19,14 +19,14 @@ def show_report(study: Study, trial: int, ended_at: str) -> None:
         "Pictures of this trial",
         icon=":material/insert_chart:",
         help="Training history and its animation, confusion matrix, gradient flow, histograms of weights and biases, "
-        "activation maps, a text of a language model. The network is looked into, which takes some seconds.",
+        "activation maps, a generated text. Inspecting the network takes a few seconds.",
     )
     if asked:
         st.session_state[wanted] = trial
     if st.session_state.get(wanted) != trial:
         return
     try:
-        with st.spinner(f"The pictures of trial {trial} are made…"):
+        with st.spinner(f"Creating the pictures of trial {trial}…"):
             text = read_report(study.folder.address, study.name, trial, ended_at)
     except TuneAppError as error:
         st.error(sentence(error))

@@ -132,7 +132,7 @@ def _take_address(study: str, spec: Spec, trials: pd.DataFrame) -> None:
     except InputError as error:
         st.warning(sentence(error))
     except ValueError:
-        st.warning("The address names a trial that is no number.")
+        st.warning("The trial in the address is not a number.")
 
 
 def _keep_address(study: str) -> None:
@@ -153,7 +153,7 @@ def _keep_address(study: str) -> None:
 
 def _show_as_stored(study: Study, trials: pd.DataFrame) -> None:
     """The trials without what the search space tells: which figure counts, what the variables are called."""
-    st.caption("Without its search space, the trials are shown as the store has them.")
+    st.caption("Without its search space, the trials are shown as stored.")
     st.dataframe(
         trials.drop(columns="study"), hide_index=True, placeholder="–", alt=f"Trials of the study {study.name}"
     )

@@ -33,7 +33,7 @@ def lines(path: Path) -> int:
 
 def table() -> str:
     """The table in Markdown."""
-    rows = ["| example | function | `space.yaml` | together | Ray Tune | ratio | Optuna |", "| --- " * 7 + "|"]
+    rows = ["| example | function | `space.yaml` | total | Ray Tune | ratio | Optuna |", "| --- " * 7 + "|"]
     for folder in sorted(path.parent for path in HERE.glob("*/raytune.py")):
         function, space, ray, optuna = (
             lines(folder / name) for name in ("train.py", "space.yaml", "raytune.py", "optuna_study.py")

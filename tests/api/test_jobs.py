@@ -115,7 +115,7 @@ def test_a_job_that_ray_does_not_take_has_failed_and_says_why(client: httpx.Clie
             "`start_from` must be a valid string",
         ),
         ({"kind": "training"}, "body", "either `profile` or `study`"),
-        ({"kind": "training", "profile": "mine", "trial": 1}, "body", "`trial` must stand beside `study`"),
+        ({"kind": "training", "profile": "mine", "trial": 1}, "body", "`trial` requires `study`"),
         ({"kind": "training", "profile": "mine", "epochs": 0}, "body.epochs", "must be greater than or equal"),
     ],
 )
@@ -152,8 +152,8 @@ def test_what_is_mistyped_is_answered_with_the_nearest(client: httpx.Client) -> 
             "did you mean `momentum`",
         ),
         ({"name": "half a \ud800 pair"}, {}, "body.space name", "must be Unicode", ""),
-        ({"notify": "http://10.0.0.1/x"}, {}, "body.space notify", "may not be named over HTTP", "TUNE_APP_NOTIFY"),
-        ({}, {"start_from": ["nobody"]}, "search.start_from", "must name profiles or studies", "mine"),
+        ({"notify": "http://10.0.0.1/x"}, {}, "body.space notify", "is not allowed over HTTP", "TUNE_APP_NOTIFY"),
+        ({}, {"start_from": ["nobody"]}, "search.start_from", "must list profiles or studies", "mine"),
     ],
 )
 def test_a_space_that_is_not_valid(

@@ -35,7 +35,7 @@ def test_a_running_sweep_is_asked_for_changes(client: httpx.Client, place: Any) 
     study = place.store.study("running-1")
     path = "/jobs/running-1/change"
     assert client.post(path, json={"stop": [1]}).status_code == 409
-    assert "nothing was asked for" in client.post(path, json={}).json()["error"]["message"]
+    assert "there is nothing to change" in client.post(path, json={}).json()["error"]["message"]
     assert client.post(path, json={"concurrent": 0}).status_code == 422
     asked: list[SweepChange] = []
 

@@ -98,7 +98,7 @@ def process_of(text: str) -> int:
 
 
 def command_lines() -> dict[str, str]:
-    """What `ps` shows of every process to everybody."""
+    """What `ps` shows of every process to everyone."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -208,7 +208,7 @@ def test_a_script_is_refused_wherever_it_is_named(client: httpx.Client, place: A
     for method, path, body in asked:
         response = client.request(method, path, json=body)
         assert code(response, 422) == "invalid"
-        assert "--allow-class script`, which lets in any command" in response.json()["error"]["hint"]
+        assert "--allow-class script`, which allows any command" in response.json()["error"]["hint"]
     place.profiles.delete("commanded")
 
 
@@ -224,7 +224,7 @@ def test_a_listed_class_is_looked_at(place: Any, serve: Any, make_spec: Any, mar
     with serve(replace(place.settings, classes=["intruder:Task"])) as client:
         for method, path, body in naming(make_spec().to_dict(), task="intruder:Task"):
             response = client.request(method, path, json=body)
-            assert "must keep the contract" in response.json()["error"]["message"]
+            assert "must follow the contract" in response.json()["error"]["message"]
     assert marked.exists()
 
 
@@ -301,7 +301,7 @@ def test_data_is_read_only_from_listed_folders(place: Any, serve: Any, make_spec
             for method, route, body in naming(make_spec().to_dict(), dataset={"kind": "npz", "path": path}):
                 response = client.request(method, route, json=body)
                 assert code(response, 422) == "invalid"
-                assert "`path` must lie in" in response.json()["error"]["message"], path
+                assert "`path` must be in" in response.json()["error"]["message"], path
         inside = {"kind": "npz", "path": f"{tmp_path}/open/mine.npz"}
         assert client.put("/profiles/named", json=naming({}, dataset=inside)[1][2]).status_code == 201
 

@@ -40,7 +40,7 @@ SPACE: dict[str, Any] = {
 
 @contextmanager
 def served(folder: Path, *options: str, **environment: str) -> Iterator[httpx.Client]:
-    """A server in a process of its own, started in `folder`."""
+    """A server in a separate process, started in `folder`."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tune_app", "serve", "--port", "0", *options],
         cwd=folder,
@@ -51,7 +51,7 @@ def served(folder: Path, *options: str, **environment: str) -> Iterator[httpx.Cl
     assert process.stderr is not None
     try:
         line = process.stderr.readline()
-        assert line.startswith("listening at http://127.0.0.1:"), line
+        assert line.startswith("listening on http://127.0.0.1:"), line
         with httpx.Client(base_url=line.split()[2].rstrip(","), timeout=60) as client:
             yield client
     finally:

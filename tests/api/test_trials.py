@@ -252,7 +252,8 @@ def test_a_task_without_a_network_has_a_best_model_without_layers(
     with serve(replace(place.settings, classes=[sgd_task])) as client:
         found = client.get(f"/jobs/{job.id}/best-model").json()
     assert (found["task"], found["layers"]) == (sgd_task, None)
-    assert found["layers_missing"] == f"the task `{sgd_task}` has no network to show: its model is no torch.nn.Module"
+    missing = f"the task `{sgd_task}` has no network to show: its model is not a torch.nn.Module"
+    assert found["layers_missing"] == missing
 
 
 def test_what_a_script_printed_is_read_in_parts(client: httpx.Client, place: Any) -> None:

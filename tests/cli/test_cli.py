@@ -174,8 +174,8 @@ def test_one_damaged_study_does_not_hide_the_others(tune_app: Command, tmp_path:
     (damaged / "spec.yaml").write_text("a: [")
     found = tune_app("studies", "--json", "--store", str(tmp_path / "store")).json
     assert [row["study"] for row in found] == ["damaged", "digits-small"]
-    assert "must be a search space" in found[0]["invalid"]
-    assert "must be a search space" in tune_app("studies", "--store", str(tmp_path / "store")).out
+    assert "must be the search space" in found[0]["invalid"]
+    assert "must be the search space" in tune_app("studies", "--store", str(tmp_path / "store")).out
 
 
 def test_trials(tune_app: Command) -> None:
@@ -236,11 +236,11 @@ def test_a_table_of_many_trials_is_printed_at_once_and_each_row_is_a_line(capsys
 
 
 def test_what_is_said_about_a_trial(tune_app: Command) -> None:
-    assert tune_app("note", "digits-small", "2").out == "trial 2: nothing was said about it\n"
+    assert tune_app("note", "digits-small", "2").out == "trial 2: no note, star or tags\n"
     ran = tune_app("note", "digits-small", "2", "Look again", "--star", "--tag", "run 2", "--tag", "odd")
     assert ran.out == "trial 2: ★ [run 2] [odd] Look again\n"
     removed = tune_app("note", "digits-small", "2", "", "--untag", "odd", "--json")
-    assert re.fullmatch(r"replaced what \S+ wrote: Look again\n", removed.err)
+    assert re.fullmatch(r"replaced the note by \S+: Look again\n", removed.err)
     found = json.loads(removed.out)
     assert found == {"trial": 2, "star": True, "tags": ["run 2"], "note": None}
     row = next(row for row in json.loads(tune_app("trials", "digits-small", "--json").out) if row["trial"] == 2)
@@ -258,7 +258,7 @@ def test_a_running_sweep_is_asked_for_changes_one_after_the_other(tune_app: Comm
     study = Store(root).study("digits-small")
     refused = tune_app("change", "digits-small", "--stop", "0")
     assert refused.code == 2
-    assert "nothing writes the study `digits-small`" in refused.error
+    assert "nothing is writing the study `digits-small`" in refused.error
     asked: list[SweepChange] = []
 
     def sweep() -> None:
@@ -277,7 +277,7 @@ def test_a_running_sweep_is_asked_for_changes_one_after_the_other(tune_app: Comm
     assert ran.out == "answer 1\nanswer 2\nanswer 3\n"
     assert [(change.kind, change.value) for change in asked] == [("stop", 3), ("trials", 9), ("concurrent", 0)]
     assert "must be auto or a whole number" in tune_app("change", "digits-small", "--concurrent", "0").error
-    assert "nothing was asked for" in tune_app("change", "digits-small").error
+    assert "there is nothing to change" in tune_app("change", "digits-small").error
 
 
 def test_show_where_nothing_completed(tune_app: Command) -> None:
@@ -352,7 +352,7 @@ def test_profiles_from_save_to_delete(tune_app: Command) -> None:
     assert tune_app("profile", "save", "copy", "--from", "mine").code == 0
     assert tune_app("apply", "--profile", "copy").code == 0
     assert tune_app("profile", "save", "session-kept").code == 0
-    assert tune_app("profile", "rename", "mine", "yours").out.startswith("mine is called yours now (revision ")
+    assert tune_app("profile", "rename", "mine", "yours").out.startswith("renamed mine to yours (revision ")
     assert tune_app("profile", "rename", "yours", "mine").code == 0
     assert "deleted mine" in tune_app("profile", "delete", "mine", "--yes").out
     assert tune_app("profile", "show", "mine").code == 2
@@ -399,7 +399,7 @@ def test_init_overwrites_nothing(tune_app: Command, tmp_path: Path) -> None:
     assert made.splitlines()[-1] == "tune-app run space.yaml"
     (tmp_path / "train.py").write_text("mine")
     (tmp_path / "analysis.ipynb").unlink()
-    assert "never overwrites a file, but got a folder with space.yaml and train.py" in tune_app("init").error
+    assert "never overwrites files, but the folder already has space.yaml and train.py" in tune_app("init").error
     assert not (tmp_path / "analysis.ipynb").exists()
     assert (tmp_path / "train.py").read_text() == "mine"
     (tmp_path / "file").write_text("")
@@ -422,23 +422,23 @@ USER_MISTAKES: dict[str, tuple[list[str], str]] = {
     "huge trial": (["show", "digits-small", "9" * 40], "its trials: 0 to 4"),
     "trial to apply": (["apply", "digits-small", "9"], "its trials: 0 to 4"),
     "trial word": (["show", "digits-small", "best"], "'best' is not a valid integer"),
-    "nothing to apply": (["apply"], "name a study or a profile"),
-    "both to apply": (["apply", "digits-small", "--profile", "x"], "name a study or a profile"),
-    "set without value": (["apply", "digits-small", "--set", "training.momentum"], "`--set` takes"),
-    "set without key": (["apply", "digits-small", "--set", "=1"], "`--set` takes"),
-    "set blank": (["apply", "digits-small", "--set", "training.momentum= "], "`--set` takes"),
-    "set twice": (["apply", "digits-small", "--set", "a=1", "--set", "a =2"], "`a` stands twice"),
+    "nothing to apply": (["apply"], "name either a study or a profile"),
+    "both to apply": (["apply", "digits-small", "--profile", "x"], "name either a study or a profile"),
+    "set without value": (["apply", "digits-small", "--set", "training.momentum"], "`--set` must be"),
+    "set without key": (["apply", "digits-small", "--set", "=1"], "`--set` must be"),
+    "set blank": (["apply", "digits-small", "--set", "training.momentum= "], "`--set` must be"),
+    "set twice": (["apply", "digits-small", "--set", "a=1", "--set", "a =2"], "`a` occurs twice"),
     "set variable": (["apply", "digits-small", "--set", "training.momentun=1"], "did you mean `momentum`"),
     "set value": (["apply", "digits-small", "--set", "training.momentum=high"], "but got 'high'"),
     "set constraint": (["apply", "digits-small", "--set", "filters=7"], "`filters * conv_layers <= 6` must hold"),
-    "trial form": (["train", "--trial", "digits-small"], "`--trial` takes STUDY:NUMBER"),
-    "trial number": (["train", "--trial", "digits-small:x"], "`--trial` takes STUDY:NUMBER"),
-    "trial empty": (["profile", "save", "p", "--trial", "digits-small:"], "`--trial` takes STUDY:NUMBER"),
-    "no session": (["train"], "nothing was applied yet"),
-    "no session to save": (["profile", "save", "p"], "nothing was applied yet"),
+    "trial form": (["train", "--trial", "digits-small"], "`--trial` must be STUDY:NUMBER"),
+    "trial number": (["train", "--trial", "digits-small:x"], "`--trial` must be STUDY:NUMBER"),
+    "trial empty": (["profile", "save", "p", "--trial", "digits-small:"], "`--trial` must be STUDY:NUMBER"),
+    "no current configuration": (["train"], "nothing was applied yet"),
+    "no current configuration to save": (["profile", "save", "p"], "nothing was applied yet"),
     "profile": (["train", "digits-best"], "there is no profile `digits-best`"),
-    "profile and trial": (["train", "p", "--trial", "digits-small:0"], "exclude each other"),
-    "trial and from": (["profile", "save", "p", "--trial", "digits-small", "--from", "q"], "exclude each other"),
+    "profile and trial": (["train", "p", "--trial", "digits-small:0"], "cannot be combined"),
+    "trial and from": (["profile", "save", "p", "--trial", "digits-small", "--from", "q"], "cannot be combined"),
     "profile name": (
         ["profile", "save", "../p", "--trial", "digits-small"],
         "a profile's name must be 1 to 64",
@@ -451,7 +451,7 @@ USER_MISTAKES: dict[str, tuple[list[str], str]] = {
     "many epochs": (["train", "--trial", "digits-small:0", "--epochs", "99999"], "--epochs training.epochs"),
     "store": (["studies", "--store", "s4://x"], "the store must be a folder"),
     "verb": (["trails", "x"], "did you mean `trials`?"),
-    "profile verb": (["profile", "sav", "x"], "did you mean `save`?"),
+    "profile command": (["profile", "sav", "x"], "did you mean `save`?"),
     "option": (["trials", "digits-small", "--jsn"], "did you mean `--json`?"),
     "missing argument": (["trials"], "see `tune-app trials --help`"),
     "extra argument": (["trials", "digits-small", "x"], "unexpected extra argument"),
@@ -507,7 +507,7 @@ def test_debug_shows_the_traceback(tune_app: Command) -> None:
 
 
 def test_interrupts_are_130(tune_app: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    for error in (KeyboardInterrupt(), Interrupted("stopped", hint="`tune-app resume x` goes on")):
+    for error in (KeyboardInterrupt(), Interrupted("stopped", hint="`tune-app resume x` continues")):
 
         def stop(self: object, error: BaseException = error) -> None:
             raise error
@@ -536,7 +536,7 @@ def test_output_on_a_full_disk() -> None:
             [sys.executable, "-m", "tune_app", "strategies"], stdout=full, stderr=subprocess.PIPE, text=True
         )
     assert ran.returncode == 1
-    assert ran.stderr == "error: the disk that the output goes to: there must be room to write, but the disk is full\n"
+    assert ran.stderr == "error: the disk of the output: the output needs disk space, but the disk is full\n"
 
 
 def test_a_reader_that_goes_away_is_no_error(root: Path) -> None:
@@ -637,7 +637,7 @@ def test_the_page_is_not_open_to_others_without_a_token(tune_app: Command, monke
     monkeypatch.delenv("TUNE_APP_API_TOKEN", raising=False)
     ran = tune_app("ui", "--host", "0.0.0.0", "--port", "0")
     assert ran.code == 2
-    assert "a token is required where others can reach the server" in ran.error
+    assert "a token is required if others can reach the server" in ran.error
     monkeypatch.setenv("TUNE_APP_API_TOKEN", "short")
     assert "a token must have at least 16" in tune_app("ui", "--host", "0.0.0.0", "--port", "0").error
 

@@ -18,11 +18,11 @@ with LastWords() as last_words:
     if sys.argv[1] != "ended":
         os._exit(1)
 """
-BEGUN = """error: the process ended without a word: it was killed, or what it needs of Ray died
+BEGUN = """error: the process died without an error message: it was killed, or Ray died
   start it again
 """
-SWEEPING = """error: the process of the sweep was killed, or what it needs of Ray died; results are kept
-  `tune-app resume mine` goes on
+SWEEPING = """error: the process of the sweep was killed, or Ray died; results are kept
+  `tune-app resume mine` continues
 """
 
 

@@ -1,4 +1,4 @@
-"""What is told of a sweep's end, to a server on loopback that answers as a test wants."""
+"""What learns of a sweep's end, to a server on loopback that answers as a test wants."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_nothing_goes_where_a_redirect_leads(make_hook: Any, end: Any) -> None:
     hook, other = make_hook(), make_hook()
     hook.answers, hook.headers = [307], {"Location": other.address}
     (line,) = end(hook.address)
-    assert "it answered 307, which leads elsewhere and is not followed" in line
+    assert "it answered 307, a redirect, which is not followed" in line
     assert other.told == []
 
 
@@ -217,16 +217,16 @@ def test_slack_gets_its_own_form(make_spec: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "found"),
     [
-        (f"ftp://example.org/{SECRET}", "one that begins with `ftp://`"),
+        (f"ftp://example.org/{SECRET}", "one that starts with `ftp://`"),
         (f"/{SECRET}", "another text"),
-        (f"https:///{SECRET}", "one that begins with `https://`"),
-        (f"https://example.org/a b {SECRET}", "one that begins with `https://`"),
+        (f"https:///{SECRET}", "one that starts with `https://`"),
+        (f"https://example.org/a b {SECRET}", "one that starts with `https://`"),
         (["https://example.org/a", 7], "int"),
         ({"url": SECRET}, "dict"),
     ],
 )
 def test_what_is_no_address_is_refused_without_being_shown(given: object, found: str) -> None:
-    with pytest.raises(InputError, match=f"must be an address of https or http, but got {found}") as caught:
+    with pytest.raises(InputError, match=f"must be an http or https address, but got {found}") as caught:
         read_webhooks(Document.of({"notify": given}, "a.yaml"))
     assert SECRET not in str(caught.value)
 

@@ -37,7 +37,7 @@ def test_one_line_says_counts_best_and_time_left() -> None:
 
 def test_the_panel_has_a_bar_the_line_and_one_line_per_running_trial() -> None:
     bar, text, first, second = shown(LIVE)
-    assert set(bar) == {"━", "╸"}  # 13 of 40 of 60 columns; the rest has no colour here
+    assert set(bar) == {"━", "╸"}  # 13 of 40 of 60 columns; the rest has no color here
     assert text == line(LIVE)
     assert first.split() == ["trial", "13", "epoch", "3.4/15", "val_accuracy", "0.9123", "4", "s"]
     assert second.split() == ["trial", "14", "epoch", "0/15", "val_accuracy", "…", "0", "s"]

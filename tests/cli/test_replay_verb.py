@@ -1,4 +1,4 @@
-"""The verb `replay`: its table, its document, and what it refuses."""
+"""The command `replay`: its table, its document, and what it rejects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def replay(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Replay:
-    """Run the verb on a store with a study that was trained in full and one that was pruned."""
+    """Run the command on a store with a study that was trained in full and one that was pruned."""
     spec = make_spec(name="whole", budget={"trials": 8, "epochs": 5})
     make_study(tmp_path, spec, ends=["COMPLETED"] * 7 + ["FAILED"])
     make_study(tmp_path)

@@ -118,7 +118,7 @@ def test_what_does_not_exist_is_not_waited_for_unless_that_is_wanted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["watch", "digits", "--store", str(tmp_path)]) == 2
-    assert "--wait waits for a study to begin" in capsys.readouterr().err
+    assert "--wait waits for a study to start" in capsys.readouterr().err
 
 
 def test_waiting_ends_where_the_job_that_was_to_begin_the_study_failed(

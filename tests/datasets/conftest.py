@@ -93,7 +93,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
-    """The folder with real files of a data set; the test skips where it is absent."""
+    """The folder with real files of a data set; the test skips if it is absent."""
 
     def folder(name: str) -> Path:
         found = REAL_DATA / name

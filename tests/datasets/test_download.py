@@ -117,7 +117,7 @@ def test_nothing_wrong_is_kept(server: Server, entry: Entry, cache: Path) -> Non
     server.cut = {"/mirror/a.txt"}
     with pytest.raises(WorkFailed) as caught:
         fetch(entry)
-    for part in ("official/a.txt gave a file that has not the checksum sha256:", "mirror/a.txt broke off ("):
+    for part in ("official/a.txt returned a file without the checksum sha256:", "mirror/a.txt broke off ("):
         assert part in caught.value.message
     assert only_file(cache) == []
 
@@ -194,13 +194,13 @@ def test_a_subset_never_passes_for_the_whole(
     server.files = {f"/fashion_mnist/{file.name}": folder.joinpath(file.name).read_bytes()}
     monkeypatch.setenv("TUNE_APP_DATA_MIRROR", server.address)
     elsewhere = replace(DATASETS["fashion_mnist"], files=(replace(file, addresses=()),))
-    with pytest.raises(WorkFailed, match=f"has not the checksum {file.checksum}"):
+    with pytest.raises(WorkFailed, match=f"returned a file without the checksum {file.checksum}"):
         fetch(elsewhere)
 
 
 @pytest.fixture
 def black_hole() -> Iterator[str]:
-    """An address that takes no connection and refuses none: its queue is full."""
+    """An address that takes no connection and rejects none: its queue is full."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -225,7 +225,7 @@ def offline(entry: Entry, addresses: tuple[str, ...]) -> WorkFailed:
 
 def test_offline_names_address_folder_and_what_is_embedded(cache: Path) -> None:
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound and not listening: it refuses
+        unused.bind(("127.0.0.1", 0))  # bound and not listening: it rejects
         address = f"http://127.0.0.1:{unused.getsockname()[1]}/t10k.gz"
         error = offline(DATASETS["mnist"], (address, "https://no-such-host.invalid/t10k.gz"))
     assert f"{address} cannot be reached (Connection refused)" in error.message
@@ -298,7 +298,7 @@ def test_a_sweep_on_reuters_asks_for_its_terms() -> None:
 def test_a_cache_folder_that_cannot_be_one(entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TUNE_APP_DATA_DIR", str(tmp_path / "file"))
-    with pytest.raises(InputError, match="the cache folder must be one that can be written, but Not a directory"):
+    with pytest.raises(InputError, match="the cache folder must be writable, but Not a directory"):
         fetch(entry)
 
 

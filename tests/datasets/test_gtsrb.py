@@ -17,7 +17,7 @@ HEAD = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n"
 
 
 def ppm(height: int, width: int, sign: tuple[int, int, int, int], value: int) -> bytes:
-    """A black image with a sign of one colour in it."""
+    """A black image with a sign of one color in it."""
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
     left, top, right, bottom = sign
     pixels[top:bottom, left:right] = value
@@ -55,7 +55,7 @@ def test_the_official_layout(make_zip: Make) -> None:
     assert data.train["images"].shape == (2, 3, 32, 32)
     order = np.argsort(data.train["labels"])
     assert data.train["labels"][order].tolist() == [0, 42]
-    # What is outside the sign is cropped away: one colour remains.
+    # What is outside the sign is cropped away: one color remains.
     assert [np.unique(image).tolist() for image in data.train["images"][order]] == [[200], [100]]
     assert np.unique(data.test["images"]).tolist() == [50]
     assert data.test["labels"].tolist() == [7]
@@ -106,6 +106,6 @@ def test_an_image_that_is_none(content: bytes, make_zip: Make) -> None:
 def test_an_archive_is_missing(make_zip: Make) -> None:
     archives = official()
     del archives["GTSRB_Final_Test_GT.zip"]
-    with pytest.raises(InputError, match=r"the test part .* 1 images and 0 rows") as caught:
+    with pytest.raises(InputError, match=r"the test data .* 1 images and 0 rows") as caught:
         load(make_zip, archives)
     assert "GTSRB_Final_Test_GT.zip" in caught.value.hint

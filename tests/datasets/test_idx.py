@@ -60,9 +60,9 @@ def test_images_and_labels_belong_together(folder: Path) -> None:
 
 
 FAULTS = {
-    "no gzip": (0, b"PK not gzip", "whole gzipped IDX file"),
-    "cut gzip": (0, gzip.compress(IMAGES)[:30], "whole gzipped IDX file"),
-    "empty": (0, gzip.compress(b""), "whole gzipped IDX file"),
+    "no gzip": (0, b"PK not gzip", "complete gzipped IDX file"),
+    "cut gzip": (0, gzip.compress(IMAGES)[:30], "complete gzipped IDX file"),
+    "empty": (0, gzip.compress(b""), "complete gzipped IDX file"),
     "floats": (0, gzip.compress(b"\0\0\x0d\x01\0\0\0\0"), "its type is 0xd"),
     "too few values": (0, gzip.compress(IMAGES[:-1]), "the 24 values that its head states, but holds 23"),
     "too many values": (0, gzip.compress(IMAGES + b"x"), "the 24 values that its head states, but holds more"),

@@ -1,4 +1,4 @@
-"""The user's images by class: layouts, sizes, colours, and each fault."""
+"""The user's images by class: layouts, sizes, colors, and each fault."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
 
 def test_a_class_with_one_image_to_train_on_is_told(tmp_path: Path) -> None:
     data = load(lay_out(tmp_path, {"cat": 10, "dog": 2, "ant": 10}))
-    assert data.info["notes"] == ("class `dog`: one row to train on, so that none is left to validate it",)
+    assert data.info["notes"] == ("class `dog`: only one row, so that none is left for validation",)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes there")
@@ -159,7 +159,7 @@ def test_faults_of_the_parts(tmp_path: Path) -> None:
         load(tmp_path)
     assert "did you mean `apple`?" in caught.value.hint
     (tmp_path / "test" / "aple").rename(tmp_path / "other")
-    with pytest.raises(InputError, match="there must be no other folder, but there is `other`"):
+    with pytest.raises(InputError, match="there must be no folders except `train` and `test`, but there is `other`"):
         load(tmp_path)
     (tmp_path / "other").rename(tmp_path / "train" / "aple")
     with pytest.raises(InputError, match="the test part must have an image"):
@@ -170,7 +170,7 @@ def test_faults_of_the_parts(tmp_path: Path) -> None:
 def test_an_image_that_cannot_be_read(content: bytes, tmp_path: Path) -> None:
     lay_out(tmp_path, {"a": 2, "b": 2})
     (tmp_path / "b" / "bad.png").write_bytes(content)
-    with pytest.raises(InputError, match="an image must be one that can be read") as caught:
+    with pytest.raises(InputError, match="an image must be readable") as caught:
         load(tmp_path)
     assert caught.value.where == str(tmp_path / "b" / "bad.png")
 
@@ -180,7 +180,7 @@ def test_an_image_that_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "b" / "000.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:1500])
-    with pytest.raises(InputError, match="an image must be one that can be read") as caught:
+    with pytest.raises(InputError, match="an image must be readable") as caught:
         load(tmp_path)
     assert caught.value.where == str(path)
 

@@ -61,7 +61,7 @@ def test_the_reviews_of_a_film_are_a_group(make_tar: Make) -> None:
 @pytest.mark.parametrize("lacks", ["aclImdb/train/urls_pos.txt", "a line"])
 def test_films_of_some_reviews_only(make_tar: Make, lacks: str) -> None:
     films = {name: content if lacks in FILMS else content[:100] for name, content in FILMS.items() if name != lacks}
-    with pytest.raises(InputError, match=r"must name the film of each review in train/urls_neg\.txt"):
+    with pytest.raises(InputError, match=r"must name the film of either all reviews or none in train/urls_neg\.txt"):
         load(make_tar(REVIEWS | films))
 
 
@@ -87,6 +87,6 @@ def test_a_review_that_is_no_text(make_tar: Make) -> None:
 def test_a_folder_with_two_archives(make_tar: Make) -> None:
     make_tar(REVIEWS)
     path = make_tar(REVIEWS, name="other.tar.gz")
-    with pytest.raises(InputError, match=r"must hold its files, but lacks aclImdb_v1\.tar\.gz"):
+    with pytest.raises(InputError, match=r"must contain its files, but lacks aclImdb_v1\.tar\.gz"):
         load(path.parent)
     assert len(load(path).train["texts"]) == 3  # one of them by its own name

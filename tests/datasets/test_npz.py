@@ -96,9 +96,9 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "another size to test": (
         GOOD | {"test_images": IMAGES[:5, :3]},
         ":test_images",
-        "the form of the others",
+        "the shape of the others",
     ),
-    "objects": (GOOD | {"labels": np.array([None] * 30)}, "", "a NumPy archive without objects"),
+    "objects": (GOOD | {"labels": np.array([None] * 30)}, "", "a NumPy archive without Python objects"),
 }
 
 
@@ -115,7 +115,7 @@ def test_a_fault_says_which_array(fault: str, write: Write) -> None:
     ("labels", "hint"),
     [
         (LABELS.astype(float), "astype(int)"),
-        (np.where(LABELS == 1, np.nan, LABELS), "leave the rows away"),
+        (np.where(LABELS == 1, np.nan, LABELS), "drop the rows"),
         (LABELS + 0.5, "np.unique"),
         (LABELS.astype(str), "np.unique"),
     ],
@@ -130,7 +130,7 @@ def test_what_is_offered_makes_no_class_of_what_is_none(labels: Any, hint: str, 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x80\x04\x95"])
 def test_a_file_that_is_no_archive(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(InputError, match="must be a NumPy archive without objects, but ") as caught:
+    with pytest.raises(InputError, match="must be a NumPy archive without Python objects, but ") as caught:
         load(tmp_path / "a.npz")
     assert "np.savez" in caught.value.hint
 

@@ -31,7 +31,7 @@ def test_kind_and_title_without_loading(case: str) -> None:
 
 
 FAULTS: dict[str, tuple[Any, str, str, str]] = {
-    "unknown name": ("minst", "", "must name a data set, but got `minst`", "did you mean `mnist`?"),
+    "unknown name": ("minst", "", "must be the name of a data set, but got `minst`", "did you mean `mnist`?"),
     "unknown name in a mapping": ({"name": "minst"}, ".name", "but got `minst`", "did you mean `mnist`?"),
     "unknown kind": ({"kind": "image_foldr", "path": "x"}, ".kind", "`image_foldr`", "did you mean `image_folder`?"),
     "a path for a name": ("reviews.csv", "", "but got `reviews.csv`", "or your own as {kind: image_folder|npz|table"),
@@ -39,15 +39,15 @@ FAULTS: dict[str, tuple[Any, str, str, str]] = {
     "neither": ({"path": "x"}, "", "either `name` or `kind`, but has path", "a name, such as digits"),
     "nothing": ({}, "", "either `name` or `kind`, but has nothing", "a name, such as digits"),
     "a number": (5, "", "a name or a mapping, but got 5", "a name, such as digits"),
-    "a list for a name": ({"name": ["mnist"]}, ".name", "must name a data set", "Valid: "),
+    "a list for a name": ({"name": ["mnist"]}, ".name", "must be the name of a data set", "Valid: "),
     "unknown key": (TABLE | {"lable": "x"}, ".lable", "one of those below, but got `lable`", "did you mean `label`?"),
     "missing key": (
         {"kind": "table", "path": "a.csv", "text": "t"},
         ".label",
-        "`label` must be given",
+        "`label` is required",
         "label: The name",
     ),
-    "no path": ({"kind": "npz"}, ".path", "`path` must be given, but `dataset` has none", "path: Where"),
+    "no path": ({"kind": "npz"}, ".path", "`path` is required, but `dataset` does not have it", "path: Where"),
     "an empty path": ({"kind": "npz", "path": ""}, ".path", "`path` .*at least 1 character", "path: Where"),
     "a path that cannot be": ({"kind": "npz", "path": "a\0b"}, ".path", "`path` must match", "path: Where"),
     "a number for a path": ({"kind": "npz", "path": 3}, ".path", "`path` must be a valid string, but got 3", "path: "),
@@ -79,7 +79,7 @@ FAULTS: dict[str, tuple[Any, str, str, str]] = {
         {"name": "digits", "path": "x"},
         ".path",
         "`digits` is embedded",
-        "leave `path` out",
+        "omit `path`",
     ),
 }
 
@@ -104,7 +104,7 @@ def test_no_folder_of_own_files(tmp_path: Path) -> None:
         load_dataset({"name": "mnist", "path": "/no/such"})
     with pytest.raises(InputError, match="`path` must be a folder or a file that exists"):
         load_dataset({"name": "imdb", "path": "~no-such-user/imdb"})
-    with pytest.raises(InputError, match=r"`gtsrb` must hold its files, but lacks GTSRB-Training_fixed\.zip"):
+    with pytest.raises(InputError, match=r"`gtsrb` must contain its files, but lacks GTSRB-Training_fixed\.zip"):
         load_dataset({"name": "gtsrb", "path": str(tmp_path)})
 
 

@@ -94,10 +94,10 @@ def test_classes_and_their_order(labels: list[Any], names: tuple[str, ...], tmp_
 CSV_FAULTS = {
     "an empty label": (rows().replace("text 3,bad", "text 3,"), ":5", "must have a class, but `class` is empty"),
     "an empty text": (rows().replace("text 3,bad", " ,bad"), ":5", "must have a text, but `review` is"),
-    "too few columns": (rows().replace("text 3,bad", "text 3"), ":5", "must have 3 columns as the head, but has 2"),
-    "too many columns": (rows().replace("text 3,bad", "text,3,bad"), ":5", "as the head, but has 4"),
+    "too few columns": (rows().replace("text 3,bad", "text 3"), ":5", "must have 3 columns like the header, but has 2"),
+    "too many columns": (rows().replace("text 3,bad", "text,3,bad"), ":5", "like the header, but has 4"),
     "an open quote": (rows().replace("text 3", '"text 3'), ":21", "must be well-formed CSV"),
-    "not UTF-8": (rows().replace("text 3", "t\xe9xt").encode("latin-1"), ":5", "UTF-8, but has the byte 0xe9"),
+    "not UTF-8": (rows().replace("text 3", "t\xe9xt").encode("latin-1"), ":5", "UTF-8 text, but has the byte 0xe9"),
     "no such column": (rows().replace("review", "reviews"), "", "must be one of the table's, but got `review`"),
     "one class": (rows(["good"] * 20), "", "at least two classes, but all rows are `good`"),
     "no classes": (rows([f"{n / 7:.3f}" for n in range(20)]), "", "has 20 different values in 20 rows"),

@@ -32,7 +32,7 @@ def test_the_last_tenth_tests(tmp_path: Path) -> None:
     [
         (b"", "", "must have at least 100 characters, but has 0"),
         (b"x" * 99, "", "but has 99"),
-        (b"one\ntwo\xff\n" * 20, ":2", "must be text in UTF-8, but has the byte 0xff"),
+        (b"one\ntwo\xff\n" * 20, ":2", "must be UTF-8 text, but has the byte 0xff"),
     ],
 )
 def test_faults(content: bytes, line: str, message: str, tmp_path: Path) -> None:

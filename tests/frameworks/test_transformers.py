@@ -1,4 +1,4 @@
-"""`tune_app.transformers` with the real package: reports, health, what is saved, how it ends, and what is refused."""
+"""`tune_app.transformers` with the real package: reports, health, what is saved, how it ends, and what is rejected."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ START_S = 60.0
 
 
 def why_not() -> str | None:
-    """Why hosts cannot be made here; None where they can."""
+    """Why hosts cannot be made here; None if they can."""
     if shutil.which("ip") is None:
         return "network namespaces need `ip` (Debian: iproute2)"
     probe = f"probe-{os.getpid()}"

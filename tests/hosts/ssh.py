@@ -17,7 +17,7 @@ INSTALLED = "tune-app"  # where clusters/on_prem.yaml puts the project, below th
 
 
 def why_not() -> str | None:
-    """Why there can be no such hosts here; None where there can."""
+    """Why there can be no such hosts here; None if there can."""
     for program, package in ((SSHD, "openssh-server"), ("ssh-keygen", "openssh-client"), ("rsync", "rsync")):
         if shutil.which(program) is None:
             return f"the cluster launcher's tests need {program} (Debian: {package})"

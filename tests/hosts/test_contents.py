@@ -23,7 +23,7 @@ def tune(config, report):
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[netns.Hosts]:
-    """Two nodes; a user's project lies on the first one alone, as it does where nothing is mounted."""
+    """Two nodes; a user's project lies on the first one alone, as it does if nothing is mounted."""
     with cluster(2) as made:
         project = made.all[0].own / "project"
         project.mkdir()
@@ -48,7 +48,7 @@ def sweep(hosts: netns.Hosts, store: Path, document: dict[str, Any]) -> subproce
 def test_a_node_without_the_code_or_with_another_version_is_named(hosts: netns.Hosts, tmp_path: Path) -> None:
     document = {**yaml.safe_load(space("own", trials=2, epochs=1, pace=0.0, gpus=0.0)), "task": "mine:Steady"}
     there = hosts.all[1].own / "project" / "mine.py"
-    for content, what in ((None, "it finds none"), ("class Steady: ...", "its own is another version")):
+    for content, what in ((None, "it is missing"), ("class Steady: ...", "its version differs")):
         if content is not None:
             there.write_text(content)
         done = sweep(hosts, tmp_path, document)

@@ -129,7 +129,7 @@ def test_what_no_machine_of_it_can_hold_is_refused(scaling: str, tmp_path: Path)
 def test_auto_measures_where_the_gpu_is(scaling: str, tmp_path: Path) -> None:
     done = run(tmp_path, "--gpus", "auto", address=scaling)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "torch sees no GPU where Ray has one" in done.stderr
+    assert "torch sees no GPU although Ray does" in done.stderr
 
 
 def test_auto_without_a_gpu_trains_on_cpus(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_one_that_cannot_start_says_why_and_what_a_killed_one_left_is_removed(
     facts = {"address": "http://127.0.0.1:1", "ray": "", "pid": 2**22 + 1, "token_path": str(left / "token")}
     folder.write(_name(), json.dumps(facts).encode())
     monkeypatch.setattr(job_head.sys, "executable", "/bin/false")
-    with pytest.raises(WorkFailed, match="no Ray head could be started") as caught:
+    with pytest.raises(WorkFailed, match="could not start a Ray head") as caught:
         ensure_head(folder)
     assert "its log is" in caught.value.hint
     assert not left.exists()

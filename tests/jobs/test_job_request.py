@@ -74,7 +74,7 @@ def test_profiles_that_it_starts_from_go_with_it(
 def test_what_it_starts_from_must_be_there(store: Store, profiles: Profiles, tmp_path: Path, make_spec: Any) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(make_spec(search={"start_from": ["nobody"]}).to_yaml())
-    with pytest.raises(InputError, match="must name profiles or studies"):
+    with pytest.raises(InputError, match="must list profiles or studies"):
         sweep_request(space, {}, store, profiles)
 
 

@@ -95,7 +95,7 @@ def test_a_process_that_ignores_signals_is_killed_in_time(jobs: Jobs, add: Calla
     cancelled = jobs.cancel(job.id, by="me")
     assert time.monotonic() - began < 10
     assert (cancelled.state, cancelled.reason) == ("CANCELLED", "cancelled")
-    assert cancelled.message == "cancelled by me; it did not yield and was killed"
+    assert cancelled.message == "cancelled by me; it did not stop and was killed"
     assert process.wait(timeout=10) != 0
     assert jobs.cancel(job.id) == cancelled, "cancelling again changes nothing"
 

@@ -1,4 +1,4 @@
-"""The verbs for jobs, in process and without Ray."""
+"""The commands for jobs, in process and without Ray."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_purge_shows_first_and_removes_with_yes(tune_app: Command, jobs: Jobs) -
         "no job that is CANCELLED is older" in tune_app("jobs", "purge", "--older-than", "0", "--state", "cancelled")[1]
     )
     _, out, _ = tune_app("jobs", "purge", "--older-than", "0")
-    assert "2 jobs would go; --yes does it" in out
+    assert "2 jobs would go; pass --yes to remove" in out
     assert len(jobs.records.ids()) == 3
     found = json.loads(tune_app("jobs", "purge", "--older-than", "0", "--state", "FAILED", "--json")[1])
     assert (found["removed"], [row["id"] for row in found["jobs"]]) == (False, ["digits-2"])
@@ -102,7 +102,7 @@ def test_a_study_is_of_the_last_job_that_was_asked_for_under_its_name(tune_app: 
     second = jobs.accept(request)
     written = jobs.store.folder
     written.write("studies/mine/spec.yaml", b"name: mine")
-    written.write(f"trainings/{lost.id}/metrics.json", b"{}")  # somebody named a training so
+    written.write(f"trainings/{lost.id}/metrics.json", b"{}")  # someone named a training so
     assert (jobs.get(lost.id).study, jobs.records.get(second.id).study) == (None, "mine")
     assert tune_app("jobs", "purge", "--older-than", "0", "--state", "failed", "--with-studies", "--yes")[0] == 0
     assert written.exists("studies/mine/spec.yaml")
@@ -135,7 +135,7 @@ def test_a_damaged_record_is_told_of(tune_app: Command, jobs: Jobs) -> None:
         ),
         (["jobs", "list", "--state", "done"], "there is no state `done`"),
         (["jobs", "purge", "--state", "queued"], "only ended jobs can be removed"),
-        (["jobs", "purge", "--older-than", "soon"], "`--older-than` takes a time"),
+        (["jobs", "purge", "--older-than", "soon"], "`--older-than` must be a time"),
     ],
 )
 def test_a_users_mistake_is_told_in_two_lines(tune_app: Command, arguments: list[str], error: str) -> None:

@@ -101,7 +101,7 @@ def test_a_process_that_is_frozen_is_ended_by_ray(
     (runner,) = _processes(f"job_runner {shell.store} {job.id}")
     os.kill(runner, signal.SIGSTOP)
     cancelled = shell.jobs.cancel(job.id, by="me")
-    assert (cancelled.state, cancelled.message) == ("CANCELLED", "cancelled by me; it did not yield and was killed")
+    assert (cancelled.state, cancelled.message) == ("CANCELLED", "cancelled by me; it did not stop and was killed")
     shell.until(lambda: not _of_job(shell, job), 10)
 
 
@@ -122,7 +122,7 @@ def test_jobs_of_a_head_that_was_killed_are_lost_and_a_new_head_takes_the_next(
     assert (lost.state, lost.reason) == ("FAILED", "lost")
     assert "the Ray head on" in str(lost.message)
     shell.until(lambda: not _of_job(shell, job), 20)
-    assert shell("jobs", "shutdown").stdout.startswith("no head runs")
+    assert shell("jobs", "shutdown").stdout.startswith("no head is running")
     assert not Path(head.token_path).parent.exists(), "what it left is cleared away"
     for process in below:  # Ray's agent, which else spends a minute and a core on telling it to the head
         with suppress(psutil.NoSuchProcess):
@@ -139,7 +139,7 @@ def test_a_job_is_lost_when_the_job_server_does_not_know_it(
     with _job_server([]) as address:
         job = _running(jobs, new_job, address)
         assert (job.state, job.reason) == ("FAILED", "lost")
-        assert "the head was started anew" in str(job.message)
+        assert "the head was restarted" in str(job.message)
         assert "tune-app resume" not in str(job.message), "its study has not begun"
 
 
@@ -177,7 +177,7 @@ def test_a_job_whose_cluster_is_silent_is_lost_only_after_a_while(
     monkeypatch.setattr(jobs_module, "SILENT_S", -1)
     assert _running(jobs, new_job, "http://127.0.0.1:1").state == "RUNNING"
     monkeypatch.setattr(jobs_module, "YIELD_S", 0.0)
-    with pytest.raises(WorkFailed, match="was asked to stop and has not yet"):
+    with pytest.raises(WorkFailed, match="was asked to stop but has not yet"):
         jobs.cancel("digits-1")
     assert jobs.records.asked_to_stop("digits-1") is not None, "its process may still see it"
     monkeypatch.setattr(jobs_module, "LOST_S", -1)

@@ -71,8 +71,8 @@ def test_nested_mappings_have_names_with_dots_and_the_rest_is_fixed() -> None:
     [
         (tune.randn(0, 1), "`x` is a Float drawn by Normal"),
         (tune.sample_from(lambda spec: 1), "`x` is a Function"),
-        (tune.qloguniform(1, 100, 1), "a logarithm or a step, but `x` has both"),
-        (tune.qloguniform(1e-3, 1, 1e-3), "a logarithm or a step, but `x` has both"),
+        (tune.qloguniform(1, 100, 1), "either a log scale or a step, but `x` has both"),
+        (tune.qloguniform(1e-3, 1, 1e-3), "either a log scale or a step, but `x` has both"),
     ],
 )
 def test_what_has_no_equivalent_is_named(domain: Any, rule: str) -> None:

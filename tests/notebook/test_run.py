@@ -37,7 +37,7 @@ print(json.dumps([study.name, study.outcome.states, best, float(study.best["obje
 
 
 def tune(*arguments: str, folder: Path, exit_code: int) -> str:
-    """What ``tune-app`` says in a process of its own."""
+    """What ``tune-app`` says in a separate process."""
     command = [sys.executable, "-m", "tune_app", *arguments]
     told = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert told.returncode == exit_code, told.stderr
@@ -58,7 +58,7 @@ def test_a_function_of_a_script_is_sent_to_the_workers(tmp_path: Path) -> None:
     assert (name, states, epochs) == ("train", {"COMPLETED": 4}, 8)
     assert loss == pytest.approx((best["lr"] - 0.3) ** 2 + 0.5 + len(best["model"]["sizes"]))
     # Whoever has not the function says so, where it is needed.
-    assert "is of a notebook or of a script that ran" in tune("resume", "train", folder=tmp_path, exit_code=2)
+    assert "is from a notebook or a script" in tune("resume", "train", folder=tmp_path, exit_code=2)
     tune("show", "train", folder=tmp_path, exit_code=0)
 
 
@@ -66,7 +66,7 @@ def test_what_is_wrong_is_said_before_anything_starts(tmp_path: Path, make_study
     common: dict[str, Any] = {"metrics": {"loss": "minimize"}, "store": tmp_path}
     with pytest.raises(InputError, match="the smallest configuration cannot be trained"):
         tune_app.run(lambda config, report: 1 / 0, space={"x": tune_app.Float(0.0, 1.0)}, **common)
-    with pytest.raises(InputError, match="must be a text, a finite number"):
+    with pytest.raises(InputError, match="must be a string, a finite number"):
         tune_app.run(quadratic, space={"x": {"type": "categorical", "choices": [float("nan")]}}, **common)
     with pytest.raises(InputError, match=r"must be a function, but got a functools.partial"):
         tune_app.run(functools.partial(quadratic), space={"x": 1}, **common)
@@ -133,5 +133,5 @@ def test_a_module_of_another_folder_on_a_cluster_that_the_user_has_connected_to(
     found, failed, connected, left = told.stdout.splitlines()[-4:]
     assert found == "dict_keys(['x'])"
     assert "no trial of `broken` completed; the first failure: ValueError: it is broken" in failed
-    assert connected.startswith("`address` must be left out where this process is connected")
+    assert connected.startswith("`address` must be omitted if this process is already connected")
     assert left == "[]", "what the sweeps started is gone"

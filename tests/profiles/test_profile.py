@@ -320,12 +320,12 @@ def test_a_link_leads_nowhere_else(profiles: Profiles, tmp_path: Path) -> None:
         lambda: profiles.revisions("b"),
     ]
     for use in uses:
-        with pytest.raises(InputError, match=r"must lie in|there is no profile") as caught:
+        with pytest.raises(InputError, match=r"must be in|there is no profile") as caught:
             use()
         refused(caught)
     assert secret.read_text() == make("link").to_yaml()
     (profiles.folder / "inner.yaml").symlink_to(profiles.folder / "a.yaml")
-    with pytest.raises(InputError, match="`name` must be that of the file, `inner`, but got `a`"):
+    with pytest.raises(InputError, match="`name` must match the file name, `inner`, but got `a`"):
         profiles.load("inner")
 
 
@@ -384,14 +384,14 @@ BY_HAND: dict[str, tuple[str, str, str, str]] = {
     "version": ("schema_version: 1", "schema_version: 2", ":1 schema_version", "must be 1, but got 2"),
     "version text": ("schema_version: 1", "schema_version: one", ":1 schema_version", "must be 1, but got 'one'"),
     "no version": ("schema_version: 1\n", "", " schema_version", "must be 1, but got None"),
-    "name": ("name: a", "name: b", "a.yaml name", "must be that of the file, `a`, but got `b`"),
-    "name number": ("name: a", "name: 3", ":2 name", "`name` must be a text, but got 3"),
+    "name": ("name: a", "name: b", "a.yaml name", "must match the file name, `a`, but got `b`"),
+    "name number": ("name: a", "name: 3", ":2 name", "`name` must be a string, but got 3"),
     "task": ("task: image_cnn", "task: image_cn", ":4 task", "did you mean `image_cnn`"),
-    "no task": ("task: image_cnn\n", "", " task", "`task` must be a text"),
+    "no task": ("task: image_cnn\n", "", " task", "`task` must be a string"),
     "revision": ("revision: 1", "revision: first", ":3 revision", "must be a whole number from 0, but got 'first'"),
     "constraints": ("constraints: []", "constraints: filters > 1", " constraints", "must be a list"),
     "constraint": ("constraints: []", "constraints: ['filters >']", " constraints.0", "filters >"),
-    "constraint number": ("constraints: []", "constraints: [3]", " constraints.0", "must be a text, but got 3"),
+    "constraint number": ("constraints: []", "constraints: [3]", " constraints.0", "must be a string, but got 3"),
     "broken constraint": ("constraints: []", "constraints: ['filters > 16']", "a.yaml", "`filters > 16` must hold"),
     "unknown in constraint": ("constraints: []", "constraints: ['filtres > 16']", "a.yaml filtres > 16", "filtres"),
     "config": ("  architecture:", "  architecture: 3\n  x:", " config.architecture", "must be a mapping, but got 3"),
@@ -531,7 +531,7 @@ def test_rename_refuses_a_name_in_use_and_a_changed_profile(profiles: Profiles) 
         profiles.rename("a", "c", loaded_revision=3)
     with pytest.raises(InputError, match="there is no profile `x`"):
         profiles.rename("x", "c")
-    with pytest.raises(InputError, match="a profile's name must be 1 to 64 small letters"):
+    with pytest.raises(InputError, match="a profile's name must be 1 to 64 lowercase letters"):
         profiles.rename("a", "../c")
     assert profiles.names() == ["a"]
 

@@ -178,7 +178,7 @@ def test_a_training_that_fails(fails: str, part: str, store: Store, tmp_path: Pa
 def test_a_trained_model_is_kept_where_measuring_it_fails(store: Store, tmp_path: Path) -> None:
     Recording.fails = "evaluate"
     with pytest.raises(
-        WorkFailed, match="trained and kept, but measuring it failed: RuntimeError: no test part"
+        WorkFailed, match="trained and saved, but measuring it failed: RuntimeError: no test part"
     ) as caught:
         train(profile(), store, epochs=1, seed=5, name="kept", threads=1)
     assert len(str(caught.value).splitlines()) == 2
@@ -207,7 +207,7 @@ def test_a_training_goes_into_an_object_store(store: Store) -> None:
 
 
 def test_what_cannot_be_trained(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="must name a data set"):
+    with pytest.raises(InputError, match="must be the name of a data set"):
         train(Profile("a", load_catalog("image_cnn"), "digit", dict(CHANGED)), store, epochs=1, seed=0)
     (tmp_path / "trainings").write_text("in the way")
     with pytest.raises(WorkFailed, match=r"cannot write .*trainings"):

@@ -57,7 +57,7 @@ def test_it_leaves_its_folder_and_its_output(tmp_path: Path, remote: bool, reque
 
 def test_one_that_fails_while_it_saves_keeps_what_there_is(tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
-    with pytest.raises(WorkFailed, match=r"trained and kept, but measuring it failed.*exit code 3"):
+    with pytest.raises(WorkFailed, match=r"trained and saved, but measuring it failed.*exit code 3"):
         train(profile(tmp_path, 3), store, epochs=2, seed=1, name="once")
     assert store.folder.read("trainings/once/files/models/last") == b"whole"
 
@@ -73,7 +73,7 @@ def test_one_that_fails_keeps_what_its_script_wrote_and_says_where(
     assert store.folder.names("trainings/once") == ["files", "output.log"]
     assert store.folder.read("trainings/once/files/models/last") == b"whole"
     assert b"step 2 loss 0.5\n" in (store.folder.read("trainings/once/output.log") or b"")
-    with pytest.raises(InputError, match=r"has not ended well, but its script left .*trainings/once/files"):
+    with pytest.raises(InputError, match=r"failed, but its script left .*trainings/once/files"):
         train(profile(tmp_path, 0), store, epochs=2, seed=1, name="once")
 
 

@@ -1,4 +1,4 @@
-"""Warm start: what profiles and studies give another space, and what does not fit is refused."""
+"""Warm start: what profiles and studies give another space, and what does not fit is rejected."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def test_order_and_each_once(study: Study, profiles: str, make_spec: MakeSpec) -
 
 def test_outside_the_range_or_a_constraint(study: Study, profiles: str, make_spec: MakeSpec) -> None:
     for spec in (few(make_spec, ["wide"]), few(make_spec, ["mine"], constraints=["filters % 2 == 0"])):
-        with pytest.raises(InputError, match="has no configuration inside the space digits-small") as caught:
+        with pytest.raises(InputError, match="has no configuration within the space digits-small") as caught:
             starting_configs(spec, study.folder, Profiles(profiles))
         assert caught.value.where == "search.start_from"
 
 
 def test_an_unknown_name(study: Study, profiles: str, make_spec: MakeSpec) -> None:
     for name, hint in [("mien", "`mine`"), ("digits-smal", "`digits-small`"), ("../mine", "Valid:")]:
-        with pytest.raises(InputError, match="must name profiles or studies") as caught:
+        with pytest.raises(InputError, match="must list profiles or studies") as caught:
             starting_configs(few(make_spec, [name]), study.folder, Profiles(profiles))
         assert hint in caught.value.hint
 

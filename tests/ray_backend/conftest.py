@@ -1,4 +1,4 @@
-"""Sweeps in this process, on the node of the tests, and the command in a process of its own."""
+"""Sweeps in this process, on the node of the tests, and the command in a separate process."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def make_space() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def command(node: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start ``tune-app`` in a process of its own, beside the tasks of this folder, on the node of the tests."""
+    """Start ``tune-app`` in a separate process, beside the tasks of this folder, on the node of the tests."""
 
     def start(
         *arguments: str, address: str | None = node, cwd: Path = HERE, store: Path = tmp_path / "results"
@@ -155,7 +155,7 @@ def command(node: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Pope
 
 @pytest.fixture
 def space_file(tmp_path: Path) -> Callable[..., str]:
-    """Write a space of this folder with other sections; gives its path."""
+    """Write a space of this folder with other sections; returns its path."""
 
     def write(**sections: Any) -> str:
         path = tmp_path / "space.yaml"

@@ -1,4 +1,4 @@
-"""Reaching a cluster, and what happens where there is none."""
+"""Reaching a cluster, and what happens if there is none."""
 
 from __future__ import annotations
 
@@ -167,4 +167,4 @@ def test_a_folder_whose_name_is_no_unicode_is_said_to_be_the_reason(tmp_path: Pa
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, cwd=folder)
-    assert "InputError: the command and the folder that it runs in must be Unicode" in done.stderr
+    assert "InputError: the command and its folder must be Unicode" in done.stderr

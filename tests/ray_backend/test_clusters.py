@@ -1,4 +1,4 @@
-"""The files for clusters, against Ray's own schema where there is one, and what they promise."""
+"""The files for clusters, against Ray's own schema if there is one, and what they promise."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_ray_job_has_what_kuberay_requires() -> None:
             v["name"] for v in pod.get("volumes", [])
         }
         assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
-        # KubeRay refuses both, `autoscalerOptions.version` and the variable that it sets because of it.
+        # KubeRay rejects both, `autoscalerOptions.version` and the variable that it sets because of it.
         assert not [one for one in container.get("env", []) if one["name"] == "RAY_enable_autoscaler_v2"]
     assert cluster["autoscalerOptions"]["version"] == "v1", (
         "of the other one `ray_backend/autoscaling.py` knows nothing"

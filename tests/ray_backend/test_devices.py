@@ -28,7 +28,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "raises": {"rate": 0.4, "fault": "raises"},
     "killed_once": {"rate": 0.45, "fault": "killed_once"},
 }
-"""Of the trials by their number; each may go on where the scheduler compares it with those before, but for the bad."""
+"""Of the trials by their number; each may continue where the scheduler compares it with those before, but for the
+bad."""
 TRAINING = {name: {"type": "float", "low": 0.0, "high": 1.0} for name in ("rate",)}
 
 

@@ -102,7 +102,7 @@ def test_a_trial_whose_process_died_once_goes_on_from_its_checkpoint(row: Any, s
     found = row("exit_once")
     assert (found["state"], found["attempt"], found["epochs"]) == ("COMPLETED", 2, 6)
     last = swept.epochs.query(f"trial == {found['trial']} and epoch == 6").iloc[0]
-    assert last["metric/epochs_here"] < 6, "it began anew instead of at its checkpoint"
+    assert last["metric/epochs_here"] < 6, "it started over instead of at its checkpoint"
 
 
 def test_two_trials_that_hang_past_the_limit_are_both_killed(swept: Any) -> None:

@@ -1,4 +1,4 @@
-"""The check of a GPU as far as it needs none, so that it is whole where there is one."""
+"""The check of a GPU as far as it needs none, so that it is whole if there is one."""
 
 from __future__ import annotations
 

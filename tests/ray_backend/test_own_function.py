@@ -62,7 +62,7 @@ def test_a_function_that_is_stopped_early_runs_its_finally(
     pruned = trials[trials["state"] == "PRUNED"]
     assert len(pruned) > 2
     ended = {path.name for path in markers.glob("own-function-0*")}
-    levels = trials["config/training/level"].tolist()[:-1]  # the worker goes on to the next trial, the last one not
+    levels = trials["config/training/level"].tolist()[:-1]  # the worker continues to the next trial, the last one not
     assert {f"own-function-{level:.4f}" for level in levels} <= ended
 
 

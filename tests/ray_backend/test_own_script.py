@@ -81,7 +81,7 @@ def test_the_command_line_takes_a_script_to_a_profile_and_a_training(
     assert Profiles(tmp_path / "profiles").load("best").config["level"] == 0.5
     assert "score                       0.52" in ran("train", "best", "--epochs", "2", "--name", "whole")
     training = tmp_path / "results" / "trainings" / "whole"
-    assert (training / "files" / "step").read_text() == "60"  # it went on, so as to save
+    assert (training / "files" / "step").read_text() == "60"  # it continued, so as to save
     assert "step 60: score 0.56" in (training / "output.log").read_text()
     assert Store(tmp_path / "results").study("own").folder.read("studies/own/logs/000000.log")
 

@@ -1,4 +1,4 @@
-"""Sweeps that are cut short, and go on to exactly the trials asked for."""
+"""Sweeps that are cut short, and continue to exactly the trials asked for."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Person:
     @property
     def again(self) -> int | None:
         """The number under which trial 0 runs again, from the answer."""
-        found = re.search(r"trial (\d+) is trial 0 again", " ".join(self.answers))
+        found = re.search(r"trial (\d+) repeats trial 0", " ".join(self.answers))
         return int(found.group(1)) if found else None
 
     def look(self, live: dict[str, Any]) -> None:
@@ -85,15 +85,15 @@ def test_the_number_of_trials_and_how_many_run_at_once_change(steered: tuple[Any
     swept, person = steered
     assert person.most_at_once == 2
     assert person.answers == [
-        "trial 0 ends after the epoch that it trains",
+        "trial 0 ends after its current epoch",
         "trial 0 is not running",
-        f"trial {person.again} is trial 0 again",
-        "a trial must have ended to be tried again, but trial 1 has not",
-        "the study gets 9 trials",
+        f"trial {person.again} repeats trial 0",
+        "only an ended trial can be retried, but trial 1 has not ended",
+        "the study now has 9 trials",
         "at most 2 at a time",
-        f"the study gets {len(swept.trials)} trials, because {len(swept.trials)} had begun",
+        f"the study now has {len(swept.trials)} trials, because {len(swept.trials)} had started",
     ]
-    assert 6 <= len(swept.trials) < 9, "what had begun when fewer were wanted went on"
+    assert 6 <= len(swept.trials) < 9, "what had begun when fewer were wanted continued"
     document = yaml.safe_load(swept.study.folder.read(f"{swept.study.base}/spec.yaml"))
     assert document["budget"]["trials"] == len(swept.trials)
     assert swept.outcome.reason is None
@@ -101,6 +101,6 @@ def test_the_number_of_trials_and_how_many_run_at_once_change(steered: tuple[Any
 
 def test_only_a_sweep_that_runs_can_be_changed(steered: tuple[Any, Person]) -> None:
     swept, _ = steered
-    with pytest.raises(Conflict, match="nothing writes the study `faulty`") as caught:
+    with pytest.raises(Conflict, match="nothing is writing the study `faulty`") as caught:
         SweepChanges(swept.study).ask(SweepChange("trials", 9))
-    assert "`tune-app resume faulty` goes on with it; --trials N adds N" in caught.value.hint
+    assert "`tune-app resume faulty` continues it; --trials N adds N trials" in caught.value.hint

@@ -162,7 +162,7 @@ def test_a_second_study_begins_with_what_the_first_one_found_and_keeps_it(
     assert second.trials.loc[1, "config/training/level"] == best
     (began_with,) = second.study.json("provenance.json")["history"]
     assert began_with["name"] == "first"
-    # Without the store's other studies it goes on as it began.
+    # Without the store's other studies it continues as it began.
     shutil.rmtree(tmp_path / "studies" / "first")
     document["budget"]["trials"] = 14
     resumed = run_space(tmp_path, document)

@@ -1,4 +1,4 @@
-"""Sweeps that are told to terminate, or whose Ray dies: they end within seconds, whole, and say how to go on."""
+"""Sweeps that are told to terminate, or whose Ray dies: they end within seconds, whole, and say how to continue."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_ray_that_dies_is_said_in_one_error(sweeping: Any, tmp_path: Path, par
 
 
 def test_a_cluster_that_dies_is_said_in_one_error(sweeping: Any, tmp_path: Path) -> None:
-    """One that the sweep did not start: it is dead when it has not answered for some seconds."""
+    """One that the sweep did not start: it is dead when it has not responded for some seconds."""
     node = start_node()
     try:
         with changed_environment({ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # only so does a command find a node on loopback

@@ -1,4 +1,4 @@
-"""Successive halving: who goes on after a rung, and what a resumed sweep knows."""
+"""Successive halving: who continues after a rung, and what a resumed sweep knows."""
 
 from __future__ import annotations
 

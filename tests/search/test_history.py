@@ -132,7 +132,7 @@ def test_named_studies_alone_are_taken(past: list[Study]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "rule", "hint"),
-    [("past-9", "must name studies of the store", "past-0"), ("few", "8 or more trials", "leave it out")],
+    [("past-9", "must list studies in the store", "past-0"), ("few", "at least 8 trials", "omit it")],
 )
 def test_a_named_study_that_cannot_be_used_is_told(
     past: list[Study], tmp_path: Path, make_study: MakeStudy, name: str, rule: str, hint: str
@@ -145,12 +145,12 @@ def test_a_named_study_that_cannot_be_used_is_told(
 
 
 def test_a_named_study_that_runs_is_told(past: list[Study]) -> None:
-    with past[0].writing(), pytest.raises(InputError, match="have ended, but `past-0` runs"):
+    with past[0].writing(), pytest.raises(InputError, match="finished studies, but `past-0` is running"):
         find_history(spec_with(["past-0"]), past[0].folder)
 
 
 def test_history_is_refused_where_no_sampler_learns_from_it() -> None:
-    with pytest.raises(InputError, match=r"no sampler learns from it.* with the sampler tpe"):
+    with pytest.raises(InputError, match=r"unless the sampler learns from it.* with the sampler tpe"):
         small_spec(search={"history": ["past-0"], "sampler": "tpe"})
     with pytest.raises(InputError, match="must be auto, none, or a list of studies"):
         small_spec(search={"history": "past-0"})

@@ -1,4 +1,4 @@
-"""The journal of a study, and what becomes of the sweep where it cannot be written."""
+"""The journal of a study, and what becomes of the sweep if it cannot be written."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from tune_app.store.trial_row import TrialState as TrialEnd
 VARIABLES = (
     Variable("width", "architecture", Int(1, 1000), 10, "A width."),
     Variable("heads", "architecture", Int(1, 100), 1, "A number of heads."),
-    Variable("optimizer", "training", Categorical(("sgd", "adam")), "adam", "An optimiser."),
+    Variable("optimizer", "training", Categorical(("sgd", "adam")), "adam", "An optimizer."),
     Variable("momentum", "training", Float(0.0, 1.0), 0.9, "Its momentum."),
     Variable("rate", "training", Float(1e-5, 1.0, log=True), 0.1, "A learning rate."),
 )

@@ -1,4 +1,4 @@
-"""Expressions: what is allowed, what they give, and how they refuse."""
+"""Expressions: what is allowed, what they give, and how they reject."""
 
 from __future__ import annotations
 

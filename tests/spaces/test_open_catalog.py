@@ -113,11 +113,11 @@ def test_names_with_dots_are_set_and_kept_in_profiles() -> None:
         ({"model": 1, "model.width": 8}, {}, "`model` is both"),
         ({"model..width": 8}, {}, "a word of letters, digits"),
         ({"layers": []}, {}, "must have a value or a mapping"),
-        ({"layers": {"type": "categorical", "choices": [[1], "[1]"]}}, {}, "must differ"),
+        ({"layers": {"type": "categorical", "choices": [[1], "[1]"]}}, {}, "must be distinct"),
         ({"layers": {**LAYERS, "default": "huge"}}, {}, "the default of `layers` must be one of small, wide"),
         ({}, {"flat": 1}, "`flat` must be true or false"),
         ({"k": float("inf")}, {}, "must be a finite number"),
-        ({"k": {"type": "categorical", "choices": [1, "1"]}}, {}, "1 is there as a text, too"),
+        ({"k": {"type": "categorical", "choices": [1, "1"]}}, {}, "1 is also there as a string"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(named: dict[str, Any], sections: dict[str, Any], rule: str) -> None:

@@ -1,4 +1,4 @@
-"""Rungs: those that the scheduler has, and none where pruning is off."""
+"""Rungs: those that the scheduler has, and none if pruning is off."""
 
 from __future__ import annotations
 

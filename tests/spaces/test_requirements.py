@@ -42,7 +42,7 @@ def test_it_is_said_before_the_import_that_fails_for_it(tmp_path: Path, monkeypa
         read_spec(Document.of(document, "space"))
     with pytest.raises(InputError, match="this machine must have all of `requirements`") as told:
         read_spec(Document.of({**document, "requirements": ["nothing-of-this-name>=2"]}, "space"))
-    assert told.value.hint == "there: pip install 'nothing-of-this-name>=2'"
+    assert told.value.hint == "run there: pip install 'nothing-of-this-name>=2'"
 
 
 def test_a_space_keeps_them(make_spec: Any) -> None:

@@ -88,7 +88,7 @@ def test_distributions_are_in_order() -> None:
 
 def test_a_circle_is_refused() -> None:
     circle = space(when={"momentum": "nesterov", "nesterov": "rate > 0.1", "rate": "momentum > 0.1 and layers > 1"})
-    with pytest.raises(InputError, match=r"in a circle.*(momentum|rate|nesterov) -> ") as caught:
+    with pytest.raises(InputError, match=r"in a cycle.*(momentum|rate|nesterov) -> ") as caught:
         _ = circle.order
     assert {"momentum", "nesterov", "rate"} <= set(caught.value.message.replace(",", "").split())
     assert "layers" not in caught.value.message
@@ -200,9 +200,9 @@ def test_repair_takes_the_nearest() -> None:
 
 def test_repair_gives_up_with_the_constraint() -> None:
     hopeless = space({"rate": Float(0.1, 1)}, constraints=("rate < 0.05",))
-    with pytest.raises(InputError, match=r"`rate < 0.05`, but none of 100,000 drawn"):
+    with pytest.raises(InputError, match=r"`rate < 0.05`, but none of 100,000 random"):
         repair(hopeless, hopeless.complete({"rate": 0.5}), np.random.default_rng(0))
-    with pytest.raises(InputError, match=r"`rate < 0.05`, but none of 100,000 drawn"):
+    with pytest.raises(InputError, match=r"`rate < 0.05`, but none of 100,000 random"):
         sample(hopeless, np.random.default_rng(0))
 
 
@@ -234,15 +234,15 @@ def test_smallest_and_largest() -> None:
 @pytest.mark.parametrize(
     ("searched", "constraints", "found"),
     [
-        ({"layers": Int(1, 3)}, ("layers > 3",), "no configuration meets `layers > 3`"),
-        ({}, ("filters > 16",), "no configuration meets `filters > 16`"),
-        ({"rate": Float(0.1, 1)}, ("rate < 0.05",), "none of 20,000 sampled configurations meets `rate < 0.05`"),
+        ({"layers": Int(1, 3)}, ("layers > 3",), "no configuration satisfies `layers > 3`"),
+        ({}, ("filters > 16",), "no configuration satisfies `filters > 16`"),
+        ({"rate": Float(0.1, 1)}, ("rate < 0.05",), "none of 20,000 sampled configurations satisfies `rate < 0.05`"),
         (
             {"layers": Int(1, 3), "filters": Categorical((8, 16))},
             ("layers > 2 or filters > 8", "layers < 3", "filters < 16"),
-            "no configuration meets `layers > 2 or filters > 8` and `layers < 3` and `filters < 16`",
+            "no configuration satisfies `layers > 2 or filters > 8` and `layers < 3` and `filters < 16`",
         ),
-        ({"filters": Int(1, 512), "layers": Int(1, 3)}, ("filters * layers == 1531",), "no configuration meets"),
+        ({"filters": Int(1, 512), "layers": Int(1, 3)}, ("filters * layers == 1531",), "no configuration satisfies"),
     ],
 )
 def test_what_nothing_meets_is_refused(searched: dict[str, Domain], constraints: tuple[str, ...], found: str) -> None:

@@ -46,6 +46,6 @@ def test_the_setting_names_another_folder(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_name_that_nothing_has() -> None:
-    with pytest.raises(NotFound, match="no search space named `digit_cnn`") as error:
+    with pytest.raises(NotFound, match="no file or search space is named `digit_cnn`") as error:
         find_space("digit_cnn")
     assert error.value.hint.startswith("did you mean `digits_cnn`?")

@@ -1,4 +1,4 @@
-"""Search space files: what is read, what is refused and in which words, and the round trip."""
+"""Search space files: what is read, what is rejected and in which words, and the round trip."""
 
 from __future__ import annotations
 
@@ -134,14 +134,14 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "wrong kind of type": ("type: int,", "type: float,", ":12 parameters.architecture.layers.type", (
         "must be one of int, categorical", "'float'")),
     "no type": ("{type: int, low", "{low", ":12 parameters.architecture.layers.type", ("`type` of `layers`", "none")),
-    "no high": (", high: 3}", "}", ":12 parameters.architecture.layers", ("`high` must be given",)),
+    "no high": (", high: 3}", "}", ":12 parameters.architecture.layers", ("`high` is required",)),
     "text for a number": ("low: 1,", 'low: "1",', ":12 parameters.architecture.layers", (
         "`low` must be a whole number", "'1'")),
     "float for an int": ("low: 1,", "low: 1.0,", ":12 parameters.architecture.layers", ("whole number", "1.0")),
     "text for log": ("log: true", "log: no", ":18 parameters.training.rate.log", ("true or false", "'no'")),
     "low above high": ("low: 1, high: 3", "low: 3, high: 1", ":12 parameters.architecture.layers", (
         "`low` <= `high` must hold", "3 and 1")),
-    "log of zero": ("low: 1e-4", "low: 0", ":18 parameters.training.rate", ("above 0 where `log`", "0.0")),
+    "log of zero": ("low: 1e-4", "low: 0", ":18 parameters.training.rate", ("above 0 if `log`", "0.0")),
     "empty range": ("[8, 16]", "[]", ":13 parameters.architecture.filters", ("at least one value", "[]")),
     "infinite": ("low: 1e-4", "low: .inf", ":18 parameters.training.rate", ("finite number", "inf")),
     "beyond the task's range": ("high: 3", "high: 7", ":12 parameters.architecture.layers.high", (
@@ -150,7 +150,7 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
         "in steps of 8", "17")),
     "unknown choice": ("[sgd, adam]", "[sgd, amad]", ":16 parameters.training.optimizer.choices", (
         "one of sgd, adam, adamw", "'amad'", "did you mean `adam`")),
-    "choice twice": ("[sgd, adam]", "[sgd, sgd]", ":16 parameters.training.optimizer", ("differ", "'sgd'")),
+    "choice twice": ("[sgd, adam]", "[sgd, sgd]", ":16 parameters.training.optimizer", ("distinct", "'sgd'")),
     "step off the task's grid": (
         "{type: categorical, choices: [8, 16]}", "{type: int, low: 8, high: 32, step: 4}",
         ":13 parameters.architecture.filters", ("`step` must be a multiple of 8", "4")),
@@ -169,25 +169,26 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "condition's syntax": ("rate < 0.1", "rate < ", ":20 parameters.data.flip.when", ("well-formed", "rate <")),
     "condition with a call": ("rate < 0.1", "exit(3)", ":20 parameters.data.flip.when", ("only", "`exit(3)`")),
     "condition no text": ('when: "optimizer == \'adam\' and rate < 0.1"', "when: true",
-        ":20 parameters.data.flip.when", ("must be a text", "True")),
+        ":20 parameters.data.flip.when", ("must be a string", "True")),
     "circle": ("choices: [sgd, adam]}", 'choices: [sgd, adam], when: "flip"}', ".when", (
-        "in a circle", "flip", "optimizer", "->")),
+        "in a cycle", "flip", "optimizer", "->")),
     "circle of one": ("high: 0.9}", 'high: 0.9, when: "momentum > 0"}', ":17 parameters.training.momentum.when", (
-        "in a circle", "momentum -> momentum")),
+        "in a cycle", "momentum -> momentum")),
     "constraint's name": ('"filters * l', '"filtres * l', ":22 constraints.0", ("`filtres`", "did you mean `filters`")),
     "constraint's type": ('"filters * l', '"optimizer * l', ":22 constraints.0", ("needs numbers", "optimizer = '")),
     "constraint on nothing": ('"filters * layers <= 32"', '"1 < 2"', ":22 constraints.0", ("at least one variable",)),
-    "constraint no text": ('"filters * layers <= 32"', "3", ":22 constraints.0", ("must be a text", "3")),
+    "constraint no text": ('"filters * layers <= 32"', "3", ":22 constraints.0", ("must be a string", "3")),
     "constraints no list": ('constraints:\n  - "', 'constraints:\n  "', ":21 constraints", ("must be a list",)),
     "constraint nothing meets": ("<= 32", "<= 7", ":22 constraints.0", (
-        "no configuration meets `filters * layers <= 7`", "filters: one of 8, 16; layers: a whole number from 1 to 3")),
+        "no configuration satisfies `filters * layers <= 7`", "filters: one of 8, 16; layers: a whole number from "
+        "1 to 3")),
     "constraints nothing meets": ('<= 32"', '<= 32"\n  - "layers > 2"\n  - "filters > 8"', ":22 constraints.0", (
         "`filters * layers <= 32` and `layers > 2` and `filters > 8`",)),
     "schema version": ("schema_version: 1", "schema_version: 2", ":1 schema_version", ("must be 1", "2")),
     "no schema version": ("schema_version: 1", "", " schema_version", ("must be 1", "None")),
-    "name": ("name: a-space", "name: ../a", ":2 name", ("must be 1 to 64 small letters", "'../a'")),
-    "name number": ("name: a-space", "name: 12", ":2 name", ("must be a text", "12")),
-    "no data set": ("dataset: digits", "", " dataset", ("`dataset` must be a text", "None")),
+    "name": ("name: a-space", "name: ../a", ":2 name", ("must be 1 to 64 lowercase letters", "'../a'")),
+    "name number": ("name: a-space", "name: 12", ":2 name", ("must be a string", "12")),
+    "no data set": ("dataset: digits", "", " dataset", ("`dataset` must be a string", "None")),
     "metric": ("val_accuracy", "val_acuracy", ":5 objective.metric", ("`val_acuracy`", "did you mean `val_accuracy`")),
     "direction": ("val_accuracy}", "val_accuracy, direction: max}", ":5 objective.direction", (
         "one of maximize, minimize", "'max'", "did you mean `maximize`")),
@@ -208,7 +209,7 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "level": ("pruning: {}", "pruning: {level: norml}", ":8 pruning.level", ("did you mean `normal`",)),
     "cpus": ("resources: {}", "resources: {cpus: 1.5}", ":9 resources.cpus", ("whole number", "1.5")),
     "no cpus": ("resources: {}", "resources: {cpus: 0}", ":9 resources.cpus", ("greater than 0",)),
-    "gpus": ("resources: {}", "resources: {gpus: all}", ":9 resources.gpus", ("must be auto, or a number", "'all'")),
+    "gpus": ("resources: {}", "resources: {gpus: all}", ":9 resources.gpus", ("must be auto or a number", "'all'")),
     "negative gpus": ("resources: {}", "resources: {gpus: -1}", ":9 resources.gpus", ("a number of at least 0",)),
     "nan gpus": ("resources: {}", "resources: {gpus: .nan}", ":9 resources.gpus", ("a number of at least 0",)),
     "concurrent": ("resources: {}", "resources: {concurrent: 0}", ":9 resources.concurrent", ("auto", "0")),
@@ -229,7 +230,7 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "tab": ("dropout: 0", "dropout: 0\n\t\trate: 1", ":15", ("YAML must be well-formed", r"\t")),
     "open bracket": ("[8, 16]", "[8, 16", ":13", ("YAML must be well-formed",)),
     "two documents": ("search: {}", "---\nsearch: {}", "", ("another document",)),
-    "key no text": ("search: {}", "3: {}", "", ("a key must be a text", "3")),
+    "key no text": ("search: {}", "3: {}", "", ("a key must be a string", "3")),
     "tag": ("dropout: 0", "dropout: !!python/name:os.system x", ":14 parameters.architecture.dropout", ("a value",)),
     "date": ("dropout: 0", "dropout: 2020-01-01", ":14 parameters.architecture.dropout", ("2020-01-01", "quotes")),
     "impossible date": ("dropout: 0", "dropout: 2020-13-45", "", ("well-formed",)),
@@ -444,8 +445,8 @@ def test_what_other_tuners_write_is_named_as_it_is_here(
 @pytest.mark.parametrize(
     ("content", "remark"),
     [
-        ({"type": "float", "low": 0.1, "high": 0.1}, "`learning_rate` is searched but has one value, 0.1"),
-        ({"type": "categorical", "choices": [0.1]}, "`learning_rate` is searched but has one choice, 0.1"),
+        ({"type": "float", "low": 0.1, "high": 0.1}, "`learning_rate` is searched but has only one value, 0.1"),
+        ({"type": "categorical", "choices": [0.1]}, "`learning_rate` is searched but has only one choice, 0.1"),
         (
             {"type": "float", "low": 0.01, "high": 0.1, "step": 0.04},
             "`learning_rate` ends at 0.09: from 0.01 in steps of 0.04 it does not reach 0.1",

@@ -1,4 +1,4 @@
-"""The registry of strategies, what a grid is, and what is refused before anything starts."""
+"""The registry of strategies, what a grid is, and what is rejected before anything starts."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_grid_refuses_what_cannot_be_counted() -> None:
         (
             {"objective": {"mode": "pareto"}, "pruning": {"scheduler": "asha"}},
             "pruning.scheduler",
-            ("no single figure may stop a trial", "asha", "--pruning off"),
+            ("no single figure can stop a trial", "asha", "--pruning off"),
         ),
         (
             {
@@ -152,18 +152,22 @@ def test_a_grid_refuses_what_cannot_be_counted() -> None:
         ),
         ({"objective": {"health_weight": 1.5}}, "objective.health_weight", ("less than or equal to 1",)),
         ({"objective": {"mode": "pareto", "against": "speed"}}, "objective.against", ("health, size, latency",)),
-        ({"parameters": {"architecture": {"filters": 4}}}, "parameters", ("must search a variable", "20 trials")),
+        (
+            {"parameters": {"architecture": {"filters": 4}}},
+            "parameters",
+            ("must search at least one variable", "20 trials"),
+        ),
         (
             {"parameters": {"data": {"validation_fraction": {"type": "float", "low": 0.1, "high": 0.5}}}},
             "data.validation_fraction",
-            ("must have one value", "validation_fraction: 0.2"),
+            ("must have a single value", "validation_fraction: 0.2"),
         ),
         (
             {"objective": {"mode": "pareto"}, "pruning": {"level": "normal"}},
             "pruning.level",
-            ("no single figure may stop a trial", "normal"),
+            ("no single figure can stop a trial", "normal"),
         ),
-        ({"task": "text_lstm"}, "task", ("does not take data sets of kind `image`", "image_cnn")),
+        ({"task": "text_lstm"}, "task", ("does not support data sets of kind `image`", "image_cnn")),
         ({"dataset": "digit"}, "dataset", ("did you mean `digits`",)),
         ({"dataset": {"kind": "folder", "path": "x"}}, "dataset.kind", ("image_folder",)),
     ],

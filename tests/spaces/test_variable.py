@@ -1,4 +1,4 @@
-"""Variables and their domains: what they accept, refuse, draw and say."""
+"""Variables and their domains: what they accept, reject, draw and say."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from tune_app.spaces.variable import (
         (Float, {"low": 0, "high": math.inf}, "`high` must be a finite number, but got inf"),
         (Float, {"low": math.nan, "high": 1}, "`low` must be a finite number"),
         (Float, {"low": True, "high": 1}, "`low` must be a finite number, but got True"),
-        (Float, {"low": 0, "high": 1, "log": True}, "`low` must be above 0 where `log` is true, but got 0.0"),
+        (Float, {"low": 0, "high": 1, "log": True}, "`low` must be above 0 if `log` is true, but got 0.0"),
         (Float, {"low": 1, "high": 2, "step": 0}, "`step` must be a number above 0, but got 0"),
         (Float, {"low": 1, "high": 2, "step": -0.1}, "`step` must be a number above 0"),
-        (Float, {"low": 1, "high": 2, "log": True, "step": 0.1}, "`log` and `step` exclude each other"),
+        (Float, {"low": 1, "high": 2, "log": True, "step": 0.1}, "`log` and `step` cannot be combined"),
         (Float, {"low": 0, "high": 1, "step": 1e-9}, "`step` must leave at most"),
-        (Float, {"low": 1e10, "high": 2e10, "step": 12345.678901234567}, "`step` must be a number of few digits"),
+        (Float, {"low": 1e10, "high": 2e10, "step": 12345.678901234567}, "`step` must have few digits"),
         (Int, {"low": 3, "high": 1}, "`low` <= `high` must hold, but got 3 and 1"),
         (Int, {"low": 1.0, "high": 2}, "`low` must be a whole number, but got 1.0"),
         (Int, {"low": 1, "high": True}, "`high` must be a whole number, but got True"),
-        (Int, {"low": 0, "high": 2, "log": True}, "`low` must be above 0 where `log` is true, but got 0"),
+        (Int, {"low": 0, "high": 2, "log": True}, "`low` must be above 0 if `log` is true, but got 0"),
         (Int, {"low": 1, "high": 2, "step": 0}, "`step` must be at least 1, but got 0"),
-        (Int, {"low": 1, "high": 8, "step": 2, "log": True}, "`log` and `step` exclude each other"),
+        (Int, {"low": 1, "high": 8, "step": 2, "log": True}, "`log` and `step` cannot be combined"),
         (Categorical, {"choices": ()}, "at least one value"),
         (Categorical, {"choices": "sgd"}, "must be a list"),
-        (Categorical, {"choices": (1, None)}, "a choice must be a text, a finite number"),
-        (Categorical, {"choices": (1, math.nan)}, "a choice must be a text, a finite number"),
-        (Categorical, {"choices": (1, 2, 1)}, "must differ from each other, but 1 equals 1"),
-        (Categorical, {"choices": (1, True)}, "must differ from each other, but 1 equals True"),
+        (Categorical, {"choices": (1, None)}, "a choice must be a string, a finite number"),
+        (Categorical, {"choices": (1, math.nan)}, "a choice must be a string, a finite number"),
+        (Categorical, {"choices": (1, 2, 1)}, "must be distinct, but 1 equals 1"),
+        (Categorical, {"choices": (1, True)}, "must be distinct, but 1 equals True"),
     ],
 )
 def test_it_refuses_no_domain(kind: type, arguments: dict[str, Any], rule: str) -> None:

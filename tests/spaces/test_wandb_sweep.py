@@ -88,15 +88,15 @@ def test_a_single_value_is_fixed() -> None:
             "`q` of q_log_uniform_values has no equivalent",
         ),
         ({"command": ["${program}", "${args_json}"]}, "`${args_json}` of `command` has no equivalent"),
-        ({"command": ["${program}", "${args_no_boolean_flags}"]}, "true and false are given here as --flag=True"),
+        ({"command": ["${program}", "${args_no_boolean_flags}"]}, "true and false are passed as --flag=True"),
         (
             {"command": ["${program}", "--x=${envvar:HOME}", "${args}"]},
             "`${envvar:HOME}` in `--x=${envvar:HOME}` of `command` has no equivalent",
         ),
         ({"metric": {"name": "loss", "target": 0.1}}, "`metric.target` has no equivalent"),
         ({"command": ["${program}"]}, "takes no `${args}`"),
-        ({"command": ["${program}", "${args}", "--fast"]}, "`--fast` of `command` stands before the variables"),
-        ({"parameters": {"a-b": {"min": 0, "max": 1}}}, "`a-b` is called `a_b` here"),
+        ({"command": ["${program}", "${args}", "--fast"]}, "`--fast` of `command` comes before the variables"),
+        ({"parameters": {"a-b": {"min": 0, "max": 1}}}, "`a-b` is named `a_b` here"),
     ],
 )
 def test_what_has_no_equivalent_is_named(keys: dict[str, Any], note: str) -> None:

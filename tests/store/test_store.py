@@ -160,7 +160,7 @@ def test_a_newer_version_is_refused(study: Study, tmp_path: Path) -> None:
 DAMAGES = {
     "trials/study=digits-small/data.parquet": (b"no parquet at all", "must be a Parquet file"),
     "epochs/study=digits-small/data.parquet": (b"", "must be a Parquet file"),
-    "studies/digits-small/spec.yaml": (b"a: [", "must be a search space"),
+    "studies/digits-small/spec.yaml": (b"a: [", "must be the search space"),
     "studies/digits-small/live.json": (b"{", "must be a JSON object"),
     "studies/digits-small/provenance.json": (b"[1]", "must be a JSON object"),
     "studies/digits-small/events.jsonl": (b'{"event": 1}\n', "a line of the event log must be one event"),

@@ -45,7 +45,7 @@ def test_a_second_writer_is_refused(study: Callable[[], Study]) -> None:
     first, second = study(), study()
     assert not second.being_written()
     with first.writing():
-        time.sleep(1.2)  # longer than a lock without signs of life stands
+        time.sleep(1.2)  # longer than a lock without heartbeat stands
         assert second.being_written()
         with pytest.raises(Conflict, match="`s` is being written by another process") as caught, second.writing():
             raise AssertionError
@@ -109,7 +109,7 @@ def test_an_answer_that_was_lost_loses_no_lock(study: Callable[[], Study], monke
 
     def put(name: str, content: bytes, version: object) -> object:
         done = replace(name, content, version)
-        if version is not None and not lost.is_set():  # done, and tried again: refused
+        if version is not None and not lost.is_set():  # done, and tried again: rejected
             lost.set()
             return replace(name, content, version)
         return done

@@ -190,7 +190,7 @@ def test_a_cancelled_trial_that_is_run_again_has_one_row(tmp_path: Path) -> None
         start(writer, 0, attempt=2)
         writer._flush_tables()
         assert trials_of(study).empty, "it has not ended any more"
-        assert epoch_pairs(study) == [(0, 1), (0, 2), (0, 3)], "what is not measured anew counts"
+        assert epoch_pairs(study) == [(0, 1), (0, 2), (0, 3)], "what is not measured again counts"
         writer.epochs([epoch_row(0, 3, loss=30.0)])
         writer.epochs([epoch_row(0, 4, loss=40.0)])
         writer.trial_ended(end_row(0, epochs=4))
@@ -351,7 +351,7 @@ ACTIONS = st.lists(
 
 
 class Model:
-    """What the tables must hold, worked out the plain way."""
+    """What the tables must hold, evaluated the plain way."""
 
     def __init__(self) -> None:
         self.epochs: dict[int, dict[int, float]] = {}
@@ -442,7 +442,7 @@ def rng() -> random.Random:
 
 
 def check_tables(study: Study) -> int:
-    """Both tables are whole and their rows unique; gives the number of trials."""
+    """Both tables are whole and their rows unique; returns the number of trials."""
     trials = trials_of(study)
     epochs = epochs_of(study)
     assert trials["trial"].is_unique

@@ -38,7 +38,7 @@ def test_of_an_endless_one_the_beginning_and_the_end_are_kept(
         log.add(printed[start : start + piece])
     log.close()
     log.close()
-    left_out = f"[{len(printed) - head - tail:,} bytes are left out]\n".encode()
+    left_out = f"[{len(printed) - head - tail:,} bytes omitted]\n".encode()
     assert (tmp_path / "a.log").read_bytes() == printed[:head] + CUT + left_out + printed[-tail:]
 
 

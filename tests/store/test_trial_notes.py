@@ -40,7 +40,7 @@ def test_edits_add_up(notes: TrialNotes) -> None:
 
 def test_a_note_is_replaced_only_by_who_has_seen_it(notes: TrialNotes) -> None:
     notes.write(1, "mine", seen=0, by="ada")
-    with pytest.raises(Conflict, match="the note of trial 1 changed since it was read: ada wrote `mine`"):
+    with pytest.raises(Conflict, match="the note of trial 1 has changed since you read it: ada wrote `mine`"):
         notes.write(1, "yours", seen=0, by="ben")
     notes.write(1, "both", seen=1, by="ben")
     assert notes.read()[1] == TrialNote(text="both", edits=2, by="ben")
@@ -79,7 +79,7 @@ def test_a_damaged_line_is_told_with_its_place(tmp_path: Path, notes: TrialNotes
     notes.star(0, True)
     with (tmp_path / "studies/digits/notes.jsonl").open("ab") as file:
         file.write(line + b"\n")
-    with pytest.raises(InputError, match="a line must be a JSON object of this file") as caught:
+    with pytest.raises(InputError, match="a line must be a JSON object in this file") as caught:
         notes.read()
     assert caught.value.where.endswith("notes.jsonl:2")
 

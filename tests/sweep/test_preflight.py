@@ -181,7 +181,7 @@ def test_a_state_that_cannot_be_saved() -> None:
 
 
 def test_a_missing_metric() -> None:
-    with pytest.raises(InputError, match="left out loss in epoch 1") as caught:
+    with pytest.raises(InputError, match="omitted loss in epoch 1") as caught:
         run(Wobbly(lambda config: {"accuracy": 0.5}))
     assert "layers=2" in caught.value.hint
 
@@ -218,7 +218,7 @@ class Clock:
 def test_forecast_for_known_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tune_app.training.trial.time.perf_counter", Clock())
     forecast = run(Wobbly())
-    # normal: rungs 1 and 4 of 9 epochs, one in 4 goes on: 1 + 3/4 + 5/16 epochs a trial
+    # normal: rungs 1 and 4 of 9 epochs, one in 4 continues: 1 + 3/4 + 5/16 epochs a trial
     assert forecast.rungs == (1, 4)
     assert forecast.epochs == pytest.approx(10 * (1 + 3 / 4 + 5 / 16))
     assert [p.epoch_s for p in forecast.probes] == [2.0] * 4
@@ -293,7 +293,8 @@ def test_data_whose_rows_refer_to_each_other_are_taken_whole_and_it_says_so() ->
     (note,) = run(task).notes
     # Each configuration once, and the first one again, to compare.
     assert [tried for tried, _ in task.started] == [rows] * (2 + RANDOM_CONFIGS + 1)
-    assert note.startswith("the preflight trained on all rows, since on the first 256 of 768 rows it fails: IndexError")
+    start = "the preflight trained on all rows, because it fails on the first 256 of 768 rows: IndexError"
+    assert note.startswith(start)
 
 
 def test_arrays_of_unequal_length_are_left_whole() -> None:

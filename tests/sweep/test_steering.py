@@ -122,7 +122,7 @@ def test_numbers_stay_whole_whatever_is_asked(steps: list[tuple[str, int]], spec
 
 def test_a_promised_trial_survives_a_kill(steered: Sweep) -> None:
     steered.train_next()
-    assert steered.ask("retry", 0) == "trial 1 is trial 0 again"
+    assert steered.ask("retry", 0) == "trial 1 repeats trial 0"
     resumed = replace(steered.spec, budget=steered.spec.budget.model_copy(update={"trials": 7}))
     history = steered.study.history()  # as the next process reads it
     requests = requests_of(resumed, history, ())
@@ -138,16 +138,16 @@ def test_a_grid_gives_back_what_it_was_not_to_run(tmp_path: Path, make_spec: Cal
     study = Study(Store(tmp_path).folder, spec.name)
     with study.writing(), open_study_files(spec, study, study.history(), DATA, {}, (), False) as files:
         sweep = Sweep(spec, study, files)
-        assert sweep.ask("trials", 1) == "the study gets 1 trials"
-        assert sweep.ask("trials", 2) == "the study gets 2 trials"
-        assert sweep.ask("trials", 9) == "the study gets 2 trials, because its grid has no more"
+        assert sweep.ask("trials", 1) == "the study now has 1 trials"
+        assert sweep.ask("trials", 2) == "the study now has 2 trials"
+        assert sweep.ask("trials", 9) == "the study now has 2 trials, because its grid has no more"
         assert len({str(request.config) for request in sweep.backend.requests}) == 2
 
 
 def test_only_a_trial_that_was_pruned_is_tagged_as_stopped(steered: Sweep) -> None:
     for number, finished in ((0, False), (1, True)):
         steered.backend.runs = [Run(number, f"t{number}", {}, 1, 0, 1)]
-        assert steered.ask("stop", number, "ada") == f"trial {number} ends after the epoch that it trains"
+        assert steered.ask("stop", number, "ada") == f"trial {number} ends after its current epoch"
         steered.train_next(finished=finished)
     steered.steering.end()
     assert {trial: note.tags for trial, note in TrialNotes(steered.study).read().items()} == {0: ("stopped by hand",)}

@@ -134,7 +134,7 @@ def test_health_counts_if_every_epoch_has_it(write: Write) -> None:
 
 def test_a_pareto_front_is_refused(write: Write) -> None:
     objective = {"mode": "pareto", "metric": "val_accuracy", "against": "size"}
-    with pytest.raises(InputError, match=r"has two: val_accuracy and size\n.*no trial is stopped early"):
+    with pytest.raises(InputError, match=r"has two: val_accuracy and size\n.*never stops a trial early"):
         read_study(write(objective=objective, pruning={"scheduler": "none"}))
 
 
@@ -155,7 +155,7 @@ def test_what_a_study_cannot_tell_is_refused(write: Write, ends: list[str], said
 
 def test_a_study_that_runs_is_to_be_waited_for(write: Write) -> None:
     study = write(ends=["COMPLETED"] * 4)
-    with study.writing(), pytest.raises(InputError, match="it runs now: wait until it ends"):
+    with study.writing(), pytest.raises(InputError, match="it is running: wait until it ends"):
         read_study(Study(study.folder, study.name))
 
 

@@ -1,4 +1,4 @@
-"""A user's function as a task: its loop, its reports, what is saved, how it ends, and what is refused."""
+"""A user's function as a task: its loop, its reports, what is saved, how it ends, and what is rejected."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_report_within_a_mode_of_the_thread_is_refused(mode: Any) -> None:
         with mode:
             report({"val_loss": 1.0})
 
-    with pytest.raises(ReportError, match="must report outside of `torch"):
+    with pytest.raises(ReportError, match="must report outside `torch"):
         training_of(within).run_epoch()
 
 
@@ -226,7 +226,7 @@ def reporting(*given: Any) -> Function:
     [
         (reporting({"val_loss": 1.0}), "must report each of 4 epochs, but returned after 1"),
         (reporting({"val_loss": 1.0}, {}), "must report its metrics, val_loss, but leaves out val_loss"),
-        (reporting({"val_loss": 1.0, "loss": 1.0}), "but reports loss, which is none"),
+        (reporting({"val_loss": 1.0, "loss": 1.0}), "but reports loss, which the search space does not list"),
         (reporting(0.3), "must report a mapping with val_loss, but reports 0.3"),
     ],
 )
@@ -247,7 +247,7 @@ def test_one_report_too_many_and_one_after_the_end_are_refused() -> None:
 
     training = training_of(greedy)
     losses(training)
-    with pytest.raises(ReportError, match="must report 4 epochs, but reports one more"):
+    with pytest.raises(ReportError, match="must report 4 epochs, but reports another one"):
         training.task.finish(training.state)  # type: ignore[attr-defined]
     training.close()
     with pytest.raises(ReportError, match="must not report after it has ended"):
@@ -262,7 +262,7 @@ def test_what_is_returned_must_be_figures() -> None:
 
     training = training_of(listing)
     losses(training)
-    with pytest.raises(ReportError, match="must return a mapping of figures or nothing"):
+    with pytest.raises(ReportError, match="must return a mapping of metrics or nothing"):
         training.task.finish(training.state)  # type: ignore[attr-defined]
 
 
@@ -283,9 +283,9 @@ def test_the_variables_are_those_of_the_search_space() -> None:
 @pytest.mark.parametrize(
     ("sections", "rule", "where"),
     [
-        ({"metrics": None}, "must name what `train:tune` reports", "metrics"),
-        ({"metrics": {"loss": "down"}}, "to maximize or minimize, but `loss` is", "metrics.loss"),
-        ({"parameters": {}}, "must hold at least one variable", "parameters"),
+        ({"metrics": None}, "must list what `train:tune` reports", "metrics"),
+        ({"metrics": {"loss": "down"}}, "must maximize or minimize, but `loss` is", "metrics.loss"),
+        ({"parameters": {}}, "must have at least one variable", "parameters"),
         ({"parameters": {"training": {"lr": {"type": "float", "low": 0, "high": 1, "default": 2}}}}, "default", "lr"),
         ({"parameters": {"training": {"lr": {"type": "float", "low": 0, "high": 1, "text": ""}}}}, "a key", "lr.text"),
         ({"parameters": {"training": {"lr": None}}}, "must have a value or a mapping", "training.lr"),

@@ -299,7 +299,7 @@ def normalization() -> None:
 
 
 def dot(height: int = 9, width: int = 9) -> Tensor:
-    """Images with one bright pixel, right of the centre."""
+    """Images with one bright pixel, right of the center."""
     images = torch.zeros(64, 1, height, width)
     images[:, :, height // 2, width // 2 + 2] = 1
     return images

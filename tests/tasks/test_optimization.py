@@ -1,4 +1,4 @@
-"""Optimisers without torch's detours, and a training's steps with them."""
+"""Optimizers without torch's detours, and a training's steps with them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_steps_are_those_of_torch(name: str) -> None:
         second.zero_grad()
         theirs(rows).square().mean().backward()
         second.step()
-        if number == 2:  # a restored optimiser goes on as torch's own does
+        if number == 2:  # a restored optimizer continues as torch's own does
             saved = steps.state_dict()
             fresh = build_optimizer(name, ours.parameters(), learning_rate=0.1, momentum=0.9, weight_decay=0.01)
             steps = Optimization(fresh, 0.1, "constant", total_steps=9, warmup=0, gradient_clip=0)

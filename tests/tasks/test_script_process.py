@@ -74,7 +74,7 @@ def test_a_script_that_is_not_in_the_folder_is_said_to_be_looked_for_there(
 ) -> None:
     with pytest.raises(ScriptError, match=said) as told:
         script.losses(script(script.TRAINING, command=command))
-    assert told.value.hint == f"it was started in {tmp_path}: start tune-app in the folder of the script"
+    assert told.value.hint == f"it was started in {tmp_path}; start tune-app in the folder of the script"
 
 
 def test_a_script_that_runs_longer_is_stopped_with_all_that_it_started(script: Any) -> None:
@@ -142,7 +142,7 @@ def test_a_script_whose_supervisor_is_killed_dies_with_it(script: Any) -> None:
     folder = str(training.state.trial_folder)
     (process,) = (p for p in psutil.process_iter(["cmdline"]) if {"-S", folder} <= set(p.info["cmdline"] or ()))
     process.kill()
-    with pytest.raises(ScriptError, match="the process that watches over the script was killed"):
+    with pytest.raises(ScriptError, match="the script's supervisor process was killed"):
         training.run_epoch()
     assert not running(folder)
 

@@ -76,14 +76,18 @@ def test_lines_of_a_file_are_epochs_also_when_it_is_resumed(script: Any, tmp_pat
     [
         ("(given.out / 'm.jsonl').write_text('3\\n')", "must be a JSON object, but got '3'"),
         ("(given.out / 'm.jsonl').write_text('[\\n')", "must be a JSON object, but got '['"),
-        ("(given.out / 'm.jsonl').write_text('{\"val_loss\": 3}\\n')", "with `resume` must tell its step"),
+        ("(given.out / 'm.jsonl').write_text('{\"val_loss\": 3}\\n')", "with `resume` must report its step"),
         (
             "(given.out / 'm.jsonl').write_text('{\"val_loss\": 3, \"step\": NaN}\\n')",
             "`step` must be a whole number, but got nan in the line",
         ),
         ("(given.out / 'm.jsonl').write_text('{\"val_loss\": 1' + '0' * 400 + '}\\n')", "`val_loss` must be a number"),
         ("(given.out / 'm.jsonl').write_text('[' * 100_000 + '\\n')", "must be a JSON object, but got '[[["),
-        ("", "but ended after 0; `jsonl: {trial_folder}/m.jsonl` told no more, and its last lines were: nothing"),
+        (
+            "",
+            "but ended after 0; `jsonl: {trial_folder}/m.jsonl` reported nothing else, and the last lines were: "
+            "nothing",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(script: Any, text: str, message: str) -> None:

@@ -45,7 +45,7 @@ def test_choices_by_name_and_names_with_dots_are_given_as_what_they_stand_for(sc
         ("raise RuntimeError('CUDA out of memory. Tried')", "out of memory", "oom"),
         ("import os; os.kill(os.getpid(), 9)", "ended with signal 9", "error"),
         ("print('loss: 3')", "must report each of 4 epochs, but ended after 0; `stdout: step", "error"),
-        ("print('loss: 3')", "its last lines were: loss: 3", "error"),
+        ("print('loss: 3')", "the last lines were: loss: 3", "error"),
         (
             "import logging; logging.warning('step 20: val loss 1')",
             "is not read: hello | WARNING:root:step",
@@ -53,7 +53,7 @@ def test_choices_by_name_and_names_with_dots_are_given_as_what_they_stand_for(sc
         ),
         ("print('step 20: val loss 1')", "must report each of 4 epochs, but ended after 1", "error"),
         ("print('step 20: val loss tiny')", "`val_loss` must be a number, but got 'tiny' in the line", "error"),
-        ("print('step 60: val loss 1')", "reports step 60 where step 20 was due: `every: 20` says", "error"),
+        ("print('step 60: val loss 1')", "reports step 60 where step 20 was due; `every: 20` sets", "error"),
         ("print('step 20: val loss nan')", "a metric must be finite", "diverged"),
     ],
 )

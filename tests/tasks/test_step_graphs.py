@@ -1,4 +1,4 @@
-"""Steps as CUDA graphs: which are recorded, what happens where none can be, and a fake of CUDA's side of it."""
+"""Steps as CUDA graphs: which are recorded, what happens if none can be, and a fake of CUDA's side of it."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_what_cannot_be_recorded_trains_as_it_is(cuda: FakeCUDA, caplog: pytest.
     graphs = StepGraphs(CUDA)
     losses = [graphs.run(step, torch.tensor([number])).item() for number in range(WARM_UPS + 3)]
     assert losses == list(range(WARM_UPS + 3))
-    assert graphs.why_not == "recording the step failed: ValueError: the step waits for the GPU"
+    assert graphs.why_not == "capturing the step failed: ValueError: the step waits for the GPU"
     assert [record.getMessage().count("the step waits for the GPU") for record in caplog.records] == [1]
     assert cuda.streams == [before]
     assert cuda.ended == cuda.used_pools[:1]

@@ -89,7 +89,7 @@ def test_users_class_trains(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["image_cmn", "image_cnn:", ":ImageCNN", ""])
 def test_unknown_name(name: str) -> None:
-    with pytest.raises(InputError, match="must name one of ours or your own") as caught:
+    with pytest.raises(InputError, match="must be one of our tasks, your own") as caught:
         load_task(name)
     assert "image_cnn" in caught.value.hint
 
@@ -188,7 +188,7 @@ def test_class_that_needs_arguments(folder: Path) -> None:
 
 def test_every_missing_part_is_named(folder: Path) -> None:
     (folder / "empty.py").write_text("class Nothing:\n    pass\n")
-    with pytest.raises(InputError, match="must keep the contract") as caught:
+    with pytest.raises(InputError, match="must follow the contract") as caught:
         load_task("empty:Nothing")
     for part in PARTS:
         assert f"`{part}`" in caught.value.message
@@ -200,12 +200,12 @@ RATE = Variable("rate", "training", Float(0, 1), 0.1, "Learning rate.")
 @pytest.mark.parametrize(
     ("part", "value", "expected"),
     [
-        ("data_kind", 3, "`data_kind` must be a text"),
+        ("data_kind", 3, "`data_kind` must be a string"),
         ("variables", [RATE], "`variables` must be a tuple"),
         ("variables", ("rate",), "`variables` must be a tuple of Variable"),
         ("variables", (RATE, RATE), "has rate more than once"),
         ("constraints", "rate < 1", "`constraints` must be a tuple"),
-        ("variables", (), "must hold at least one"),
+        ("variables", (), "must have at least one"),
         ("constraints", ("filtres <= 3",), "reads `filtres`, which is no variable; did you mean `filters`?"),
         ("constraints", ("filters <",), "'filters <': an expression must be well-formed"),
         ("prepared_by", ("filters",), "there is only `prepared_by`"),
@@ -273,7 +273,7 @@ def test_malformed_variable(folder: Path, old: str, new: str, expected: str) -> 
             'Dataset("a", "line", {"x": torch.ones(4)}, {})',
             r"`train\['x'\]` must be a NumPy array, but is a torch\.Tensor",
         ),
-        ('Dataset("a", "line", {"x": np.array([1, None])}, {})', r"`train\['x'\]` holds objects, which must be texts"),
+        ('Dataset("a", "line", {"x": np.array([1, None])}, {})', r"`train\['x'\]` has objects, which must be strings"),
     ],
 )
 def test_data_of_a_users_class_that_is_none(folder: Path, returned: str, expected: str) -> None:
@@ -295,7 +295,7 @@ def test_data_can_be_read_only_everywhere(folder: Path) -> None:
 def test_data_set_of_another_kind() -> None:
     with pytest.raises(InputError, match="`image`, but `tinyshakespeare` is of kind `text`") as caught:
         load_task("image_cnn").load_data("tinyshakespeare")  # said before anything is downloaded
-    assert "the task for it is small_gpt" in caught.value.hint
+    assert "use the task small_gpt" in caught.value.hint
     assert load_dataset_of_kind("python_reference", "text").name == "python_reference"
 
 

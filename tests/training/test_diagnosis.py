@@ -1,4 +1,4 @@
-"""What is said about the figures of health: never milder for less, and nothing where nothing is known."""
+"""What is said about the figures of health: never milder for less, and nothing if nothing is known."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_an_absent_figure_gets_no_cause_and_no_advice() -> None:
     [
         ([4.0, 3.0, 2.0, 1.0], [4.0, 3.0, 2.0, 1.0], "still falling"),
         ([1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0], "never fell"),
-        ([3.0, 1.0, 2.0, 2.5], [4.0, 3.0, 2.0, 1.0], "since epoch 2 while the training loss went on falling"),
+        ([3.0, 1.0, 2.0, 2.5], [4.0, 3.0, 2.0, 1.0], "since epoch 2 while the training loss kept falling"),
         ([3.0, 1.0, 2.0, 2.5], [2.0, 1.0, 2.0, 3.0], "lowest in epoch 2"),
-        ([], [], "never settled, or rose again"),
+        ([], [], "never settled, or it rose again"),
     ],
 )
 def test_the_cause_of_a_poor_convergence(validation: list[float], training: list[float], words: str) -> None:

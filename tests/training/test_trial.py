@@ -238,7 +238,7 @@ def test_what_a_task_need_not_have() -> None:
 def test_a_sample_is_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Rich, "sample", lambda self, state: b"bytes")
     training = Training(Rich({"accuracy": 0.5, "loss": 1.0}), {}, NO_DATA, epochs=1, seed=0)
-    with pytest.raises(TaskError, match="`sample` must return a text, but returned b'bytes'"):
+    with pytest.raises(TaskError, match="`sample` must return a string, but returned b'bytes'"):
         training.sample()
 
 
@@ -267,7 +267,7 @@ def test_diverged_metric(value: float) -> None:
 
 
 def test_diverged_parameter_behind_a_fine_metric() -> None:
-    with pytest.raises(Diverged, match="`weight` holds NaN or infinity after epoch 1"):
+    with pytest.raises(Diverged, match="`weight` has NaN or infinity after epoch 1"):
         run({"accuracy": 0.1, "loss": 0.0}, weight=float("nan"))
 
 
@@ -297,7 +297,7 @@ KINDS: dict[str, Callable[[float], Tensor]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_parameters_of_every_kind_are_looked_at(kind: str) -> None:
     assert with_parameter(torch.nn.Parameter(KINDS[kind](2.0))).run_epoch().epoch == 1
-    with pytest.raises(Diverged, match="`more` holds NaN or infinity"):
+    with pytest.raises(Diverged, match="`more` has NaN or infinity"):
         with_parameter(torch.nn.Parameter(KINDS[kind](math.inf))).run_epoch()
 
 
@@ -310,7 +310,7 @@ def test_parameters_that_cannot_diverge() -> None:
 
 
 def test_missing_metric() -> None:
-    with pytest.raises(TaskError, match="left out accuracy in epoch 1; it returned acuracy, loss"):
+    with pytest.raises(TaskError, match="omitted accuracy in epoch 1; it returned acuracy, loss"):
         run({"acuracy": 0.1, "loss": 0.0})
 
 

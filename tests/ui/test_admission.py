@@ -45,6 +45,6 @@ def test_elsewhere_nothing_is_shown_before_the_token(address: str, monkeypatch: 
     page = page_at(address)
     page.text_input[0].set_value("another").run()
     assert texts(page) == []
-    assert page.error[0].value == "This is not the token."
+    assert page.error[0].value == "Wrong token."
     page.text_input[0].set_value(TOKEN).run()
     assert texts(page) == ["the results"]

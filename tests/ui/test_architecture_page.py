@@ -65,7 +65,7 @@ def test_the_network_of_the_best_trial_from_the_module_itself(
     assert list(page.dataframe[0].value["Layer"]) == [layer["name"] for layer in drawn["layers"]]
     page.selectbox(key="digits-small-trial").set_value(1).run()
     said = texts(page)
-    assert "Trial 1 (pruned) kept no checkpoint, so its layers have sizes but no health or activation figures" in said
+    assert "Trial 1 (pruned) has no checkpoint, so its layers have sizes but no health or activation figures" in said
     assert all(layer["seen"] is None for layer in scene(page)["layers"])
     assert all(layer["output_shape"] for layer in scene(page)["layers"])
 
@@ -120,7 +120,7 @@ def test_a_network_that_cannot_be_built_is_said(
 def test_an_empty_store(open_page: Callable[[Path], AppTest], tmp_path: Path) -> None:
     page = open_page(tmp_path / "nothing")
     assert page.header[0].value == "Architecture"
-    assert "There is no study here yet." in texts(page)
+    assert "There are no studies yet." in texts(page)
 
 
 def test_the_drawing_as_one_file_needs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ def test_a_task_without_a_network_is_said_and_its_model_is_offered(
     open_page: Callable[[Path], AppTest], sgd_study: Study
 ) -> None:
     page = open_page(Path(sgd_study.folder.url))
-    said = "the task `sgd_digits:SGDDigits` has no network to show: its model is no torch.nn.Module"
+    said = "the task `sgd_digits:SGDDigits` has no network to show: its model is not a torch.nn.Module"
     assert said in texts(page).replace("\\", "")
     assert not page.error
     assert not page.get("bidi_component")

@@ -75,14 +75,14 @@ def test_a_study_without_figures(tmp_path: Path, make_study: Any, monkeypatch: p
     make_study(tmp_path / "results")
     monkeypatch.setenv("TUNE_APP_STORE", str(tmp_path / "results"))
     page = AppTest.from_string(SCRIPT, default_timeout=60).run()
-    assert "No trial of this study has figures of health: no epoch was measured, or the task gives" in texts(page)
+    assert "No trial of this study has health figures: no epoch was measured, or the task has" in texts(page)
 
 
 def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_STORE", str(tmp_path / "nothing"))
     page = AppTest.from_string(SCRIPT, default_timeout=60).run()
     assert page.header[0].value == "Health"
-    assert "There is no study here yet." in texts(page)
+    assert "There are no studies yet." in texts(page)
 
 
 def test_what_cannot_be_told_without_a_network_is_said(sgd_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

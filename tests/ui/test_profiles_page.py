@@ -66,7 +66,7 @@ def test_a_value_without_effect_is_no_value(page: AppTest, profiles: Profiles) -
 
 
 def test_the_list_says_what_is_valid_and_what_is_in_force(page: AppTest, profiles: Profiles) -> None:
-    assert "No session: nothing was applied yet" in texts(page)
+    assert "No current configuration: nothing was applied yet" in texts(page)
     press(page, "Apply")
     table = page.dataframe[0].value
     assert list(table["Profile"]) == ["best", "other"]
@@ -97,7 +97,7 @@ def test_restore_saves_a_former_revision_anew(page: AppTest, profiles: Profiles)
     clean(page.button(key="restore best 1").click().run())
     assert profiles.revisions("best") == [1, 2, 3]
     assert profiles.load("best").config == profiles.load("best", 1).config
-    assert "saved anew as revision 3" in texts(page)
+    assert "restored as revision 3" in texts(page)
 
 
 def test_what_somebody_else_saved_meanwhile_is_neither_replaced_nor_deleted(page: AppTest, profiles: Profiles) -> None:

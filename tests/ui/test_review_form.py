@@ -91,7 +91,7 @@ def test_the_best_trial_stands_there_with_every_variable(page: AppTest, study: S
     entered = {w.key.split(" | ")[1]: w.value for w in shown if w.key and w.key.startswith(SUBJECT)}
     for name, value in found.items():
         assert float(entered[name]) == value if isinstance(value, float) else entered[name] == value
-    assert "Nothing changed yet." in texts(page)
+    assert "No changes yet." in texts(page)
     assert "A number from" in texts(page)
     assert "Searched\\: a number from 0.0001 to 0.1" in texts(page)
 
@@ -107,13 +107,13 @@ def test_what_has_no_effect_is_greyed_out(page: AppTest) -> None:
     widget(page, "number_input", "dense_layers").set_value(0)
     clean(page.run())
     assert widget(page, "number_input", "dense_width").disabled is True
-    assert "has no effect now] only where `dense_layers > 0`" in texts(page)
+    assert "has no effect now] only if `dense_layers > 0`" in texts(page)
 
 
 def test_an_invalid_value_and_a_broken_constraint_are_named_and_cannot_be_saved(page: AppTest) -> None:
     edit_rate(page, "fast")
     assert "`learning_rate` must be a number from" in texts(page)
-    assert "cannot be applied, saved or trained yet" in page.error[0].value
+    assert "cannot apply, save or train this yet" in page.error[0].value
     assert not any("apply" in (button.key or "") for button in page.button)
     edit_rate(page, "1e-3")
     assert not page.error
@@ -137,7 +137,7 @@ def test_changes_are_marked_and_put_back(page: AppTest) -> None:
     widget(page, "text_area", "the note").set_value("Slower.")
     clean(page.run())
     press(page, "reset all")
-    assert "Nothing changed yet." in texts(page)
+    assert "No changes yet." in texts(page)
     assert widget(page, "text_area", "the note").value == ""
 
 
@@ -153,7 +153,7 @@ def test_another_trial_has_its_own_edits(page: AppTest) -> None:
     edit_rate(page, "2e-2")
     trial = next(box for box in page.selectbox if box.label == "Trial")
     clean(trial.set_value(2).run())
-    assert "Nothing changed yet." in texts(page)
+    assert "No changes yet." in texts(page)
     assert page.text_input(key="digits-small · trial 2 | learning_rate").value != "2e-2"
     clean(next(box for box in page.selectbox if box.label == "Trial").set_value(0).run())
     assert widget(page, "text_input", "learning_rate").value == "2e-2"
@@ -164,7 +164,7 @@ def test_apply(page: AppTest, profiles: Profiles) -> None:
     press(page, "apply")
     assert profiles.session().config["learning_rate"] == 0.02
     assert not page.sidebar.warning
-    assert "is in force now" in texts(page)
+    assert "is now the current configuration" in texts(page)
 
 
 def save_new(page: AppTest, name: str) -> AppTest:
@@ -190,21 +190,21 @@ def test_a_name_in_use_is_not_saved_over(page: AppTest, profiles: Profiles, stud
     profiles.save(from_trial(study, trial_row(study, 2), "mine"), loaded_revision=0)
     clean(page.run())
     clean(widget(page, "text_input", "new name").set_value("mine").run())
-    assert "There is a profile **mine** already" in texts(page)
+    assert "The profile **mine** already exists" in texts(page)
     assert page.button(key=f"{SUBJECT} | save new").disabled
 
 
 def test_a_name_that_is_none_is_refused(page: AppTest, profiles: Profiles) -> None:
     clean(widget(page, "text_input", "new name").set_value("My best!").run())
-    assert "a profile's name must be 1 to 64 small letters" in texts(page)
-    assert "`my-best` would do" in texts(page)
+    assert "a profile's name must be 1 to 64 lowercase letters" in texts(page)
+    assert "`my-best` is valid" in texts(page)
     assert page.button(key=f"{SUBJECT} | save new").disabled
     assert profiles.names() == []
 
 
 def test_after_the_first_save_the_next_one_is_a_revision(page: AppTest, profiles: Profiles) -> None:
     save_new(page, "mine")
-    assert not any("There is a profile" in warning.value for warning in page.warning)
+    assert not any("already exists" in warning.value for warning in page.warning)
     edit_rate(page, "2e-2")
     press(page, "save existing")
     assert profiles.revisions("mine") == [1, 2]
@@ -224,7 +224,7 @@ def test_saving_to_an_existing_profile_shows_the_difference_and_loses_no_update(
     profiles.save(first.edited({"architecture.filters": 2, "training.learning_rate": "0.05"}), loaded_revision=1)
     press(page, "save existing")
     assert profiles.load("mine").revision == 2
-    assert "changed meanwhile: you looked at revision 1, and revision 2 is in force now" in texts(page)
+    assert "has changed: you looked at revision 1, and revision 2 is now current" in texts(page)
     assert "Yours would change in revision 2" in texts(page)
     profiles.save(profiles.load("mine"), loaded_revision=2)
     press(page, "save on top")  # of revision 2, which is the last no more
@@ -241,7 +241,7 @@ def test_a_profile_is_edited_and_saved_under_its_name(page: AppTest, profiles: P
     clean(page.text_input(key="profile mine | learning_rate").set_value("3e-2").run())
     clean(page.button(key="profile mine | save existing").click().run())
     assert profiles.load("mine").config["learning_rate"] == 0.03
-    assert "Nothing changed yet." in texts(page)
+    assert "No changes yet." in texts(page)
 
 
 def test_what_two_people_changed_in_a_profile_is_put_together(page: AppTest, profiles: Profiles, study: Study) -> None:
@@ -251,7 +251,7 @@ def test_what_two_people_changed_in_a_profile_is_put_together(page: AppTest, pro
     clean(page.text_input(key="profile mine | learning_rate").set_value("3e-2").run())
     profiles.save(replace(first.edited({"training.batch_size": 64}), note="Theirs."), loaded_revision=1)
     clean(page.run())
-    assert "**mine** changed meanwhile: revision 1 was loaded" in texts(page)
+    assert "**mine** has changed: revision 1 was loaded" in texts(page)
     assert "- `training.batch_size`: `500` → `64`" in texts(page)
     clean(page.button(key="profile mine | save on top").click().run())
     saved = profiles.load("mine")
@@ -284,14 +284,14 @@ def test_a_study_in_which_nothing_has_ended_is_followed(
     study = make_study(results, replace(make_spec(), name="not-begun"), ends=())
     page.session_state["study_wanted"] = "not-begun"
     with study.writing():
-        assert "what it finds appears here by itself" in clean(page.run()).info[0].value
-    assert "`tune-app resume not-begun` goes on" in clean(page.run()).info[0].value
+        assert "its results will appear here" in clean(page.run()).info[0].value
+    assert "`tune-app resume not-begun` continues" in clean(page.run()).info[0].value
 
 
 def test_an_empty_store(profiles: Profiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_STORE", str(tmp_path / "empty"))
     page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
-    assert "There is no study here yet" in page.info[0].value
+    assert "There are no studies yet" in page.info[0].value
 
 
 def test_a_study_that_was_deleted(
@@ -304,4 +304,4 @@ def test_a_study_that_was_deleted(
     page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
     shutil.rmtree(tmp_path / "results")
     clean(page.run())
-    assert "There is no study here yet" in page.info[0].value
+    assert "There are no studies yet" in page.info[0].value

@@ -57,4 +57,4 @@ def test_all_studies_and_two_of_them_side_by_side(
 
 
 def test_an_empty_store(open_page: Callable[..., AppTest]) -> None:
-    assert "There is no study here yet" in open_page().info[0].value
+    assert "There are no studies yet" in open_page().info[0].value

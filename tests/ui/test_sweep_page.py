@@ -86,7 +86,7 @@ def until(page: AppTest, holds: Callable[[], Any], seconds: float = 60) -> None:
 
 
 def test_an_empty_store_is_of_use_at_first_sight(page: AppTest) -> None:
-    assert "There is no study here yet" in texts(page)
+    assert "There are no studies yet" in texts(page)
     assert labelled(page, "selectbox", "Search space").value == "small"
     assert labelled(page, "number_input", "Trials").value == 3
     assert labelled(page, "text_input", "Trials at once").value == "auto"
@@ -157,12 +157,12 @@ def test_an_uploaded_space(page: AppTest, make_spec: Any) -> None:
 
 def test_the_preflight_forecasts_in_a_process_of_its_own(page: AppTest) -> None:
     press(page, "Preflight")
-    assert "Building and training the smallest, the largest" in texts(page)
+    assert "Building and briefly training the smallest, the largest" in texts(page)
     until(page, lambda: page.success)
     assert "for 3 trials on" in page.success[0].value
     assert list(page.table[0].value["Tried"]) == ["smallest", "largest", "random", "random"]
     clean(labelled(page, "number_input", "Trials").set_value(30).run())
-    assert "The settings changed since this forecast" in texts(page)
+    assert "The settings have changed since this forecast" in texts(page)
 
 
 def test_a_preflight_that_finds_something_says_it(page: AppTest, make_spec: Any) -> None:
@@ -229,10 +229,10 @@ def test_a_study_whose_sweep_died(store: Store, make_study: Any) -> None:
     study = make_study(store.folder.root)  # type: ignore[attr-defined]
     study.folder.write(f"{study.base}/live.json", b'{"state": "running"}')
     page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
-    assert "No trial of **digits-small** has begun" in texts(page)
+    assert "No trial of **digits-small** has started" in texts(page)
     live = {"state": "running", "total": 9, "trials": {"COMPLETED": 3}, "running": [], "best": None}
     study.folder.write(f"{study.base}/live.json", json.dumps(live).encode())
-    assert "was interrupted. `tune-app resume digits-small` goes on with it." in texts(clean(page.run()))
+    assert "was interrupted. `tune-app resume digits-small` continues it." in texts(clean(page.run()))
     study.folder.write(f"{study.base}/live.json", b"{")
     assert page.run().error
 
@@ -288,7 +288,7 @@ def test_a_job_that_waits_is_stopped_at_once_and_one_that_cannot_be_stopped_is_s
     Jobs(store).records.beat("mine-1")
     clean(page.run())
     press(page, "Stop")
-    assert "was asked to stop and has not yet, and Ray cannot end it" in page.error[0].value
+    assert "was asked to stop but has not yet, and Ray cannot end it" in page.error[0].value
 
 
 def test_a_job_whose_server_cannot_be_reached(page: AppTest, store: Store) -> None:
@@ -300,8 +300,8 @@ def test_a_job_whose_server_cannot_be_reached(page: AppTest, store: Store) -> No
     records.add_to_log("mine-1", b"forecast: 3 trials\n")
     clean(page.run())
     assert "Job **mine-1**: running." in texts(page)
-    assert "No sign of life for 3" in page.warning[0].value
-    assert f"{NOWHERE} cannot say what became of it." in page.warning[0].value
+    assert "No heartbeat for 3" in page.warning[0].value
+    assert f"{NOWHERE} does not know what happened to it." in page.warning[0].value
     assert page.code[0].value == "forecast: 3 trials"
 
 

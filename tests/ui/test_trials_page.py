@@ -197,7 +197,7 @@ def test_bounds_that_cross_are_told_and_no_column_vanishes(open_page: Callable[.
     assert list(table(page).columns) == columns, "one trial differs from no other"
     page.number_input(key=f"{STUDY}-filter-objective-at most").set_value(0.8)
     page = clean(page.run())
-    assert "**Val accuracy** asks for at least 0.85 and at most 0.8" in texts(page)
+    assert "**Val accuracy** must be at least 0.85 and at most 0.8" in texts(page)
     page.multiselect(key=f"{STUDY}-filter-by").set_value([])
     assert len(table(clean(page.run()))) == 16
 
@@ -240,7 +240,7 @@ def test_stars_tags_and_notes(open_page: Callable[..., AppTest], results: Path, 
     page.text_area(key=f"{STUDY}-note-2").set_value("Mine")
     page = clean(page.run())
     assert "ben wrote meanwhile: Theirs" in "".join(warning.value for warning in page.warning) or any(
-        "changed since it was read" in toast.value for toast in page.toast
+        "has changed since you read it" in toast.value for toast in page.toast
     )
     page.toggle(key=f"{STUDY}-filter-star").set_value(True)
     page = clean(page.run())
@@ -285,8 +285,8 @@ def test_the_address_opens_the_same_view(open_page: Callable[..., AppTest]) -> N
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ({"filter": "{"}, "a filter must be what the page wrote into its address, not `{`"),
-        ({"trial": "x"}, "The address names a trial that is no number."),
+        ({"filter": "{"}, "a filter must be in the form that the page writes to its address, not `{`"),
+        ({"trial": "x"}, "The trial in the address is not a number."),
         ({"view": "Nothing", "figure": "Nothing"}, ""),
     ],
 )
@@ -308,7 +308,7 @@ def test_a_figure_of_completed_trials_says_that_the_filter_leaves_none(open_page
     page = open_page()
     page.pills(key=f"{STUDY}-filter-states").set_value(["PRUNED"])
     page = pick(page, "figure", "Distribution")
-    assert "No completed trial is among those that meet the filter: the study has 14." in texts(page)
+    assert "No completed trials are among those that meet the filter: the study has 14." in texts(page)
     assert not page.get("plotly_chart")
     assert "the study has 14" in texts(pick(page, "figure", "Importance")), "too few without a filter, too"
 
@@ -415,18 +415,18 @@ def test_downloads_hold_every_column_of_the_selection(
 def test_an_empty_store(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
     page = open_page(None, tmp_path / "nothing")
     assert page.header[0].value == "Trials"
-    assert "There is no study here yet. Start a sweep on the page **Sweep**" in texts(page)
+    assert "There are no studies yet. Start a sweep on the page **Sweep**" in texts(page)
 
 
 def test_a_study_in_which_nothing_has_ended(open_page: Callable[..., AppTest]) -> None:
     page = open_page("not-begun")
-    assert "No trial of this study has ended. `tune-app resume not-begun` goes on with it." in texts(page)
+    assert "No trial of this study has ended. `tune-app resume not-begun` continues it." in texts(page)
 
 
 def test_a_study_that_only_failed(open_page: Callable[..., AppTest]) -> None:
     page = open_page("all-failed")
     said = texts(page)
-    assert "No trial of this study completed, so it has no best one: 2 failed. Failures by kind: 2 error." in said
+    assert "No trial of this study completed, so there is no best one: 2 failed. Failures by kind: 2 error." in said
     assert "The first one: `ValueError: no [/bracket] fits" in said
     assert [metric.label for metric in page.metric] == ["Trials", "Cost"]
     assert len(table(page)) == 2
@@ -434,7 +434,7 @@ def test_a_study_that_only_failed(open_page: Callable[..., AppTest]) -> None:
 
 def test_a_store_that_is_being_written(open_page: Callable[..., AppTest], results: Path) -> None:
     for name, words in (
-        ("not-begun", "The sweep is running, and what it finds appears here by itself."),
+        ("not-begun", "The sweep is running, and its results will appear here."),
         (STUDY, "The sweep is running: 14 completed, 1 pruned, 1 failed so far. This page follows it."),
     ):
         with Store(results).study(name).writing():

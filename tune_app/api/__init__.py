@@ -1,1 +1,1 @@
-"""The HTTP API: thin routes over the package, one noun per module. docs/api.md says how it is used."""
+"""The HTTP API: thin routes over the package, one noun per module. docs/api.md explains its use."""

@@ -1,7 +1,7 @@
-"""What may be named over HTTP: users' own classes, and folders of data.
+"""What requests may use over HTTP: users' own classes, and folders of data.
 
-A class that is named is imported, which runs code, the command of a script is run, and a path that is named is read. On
-the command line all of them belong to whoever types; over HTTP to the server, whose owner lists what may be named.
+A named class is imported, which runs code, the command of a script is run, and a named path is read. On the command
+line, all of them belong to the user; over HTTP they belong to the server, whose owner lists what is allowed.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from tune_app.tasks import TASKS
 
 @dataclass(frozen=True)
 class Admission:
-    """What the server's owner listed.
+    """What the server's owner allowed.
 
     Attributes:
-        classes: tasks as ``package.module:Class``; ``script`` among them lets in any command.
-        folders: folders in which data may lie.
+        classes: tasks as ``package.module:Class``; ``script`` allows any command.
+        folders: folders that may contain data.
     """
 
     classes: Sequence[str] = ()
     folders: Sequence[str] = ()
 
     def check(self, task: object, dataset: object, where: str) -> None:
-        """Refuse a task or a data set that may not be named; what is no name or path at all is for others to refuse.
+        """Reject a task or a data set that is not allowed; invalid names and paths are rejected elsewhere.
 
-        Nothing is imported or read for that.
+        Imports and reads nothing.
 
         Raises:
-            InputError: the task is neither ours nor listed, or the data set's `path` lies in no listed folder.
+            InputError: the task is neither ours nor listed, or the data set's `path` is not in a listed folder.
         """
         if isinstance(task, str) and task not in TASKS and task not in self.classes:
             raise InputError(
                 f"`task` must be one of {', '.join([*TASKS, *self.classes])} over HTTP, but got `{task:.200}`",
                 where=f"{where} task",
-                hint="whoever runs the server lets one in with `tune-app serve --allow-class "
-                + (f"{SCRIPT}`, which lets in any command" if task == SCRIPT else "package.module:Class`"),
+                hint="the server's owner can allow one with `tune-app serve --allow-class "
+                + (f"{SCRIPT}`, which allows any command" if task == SCRIPT else "package.module:Class`"),
             )
         path = dataset.get("path") if isinstance(dataset, dict) else None
         if isinstance(path, str) and not self._inside(path):
             listed = " or ".join(self.folders) or "a folder that the server lists"
             raise InputError(
-                f"over HTTP, `path` must lie in {listed}, but got `{path:.200}`",
+                f"over HTTP, `path` must be in {listed}, but got `{path:.200}`",
                 where=f"{where} dataset.path",
-                hint="whoever runs the server lets a folder in with `tune-app serve --data-folder FOLDER`",
+                hint="the server's owner can allow a folder with `tune-app serve --data-folder FOLDER`",
             )
 
     def may_import(self, task: str) -> bool:
@@ -57,7 +57,7 @@ class Admission:
         return task in self.classes
 
     def _inside(self, path: str) -> bool:
-        """Whether `path` lies in one of the folders when all links are followed."""
+        """Whether `path` is in one of the folders after resolving all links."""
         try:
             real = Path(os.path.realpath(os.path.expanduser(path)))
             return any(real.is_relative_to(os.path.realpath(folder)) for folder in self.folders)

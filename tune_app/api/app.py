@@ -1,4 +1,4 @@
-"""The application: its routes, who may use it, and how errors are told."""
+"""The application: its routes, access control, and error handling."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from tune_app.api.security import Guard
 from tune_app.api.server import Server
 from tune_app.api.settings import Settings
 
-ABOUT = """Sweeps and trainings of PyTorch models: asked for, watched, compared, kept.
+ABOUT = """Submit, watch and compare sweeps and trainings of PyTorch models, and save the results.
 
-What happens in a job comes numbered over a WebSocket at `/jobs/{job_id}/events?after=N`. Every error has one shape."""
+The events of a job are numbered and available over a WebSocket at `/jobs/{job_id}/events?after=N`. All errors have the
+same format."""
 
 
 def make_app(settings: Settings, hosts: Sequence[str] = ()) -> FastAPI:
     """The application of a server with these settings.
 
     Args:
-        hosts: names under which clients reach this machine, besides those of loopback.
+        hosts: additional names under which clients reach this machine, besides loopback.
 
     Raises:
-        InputError: the store is no folder and no address.
+        InputError: the store is neither a folder nor an address.
     """
     server = Server(settings)
 
@@ -71,7 +72,7 @@ def make_app(settings: Settings, hosts: Sequence[str] = ()) -> FastAPI:
 
 
 def _document_token(app: FastAPI) -> None:
-    """Say in the OpenAPI document that the token is required, so that /docs asks for it."""
+    """Declare in the OpenAPI document that the token is required, so that /docs asks for it."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Routes of a job's best model: what it is, and its weights."""
+"""Routes of a job's best model: its description and its weights."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def routes(server: Server) -> APIRouter:
 
     @router.get("", response_model=BestModel, responses=documented(404))
     def best_model(job_id: str) -> dict[str, Any]:
-        """The best completed trial so far, or what a training made: configuration, metrics, the layers of the network.
+        """The best completed trial so far, or the result of a training: configuration, metrics, the network's layers.
 
-        The first time for a trial or a training this takes seconds: its network is built again.
+        The first request for a trial or a training takes seconds, because its network is rebuilt.
         """
         job = server.views.job(job_id)
         return _of_training(server, job) if job.kind == "training" else _of_sweep(server, job)
@@ -44,7 +44,7 @@ def routes(server: Server) -> APIRouter:
         response_class=FileResponse,
         responses={
             200: {"content": BINARY, "description": "The file.", "headers": TAG},
-            206: {"content": BINARY, "description": "The part that the header Range asks for.", "headers": TAG},
+            206: {"content": BINARY, "description": "The part requested by the Range header.", "headers": TAG},
             **documented(404, 416),
         },
     )
@@ -101,7 +101,7 @@ def _of_training(server: Server, job: Job) -> dict[str, Any]:
 
 
 def _network(server: Server, source: dict[str, Any], name: str, trial: int | None, version: str) -> dict[str, Any]:
-    """Task, data set and layers; why there are none, where the network cannot or may not be built here."""
+    """Task, data set and layers, or the reason if the network cannot or may not be built here."""
     layers, missing = None, None
     kind = "training" if trial is None else "study"
     try:
@@ -113,10 +113,10 @@ def _network(server: Server, source: dict[str, Any], name: str, trial: int | Non
 
 
 def _trained(server: Server, job: Job) -> TrainingRecord:
-    """What a training made.
+    """The result of a training.
 
     Raises:
-        NotFound: it has not ended well.
+        NotFound: it did not succeed.
         InputError: its record is damaged.
     """
     if job.state != "SUCCEEDED":

@@ -1,4 +1,4 @@
-"""How much a request may carry."""
+"""Limits the size of request bodies."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tune_app.api.error_shape import error_response
 
 BODY_S = 30.0
-"""Seconds in which a body must arrive."""
+"""Time limit for a body to arrive, in seconds."""
 
 
 class BodyLimit:
-    """Answers 413 to a request whose body is larger than `largest` bytes, without taking in more than that.
+    """Answers 413 if a body is larger than `largest` bytes, without reading more than that.
 
-    A body that does not arrive within `BODY_S` is answered with 408.
+    If a body does not arrive within `BODY_S`, answers 408.
     """
 
     def __init__(self, app: ASGIApp, largest: int) -> None:
@@ -23,7 +23,7 @@ class BodyLimit:
         self._largest = largest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take in the body, which for all routes is small, and hand it on whole."""
+        """Read the body, which is small for all routes, and pass it on in one piece."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -45,7 +45,7 @@ class BodyLimit:
         await self._app(scope, replay, send)
 
     async def _take(self, scope: Scope, receive: Receive, messages: list[Message]) -> bool:
-        """Take the body into `messages`; whether it is not too large."""
+        """Read the body into `messages`; returns whether it is within the limit."""
         announced = Headers(scope=scope).get("content-length", "0")
         if announced.isdecimal() and int(announced) > self._largest:
             return False
@@ -60,6 +60,6 @@ class BodyLimit:
 
 
 async def _refuse(status: int, message: str, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with an error; the rest of the body is not wanted."""
+    """Answer with an error, and ignore the rest of the body."""
     refusal = error_response(status, message, headers={"Connection": "close"})
     await refusal(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Routes of what there is to choose from: strategies, search spaces, data sets; and whether the server answers."""
+"""Routes of the available choices: strategies, search spaces, data sets; and the health check."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tune_app.spaces.webhook import NOTIFY, read_webhooks
 
 
 def routes(server: Server) -> APIRouter:
-    """The routes of what there is to choose from."""
+    """The routes of the available choices."""
     router = APIRouter(tags=["catalog"])
     read: dict[Path, tuple[object, dict[str, Any]]] = {}
 
@@ -35,7 +35,7 @@ def routes(server: Server) -> APIRouter:
 
     @router.get("/search-spaces", response_model=list[SearchSpaceLine])
     def search_spaces() -> list[dict[str, Any]]:
-        """The search spaces of the server, which `POST /jobs` takes by name."""
+        """The server's search spaces, which `POST /jobs` accepts by name."""
         lines = []
         for name, path in space_files(server.settings.search_spaces).items():
             found = path.stat()
@@ -53,7 +53,7 @@ def routes(server: Server) -> APIRouter:
 
     @router.get("/healthz", tags=["server"])
     async def healthz() -> Health:
-        """Whether the server answers."""
+        """Whether the server is up."""
         return Health(status="ok", version=__version__)
 
     return router

@@ -17,14 +17,14 @@ def routes(server: Server) -> APIRouter:
 
     @router.post("/change", responses=documented(404, 409))
     def change(job_id: str, asked: ChangeRequest, request: Request) -> ChangeAnswers:
-        """Ask the sweep that runs to stop or retry trials, for more or fewer of them; gives its answers."""
+        """Ask the running sweep to stop or retry trials, or to run more or fewer; returns its responses."""
         at_once = 0 if asked.concurrent == "auto" else asked.concurrent
         wanted = changes_of(asked.stop, asked.retry, asked.trials, at_once, asker(request))
         if not wanted:
-            raise InputError("nothing was asked for", where="body", hint="Valid: stop, retry, trials, concurrent")
+            raise InputError("there is nothing to change", where="body", hint="Valid: stop, retry, trials, concurrent")
         study = server.study(server.views.job(job_id))
         if study is None:
-            raise Conflict(f"the job `{job_id}` has no sweep that runs")
+            raise Conflict(f"the job `{job_id}` has no running sweep")
         changes = SweepChanges(study)
         return ChangeAnswers(answers=[changes.answer_to(change) for change in wanted])
 

@@ -1,4 +1,4 @@
-"""A client's connection, limited before anybody knows who the client is."""
+"""Limits on a client's connection before the client is authenticated."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from tune_app.api.error_shape import error_response
 
 LARGEST_HEAD = 65_536
-"""Bytes that a request's first line and headers may have together."""
+"""Maximum total bytes of a request's first line and headers."""
 HEAD_S = 10.0
-"""Seconds in which they must arrive; what comes behind an answered request has as many."""
+"""Time limit in seconds for them to arrive; the same after an answered request."""
 MOST_CONNECTIONS = 500
-"""Connections at once, WebSockets included: each takes a file descriptor, of which a process often has 1,024."""
+"""Maximum connections at once, including WebSockets: each takes a file descriptor, and a process often has 1,024."""
 
 
 class LimitedConnection(HttpToolsProtocol):
-    """Refuses what is too large, too slow or too much, before the application sees any of it.
+    """Rejects requests that are too large, too slow or too many, before they reach the application.
 
-    The head of a request is counted as it arrives, since the parser keeps it in memory.
+    The head of a request is counted as it arrives, because the parser keeps it in memory.
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -33,20 +33,22 @@ class LimitedConnection(HttpToolsProtocol):
         self._refusal = 400, "the request must be well-formed HTTP", ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection unless there are too many."""
+        """Accept the connection unless there are too many."""
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
-            self._refuse(503, f"the server takes {MOST_CONNECTIONS} connections at once", "try again in a moment")
+            self._refuse(
+                503, f"the server accepts at most {MOST_CONNECTIONS} connections at once", "try again in a moment"
+            )
         else:
             self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the time that is left."""
+        """Cancel the time limit."""
         self._stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Hand `data` to the parser, and refuse a head that does not end."""
+        """Pass `data` to the parser, and reject an endless head."""
         if self.transport.is_closing():
             return
         if self._late is None and (self.cycle is None or self.cycle.response_complete):
@@ -62,17 +64,18 @@ class LimitedConnection(HttpToolsProtocol):
             self.send_400_response(self._too_large())
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection on to the WebSocket."""
+        """Pass the connection on to the WebSocket."""
         self._stop_waiting()
         super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
-        """Begin a request; what arrived together with its first bytes, and may be of another one, is not counted."""
+        """Start a request; does not count other data that arrived with its first bytes and may belong to another
+        one."""
         super().on_message_begin()
         self._taken = 0
 
     def on_headers_complete(self) -> None:
-        """Hand the request to the application, unless its head is too large, which the parser then reports."""
+        """Pass the request to the application, unless its head is too large, which the parser then reports."""
         self._stop_waiting()
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > LARGEST_HEAD:
             raise ValueError(self._too_large())
@@ -85,7 +88,7 @@ class LimitedConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser refuses, in the one shape of errors."""
+        """Answer requests that the parser rejects, in the common error format."""
         self._refuse(*self._refusal)
 
     def _too_large(self) -> str:
@@ -109,7 +112,7 @@ class LimitedConnection(HttpToolsProtocol):
         if self._in_body:  # of a request that was answered without it
             self.transport.close()
         elif not self.transport.is_closing():
-            self._refuse(408, f"the first line and the headers must arrive within {HEAD_S:g} s", "")
+            self._refuse(408, f"the request line and headers must arrive within {HEAD_S:g} s", "")
 
     def _refuse(self, status: int, message: str, hint: str) -> None:
         """Answer with an error and close."""
@@ -121,10 +124,10 @@ class LimitedConnection(HttpToolsProtocol):
 
 
 class RefusableWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket that may be refused with a response: uvicorn takes that for an application that did not answer."""
+    """A WebSocket that may be rejected with a response, which uvicorn mistakes for a missing answer."""
 
     async def send(self, message: Any) -> None:
-        """Send what the application says; a whole response ends the handshake."""
+        """Send the application's message; a complete response ends the handshake."""
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True

@@ -1,4 +1,4 @@
-"""The one shape of errors, ``{"error": {"code", "message", "where", "hint"}}``, and which error has which status."""
+"""The common error format, ``{"error": {"code", "message", "where", "hint"}}``, and the status of each error."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ CODES = {
     500: "internal",
     503: "work_failed",
 }
-"""The code of each status that the API answers with."""
+"""The error code for each HTTP status of the API."""
 MEANINGS = {
-    400: "The request cannot be read, or its Host is not one of this server's.",
-    401: "A bearer token is required and was not given, or is wrong.",
+    400: "The request cannot be read, or its Host does not belong to this server.",
+    401: "The bearer token is missing or wrong.",
     403: "The request comes from a web page that may not use this server.",
-    404: "There is no such thing.",
-    405: "The method is not one of this path's.",
-    409: "It does not go together with how things stand now.",
-    412: "What was loaded has changed since.",
+    404: "Not found.",
+    405: "The path does not support this method.",
+    409: "The request conflicts with the current state.",
+    412: "The resource has changed since it was loaded.",
     408: "The request took too long to arrive.",
     413: "The body is too large.",
     414: "The URL is too long.",
-    416: "The file has no such range.",
+    416: "The file does not have this range.",
     422: "The request is not valid.",
     431: "The headers are too large.",
     503: "The work failed: the store cannot be read or written, for example.",
@@ -66,7 +66,7 @@ def error_response(
 ) -> Response:
     """An error as a response."""
     body = {"error": {"code": CODES.get(status, "error"), "message": message, "where": where, "hint": hint}}
-    # ASCII: a message may show half a surrogate pair that came with the request.
+    # ASCII: a message may contain half a surrogate pair from the request.
     return Response(json.dumps(body).encode("ascii"), status, headers, "application/json")
 
 
@@ -85,7 +85,7 @@ def response_of(error: TuneAppError) -> Response:
 
 
 def refuse_unknown_query(connection: HTTPConnection) -> None:
-    """Refuse a query parameter that the route does not have: a filter that is mistyped would else be passed over.
+    """Reject an unknown query parameter: otherwise a mistyped filter would be ignored.
 
     Raises:
         InputError: there is one.
@@ -98,7 +98,7 @@ def refuse_unknown_query(connection: HTTPConnection) -> None:
 
 
 def translate_errors(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
-    """Have every error of `app` answered in the one shape; with the methods that `routes` have for a path."""
+    """Answer every error of `app` in the common format, with the methods that `routes` support for a path."""
 
     @app.exception_handler(TuneAppError)
     def ours(request: Request, error: TuneAppError) -> Response:
@@ -116,9 +116,9 @@ def translate_errors(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     def refused(request: Request, error: HTTPException) -> Response:
         status, where = error.status_code, f"{request.method} {request.url.path}"
         rules = {
-            400: "the body must be JSON in UTF-8, and not deeply nested",
-            404: "there is no such path",
-            405: f"{request.method} is not a method of this path",
+            400: "the body must be JSON in UTF-8 without deep nesting",
+            404: "the path does not exist",
+            405: f"{request.method} is not supported by this path",
         }
         hint = "/docs lists the paths and their methods" if status in (404, 405) else ""
         headers = dict(error.headers or {})
@@ -129,18 +129,18 @@ def translate_errors(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
 
     @app.exception_handler(UnicodeEncodeError)
     def not_unicode(request: Request, error: UnicodeEncodeError) -> Response:
-        # JSON may hold half a surrogate pair, at which pydantic fails where it describes an unknown key of that name.
-        rule = f"the texts of a request must be valid Unicode, but one has {error.object[error.start : error.end]!r}"
+        # JSON may contain half a surrogate pair, and pydantic fails when it describes an unknown key with such a name.
+        rule = f"the strings in a request must be valid Unicode, but one has {error.object[error.start : error.end]!r}"
         return error_response(422, rule, "body")
 
     @app.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return error_response(500, "the server met an error of its own", hint="its log has the details")
+        return error_response(500, "internal server error", hint="its log has the details")
 
 
 def _methods(routes: Sequence[BaseRoute], request: Request) -> list[str]:
-    """The methods of a request's path; each route has some of them."""
+    """The methods of a request's path, over all routes."""
     return sorted(
         method
         for route in routes
@@ -150,9 +150,9 @@ def _methods(routes: Sequence[BaseRoute], request: Request) -> list[str]:
 
 
 def _invalid(error: RequestValidationError | WebSocketRequestValidationError) -> Response:
-    """The first fault that pydantic found: the rule, the value, where it stands, and what would be right."""
+    """The first validation error of pydantic: the rule, the value, its place, and what is valid."""
     first = error.errors()[0]
-    # For pydantic the `kind` of a request is a part of its place; for who sent it, it is no key.
+    # For pydantic, the `kind` of a request is part of the place; for the client, it is not a key.
     place = [str(part) for number, part in enumerate(first["loc"]) if number != 1 or part not in KINDS]
     name = next((part for part in reversed(place) if not part.isdecimal()), "")  # a list's, not its item's
     value = repr(first.get("input"))[:100]
@@ -165,7 +165,7 @@ def _invalid(error: RequestValidationError | WebSocketRequestValidationError) ->
         message = f"`kind` must be {' or '.join(KINDS)}, but got {'nothing' if tag is None else repr(tag)[:100]}"
         hint = nearest(tag, KINDS) if tag is not None else ""
     elif first["type"] == "missing":
-        message, hint = f"`{name}` must be given", ""
+        message, hint = f"`{name}` is required", ""
     elif first["type"] == UNKNOWN_KEY:
         place.append(context["key"][:100])
         message = f"there is no key `{context['key']:.100}` here"

@@ -1,8 +1,8 @@
-"""What happens in a job, as numbered messages over a WebSocket.
+"""The events of a job, as numbered messages over a WebSocket.
 
-The one source is the event log of the job's study. A message's number is its place in what the log tells: 1, 2, 3 …
-without a gap, and the same for everybody who asks, whenever they ask. So a client that comes again with the number
-that it saw last misses nothing and sees nothing twice.
+The only source is the event log of the job's study. A message's number is its position in the log: 1, 2, 3 … without
+gaps, the same for every client at any time. So a client that reconnects with its last number misses nothing and sees
+nothing twice.
 """
 
 from __future__ import annotations
@@ -63,25 +63,25 @@ async def _send_all(socket: WebSocket, stream: JobEvents, after: int) -> None:
         await socket.close(
             GONE if isinstance(error, NotFound) else FAILED, error.message.encode()[:120].decode(errors="ignore")
         )
-    except (WebSocketDisconnect, RuntimeError):  # the client left while something was sent
+    except (WebSocketDisconnect, RuntimeError):  # the client left during a send
         return
 
 
 async def _wait_for_leaving(socket: WebSocket, scope: anyio.CancelScope) -> None:
-    """Notice that the client left; what it sends is not looked at."""
+    """Notice when the client leaves; ignores what it sends."""
     try:
         while (await socket.receive())["type"] != "websocket.disconnect":
             pass
-    except RuntimeError:  # it was closed by us
+    except RuntimeError:  # we closed it
         return
     scope.cancel()
 
 
 class JobEvents:
-    """The messages of one job, in their order.
+    """The messages of one job, in order.
 
     Attributes:
-        ended: whether the last one, `job_ended`, was given.
+        ended: whether the last one, `job_ended`, was returned.
 
     Raises:
         NotFound: there is no such job.
@@ -105,11 +105,13 @@ class JobEvents:
             NotFound: the job was removed.
             InputError: the log is damaged.
         """
-        job = self._server.views.job(self._job_id)  # first: what a job wrote before its end is in the log then
+        job = self._server.views.job(
+            self._job_id
+        )  # first, because then everything the job wrote before its end is in the log
         found: list[dict[str, Any]] = []
         for event in self._log.read_on() if self._log else []:
             self._sweeps += event["type"] == "sweep_started"
-            if self._sweeps <= 1:  # a second one is of somebody who resumed the study after this job
+            if self._sweeps <= 1:  # a second one comes from someone who resumed the study after this job
                 found += map(self._numbered, self._messages(job, event))
         if job.ended:
             facts = {"state": job.state, "reason": job.reason, "message": job.message, "exit_code": job.exit_code}
@@ -122,7 +124,7 @@ class JobEvents:
         return {"number": self._number, **message}
 
     def _messages(self, job: Job, event: Row) -> Iterator[dict[str, Any]]:
-        """What one line of the log says; several epochs may stand in it, and some lines are no news for clients."""
+        """The messages for one line of the log, which may have several epochs, or none for clients."""
         match event["type"]:
             case "trial_started":
                 facts = {key: event[key] for key in ("trial", "attempt", "seed")}

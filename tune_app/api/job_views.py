@@ -1,7 +1,7 @@
-"""Jobs as JSON documents, from files that are read again only when they changed.
+"""Jobs as JSON documents, from files that are only reread when they change.
 
-Asking for a job costs two looks at the file system and no message to Ray, so that many may ask often while a sweep
-needs the cores. What Ray knows comes in through `JobWatch`, which brings the records up to date.
+A request for a job costs two `stat` calls and no message to Ray, so that many clients can poll while a sweep needs the
+cores. `JobWatch` updates the records from Ray.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class JobViews:
         self._bodies: dict[str, tuple[object, bytes]] = {}
 
     def job(self, job_id: str) -> Job:
-        """The job `job_id`, as its record says.
+        """The job `job_id` according to its record.
 
         Raises:
             NotFound: there is none.
@@ -63,26 +63,26 @@ class JobViews:
         return {**asdict(job), "progress": self._jobs.progress(job)}
 
     def all(self) -> tuple[list[Job], list[InputError]]:
-        """All jobs, the latest first, and what is wrong with the records that cannot be read."""
+        """All jobs, latest first, and the errors of unreadable records."""
         found: list[Job] = []
         damaged: list[InputError] = []
         for job_id in self._jobs.records.ids():
             try:
                 found.append(self.job(job_id))
             except InputError as error:
-                # A folder without a record is being made or removed.
+                # A folder without a record is being created or removed.
                 if self._folder.exists(f"jobs/{job_id}/job.json"):
                     damaged.append(error)
         return sorted(found, key=lambda job: (job.requested_at, job.id), reverse=True), damaged
 
     def forget(self, job_id: str) -> None:
-        """Let go of what is known of a job that was removed."""
+        """Forget a removed job."""
         self._records.pop(job_id, None)
         self._bodies.pop(job_id, None)
 
 
 class JobWatch:
-    """Looks after the jobs that have not ended, every `WATCH_PERIOD_S`: one whose process is gone is found ended."""
+    """Checks active jobs every `WATCH_PERIOD_S`, and marks those whose process is gone as ended."""
 
     def __init__(self, jobs: Jobs, views: JobViews) -> None:
         self._jobs, self._views = jobs, views
@@ -90,11 +90,11 @@ class JobWatch:
         self._thread = threading.Thread(target=self._run, name="job-watch", daemon=True)
 
     def start(self) -> None:
-        """Begin, in a thread."""
+        """Start, in a thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; a look that takes long is not waited for."""
+        """Stop, without waiting for a slow check."""
         self._ending.set()
 
     def _run(self) -> None:
@@ -103,5 +103,5 @@ class JobWatch:
                 for job in self._views.all()[0]:
                     if not job.ended and not self._ending.is_set():
                         self._jobs.get(job.id)
-            except TuneAppError as error:  # the store does not answer, or a job was removed meanwhile
-                log.warning("jobs could not be looked after: %s", error.message)
+            except TuneAppError as error:  # the store does not respond, or a job was removed in the meantime
+                log.warning("could not update the jobs: %s", error.message)

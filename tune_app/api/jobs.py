@@ -1,4 +1,4 @@
-"""Routes of jobs: asked for, listed, looked at, cancelled, removed, and what they printed."""
+"""Routes of jobs: submit, list, show, cancel, remove, and their output."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tune_app.folder import LocalFolder
 from tune_app.jobs.jobs import check_cancellable
 
 State = Literal["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
-Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="How many to pass over.")]
-Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
+Offset = Annotated[int, Query(ge=0, le=2**31 - 1, description="How many to skip.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number to return.")]
 MOST_LINES = 100_000
-Start = Annotated[int, Query(ge=0, le=2**53, description="The byte to begin at.")]
-Lines = Annotated[int, Query(ge=1, le=MOST_LINES, description="Lines at most.")]
-Tail = Annotated[bool, Query(description="The last lines instead of the first.")]
+Start = Annotated[int, Query(ge=0, le=2**53, description="The byte to start at.")]
+Lines = Annotated[int, Query(ge=1, le=MOST_LINES, description="Maximum number of lines.")]
+Tail = Annotated[bool, Query(description="Return the last lines instead of the first.")]
 TEXT: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"text/plain": {"schema": {"type": "string"}}},
         "description": "The text.",
-        "headers": {"Next-Start": {"description": "The `start` of what follows.", "schema": {"type": "integer"}}},
+        "headers": {"Next-Start": {"description": "The `start` of the next part.", "schema": {"type": "integer"}}},
     }
 }
-"""A part of a log, as the documentation shows it."""
+"""A part of a log, for the documentation."""
 
 
 def routes(server: Server) -> APIRouter:
@@ -44,7 +44,8 @@ def routes(server: Server) -> APIRouter:
 def _add_changing(router: APIRouter, server: Server) -> None:
     @router.post("", status_code=202, responses=documented(404, 409))
     def submit(asked: JobAsked, request: Request, response: Response) -> JobId:
-        """Ask for a sweep or a training. It is checked and recorded now, and given to Ray at once after the answer."""
+        """Submit a sweep or a training. It is checked and recorded now, and submitted to Ray right after the
+        response."""
         wanted = asked_request(server, asked)
         job = server.jobs.accept(wanted, address=server.settings.address, by=asker(request))
         server.later(lambda: server.jobs.give(job, wanted), f"submitting {job.id}")
@@ -53,7 +54,7 @@ def _add_changing(router: APIRouter, server: Server) -> None:
 
     @router.post("/{job_id}/cancel", status_code=202, responses=documented(404, 409))
     def cancel(job_id: str, request: Request) -> JobFacts:
-        """Ask a job to stop: it does so within seconds after the answer, and what it finished is kept."""
+        """Ask a job to stop: it does so within seconds after the response, and finished trials are kept."""
         job = server.views.job(job_id)
         if job.state != "CANCELLED":
             check_cancellable(job)
@@ -65,10 +66,10 @@ def _add_changing(router: APIRouter, server: Server) -> None:
     @router.delete("/{job_id}", status_code=204, responses=documented(404, 409))
     def remove(
         job_id: str,
-        with_study: Annotated[bool, Query(description="Remove its study, or what its training left, too.")] = False,
+        with_study: Annotated[bool, Query(description="Also remove its study, or the files of its training.")] = False,
     ) -> None:
-        """Remove the record and the log of a job that has ended; results stay unless `with_study` says otherwise."""
-        with server.removing:  # who comes second is told that it is gone
+        """Remove the record and the log of an ended job; results stay unless `with_study` is set."""
+        with server.removing:  # the second client learns that it is gone
             job = server.views.job(job_id)
             if not job.ended:
                 raise Conflict(f"the job `{job.id}` is {job.state}", hint=f"POST /jobs/{job.id}/cancel stops it")
@@ -81,13 +82,13 @@ def _add_reading(router: APIRouter, server: Server) -> None:
 
     @router.get("")
     def list_jobs(
-        state: Annotated[list[State] | None, Query(description="Only jobs in this state; may be repeated.")] = None,
+        state: Annotated[list[State] | None, Query(description="Only jobs in this state; repeatable.")] = None,
         kind: Annotated[Literal["sweep", "training"] | None, Query(description="Only jobs of this kind.")] = None,
         space: Annotated[str | None, Query(description="Only jobs of this space.")] = None,
         offset: Offset = 0,
         limit: Limit = 100,
     ) -> JobPage:
-        """The jobs of the store, the latest first."""
+        """The jobs in the store, latest first."""
         found, damaged = server.views.all()
         wanted = [
             job
@@ -107,8 +108,8 @@ def _add_reading(router: APIRouter, server: Server) -> None:
 
     @router.get("/{job_id}", response_model=JobWithRequest, responses=documented(404))
     async def get_job(job_id: str) -> Response:
-        """A job as it stands, with its progress and what was asked for."""
-        # Where it costs two looks at the file system, handing it to a thread would cost more.
+        """The current state of a job, with its progress and its request."""
+        # For two `stat` calls, using a thread would cost more.
         body = server.views.body(job_id) if is_quick else await run_in_threadpool(server.views.body, job_id)
         return Response(body, media_type="application/json")
 
@@ -116,7 +117,7 @@ def _add_reading(router: APIRouter, server: Server) -> None:
 def _add_logs(router: APIRouter, server: Server) -> None:
     @router.get("/{job_id}/logs", response_class=Response, responses=TEXT | documented(404))
     def logs(job_id: str, start: Start = 0, limit: Lines = MOST_LINES, tail: Tail = False) -> Response:
-        """What the job printed, at most 1,000,000 bytes of it; ask again with Next-Start as `start` to read on."""
+        """The job's output, at most 1,000,000 bytes; request again with Next-Start as `start` to continue."""
         job, records = server.views.job(job_id), server.jobs.records
         if tail:
             text, following = records.last_lines(job.id, limit, start)

@@ -1,4 +1,4 @@
-"""Where a server listens, and that it has a token where others can reach it."""
+"""Where a server listens, and the check that it has a token if others can reach it."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 SHORTEST_TOKEN = 16
-TOKEN_HINT = f"set {API_TOKEN}, or name a file with --token-file; `openssl rand -hex 32` makes one"
+TOKEN_HINT = f"set {API_TOKEN}, or pass a file with --token-file; `openssl rand -hex 32` creates one"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
-"""What people call this machine."""
+"""Names of this machine."""
 HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:@/?#\[\]]+))(:(?P<port>[0-9]{1,5}))?")
 GRACE_S = 5
-"""So long requests and WebSockets may take to end when the server is stopped."""
+"""How long requests and WebSockets may take to end when the server stops."""
 
 
 def read_token(path: str | None) -> str | None:
-    """The token: the content of the file at `path`, else ``TUNE_APP_API_TOKEN``; None where there is neither.
+    """The token: the content of the file at `path`, otherwise ``TUNE_APP_API_TOKEN``; None if there is neither.
 
-    The variable is removed, so that no process that this one starts inherits it. A file that other users can read is
-    reported on stderr.
+    The variable is removed, so that child processes do not inherit it. Warns on stderr about a file that other users
+    can read.
 
     Raises:
-        InputError: the file cannot be read, or what it holds is no token.
+        InputError: the file cannot be read, or does not contain a token.
     """
     where = path or API_TOKEN
     given = os.environ.pop(API_TOKEN, None)
@@ -44,16 +44,16 @@ def read_token(path: str | None) -> str | None:
         token = Path(path).read_text(encoding="utf-8").strip() if path else given
         mode = Path(path).stat().st_mode if path else 0
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise InputError(f"the token's file must be readable, but {reason}", where=where, hint=TOKEN_HINT) from None
     if token is None:
         return None
-    # What may stand in a header and in a subprotocol (RFC 6750, RFC 6455).
+    # Characters allowed in headers and subprotocols (RFC 6750, RFC 6455).
     if len(token) < SHORTEST_TOKEN or not all(c.isascii() and (c.isalnum() or c in "-._~+") for c in token):
         raise InputError(
             f"a token must have at least {SHORTEST_TOKEN} letters, digits or -._~+, but has {len(token)} characters",
             where=where,
-            hint="`openssl rand -hex 32` makes one",
+            hint="`openssl rand -hex 32` creates one",
         )
     if mode & stat.S_IROTH:
         print(
@@ -65,10 +65,10 @@ def read_token(path: str | None) -> str | None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens at `host` and `port`; port 0 takes a free one.
+    """A socket that listens at `host` and `port`; port 0 picks a free one.
 
     Raises:
-        InputError: there is no such address on this machine, or somebody else listens there.
+        InputError: there is no such address on this machine, or the port is in use.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -87,7 +87,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches a server that listens at `host`."""
+    """Whether only this machine can reach a server that listens at `host`."""
     try:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
@@ -95,13 +95,13 @@ def is_loopback(host: str) -> bool:
 
 
 def name_and_port(host: str) -> tuple[str, int]:
-    """The name and the port in a Host header, 80 where it has none; empty and 0 if it holds anything besides."""
+    """The name and the port in a Host header, 80 if it has none; empty and 0 if it contains anything else."""
     found = HOST.fullmatch(host.lower())
     return (found["address"] or found["name"], int(found["port"] or 80)) if found else ("", 0)
 
 
 def check_token(listening: socket.socket, token: str | None) -> None:
-    """Refuse to be open to others without a token.
+    """Refuse to serve others without a token.
 
     Raises:
         InputError: there is no token, and the address is not loopback.
@@ -109,14 +109,14 @@ def check_token(listening: socket.socket, token: str | None) -> None:
     address = listening.getsockname()[0]
     if token is None and not is_loopback(address):
         raise InputError(
-            f"a token is required where others can reach the server, but {address} is not loopback and there is none",
+            f"a token is required if others can reach the server, but {address} is not loopback and no token is set",
             where="--host",
             hint=TOKEN_HINT,
         )
 
 
 def serve(settings: Settings, listening: socket.socket, host: str) -> None:
-    """Answer requests on `listening` until an interrupt; says on stderr where it listens when it does.
+    """Answer requests on `listening` until an interrupt; prints the address on stderr once it listens.
 
     Raises:
         KeyboardInterrupt: at the end.
@@ -131,16 +131,16 @@ def serve(settings: Settings, listening: socket.socket, host: str) -> None:
     listening.listen(config.backlog)
     shown, port = listening.getsockname()[:2]
     at = f"[{shown}]" if ":" in shown else shown
-    print(f"listening at http://{at}:{port}, documented at http://{at}:{port}/docs", file=sys.stderr, flush=True)
+    print(f"listening on http://{at}:{port}, documentation at http://{at}:{port}/docs", file=sys.stderr, flush=True)
     server = uvicorn.Server(config)
     server.run(sockets=[listening])
     if not server.started:
         raise WorkFailed("the server could not be started", hint="the lines above say why")
-    raise KeyboardInterrupt  # that is how it ends; uvicorn passes the interrupt on, but not under all circumstances
+    raise KeyboardInterrupt  # the normal end; uvicorn usually passes the interrupt on, but not always
 
 
 def make_config(app: ASGIApp) -> uvicorn.Config:
-    """How `app` is served."""
+    """The server settings for `app`."""
     import uvicorn
 
     from tune_app.api.connection import LimitedConnection, RefusableWebSocket
@@ -152,8 +152,8 @@ def make_config(app: ASGIApp) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # who asks is who connects
-        ws_max_size=4096,  # clients have nothing to say
+        proxy_headers=False,  # the client is the peer of the connection
+        ws_max_size=4096,  # clients send nothing
         timeout_graceful_shutdown=GRACE_S,
     )
 
@@ -163,5 +163,5 @@ def _cannot_listen(host: str, port: int, error: Exception) -> InputError:
     return InputError(
         f"the server must be able to listen at {host} port {port}, but {reason}",
         where="--host, --port",
-        hint="choose another --port, or 0 for one that is free",
+        hint="choose another --port, or 0 for any free one",
     )

@@ -1,4 +1,4 @@
-"""What Prometheus reads of a server: the jobs of its store, the sweeps that run, and the server's own process."""
+"""Metrics for Prometheus: the jobs in the store, the running sweeps, and the server's own process."""
 
 from __future__ import annotations
 
@@ -32,36 +32,44 @@ def routes(server: Server) -> APIRouter:
 
     @router.get("/metrics", response_class=Response, responses=TEXT)
     def metrics() -> Response:
-        """Jobs, the trials, slots and suggestions of the sweeps that run as jobs, and this process, for Prometheus."""
+        """Metrics for Prometheus: jobs; trials, slots and suggestions of sweeps that run as jobs; this process."""
         return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     return router
 
 
 class JobCollector(Collector):
-    """Looks at the jobs whenever it is asked; a sweep has series of its own only while it runs."""
+    """Reads the jobs at every scrape; a sweep only has its own series while it runs."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
     def describe(self) -> list[Metric]:
-        """Nothing: else the store would be read when the server starts."""
+        """Nothing: otherwise the store would be read when the server starts."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """What stands in the records of the jobs and in the live states of their studies."""
+        """The content of the job records and of the live states of their studies."""
         found, _ = self._server.views.all()
         counts = Counter((job.kind, job.state) for job in found)
-        jobs = GaugeMetricFamily("tune_app_jobs", "Jobs of the store.", labels=("kind", "state"))
+        jobs = GaugeMetricFamily("tune_app_jobs", "Jobs in the store.", labels=("kind", "state"))
         for kind in KINDS:
             for state in STATES:
                 jobs.add_metric((kind, state), counts[kind, state])
         yield jobs
-        trials = GaugeMetricFamily("tune_app_sweep_trials", "Trials of a running sweep.", labels=("study", "state"))
-        planned = GaugeMetricFamily("tune_app_sweep_trials_planned", "Trials that it is to have.", labels=("study",))
-        slots = GaugeMetricFamily("tune_app_sweep_slots", "Trials that it trains at once at most.", labels=("study",))
+        trials = GaugeMetricFamily(
+            "tune_app_sweep_trials", "Trials of a running sweep, by state.", labels=("study", "state")
+        )
+        planned = GaugeMetricFamily(
+            "tune_app_sweep_trials_planned", "Planned number of trials of a running sweep.", labels=("study",)
+        )
+        slots = GaugeMetricFamily(
+            "tune_app_sweep_slots", "Maximum number of trials that a running sweep trains at once.", labels=("study",)
+        )
         suggestions = SummaryMetricFamily(
-            "tune_app_sweep_suggestion_seconds", "What its sampler took for configurations.", labels=("study",)
+            "tune_app_sweep_suggestion_seconds",
+            "Time that the sampler of a running sweep took to suggest configurations.",
+            labels=("study",),
         )
         for study, live in self._running(found):
             for state in TRIAL_STATES:
@@ -69,13 +77,13 @@ class JobCollector(Collector):
             planned.add_metric((study,), live["total"])
             if "slots" in live:
                 slots.add_metric((study,), live["slots"])
-            if "suggestions" in live:  # a sweep of an older version does not tell
+            if "suggestions" in live:  # a sweep of an older version does not have them
                 told = live["suggestions"]
                 suggestions.add_metric((study,), told["count"], told["seconds"])
         yield from (trials, planned, slots, suggestions)
 
     def _running(self, jobs: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The studies that running jobs have begun, with their live states."""
+        """The studies that running jobs have started, with their live states."""
         for job in jobs:
             live = Study(self._server.store.folder, job.study).json("live.json") if job.state == "RUNNING" else {}
             if "trials" in live:

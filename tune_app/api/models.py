@@ -1,4 +1,4 @@
-"""What requests and responses hold: the forms that /docs shows."""
+"""The models of requests and responses, as shown in /docs."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Configuration = dict[str, dict[str, Value]]
 """By group: ``{"training": {"learning_rate": 0.01}}``."""
 Figures = dict[str, float | None]
 UNKNOWN_KEY = "unknown_key"
-"""The type of pydantic's error for a key that there is not; its context has the `key` and the `valid` ones."""
+"""The type of pydantic's error for an unknown key; its context has the `key` and the `valid` ones."""
 
 
 class _Asked(BaseModel):
-    """What a request holds: exact types, no unknown keys."""
+    """Base of requests: exact types, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, given: Any) -> Any:
-        """What `extra` does as well, but without telling which keys there are."""
+        """Like `extra`, but the error lists the valid keys."""
         for key in given if isinstance(given, dict) else ():
             if key not in cls.model_fields:
                 raise PydanticCustomError(UNKNOWN_KEY, "unknown", {"key": key, "valid": list(cls.model_fields)})
@@ -39,7 +39,7 @@ class _Asked(BaseModel):
 
 
 class _Told(BaseModel):
-    """What a response holds."""
+    """Base of responses."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -50,26 +50,26 @@ class ErrorFacts(_Told):
     code: str
     """A word for programs, one for each status: `not_found`, `invalid`, …"""
     message: str
-    """The rule, and the value found."""
+    """The rule and the offending value."""
     where: str
-    """Where it stands, such as `body.trials` or a file with its line; may be empty."""
+    """Where it is, such as `body.trials` or a file with its line; may be empty."""
     hint: str
     """The nearest valid choice, or what to do; may be empty."""
 
 
 class ErrorBody(_Told):
-    """The one shape of errors."""
+    """The format of all errors."""
 
     error: ErrorFacts
 
 
 def _above(name: str) -> Any:
-    """The description of an override: that of the key which it stands above."""
+    """The description of an override: that of the key it overrides."""
     return Field(description=describe(OVERRIDES[name]))
 
 
 class Overrides(_Asked):
-    """What stands above a search space, as the options of `tune-app submit` do."""
+    """Settings that override a search space, like the options of `tune-app submit`."""
 
     name: Annotated[str | None, _above("name")] = None
     trials: Annotated[int | None, _above("trials")] = None
@@ -94,12 +94,12 @@ TEXT = {"type": "string"}
 
 
 def _one_of(*choices: Json) -> Json:
-    """What stands in the schema besides the keys: one of these, each the schemas of the keys that it is told by."""
+    """Additional schema: exactly one of these choices, each given by the schemas of its keys."""
     return {"oneOf": [{"properties": keys, "required": [n for n, k in keys.items() if k != NONE]} for keys in choices]}
 
 
 class SweepRequest(_Asked):
-    """A sweep: a search space of the server's by its name, or one that comes with the request."""
+    """A sweep of one of the server's search spaces, by name, or of one in the request."""
 
     model_config = ConfigDict(
         json_schema_extra=_one_of(
@@ -109,19 +109,19 @@ class SweepRequest(_Asked):
 
     kind: Literal["sweep"]
     search_space: str | None = None
-    """One of the server's own, as `GET /search-spaces` names it."""
+    """One of the server's search spaces, as listed by `GET /search-spaces`."""
     space: Json | str | None = None
-    """A search space itself: what would stand in its file, as an object, or as YAML text."""
+    """The search space itself: the content of its file, as an object or as YAML text."""
     overrides: Overrides = Overrides()
     preflight: bool = True
-    """Whether some configurations are tried before the sweep."""
+    """Whether to try some configurations before the sweep."""
     fuse: bool = True
-    """Whether the sweep ends when trials keep failing."""
+    """Whether to stop the sweep if trials keep failing."""
 
     @model_validator(mode="after")
     def _one_space(self) -> SweepRequest:
         if (self.search_space is None) == (self.space is None):
-            raise ValueError("either `search_space` or `space` must be given")
+            raise ValueError("either `search_space` or `space` is required")
         return self
 
 
@@ -129,7 +129,7 @@ A_SOURCE = _one_of({"profile": TEXT, "study": NONE, "trial": NONE}, {"study": TE
 
 
 class Source(_Asked):
-    """Where a configuration comes from: a profile, or a trial of a study."""
+    """The source of a configuration: a profile, or a trial of a study."""
 
     model_config = ConfigDict(json_schema_extra=A_SOURCE)
 
@@ -138,14 +138,14 @@ class Source(_Asked):
     study: str | None = None
     """Name of a study."""
     trial: Count | None = None
-    """Number of the trial of `study`; the best one without it."""
+    """Number of a trial of `study`. Default: the best one."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Source:
         if (self.profile is None) == (self.study is None):
-            raise ValueError("either `profile` or `study` must be given")
+            raise ValueError("either `profile` or `study` is required")
         if self.profile is not None and self.trial is not None:
-            raise ValueError("`trial` must stand beside `study`")
+            raise ValueError("`trial` requires `study`")
         return self
 
 
@@ -154,13 +154,13 @@ class TrainingRequest(Source):
 
     kind: Literal["training"]
     epochs: Positive | None = None
-    """Epochs; the configuration's own without it."""
+    """Epochs. Default: the configuration's own."""
     seed: Seed | None = None
-    """Seed; the trial's own without it."""
+    """Seed. Default: the trial's own."""
     cpus: Amount | None = None
-    """CPUs that a machine of the cluster must have free."""
+    """Free CPUs that a machine of the cluster must have."""
     gpus: Amount | None = None
-    """GPUs that it must have free."""
+    """Free GPUs that it must have."""
     set: dict[str, Value] = {}
     """Variables to change, by `group.variable`."""
 
@@ -169,18 +169,19 @@ JobAsked = Annotated[SweepRequest | TrainingRequest, Field(discriminator="kind")
 
 
 class SessionRequest(Source):
-    """The configuration to put in force."""
+    """The configuration to make current."""
 
     set: dict[str, Value] = {}
     """Variables to change, by `group.variable`."""
 
 
 OWN = ("task", "dataset", "config", "constraints", "provenance")
-"""The keys of a profile that a source has instead."""
+"""The keys of a profile that a source replaces."""
 
 
 class ProfileRequest(_Asked):
-    """A profile to save: from a source, or in full. `revision`, or the header If-Match, says what it replaces."""
+    """A profile to save: from a source, or in full. `revision`, or the If-Match header, names the revision it
+    replaces."""
 
     model_config = ConfigDict(
         json_schema_extra=_one_of(
@@ -190,31 +191,31 @@ class ProfileRequest(_Asked):
     )
 
     source: Source | None = None
-    """A trial or another profile to take everything from."""
+    """A trial or another profile to copy."""
     task: str | None = None
-    """The task, where there is no source."""
+    """The task, unless there is a source."""
     dataset: str | Json | None = None
-    """The data set, where there is no source."""
+    """The data set, unless there is a source."""
     config: dict[str, dict[str, Any]] | None = None
-    """The configuration by group, where there is no source; what is left out has the task's default."""
+    """The configuration by group, unless there is a source; missing variables take the task's default."""
     constraints: list[str] | None = None
-    """What must hold when it is edited, where there is no source."""
+    """Expressions that must stay true when it is edited, unless there is a source."""
     provenance: Json | None = None
-    """Where it comes from, where there is no source."""
+    """Its origin, unless there is a source."""
     set: dict[str, Value] = {}
-    """Variables to change, by `group.variable`; provenance says so."""
+    """Variables to change, by `group.variable`; recorded in the provenance."""
     note: str | None = None
-    """A sentence to keep with it."""
+    """A note to store with it."""
     revision: Count | None = None
-    """The revision that it replaces; none, or 0, for a new profile."""
+    """The revision that it replaces; null or 0 for a new profile."""
 
     @model_validator(mode="after")
     def _source_or_content(self) -> ProfileRequest:
         own = [n for n in OWN if getattr(self, n) is not None]
         if self.source is not None and own:
-            raise ValueError(f"`{own[0]}` must not stand beside `source`")
+            raise ValueError(f"`{own[0]}` cannot be combined with `source`")
         if self.source is None and (self.task is None or self.dataset is None or self.config is None):
-            raise ValueError("either `source`, or `task`, `dataset` and `config` must be given")
+            raise ValueError("either `source`, or `task`, `dataset` and `config`, is required")
         return self
 
 
@@ -247,20 +248,20 @@ class NoteFacts(_Told):
 
 
 class ChangeRequest(_Asked):
-    """What a running sweep shall do, as the options of `tune-app change` say it."""
+    """Changes to a running sweep, like the options of `tune-app change`."""
 
     stop: list[Count] = []
-    """Trials to end after their epoch."""
+    """Trials to stop after their current epoch."""
     retry: list[Count] = []
-    """Trials to try once more."""
+    """Trials to run again."""
     trials: Positive | None = None
-    """How many trials the study gets in all."""
+    """Total number of trials in the study."""
     concurrent: Positive | Literal["auto"] | None = None
     """How many trials run at once; `auto` fills the cluster."""
 
 
 class ChangeAnswers(_Told):
-    """What the sweep did."""
+    """The sweep's responses."""
 
     answers: list[str]
     """One for each change, in the order stop, trials, concurrent, retry."""
@@ -274,52 +275,52 @@ class Best(_Told):
 
 
 class ProgressFacts(_Told):
-    """How far a sweep has come."""
+    """Progress of a sweep."""
 
     ended: int
-    """Trials that ended."""
+    """Number of ended trials."""
     total: int
     running: int
     best: Best | None
     left_s: float | None
-    """Seconds to go, as far as they can be told."""
+    """Estimated seconds left; null if unknown."""
 
 
 class TrainingProgress(_Told):
-    """How far a training has come."""
+    """Progress of a training."""
 
     epoch: int
-    """Epochs that are done."""
+    """Completed epochs."""
     epochs: int
     fraction: float | None
-    """Of the epoch that trains; null between two."""
+    """Fraction of the current epoch; null between epochs."""
     metrics: dict[str, float | None]
-    """Of the last epoch that ended."""
+    """Metrics of the last completed epoch."""
     at: str
 
 
 class JobFacts(_Told):
-    """A job as it stands."""
+    """The current state of a job."""
 
     id: str
     kind: Literal["sweep", "training"]
     space: str
-    """What its run number counts: the space's name; `train-<profile>` for a training."""
+    """What its run number counts: the name of the space; `train-<profile>` for a training."""
     run: int
     study: str | None
     """The study that a sweep writes."""
     requested_by: str
     requested_at: str
     address: str | None
-    """The job server it was given to; null for the one of the machine `host`."""
+    """The job server it was submitted to; null for the one on the machine `host`."""
     host: str
     folder: str
     """The folder it runs in."""
     submission_id: str
-    """Its name at Ray."""
+    """Its name in Ray."""
     state: Literal["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
     reason: str | None
-    """Why it ended as it did: `error`, `lost`, `cancelled`."""
+    """Why it ended: `error`, `lost`, `cancelled`."""
     message: str | None
     """The reason in words."""
     exit_code: int | None
@@ -328,18 +329,18 @@ class JobFacts(_Told):
     ended_at: str | None
     schema_version: int
     progress: ProgressFacts | TrainingProgress | None
-    """Of a job that has begun."""
+    """Progress; null before the job starts."""
 
 
 class JobWithRequest(JobFacts):
-    """A job as it stands, with what was asked for."""
+    """The current state of a job, with its request."""
 
     request: Json
-    """The whole space or profile, as it was when it was asked for."""
+    """The complete space or profile at the time of the request."""
 
 
 class JobId(_Told):
-    """A job that was accepted."""
+    """An accepted job."""
 
     id: str
     study: str | None
@@ -347,15 +348,15 @@ class JobId(_Told):
 
 
 class JobPage(_Told):
-    """Some of the jobs, the latest first."""
+    """A page of jobs, latest first."""
 
     items: list[JobFacts]
     total: int
-    """How many there are in all."""
+    """Total number."""
     offset: int
     limit: int
     damaged: list[str]
-    """What is wrong with the records that cannot be read."""
+    """Errors of unreadable records."""
 
 
 class TrialFacts(_Told):
@@ -368,7 +369,7 @@ class TrialFacts(_Told):
     failure_kind: str | None
     error: str | None
     epochs: int
-    """Epochs that were trained."""
+    """Trained epochs."""
     started_at: str
     ended_at: str | None
     duration_s: float | None
@@ -376,15 +377,15 @@ class TrialFacts(_Told):
     device: str | None
     gpu_fraction: float | None
     gpu_utilization: float | None
-    """Percentage of the time of its epochs in which its GPU was busy, with all that ran there; null on a CPU."""
+    """Percentage of its training time in which its GPU was busy, with any process; null on a CPU."""
     peak_memory_mb: float | None
     model_parameters: int | None
     latency_ms: float | None
     seed: int | None
-    """That it trains from; null of a script that takes none."""
+    """The seed it trains from; null for a script that takes none."""
     attempt: int
     resumed_from: int | None
-    """After which epoch the last attempt went on, 0 for one that began again; null for a first attempt."""
+    """The epoch after which the last attempt resumed, 0 if it started over; null for a first attempt."""
     source: str | None
     """Where the configuration came from: default, start, history, random, model or grid; null in an old study."""
     configuration: Configuration
@@ -395,11 +396,11 @@ class TrialFacts(_Told):
 
 
 class TrialPage(_Told):
-    """Some of a job's trials."""
+    """A page of a job's trials."""
 
     items: list[TrialFacts]
     total: int
-    """How many there are in the wanted states."""
+    """Total number in the requested states."""
     offset: int
     limit: int
 
@@ -419,7 +420,7 @@ class TrialWithEpochs(TrialFacts):
 
     history: list[EpochFacts]
     sample: str | None
-    """What the model wrote, of a task whose model writes something."""
+    """A text that the model generated; null if the task's model does not generate text."""
 
 
 class LayerFacts(_Told):
@@ -436,7 +437,7 @@ class LayerFacts(_Told):
 
 
 class TrainingFacts(_Told):
-    """A training that ended well."""
+    """A successful training."""
 
     training: str
     """Its name: the id of its job."""
@@ -444,14 +445,14 @@ class TrainingFacts(_Told):
     seed: int
     device: str
     model_parameters: int | None
-    """Null for a task whose model is no network."""
+    """Null if the task's model is not a network."""
     latency_ms: float | None
     health: Figures
     """After the last epoch."""
 
 
 class BestModel(_Told):
-    """The best trial of a job's study, or what a training made, and its network."""
+    """The best trial of a job's study, or the result of a training, and its network."""
 
     study: str | None
     """Null for a training, as are `metric`, `direction` and `trial`."""
@@ -464,15 +465,15 @@ class BestModel(_Told):
     """Null for a sweep."""
     configuration: Configuration
     metrics: Figures
-    """After the last epoch; of a training, `test_…` too."""
+    """After the last epoch; for a training, also `test_…`."""
     layers: list[LayerFacts] | None
-    """In the order in which the network computes them; null where it could not be built here."""
+    """In the order in which the network computes them; null if the network could not be built here."""
     layers_missing: str | None
     """Why there are no layers."""
 
 
 class ProfileFacts(_Told):
-    """A profile as it stands in its file."""
+    """A profile as stored in its file."""
 
     schema_version: int
     name: str
@@ -510,7 +511,7 @@ class RevisionLine(_Told):
     trial: int | None
     note: str
     changed: dict[str, list[Any]]
-    """What it changed: `group.variable` to the former and the new value."""
+    """Its changes: `group.variable` to the old and the new value."""
 
 
 class StrategyLine(_Told):
@@ -521,21 +522,21 @@ class StrategyLine(_Told):
 
 
 class Strategies(_Told):
-    """What proposes configurations, and what stops trials early."""
+    """Samplers, which propose configurations, and schedulers, which stop trials early."""
 
     samplers: list[StrategyLine]
     schedulers: list[StrategyLine]
 
 
 class SearchSpaceLine(_Told):
-    """A search space of the server's."""
+    """One of the server's search spaces."""
 
     search_space: str
-    """What `POST /jobs` calls it."""
+    """Its name for `POST /jobs`."""
     document: Json | None
-    """What stands in its file."""
+    """The content of its file."""
     invalid: str | None
-    """What is wrong with the file; whether it fits its task shows when it is swept."""
+    """What is wrong with the file; whether it fits its task is only checked when a sweep starts."""
 
 
 class DatasetLine(_Told):
@@ -548,11 +549,11 @@ class DatasetLine(_Told):
     terms: str | None
     state: Literal["embedded", "fetched", "incomplete", "absent"]
     bytes: int
-    """How much is downloaded."""
+    """Size of the downloaded files."""
 
 
 class Health(_Told):
-    """The server answers."""
+    """The server is up."""
 
     status: Literal["ok"]
     version: str

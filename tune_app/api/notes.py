@@ -1,4 +1,4 @@
-"""Routes of what people say about the trials of a job: stars, tags, notes."""
+"""Routes of users' notes on the trials of a job: stars, tags, notes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def routes(server: Server) -> APIRouter:
 
     @router.get("/notes", response_model=list[NoteFacts], responses=documented(404))
     def list_notes(job_id: str) -> list[dict[str, Any]]:
-        """What was said about the trials of a job; those about which nothing was said are left out."""
+        """The notes on a job's trials, without trials that have none."""
         study = server.study(server.views.job(job_id))
         said = TrialNotes(study).read() if study else {}
         return [_view(trial, said[trial]) for trial in sorted(said)]
 
     @router.get("/trials/{trial}/note", response_model=NoteFacts, responses=documented(404))
     def get_note(job_id: str, trial: int) -> dict[str, Any]:
-        """What was said about one trial."""
+        """The note, star and tags of one trial."""
         return _note(_study(server, job_id, trial), trial)
 
     @router.post("/trials/{trial}/note", response_model=NoteFacts, responses=documented(404, 409))
     def say(job_id: str, trial: int, asked: NoteRequest, request: Request) -> dict[str, Any]:
-        """Write a note, give or take a star, add tags, take tags away, in this order; gives what stands there then."""
+        """Write a note, add or remove the star, add tags, remove tags, in this order; returns the result."""
         study = _study(server, job_id, trial)
         notes, by = TrialNotes(study), asker(request)
         if asked.note is not None:

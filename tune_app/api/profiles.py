@@ -21,7 +21,7 @@ from tune_app.profiles.profiles import differences
 
 IfMatch = Annotated[
     str | None,
-    Header(alias="If-Match", description='The revision that was loaded, as in the header ETag: `"3"`.'),
+    Header(alias="If-Match", description='The loaded revision, as in the ETag header: `"3"`.'),
     WithJsonSchema({"type": "string", "pattern": '^ *"?[0-9]{1,9}"? *$'}),
 ]
 Name = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME_PATTERN.pattern}$"})]
@@ -48,16 +48,16 @@ def _add_reading(router: APIRouter, server: Server) -> None:
     def get_profile(
         name: Name,
         response: Response,
-        revision: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="A former revision.")] = None,
+        revision: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="An earlier revision.")] = None,
     ) -> dict[str, Any]:
-        """A profile; its revision stands in the header ETag, too."""
+        """A profile; its revision is also in the ETag header."""
         found = profiles.load(name, revision)
         response.headers["ETag"] = f'"{found.revision}"'
         return found.to_dict()
 
     @router.get("/profiles/{name}/history", response_model=list[RevisionLine], responses=documented(404))
     def history(name: Name) -> list[dict[str, Any]]:
-        """The revisions of a profile, also of a deleted one, with what each changed."""
+        """The revisions of a profile, even a deleted one, with the changes of each."""
         numbers = profiles.revisions(name)
         if not numbers:
             profiles.load(name)
@@ -86,10 +86,10 @@ def _add_changing(router: APIRouter, server: Server) -> None:
         responses={201: {"model": ProfileFacts, "description": "It is new."}, **documented(404, 409, 412)},
     )
     def put_profile(name: Name, asked: ProfileRequest, response: Response, if_match: IfMatch = None) -> Any:
-        """Save a profile; nothing is replaced that the request does not know the revision of.
+        """Save a profile; to replace one, the request must name its current revision.
 
-        The revision stands in `revision`, where another one in force is answered with 409, or in the header If-Match,
-        with 412. Former revisions are kept.
+        Pass the revision in `revision`, where a mismatch returns 409, or in the If-Match header, where it returns 412.
+        Earlier revisions are kept.
         """
         tagged = _revision(if_match)
         if tagged is not None and asked.revision not in (None, tagged):
@@ -99,7 +99,7 @@ def _add_changing(router: APIRouter, server: Server) -> None:
         try:
             saved = profiles.save(profile, loaded_revision=loaded)
         except Conflict as error:
-            hint = f"look at it with GET /profiles/{name}, then save again with the revision that you saw"
+            hint = f"read it with GET /profiles/{name}, then save again with its revision"
             return error_response(409 if tagged is None else 412, error.message, f"profile {name}", hint)
         response.status_code = 200 if loaded else 201
         response.headers["ETag"] = f'"{saved.revision}"'
@@ -111,7 +111,7 @@ def _add_changing(router: APIRouter, server: Server) -> None:
         try:
             profiles.delete(name, loaded_revision=_revision(if_match))
         except Conflict as error:
-            return error_response(412, error.message, f"profile {name}", f"look at it with GET /profiles/{name}")
+            return error_response(412, error.message, f"profile {name}", f"read it with GET /profiles/{name}")
         return Response(status_code=204)
 
 
@@ -120,12 +120,12 @@ def _add_session(router: APIRouter, server: Server) -> None:
 
     @router.get("/session", response_model=ProfileFacts, tags=["session"], responses=documented(404))
     def get_session() -> dict[str, Any]:
-        """The configuration in force: what `tune-app train` uses when no profile is named."""
+        """The current configuration, which `tune-app train` uses by default."""
         return profiles.session().to_dict()
 
     @router.post("/session", response_model=ProfileFacts, tags=["session"], responses=documented(404))
     def apply(asked: SessionRequest) -> dict[str, Any]:
-        """Put a configuration in force: of a trial, of a study's best trial, or of a profile."""
+        """Make a configuration current: of a trial, of a study's best trial, or of a profile."""
         return profiles.apply(configuration(server, asked).edited(asked.set, "body.set")).to_dict()
 
 
@@ -156,10 +156,10 @@ def _wanted(server: Server, name: str, asked: ProfileRequest) -> Profile:
 
 
 def _revision(tag: str | None) -> int | None:
-    """The revision in a header If-Match.
+    """The revision in an If-Match header.
 
     Raises:
-        InputError: it holds something else.
+        InputError: it is not a revision.
     """
     if tag is None:
         return None

@@ -14,22 +14,22 @@ from tune_app.api.error_shape import error_response
 from tune_app.api.listening import LOCAL_HOSTS, name_and_port
 
 OPEN_PATHS = ("/docs", "/docs/oauth2-redirect", "/openapi.json")
-"""What a browser has to open before it can show a token; it holds nothing of the user's."""
+"""Pages that a browser must open before it can send a token; they contain no user data."""
 SUBPROTOCOL = "bearer"
 """Browsers cannot send an Authorization header with a WebSocket: they offer the subprotocols ``bearer, TOKEN``."""
 
 
 class Guard:
-    """Refuses requests, and WebSockets before they open, with 401 for the token, 400 for the host, 403 for the origin.
+    """Rejects requests, and WebSockets before they open, with 401 for the token, 400 for the host, 403 for the origin.
 
-    Without a token, which only a server on loopback may do without, the Host header must name this machine: a web page
-    whose name was pointed to 127.0.0.1 would else be let in (DNS rebinding). What a browser sends for a page of
-    another origin is refused in any case, as it may carry no token and still do something.
+    Without a token, which is only allowed on loopback, the Host header must name this machine: otherwise a web page
+    whose name resolves to 127.0.0.1 would have access (DNS rebinding). Requests from pages of another origin are
+    always rejected, because they may have effects even without a token.
 
     Args:
-        token: what clients have to show; None for nothing.
-        hosts: names of this machine, besides those of loopback.
-        origins: of web pages that may use the server, besides its own.
+        token: what clients must send; None for no token.
+        hosts: additional names of this machine, besides loopback.
+        origins: additional origins of web pages that may use the server, besides its own.
     """
 
     def __init__(self, app: ASGIApp, token: str | None, hosts: Sequence[str], origins: Sequence[str]) -> None:
@@ -39,7 +39,7 @@ class Guard:
         self._origins = set(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that is refused, hand on another."""
+        """Reject the request or pass it on."""
         refusal = self._refusal(scope) if scope["type"] in ("http", "websocket") else None
         await (self._app if refusal is None else refusal)(scope, receive, send)
 
@@ -47,15 +47,13 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if self._token is None and name_and_port(host)[0] not in self._hosts:
-            return error_response(
-                400, f"the Host must be a name of this machine, but got `{host}`", hint="use 127.0.0.1"
-            )
+            return error_response(400, f"the Host must be this machine, but got `{host}`", hint="use 127.0.0.1")
         origin = headers.get("origin")
         if origin is not None and origin not in self._origins and origin.partition("://")[2] != host:
             return error_response(
                 403,
                 f"a web page of `{origin}` may not use this server",
-                hint="`tune-app serve --allow-origin` lets one in",
+                hint="`tune-app serve --allow-origin` allows one",
             )
         preflight = scope.get("method") == "OPTIONS" and origin in self._origins
         if self._token is None or preflight or (scope["type"] == "http" and scope["path"] in OPEN_PATHS):
@@ -64,15 +62,15 @@ class Guard:
             return None
         return error_response(
             401,
-            "a bearer token is required, and the one that was given is not it",
+            "the bearer token is missing or wrong",
             "header Authorization",
-            "send `Authorization: Bearer TOKEN`; whoever started the server knows the token",
+            "send `Authorization: Bearer TOKEN`; the person who started the server knows the token",
             {"WWW-Authenticate": "Bearer"},
         )
 
 
 def offers_token(headers: Headers) -> bool:
-    """Whether a WebSocket shows its token as a subprotocol, which must then be answered."""
+    """Whether a WebSocket sends its token as a subprotocol, which must then be confirmed."""
     return _offered(headers)[:1] == [SUBPROTOCOL]
 
 
@@ -89,5 +87,5 @@ def _offered(headers: Headers) -> list[str]:
 
 
 def _digest(text: str) -> bytes:
-    """Of equal length for all texts, so that comparing takes the same time for all."""
+    """A digest of constant length, so that comparing always takes the same time."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()

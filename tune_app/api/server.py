@@ -1,4 +1,4 @@
-"""What all routes of a server share."""
+"""Shared state of a server's routes."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from tune_app.store.store import Store
 from tune_app.store.study import Study
 
 AT_ONCE = 8
-"""Jobs that are given to Ray, or stopped, at the same time; others wait."""
+"""Maximum jobs submitted to Ray, or stopped, at the same time; others wait."""
 OVER_HTTP = "over HTTP"
-"""With this ends who asked for a job of the server's."""
+"""Suffix of the requester's name for jobs submitted over HTTP."""
 log = logging.getLogger("tune_app.api")
 
 
 def asker(request: Request) -> str:
     """Who asks, as records of jobs, notes and changes say it."""
-    return f"{request.client.host if request.client else 'somebody'} {OVER_HTTP}"
+    return f"{request.client.host if request.client else 'someone'} {OVER_HTTP}"
 
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """What of a study does not change while it runs.
+    """The facts of a study that do not change while it runs.
 
     Attributes:
         columns: of the configuration, ``config/<group>/<variable>``.
-        seeded: whether its trials train from their seeds, which a script need not take.
+        seeded: whether its trials use their seeds, which is optional for a script.
     """
 
     document: dict[str, Any]
@@ -55,7 +55,7 @@ class StudyFacts:
 
 
 class Server:
-    """What all routes share: the store, the profiles, what is known of them, and work that goes on after an answer."""
+    """Shared by all routes: the store, the profiles, caches, and background work after a response."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -74,9 +74,9 @@ class Server:
         self._begun: set[str] = set()
 
     def start(self) -> None:
-        """Watch the jobs, and give those to Ray that an earlier server had accepted when it ended."""
+        """Watch the jobs, and submit those to Ray that an earlier server accepted before it ended."""
         self.watch.start()
-        self.later(self._give_accepted, "looking for jobs that were accepted")
+        self.later(self._give_accepted, "checking the accepted jobs")
 
     def _give_accepted(self) -> None:
         for job in self.jobs.never_given():
@@ -84,9 +84,9 @@ class Server:
                 self.later(partial(self.jobs.give, job, request_of(job)), f"submitting {job.id}")
 
     def later(self, work: Callable[[], object], what: str) -> None:
-        """Do `work` after the answer, unless it was begun under the same name and goes on.
+        """Do `work` after the response, unless work with the same name is already in progress.
 
-        What it raises is told to the server's log.
+        Exceptions go to the server's log.
         """
         if what in self._begun:
             return
@@ -105,17 +105,17 @@ class Server:
         self._work.submit(run)
 
     def close(self) -> None:
-        """Stop watching, and wait for the work that was begun."""
+        """Stop watching, and wait for work in progress."""
         self.watch.stop()
         self._work.shutdown(wait=True)
 
     def study(self, job: Job) -> Study | None:
-        """The study of a job; None for a training, and before the study has begun."""
+        """The study of a job; None for a training, and before the study exists."""
         study = Study(self.store.folder, job.study) if job.study else None
         return study if study and study.exists() else None
 
     def facts(self, study: Study) -> StudyFacts:
-        """What of `study` does not change while it runs, read once."""
+        """The constant facts of `study`, read once."""
         stamp = self.store.folder.stamp(f"{study.base}/spec.yaml")
         known = self._facts.get(study.name)
         if known is None or known[0] != stamp:
@@ -124,28 +124,28 @@ class Server:
             columns = tuple(name for name in names if name.startswith("config/"))
             seeded = document["task"] != SCRIPT or SEED in document
             facts = StudyFacts(document, Objective.model_validate(document["objective"]), columns, seeded)
-            if not columns:  # the sweep has only just begun
+            if not columns:  # the sweep has just started
                 return facts
             known = self._facts[study.name] = stamp, facts
         return known[1]
 
     def layers(self, name: str, trial: int | None, version: str) -> client.Layers:
-        """The layers of a network, built once per `version`, in a process of its own.
+        """The layers of a network, built once per `version`, in a separate process.
 
         Args:
-            name: of the study; of the training where there is no `trial`.
+            name: of the study; of the training if there is no `trial`.
 
         Raises:
             InputError, WorkFailed: as `tune_app.results.network.client.read_layers`.
         """
         key = name, trial, version
-        with self._building:  # one at a time: the cores are the sweep's
+        with self._building:  # one at a time, to leave the cores to the sweep
             if key not in self._layers:
                 self._layers[key] = client.read_layers(self.store.folder.address, name, trial)
         return self._layers[key]
 
     def forget(self, job: Job, *, study: bool) -> None:
-        """Let go of what is known of a job that was removed, and of its study where that went, too."""
+        """Forget a removed job, and its study if that was also removed."""
         self.views.forget(job.id)
         if not study:
             return

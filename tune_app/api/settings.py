@@ -1,4 +1,4 @@
-"""What a server was started with."""
+"""The settings of a server."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 LARGEST_BODY = 1_000_000
-"""Bytes that a request may carry; a search space file has at most 200,000."""
+"""Maximum bytes of a request body; a search space file has at most 200,000."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a server was started with.
+    """The settings of a server.
 
     Attributes:
         store: root of the results.
         profiles: folder of the profiles.
-        search_spaces: folder of the search spaces that requests may name.
-        token: what clients have to show; None asks for nothing, which only a server on loopback may do.
-        classes: the users' own tasks that requests may name, as ``package.module:Class``.
-        data_folders: folders in which the data sets that requests name by `path` must lie.
-        origins: of the web pages that may use the API, such as ``https://tune.example.org``.
-        address: job server of the cluster that jobs are given to; None for this machine's own.
-        largest_body: bytes that a request may carry.
+        search_spaces: folder of the search spaces that requests may use.
+        token: what clients must send; None for no token, which is only allowed on loopback.
+        classes: the users' own tasks that requests may use, as ``package.module:Class``.
+        data_folders: folders that must contain the data that requests name by `path`.
+        origins: of web pages that may use the API, such as ``https://tune.example.org``.
+        address: job server of the cluster for jobs; None for this machine's own.
+        largest_body: maximum bytes of a request body.
     """
 
     store: str

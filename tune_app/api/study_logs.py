@@ -1,4 +1,4 @@
-"""The studies that requests ask about: their event logs are read once, and then only what was added."""
+"""Event logs of requested studies: read once, then only the additions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tune_app.store.event_log import EventLog, History
 from tune_app.store.study import Study
 
 KEPT = 16
-"""Studies that are kept in memory: those asked for last."""
+"""Number of studies to keep in memory: the most recently requested ones."""
 
 
 class StudyLogs:
@@ -25,7 +25,7 @@ class StudyLogs:
 
     @contextmanager
     def reading(self, study: Study) -> Iterator[History]:
-        """What the event log tells now; nobody changes it before the block ends.
+        """The current content of the event log; it does not change within the block.
 
         Raises:
             InputError: the log is damaged.
@@ -33,7 +33,7 @@ class StudyLogs:
         stamp = study.folder.stamp(f"{study.base}/spec.yaml")
         with self._mutex:
             kept = self._kept.get(study.name)
-            if kept is None or kept.stamp != stamp:  # another one may have the name of one that was removed
+            if kept is None or kept.stamp != stamp:  # another study may have the name of a removed one
                 kept = self._kept[study.name] = _Kept(stamp, study.event_log())
             self._kept.move_to_end(study.name)
             while len(self._kept) > KEPT:
@@ -43,7 +43,7 @@ class StudyLogs:
             yield kept.log.history
 
     def forget(self, name: str) -> None:
-        """Let go of a study that was removed."""
+        """Forget a removed study."""
         with self._mutex:
             self._kept.pop(name, None)
 

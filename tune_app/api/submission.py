@@ -1,4 +1,4 @@
-"""What `POST /jobs` asks for, as the request that a job is made from."""
+"""Converts the body of `POST /jobs` to a job request."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tune_app.spaces.webhook import NOTIFY
 
 
 def space_files(folder: str) -> dict[str, Path]:
-    """The search spaces of the server by name; a link that leads out of the folder is none."""
+    """The search spaces of the server by name; without links that point outside the folder."""
     root = Path(folder).resolve()
     found = {path.stem: path for path in sorted(root.glob("*.yaml")) if path.is_file()}
     return {name: path for name, path in found.items() if path.resolve().is_relative_to(root)}
 
 
 def asked_request(server: Server, asked: SweepRequest | TrainingRequest) -> JobRequest:
-    """The request, checked: what it names is there and may be named, and it fits its task.
+    """The validated request: everything in it exists, is allowed, and fits its task.
 
     Raises:
-        NotFound: what it names is not there.
+        NotFound: something in it does not exist.
         Conflict: the name of the study is taken.
-        InputError: it is not valid, or names what may not be named.
+        InputError: it is invalid, or uses something that is not allowed.
     """
     return _sweep(server, asked) if isinstance(asked, SweepRequest) else _training(server, asked)
 
@@ -59,9 +59,9 @@ def _document(folder: str, asked: SweepRequest) -> Document:
     if asked.space is not None:
         given = asked.space
         document = Document.parse(given, "body.space") if isinstance(given, str) else Document.of(given, "body.space")
-        if NOTIFY in document.data:  # else whoever may ask could have this machine write to any other
-            rule = f"`{NOTIFY}` may not be named over HTTP"
-            hint = "whoever starts the server sets TUNE_APP_NOTIFY for all of its sweeps"
+        if NOTIFY in document.data:  # otherwise any client could make this machine post to any other
+            rule = f"`{NOTIFY}` is not allowed over HTTP"
+            hint = "the server's owner can set TUNE_APP_NOTIFY for all of its sweeps"
             raise InputError(rule, where=document.where(NOTIFY), hint=hint)
         return document
     files = space_files(folder)
@@ -75,12 +75,12 @@ def _document(folder: str, asked: SweepRequest) -> Document:
 
 
 def _names(given: object) -> Sequence[str]:
-    """The names in a `start_from` that is not checked yet."""
+    """The names in an unchecked `start_from`."""
     return [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
 
 
 def _check_starts(server: Server, names: Sequence[str]) -> None:
-    """Refuse profiles and studies to begin with whose tasks may not be named: the job would import them."""
+    """Reject profiles and studies to start from whose tasks are not allowed: the job would import them."""
     profiles, studies = server.profiles.names(), server.store.studies()
     for name in names:
         if name in profiles:
@@ -99,11 +99,11 @@ def _training(server: Server, asked: TrainingRequest) -> JobRequest:
 
 
 def configuration(server: Server, source: Source) -> Profile:
-    """The configuration that a request names, if its task and data may be named over HTTP.
+    """The configuration in a request, if its task and data are allowed over HTTP.
 
     Raises:
-        NotFound: there is no such profile, study or trial, or the best trial is wanted and none completed.
-        InputError: its task or its data may not be named.
+        NotFound: there is no such profile, study or trial, or the best trial is requested and none completed.
+        InputError: its task or its data is not allowed.
     """
     admission = server.admission
     if source.study is not None:

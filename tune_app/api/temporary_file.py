@@ -1,4 +1,4 @@
-"""A file that is made for one answer, sent whole or in part, and removed with its folder whatever happens."""
+"""A file for one response, sent completely or in part, and always removed with its folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tune_app.api.error_shape import error_response
 class TemporaryFile(FileResponse):
     """Sends the file at `path` as a download and removes the folder that it is in.
 
-    The ETag is the SHA-256 of the file: who resumes a download gets the rest of the same bytes, or all of the new ones.
+    The ETag is the SHA-256 of the file: a resumed download gets the rest of the same bytes, or all of the new ones.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,7 +25,7 @@ class TemporaryFile(FileResponse):
         super().__init__(path, headers=tag, media_type="application/octet-stream", filename=path.name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send what the request asks for; a Range that is none is answered in the one shape of errors."""
+        """Send the requested part; an invalid Range gets an error in the common format."""
         refused = False
 
         async def send_shaped(message: Message) -> None:
@@ -35,9 +35,9 @@ class TemporaryFile(FileResponse):
                 size = Path(self.path).stat().st_size
                 refusal = error_response(
                     message["status"],
-                    f"a Range must name bytes from 0 to {size - 1}",
+                    f"a Range must be within bytes 0 to {size - 1}",
                     "header Range",
-                    "such as `bytes=1000-` for all from byte 1000",
+                    "such as `bytes=1000-` for everything from byte 1000",
                     {"Content-Range": f"bytes */{size}"} if message["status"] == 416 else None,
                 )
                 await refusal(scope, receive, send)

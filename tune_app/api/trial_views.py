@@ -1,4 +1,4 @@
-"""Trials and epochs as JSON documents, from what the event log tells; their order."""
+"""Trials and epochs as JSON documents, from the event log; their order."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SORTS = (
     "rank", "trial", "state", "objective", "epochs", "started_at", "ended_at", "duration_s", "gpu_utilization",
     "peak_memory_mb", "model_parameters", "latency_ms",
 )  # fmt: skip
-"""What trials can be sorted by, besides ``metrics.NAME`` and ``health.NAME``."""
+"""Sort keys of trials, besides ``metrics.NAME`` and ``health.NAME``."""
 
 
 def trials_of(history: History, job: Job, study: Study) -> list[TrialRecord]:
     """The trials of a job's study, by number.
 
-    Those that had not ended when the job's process died are CANCELLED, as are those that an interrupt stops: nobody
-    trains them, and `resume` runs them again.
+    Trials that had not ended when the job's process died are CANCELLED, as after an interrupt: nothing trains them,
+    and `resume` runs them again.
     """
     found = [history.trials[number] for number in sorted(history.trials)]
     if not job.ended or all(record.row for record in found) or study.being_written():
@@ -63,11 +63,11 @@ def _cancelled(record: TrialRecord, ended_at: str, why: str) -> TrialRecord:
 
 
 def trial_view(record: TrialRecord, columns: Sequence[str], objective: Objective, seeded: bool) -> dict[str, Any]:
-    """One trial; one that has not ended has what is known so far.
+    """One trial; if it has not ended, with what is known so far.
 
     Args:
         columns: of the configuration, ``config/<group>/<variable>``, in their order.
-        seeded: whether it trains from its seed, which a script need not take.
+        seeded: whether it uses its seed, which is optional for a script.
     """
     running = record.row is None
     row = _last(record)
@@ -101,9 +101,9 @@ def epoch_view(row: Row) -> dict[str, Any]:
 def chosen(
     trials: Sequence[TrialRecord], states: Sequence[str], sort: str, descending: bool, objective: Objective
 ) -> list[TrialRecord]:
-    """The trials in `states` (all for none) in the wanted order; those without the value that decides come last.
+    """The trials in `states` (all if empty) in the requested order; those without a sort value come last.
 
-    ``rank`` is the order of a leaderboard: the completed ones first and the best first, then the others by number.
+    ``rank`` is the leaderboard order: completed trials first, best first, then the others by number.
 
     Raises:
         InputError: they cannot be sorted by that.
@@ -124,7 +124,7 @@ def _check_sort(trials: Sequence[TrialRecord], sort: str) -> None:
         for key in _last(record)
         if key.startswith(("metric/", "health/"))
     }
-    # Before the first epoch nobody knows which there will be.
+    # Before the first epoch, the metrics are unknown.
     if sort not in figures and (figures or not sort.startswith(("metrics.", "health."))):
         valid = [*SORTS, *figures]
         raise InputError(
@@ -137,7 +137,7 @@ def _state(record: TrialRecord) -> str:
 
 
 def _last(record: TrialRecord) -> Row:
-    """The row of the trial, or of its last epoch where it has not ended."""
+    """The row of the trial, or of its last epoch if it has not ended."""
     if record.row is not None:
         return record.row.to_columns()
     return record.epochs.get(max(record.epochs, default=0), {})

@@ -25,7 +25,7 @@ def routes(server: Server) -> APIRouter:
     @router.get("", response_model=TrialPage, responses=documented(404))
     def list_trials(
         job_id: str,
-        state: Annotated[list[State] | None, Query(description="Only trials in this state; may be repeated.")] = None,
+        state: Annotated[list[State] | None, Query(description="Only trials in this state; repeatable.")] = None,
         sort: Annotated[
             str,
             Query(description=f"{', '.join(SORTS)}, metrics.NAME or health.NAME; rank: completed first, best first."),
@@ -78,7 +78,7 @@ def routes(server: Server) -> APIRouter:
 def _add_log(router: APIRouter, server: Server) -> None:
     @router.get("/{trial}/logs", response_class=Response, responses=TEXT | documented(404))
     def logs(job_id: str, trial: int, start: Start = 0, limit: Lines = MOST_LINES, tail: Tail = False) -> Response:
-        """What a trial has printed so far; asked for as the log of a job."""
+        """The output of a trial so far; same parameters as the log of a job."""
         job = server.views.job(job_id)
         study = server.study(job)
         if study is None:

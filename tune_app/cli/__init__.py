@@ -1,1 +1,1 @@
-"""The command line: thin verbs over the package. Nothing heavy is imported before a verb needs it."""
+"""The command line: thin commands over the package. Heavy imports wait until a command needs them."""

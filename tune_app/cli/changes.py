@@ -1,4 +1,4 @@
-"""The verb that changes a sweep while it runs: change."""
+"""The command `change`, which changes a running sweep."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from tune_app.errors import InputError
 
 @click.command()
 @click.argument("study")
-@click.option("--stop", multiple=True, type=click.IntRange(min=0), metavar="TRIAL", help="End a trial after its epoch.")
-@click.option("--retry", multiple=True, type=click.IntRange(min=0), metavar="TRIAL", help="Try a trial once more.")
-@click.option("--trials", type=click.IntRange(min=1), help="How many trials the study gets in all.")
+@click.option(
+    "--stop", multiple=True, type=click.IntRange(min=0), metavar="TRIAL", help="Stop a trial after its current epoch."
+)
+@click.option("--retry", multiple=True, type=click.IntRange(min=0), metavar="TRIAL", help="Run a trial again.")
+@click.option("--trials", type=click.IntRange(min=1), help="Total number of trials in the study.")
 @click.option("--concurrent", metavar="N|auto", help="How many trials run at once; auto fills the cluster.")
 @store_option
 def change(
     study: str, stop: Sequence[int], retry: Sequence[int], trials: int | None, concurrent: str | None, store: str
 ) -> None:
-    """Change the sweep that runs STUDY, wherever it runs.
+    """Change the running sweep of STUDY, wherever it runs.
 
-    A stopped trial counts as pruned and is tagged "stopped by hand". A trial that is tried again is a new one with the
-    same configuration and seed; it is the next to start. Lowering --concurrent or --trials lets running trials finish.
+    A stopped trial counts as pruned and is tagged "stopped by hand". A retried trial is a new trial with the same
+    configuration and seed; it starts next. Lowering --concurrent or --trials lets running trials finish.
     """
     from tune_app.provenance import user_name
     from tune_app.store.store import Store
@@ -34,9 +36,7 @@ def change(
     at_once = None if concurrent is None else 0 if concurrent == "auto" else int(concurrent)
     wanted = changes_of(stop, retry, trials, at_once, user_name())
     if not wanted:
-        raise InputError(
-            "nothing was asked for", hint="`tune-app change --help` shows what a running sweep can be asked"
-        )
+        raise InputError("there is nothing to change", hint="`tune-app change --help` lists what you can change")
     changes = SweepChanges(Store(store).study(study))
     for asked in wanted:
         click.echo(changes.answer_to(asked))

@@ -1,4 +1,4 @@
-"""Verbs for data sets: list, fetch, verify."""
+"""The commands for data sets: list, fetch, verify."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """List data sets, fetch them into the cache folder, and verify what is there.
+    """List data sets, download them to the cache folder, and verify the downloaded files.
 
-    The cache folder is TUNE_APP_DATA_DIR, or else the system's folder for caches. TUNE_APP_DATA_MIRROR is an address
-    to try first: MIRROR/DATASET/FILE. Your own data needs none of this: `dataset: {kind: image_folder, path: …}`.
+    The cache folder is TUNE_APP_DATA_DIR; by default, the system's cache folder. TUNE_APP_DATA_MIRROR is an address
+
+      to try first: MIRROR/DATASET/FILE. Your own data needs none of this: `dataset: {kind: image_folder, path: …}`.
     """
 
 
 @data.command("list")
 @json_option
 def data_list(as_json: bool) -> None:
-    """List the data sets: what they are, their licence, and whether they are in the cache folder."""
+    """List the data sets with their licenses, and show which ones are in the cache folder."""
     from tune_app.datasets.cache import state_of
     from tune_app.datasets.registry import DATASETS
 
@@ -50,10 +51,10 @@ def data_list(as_json: bool) -> None:
 
 @data.command("fetch")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--accept-terms", is_flag=True, help="Accept the terms of those that have some.")
+@click.option("--accept-terms", is_flag=True, help="Accept the terms of the data sets that have them.")
 @json_option
 def data_fetch(names: tuple[str, ...], accept_terms: bool, as_json: bool) -> None:
-    """Download data sets into the cache folder; what is there and whole stays."""
+    """Download data sets to the cache folder; skips files that are already complete."""
     from tune_app.datasets.download import fetch
 
     rows: list[dict[str, Any]] = []
@@ -71,7 +72,7 @@ def data_fetch(names: tuple[str, ...], accept_terms: bool, as_json: bool) -> Non
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @json_option
 def data_verify(names: tuple[str, ...], as_json: bool) -> None:
-    """Compare the files in the cache folder with their checksums: of NAME, or of all that are there."""
+    """Check the files in the cache folder against their checksums, for NAME or for all data sets."""
     from tune_app.datasets.cache import data_folder, state_of
     from tune_app.datasets.download import verify
     from tune_app.datasets.registry import DATASETS
@@ -92,7 +93,7 @@ def data_verify(names: tuple[str, ...], as_json: bool) -> None:
         again = " ".join(dict.fromkeys(row["dataset"] for row in wrong))
         raise WorkFailed(
             f"{len(wrong)} of {len(rows)} files are damaged or missing, first {wrong[0]['path']}",
-            hint=f"`tune-app data fetch {again}` downloads what is not whole",
+            hint=f"`tune-app data fetch {again}` downloads the incomplete files",
         )
 
 

@@ -1,4 +1,4 @@
-"""How a sweep ended, for whoever ran or watched it: what it found, and the error where it did not end well."""
+"""How a sweep ended, for the user who ran or watched it: its results, or the error if it failed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def report_end(study: Study, reason: str | None, message: str | None, states: Ma
 
     Args:
         reason: why the sweep ended before all trials were done, see `tune_app.sweep.sweep.Outcome`.
-        message: that in words.
-        states: how many trials of the study are in which end state.
+        message: the reason in words.
+        states: the number of the study's trials in each end state.
 
     Raises:
         TuneAppError: the sweep was stopped, or no trial completed.
@@ -46,7 +46,7 @@ def report_end(study: Study, reason: str | None, message: str | None, states: Ma
 
 
 def _raise_end(study: str, reason: str | None, message: str | None, completed: bool) -> None:
-    hint = f"`tune-app resume {study}` goes on"
+    hint = f"`tune-app resume {study}` continues"
     if reason in ("terminate", "lost"):
         raise stopped(reason, message, study)
     if reason == "interrupt":
@@ -63,8 +63,8 @@ def _raise_end(study: str, reason: str | None, message: str | None, completed: b
 
 
 def stopped(reason: str, message: str | None, study: str) -> TuneAppError:
-    """The error for a sweep that had to end at once."""
-    hint = f"`tune-app resume {study}` goes on"
+    """The error for a sweep that had to stop immediately."""
+    hint = f"`tune-app resume {study}` continues"
     if reason == "terminate":
         return Terminated(f"{message}; results are kept", hint=hint)
     return WorkFailed(f"the sweep was stopped: {message}; results are kept", hint=hint)

@@ -1,4 +1,4 @@
-"""The verb `init`."""
+"""The command `init`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tune_app.shipped import shipped_folder
 NOTEBOOK = "analysis.ipynb"
 MADE = {
     "space.yaml": "what to search; every key has a comment",
-    "train.py": "a training function to fill in; it runs as it is",
-    NOTEBOOK: "a notebook that reads the results",
+    "train.py": "a training function to fill in; it runs as is",
+    NOTEBOOK: "a notebook that analyzes the results",
 }
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=".")
 def init(folder: Path) -> None:
-    """Make a project in FOLDER (here by default): a search space, a training function, a notebook."""
+    """Create a project in FOLDER (the current folder by default): a search space, a training function, a notebook."""
     taken = [name for name in MADE if (folder / name).exists()]
     if taken:
         raise Conflict(
-            f"`init` never overwrites a file, but got a folder with {' and '.join(taken)}",
+            f"`init` never overwrites files, but the folder already has {' and '.join(taken)}",
             where=str(folder),
             hint="name another folder, such as `tune-app init my-project`",
         )
@@ -37,7 +37,7 @@ def init(folder: Path) -> None:
 
         raise cannot_write(folder, error, "FOLDER") from error
     for name, what in MADE.items():
-        click.echo(f"made {folder / name}: {what}")
+        click.echo(f"created {folder / name}: {what}")
     click.echo()
     if folder.resolve() != Path.cwd():
         click.echo(f"cd {folder}")
@@ -52,6 +52,6 @@ def _make(folder: Path) -> None:
             shutil.copyfile(shipped_folder("starter") / name, folder / name)
     notebook = json.loads((shipped_folder("notebooks") / NOTEBOOK).read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":  # its outputs belong to another study
+        if cell["cell_type"] == "code":  # its outputs are from another study
             cell.update(outputs=[], execution_count=None)
     (folder / NOTEBOOK).write_text(json.dumps(notebook, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Verbs for jobs: submit, and jobs list, status, logs, cancel, purge, shutdown."""
+"""The commands for jobs: submit, and jobs list, status, logs, cancel, purge, shutdown."""
 
 from __future__ import annotations
 
@@ -22,26 +22,30 @@ if TYPE_CHECKING:
     from tune_app.jobs.jobs import Jobs
 
 TRAINING_TAKES = ("epochs", "seed", "cpus", "gpus")
-"""Which of a sweep's options a training takes too."""
+"""Which of a sweep's options a training also accepts."""
 
 
 @click.command()
 @click.argument("space", type=SpaceFile(), required=False)
-@click.option("--profile", "profile_name", metavar="NAME", help="Train this profile instead of sweeping a space.")
+@click.option("--profile", "profile_name", metavar="NAME", help="Train this profile instead of running a sweep.")
 @click.option("--trial", "trial_text", metavar="STUDY:N", help="Train the configuration of this trial instead.")
 @override_options
 @set_option
-@click.option("--start-from", multiple=True, metavar="NAME", help="Begin with this profile, or a study's best trials.")
+@click.option(
+    "--start-from", multiple=True, metavar="NAME", help="Start with this profile, or with a study's best trials."
+)
 @click.option(
     "--address",
     envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
-    help="Job server of a cluster, such as http://head:8265; a head on this machine without it.",
+    help="Job server of a cluster, such as http://head:8265. Default: a head on this machine.",
 )
-@click.option("--no-preflight", is_flag=True, help="Skip the check before the sweep.")
-@click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
+@click.option("--no-preflight", is_flag=True, help="Skip the preflight.")
+@click.option("--no-fuse", is_flag=True, help="Continue even if trials keep failing.")
 @notify_option
-@click.option("--wait", is_flag=True, help="Wait for its end; exit 1 where it failed, 130 where it was cancelled.")
-@click.option("--follow", is_flag=True, help="Show what it prints and wait for its end.")
+@click.option(
+    "--wait", is_flag=True, help="Wait until the job ends; exit with 1 if it failed, 130 if it was cancelled."
+)
+@click.option("--follow", is_flag=True, help="Show the job's output and wait until it ends.")
 @json_option
 @store_option
 @profiles_option
@@ -62,7 +66,7 @@ def submit(
     profiles_folder: str,
     **given: Any,
 ) -> None:
-    """Sweep SPACE, or train a profile or a trial, as a job of Ray; the job goes on when this command has ended."""
+    """Run a sweep of SPACE, or train a profile or a trial, as a Ray job that continues after this command exits."""
     from tune_app.jobs.job_request import sweep_request, training_request
     from tune_app.jobs.jobs import Jobs
     from tune_app.profiles.profiles import Profiles
@@ -104,7 +108,7 @@ def _check_sources(sources: dict[str, str | None]) -> None:
     named = [name for name, value in sources.items() if value is not None]
     if len(named) != 1:
         raise InputError(
-            f"name one of {', '.join(sources)}, but got {' and '.join(named) or 'none'}",
+            f"pass one of {', '.join(sources)}, but got {' and '.join(named) or 'none'}",
             hint="for example `tune-app submit digits_cnn`",
         )
 
@@ -114,24 +118,24 @@ def _check_training_options(given: dict[str, Any]) -> None:
     if wrong:
         options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
         raise InputError(
-            f"a training takes no option of a sweep, but got {', '.join(str(options[name]) for name in wrong)}",
-            hint="it takes --epochs, --seed, --cpus, --gpus and --set",
+            f"a training does not accept sweep options, but got {', '.join(str(options[name]) for name in wrong)}",
+            hint="it accepts --epochs, --seed, --cpus, --gpus and --set",
         )
     if given["gpus"] == "auto":
-        raise InputError("a training needs a number of GPUs, but got --gpus auto", hint="--gpus 1")
+        raise InputError("`--gpus` must be a number for a training, but got auto", hint="--gpus 1")
 
 
 @click.group()
 def jobs() -> None:
-    """List jobs, look at one, read its log, cancel it, clear away old ones."""
+    """List jobs, show one, read its log, cancel it, remove old ones."""
 
 
 @jobs.command("list")
-@click.option("--state", "states", multiple=True, metavar="STATE", help="Only jobs in this state; may be repeated.")
+@click.option("--state", "states", multiple=True, metavar="STATE", help="Only jobs in this state; repeatable.")
 @json_option
 @store_option
 def jobs_list(states: tuple[str, ...], as_json: bool, store: str) -> None:
-    """List the jobs of the store, the latest last."""
+    """List the jobs in the store, latest last."""
     opened = _jobs(store)
     chosen = _states(states)
     rows = [_row(opened, job) for job in opened.all() if not chosen or job.state in chosen]
@@ -150,7 +154,7 @@ def jobs_list(states: tuple[str, ...], as_json: bool, store: str) -> None:
 @json_option
 @store_option
 def jobs_status(job_id: str, as_json: bool, store: str) -> None:
-    """Show how job ID stands."""
+    """Show the status of job ID."""
     opened = _jobs(store)
     row = _row(opened, opened.get(job_id))
     if as_json:
@@ -165,10 +169,10 @@ def jobs_status(job_id: str, as_json: bool, store: str) -> None:
 
 @jobs.command("logs")
 @click.argument("job_id", metavar="ID")
-@click.option("--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option("--follow", is_flag=True, help="Keep printing until the job ends.")
 @store_option
 def jobs_logs(job_id: str, follow: bool, store: str) -> None:
-    """Print what job ID printed."""
+    """Print the output of job ID."""
     from tune_app.store.log_lines import LARGEST_PIECE
 
     opened = _jobs(store)
@@ -187,7 +191,7 @@ def jobs_logs(job_id: str, follow: bool, store: str) -> None:
 @json_option
 @store_option
 def jobs_cancel(job_id: str, as_json: bool, store: str) -> None:
-    """Stop job ID within seconds; what it finished is kept, and `tune-app resume` goes on with its study."""
+    """Stop job ID within seconds; finished trials are kept, and `tune-app resume` continues its study."""
     opened = _jobs(store)
     job = opened.cancel(job_id)
     if as_json:
@@ -198,21 +202,25 @@ def jobs_cancel(job_id: str, as_json: bool, store: str) -> None:
 
 @jobs.command("purge")
 @click.option(
-    "--state", "states", multiple=True, metavar="STATE", help="Jobs in this end state; all end states without it."
+    "--state", "states", multiple=True, metavar="STATE", help="Only jobs in this end state; all end states by default."
 )
 @click.option(
-    "--older-than", default="7d", show_default=True, metavar="TIME", help="Ended so long ago: 30m, 2h, 7d; 0 for all."
+    "--older-than",
+    default="7d",
+    show_default=True,
+    metavar="TIME",
+    help="Only jobs that ended longer ago than this: 30m, 2h, 7d; 0 for all.",
 )
 @click.option(
-    "--with-studies", is_flag=True, help="Remove their studies and trainings too, with all results and checkpoints."
+    "--with-studies", is_flag=True, help="Also remove their studies and trainings, with all results and checkpoints."
 )
-@click.option("--yes", is_flag=True, help="Do it, instead of showing what would go.")
+@click.option("--yes", is_flag=True, help="Remove them instead of listing them.")
 @json_option
 @store_option
 def jobs_purge(
     states: tuple[str, ...], older_than: str, with_studies: bool, yes: bool, as_json: bool, store: str
 ) -> None:
-    """Remove the records and logs of jobs that ended; shows what would go unless --yes is given."""
+    """Remove the records and logs of ended jobs; without --yes, only lists them."""
     from tune_app.jobs.job import END_STATES
 
     opened = _jobs(store)
@@ -226,7 +234,7 @@ def jobs_purge(
     for job in list(found) if yes else []:
         try:
             opened.purge(job, study=with_studies)
-        except InputError as error:  # its study is being written; the others go nevertheless
+        except InputError as error:  # its study is being written; remove the others anyway
             refused.append(error)
             found.remove(job)
     if as_json:
@@ -239,7 +247,7 @@ def jobs_purge(
         if yes:
             click.echo(f"removed {counted}{' with their results' if with_studies else '; their results are kept'}")
         else:
-            click.echo(f"{counted} would go{' with their results' if with_studies else ''}; --yes does it")
+            click.echo(f"would remove {counted}{' with their results' if with_studies else ''}; pass --yes to remove")
     if refused:
         raise refused[0]
 
@@ -247,9 +255,9 @@ def jobs_purge(
 @jobs.command("shutdown")
 @store_option
 def jobs_shutdown(store: str) -> None:
-    """End the Ray head that jobs on this machine started; it ends by itself when no job has run for five minutes."""
+    """Stop the Ray head that runs jobs on this machine; it also stops after five minutes without a job."""
     head = _jobs(store).end_head()
-    click.echo(f"ended the head at {head.address}" if head else "no head runs on this machine for this store")
+    click.echo(f"stopped the head at {head.address}" if head else "no head is running on this machine for this store")
 
 
 def _jobs(store: str) -> Jobs:
@@ -277,7 +285,7 @@ def _age(text: str) -> Any:
     try:
         return timedelta(seconds=0.0 if text == "0" else parse_duration(text))
     except (ValueError, OverflowError):
-        raise InputError(f"`--older-than` takes a time such as 30m, 2h, 7d, or 0, but got `{text}`") from None
+        raise InputError(f"`--older-than` must be a time such as 30m, 2h, 7d, or 0, but got `{text}`") from None
 
 
 def _wait(opened: Jobs, job: Job, follow: bool, err: bool = True) -> Job:
@@ -285,7 +293,7 @@ def _wait(opened: Jobs, job: Job, follow: bool, err: bool = True) -> Job:
         return opened.wait(job.id, (lambda text: _print_log(text, err)) if follow else lambda text: None)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"stopped watching; the job `{job.id}` goes on", hint=f"`tune-app jobs cancel {job.id}` stops it"
+            f"stopped watching; the job `{job.id}` continues", hint=f"`tune-app jobs cancel {job.id}` stops it"
         ) from None
 
 
@@ -294,7 +302,7 @@ def _print_log(content: bytes, err: bool) -> None:
 
 
 def raise_end(job: Job) -> None:
-    """A job that did not end well ends the command that waited for it in the same way."""
+    """The command that waits for a job fails the same way as the job."""
     log = f"`tune-app jobs logs {job.id}` shows more"
     if job.state == "FAILED":
         raise WorkFailed(f"the job `{job.id}` failed ({job.reason}): {job.message}", hint=log)

@@ -1,7 +1,7 @@
-"""What is said where this process ends without a word of its own.
+"""A last message if this process dies without printing one.
 
-Ray's compiled code ends the whole process where it writes to a raylet that is dead, and no code of Python runs then;
-the kernel does the same where memory runs out. So a shell waits for the end of this process, and says its last words.
+Ray's compiled code ends the whole process if it writes to a dead raylet, without running any Python code; the kernel
+does the same when memory runs out. So a shell waits until this process ends, and prints its last words.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ trap "" INT TERM HUP
 while IFS= read -r first && IFS= read -r second; do words=$first hint=$second; done
 test -z "$words" || printf 'error: %s\\n  %s\\n' "$words" "$hint" >&2
 """
-"""Of the pairs of lines that it is given it says the last, unless that is empty."""
+"""It reads pairs of lines and prints the last pair, unless that is empty."""
 
 WAIT_S = 1.0
-"""Seconds that the shell has to end after its input was closed."""
+"""Seconds for the shell to exit after its input is closed."""
 
 
 class LastWords:
-    """Within a ``with`` block, an end of this process that nobody tells of is told."""
+    """Within a ``with`` block, prints a message if this process dies silently."""
 
     def __init__(self) -> None:
         self._told: tuple[str, str] | None = None
         self._shell = subprocess.Popen(["/bin/sh", "-c", SHELL], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
     def __enter__(self) -> LastWords:
-        self._tell("the process ended without a word: it was killed, or what it needs of Ray died", "start it again")
+        self._tell("the process died without an error message: it was killed, or Ray died", "start it again")
         return self
 
     def __exit__(
@@ -45,14 +45,14 @@ class LastWords:
         self._shell.wait()
 
     def sweeping(self, study: str) -> None:
-        """There are results now, with which `resume` goes on."""
+        """From now on there are results that `resume` can continue."""
         self._tell(
-            "the process of the sweep was killed, or what it needs of Ray died; results are kept",
-            f"`tune-app resume {study}` goes on",
+            "the process of the sweep was killed, or Ray died; results are kept",
+            f"`tune-app resume {study}` continues",
         )
 
     def withdraw(self) -> None:
-        """This process says itself how it ends."""
+        """This process prints its own ending."""
         self._tell("", "")
 
     def _tell(self, words: str, hint: str) -> None:
@@ -60,6 +60,6 @@ class LastWords:
             return
         self._told = words, hint
         assert self._shell.stdin is not None
-        with contextlib.suppress(OSError):  # it has died, and the sweep goes on without
+        with contextlib.suppress(OSError):  # it has died; the sweep continues without it
             self._shell.stdin.write(f"{words}\n{hint}\n".encode())
             self._shell.stdin.flush()

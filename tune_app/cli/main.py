@@ -95,10 +95,10 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        # What is still to be flushed to a full disk would fail again at the end.
+        # Flushing the rest to a full disk would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        place = error.filename or "the disk that the output goes to"
-        click.echo(f"error: {place}: there must be room to write, but the disk is full", err=True)
+        place = error.filename or "the disk of the output"
+        click.echo(f"error: {place}: the output needs disk space, but the disk is full", err=True)
         return 1
     except TuneAppError as error:
         if "--debug" in arguments:
@@ -108,7 +108,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _in_two_lines(error: click.ClickException) -> str:
-    """Click's own errors in the form of ours: what is wrong, then the nearest valid name or where to look."""
+    """Click's own errors in our format: what is wrong, then the nearest valid name or where to look."""
     context: click.Context | None = getattr(error, "ctx", None)
     text = " ".join(error.format_message().split())
     if context is None:
@@ -119,5 +119,5 @@ def _in_two_lines(error: click.ClickException) -> str:
         return f"there is no option `{error.option_name}`\n  {nearest(error.option_name, options)}"
     if isinstance(command, click.Group) and "No such command" in text:
         given = text.partition("'")[2].partition("'")[0]
-        return f"there is no verb `{given}`\n  {nearest(given, command.list_commands(context))}"
+        return f"there is no command `{given}`\n  {nearest(given, command.list_commands(context))}"
     return f"{text}\n  see `{context.command_path} --help`"

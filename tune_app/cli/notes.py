@@ -1,4 +1,4 @@
-"""The verb that keeps what people say about trials: note."""
+"""The command `note`, which stores users' notes on trials."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tune_app.errors import InputError, NotFound
 @click.argument("study")
 @click.argument("trial", type=click.IntRange(min=0))
 @click.argument("text", required=False)
-@click.option("--star/--no-star", default=None, help="Give the trial a star, or take it away.")
-@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Add a tag; may be repeated.")
-@click.option("--untag", "untags", multiple=True, metavar="TAG", help="Take a tag away; may be repeated.")
+@click.option("--star/--no-star", default=None, help="Add or remove a star.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Add a tag; repeatable.")
+@click.option("--untag", "untags", multiple=True, metavar="TAG", help="Remove a tag; repeatable.")
 @json_option
 @store_option
 def note(
@@ -27,11 +27,10 @@ def note(
     as_json: bool,
     store: str,
 ) -> None:
-    """Write TEXT as the note of a TRIAL of STUDY, give it a star, add tags; show what stands there.
+    """Set the note of a TRIAL of STUDY to TEXT, star it, or tag it; without any of these, show its note.
 
-    All of it is kept beside the study, also while a sweep runs, and stands in the columns `star`, `tags` and `note` of
-    `tune-app trials --csv` and `load_trials`. An empty TEXT removes the note. A note that
-    is replaced is shown on stderr.
+    Notes are stored next to the study, even while its sweep runs, and appear in the columns `star`, `tags` and `note`
+    of `tune-app trials --csv` and `load_trials`. An empty TEXT removes the note. A replaced note is printed on stderr.
     """
     from tune_app.provenance import user_name
     from tune_app.store.store import Store
@@ -43,13 +42,13 @@ def note(
         known = f"{min(numbers)} to {max(numbers)}" if numbers else "none"
         raise NotFound(f"the study `{study}` has no trial {trial}", hint=f"its trials: {known}")
     if both := sorted(set(tags) & set(untags)):
-        raise InputError(f"a tag must be added or taken away, but `{both[0]}` is in --tag and --untag")
+        raise InputError(f"a tag must be added or removed, but `{both[0]}` is in --tag and --untag")
     notes, by = TrialNotes(opened), user_name()
     if text is not None:
         former = notes.read().get(trial, TrialNote())
         notes.write(trial, text, former.edits, by)
         if former.text and former.text != text:
-            click.echo(f"replaced what {former.by or 'somebody'} wrote: {former.text}", err=True)
+            click.echo(f"replaced the note by {former.by or 'someone'}: {former.text}", err=True)
     if star is not None:
         notes.star(trial, star, by)
     for tag in tags:
@@ -61,4 +60,4 @@ def note(
         print_json({"trial": trial, "star": found.star, "tags": list(found.tags), "note": found.text or None})
         return
     said = [*(["★"] if found.star else []), *(f"[{tag}]" for tag in found.tags), *([found.text] if found.text else [])]
-    click.echo(f"trial {trial}: {' '.join(said) or 'nothing was said about it'}")
+    click.echo(f"trial {trial}: {' '.join(said) or 'no note, star or tags'}")

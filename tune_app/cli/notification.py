@@ -1,4 +1,4 @@
-"""What is told of a sweep's end to the addresses under `notify`, and when."""
+"""The message about a sweep's end to the addresses in `notify`, and when it is sent."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 WAIT_S = 15.0
-"""So long the command stays for answers when its sweep has ended."""
+"""How long the command waits for responses after its sweep has ended."""
 TERMINATED_WAIT_S = 1.0
-"""So long where it was told to terminate, which it must do within seconds."""
+"""How long after SIGTERM, when it must exit within seconds."""
 SLACK_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 
 notify_option = click.option(
     "--notify",
     multiple=True,
     metavar="URL",
-    help=f"POST a summary there when the sweep ends or fails; may be repeated. {NOTIFY} without it.",
+    help=f"POST a summary to this address when the sweep ends or fails; repeatable. Default: {NOTIFY}.",
 )
 
 
 def default_webhooks() -> tuple[str, ...]:
-    """The addresses in the environment, which `tune_app.cli.main` takes out of it.
+    """The addresses from the environment, which `tune_app.cli.main` removes from it.
 
     Raises:
-        InputError: one is no address.
+        InputError: one of them is not an address.
     """
     from tune_app.spaces.webhook import checked_webhooks
 
@@ -50,16 +50,16 @@ def default_webhooks() -> tuple[str, ...]:
 
 
 class EndNotification:
-    """Within a ``with`` block, notifies of how the block ends; errors go on to whoever waits for them.
+    """Within a ``with`` block, sends a message about how the block ends; errors still propagate.
 
     Args:
-        given: addresses that stand above those of the search space, and these above those of the environment.
+        given: addresses that override those of the search space, which override those in the environment.
 
     Raises:
-        InputError: an address is none.
+        InputError: an address is invalid.
 
     Attributes:
-        live: the sweep as it was last shown, see `tune_app.sweep.recorder.Recorder.live`.
+        live: the last live state of the sweep, see `tune_app.sweep.recorder.Recorder.live`.
         reason: why the sweep ended early, if it did.
     """
 
@@ -75,7 +75,7 @@ class EndNotification:
         self.reason: str | None = None
 
     def about(self, spec: Spec, study: Study) -> None:
-        """The sweep that this is about; an end before it is known is not told."""
+        """Set the sweep that the message is about; until then, nothing is sent."""
         from tune_app.spaces.objective import label_of
 
         objective = {"metric": label_of(spec.objective), "direction": spec.objective.direction}
@@ -95,7 +95,7 @@ class EndNotification:
         self.tell(error)
 
     def tell(self, error: BaseException | None) -> None:
-        """Notify of the end, with the error that it is for the command, and stay for the answers for a while."""
+        """Send the message, with the command's error if there is one, and wait a while for the responses."""
         if not self._webhooks:
             return
         from tune_app.cli.webhook import Delivery
@@ -130,12 +130,12 @@ class EndNotification:
 
 
 def body_for(webhook: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The summary in the form that the host of `webhook` takes."""
+    """The summary in the format that the host of `webhook` expects."""
     if urlsplit(webhook).hostname not in SLACK_HOSTS:
         return told
     from tune_app.cli.progress import duration
 
-    counts = ", ".join(f"{count} {state.lower()}" for state, count in told["trials"].items()) or "no trial began"
+    counts = ", ".join(f"{count} {state.lower()}" for state, count in told["trials"].items()) or "no trial started"
     best = told["best"]
     lines = [
         f"*{told['study']}* {told['state']} on {told['host']} after {duration(told['elapsed_s'])}",
@@ -145,6 +145,6 @@ def body_for(webhook: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
         f"`{told['look_with']}`",
     ]
     text = "\n".join(lines)
-    for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # all that Slack reads as its markup's own
+    for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):  # all characters with a meaning in Slack's markup
         text = text.replace(sign, name)
     return {"text": text}

@@ -1,4 +1,4 @@
-"""Options and output that several verbs share."""
+"""Options and output that several commands share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tune_app.readable import is_absent
 from tune_app.standard_output import reserved
 
 DOCUMENTS = "documents"
-"""Where a command keeps what it prints with `--json`, among the facts of its context."""
+"""The key under which a command's context stores what it prints with `--json`."""
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 store_option = click.option(
@@ -23,7 +23,7 @@ store_option = click.option(
     default="results",
     show_default=True,
     metavar="FOLDER",
-    help="Root of the results: a folder, s3://… or gs://….",
+    help="The store: a folder, s3://… or gs://….",
 )
 profiles_option = click.option(
     "--profiles",
@@ -32,16 +32,16 @@ profiles_option = click.option(
     default="profiles",
     show_default=True,
     metavar="FOLDER",
-    help="Folder of the profiles.",
+    help="The profiles' folder.",
 )
 
 
 def _reserve_stdout(ctx: click.Context, param: click.Parameter, as_json: bool) -> bool:
-    """Print the document when the command has ended, and have nothing else reach standard output till then."""
+    """Print the document when the command ends, and keep everything else off standard output until then."""
     if as_json:
         documents = ctx.meta[DOCUMENTS] = list[str]()
         ctx.call_on_close(lambda: _print_all(documents))
-        ctx.with_resource(reserved())  # what is entered last is left first
+        ctx.with_resource(reserved())  # the last context entered exits first
     return as_json
 
 
@@ -55,14 +55,14 @@ json_option = click.option(
     "as_json",
     is_flag=True,
     callback=_reserve_stdout,
-    help="Print one JSON document on stdout, nothing else.",
+    help="Print one JSON document on stdout and nothing else.",
 )
 set_option = click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="GROUP.VARIABLE=VALUE",
-    help="Give a variable this value; may be repeated.",
+    help="Set a variable to this value; repeatable.",
 )
 
 
@@ -70,15 +70,15 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
     """``("training.learning_rate=0.01",)`` as a mapping.
 
     Raises:
-        InputError: one has no ``=``, or the same variable stands twice.
+        InputError: one has no ``=``, or a variable occurs twice.
     """
     parsed: dict[str, str] = {}
     for setting in settings:
         key, equals, value = (part.strip() for part in setting.partition("="))
         if not equals or not key or not value:
-            raise InputError(f"`--set` takes GROUP.VARIABLE=VALUE, but got `{setting}`")
+            raise InputError(f"`--set` must be GROUP.VARIABLE=VALUE, but got `{setting}`")
         if key in parsed:
-            raise InputError(f"`--set` must name a variable once, but `{key}` stands twice")
+            raise InputError(f"`--set` must set a variable only once, but `{key}` occurs twice")
         parsed[key] = value
     return parsed
 
@@ -87,16 +87,16 @@ def parse_trial(text: str) -> tuple[str, int]:
     """``STUDY:N`` as study and number.
 
     Raises:
-        InputError: it has another form.
+        InputError: it has a different format.
     """
     study, colon, number = text.rpartition(":")
     if not colon or not study or not number.isdecimal():
-        raise InputError(f"`--trial` takes STUDY:NUMBER, but got `{text}`", hint="for example --trial digits-cnn:17")
+        raise InputError(f"`--trial` must be STUDY:NUMBER, but got `{text}`", hint="for example --trial digits-cnn:17")
     return study, int(number)
 
 
 def print_json(document: Any) -> None:
-    """Print `document` when the command ends; what is no finite number becomes null, times become ISO text."""
+    """Print `document` when the command ends; numbers that are not finite become null, times become ISO strings."""
     click.get_current_context().meta[DOCUMENTS].append(json.dumps(_plain(document), indent=2, allow_nan=False))
 
 

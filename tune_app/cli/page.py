@@ -1,4 +1,4 @@
-"""The verb `ui`."""
+"""The command `ui`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from tune_app.shipped import shipped_folder
 
 @click.command()
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Where to listen; a token is required off loopback."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; anything but loopback requires a token.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0 takes a free one.")
-@click.option("--token-file", metavar="FILE", help="File with the token; TUNE_APP_API_TOKEN without it.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0 picks a free port.")
+@click.option("--token-file", metavar="FILE", help="File with the token. Default: TUNE_APP_API_TOKEN.")
 @store_option
 @profiles_option
 def ui(host: str, port: int, token_file: str | None, store: str, profiles_folder: str) -> None:
-    """Show the review page in a browser, until Ctrl-C: sweeps, trials, profiles. Off loopback it asks for a token."""
+    """Show sweeps, trials and profiles in a browser, until Ctrl-C. Outside loopback, the page requires a token."""
     require("ui", "ui")
     from tune_app.api.listening import LOCAL_HOSTS, bind, check_token, is_loopback, read_token
 
@@ -44,7 +47,8 @@ def ui(host: str, port: int, token_file: str | None, store: str, profiles_folder
         "logger.hideWelcomeMessage": "true",
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    # On loopback against pages elsewhere whose name leads here (DNS rebinding); else above what a checkout says.
+    # On loopback, protects against pages whose name resolves to this machine (DNS rebinding); else overrides a
+    # checkout.
     names = (*LOCAL_HOSTS, host) if is_loopback(address) else ("*",)
     arguments += [part for name in names for part in ("--server.allowedHosts", name)]
     os.environ.update(TUNE_APP_STORE=store, TUNE_APP_PROFILES=profiles_folder)

@@ -1,4 +1,4 @@
-"""Verbs that keep and use configurations: apply, profile, train."""
+"""The commands that save and use configurations: apply, profile, train."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def apply(
     store: str,
     profiles_folder: str,
 ) -> None:
-    """Make a configuration the session: the best trial of STUDY, its TRIAL by number, or a profile."""
+    """Make a configuration the current one: the best trial of STUDY, its TRIAL by number, or a profile."""
     from tune_app.profiles.profiles import Profiles
 
     profiles = Profiles(profiles_folder)
@@ -56,10 +56,10 @@ def profile() -> None:
 
 @profile.command("save")
 @click.argument("name")
-@click.option("--trial", "trial_text", metavar="STUDY[:N]", help="From this trial; the best one without N.")
-@click.option("--from", "source", metavar="PROFILE", help="From this profile.")
-@click.option("--replace", is_flag=True, help="Save over a profile of that name; its revision is kept.")
-@click.option("--note", default=None, help="A sentence to keep with it.")
+@click.option("--trial", "trial_text", metavar="STUDY[:N]", help="Save this trial; without N, the best one.")
+@click.option("--from", "source", metavar="PROFILE", help="Copy this profile.")
+@click.option("--replace", is_flag=True, help="Replace an existing profile; its old revision is kept.")
+@click.option("--note", default=None, help="A note to store with it.")
 @set_option
 @store_option
 @profiles_option
@@ -73,19 +73,19 @@ def profile_save(
     store: str,
     profiles_folder: str,
 ) -> None:
-    """Save a configuration as profile NAME: from a trial, another profile, or the session where neither is named."""
+    """Save a configuration as profile NAME: from a trial, another profile, or by default the current configuration."""
     from dataclasses import replace as changed
 
     from tune_app.profiles.profiles import Profiles
 
     profiles = Profiles(profiles_folder)
     if trial_text and source:
-        raise InputError("--trial and --from exclude each other")
+        raise InputError("--trial and --from cannot be combined")
     loaded = max(profiles.revisions(name), default=0) if name in profiles.names() else 0
     if loaded and not replace:
         raise InputError(
             f"the profile `{name}` exists at revision {loaded}",
-            hint="choose another name, or save over it with --replace",
+            hint="choose another name, or replace it with --replace",
         )
     if trial_text:
         study, colon, _ = trial_text.partition(":")
@@ -138,11 +138,11 @@ def profile_list(as_json: bool, profiles_folder: str) -> None:
 
 @profile.command("show")
 @click.argument("name")
-@click.option("--revision", type=int, help="A former revision.")
+@click.option("--revision", type=int, help="An earlier revision.")
 @json_option
 @profiles_option
 def profile_show(name: str, revision: int | None, as_json: bool, profiles_folder: str) -> None:
-    """Print profile NAME as it is in its file."""
+    """Print profile NAME as stored in its file."""
     from tune_app.profiles.profiles import Profiles
 
     profiles = Profiles(profiles_folder)
@@ -159,7 +159,7 @@ def profile_show(name: str, revision: int | None, as_json: bool, profiles_folder
 @json_option
 @profiles_option
 def profile_diff(old: str, new: str, as_json: bool, profiles_folder: str) -> None:
-    """Show in which values two profiles differ; NAME@N is revision N of NAME."""
+    """Show the values in which two profiles differ; NAME@N is revision N of NAME."""
     from tune_app.profiles.profiles import Profiles, differences
 
     profiles = Profiles(profiles_folder)
@@ -177,7 +177,7 @@ def profile_diff(old: str, new: str, as_json: bool, profiles_folder: str) -> Non
 @json_option
 @profiles_option
 def profile_history(name: str, as_json: bool, profiles_folder: str) -> None:
-    """List the revisions of profile NAME, also of a deleted one."""
+    """List the revisions of profile NAME, even a deleted one."""
     from tune_app.profiles.profiles import Profiles, differences
 
     profiles = Profiles(profiles_folder)
@@ -211,16 +211,16 @@ def profile_history(name: str, as_json: bool, profiles_folder: str) -> None:
 @click.argument("new")
 @profiles_option
 def profile_rename(name: str, new: str, profiles_folder: str) -> None:
-    """Give profile NAME the name NEW; its history goes with it."""
+    """Rename profile NAME to NEW, along with its history."""
     from tune_app.profiles.profiles import Profiles
 
     renamed = Profiles(profiles_folder).rename(name, new)
-    click.echo(f"{name} is called {new} now (revision {renamed.revision})")
+    click.echo(f"renamed {name} to {new} (revision {renamed.revision})")
 
 
 @profile.command("delete")
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @profiles_option
 def profile_delete(name: str, yes: bool, profiles_folder: str) -> None:
     """Delete profile NAME; its revisions stay in the history."""
@@ -228,7 +228,7 @@ def profile_delete(name: str, yes: bool, profiles_folder: str) -> None:
 
     profiles = Profiles(profiles_folder)
     if name not in profiles.names():
-        profiles.load(name)  # says what is wrong with the name
+        profiles.load(name)  # reports what is wrong with the name
     revision = profiles.revisions(name)[-1]
     if not yes and not click.confirm(f"delete the profile `{name}` (revision {revision})?", err=True):
         click.echo(f"kept {name}")
@@ -240,9 +240,9 @@ def profile_delete(name: str, yes: bool, profiles_folder: str) -> None:
 @click.command()
 @click.argument("profile_name", metavar="[PROFILE]", required=False)
 @click.option("--trial", "trial_text", metavar="STUDY:N", help="Train the configuration of this trial instead.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Epochs; the configuration's own without it.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed; the trial's own without it.")
-@click.option("--name", help="Name of the training's folder; the profile's with the time without it.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs. Default: the configuration's own.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed. Default: the trial's own.")
+@click.option("--name", help="Name of the training's folder. Default: the profile's name and the time.")
 @set_option
 @json_option
 @store_option
@@ -258,7 +258,7 @@ def train(
     store: str,
     profiles_folder: str,
 ) -> None:
-    """Train PROFILE, or a trial, or the session where neither is named; leaves a checkpoint and metrics."""
+    """Train PROFILE, a trial, or by default the current configuration; saves a checkpoint and metrics."""
     from dataclasses import replace
 
     from tune_app.naming import check_name
@@ -274,7 +274,7 @@ def train(
     if epochs is not None and "epochs" in chosen.config:
         chosen = replace(chosen, config={**chosen.config, "epochs": epochs}).validated(where="--epochs")
     known = chosen.provenance.get("study") in opened.studies()
-    with reserved():  # what the task prints does not belong into the result
+    with reserved():  # the task's output does not belong in the result
         trained = run_training(
             chosen,
             opened,
@@ -296,16 +296,16 @@ def train(
 def chosen_to_train(
     profile_name: str | None, trial_text: str | None, settings: tuple[str, ...], store: str, profiles_folder: str
 ) -> Profile:
-    """The configuration of a profile or a trial, or the session where neither is named, with `settings` above it.
+    """The configuration of a profile or a trial, or by default the session, overridden by `settings`.
 
     Raises:
-        InputError: both are named, or there is no such thing.
+        InputError: both are given, or one does not exist.
     """
     from tune_app.profiles.profiles import Profiles
 
     profiles = Profiles(profiles_folder)
     if trial_text and profile_name:
-        raise InputError("a profile and --trial exclude each other")
+        raise InputError("a profile and --trial cannot be combined")
     if trial_text:
         study, number = parse_trial(trial_text)
         chosen = _chosen(profiles, store, study, number, None)

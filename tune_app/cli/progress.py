@@ -1,4 +1,4 @@
-"""A sweep on the terminal: a live panel where there is one, plain lines where there is not."""
+"""A sweep's progress: a live panel on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PANEL_PERIOD_S = 0.25
 
 
 class Progress:
-    """Shows the live state of a sweep on `console`; `update` may be called as often as one likes.
+    """Shows the live state of a sweep on `console`; you can call `update` as often as you like.
 
     Args:
-        first: whether the first result is still to come; it gets a line of its own.
+        first: whether the first result is still to come; it gets a separate line.
     """
 
     def __init__(self, console: Console, first: bool = True) -> None:
@@ -43,8 +43,8 @@ class Progress:
             self._panel.stop()
 
     def update(self, live: dict[str, Any]) -> None:
-        """Show `live`, see `Recorder.live`, when the last showing is long enough ago."""
-        # A metric may be undefined in the first epochs, and health needs some of them.
+        """Show `live`, see `Recorder.live`, unless the last update was too recent."""
+        # A metric may be undefined in the first epochs, and health needs a few.
         if self._first and live["latest"] and live["latest"]["value"] is not None:
             self._first = False
             self._console.print(_first_line(live), highlight=False, soft_wrap=True)

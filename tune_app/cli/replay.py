@@ -1,4 +1,4 @@
-"""The verb `replay`."""
+"""The command `replay`."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("study")
-@click.option("--pruning", multiple=True, metavar="LEVEL", help="A pruning level; may be repeated. All without it.")
+@click.option("--pruning", multiple=True, metavar="LEVEL", help="A pruning level; repeatable. Default: all.")
 @click.option(
     "--sampler",
     multiple=True,
     metavar="NAME",
-    help="A sampler that chooses among the recorded configurations; may be repeated. Their own order without it.",
+    help="A sampler that chooses among the recorded configurations; repeatable. Default: their original order.",
 )
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Replay so many times, with other seeds of the sampler or other orders.",
+    help="Number of replays, with different sampler seeds or orders.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Trials side by side; as many as in the study without it.")
+@click.option("--workers", type=click.IntRange(min=1), help="Parallel trials. Default: as many as in the study.")
 @json_option
 @store_option
 def replay(
@@ -47,8 +47,9 @@ def replay(
     as_json: bool,
     store: str,
 ) -> None:
-    """Tell what other pruning and samplers would have found in STUDY, and at what cost. It needs a study that was run
-    with `--pruning off`, whose learning curves it replays; nothing is trained."""
+    """Show what other pruning levels and samplers would have found in STUDY, and at what cost. Needs a study that you
+    ran
+    with `--pruning off`: it replays the learning curves and trains nothing."""
     from tune_app.spaces.section import LEVELS
     from tune_app.store.store import Store
     from tune_app.sweep.recorded_study import read_study
@@ -67,7 +68,7 @@ def replay(
 
 
 def _known(option: str, rule: str, given: Sequence[str], valid: Iterable[str]) -> tuple[str, ...]:
-    """The names that were given, each once.
+    """The given names without duplicates.
 
     Raises:
         InputError: one of them is not valid.
@@ -93,7 +94,7 @@ def _facts(recorded: RecordedStudy, workers: int) -> dict[str, Any]:
 
 
 def _show(recorded: RecordedStudy, runs: list[ReplayedStudy], workers: int) -> None:
-    """Print what was replayed, and a line for each sampler and level."""
+    """Print a summary, and a line for each sampler and level."""
     metric, best = recorded.objective.metric, recorded.best
     count, name = len(recorded.trials), recorded.spec.name
     click.echo(
@@ -102,20 +103,22 @@ def _show(recorded: RecordedStudy, runs: list[ReplayedStudy], workers: int) -> N
     )
     grouped = groupby(runs, key=lambda run: (run.sampler, run.pruning))
     print_table([_line(metric, sampler, level, list(found)) for (sampler, level), found in grouped])
-    notes = ["time counts epochs alone: neither the start of a trial nor the choice of its configuration"]
+    notes = ["time only counts epochs: not the start of a trial, nor the choice of its configuration"]
     if any(run.sampler for run in runs):
-        notes.append(f"a proposal is the nearest of the {count} recorded configurations that no trial has had yet")
+        notes.append(f"a proposal is the nearest of the {count} recorded configurations that no trial has used yet")
     if seeds := runs[-1].seed:
         notes.append(
             f"medians of {seeds + 1} replays, in brackets the range; all but the first shuffle the recorded order"
         )
     if recorded.left_out:
-        notes.append(f"left out: {recorded.left_out} of the study's trials failed by no fault of their configurations")
+        notes.append(
+            f"left out: {recorded.left_out} of the study's trials failed for reasons other than their configurations"
+        )
     click.echo("\n" + "\n".join(notes))
 
 
 def _line(metric: str, sampler: str | None, level: str, runs: list[ReplayedStudy]) -> dict[str, Any]:
-    """A line of the table: one run, or the medians and ranges of several."""
+    """A row of the table: one run, or the medians and ranges of several."""
     best = [run for run in runs if run.best is not None]
     return {
         "configurations": sampler or "as recorded",
@@ -131,7 +134,7 @@ def _line(metric: str, sampler: str | None, level: str, runs: list[ReplayedStudy
 
 
 def _fate(runs: list[ReplayedStudy]) -> str:
-    """What became of the study's best trial."""
+    """What happened to the study's best trial."""
     if len(runs) > 1:
         return f"completed in {sum(run.best_state == 'COMPLETED' for run in runs)} of {len(runs)}"
     state, epochs = runs[0].best_state, runs[0].best_epochs
@@ -139,7 +142,7 @@ def _fate(runs: list[ReplayedStudy]) -> str:
 
 
 def _spread(values: Sequence[Any], text: Callable[[Any], str]) -> str:
-    """One value; or the median of several and their range; nothing for none."""
+    """A single value, or the median and range of several; empty if there are none."""
     import statistics
 
     if len(set(map(text, values))) <= 1:

@@ -1,4 +1,4 @@
-"""Verbs that show results: studies, trials, show, logs, report."""
+"""The commands that show results: studies, trials, show, logs, report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TRIAL_COLUMNS = ("trial", "state", "objective", "failure_kind", "epochs", "duration_s", "error")
 
 MOST_FOLDED = 200
-"""Rows of a table that is folded to the width of a terminal; rich takes milliseconds for each."""
+"""The most rows in a table that is wrapped to the width of a terminal; rich takes milliseconds for each."""
 LINES_AT_ONCE = 500
 
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout.")
@@ -31,7 +31,7 @@ csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV on st
 @csv_option
 @store_option
 def studies(as_json: bool, as_csv: bool, store: str) -> None:
-    """List the studies of the store."""
+    """List the studies in the store."""
     import pandas as pd
 
     from tune_app.results.review import summary
@@ -60,7 +60,7 @@ def studies(as_json: bool, as_csv: bool, store: str) -> None:
 @csv_option
 @store_option
 def trials(study: str, as_json: bool, as_csv: bool, store: str) -> None:
-    """List the trials of STUDY, best first, with every variable in --json and --csv."""
+    """List the trials of STUDY, best first; --json and --csv include every variable."""
     from tune_app.results.review import ranked_trials
     from tune_app.store.store import Store
 
@@ -84,8 +84,9 @@ def trials(study: str, as_json: bool, as_csv: bool, store: str) -> None:
 @json_option
 @store_option
 def show(study: str, trial: int | None, as_json: bool, store: str) -> None:
-    """Show one trial of STUDY: the best one, or TRIAL by its number; without it, also the Pareto front of a study with
-    two objectives. Exits with 1 where nothing completed."""
+    """Show one trial of STUDY: TRIAL by number, or the best one and, with two objectives, the Pareto front. Exits with
+    1
+    if no trial completed."""
     from tune_app.results.review import front_trials, trial_row
     from tune_app.store.store import Store
 
@@ -109,7 +110,7 @@ def show(study: str, trial: int | None, as_json: bool, store: str) -> None:
 @click.argument("trial", type=click.IntRange(min=0))
 @store_option
 def logs(study: str, trial: int, store: str) -> None:
-    """Print what a TRIAL of STUDY has printed so far."""
+    """Print the output of a TRIAL of STUDY so far."""
     from tune_app.results.review import trial_log
     from tune_app.store.log_lines import LARGEST_PIECE
     from tune_app.store.store import Store
@@ -122,7 +123,7 @@ def logs(study: str, trial: int, store: str) -> None:
 
 
 def print_row(found: dict[str, Any], document: dict[str, Any]) -> None:
-    """Print one trial: what it reached, its configuration by group, the searched variables marked."""
+    """Print one trial: its results, and its configuration by group with the searched variables marked."""
     searched = set(searched_columns(document))
     facts = {k: v for k, v in found.items() if "/" not in k and shown(v) and (k, v) != ("star", False)}
     width = max(len(k) for k in [*facts, *(k.rsplit("/", 1)[-1] for k in found)]) + 4
@@ -154,7 +155,7 @@ def leaderboard(table: pd.DataFrame, document: dict[str, Any], rows: int = 5) ->
 
 
 def _compared(document: dict[str, Any]) -> dict[str, str]:
-    """The columns by which trials are compared, under the names that tables give them."""
+    """The columns that rank trials, under their names in tables."""
     from tune_app.spaces.objective import AGAINST, label_of
     from tune_app.spaces.section import Objective
 
@@ -179,12 +180,12 @@ def searched_columns(document: dict[str, Any]) -> list[str]:
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a table as mappings; what is absent is None."""
+    """Rows of a table as mappings; missing values are None."""
     return [{str(k): None if is_absent(v) else v for k, v in row.items()} for row in table.to_dict(orient="records")]
 
 
 def bare(columns: list[str]) -> dict[str, str]:
-    """Columns of the configuration by the bare names of their variables."""
+    """Configuration columns by variable name, without the group."""
     return {column.rsplit("/", 1)[-1]: column for column in columns}
 
 
@@ -206,9 +207,9 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def print_columns(columns: Mapping[str, Sequence[Any]]) -> None:
-    """Print columns of one length under their names; those that are empty in every row are left out.
+    """Print columns of equal length under their names; skips columns that are empty in every row.
 
-    On a terminal, long cells of a short table are folded. In a pipe a table is as wide as it needs, one line per row.
+    On a terminal, long cells of a short table are wrapped. In a pipe, a table is as wide as needed, one line per row.
     """
     texts = {name: list(map(_cell, values)) for name, values in columns.items()}
     texts = {name: cells for name, cells in texts.items() if any(cells)}
@@ -239,7 +240,7 @@ def _print_folded(names: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     for name in names:
         table.add_column(Text(name), overflow="fold")
     for line in lines:
-        table.add_row(*map(Text, line))  # as Text: an error may hold brackets, which rich would take for its markup
+        table.add_row(*map(Text, line))  # as Text: an error may contain brackets, which rich would treat as markup
     Console(file=sys.stdout, highlight=False).print(table)
 
 
@@ -255,11 +256,11 @@ class TrialNumber(click.ParamType[Any]):
 
 @click.command()
 @click.argument("study")
-@click.option("--trial", type=TrialNumber(), help="One trial: its number, or best.")
+@click.option("--trial", type=TrialNumber(), help="Report on one trial: its number, or best.")
 @click.option("-o", "--output", default="report.html", show_default=True, help="The file to write.")
 @store_option
 def report(study: str, trial: int | str | None, output: str, store: str) -> None:
-    """Write STUDY, or one of its trials, as one HTML file with pictures that opens without a network."""
+    """Write STUDY, or one of its trials, to a single HTML file with figures that works offline."""
     from pathlib import Path
 
     require("ui", "report")

@@ -1,4 +1,4 @@
-"""The verb `serve`."""
+"""The command `serve`."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from tune_app.spaces.space_file import default_spaces_folder
 
 @click.command()
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Where to listen; a token is required off loopback."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; anything but loopback requires a token.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 picks a free port.")
 @click.option(
-    "--token-file", metavar="FILE", help="File with the token that clients show; TUNE_APP_API_TOKEN without it."
+    "--token-file", metavar="FILE", help="File with the token that clients must send. Default: TUNE_APP_API_TOKEN."
 )
 @click.option(
     "--search-spaces",
     envvar="TUNE_APP_SEARCH_SPACES",
     default=lambda: str(default_spaces_folder()),
-    show_default="search_spaces, or what ships with tune-app",
+    show_default="search_spaces, or the shipped ones",
     metavar="FOLDER",
-    help="Folder of the search spaces that requests may name.",
+    help="Folder of the search spaces that requests may use.",
 )
 @click.option(
     "--allow-class",
     "classes",
     multiple=True,
     metavar="PACKAGE.MODULE:CLASS",
-    help="A task that requests may name; script: any command.",
+    help="A task that requests may use; script allows any command.",
 )
+@click.option("--data-folder", "folders", multiple=True, metavar="FOLDER", help="A folder whose data requests may use.")
 @click.option(
-    "--data-folder", "folders", multiple=True, metavar="FOLDER", help="A folder in which requests may name data."
-)
-@click.option(
-    "--allow-origin", "origins", multiple=True, metavar="URL", help="A web page's origin that may use the server."
+    "--allow-origin", "origins", multiple=True, metavar="URL", help="The origin of a web page that may use the server."
 )
 @click.option(
     "--address",
     envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
-    help="Job server of the cluster for jobs, such as http://head:8265; a head on this machine without it.",
+    help="Job server of the cluster for jobs, such as http://head:8265. Default: a head on this machine.",
 )
 @store_option
 @profiles_option
@@ -64,7 +65,7 @@ def serve(
     from tune_app.api.settings import Settings
     from tune_app.jobs.jobs import check_address
 
-    if address is not None:  # before somebody asks for a job
+    if address is not None:  # before anyone requests a job
         check_address(address)
     token = read_token(token_file)
     with bind(host, port) as listening:

@@ -1,4 +1,4 @@
-"""The argument SPACE of several verbs."""
+"""The argument SPACE of several commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb `strategies`."""
+"""The command `strategies`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verbs that search: check, run, resume."""
+"""The commands that search: check, run, resume."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ class GpuCount(click.ParamType[Any]):
     name = "number|auto"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read it; what a number may be is the search space's to say."""
+        """Parse it; the search space decides which numbers are valid."""
         return value if value == "auto" else click.FLOAT.convert(value, param, ctx)
 
 
 class HistoryNames(click.ParamType[Any]):
-    """``auto``, ``none``, or names of studies with commas between them."""
+    """``auto``, ``none``, or names of studies separated by commas."""
 
     name = "auto|none|study,…"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read it; which studies there are is the store's to say."""
+        """Parse it; the store decides which studies exist."""
         return (
             value
             if value in ("auto", "none") or not isinstance(value, str)
@@ -65,14 +65,14 @@ KINDS: dict[str, Any] = {
     "seed": int,
     "history": HistoryNames(),
 }
-"""What an option takes, if not a text."""
+"""An option's type, if not a string."""
 
 
 class OverrideOption(click.Option):
-    """An option that stands above a key of the file, and has its description."""
+    """An option that overrides a key of the file, and shares its description."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """The description is looked up only for a help text: that imports half a second's worth of modules."""
+        """Look up the description only for help texts: that imports half a second's worth of modules."""
         assert self.name is not None
         self.help = describe(OVERRIDES[self.name])
         return super().get_help_record(ctx)
@@ -81,25 +81,26 @@ class OverrideOption(click.Option):
 Command = Callable[..., Any]
 
 address_option = click.option(
-    "--address", help="Ray cluster: auto for the one of this machine, ray://…; this machine without it."
+    "--address",
+    help="Ray cluster: auto for the one on this machine, HOST:PORT or ray://…. Default: no cluster, only this machine.",
 )
-tensorboard_option = click.option("--no-tensorboard", is_flag=True, help="Write nothing for TensorBoard.")
+tensorboard_option = click.option("--no-tensorboard", is_flag=True, help="Do not write TensorBoard files.")
 fallback_option = click.option(
-    "--fallback", type=click.Choice(["local"]), help="Run on this machine where no cluster answers at --address."
+    "--fallback", type=click.Choice(["local"]), help="Run on this machine if no cluster answers at --address."
 )
 
 
 def override_options(command: Command) -> Command:
-    """Add the options that stand above the search space file."""
+    """Add the options that override the search space file."""
     for name in reversed(OVERRIDES):
-        if name != "start_from":  # may be repeated, and belongs to `run` and `submit` alone
+        if name != "start_from":  # repeatable, and only for `run` and `submit`
             kind = KINDS.get(name, str)
             command = click.option(f"--{name}", cls=OverrideOption, type=kind, default=None)(command)
     return command
 
 
 def read_overrides(given: dict[str, Any], settings: tuple[str, ...], start_from: tuple[str, ...]) -> dict[str, Any]:
-    """The options that were given, by the key in the file that they stand above."""
+    """The given options, by the key in the file that they override."""
     overrides = {key: given[name] for name, key in OVERRIDES.items() if given.get(name) is not None}
     concurrent = overrides.get("resources.concurrent", "auto")
     if concurrent.isdecimal():
@@ -116,7 +117,7 @@ def read_overrides(given: dict[str, Any], settings: tuple[str, ...], start_from:
 @json_option
 @store_option
 def check(space: str, settings: tuple[str, ...], as_json: bool, store: str, **given: Any) -> None:
-    """Validate SPACE, train a moment with its smallest, largest and some random configurations, and forecast.
+    """Validate SPACE, briefly train its smallest, largest and some random configurations, and forecast the sweep.
 
     SPACE is a YAML file, or the name of a space in ./search_spaces or of one that ships with tune-app.
     """
@@ -141,11 +142,13 @@ def check(space: str, settings: tuple[str, ...], as_json: bool, store: str, **gi
 @click.argument("space", type=SpaceFile())
 @override_options
 @set_option
-@click.option("--start-from", multiple=True, metavar="NAME", help="Begin with this profile, or a study's best trials.")
+@click.option(
+    "--start-from", multiple=True, metavar="NAME", help="Start with this profile, or with a study's best trials."
+)
 @address_option
 @fallback_option
-@click.option("--no-preflight", is_flag=True, help="Skip the check before the sweep.")
-@click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
+@click.option("--no-preflight", is_flag=True, help="Skip the preflight.")
+@click.option("--no-fuse", is_flag=True, help="Continue when trials keep failing.")
 @tensorboard_option
 @notify_option
 @json_option
@@ -166,7 +169,8 @@ def run(
     profiles_folder: str,
     **given: Any,
 ) -> None:
-    """Search SPACE: preflight, sweep, leaderboard. Ctrl-C once finishes the running trials, twice stops at once.
+    """Search SPACE: preflight, sweep, leaderboard. Ctrl-C finishes the running trials; a second Ctrl-C stops
+    immediately.
 
     SPACE is a YAML file, or the name of a space in ./search_spaces or of one that ships with tune-app.
     """
@@ -192,25 +196,25 @@ def run(
         past = [PastPreference.fit(one, spec.space) for one in history.studies]
         return Prepared.of(spec, study, spec.budget.time, not no_preflight, starts, past)
 
-    Document.read(space)  # a file that is no YAML is refused before anything starts
+    Document.read(space)  # reject a file that is not YAML before anything starts
     notification = EndNotification(notify)
     _sweep(prepare, notification, address, fallback == "local", not no_fuse, not no_tensorboard, as_json)
 
 
 @click.command()
 @click.argument("study")
-@click.option("--trials", type=click.IntRange(min=1), help="Add so many trials.")
+@click.option("--trials", type=click.IntRange(min=1), help="Add this many trials.")
 @click.option(
     "--retry",
     multiple=True,
     type=click.IntRange(min=0),
     metavar="TRIAL",
-    help="Try a trial once more; may be repeated.",
+    help="Run a trial again; repeatable.",
 )
-@click.option("--time", "time_", help="Stop after this time, such as 30m or 2h.")
+@click.option("--time", "time_", help="Stop after this long, such as 30m or 2h.")
 @address_option
 @fallback_option
-@click.option("--no-fuse", is_flag=True, help="Go on when trials keep failing.")
+@click.option("--no-fuse", is_flag=True, help="Continue when trials keep failing.")
 @tensorboard_option
 @notify_option
 @json_option
@@ -228,14 +232,14 @@ def resume(
     as_json: bool,
     store: str,
 ) -> None:
-    """Go on with STUDY after an interrupt or a crash; --trials adds more to it, --retry tries trials again."""
+    """Continue STUDY after an interrupt or a crash; --trials adds trials, --retry runs trials again."""
     from tune_app.document import Document
     from tune_app.spaces.section import parse_duration
     from tune_app.store.store import Store
     from tune_app.tasks.spec_file import read_spec
 
     opened = Store(store).study(study)
-    with opened.writing():  # refused before Ray is started where another process writes it
+    with opened.writing():  # rejected before Ray starts if another process is writing it
         pass
     document = Document.of(opened.document(), opened.folder.path(f"{opened.base}/spec.yaml"))
     retry = tuple(dict.fromkeys(retry))
@@ -257,7 +261,7 @@ def resume(
 
 @dataclass
 class Prepared:
-    """Everything a sweep needs besides the cluster."""
+    """Everything a sweep needs apart from the cluster."""
 
     spec: Spec
     study: Study
@@ -280,7 +284,7 @@ class Prepared:
         past: Sequence[PastPreference] = (),
         retry: Sequence[int] = (),
     ) -> Prepared:
-        """Load the data, and run the preflight where it is wanted."""
+        """Load the data, and run the preflight if requested."""
         data = _load_data(spec)
         forecast = _preflight(spec, data) if preflight else None
         from tune_app.ray_backend import backend  # noqa: F401  # half a second of imports, here beside the start of Ray
@@ -297,7 +301,7 @@ def _sweep(
     tensorboard: bool,
     as_json: bool,
 ) -> None:
-    """Sweep, then show what was found, and notify of it."""
+    """Run the sweep, then show the results and send the notifications."""
     with notification:
         study, outcome = _run(prepare, notification, address, fallback, fuse, tensorboard)
         notification.reason = outcome.reason
@@ -312,15 +316,15 @@ def _run(
     fuse: bool,
     tensorboard: bool,
 ) -> tuple[Study, Outcome]:
-    """Start Ray while the space is read and tried in a thread, then sweep."""
+    """Start Ray while a thread reads the space and runs the preflight, then run the sweep."""
     from rich.console import Console
 
     from tune_app.cli.progress import Progress
     from tune_app.ray_backend.cluster import connected
 
     if tensorboard and (package := missing("tensorboard")):
-        click.echo(f"no files for TensorBoard: {package} is not installed; install tune-app[tensorboard]", err=True)
-    # What a user's task prints belongs to the person who watches, not to the one document on stdout.
+        click.echo(f"no TensorBoard files: {package} is not installed; install tune-app[tensorboard]", err=True)
+    # Output of a user's task is for the person watching, not for the JSON document on stdout.
     with (
         reserved(),
         LastWords() as last_words,
@@ -336,7 +340,7 @@ def _run(
 
         with connected(address, _say_fallback if fallback else None) as liveness:
             watchdog.lost = liveness.lost
-            _answer_terminations()  # Ray's own handler would answer in its words
+            _answer_terminations()  # Ray's own handler would print its own message
             ready = preparing.result()
             from tune_app.ray_backend.backend import RayBackend
             from tune_app.sweep.sweep import run_sweep
@@ -363,7 +367,7 @@ def _run(
 
 
 def _fit_to_cluster(ready: Prepared) -> None:
-    """Measure the share of a GPU if that is wanted, and print what was found before the sweep."""
+    """Measure the share of a GPU if requested, and print the result before the sweep."""
     from tune_app.ray_backend.gpu_share import measured_share
 
     if ready.spec.resources.gpus == "auto":
@@ -381,16 +385,16 @@ def _answer_terminations() -> None:
         raise Terminated(TERMINATED)
 
     for number in STOPS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has a closed terminal
+        if signal.getsignal(number) != signal.SIG_IGN:  # as with `nohup` and a closed terminal
             signal.signal(number, on_signal)
 
 
 def _leave(cause: Cause, preparing: Future[Prepared], notification: EndNotification, last_words: LastWords) -> None:
-    """End the process, whose main thread waits for a Ray that does not answer."""
+    """End the process, whose main thread waits for a Ray that does not respond."""
     ready = preparing.result() if preparing.done() and preparing.exception() is None else None
     if ready is not None and ready.study.exists():
         error = stopped(*cause, ready.study.name)
-    else:  # nothing has begun that could go on
+    else:  # nothing has started that could be resumed
         error = Terminated(cause[1]) if cause[0] == "terminate" else WorkFailed(cause[1])
     last_words.withdraw()
     click.echo(f"error: {error}", err=True)
@@ -429,7 +433,7 @@ def _print_space(spec: Spec) -> None:
 def _print_history(history: History, err: bool) -> None:
     if history.studies:
         names = ", ".join(one.name for one in history.studies)
-        click.echo(f"history: begins with what was found in {names} (--history none: without)", err=err)
+        click.echo(f"history: starts from the results of {names} (--history none turns this off)", err=err)
     for name, why in history.left_out.items():
         click.echo(f"history: without {name}: {why}", err=True)
 

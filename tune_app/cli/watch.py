@@ -1,4 +1,4 @@
-"""The verb that follows a sweep which another process runs, here or elsewhere: watch."""
+"""The command `watch`, which follows a sweep that another process runs, here or elsewhere."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 PERIOD_S = 0.25
 REMOTE_PERIOD_S = 1.0
-"""How often the live state is read; it is not written more often behind an object store."""
+"""How often the live state is read; on an object store it is not written more often."""
 JOB_PERIOD_S = 5.0
-"""How often the jobs are looked at for one that was to begin the study and failed."""
+"""How often to check for a failed job that should have started the study."""
 SILENT_S = 4.0
-"""A live state that has not changed for so long may be that of a sweep which was killed."""
+"""If a live state has not changed for this long, its sweep may have been killed."""
 
 
 @click.command()
 @click.argument("study")
-@click.option("--wait", is_flag=True, help="Wait for a study that has not begun yet.")
+@click.option("--wait", is_flag=True, help="Wait for a study that has not started yet.")
 @store_option
 def watch(study: str, wait: bool, store: str) -> None:
-    """Follow the sweep that runs STUDY elsewhere, as its own terminal shows it; the store is all that is needed.
+    """Follow a sweep of STUDY that runs elsewhere, as its own terminal shows it. Only needs the store.
 
-    Ends with the sweep, with its exit code, or when nothing runs the study any more. Ctrl-C ends only the watching.
+    Exits with the sweep's exit code, or when nothing runs the study any more. Ctrl-C only stops watching.
     """
     from tune_app.store.store import Store
 
@@ -42,13 +42,11 @@ def watch(study: str, wait: bool, store: str) -> None:
         found = _begun(opened, study, wait)
         history = _follow(found)
     except KeyboardInterrupt:
-        raise Interrupted(
-            "stopped watching; the sweep goes on", hint="`tune-app change` asks something of it"
-        ) from None
+        raise Interrupted("stopped watching; the sweep continues", hint="`tune-app change` changes it") from None
     if not _has_ended(history):
         ended, total = sum(record.finished for record in history.trials.values()), found.document()["budget"]["trials"]
         rule = f"nothing runs the study `{study}` any more: its sweep was killed after {ended} of {total} trials"
-        raise WorkFailed(f"{rule}, or its machine is gone", hint=f"`tune-app resume {study}` goes on")
+        raise WorkFailed(f"{rule}, or its machine is gone", hint=f"`tune-app resume {study}` continues")
     states: dict[str, int] = {}
     for row in history.rows():
         states[str(row.state)] = states.get(str(row.state), 0) + 1
@@ -56,11 +54,11 @@ def watch(study: str, wait: bool, store: str) -> None:
 
 
 def _begun(store: Store, name: str, wait: bool) -> Study:
-    """The study, once it has begun.
+    """The study, once it has started.
 
     Raises:
-        NotFound: it has not, and nobody wants to wait for it.
-        TuneAppError: the job that was to begin it has ended.
+        NotFound: it has not, and `wait` is false.
+        TuneAppError: the job that should have started it has ended.
     """
     from tune_app.jobs.job_store import JobStore
 
@@ -71,7 +69,7 @@ def _begun(store: Store, name: str, wait: bool) -> Study:
             return store.study(name)
         except NotFound as error:
             if not wait:
-                raise NotFound(error.message, hint=f"{error.hint}; --wait waits for a study to begin") from None
+                raise NotFound(error.message, hint=f"{error.hint}; --wait waits for a study to start") from None
         if not said:
             said = True
             click.echo(f"waiting for the study `{name}` in {store.folder.url}", err=True)
@@ -84,7 +82,7 @@ def _begun(store: Store, name: str, wait: bool) -> Study:
 
 
 def _follow(study: Study) -> History:
-    """Show the sweep until it has ended, or nothing runs it any more; gives what the event log then tells."""
+    """Show the sweep until it ends or nothing runs it any more; returns the final content of the event log."""
     from rich.console import Console
 
     from tune_app.cli.progress import Progress
@@ -101,15 +99,15 @@ def _follow(study: Study) -> History:
             if live.get("state") == "running":
                 progress.update(live)
             silent = time.monotonic() - changed > SILENT_S
-            # Looking takes the lock for a moment: not at every turn.
+            # Checking takes the lock briefly, so do not check every time.
             if (live.get("state") == "ended" or silent) and not study.being_written():
                 history = study.history()
-                # A lock may not reach from machine to machine; what is written does.
+                # A lock may not work across machines; written files do.
                 if silent or _has_ended(history):
                     return history
             time.sleep(period)
 
 
 def _has_ended(history: History) -> bool:
-    """Whether the last sweep of the study said how it ended."""
+    """Whether the study's last sweep recorded how it ended."""
     return bool(history.sweeps) and history.sweeps[-1]["type"] == "sweep_ended"

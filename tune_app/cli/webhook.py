@@ -1,4 +1,4 @@
-"""Posts to webhooks: from threads, tried again, and given up after a while, so that nothing waits for them long."""
+"""Posts to webhooks from threads, with retries and a time limit, so that nothing waits for them for long."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tune_app import __version__
 from tune_app.credentials import host_of
 
 TIMEOUT_S = 10.0
-"""So long one try may take."""
+"""Timeout of one try."""
 PAUSES_S = (1.0, 3.0)
 """Between the tries."""
 AGAIN = (408, 429, 500, 502, 503, 504)
-"""Answers after which another try may succeed."""
+"""Status codes after which another try may succeed."""
 
 
 class Unanswered(Exception):
-    """A try failed; `final` where another one would fail, too."""
+    """A try failed; `final` if another one would also fail."""
 
     def __init__(self, why: str, final: bool) -> None:
         super().__init__(why)
@@ -34,7 +34,7 @@ class Unanswered(Exception):
 
 
 class Delivery:
-    """Bodies on their way to their addresses, each in a thread that does not keep the process alive."""
+    """Bodies being sent to their addresses, each in a thread that does not keep the process alive."""
 
     def __init__(self, bodies: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         self._failures: dict[int, str | None] = {}
@@ -47,12 +47,12 @@ class Delivery:
             thread.start()
 
     def wait(self, seconds: float) -> list[str]:
-        """Wait for the answers, at most so long, or until Ctrl-C; gives a line for each that did not come."""
+        """Wait for the responses until the time limit or Ctrl-C; returns a line for each one that did not arrive."""
         deadline = time.monotonic() + seconds
         try:
             for thread in self._threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
-        except KeyboardInterrupt:  # what is left is not worth waiting for
+        except KeyboardInterrupt:  # the rest is not worth waiting for
             pass
         late = f"no answer within {seconds:g} s"
         why = {number: self._failures.get(number, late) for number in range(len(self._hosts))}
@@ -72,17 +72,17 @@ class Delivery:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The body goes to the address that the user named, and to no other."""
+    """Never follows redirects: the body only goes to the address that the user gave."""
 
     def redirect_request(self, *given: Any) -> None:
         return None
 
 
 def post(address: str, body: Mapping[str, Any]) -> None:
-    """Post `body` as JSON, once. Not by `requests`: its logger tells addresses to whoever listens.
+    """Post `body` as JSON, once. Not with `requests`, whose logger reveals addresses.
 
     Raises:
-        Unanswered: it was not taken.
+        Unanswered: it was not accepted.
     """
     parts = urlsplit(address)
     plain = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
@@ -96,14 +96,14 @@ def post(address: str, body: Mapping[str, Any]) -> None:
             return
     except HTTPError as error:
         with error:
-            redirected = ", which leads elsewhere and is not followed" if 300 <= error.code < 400 else ""
+            redirected = ", a redirect, which is not followed" if 300 <= error.code < 400 else ""
             raise Unanswered(f"it answered {error.code}{redirected}", error.code not in AGAIN) from None
     except (OSError, http.client.HTTPException) as error:
         raise _unanswered(error) from None
 
 
 def _unanswered(error: OSError | http.client.HTTPException) -> Unanswered:
-    """What happened in words that do not quote the address, as those of the errors themselves may."""
+    """The error in words that do not quote the address, as the exceptions themselves may."""
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, TimeoutError):
         return Unanswered(f"no answer within {TIMEOUT_S:g} s", False)

@@ -1,4 +1,4 @@
-"""Data sets: ours by name, and the user's own, in the form that `tune_app.datasets.dataset.Dataset` describes."""
+"""Data sets: ours by name, and the user's own, as `tune_app.datasets.dataset.Dataset`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tune_app.spaces.variable import DatasetReference
 
 
 def load_dataset(reference: DatasetReference) -> Dataset:
-    """Load a data set: one of ours by name, downloaded where it is not yet there, or the user's own.
+    """Load a data set: one of ours by name, downloaded if it is not yet there, or the user's own.
 
-    Where one of ours is read from files of the user's, ``info["official"]`` is False; its content hash tells it apart.
+    If one of ours is read from the user's files, ``info["official"]`` is False; its content hash distinguishes it.
 
     Raises:
-        InputError: the reference names no data set, what the user gave cannot be read, or terms are not accepted.
+        InputError: there is no such data set, the user's data cannot be read, or terms are not accepted.
         WorkFailed: the download failed.
     """
     read = read_reference(reference)
     try:
         return replace(_load(read), name=read.title)
-    except OSError as error:  # what a user's path can be: not permitted, too long, gone meanwhile
+    except OSError as error:  # a user's path may be forbidden, too long, or removed in the meantime
         reason = error.strerror or str(error)
         where = str(error.filename or read.title)
         raise InputError(f"the data must be readable, but {reason}", where=where) from None
@@ -53,7 +53,7 @@ def _load_named(named: Named) -> Dataset:
     if named.path is not None:
         data = load_kept(entry, own_files(named), official=False)
         return replace(data, info={**data.info, "official": False})
-    from tune_app.datasets.download import fetch  # loads pooch, which workers never need
+    from tune_app.datasets.download import fetch  # imports pooch, which workers never need
 
     data = load_kept(entry, [file.path for file in fetch(entry)], official=True)
     return replace(data, info={**data.info, "official": True})

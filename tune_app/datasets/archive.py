@@ -1,8 +1,8 @@
 """Reading tar and zip files member by member, in memory: no member's name ever becomes a path on this machine.
 
-A checksum guards the official archives. These rules guard the rest: a name that leaves the archive, a link or a device
-is refused although nothing would be written, for an archive that has one is not what it says to be; and what an archive
-unpacks to is bounded, so that a small file cannot fill the memory.
+A checksum protects the official archives. These rules protect the rest: names outside the archive, links and devices
+are rejected, although nothing would be written, because such an archive is not what it claims to be; and the unpacked
+size is limited, so that a small file cannot fill the memory.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ Wanted = Callable[[str], bool]
 
 
 def read_tar(path: Path, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each file in a ``.tar.gz`` that `wanted` says yes to, in the archive's order.
+    """Name and content of each file in a ``.tar.gz`` that `wanted` accepts, in the archive's order.
 
     Raises:
         InputError: the archive is damaged, or breaks one of the rules above; says which member.
     """
     try:
-        # As a stream: every byte is decompressed once, and counted.
+        # As a stream, so that every byte is decompressed and counted once.
         with _Bounded(path) as file, tarfile.open(fileobj=file, mode="r|") as archive:
             for number, member in enumerate(archive):
                 _check(path, number, member.name, member.size)
                 if not (member.isreg() or member.isdir()) or member.issparse():
-                    raise _fault(path, f"must hold files and folders only, but `{member.name}` is something else")
+                    raise _fault(path, f"must only contain files and folders, but `{member.name}` is something else")
                 if member.isreg() and wanted(member.name):
                     content = archive.extractfile(member)
                     assert content is not None
@@ -50,7 +50,7 @@ def read_tar(path: Path, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
 
 
 def read_zip(path: Path, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each file in a zip that `wanted` says yes to, in the archive's order.
+    """Name and content of each file in a zip that `wanted` accepts, in the archive's order.
 
     Raises:
         InputError: the archive is damaged, or breaks one of the rules above; says which member.
@@ -64,7 +64,9 @@ def read_zip(path: Path, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
                 _check(path, number, member.filename, member.file_size)
                 kind = stat.S_IFMT(member.external_attr >> 16)
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                    raise _fault(path, f"must hold files and folders only, but `{member.filename}` is something else")
+                    raise _fault(
+                        path, f"must only contain files and folders, but `{member.filename}` is something else"
+                    )
                 if not member.is_dir() and wanted(member.filename):
                     yield member.filename, archive.read(member)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
@@ -73,7 +75,7 @@ def read_zip(path: Path, wanted: Wanted) -> Iterator[tuple[str, bytes]]:
 
 
 class _Bounded(gzip.GzipFile):
-    """A gzip file that ends with an error where more than `MAX_TOTAL` bytes come out of it."""
+    """A gzip file that raises an error if it unpacks to more than `MAX_TOTAL` bytes."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -90,9 +92,9 @@ class _Bounded(gzip.GzipFile):
 
 def _check(path: Path, number: int, name: str, size: int) -> None:
     if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name) or ".." in re.split(r"[/\\]", name):
-        raise _fault(path, f"must hold members below its own folder, but one is named `{name}`")
+        raise _fault(path, f"must only have members inside its own folder, but one is named `{name}`")
     if size > MAX_MEMBER:
-        raise _fault(path, f"must hold members of at most {MAX_MEMBER:,} bytes, but `{name}` has {size:,}")
+        raise _fault(path, f"must have members of at most {MAX_MEMBER:,} bytes, but `{name}` has {size:,}")
     if number >= MAX_MEMBERS:
         raise _fault(path, f"must hold at most {MAX_MEMBERS:,} members, but holds more")
 
@@ -102,9 +104,9 @@ def _too_large(path: Path) -> InputError:
 
 
 def _fault(path: Path, text: str) -> InputError:
-    return InputError(f"the archive {text}", where=str(path), hint="take the official file")
+    return InputError(f"the archive {text}", where=str(path), hint="use the official file")
 
 
 def _damaged(path: Path, form: str, error: Exception) -> InputError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
-    return InputError(f"the archive must be a whole {form} file, but {reason}", where=str(path))
+    return InputError(f"the archive must be a complete {form} file, but {reason}", where=str(path))

@@ -1,4 +1,4 @@
-"""The cache folder: what was downloaded, and what was read from files that take seconds to read."""
+"""The cache folder: downloads, and data that takes seconds to read from its files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tune_app.datasets.dataset import Dataset
 from tune_app.datasets.entry import Entry
 
 VERSION = 3
-"""Part of the name of what is kept: to be raised where a loader makes something else of the same files."""
+"""Part of the name of cached data: increase it if a loader produces something else from the same files."""
 
 
 def data_folder() -> Path:
@@ -32,7 +32,8 @@ def data_folder() -> Path:
 
 
 def state_of(entry: Entry) -> str:
-    """``embedded``, ``fetched``, ``incomplete`` or ``absent``: from the files' presence alone; `verify` reads them."""
+    """``embedded``, ``fetched``, ``incomplete`` or ``absent``: only checks whether the files exist; `verify` reads
+    them."""
     if not entry.files:
         return "embedded"
     there = sum(data_folder().joinpath(entry.name, file.name).is_file() for file in entry.files)
@@ -41,7 +42,7 @@ def state_of(entry: Entry) -> str:
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Make `folder` and write in it alone: other processes that do the same wait.
+    """Create `folder` and lock it: other processes wait.
 
     Raises:
         OSError: the folder cannot be made or written.
@@ -52,10 +53,10 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def load_kept(entry: Entry, files: Sequence[Path], *, official: bool) -> Dataset:
-    """Load a data set from its files; where that is slow, from what a former load kept for the same content.
+    """Load a data set from its files; if that is slow, from data cached by an earlier load of the same content.
 
-    What is kept is an uncompressed ``.npz`` without pickles, written aside and renamed; its checksums are checked when
-    it is read. Where the cache folder cannot be written, nothing is kept.
+    The cache is an uncompressed ``.npz`` without pickles, written to a temporary file and renamed; its checksums are
+    verified when it is read. If the cache folder is not writable, nothing is cached.
 
     Raises:
         InputError: as the entry's loader.
@@ -63,7 +64,7 @@ def load_kept(entry: Entry, files: Sequence[Path], *, official: bool) -> Dataset
     if not entry.slow:
         return entry.load(files)
     folder = data_folder() / entry.name
-    # The official files were just compared with their checksums, so these stand for the content.
+    # The official files were just verified, so their checksums identify the content.
     content = "".join(file.checksum for file in entry.files) if official else "".join(map(_sha256, files))
     path = folder / f"read-v{VERSION}-{hashlib.sha256(content.encode()).hexdigest()[:20]}.npz"
     kept = _read(entry, path)
@@ -106,7 +107,7 @@ def _read(entry: Entry, path: Path) -> Dataset | None:
                     ends = f"{key}/ends"
                     parts[part][name] = _texts(arrays[key], arrays[ends]) if ends in arrays else arrays[key]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-        return None  # absent or damaged: it is made again
+        return None  # missing or damaged: recreate it
     info = {key: tuple(value) if isinstance(value, list) else value for key, value in info.items()}
     return Dataset(entry.name, entry.kind, parts["train"], parts["test"], info)
 

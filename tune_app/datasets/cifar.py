@@ -31,14 +31,14 @@ UNPICKLING_ERRORS = (
     OverflowError,
     MemoryError,
 )
-"""What a pickle that is cut or made up can raise."""
+"""Exceptions of a truncated or forged pickle."""
 
 
 def load_cifar10(files: Sequence[Path]) -> Dataset:
     """Load CIFAR-10; the split is the official one.
 
     Raises:
-        InputError: the archive is damaged, lacks a batch, or a batch holds what no batch of images does.
+        InputError: the archive is damaged, lacks a batch, or a batch is not a batch of images.
     """
     (path,) = files
     batches = _read(path, {*CIFAR10_TRAIN, "test_batch"})
@@ -55,7 +55,7 @@ def load_cifar100(files: Sequence[Path]) -> Dataset:
     """Load CIFAR-100 with its 100 fine classes; the split is the official one.
 
     Raises:
-        InputError: the archive is damaged, lacks a batch, or a batch holds what no batch of images does.
+        InputError: the archive is damaged, lacks a batch, or a batch is not a batch of images.
     """
     (path,) = files
     batches = _read(path, {"train", "test", "meta"})
@@ -76,24 +76,24 @@ def load_cifar100(files: Sequence[Path]) -> Dataset:
 
 
 class RestrictedUnpickler(pickle.Unpickler):
-    """Reads lists, numbers, texts and arrays of bytes; whatever else a pickle asks for is refused.
+    """Reads lists, numbers, strings and arrays of bytes; rejects everything else in a pickle.
 
-    Nothing of NumPy is called: an array comes as an `ArrayState`. Byte strings of Python 2, in which the official files
-    are written, stay bytes.
+    Never calls
+    NumPy: an array becomes an `ArrayState`. Byte strings of Python 2, which wrote the official files, stay bytes.
     """
 
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content), encoding="bytes")
 
     def find_class(self, module: str, name: str) -> Any:
-        """The few names that a pickled array has, in forms that can do nothing else."""
+        """Harmless substitutes for the few names in a pickled array."""
         if (module, name) in ALLOWED:
             return ALLOWED[module, name]
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
 class ArrayState:
-    """What stands in for an array, or for its type, while a pickle is read: takes the state and calls nothing."""
+    """Substitute for an array or its type while reading a pickle: stores the state and calls nothing."""
 
     def __init__(self, *arguments: object) -> None:
         self.arguments = arguments
@@ -106,7 +106,7 @@ class ArrayState:
         """The array as uint8 (count, 3, 32, 32).
 
         Raises:
-            ValueError: it is no array of bytes in rows of 3,072.
+            ValueError: it is not an array of bytes in rows of 3,072.
         """
         try:
             _, (count, width), kind, by_column, content = self.state
@@ -120,7 +120,7 @@ class ArrayState:
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    # How Python 3 writes bytes in the protocol of Python 2.
+    # How Python 3 pickles bytes in a Python 2 protocol.
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it holds bytes as {encoding!r}")
     return text.encode("latin1")
@@ -168,16 +168,16 @@ def _part(path: Path, batches: dict[str, Any], names: Sequence[str], key: bytes,
 
 
 def _fault(path: Path, member: str, text: str) -> InputError:
-    return InputError(f"the batch {text}", where=f"{path}:{member}", hint="take the official file")
+    return InputError(f"the batch {text}", where=f"{path}:{member}", hint="use the official file")
 
 
 _entry = partial(
-    Entry, kind="image", licence="none stated; its author asks to be cited (Krizhevsky, 2009)", archives="*.tar.gz"
+    Entry, kind="image", licence="none stated; its author asks for a citation (Krizhevsky, 2009)", archives="*.tar.gz"
 )
 
 CIFAR10 = _entry(
     name="cifar10",
-    description="60,000 photographs, 32x32 in colour, 10 classes; official split 50,000 / 10,000",
+    description="60,000 photographs, 32x32 in color, 10 classes; official split 50,000 / 10,000",
     load=load_cifar10,
     files=(
         RemoteFile(
@@ -191,7 +191,7 @@ CIFAR10 = _entry(
 
 CIFAR100 = _entry(
     name="cifar100",
-    description="60,000 photographs, 32x32 in colour, 100 classes; official split 50,000 / 10,000",
+    description="60,000 photographs, 32x32 in color, 100 classes; official split 50,000 / 10,000",
     load=load_cifar100,
     files=(
         RemoteFile(

@@ -17,7 +17,7 @@ Arrays = Mapping[str, np.ndarray]
 class Dataset:
     """One data set in memory.
 
-    Ours come as one of three kinds:
+    Ours have one of three kinds:
 
     - ``image``: ``images`` uint8 (N, channels, height, width) and ``labels`` int64 (N,); `info` has ``classes``,
       ``max_value`` (the brightest value) and, where classes have names, ``class_names``.
@@ -25,15 +25,15 @@ class Dataset:
       ``class_names``.
     - ``text``: ``text`` uint32 (N,), one Unicode code point per row, the test part following on the training part.
 
-    The training part of the first two may have ``groups`` int64 (N,): rows of one number come from one source, such as
-    photographs of one sign, and are not parted between training and validation.
+    The training part of the first two may have ``groups`` int64 (N,): rows with the same number come from one source,
+    such as photographs of one sign, and are never split between training and validation.
 
     Attributes:
-        name: what search spaces call it.
-        kind: what a row is; a task states the kind it takes, and a user's task may take one of its own.
-        train: arrays by name, equal in length along the first axis; the validation part is taken from here.
+        name: its name in search spaces.
+        kind: what a row is; a task states the kind it uses, and a user's task may define its own.
+        train: arrays by name, equal in length along the first axis; validation rows are split off here.
         test: the same for the test part; empty in a sweep, which must not see it.
-        info: facts about the whole set, such as ``classes``; `notes` are for people, who see them before a sweep.
+        info: facts about the whole set, such as ``classes``; `notes` are shown to the user before a sweep.
     """
 
     name: str
@@ -43,17 +43,17 @@ class Dataset:
     info: Mapping[str, Any] = field(default_factory=dict)
 
     def without_test(self) -> Dataset:
-        """The same data set as a sweep gets it: nothing can be measured on the test part by mistake."""
+        """The same data set for a sweep, without the test part, so that it cannot be used by mistake."""
         return replace(self, test={})
 
     def read_only(self) -> Dataset:
-        """The same data set, whose arrays cannot be written to by mistake: trials share them."""
+        """The same data set with read-only arrays, because trials share them."""
         return replace(self, train=_read_only(self.train), test=_read_only(self.test))
 
     def head(self, rows: int) -> Dataset:
         """The first `rows` rows of the training part, for a quick try.
 
-        Arrays of unequal length, such as a vocabulary beside the rows, are not cut: what a row of each is is unknown.
+        Not cut if arrays have different lengths, such as a vocabulary next to the rows, because rows are then unknown.
         """
         if len({len(array) for array in self.train.values()}) > 1:
             return self.without_test()

@@ -1,4 +1,5 @@
-"""Downloads by pooch: from the official address and its mirrors in order, held to the checksum, whole or not at all."""
+"""Downloads with pooch: from the official address, then its mirrors, verified against the checksum, complete or not at
+all."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from tune_app.datasets.registry import DATASETS
 from tune_app.errors import InputError, WorkFailed
 
 CONNECT_S = 3.0
-"""Seconds in which one of all addresses must take a connection, names resolved."""
+"""Seconds in which at least one address must accept a connection, including name resolution."""
 SILENCE_S = 30.0
 """Seconds for which a server may send nothing."""
 CHUNK = 2**16
@@ -37,11 +38,11 @@ State = Literal["ready", "damaged", "missing"]
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that is in the cache folder now.
+    """A file in the cache folder.
 
     Attributes:
         path: where it is.
-        source: the address it came from just now; None where it was there.
+        source: the address it was just downloaded from; None if it was already there.
     """
 
     path: Path
@@ -49,14 +50,14 @@ class Fetched:
 
 
 def fetch(entry: Entry, *, accept_terms: bool = False) -> list[Fetched]:
-    """Bring the files of a data set into the cache folder; what is there and has the right checksum stays.
+    """Download the files of a data set to the cache folder; keeps existing files with the right checksum.
 
-    ``TUNE_APP_DATA_MIRROR`` is an address to try first: ``<mirror>/<data set>/<file>``; the checksums hold for it, too.
-    Processes that want the same data set wait for each other. A progress bar is shown on a terminal's stderr.
+    ``TUNE_APP_DATA_MIRROR`` is an address to try first: ``<mirror>/<data set>/<file>``; its files are also verified.
+    Processes that need the same data set wait for each other. A progress bar is shown on a terminal's stderr.
 
     Raises:
-        InputError: the terms are not accepted, or the cache folder or the mirror cannot be what is given.
-        WorkFailed: no address gave a file with the right checksum; where none can be reached, within five seconds.
+        InputError: the terms are not accepted, or the cache folder or the mirror is invalid.
+        WorkFailed: no address returned a file with the right checksum; if none can be reached, within five seconds.
     """
     folder = data_folder() / entry.name
     if entry.terms is not None:
@@ -77,7 +78,7 @@ def verify(entry: Entry) -> dict[str, State]:
 
 
 def state(folder: Path, file: RemoteFile) -> State:
-    """Whether the file is in `folder` as it should be; reads all of it."""
+    """Whether the file in `folder` is correct; reads all of it."""
     path = folder / file.name
     if not path.is_file():
         return "missing"
@@ -132,13 +133,13 @@ def _addresses(entry: Entry, file: RemoteFile) -> tuple[str, ...]:
     if urlsplit(mirror).scheme not in PORTS or not urlsplit(mirror).hostname:
         raise InputError(
             f"`TUNE_APP_DATA_MIRROR` must be an http:// or https:// address, but is {mirror}",
-            hint="a folder on this machine goes into `TUNE_APP_DATA_DIR`, or into a space as {name: …, path: …}",
+            hint="for a folder on this machine, set `TUNE_APP_DATA_DIR`, or in a space {name: …, path: …}",
         )
     return (f"{mirror.rstrip('/')}/{entry.name}/{quote(file.name)}", *file.addresses)
 
 
 def _download(address: str, aside: Path, file: RemoteFile) -> str | None:
-    """Download into `aside`; what went wrong in a few words, or None."""
+    """Download to `aside`; returns a short error, or None."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     shown = sys.stderr.isatty()
     try:
@@ -154,7 +155,7 @@ def _download(address: str, aside: Path, file: RemoteFile) -> str | None:
         return f"answered {' '.join(str(error).split(' for url')[0].split())}"
     except (requests.RequestException, _TooLong) as error:
         return f"broke off ({' '.join(str(error).split())[:200]})"
-    return None if _is_right(aside, file) else f"gave a file that has not the checksum {file.checksum}"
+    return None if _is_right(aside, file) else f"returned a file without the checksum {file.checksum}"
 
 
 class _TooLong(Exception):
@@ -162,9 +163,9 @@ class _TooLong(Exception):
 
 
 class _Meter:
-    """What pooch tells of its progress; ends a download that is far longer than it should be.
+    """Receives pooch's progress; aborts a download that is much longer than expected.
 
-    pooch counts chunks as if all were full, so the file is asked how long it is.
+    pooch counts all chunks as full, so this uses the size of the file.
     """
 
     def __init__(self, progress: Progress, file: RemoteFile, aside: Path) -> None:
@@ -172,12 +173,12 @@ class _Meter:
         self._task = progress.add_task(file.name, total=file.bytes)
         self._limit = 2 * file.bytes + CHUNK
         self._aside = aside
-        self.total = 0  # set by pooch to what the server says
+        self.total = 0  # set by pooch from the server's response
 
     def update(self, _: int) -> None:
         count = self._aside.stat().st_size
         if count > self._limit:
-            raise _TooLong("it is more than twice as long as it should be")
+            raise _TooLong("it is more than twice as long as expected")
         self._progress.update(self._task, completed=count)
 
     def reset(self) -> None:
@@ -188,9 +189,9 @@ class _Meter:
 
 
 class _Connections:
-    """Tries to connect to all addresses at once, so that being offline shows in seconds, however many there are.
+    """Tries to connect to all addresses at once, to detect an offline machine in seconds.
 
-    Resolving a name has no timeout of its own, so each attempt has a thread that nobody waits for after the deadline.
+    Name resolution has no timeout, so each attempt has a thread, which is abandoned after the deadline.
     """
 
     def __init__(self, addresses: Sequence[str]) -> None:
@@ -201,7 +202,7 @@ class _Connections:
             thread.start()
 
     def failure(self, address: str) -> str | None:
-        """Why there is no connection to `address`, or None where there is one."""
+        """Why there is no connection to `address`, or None if there is one."""
         self._threads[address].join(max(0.0, self._deadline - time.monotonic()))
         return self._failures.get(address, f"cannot be reached (no answer within {CONNECT_S:g} s)")
 
@@ -211,7 +212,7 @@ class _Connections:
         port = target.port or PORTS.get(target.scheme, 1080)
         try:
             socket.create_connection((target.hostname or "", port), timeout=CONNECT_S).close()
-        except (OSError, ValueError) as error:  # ValueError: a host that no name can be
+        except (OSError, ValueError) as error:  # ValueError: an impossible host name
             self._failures[address] = f"cannot be reached ({getattr(error, 'strerror', None) or error})"
         else:
             self._failures[address] = None
@@ -224,12 +225,12 @@ def _is_right(path: Path, file: RemoteFile) -> bool:
 
 def _way_out(entry: Entry, folder: Path) -> str:
     embedded = " or ".join(e.name for e in DATASETS.values() if e.kind == entry.kind and not e.files)
-    return f"use {embedded}, which needs no download, set TUNE_APP_DATA_MIRROR, or put the files into {folder}"
+    return f"use {embedded}, which needs no download, set TUNE_APP_DATA_MIRROR, or put the files in {folder}"
 
 
 def _not_writable(folder: Path, error: OSError) -> InputError:
     return InputError(
-        f"the cache folder must be one that can be written, but {error.strerror or error}",
+        f"the cache folder must be writable, but {error.strerror or error}",
         where=str(folder),
-        hint="`TUNE_APP_DATA_DIR` names another one",
+        hint="set `TUNE_APP_DATA_DIR` to another one",
     )

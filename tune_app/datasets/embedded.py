@@ -1,6 +1,6 @@
-"""Texts that every Python brings: its reference manual, and the docstrings of its standard library.
+"""Texts that come with every Python: its reference manual, and the docstrings of its standard library.
 
-Both change with the version of Python, so results are comparable where the content hash is the same.
+Both depend on the version of Python, so results are only comparable if the content hash is the same.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PACKAGES = (
     "wsgiref",
     "xml",
 )
-"""Packages that every installation has; tkinter and distutils, for example, are not everywhere."""
+"""Packages in every installation; tkinter and distutils, for example, may be missing."""
 
 Documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -51,8 +51,8 @@ def load_stdlib_docs(_: Sequence[Path] = ()) -> Dataset:
     """Load the docstrings of ten packages of the standard library; the label is the package.
 
     All splits are by file, so that what is measured is a new file's subject and not the style of a file already seen:
-    of each package, in the order of their names' hashes, those files test that together hold at most a fifth of its
-    texts. A text that stands in several places counts once, where it stands first.
+    for each package, in the order of their names' hashes, the test files are those with at most a fifth of its texts
+    in total. A text that occurs several times counts once, at its first place.
 
     Raises:
         WorkFailed: this Python has no source files of its standard library.
@@ -78,11 +78,11 @@ def _files(folder: Path, package: str) -> list[Path]:
     found = [p for p in folder.joinpath(package).rglob("*.py") if not {"test", "tests"} & set(p.parts[-3:-1])]
     if not found:
         raise WorkFailed(
-            f"`stdlib_docs` is read from Python's own source files, but there are none of `{package}`",
+            f"`stdlib_docs` comes from Python's own source files, but there are none of `{package}`",
             where=str(folder),
-            hint="use a Python that has its standard library as files",
+            hint="use a Python whose standard library is in files",
         )
-    # By hash, so that a file which a later version adds moves few others between the parts.
+    # By hash, so that a file added in a later version moves few others between the parts.
     return sorted(found, key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest())
 
 
@@ -93,7 +93,7 @@ def _new_texts(path: Path, seen: set[str]) -> list[str]:
 
 
 def _part(rows: list[tuple[str, int, int]], by_file: bool = True) -> Arrays:
-    """Texts and labels and, as groups, the files, so that validation has files of its own as well."""
+    """Texts, labels and, as groups, the files, so that validation also has separate files."""
     texts, labels, files = zip(*rows, strict=True)
     groups = {"groups": np.array(files, dtype=np.int64)} if by_file else {}
     return shuffled({"texts": np.array(texts, dtype=object), "labels": np.array(labels, dtype=np.int64), **groups})

@@ -1,4 +1,4 @@
-"""What is known of a data set of ours before it is loaded."""
+"""What is known about one of our data sets before it is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tune_app.datasets.dataset import Dataset
 
 Loader = Callable[[Sequence[Path]], Dataset]
-"""Makes the data set from its files, in the order of `Entry.files`; none for one that is embedded."""
+"""Creates the data set from its files, in the order of `Entry.files`; no files if it is embedded."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class RemoteFile:
     """A file of a data set and where it comes from.
 
     Attributes:
-        name: what it is called in the cache folder and on a mirror of one's own.
-        addresses: its official address, then mirrors, in the order in which they are tried.
-        checksum: what it must hold, whatever address it comes from: ``md5:…`` or ``sha256:…``.
-        bytes: how many bytes it has, rounded up; a server that sends many more is cut off.
+        name: its name in the cache folder and on a user's mirror.
+        addresses: its official address, then mirrors, in the order to try them.
+        checksum: of its content, for all addresses: ``md5:…`` or ``sha256:…``.
+        bytes: how many bytes it has, rounded up; a download with many more is aborted.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Entry:
         name: what search spaces call it.
         kind: ``image``, ``labelled_text`` or ``text``; see `tune_app.datasets.dataset.Dataset`.
         description: one line: how many of what, and the split.
-        licence: as its authors state it.
-        load: makes it from its files.
+        licence: as stated by its authors.
+        load: creates it from its files.
         files: what is downloaded; empty for an embedded data set.
-        archives: where the files are archives: what others that are laid out alike are called, as a pattern.
-        slow: whether its files take seconds to read, so that what was read is kept beside them.
-        terms: what must be accepted before the download; None where nothing must be.
+        archives: if the files are archives: the name pattern of others with the same layout.
+        slow: whether its files take seconds to read, so that the result is cached next to them.
+        terms: what must be accepted before the download; None if there are no terms.
     """
 
     name: str
@@ -57,5 +57,5 @@ class Entry:
 
     @property
     def bytes(self) -> int:
-        """How much is downloaded."""
+        """The size of the download."""
         return sum(file.bytes for file in self.files)

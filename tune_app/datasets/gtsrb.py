@@ -19,7 +19,7 @@ from tune_app.errors import InputError
 
 CLASSES = 43
 SIZE = 32
-"""Height and width that images are brought to; the official ones have 15 to 250 pixels."""
+"""Height and width after resizing; the official images have 15 to 250 pixels."""
 TRAIN_IMAGE = re.compile(r"GTSRB/(?:Training|Final_Training/Images)/(\d{5}/\d{5}_\d{5}\.ppm)")
 TRAIN_TABLE = re.compile(r"GTSRB/(?:Training|Final_Training/Images)/(\d{5})/GT-\d{5}\.csv")
 TEST_IMAGE = re.compile(r"GTSRB/Final_Test/Images/(\d{5}\.ppm)")
@@ -28,7 +28,7 @@ TEST_TABLE = re.compile(r"(?:.*/)?GT-final_test\.csv")
 
 @dataclass(frozen=True)
 class Sign:
-    """A row of the tables: what an image shows, and where in it."""
+    """A row of the tables: the sign in an image, and its position."""
 
     label: int
     size: tuple[int, int]
@@ -38,10 +38,10 @@ class Sign:
 def load_gtsrb(files: Sequence[Path]) -> Dataset:
     """Load the signs; the split is the official one, the order mixed by a fixed seed.
 
-    Each image is cropped to its sign, as the tables state it, and brought to 32x32 by bilinear interpolation.
+    Each image is cropped to its sign, as stated in the tables, and resized to 32x32 with bilinear interpolation.
 
     Raises:
-        InputError: an archive is damaged, or images and tables do not belong together.
+        InputError: an archive is damaged, or images and tables do not match.
     """
     images: dict[str, dict[str, bytes]] = {"train": {}, "test": {}}
     signs: dict[str, dict[str, Sign]] = {"train": {}, "test": {}}
@@ -86,7 +86,7 @@ def _part(images: dict[str, bytes], signs: dict[str, Sign], folder: str, part: s
     if not images or set(images) != set(signs):
         alone = min(set(images) ^ set(signs), default="none")
         raise InputError(
-            f"the {part} part must have a row in a table for each image, but has {len(images):,} images and "
+            f"the {part} data must have a table row for each image, but has {len(images):,} images and "
             f"{len(signs):,} rows (only one of both has {alone})",
             where=folder,
             hint=f"the archives are {', '.join(file.name for file in GTSRB.files)}",
@@ -110,11 +110,11 @@ def _read_sign(content: bytes, sign: Sign, where: str) -> np.ndarray:
 
     try:
         with Image.open(io.BytesIO(content), formats=("PPM",)) as image:
-            # A collection that was resized keeps the boxes of the original images.
+            # A resized collection keeps the boxes of the original images.
             x, y = image.width / sign.size[0], image.height / sign.size[1]
             left, top, right, bottom = sign.box
             box = (round(left * x), round(top * y), round(right * x), round(bottom * y))
-            # Cropped first: `resize` with a box would mix in what is beside it.
+            # Crop first: `resize` with a box would mix in pixels next to it.
             small = image.convert("RGB").crop(box).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     except (OSError, ValueError) as error:
         raise InputError(f"an image must be a PPM file, but {error}", where=where) from None
@@ -126,8 +126,8 @@ ADDRESS = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/
 GTSRB = Entry(
     name="gtsrb",
     kind="image",
-    description="German traffic signs, cropped to 32x32 in colour, 43 classes; official split 26,640 / 12,630",
-    licence="none stated; its authors ask to be cited (Stallkamp et al., IJCNN 2011)",
+    description="German traffic signs, cropped to 32x32 in color, 43 classes; official split 26,640 / 12,630",
+    licence="none stated; its authors ask for a citation (Stallkamp et al., IJCNN 2011)",
     load=load_gtsrb,
     files=tuple(
         RemoteFile(name, (ADDRESS + name,), f"md5:{checksum}", size)

@@ -23,37 +23,38 @@ CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read a gzipped IDX file of bytes: uint8, in the shape that the file states.
+    """Read a gzipped IDX file of bytes: uint8, in the shape stated in the file.
 
-    The format stands at the foot of http://yann.lecun.com/exdb/mnist/: two zero bytes, a type, the number of
-    dimensions, each dimension as a big-endian 32-bit number, then the values.
+    The format is at the bottom of
+    http://yann.lecun.com/exdb/mnist/: two zero bytes, a type, the number of dimensions, each dimension as a big-endian
+    32-bit number, then the values.
 
     Raises:
-        InputError: it is no gzip file, no IDX file of bytes, or its length is not what its head says.
+        InputError: it is not a gzip file, not an IDX file of bytes, or its length does not match its header.
     """
     try:
         with gzip.open(path) as file:
             zeros, kind, dimensions = struct.unpack(">HBB", file.read(4))
             if zeros or kind != UNSIGNED_BYTE:
-                raise _fault(path, f"must begin as an IDX file of bytes does, but its type is {kind:#x}")
+                raise _fault(path, f"must start like an IDX file of bytes, but its type is {kind:#x}")
             shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
             size = math.prod(shape)
             if size > MAX_BYTES:
                 raise _fault(path, f"must hold at most {MAX_BYTES:,} values, but states {size:,}")
             values = np.frombuffer(file.read(size + 1), dtype=np.uint8)
     except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise _fault(path, f"must be a whole gzipped IDX file, but {error}") from None
+        raise _fault(path, f"must be a complete gzipped IDX file, but {error}") from None
     if len(values) != size:
         found = "more" if len(values) > size else f"{len(values):,}"
         raise _fault(path, f"must hold the {size:,} values that its head states, but holds {found}")
-    return values.reshape(shape).copy()  # a view of bytes cannot be written to, which torch warns of
+    return values.reshape(shape).copy()  # a view of bytes is read-only, which torch warns about
 
 
 def load_idx(files: Sequence[Path], name: str, class_names: tuple[str, ...]) -> Dataset:
     """Load training images, training labels, test images and test labels; the split is the official one.
 
     Raises:
-        InputError: a file is damaged, or images and labels do not belong together.
+        InputError: a file is damaged, or images and labels do not match.
     """
     train_images, train_labels, test_images, test_labels = files
     return Dataset(

@@ -19,19 +19,19 @@ from tune_app.readable import writable
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".webp", ".tif", ".tiff")
 PARTS = ("train", "test")
 OTHER_PARTS = ("training", "val", "valid", "validation", "dev", "testing")
-"""What folders that are no classes are called as well."""
+"""Names of folders that are not classes."""
 BEHIND = (255, 255, 255, 255)
-"""What shows through where an image is transparent: white, as in a browser."""
+"""The background of transparent images: white, as in a browser."""
 GRAY_MODES = ("1", "L", "LA")
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B")
 MAX_VALUE = 255
 MAX_BYTES = 2**33
-"""All images are held in memory, and on the device."""
+"""Limit for all images, which are kept in memory and on the device."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image file, its class and what its head says."""
+    """An image file, its class and the facts in its header."""
 
     path: Path
     label: int
@@ -42,15 +42,15 @@ class Picture:
 def load_image_folder(path: Path, size: Sequence[int] | None = None, channels: int | None = None) -> Dataset:
     """Load images by class: ``path/<class>/…`` or ``path/train/<class>/…`` and ``path/test/<class>/…``.
 
-    A class is a sub-folder, in alphabetical order; images lie in it at any depth, other files and hidden ones are
-    passed over. Images are turned as their EXIF data says, brought to `size` (height, width) by bilinear interpolation
-    and to `channels`, 1 or 3; transparent ones are laid on white. Without a test part, a fifth of each class is set
-    apart by a fixed seed. The order is mixed by a fixed seed.
+    A class is a sub-folder, in alphabetical order; with images at any depth; other files and hidden ones are skipped.
+    Images are rotated according to their EXIF data, resized to `size` (height, width) with bilinear interpolation and
+    converted to `channels`, 1 or 3; transparent ones get a white background. Without a test part, a fifth of each
+    class is split off with a fixed seed. The order is mixed by a fixed seed.
 
     Raises:
         InputError: there are no classes or only one, there are parts other than train and test, a class is empty, an
-            image cannot be read or has more than 8 bits per channel, images differ in size and `size` is None, or all
-            of them do not fit into 8 GiB.
+            image cannot be read or has more than 8 bits per channel, images differ in size and `size` is None, or they
+            do not fit into 8 GiB.
     """
     parts = _parts(path)
     names = _class_names(parts[0])
@@ -63,7 +63,7 @@ def load_image_folder(path: Path, size: Sequence[int] | None = None, channels: i
         raise InputError(
             f"images must fit into {MAX_BYTES >> 30} GiB, but {len(everything):,} of {shape} need {needed / 2**30:.1f}",
             where=str(path),
-            hint="give a smaller `size`, such as size: [64, 64]",
+            hint="set a smaller `size`, such as size: [64, 64]",
         )
     read = [_read(part, (height, width), channels) for part in pictures]
     if len(read) == 2:
@@ -86,12 +86,12 @@ def _parts(path: Path) -> list[Path]:
             raise InputError(
                 f"parts must be called `train` and `test`, but there are {', '.join(f'`{f}`' for f in folders)}",
                 where=str(path),
-                hint="validation is taken from `train`, as much as data.validation_fraction says: rename or merge them",
+                hint="validation data is split off `train` (data.validation_fraction); rename or merge them",
             )
         return [path]
     if others := sorted(set(folders) - set(PARTS)):
         raise InputError(
-            f"beside `train` and `test` there must be no other folder, but there is `{others[0]}`", where=str(path)
+            f"there must be no folders except `train` and `test`, but there is `{others[0]}`", where=str(path)
         )
     return [path / part for part in PARTS]
 
@@ -107,7 +107,7 @@ def _class_names(path: Path) -> list[str]:
         raise InputError(
             f"there must be a folder for each of at least two classes, but there is {found}",
             where=str(path),
-            hint="lay the images out as <class>/<image>",
+            hint="arrange the images as <class>/<image>",
         )
     return names
 
@@ -167,9 +167,10 @@ def _common_size(pictures: Sequence[Picture]) -> tuple[int, int]:
         if picture.size != first.size:
             one, other = (f"{height} x {width}" for height, width in (first.size, picture.size))
             raise InputError(
-                f"images must be of one size or `size` given, but this one is {other} and {first.path.name} is {one}",
+                f"images must all have one size, or `size` must be set, but this one is {other} and "
+                f"{first.path.name} is {one}",
                 where=str(picture.path),
-                hint="give the height and width to bring them to, such as size: [64, 64]",
+                hint="set the height and width to resize to, such as size: [64, 64]",
             )
     return first.size
 
@@ -205,8 +206,6 @@ def _pixels(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    # Pillow's decoders raise almost anything for a damaged file.
+    # Pillow's decoders may raise almost anything for a damaged file.
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return InputError(
-        f"an image must be one that can be read, but {reason}", where=str(path), hint="replace it or take it away"
-    )
+    return InputError(f"an image must be readable, but {reason}", where=str(path), hint="replace or remove it")

@@ -24,12 +24,12 @@ FILM = re.compile(r"/title/(tt\d+)")
 def load_imdb(files: Sequence[Path]) -> Dataset:
     """Load the labelled reviews; the split is the official one, the order mixed by a fixed seed.
 
-    A film has up to 30 reviews. The official parts share no film, and where the archive says which film each review is
-    of, as the official one does, the reviews of a film are one group: validation has films of its own as well.
+    A film has up to 30 reviews. The official parts share no films, and if the archive names the film of each review,
+    as the official one does, the reviews of a film are one group, so that validation also has separate films.
 
     Raises:
-        InputError: the archive is damaged, holds a review that is not UTF-8, lacks a part or a class, or names the
-            films of some reviews only.
+        InputError: the archive is damaged, holds a review that is not UTF-8, lacks a part or a class, or only names the
+            films of some reviews.
     """
     (path,) = files
     rows: dict[str, list[tuple[int, int, str]]] = {"train": [], "test": []}
@@ -70,12 +70,12 @@ def _part(
 
 
 def _groups(rows: list[tuple[int, int, str]], path: Path, films: Mapping[str, Sequence[str]]) -> np.ndarray:
-    """A number for each row: the same for reviews of one film."""
+    """A number for each row, the same for reviews of the same film."""
     try:
         titles = [films[CLASS_NAMES[label]][number] for label, number, _ in rows]
     except (KeyError, IndexError):
         raise InputError(
-            "the archive must name the film of each review in train/urls_neg.txt and urls_pos.txt, or of none",
+            "the archive must name the film of either all reviews or none in train/urls_neg.txt and urls_pos.txt",
             where=str(path),
         ) from None
     numbers: np.ndarray = np.unique(titles, return_inverse=True)[1].astype(np.int64)
@@ -86,7 +86,7 @@ IMDB = Entry(
     name="imdb",
     kind="labelled_text",
     description="50,000 film reviews, negative or positive; official split 25,000 / 25,000",
-    licence="none stated; its authors ask to be cited (Maas et al., ACL 2011)",
+    licence="none stated; its authors ask for a citation (Maas et al., ACL 2011)",
     load=load_imdb,
     files=(
         RemoteFile(

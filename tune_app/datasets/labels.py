@@ -1,4 +1,4 @@
-"""Class numbers as a user gives them, checked."""
+"""Checks a user's class numbers."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ def check_labels(labels: np.ndarray, rows: int, where: str) -> np.ndarray:
     """Class numbers of `rows` rows as int64.
 
     Raises:
-        InputError: they are not one whole number per row, from 0 on without a gap, of at least two classes.
+        InputError: they are not one whole number per row, starting at 0 without gaps, with at least two classes.
     """
     labels = check_numbers(labels, rows, where)
     found = np.unique(labels)
     if len(found) < 2:
-        raise InputError(f"labels must be of at least two classes, but all {rows:,} are {found[0]}", where=where)
+        raise InputError(f"labels must have at least two classes, but all {rows:,} are {found[0]}", where=where)
     if (gaps := np.flatnonzero(found != np.arange(len(found)))).size:
         raise InputError(
             f"labels must be 0 to classes - 1 without a gap, but {len(found)} classes reach {found[-1]} "
             f"and {gaps[0]} is not among them",
             where=where,
-            hint="number the classes anew, for example by `np.unique(labels, return_inverse=True)[1]`",
+            hint="renumber the classes, for example with `np.unique(labels, return_inverse=True)[1]`",
         )
     return labels
 
@@ -46,7 +46,7 @@ def check_numbers(labels: np.ndarray, rows: int, where: str) -> np.ndarray:
 
 
 def lonely_classes(labels: np.ndarray, names: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
-    """What `Dataset.info` says of classes with a single row to train on; nothing where there are none.
+    """What `Dataset.info` says of classes with a single row to train on; nothing if there are none.
 
     Args:
         labels: of the training part.
@@ -57,17 +57,17 @@ def lonely_classes(labels: np.ndarray, names: Sequence[str] = ()) -> dict[str, t
     if not found:
         return {}
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    return {"notes": (f"class `{found[0]}`{more}: one row to train on, so that none is left to validate it",)}
+    return {"notes": (f"class `{found[0]}`{more}: only one row, so that none is left for validation",)}
 
 
 def _no_numbers(labels: np.ndarray, where: str) -> InputError:
-    """What is offered must not make classes of what is none: NaN as a whole number is the smallest one there is."""
-    found, hint = f"their type is {labels.dtype}", "number the classes by `np.unique(labels, return_inverse=True)[1]`"
+    """The hint must not turn missing labels into classes: NaN as an integer is the smallest integer."""
+    found, hint = f"their type is {labels.dtype}", "number the classes with `np.unique(labels, return_inverse=True)[1]`"
     if labels.dtype.kind == "f":
         unclear = np.flatnonzero(~np.isfinite(labels))
         broken = np.flatnonzero(labels != np.floor(labels))
         if unclear.size:
-            found, hint = f"row {unclear[0]} is {labels[unclear[0]]}", "leave the rows away that have no label"
+            found, hint = f"row {unclear[0]} is {labels[unclear[0]]}", "drop the rows without a label"
             found = found.replace("nan", "NaN")
         elif broken.size:
             found = f"row {broken[0]} is {labels[broken[0]]}"

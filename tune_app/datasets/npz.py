@@ -17,14 +17,14 @@ MAX_VALUE = 255
 
 
 def load_npz(path: Path) -> Dataset:
-    """Load ``images`` and ``labels``, and ``test_images`` and ``test_labels`` where both are there.
+    """Load ``images`` and ``labels``, and ``test_images`` and ``test_labels`` if both are there.
 
-    Images are uint8, gray (N, height, width) or with 1 or 3 channels in front of height and width or behind them.
-    Labels are whole numbers from 0 to classes - 1. Without a test part, a fifth of each class is set apart by a fixed
-    seed. The order is mixed by a fixed seed.
+    Images are uint8, gray (N, height, width) or with 1 or 3 channels before or after height and width.
+    Labels are whole numbers from 0 to classes - 1. Without a test part, a fifth of each class is split off with a
+    fixed seed. The order is mixed by a fixed seed.
 
     Raises:
-        InputError: the file is no NumPy archive, or an array is missing or has another form.
+        InputError: the file is not a NumPy archive, or an array is missing or has another shape.
     """
     arrays = _read(path)
     images = _images(arrays["images"], f"{path}:images")
@@ -50,7 +50,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     except (OSError, EOFError, ValueError, MemoryError, zipfile.BadZipFile) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise InputError(
-            f"the file must be a NumPy archive without objects, but {reason}",
+            f"the file must be a NumPy archive without Python objects, but {reason}",
             where=str(path),
             hint="write it with `np.savez(path, images=…, labels=…)`",
         ) from None
@@ -70,7 +70,7 @@ def _test_part(arrays: dict[str, np.ndarray], path: Path, train_images: np.ndarr
     labels = check_numbers(arrays["test_labels"], len(images), f"{path}:test_labels")
     if images.shape[1:] != train_images.shape[1:]:
         raise InputError(
-            f"test images must have the form of the others, {train_images.shape[1:]}, but have {images.shape[1:]}",
+            f"test images must have the shape of the others, {train_images.shape[1:]}, but have {images.shape[1:]}",
             where=f"{path}:test_images",
         )
     if labels.max() >= classes:
@@ -87,7 +87,7 @@ def _images(images: np.ndarray, where: str) -> np.ndarray:
         raise InputError(
             f"images must be of type uint8, 0 to {MAX_VALUE}, but are {images.dtype}",
             where=where,
-            hint="values from 0 to 1 become so by `(images * 255).round().astype(np.uint8)`",
+            hint="convert values from 0 to 1 with `(images * 255).round().astype(np.uint8)`",
         )
     if images.ndim == 3:
         images = images[:, None]

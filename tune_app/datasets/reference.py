@@ -1,4 +1,4 @@
-"""How a data set is named: one of ours by name, or the user's own as a mapping. Read and checked, nothing loaded."""
+"""References to data sets: one of ours by name, or the user's own as a mapping. Only checks, loads nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tune_app.errors import InputError, nearest
 from tune_app.spaces.variable import DatasetReference
 
 Where = Callable[..., str]
-"""Says where a key of the reference stands: ``where("path")``; ``where()`` is the reference itself."""
+"""The place of a key of the reference: ``where("path")``; ``where()`` is the reference itself."""
 
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 Pixels = Annotated[int, Field(ge=1, le=4096)]
@@ -26,7 +26,7 @@ class _Keys(BaseModel):
 
 
 class Named(_Keys):
-    """One of our data sets, downloaded where it has files; or read from files of the user's that are laid out alike."""
+    """One of our data sets, downloaded if it has files, or read from the user's files with the same layout."""
 
     name: Text
     """The name of one of our data sets; `tune-app data list` shows them."""
@@ -35,7 +35,7 @@ class Named(_Keys):
 
     @property
     def data_kind(self) -> str:
-        """The kind of the data set, as its entry states it."""
+        """The kind of the data set, from its entry."""
         return DATASETS[self.name].kind
 
     @property
@@ -49,9 +49,9 @@ class Own(_Keys):
 
     data_kind: ClassVar[str]
     kind: str
-    """The form that the data has."""
+    """The format of the data."""
     path: Text
-    """Where the data is; a relative path starts at the current folder."""
+    """Path of the data, relative to the current folder."""
 
     @property
     def title(self) -> str:
@@ -60,7 +60,7 @@ class Own(_Keys):
 
     @property
     def location(self) -> Path:
-        """The path, with ``~`` read as a shell does."""
+        """The path, with ``~`` expanded."""
         return Path(os.path.expanduser(self.path))
 
 
@@ -70,13 +70,13 @@ class ImageFolder(Own):
     data_kind = "image"
     kind: Literal["image_folder"]
     size: Annotated[list[Pixels], Field(min_length=2, max_length=2)] | None = None
-    """Height and width that images are brought to; must be given where they differ in size."""
+    """Height and width to resize the images to; required if their sizes differ."""
     channels: Literal[1, 3] | None = None
-    """1 for gray, 3 for colour; where it is not given, 1 if all images are gray and 3 otherwise."""
+    """1 for gray, 3 for color; if it is not given, 1 if all images are gray and 3 otherwise."""
 
 
 class Npz(Own):
-    """A NumPy archive with ``images`` and ``labels``, and maybe ``test_images`` and ``test_labels``."""
+    """A NumPy archive with ``images`` and ``labels``, and optionally ``test_images`` and ``test_labels``."""
 
     data_kind = "image"
     kind: Literal["npz"]
@@ -88,13 +88,13 @@ class Table(Own):
     data_kind = "labelled_text"
     kind: Literal["table"]
     text: Text
-    """The name of the column that holds the texts."""
+    """The name of the column with the texts."""
     label: Text
-    """The name of the column that holds the classes."""
+    """The name of the column with the classes."""
 
 
 class TextFile(Own):
-    """A text in UTF-8."""
+    """A UTF-8 text file."""
 
     data_kind = "text"
     kind: Literal["text_file"]
@@ -111,12 +111,12 @@ FORMS = "a name, such as digits, or your own data, such as {kind: image_folder, 
 
 
 def default_where(*path: str) -> str:
-    """Where a key stands that came from no file."""
+    """The place of a key that does not come from a file."""
     return ".".join(("dataset", *path))
 
 
 def read_reference(reference: DatasetReference, where: Where = default_where) -> AnyReference:
-    """Check how a data set is named; whether its files are there shows when it is loaded.
+    """Check a reference to a data set; loading it checks whether its files exist.
 
     Raises:
         InputError: there is no such data set or kind, a key is unknown, missing or has a wrong value.
@@ -131,7 +131,9 @@ def read_reference(reference: DatasetReference, where: Where = default_where) ->
     value = given[key]
     if not isinstance(value, str) or value not in valid:
         place = where() if isinstance(reference, str) else where(key)
-        raise InputError(f"`dataset` must name a data set, but got `{value}`", where=place, hint=_nearest(value, key))
+        raise InputError(
+            f"`dataset` must be the name of a data set, but got `{value}`", where=place, hint=_nearest(value, key)
+        )
     model = OWN_KINDS[value] if key == "kind" else Named
     try:
         read = model.model_validate(dict(given))
@@ -143,15 +145,15 @@ def read_reference(reference: DatasetReference, where: Where = default_where) ->
         )
     if isinstance(read, Named) and read.path is not None and not DATASETS[read.name].files:
         raise InputError(
-            f"`path` must stand only where a data set has files, but `{read.name}` is embedded",
+            f"`path` only applies to a data set with files, but `{read.name}` is embedded",
             where=where("path"),
-            hint="leave `path` out",
+            hint="omit `path`",
         )
     return read
 
 
 def dataset_kind(reference: DatasetReference, where: Where = default_where) -> str:
-    """The kind of the data set that `reference` names, without loading it: ``image``, ``labelled_text`` or ``text``.
+    """The kind of the data set in `reference`, without loading it: ``image``, ``labelled_text`` or ``text``.
 
     Raises:
         InputError: as `read_reference`.
@@ -160,19 +162,19 @@ def dataset_kind(reference: DatasetReference, where: Where = default_where) -> s
 
 
 def dataset_title(reference: DatasetReference) -> str:
-    """How tables and messages call the data set that `reference` names, in one line; also one that is not ours."""
+    """The name in tables and messages of the data set in `reference`, in one line; even one that is not ours."""
     if isinstance(reference, str):
         return reference
     try:
         return read_reference(reference).title
-    except InputError:  # of a user's own task, which reads it in its own way
+    except InputError:  # for a user's own task, which interprets it itself
         return ", ".join(f"{key} {value}" for key, value in reference.items())
 
 
 def own_files(named: Named) -> list[Path]:
-    """The files that a `Named` with a path means, in the order in which its loader takes them.
+    """The files of a `Named` with a path, in the order of its loader.
 
-    They are called as the official ones are; the archives of a data set may have other names, too.
+    They have the same names as the official ones; archives may also have other names.
 
     Raises:
         InputError: a file is missing.
@@ -191,7 +193,7 @@ def own_files(named: Named) -> list[Path]:
     if not others or (len(entry.files) == 1 and len(others) > 1):
         missing = next(file.name for file in official if not file.is_file())
         raise InputError(
-            f"a folder for `{named.name}` must hold its files, but lacks {missing}",
+            f"a folder for `{named.name}` must contain its files, but lacks {missing}",
             where=str(path),
             hint=f"its files are {', '.join(file.name for file in entry.files)}",
         )
@@ -213,7 +215,7 @@ def _input_error(error: ErrorDetails, model: type[BaseModel], where: Where) -> I
         )
     hint = f"{key}: {model.model_fields[key].description}"
     if error["type"] == "missing":
-        return InputError(f"`{key}` must be given, but `dataset` has none", where=place, hint=hint)
+        return InputError(f"`{key}` is required, but `dataset` does not have it", where=place, hint=hint)
     rule = (
         error["msg"]
         .replace("Input should be", "must be")

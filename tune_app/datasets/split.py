@@ -1,4 +1,4 @@
-"""How rows are ordered and a test part is set apart where a data set does not say so itself."""
+"""Orders rows and splits off a test part, for data sets without an official split."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ TEXT_TEST_FRACTION = 0.1
 
 
 def shuffled(part: Arrays) -> Arrays:
-    """The rows of a part in an order that is always the same and mixes what files keep together."""
+    """The rows of a part in a fixed order that mixes rows that are together in the files."""
     order = np.random.default_rng(SEED).permutation(len(next(iter(part.values()))))
     return {name: array[order] for name, array in part.items()}
 
 
 def set_apart(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the rows to train on and of those to test on: a fifth of each class, by a fixed seed.
+    """Numbers of the rows to train on and of those to test on: a fifth of each class, with a fixed seed.
 
-    A class of two to seven rows gives one row to the test part; a class of one row gives none.
+    A class of two to seven rows has one test row; a class of one row has none.
     """
     rng = np.random.default_rng(SEED)
     train, test = [], []

@@ -21,14 +21,14 @@ from tune_app.errors import InputError, nearest
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 PARQUET = (".parquet", ".pq")
 Rows = list[tuple[str, Any, Any]]
-"""Where each row stands, its text and its label."""
+"""The place of each row, its text and its label."""
 
 
 def load_table(path: Path, text: str, label: str) -> Dataset:
-    """Load the columns `text` and `label` of a ``.csv``, ``.tsv`` (with a head line, in UTF-8) or ``.parquet`` file.
+    """Load the columns `text` and `label` of a ``.csv``, ``.tsv`` (with a header line, in UTF-8) or ``.parquet`` file.
 
-    Labels may be texts, whole numbers or truth values. Classes are in the order of numbers, or else of the alphabet.
-    A fifth of each class is set apart as the test part by a fixed seed, which mixes the order, too.
+    Labels may be strings, whole numbers or booleans. Classes are in numerical or alphabetical order. A fifth of each
+    class is split off as the test part with a fixed seed, which also shuffles the order.
 
     Raises:
         InputError: the file cannot be read, lacks a column, or a row has no text or no class; says which row.
@@ -41,7 +41,7 @@ def load_table(path: Path, text: str, label: str) -> Dataset:
         known = ", ".join([*DELIMITERS, *PARQUET])
         raise InputError(f"a table must be one of {known}, but got {path.name}", where="dataset.path")
     if not rows:
-        raise InputError("a table must have rows, but has none below its head", where=str(path))
+        raise InputError("a table must have rows, but has none below its header", where=str(path))
     for place, found, _ in rows:
         if not isinstance(found, str) or not found.strip():
             raise InputError(f"each row must have a text, but `{text}` is {_shown(found)}", where=place)
@@ -57,7 +57,7 @@ def load_table(path: Path, text: str, label: str) -> Dataset:
 
 def _read_csv(path: Path, text: str, label: str) -> Rows:
     content = read_text(path)
-    limit = csv.field_size_limit(sys.maxsize)  # 128 KiB by default: a long text is no fault
+    limit = csv.field_size_limit(sys.maxsize)  # default: 128 KiB, but long texts are fine
     try:
         rows = csv.reader(io.StringIO(content, newline=""), delimiter=DELIMITERS[path.suffix.lower()], strict=True)
         head = next(rows, [])
@@ -66,7 +66,9 @@ def _read_csv(path: Path, text: str, label: str) -> Rows:
         for row in rows:
             place = f"{path}:{rows.line_num}"
             if row and len(row) != len(head):
-                raise InputError(f"each row must have {len(head)} columns as the head, but has {len(row)}", where=place)
+                raise InputError(
+                    f"each row must have {len(head)} columns like the header, but has {len(row)}", where=place
+                )
             if row:
                 read.append((place, row[columns[0]], row[columns[1]]))
     except csv.Error as error:
@@ -102,7 +104,7 @@ def _column(names: Iterable[str], name: str, path: Path) -> int:
         )
     if names.count(name) > 1:
         raise InputError(
-            f"a column must have its heading for itself, but {names.count(name)} columns are called `{name}`",
+            f"column names must be unique, but {names.count(name)} columns are called `{name}`",
             where=str(path),
             hint="rename all but one of them",
         )
@@ -111,7 +113,7 @@ def _column(names: Iterable[str], name: str, path: Path) -> int:
 
 def _class(value: Any, place: str, label: str) -> str:
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # what pandas makes of whole numbers in a column with gaps
+        value = int(value)  # pandas turns whole numbers into these in a column with gaps
     if not isinstance(value, (str, int)) or (isinstance(value, str) and not value.strip()):
         raise InputError(f"each row must have a class, but `{label}` is {_shown(value)}", where=place)
     return str(value).strip()
@@ -125,7 +127,7 @@ def _class_names(labels: list[str], where: str, label: str) -> list[str]:
         raise InputError(
             f"`{label}` must name classes, but has {len(found):,} different values in {len(labels):,} rows",
             where=where,
-            hint="name the column whose values repeat; a class needs two rows or more",
+            hint="choose a column whose values repeat; a class needs at least two rows",
         )
     _check_written_alike(found, where, label)
     try:
@@ -135,7 +137,7 @@ def _class_names(labels: list[str], where: str, label: str) -> list[str]:
 
 
 def _check_written_alike(found: set[str], where: str, label: str) -> None:
-    """Refuse a number that is written in two ways: it would be two classes."""
+    """Reject a number written in two ways: it would be two classes."""
     numbers: dict[float, str] = {}
     for name in sorted(found):
         try:
@@ -144,9 +146,9 @@ def _check_written_alike(found: set[str], where: str, label: str) -> None:
             continue
         if number in numbers:
             raise InputError(
-                f"`{label}` must write a class in one way, but there are `{numbers[number]}` and `{name}`",
+                f"`{label}` must write each class in only one way, but there are `{numbers[number]}` and `{name}`",
                 where=where,
-                hint="bring them to one form; without quotes, pandas makes 1.0 of 1 in a column with gaps",
+                hint="make them consistent; without quotes, pandas turns 1 into 1.0 in a column with gaps",
             )
         numbers[number] = name
 

@@ -16,14 +16,14 @@ def load_text_file(path: Path) -> Dataset:
     """Load a text file; the first nine tenths of its characters train, the last tenth tests.
 
     Raises:
-        InputError: the file cannot be read, is not UTF-8, or holds fewer than 100 characters.
+        InputError: the file cannot be read, is not UTF-8, or has fewer than 100 characters.
     """
     text = read_text(path)
     if len(text) < MIN_CHARACTERS:
         raise InputError(
             f"a text must have at least {MIN_CHARACTERS} characters, but has {len(text)}",
             where=str(path),
-            hint="name a longer text; a model needs some hundred thousand characters to learn from",
+            hint="use a longer text; a model needs hundreds of thousands of characters to learn from",
         )
     train, test = split_text(text)
     return Dataset(name=path.name, kind="text", train=train, test=test)
@@ -45,7 +45,7 @@ def read_text(path: Path) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         likely = "UTF-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "ISO-8859-1"
         raise InputError(
-            f"the file must be text in UTF-8, but has the byte {content[error.start]:#04x}",
+            f"the file must be UTF-8 text, but has the byte {content[error.start]:#04x}",
             where=f"{path}:{line}",
             hint=f"convert it, for example with `iconv -f {likely} -t UTF-8`",
         ) from None

@@ -15,7 +15,7 @@ def load_tinyshakespeare(files: Sequence[Path]) -> Dataset:
     """Load the text; the first nine tenths train, as in char-rnn, and the last tenth tests.
 
     Raises:
-        InputError: the file is no text in UTF-8.
+        InputError: the file is not UTF-8 text.
     """
     (path,) = files
     train, test = split_text(read_text(path))
@@ -26,7 +26,7 @@ TINYSHAKESPEARE = Entry(
     name="tinyshakespeare",
     kind="text",
     description="1,115,394 characters of Shakespeare; split 90% / 10% in the order of the text",
-    licence="public domain; the repository it comes from: MIT",
+    licence="public domain; its repository: MIT",
     load=load_tinyshakespeare,
     files=(
         RemoteFile(

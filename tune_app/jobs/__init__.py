@@ -1,5 +1,5 @@
 """Sweeps and trainings as jobs of a Ray cluster: submitted, watched, cancelled, purged.
 
 Imports: everything up to `profiles`; Ray's job client.
-Hands out: `Jobs`.
+Provides: `Jobs`.
 """

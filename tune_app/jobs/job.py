@@ -1,4 +1,4 @@
-"""A job: a sweep or a training that someone asked for, and the states it goes through."""
+"""A job: a requested sweep or training, and its states."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEXT = {
     "FAILED": (),
     "CANCELLED": (),
 }
-"""Which states may follow which; nothing leaves an end state."""
+"""The allowed state transitions; end states are final."""
 STATES = tuple(NEXT)
 END_STATES = tuple(state for state, following in NEXT.items() if not following)
 ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
@@ -29,24 +29,24 @@ ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 
 @dataclass(frozen=True)
 class Job:
-    """The record of one job, as it stands in ``jobs/<id>/job.json`` of the store.
+    """The record of one job, ``jobs/<id>/job.json`` in the store.
 
     Attributes:
         id: ``<space>-<run>``.
         kind: ``sweep`` or ``training``.
-        space: what is counted: the space's name; ``train-<profile>`` for a training.
+        space: what run numbers count: the space's name; ``train-<profile>`` for a training.
         run: 1, 2, 3 … among the jobs of this space.
         study: the study that a sweep writes; None for a training.
-        request: what was asked for, as validated: everything the job needs besides the data and the user's own code.
-        requested_by: who asked.
-        reason: why it ended as it did: ``error``, ``lost``, ``cancelled``; None where it succeeded or has not ended.
+        request: the validated request: everything the job needs except the data and the user's own code.
+        requested_by: who requested it.
+        reason: why it ended: ``error``, ``lost``, ``cancelled``; None if it succeeded or has not ended.
         message: the reason in words.
-        exit_code: of the job's process, where it is known.
-        address: the job server it was given to; None for the one of the machine `host`.
-        host: the machine it was asked for from.
-        folder: the folder it was asked for in, where a user's own task and relative paths start.
-        submission_id: its name at Ray.
-        submitted_at: when Ray had taken it.
+        exit_code: of the job's process, if known.
+        address: the job server it was submitted to; None for the one on the machine `host`.
+        host: the machine that requested it.
+        folder: the folder where it was requested, for a user's own task and relative paths.
+        submission_id: its name in Ray.
+        submitted_at: when Ray accepted it.
     """
 
     id: str
@@ -78,15 +78,15 @@ class Job:
     def moved(
         self, state: str, *, reason: str | None = None, message: str | None = None, exit_code: int | None = None
     ) -> Job:
-        """This job in another state, with the time of it.
+        """This job in another state, with the time of the change.
 
         Raises:
-            InputError: the state may not follow the present one.
+            InputError: the transition is not allowed.
         """
         if state not in NEXT[self.state]:
-            following = ", ".join(NEXT[self.state]) or "nothing, it is an end state"
+            following = ", ".join(NEXT[self.state]) or "nothing, because it is an end state"
             raise InputError(
-                f"the job `{self.id}` is {self.state} and cannot become {state}", hint=f"what may follow: {following}"
+                f"the job `{self.id}` is {self.state} and cannot become {state}", hint=f"next states: {following}"
             )
         shown = redacted(message) if message else message  # it may quote what the job or Ray printed
         job = replace(self, state=state, reason=reason, message=shown, exit_code=exit_code)
@@ -101,7 +101,7 @@ def read_job(content: bytes, where: str) -> Job:
     """The record in `content`, the file at `where`.
 
     Raises:
-        InputError: it is no record, or one of a version that this program does not know.
+        InputError: it is not a record, or of an unknown version.
     """
     try:
         document = json.loads(content)
@@ -120,5 +120,5 @@ def read_job(content: bytes, where: str) -> Job:
         raise InputError(
             f"the file must be the record of a job, but {type(error).__name__}: {error}",
             where=where,
-            hint="remove its folder; the study that it wrote is not touched by that",
+            hint="remove its folder; this does not affect the study that it wrote",
         ) from error

@@ -1,4 +1,4 @@
-"""The folder that is sent with a job to a cluster, so that a user's own task and relative paths work there."""
+"""The folder uploaded with a job to a cluster, so that a user's own task and relative paths work there."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ EXCLUDED = (
     ".hypothesis",
     "*.pyc",
 )
-"""What is left at home, besides the store and what .gitignore and .rayignore name."""
+"""What is not uploaded, besides the store and the patterns in .gitignore and .rayignore."""
 
 
 def excludes(folder: Path, store: Folder) -> list[str]:
-    """Patterns of what is not sent of `folder`, as git reads them."""
+    """The patterns in git's syntax of files in `folder` that are not uploaded."""
     if isinstance(store, LocalFolder) and store.root != folder and store.root.is_relative_to(folder):
         return [*EXCLUDED, f"/{store.root.relative_to(folder).as_posix()}"]
     return list(EXCLUDED)
 
 
 def check_size(folder: Path, excluded: list[str]) -> int:
-    """How many bytes would be sent.
+    """How many bytes would be uploaded.
 
     Raises:
-        InputError: more than Ray takes (500 MB); found before hours are spent packing a home folder.
+        InputError: more than Ray accepts (500 MB); checked first, instead of packing a home folder for hours.
     """
     from ray._private.runtime_env import packaging
 
@@ -46,9 +46,9 @@ def check_size(folder: Path, excluded: list[str]) -> int:
         if sum(sizes.values()) >= packaging.GCS_STORAGE_MAX_SIZE:
             largest = max(sizes, key=lambda name: sizes[name])
             raise InputError(
-                f"the folder that goes with a job must hold less than {packaging.GCS_STORAGE_MAX_SIZE / 1e6:.0f} MB, "
-                f"but {folder} holds more, `{largest}` alone {sizes[largest] / 1e6:.0f} MB and counting",
-                hint="submit from the folder of your code, or name in .rayignore what the job does not need",
+                f"the folder uploaded with a job must be smaller than {packaging.GCS_STORAGE_MAX_SIZE / 1e6:.0f} MB, "
+                f"but {folder} is larger, `{largest}` alone {sizes[largest] / 1e6:.0f} MB and counting",
+                hint="submit from the folder of your code, or list what the job does not need in .rayignore",
             )
 
     silent = logging.Logger("packing", logging.CRITICAL)

@@ -1,8 +1,8 @@
 """The Ray head with a job server that runs jobs on this machine when there is no cluster.
 
-It is started by the first job, bound to loopback, outlives the command that started it, and ends by itself when no
-job has run for some minutes. Where it is stands in ``jobs/.heads/<machine>.json`` of the store; when that file goes
-away, with the store for example, it ends too.
+The first job starts it on loopback. It outlives the command that started it, and stops when no job has run for some
+minutes. Its address is in ``jobs/.heads/<machine>.json`` in the store; it also stops if that file is removed, for
+example along with the store.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class JobHead:
     Attributes:
         address: of its job server, ``http://127.0.0.1:…``.
         ray: of the head itself, for drivers.
-        pid: of the process that holds it; its end is the end of the head.
-        token_path: a file with the token that it asks for, which this user alone can read.
+        pid: of the process that runs it; the head ends with it.
+        token_path: a file with the token that it requires, readable only by this user.
     """
 
     address: str
@@ -59,13 +59,13 @@ class JobHead:
     token_path: str
 
     def token(self) -> str:
-        """The token that it asks for: whoever may submit a job runs it as this user."""
+        """The token that it requires, because anyone who can submit a job runs code as this user."""
         return Path(self.token_path).read_text(encoding="utf-8")
 
     def leave_settings(self, submission_id: str, environment: Mapping[str, str]) -> Path:
-        """Leave a job's environment where this user alone can read it; the job removes the file that is returned.
+        """Write a job's environment to a file that only this user can read, and return it; the job removes the file.
 
-        Ray keeps and shows the command that it starts, and all else that it is told of a job.
+        Ray stores and shows the command that it starts, and everything else it knows about a job.
         """
         path = Path(self.token_path).with_name(f"{submission_id}.json")
         write_private(path, json.dumps(environment))
@@ -73,19 +73,19 @@ class JobHead:
 
 
 def find_head(folder: Folder) -> JobHead | None:
-    """The head of this machine for the store in `folder`; None where none answers."""
+    """The head of this machine for the store in `folder`; None if none answers."""
     content = folder.read(_name())
     if content is None:
         return None
     try:
         head = JobHead(**json.loads(content))
-    except (ValueError, TypeError):  # of another version; it ends by itself
+    except (ValueError, TypeError):  # of another version; it stops when idle
         return None
     return head if _lives(head) else None
 
 
 def ensure_head(folder: Folder) -> JobHead:
-    """The head of this machine, started where there is none. Hold `head_lock`, or it may end before it is used.
+    """The head of this machine, started if there is none. Hold `head_lock`, or it may stop before it is used.
 
     Raises:
         WorkFailed: it did not start; the error says where its log is.
@@ -95,7 +95,7 @@ def ensure_head(folder: Folder) -> JobHead:
 
 
 def end_head(folder: Folder) -> JobHead | None:
-    """End the head of this machine, with what runs on it; gives the one that was ended."""
+    """Stop the head of this machine, with everything on it; returns the stopped head."""
     head = find_head(folder)
     if head is None:
         _clear_away(folder)
@@ -109,7 +109,7 @@ def end_head(folder: Folder) -> JobHead | None:
 
 @contextmanager
 def head_lock(folder: Folder) -> Iterator[None]:
-    """Keep the head from ending for want of jobs, and anybody else from starting one."""
+    """Keep the idle head from stopping, and other processes from starting one."""
     path = _lock_path(folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def _start(folder: Folder) -> JobHead:
             stderr=subprocess.STDOUT,
             cwd="/",
             env={**inherited_environment(), **keys_of(folder.address)},
-            start_new_session=True,  # Ctrl-C of the command that starts it is not meant for it
+            start_new_session=True,  # Ctrl-C of the command that starts it must not reach it
         )
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
@@ -145,13 +145,13 @@ def _start(folder: Folder) -> JobHead:
         process.kill()
     lines = log.read_text(errors="replace").strip().splitlines()
     raise WorkFailed(
-        f"no Ray head could be started on this machine: {lines[-1] if lines else 'it did not answer in time'}",
-        hint=f"its log is {log}; a cluster is reached with --address http://HEAD:8265",
+        f"could not start a Ray head on this machine: {lines[-1] if lines else 'it did not respond in time'}",
+        hint=f"its log is {log}; to use a cluster, pass --address http://HEAD:8265",
     )
 
 
 def _clear_away(folder: Folder) -> None:
-    """Remove what a head left that was killed."""
+    """Remove the files of a killed head."""
     content = folder.read(_name())
     if content is None:
         return
@@ -167,7 +167,7 @@ def _lives(head: JobHead) -> bool:
     try:
         os.kill(head.pid, 0)
         socket.create_connection((host, int(port)), timeout=2).close()
-    except (OSError, ValueError, OverflowError):  # OSError: no such process, another user's, or nobody listens
+    except (OSError, ValueError, OverflowError):  # OSError: no such process, another user's, or nothing listens
         return False
     return True
 
@@ -184,14 +184,14 @@ def _lock_path(folder: Folder) -> Path:
 
 
 def main() -> None:
-    """Be the head for the store that the arguments name, until nobody needs it."""
+    """Run the head for the store in the arguments, until nobody needs it."""
     parser = argparse.ArgumentParser(prog="python -m tune_app.jobs.job_head")
     parser.add_argument("store")
     parser.add_argument("--idle", type=float, default=IDLE_S, help="end when no job has run for so many seconds")
     given = parser.parse_args()
     folder = open_folder(given.store)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    # Not TMPDIR: the paths of Ray's sockets in it must be short.
+    # Not TMPDIR: the paths of Ray's sockets must be short.
     private = tempfile.mkdtemp(prefix=PREFIX, dir="/tmp")
     try:
         _serve(folder, Path(private), given.idle)
@@ -204,19 +204,19 @@ def _serve(folder: Folder, private: Path, idle_s: float) -> None:
         os.environ.pop(name, None)
     token_path = private / "token"
     write_private(token_path, secrets.token_hex(32))
-    # Of its own, because Ray looks there for "the" cluster of a machine, of which there may be several; and inside the
-    # private one, because Ray opens it to everybody.
+    # A separate one, because Ray looks there for "the" cluster of a machine, and there may be several; and inside the
+    # private one, because Ray makes it world-readable.
     temporary = str(private / "ray")
     os.environ.update(
         {
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the one way to bind everything to loopback on Linux
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the only way to bind everything to loopback on Linux
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token_path),
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_JOB_START_TIMEOUT_SECONDS": "1e9",  # a job may wait for its turn as long as it takes
+            "RAY_JOB_START_TIMEOUT_SECONDS": "1e9",  # a job may wait for its turn as long as necessary
         }
     )
-    os.environ.setdefault("RAY_JOB_STOP_WAIT_TIME_S", "8")  # Ray's own 3 s are short for a sweep's last rows
+    os.environ.setdefault("RAY_JOB_STOP_WAIT_TIME_S", "8")  # Ray's default of 3 s is short for a sweep's last rows
     import ray._private.utils
     from ray._private.node import Node
     from ray._private.parameter import RayParams
@@ -248,14 +248,14 @@ def _serve(folder: Folder, private: Path, idle_s: float) -> None:
 def _wait_until_idle(
     folder: Folder, content: bytes, idle_s: float, is_busy: Callable[[], bool], is_whole: Callable[[], bool]
 ) -> None:
-    """Wait until nothing has run for `idle_s`, the file that tells of this head is gone, or a part of it has died."""
+    """Wait until nothing has run for `idle_s`, the file of this head is gone, or a part of it has died."""
     last_work = time.monotonic()
     while is_whole() and _is_known(folder, content):
         if is_busy():
             last_work = time.monotonic()
         elif time.monotonic() - last_work > idle_s:
             with head_lock(folder):
-                if not is_busy():  # whoever held the lock may have brought a job
+                if not is_busy():  # the holder of the lock may have submitted a job
                     folder.remove(_name())
                     return
         time.sleep(LOOK_S)
@@ -264,12 +264,12 @@ def _wait_until_idle(
 def _is_known(folder: Folder, content: bytes) -> bool:
     try:
         return folder.read(_name()) == content
-    except TuneAppError:  # a store that does not answer for a while must not end the jobs
+    except TuneAppError:  # a temporarily unavailable store must not end the jobs
         return True
 
 
 def _is_busy(records: JobStore, address: str) -> bool:
-    """Whether a job or another driver runs or waits; also where the job server or the store does not say."""
+    """Whether a job or another driver is running or waiting; True if the job server or the store does not respond."""
     import requests
     from ray.job_submission import JobSubmissionClient
 
@@ -281,7 +281,7 @@ def _is_busy(records: JobStore, address: str) -> bool:
 
 
 def _is_withdrawn(records: JobStore, job: JobDetails) -> bool:
-    """Whether it was cancelled while it waits: Ray takes no job out of its queue, and its process would end at once."""
+    """Whether it was cancelled in the queue: Ray never removes a job from it, and its process would end immediately."""
     job_id = (job.metadata or {}).get("tune_app_job")
     if str(job.status) != "PENDING" or job_id is None:
         return False

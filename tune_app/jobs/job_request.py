@@ -1,7 +1,7 @@
-"""What a job is asked to do: checked where it is asked for, carried in its record, and made a command where it runs.
+"""What a job should do: checked when it is requested, stored in its record, and turned into a command where it runs.
 
-A request holds the whole space, or the whole profile, as it was when it was asked for: whoever edits the file
-afterwards does not change a job that waits.
+A request includes the complete space or profile at the time of the request: editing the file afterwards does not change
+a queued job.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ from tune_app.tasks.catalogs import load_catalog
 from tune_app.tasks.spec_file import read_spec
 
 NAME_LENGTH = 56
-"""So much of a space's name is left in a job's, where the run number follows."""
+"""How much of a space's name is kept in a job's name, before the run number."""
 
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A request that was found valid.
+    """A valid request.
 
     Attributes:
         kind: ``sweep`` or ``training``.
         space: what its run numbers count.
-        study: the study's name, where the user gave one.
-        content: what is kept in the job's record.
-        cpus: that Ray sets aside for the job's own process; a sweep's trials ask for theirs themselves.
+        study: the study's name, if the user gave one.
+        content: the part stored in the job's record.
+        cpus: reserved by Ray for the job's own process; a sweep's trials request their own.
         gpus: the same.
-        notify: who is notified of a sweep's end; secrets, which reach the job by its environment and no record.
+        notify: addresses to notify at a sweep's end; secrets, which reach the job through its environment, never a
+            record.
     """
 
     kind: str
@@ -51,7 +52,7 @@ class JobRequest:
 
 
 def request_of(job: Job) -> JobRequest:
-    """What `job` was asked to do, from its record."""
+    """The request of `job`, from its record."""
     return JobRequest(
         job.kind, job.space, job.study, job.request, cpus=job.request.get("cpus"), gpus=job.request.get("gpus")
     )
@@ -74,7 +75,7 @@ def sweep_request(
 
     Raises:
         Conflict: the name of the study is taken.
-        InputError: the space is not valid, or what it starts from is not there.
+        InputError: the space is invalid, or what it starts from does not exist.
     """
     document = source if isinstance(source, Document) else Document.read(source)
     spec = read_spec(document, overrides, catalog_of)
@@ -82,7 +83,7 @@ def sweep_request(
     if name in store.studies():
         raise Conflict(
             f"the study `{name}` exists in {store.folder.url}",
-            hint="choose another name, or give none: the study is then called as its job is",
+            hint="choose another name, or omit it to name the study after its job",
         )
     if spec.search.start_from:
         starting_configs(spec, store.folder, profiles)
@@ -102,12 +103,12 @@ def training_request(
     cpus: float | None = None,
     gpus: float | None = None,
 ) -> JobRequest:
-    """A request to train `profile`; its own epochs and seed where none are given.
+    """A request to train `profile`; its own epochs and seed if none are given.
 
-    With `cpus` or `gpus` it runs on a machine of the cluster that has them free, else on the head.
+    With `cpus` or `gpus` it runs on a machine of the cluster that has them free, otherwise on the head.
 
     Raises:
-        InputError: a value does not fit the profile's task.
+        InputError: a value is invalid for the profile's task.
     """
     text = profile.validated().to_yaml()
     content = {"profile": text, "name": profile.name, "epochs": epochs, "seed": seed, "cpus": cpus, "gpus": gpus}
@@ -115,7 +116,7 @@ def training_request(
 
 
 def command(job: Job, store: str, scratch: Path) -> list[str]:
-    """What does the work of `job`: the arguments of ``tune-app``; the files that it reads are written to `scratch`."""
+    """The ``tune-app`` arguments that do the work of `job`; writes the files that they read to `scratch`."""
     profiles = scratch / "profiles"
     profiles.mkdir()
     places = ["--store", store, "--profiles", str(profiles)]

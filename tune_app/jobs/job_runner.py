@@ -1,10 +1,10 @@
-"""The process that Ray starts for a job: it runs the command, keeps the record and the log, and stops when asked to.
+"""The process that Ray starts for a job: it runs the command, keeps the record and the log, and stops on request.
 
     python -m tune_app.jobs.job_runner STORE ID [--ray ADDRESS] [--settings FILE]
 
-The command runs as a child. What it prints goes to the job's log in the store, and from there to the output of this
-process, so that ``ray job logs`` shows it too. Stopping escalates: an interrupt, which lets a trial that is about to
-end do so; a request to terminate, which stops the trials and keeps the study whole; and then the end of the process.
+The command runs as a child. Its output goes to the job's log in the store, and from there to the output of this
+process, so that ``ray job logs`` also shows it. Stopping escalates: an interrupt, which lets a trial that is about to
+end do so; a termination request, which stops the trials and keeps the study intact; then a kill.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ BEAT_S = 3.0
 TERMINATE_AFTER_S = 2.0
 KILL_AFTER_S = 7.0
 LAST_LINES = 200
-"""So far from its end the error of a command is looked for."""
+"""How far from the end of its output to look for a command's error."""
 
 
 def main() -> None:
-    """Run the job that the arguments name; exits as its command does."""
+    """Run the job in the arguments; exits with its command's code."""
     parser = argparse.ArgumentParser(prog="python -m tune_app.jobs.job_runner")
     parser.add_argument("store")
     parser.add_argument("id")
-    parser.add_argument("--ray", help="address of the Ray head; what Ray set in the environment without it")
-    parser.add_argument("--settings", type=Path, help="a file with variables of the environment, which is removed")
+    parser.add_argument("--ray", help="address of the Ray head; default: the one that Ray set in the environment")
+    parser.add_argument("--settings", type=Path, help="a file with environment variables, which is removed")
     given = parser.parse_args()
     if given.settings:
         os.environ.update(json.loads(given.settings.read_text(encoding="utf-8")))
         given.settings.unlink()
     if given.ray:
         os.environ["RAY_ADDRESS"] = given.ray
-    # Ray blocks the interrupt in all its processes, and children inherit that.
+    # Ray blocks interrupts in all its processes, and children inherit that.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         sys.exit(JobRunner(given.store, given.id).run())
@@ -61,7 +61,7 @@ class JobRunner:
     """Runs one job of a store.
 
     Raises:
-        InputError: the store, as this machine sees it, has no such job.
+        InputError: the store, as seen from this machine, has no such job.
     """
 
     def __init__(self, store: str, job_id: str) -> None:
@@ -72,17 +72,17 @@ class JobRunner:
         self._stopped_by: str | None = None
 
     def run(self) -> int:
-        """Run the command to its end and record how it went; gives its exit code, 130 where it was cancelled."""
+        """Run the command and record how it ended; returns its exit code, 130 if it was cancelled."""
         job = self._job
         if by := self._jobs.asked_to_stop(job.id):
-            self._jobs.end(job.id, "CANCELLED", reason="cancelled", message=f"cancelled by {by} before it began")
+            self._jobs.end(job.id, "CANCELLED", reason="cancelled", message=f"cancelled by {by} before it started")
             return 130
-        # Before the record says RUNNING: whoever reads that may send a signal at once.
+        # Before the record says RUNNING: a reader may then send a signal immediately.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         self._job = job = self._jobs.change(job.id, lambda found: found.moved("RUNNING"))
         self._jobs.beat(job.id)
-        # Beside the record where that is possible: what a killed process leaves goes with it.
+        # Next to the record if possible: then a killed process's files are removed with it.
         own = self._jobs.folder.path(f"jobs/{job.id}") if self._local else None
         with tempfile.TemporaryDirectory(prefix=".scratch-", dir=own) as scratch:
             code = self._run_command(Path(scratch))
@@ -98,7 +98,7 @@ class JobRunner:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                cwd=self._job.folder if here else None,  # elsewhere Ray has unpacked that folder and gone there
+                cwd=self._job.folder if here else None,  # elsewhere Ray has unpacked that folder and changed to it
                 preexec_fn=_end_with_parent,
             )
         log = _Log(spool, self._jobs, self._job.id, period_s=LOOK_S if self._local else BEAT_S)
@@ -129,13 +129,13 @@ class JobRunner:
             self._jobs.end(job_id, "SUCCEEDED", code=code)
         elif self._stopped_by is not None or code in (130, 143):
             by = self._stopped_by or "an interrupt"
-            how = "; it did not yield and was killed" if code == -signal.SIGKILL else ""
+            how = "; it did not stop and was killed" if code == -signal.SIGKILL else ""
             self._jobs.end(job_id, "CANCELLED", reason="cancelled", message=f"cancelled by {by}{how}", code=code)
         else:
             self._jobs.end(job_id, "FAILED", reason="error", message=self._why(code), code=code)
 
     def _why(self, code: int) -> str:
-        """The error that the command printed; else its last line; else how it ended."""
+        """The error that the command printed, or else its last line, or how it ended."""
         lines = self._jobs.last_lines(self._job.id, LAST_LINES)[0].decode(errors="replace").splitlines()
         errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
         ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
@@ -149,13 +149,13 @@ class JobRunner:
 
 
 def _end_with_parent() -> None:
-    """Have Linux end this process together with its parent: Ray's end of a job may reach the parent alone."""
+    """Make Linux end this process together with its parent, because Ray may only end the parent of a job."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG
 
 
 class _Log:
-    """Copies what the command has printed to the store and to this process's output, every `period_s` at most."""
+    """Copies the command's output to the store and to this process's output, at most every `period_s`."""
 
     def __init__(self, spool: Path, jobs: JobStore, job_id: str, period_s: float) -> None:
         self._file = spool.open("rb")
@@ -163,7 +163,7 @@ class _Log:
         self._next = 0.0
 
     def copy(self, last: bool = False) -> None:
-        """Copy what is new; the `last` time all of it."""
+        """Copy new output; the `last` time all of it."""
         if not last and time.monotonic() < self._next:
             return
         self._next = time.monotonic() + self._period_s

@@ -1,4 +1,4 @@
-"""The jobs of a store: their records, logs, signs of life and requests to stop, under ``<root>/jobs/``.
+"""The jobs of a store: their records, logs, heartbeat and requests to stop, under ``<root>/jobs/``.
 
     jobs/<id>/job.json     the record
     jobs/<id>/log.txt      what the job printed
@@ -6,9 +6,9 @@
     jobs/<id>/cancel       who asked it to stop; its process looks for this file
     jobs/.counters.json    the last run number of every space; numbers are not used twice
 
-Whoever reads and writes needs the store alone, so that jobs are seen and stopped also where the cluster cannot be
-reached. Several processes may do so at once: each file that two of them might change is put only if nobody else came
-first, and else looked at again.
+Reading and writing only need the store, so that jobs can be listed and stopped even if the cluster is unreachable.
+Several processes may do so at once: a file that two of them might change is only written if nobody else came first,
+and otherwise read again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tune_app.store import log_lines
 
 COUNTERS = "jobs/.counters.json"
 TRIES = 100
-"""So often a put is tried again after another process came first."""
+"""How often to retry a put after another process came first."""
 
 
 class JobStore:
@@ -40,7 +40,7 @@ class JobStore:
 
         Args:
             make: the job with this run number.
-            taken: whether something else has the place of this job already; its number is then passed over.
+            taken: whether something else already has this job's place; its number is then skipped.
 
         Raises:
             WorkFailed: the store cannot be written.
@@ -59,9 +59,9 @@ class JobStore:
         raise self._too_busy(COUNTERS)
 
     def claim(self, study: str, job_id: str) -> Job | None:
-        """Have the name of a study for the recorded job `job_id`; gives the job that has it, if one that goes on does.
+        """Claim the name of a study for the recorded job `job_id`; returns the active job that already has it, if any.
 
-        Of several that claim one name at once, one gets it.
+        If several claim a name at once, one gets it.
 
         Raises:
             WorkFailed: the store cannot be written.
@@ -87,7 +87,7 @@ class JobStore:
         return [found for found in self.read() if isinstance(found, Job)]
 
     def read(self) -> list[Job | InputError]:
-        """All jobs, sorted by id, with an error in the place of a damaged record."""
+        """All jobs, sorted by id, with an error in place of a damaged record."""
         found: list[Job | InputError] = []
         for job_id in self.ids():
             content = self.folder.read(_record(job_id))
@@ -118,12 +118,12 @@ class JobStore:
         return read_job(content, self.folder.path(_record(job_id))), version
 
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
-        """Replace the record by what `change` makes of it as it stands now.
+        """Replace the record with the result of `change` on the current one.
 
-        Where another process changes it in between, `change` is called again with what that one left.
+        If another process changes it in the meantime, `change` is called again with the new record.
 
         Raises:
-            InputError: there is no such job, or `change` refuses.
+            InputError: there is no such job, or `change` rejects.
             WorkFailed: the store cannot be written.
         """
         for _ in range(TRIES):
@@ -136,33 +136,33 @@ class JobStore:
     def end(
         self, job_id: str, state: str, *, reason: str | None = None, message: str | None = None, code: int | None = None
     ) -> Job:
-        """Bring a job to an end state unless it has one already, whoever came first; gives the job as it stands."""
+        """Move a job to an end state unless it already has one; returns the current job."""
 
         def ended(job: Job) -> Job:
             if job.ended:
                 return job
-            # Its process came and went between two looks.
+            # Its process started and ended between two checks.
             job = job.moved("RUNNING") if state == "SUCCEEDED" and job.state == "QUEUED" else job
             return job.moved(state, reason=reason, message=message, exit_code=code)
 
         return self.change(job_id, ended)
 
     def submitted(self, job_id: str) -> Job:
-        """Note that Ray has taken the job."""
+        """Record that Ray accepted the job."""
         return self.change(job_id, lambda job: replace(job, submitted_at=now()))
 
     def remove(self, job_id: str) -> None:
-        """Remove the job's record, log and signs of life; its study stays."""
+        """Remove the job's record, log and heartbeat; its study stays."""
         self.folder.remove(f"jobs/{job_id}")
 
     def beat(self, job_id: str) -> None:
-        """Say that the job's process is alive."""
+        """Record that the job's process is alive."""
         self.folder.write(f"jobs/{job_id}/heartbeat", now().encode())
 
     def silence_s(self, job_id: str) -> float | None:
-        """Seconds since the job's process last said that it was alive; None where it never did.
+        """Seconds since the last heartbeat of the job's process; None if there was none.
 
-        A clock that is ahead of ours counts as just now.
+        A clock ahead of ours counts as now.
         """
         content = self.folder.read(f"jobs/{job_id}/heartbeat")
         if not content:
@@ -170,35 +170,35 @@ class JobStore:
         return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(content.decode())).total_seconds())
 
     def ask_to_stop(self, job_id: str, who: str) -> None:
-        """Leave the request to stop where the job's process looks for it."""
+        """Write the stop request where the job's process looks for it."""
         self.folder.write(f"jobs/{job_id}/cancel", who.encode())
 
     def asked_to_stop(self, job_id: str) -> str | None:
-        """Who asked the job to stop; None where nobody did."""
+        """Who asked the job to stop; None if nobody did."""
         content = self.folder.read(f"jobs/{job_id}/cancel")
         return None if content is None else content.decode()
 
     def log_path(self, job_id: str) -> str:
-        """The address of the job's log, for people."""
+        """The address of the job's log, for users."""
         return self.folder.path(_log(job_id))
 
     def log(self, job_id: str, start: int = 0, size: int | None = None) -> bytes:
-        """What the job printed, from byte `start`, at most `size` bytes; empty where it printed nothing yet."""
+        """The job's output from byte `start`, at most `size` bytes; empty if there is none yet."""
         return self.folder.read(_log(job_id), start, size) or b""
 
     def first_lines(self, job_id: str, count: int, start: int = 0) -> bytes:
-        """At most `count` lines of what the job printed, from byte `start`, see `log_lines`."""
+        """At most `count` lines of the job's output, from byte `start`, see `log_lines`."""
         return log_lines.first_lines(self.folder, _log(job_id), count, start)
 
     def last_lines(self, job_id: str, count: int, begin: int = 0) -> tuple[bytes, int]:
-        """At most `count` lines from the end of what the job printed, and the byte behind them.
+        """At most `count` lines from the end of the job's output, and the byte after them.
 
-        They do not begin before byte `begin`; see `log_lines`.
+        They do not start before byte `begin`; see `log_lines`.
         """
         return log_lines.last_lines(self.folder, _log(job_id), count, begin)
 
     def add_to_log(self, job_id: str, content: bytes) -> None:
-        """Add to what the job printed."""
+        """Append to the job's output."""
         self.folder.append(_log(job_id), content)
 
     def _too_busy(self, name: str) -> WorkFailed:

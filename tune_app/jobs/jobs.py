@@ -1,8 +1,8 @@
-"""Jobs: given to Ray Jobs, watched, stopped and cleared away.
+"""Submits jobs to Ray Jobs, watches, stops and purges them.
 
-One path for one machine and for a cluster: a job server of Ray runs `job_runner.py`, which does the work and keeps the
-record. Without an address the server is that of a head on this machine, see `job_head.py`. A record is believed as long
-as the job's process gives signs of life; only then is Ray asked.
+It works the same on one machine and on a cluster: a Ray job server runs `job_runner.py`, which does the work and keeps
+the record. Without an address, the server is a head on this machine, see `job_head.py`. A record is trusted while the
+job's process sends heartbeats; otherwise Ray is asked.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 SILENT_S = 12.0
-"""After so much silence Ray is asked what became of a job."""
+"""After this much silence, ask Ray what happened to a job."""
 LOST_S = 90.0
-"""After so much silence, and where the job server cannot be asked, a job counts as lost."""
+"""After this much silence, if the job server is unreachable, a job counts as lost."""
 YIELD_S = 9.0
-"""So long a job may take to stop by itself before Ray ends its processes."""
+"""How long a job may take to stop before Ray kills its processes."""
 _environment = threading.Lock()
 PACKAGE_LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
-"""They tell of every package that is sent."""
+"""Loggers that report every uploaded package."""
 
 
 class Jobs:
@@ -61,21 +61,22 @@ class Jobs:
         self.records = JobStore(store.folder)
 
     def submit(self, request: JobRequest, *, address: str | None = None, by: str | None = None) -> Job:
-        """Record a job for `request` and give it to Ray; the current folder is the one it runs in.
+        """Record a job for `request` and submit it to Ray; it runs in the current folder.
 
         Args:
-            address: the cluster's job server, such as ``http://head:8265``; this machine's own without it.
-            by: who asked; the user of this process without it.
+            address: the cluster's job server, such as ``http://head:8265``; by default, this machine's own.
+            by: who requested it; by default, the user of this process.
 
         Raises:
-            InputError: no job server answers, it refuses us, or the name of the study is taken.
-            WorkFailed: Ray did not take the job; its record says why.
+            InputError: no job server answers, it rejects us, or the name of the study is taken.
+            WorkFailed: Ray did not accept the job; its record says why.
         """
         with self._server(address) as (client, head):
             return self._give(self._record(request, address, by or user_name()), request, client, head)
 
     def accept(self, request: JobRequest, *, address: str | None = None, by: str | None = None) -> Job:
-        """Record a job for `request` at once; `give` gives it to Ray, which may take as long as a head takes to start.
+        """Record a job for `request` immediately; `give` submits it to Ray, which may take as long as a head needs to
+        start.
 
         Raises:
             Conflict: the name of the study is taken.
@@ -83,18 +84,20 @@ class Jobs:
         return self._record(request, address, by or user_name())
 
     def give(self, job: Job, request: JobRequest) -> Job:
-        """Give a job that was accepted to Ray; see `submit`. Where that fails, the record says why.
+        """Submit an accepted job to Ray; see `submit`. If that fails, the record says why.
 
         Raises:
-            InputError: no job server answers, or it refuses us.
-            WorkFailed: Ray did not take the job.
+            InputError: no job server answers, or it rejects us.
+            WorkFailed: Ray did not accept the job.
         """
         if (known := self.records.get(job.id)).ended:
             return known
         try:
             with self._server(job.address) as (client, head):
                 known = self.records.get(job.id)
-                if known.ended or known.submitted_at:  # cancelled while the head started, or given by another process
+                if (
+                    known.ended or known.submitted_at
+                ):  # cancelled while the head started, or submitted by another process
                     return known
                 return self._give(job, request, client, head)
         except TuneAppError as error:
@@ -102,13 +105,13 @@ class Jobs:
             raise
 
     def never_given(self) -> list[Job]:
-        """The jobs that were accepted on this machine and are not given to Ray yet."""
+        """The jobs accepted on this machine but not yet submitted to Ray."""
         here = socket.gethostname()
         return [j for j in self.records.all() if j.state == "QUEUED" and j.submitted_at is None and j.host == here]
 
     @contextmanager
     def _server(self, address: str | None) -> Iterator[tuple[JobSubmissionClient, JobHead | None]]:
-        """A client of the job server at `address`; without one, of this machine's head, started where there is none."""
+        """A client of the job server at `address`; without one, of this machine's head, started if there is none."""
         if address is None:
             with head_lock(self.store.folder):
                 head = ensure_head(self.store.folder)
@@ -153,11 +156,11 @@ class Jobs:
             holder = next((j for j in self.records.all() if j.study == request.study and not j.ended), None)
             if holder is not None:
                 raise _is_held(request.study, holder)
-            # A job that ended before its study began, or whose study was removed, has no part in the new one.
+            # A job that ended before its study started, or whose study was removed, does not own the new one.
             for former in [j for j in self.records.all() if j.study == request.study]:
                 self.records.change(former.id, lambda found: replace(found, study=None) if found.ended else found)
             job = self.records.create(request.space, make)
-            # Another one may have been accepted since the look at the records.
+            # Another one may have been accepted since the records were read.
             try:
                 holder = self.records.claim(request.study, job.id)
             except TuneAppError:
@@ -175,9 +178,9 @@ class Jobs:
         return self.records.create(request.space, make, taken)
 
     def _submission(self, job: Job, request: JobRequest, head: JobHead | None) -> dict[str, Any]:
-        """What Ray's job server is told; on this machine no file needs to be sent.
+        """The submission to Ray's job server; on this machine, no files are uploaded.
 
-        Whoever may ask the job server sees all of it.
+        Anyone with access to the job server can see all of it.
         """
         told = {"submission_id": job.submission_id, "metadata": {"tune_app_job": job.id}}
         keys = keys_of(self.store.folder.address)
@@ -185,7 +188,7 @@ class Jobs:
             keys[NOTIFY] = notify
         runner = ["-P", "-m", "tune_app.jobs.job_runner", self.store.folder.url, job.id]
         if head is not None:
-            # The head has the environment of whoever was the first to need it.
+            # The head has the environment of the process that started it.
             own = {name: value for name, value in inherited_environment().items() if name.startswith("TUNE_APP_")}
             settings = head.leave_settings(job.submission_id, {**own, **keys})
             there = ["--ray", head.ray, "--settings", str(settings)]
@@ -193,13 +196,13 @@ class Jobs:
         environment = {
             "working_dir": job.folder,
             "excludes": excludes(Path(job.folder), self.store.folder),
-            # Ray's own 3 s are short for a sweep's last rows.
+            # Ray's default of 3 s is short for a sweep's last rows.
             "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "8", **keys},
         }
         return {**told, "entrypoint": "exec " + shlex.join(["python", *runner]), "runtime_env": environment}
 
     def get(self, job_id: str) -> Job:
-        """The job `job_id` as it stands; one whose process is gone is found ended.
+        """The current state of the job `job_id`; ended if its process is gone.
 
         Raises:
             InputError: there is no such job.
@@ -207,17 +210,17 @@ class Jobs:
         return self._looked_after(self.records.get(job_id))
 
     def all(self) -> list[Job]:
-        """All jobs as they stand, the latest last."""
+        """The current state of all jobs, latest last."""
         return sorted(map(self._looked_after, self.records.all()), key=lambda job: (job.requested_at, job.id))
 
     def damaged(self) -> list[InputError]:
-        """What is wrong with the records that cannot be read."""
+        """The errors of unreadable records."""
         return [found for found in self.records.read() if isinstance(found, InputError)]
 
     def progress(self, job: Job) -> dict[str, Any] | None:
-        """How far a job has come; None before it began.
+        """The progress of a job; None before it starts.
 
-        A sweep: trials that ended, all of them, those that run, the best so far, seconds left. A training: see
+        For a sweep: ended, total and running trials, the best so far, seconds left. For a training: see
         `tune_app.store.live_training`.
         """
         if job.kind == "training":
@@ -235,10 +238,10 @@ class Jobs:
         }
 
     def cancel(self, job_id: str, *, by: str | None = None) -> Job:
-        """Stop a job: ask its process, and where it does not yield, have Ray end it. What it finished is kept.
+        """Stop a job: ask its process, and if it does not stop, have Ray kill it. Finished trials are kept.
 
         Raises:
-            InputError: there is no such job, or it has ended otherwise.
+            InputError: there is no such job, or it has already ended.
             WorkFailed: neither its process nor Ray can be reached; the request stays.
         """
         job, who = self.get(job_id), by or user_name()
@@ -248,13 +251,13 @@ class Jobs:
         return self.stop(self.ask_to_stop(job_id, who), who)
 
     def ask_to_stop(self, job_id: str, who: str) -> Job:
-        """Leave the request to stop; a job that has not begun is CANCELLED with that, whatever Ray does with it.
+        """Write the stop request; this makes a job that has not started CANCELLED, whatever Ray does with it.
 
         Raises:
             InputError: there is no such job.
         """
         self.records.ask_to_stop(job_id, who)
-        message = f"cancelled by {who}; it had not begun"
+        message = f"cancelled by {who}; it had not started"
 
         def withdrawn(job: Job) -> Job:
             is_queued = job.state == "QUEUED"
@@ -263,13 +266,13 @@ class Jobs:
         return self.records.change(job_id, withdrawn)
 
     def stop(self, job: Job, who: str) -> Job:
-        """Wait for the end of a job that was asked to stop, and have Ray end what does not yield; see `cancel`.
+        """Wait for the end of a stopping job, and have Ray kill it if it does not stop; see `cancel`.
 
         Raises:
             WorkFailed: neither its process nor Ray can be reached; the request stays.
         """
         if job.ended:
-            if job.submitted_at:  # it waits in Ray's queue; where Ray cannot be told, its process sees that it ended
+            if job.submitted_at:  # it is in Ray's queue; if Ray is unreachable, its process sees that it was cancelled
                 with suppress(TuneAppError):
                     self._end_at_ray(job)
             return job
@@ -281,18 +284,18 @@ class Jobs:
                 self._end_at_ray(job, wait_s=15)
             except TuneAppError as error:
                 raise WorkFailed(
-                    f"the job `{job.id}` was asked to stop and has not yet, and Ray cannot end it: {error.message}",
-                    hint=f"look again with `tune-app jobs status {job.id}`",
+                    f"the job `{job.id}` was asked to stop but has not yet, and Ray cannot end it: {error.message}",
+                    hint=f"check again with `tune-app jobs status {job.id}`",
                 ) from error
-            how = "it did not yield and was killed"
+            how = "it did not stop and was killed"
             job = self.records.end(job.id, "CANCELLED", reason="cancelled", message=f"cancelled by {who}; {how}")
         return job
 
     def _end_at_ray(self, job: Job, wait_s: float = 0.0) -> None:
-        """Have Ray end the job's processes, and wait until it has."""
+        """Have Ray end the job's processes, and wait for that."""
         client = self._client(job)
         if client is None:
-            return  # with its head, all that ran on it is gone
+            return  # everything on the head is gone with it
         with _ray_errors(client.get_address()):
             client.stop_job(job.submission_id)
             deadline = time.monotonic() + wait_s
@@ -300,7 +303,7 @@ class Jobs:
                 time.sleep(0.2)
 
     def wait(self, job_id: str, on_log: Callable[[bytes], None] = lambda text: None, period_s: float = 0.5) -> Job:
-        """Wait for a job's end, telling what it prints."""
+        """Wait for a job's end, and print its output."""
         seen = 0
         while True:
             job = self.get(job_id)
@@ -321,7 +324,7 @@ class Jobs:
         ]
 
     def purge(self, job: Job, *, study: bool = False) -> None:
-        """Remove an ended job's record and log, and its study, or what its training left, too where that is wanted.
+        """Remove an ended job's record and log, and optionally its study or the files of its training.
 
         Raises:
             InputError: the study is being written.
@@ -337,7 +340,7 @@ class Jobs:
         self.records.remove(job.id)
 
     def end_head(self) -> JobHead | None:
-        """End this machine's head; gives the one that was ended.
+        """Stop this machine's head; returns the stopped head.
 
         Raises:
             InputError: jobs run on it.
@@ -346,7 +349,8 @@ class Jobs:
             busy = [job.id for job in self.all() if not job.ended and self._is_here(job)]
             if busy:
                 raise InputError(
-                    f"jobs run on this machine's head: {', '.join(busy)}", hint="`tune-app jobs cancel ID` stops one"
+                    f"jobs are running on this machine's head: {', '.join(busy)}",
+                    hint="`tune-app jobs cancel ID` stops one",
                 )
             return end_head(self.store.folder)
 
@@ -354,20 +358,20 @@ class Jobs:
         return job.address is None and job.host == socket.gethostname()
 
     def _client(self, job: Job) -> JobSubmissionClient | None:
-        """A client of its job server; None where that was this machine's head, which is gone.
+        """A client of its job server; None if it was this machine's head and is gone.
 
         Raises:
-            InputError: no server answers, it refuses us, or it is the head of another machine.
+            InputError: no server answers, it rejects us, or it is the head of another machine.
         """
         if job.address is not None:
             return connect(job.address)
         if not self._is_here(job):
-            raise InputError(f"the job `{job.id}` runs on the head of {job.host}, which is reached from there alone")
+            raise InputError(f"the job `{job.id}` runs on the head of {job.host}, which can only be reached from there")
         head = find_head(self.store.folder)
         return connect(head.address, head.token()) if head else None
 
     def _looked_after(self, job: Job) -> Job:
-        """The job, ended where its process is gone without having said so."""
+        """The job, marked as ended if its process disappeared."""
         if job.ended:
             return job
         here = self._is_here(job)
@@ -377,15 +381,15 @@ class Jobs:
         if silence is None:
             silence = (datetime.now(UTC) - datetime.fromisoformat(job.submitted_at or job.requested_at)).total_seconds()
             if job.submitted_at is None:
-                # Whoever submits may still be sending files; one that died at it leaves the record.
-                return self._lost(job, "it was never given to Ray") if silence > 10 * LOST_S else job
+                # The submitter may still be uploading files; if it died, the record remains.
+                return self._lost(job, "it was never submitted to Ray") if silence > 10 * LOST_S else job
         if silence < SILENT_S:
             return job
         try:
             return self._as_ray_says(job)
         except TuneAppError as error:
             if job.state == "RUNNING" and silence > LOST_S:
-                return self._lost(job, f"no sign of life for {silence:.0f} s, and {error.message}")
+                return self._lost(job, f"no heartbeat for {silence:.0f} s, and {error.message}")
             return job
 
     def _as_ray_says(self, job: Job) -> Job:
@@ -396,7 +400,7 @@ class Jobs:
         with _ray_errors(address):
             found = next((j for j in client.list_jobs() if j.submission_id == job.submission_id), None)
         if found is None:
-            return self._lost(job, f"the job server at {address} does not know it; the head was started anew")
+            return self._lost(job, f"the job server at {address} does not know it; the head was restarted")
         match str(found.status):
             case "STOPPED":
                 return self.records.end(job.id, "CANCELLED", reason="cancelled", message="stopped through Ray")
@@ -407,7 +411,7 @@ class Jobs:
         return job
 
     def _failed(self, job: Job, code: int | None, said: list[str]) -> Job:
-        """The job, whose process ended without having said so; Ray quotes the end of its output behind a first line."""
+        """The job whose process disappeared; Ray quotes the end of its output after a first line."""
         last = next((line.strip() for line in reversed(said[1:]) if line.strip()), "")
         printed = f"; the last line it printed: {last[:200]}" if last else ""
         if code is None:
@@ -423,14 +427,14 @@ class Jobs:
 
     def _lost(self, job: Job, why: str, code: int | None = None) -> Job:
         begun = job.study is not None and Study(self.store.folder, job.study).exists()
-        again = f"; `tune-app resume {job.study}` goes on with its study" if begun else ""
+        again = f"; `tune-app resume {job.study}` continues its study" if begun else ""
         return self.records.end(job.id, "FAILED", reason="lost", message=why + again, code=code)
 
 
 def _is_held(study: str, holder: Job) -> Conflict:
     return Conflict(
-        f"the study `{study}` is the one of the job `{holder.id}`, which is {holder.state}",
-        hint="choose another name, or give none",
+        f"the study `{study}` belongs to the job `{holder.id}`, which is {holder.state}",
+        hint="choose another name, or omit it",
     )
 
 
@@ -438,10 +442,10 @@ def connect(address: str, token: str | None = None) -> JobSubmissionClient:
     """A client of the job server at `address`.
 
     Args:
-        token: what the server wants to see; Ray's own settings say it where it is None.
+        token: the server's token; None to use Ray's own settings.
 
     Raises:
-        InputError: it is no address of a job server, none answers there, or it refuses us.
+        InputError: it is not the address of a job server, none answers there, or it rejects us.
     """
     scheme, host_port = check_address(address)
     _check_listening(address, host_port, 443 if scheme == "https" else 80)
@@ -457,14 +461,14 @@ def connect(address: str, token: str | None = None) -> JobSubmissionClient:
             with _untold_packages():
                 return str(super().submit_job(**given))
 
-    # Ray lets this variable stand above the address that it is given.
+    # Ray lets this variable override the given address.
     with _environment, _ray_errors(address), changed_environment({"RAY_API_SERVER_ADDRESS": address}):
         return Client(address, headers={"Authorization": f"Bearer {token}"} if token else None)
 
 
 @contextmanager
 def _untold_packages() -> Iterator[None]:
-    """Have Ray tell nothing of the packages that this thread sends; other threads' messages and the levels stay."""
+    """Silence Ray's messages about uploads of this thread; other threads' messages and log levels are unaffected."""
     thread = threading.get_ident()
 
     def is_told(record: logging.LogRecord) -> bool:
@@ -490,7 +494,7 @@ def check_cancellable(job: Job) -> None:
         running = [state for state in STATES if state not in END_STATES]
         raise Conflict(
             f"only a job that is {' or '.join(running)} can be cancelled, but `{job.id}` is {job.state}",
-            hint="nothing leaves an end state",
+            hint="end states are final",
         )
 
 
@@ -498,13 +502,13 @@ def check_address(address: str) -> tuple[str, str]:
     """The scheme and the ``HOST:PORT`` of a job server's address.
 
     Raises:
-        InputError: it is no such address.
+        InputError: it is not such an address.
     """
     scheme, _, rest = address.partition("://")
     if scheme not in ("http", "https") or not rest:
         raise InputError(
             f"a job server's address must be http://HOST:PORT, but got `{address}`",
-            hint="such as http://head:8265; --address, RAY_API_SERVER_ADDRESS or RAY_ADDRESS says it",
+            hint="such as http://head:8265; set it with --address, RAY_API_SERVER_ADDRESS or RAY_ADDRESS",
         )
     return scheme, rest.partition("/")[0]
 
@@ -517,13 +521,13 @@ def _check_listening(address: str, host_port: str, default_port: int) -> None:
     except (OSError, OverflowError, ValueError) as error:
         raise InputError(
             f"no job server answers at `{address}`: {getattr(error, 'strerror', None) or error}",
-            hint="a head started with `ray start --head` has one at port 8265; without --address, this machine is used",
+            hint="a head started with `ray start --head` has one on port 8265; omit --address to use this machine",
         ) from error
 
 
 @contextmanager
 def _ray_errors(address: str) -> Iterator[None]:
-    """Ray's errors as ours."""
+    """Converts Ray's errors to ours."""
     import requests
     from ray.exceptions import AuthenticationError
 
@@ -539,10 +543,10 @@ def _ray_errors(address: str) -> Iterator[None]:
         text = _in_one_line(error)
         if "Version check" in text:
             raise InputError(
-                f"what answers at `{address}` is not the job server of a Ray cluster: {text}",
-                hint="it is where Ray's dashboard is: port 8265 of the head, where nobody chose another",
+                f"the server at `{address}` is not the job server of a Ray cluster: {text}",
+                hint="it has the address of Ray's dashboard, by default port 8265 of the head",
             ) from error
-        raise WorkFailed(f"the job server at `{address}` did not take it: {text}") from error
+        raise WorkFailed(f"the job server at `{address}` did not accept it: {text}") from error
 
 
 def _in_one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The edge for notebooks and scripts: a sweep of a function from Python, and what it found as tables.
+"""The interface for notebooks and scripts: a sweep of a function from Python, with its results as tables.
 
-It may import everything but the page. `tune_app.run` is its way in.
+It may import everything except the page. Its entry point is `tune_app.run`.
 """

@@ -1,4 +1,4 @@
-"""Domains of a search space as Python has them, ours, Ray Tune's or Optuna's, in the form of a search space file."""
+"""Converts domains as Python objects (ours, Ray Tune's or Optuna's) to the form in a search space file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RAYS = "ray.tune.search.sample"
 
 
 def parameters_of(space: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables of `space` by name, those of nested mappings with dots between, as a search space file has them.
+    """The variables of `space` by name, with dots for nested mappings, as in a search space file.
 
     Raises:
         InputError: a domain has no equivalent here.
@@ -32,13 +32,13 @@ def parameters_of(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _written(name: str, content: Any) -> Any:
-    """A domain as a mapping with a `type`; anything else as it is."""
+    """A domain as a mapping with a `type`; anything else unchanged."""
     if isinstance(content, Mapping) and content.keys() == {"grid_search"}:
         return _choices(content["grid_search"])
     if isinstance(content, np.generic):
         return content.item()
     if content is None or (isinstance(content, (list, tuple)) and not content):
-        return {"type": "categorical", "choices": [_plain(content)]}  # a file has nothing in such a place by mistake
+        return {"type": "categorical", "choices": [_plain(content)]}  # in a file, an empty value is a mistake
     if isinstance(content, BaseDistribution):
         choices = getattr(content, "choices", None)
         return _choices(choices) if choices is not None else from_optuna(content).to_dict()
@@ -50,13 +50,14 @@ def _written(name: str, content: Any) -> Any:
 
 
 def _is_domain(content: Mapping[str, Any]) -> bool:
-    """Whether a mapping is a domain as files have it, or Ray Tune's grid, and not a part of the configuration."""
+    """Whether a mapping is a domain (in the form of a file, or Ray Tune's grid) instead of part of the
+    configuration."""
     known = content.get("type") in ("float", "int", "categorical") and not content.keys().isdisjoint(("low", "choices"))
     return known or content.keys() == {"grid_search"}
 
 
 def _plain(value: Any) -> Any:
-    """A value as a file would have it."""
+    """A value as it would appear in a file."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     if isinstance(value, Mapping):
@@ -69,28 +70,28 @@ def _choices(choices: Any) -> dict[str, Any]:
 
 
 def _of_ray(name: str, domain: Any) -> dict[str, Any]:
-    """One of Ray Tune's domains, which say how they are drawn by a sampler that belongs to them."""
+    """One of Ray Tune's domains, whose distribution is defined by their sampler."""
     kind = type(domain).__name__
     if kind == "Categorical":
         return _choices(domain.categories)
     sampler = domain.sampler
-    step = getattr(sampler, "q", None)  # it wraps the sampler of what is rounded
+    step = getattr(sampler, "q", None)  # it wraps the sampler of the unrounded values
     drawn = type(sampler.sampler if step is not None else sampler).__name__.lstrip("_")
     if kind not in ("Float", "Integer") or drawn not in ("Uniform", "LogUniform", "NoneType"):
         raise InputError(
             f"a domain of Ray Tune must be uniform, loguniform, a choice or whole numbers, but `{name}` is "
             + (f"a {kind} drawn by {drawn}" if kind in ("Float", "Integer") else f"a {kind}"),
-            hint="write a range or choices that cover it",
+            hint="use a range or choices that cover it",
         )
     log = drawn == "LogUniform"
     if kind == "Integer" and step == 1:
         step = None
     if log and step is not None:
-        rule = f"a domain must have a logarithm or a step, but `{name}` has both"
-        raise InputError(rule, hint="leave the step out: tune_app.Float(low, high, log=True)")
+        rule = f"a domain can have either a log scale or a step, but `{name}` has both"
+        raise InputError(rule, hint="omit the step: tune_app.Float(low, high, log=True)")
     low, high = domain.lower, domain.upper
     if kind == "Integer" and step is None:
-        high -= 1  # Ray Tune leaves it out there
+        high -= 1  # Ray Tune excludes it
     if step is not None:  # multiples of the step
         low, high = round(math.ceil(low / step - 1e-9) * step, 12), round(math.floor(high / step + 1e-9) * step, 12)
         return {"type": kind.lower().removesuffix("eger"), "low": low, "high": high, "step": step}

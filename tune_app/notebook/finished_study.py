@@ -1,4 +1,4 @@
-"""A study that a notebook has run, with what it found as tables."""
+"""A study run from a notebook, with its results as tables."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tune_app.sweep.sweep import Outcome
 
 @dataclass(frozen=True)
 class FinishedStudy:
-    """What `tune_app.run` gives.
+    """The result of `tune_app.run`.
 
     Attributes:
         name: of the study.
-        store: root of the store that it lies in.
-        outcome: why it ended, if before all trials had; how many ended in which state.
+        store: root of its store.
+        outcome: why it ended, if early, and the number of trials in each end state.
     """
 
     name: str
@@ -50,7 +50,7 @@ class FinishedStudy:
 
     @property
     def best_config(self) -> dict[str, Any]:
-        """The configuration of the best completed trial, as the function got it.
+        """The configuration of the best completed trial, as the function received it.
 
         Raises:
             WorkFailed: nothing completed.

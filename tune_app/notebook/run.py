@@ -51,27 +51,27 @@ def run(
 ) -> FinishedStudy:
     """Search `space` for the best configuration of ``function(config, report)``, see docs/own_task.md.
 
-    Ctrl-C once lets the running trials finish, twice stops them; what ended is kept.
+    Ctrl-C lets the running trials finish, a second Ctrl-C stops them; finished trials are kept.
 
     Args:
-        function: it may be one of the notebook; then it is sent to the workers as it is now, and begins without what
-            past studies found, unless `search` names some.
-        space: domains by name: ours, Ray Tune's, Optuna's, or as a search space file has them; what is none is fixed.
-            Nested mappings become names with dots, and arrive nested. Tuples arrive as lists.
-        metrics: what the function reports, with the direction in which it is better; the first is the main one.
-        trials: how many; None for the default of `budget`, as for the epochs of the longest trial.
-        epochs: see there.
-        name: of the study; None for the function's name, with a number where that is in use.
+        function: it may be defined in the notebook; then its current version is sent to the workers, and past studies
+            are only used if `search` lists them.
+        space: domains by name: ours, Ray Tune's, Optuna's, or in the form of a search space file; any other value is
+            fixed. Nested mappings become names with dots, and arrive nested. Tuples arrive as lists.
+        metrics: the metrics that the function reports, each with its direction; the first is the main one.
+        trials: number of trials; None for the default of `budget`.
+        epochs: maximum epochs per trial; None for the default of `budget`.
+        name: of the study; None for the function's name, with a number if that is in use.
         store: root of the store; None for ``TUNE_APP_STORE``, else ``./results``.
-        address: of a Ray cluster; None for the one this process is connected to, else for
-                ``RAY_ADDRESS``, else for this machine.
+        address: of a Ray cluster; None for the one this process is connected to, then ``RAY_ADDRESS``, then this
+            machine.
         check: try the smallest, the largest and some random configurations first.
         sections: the other keys of a search space file, such as ``pruning={"level": "aggressive"}``.
 
     Raises:
-        InputError: what breaks a rule, or a function that fails in the check; a study of that name exists; it is not
-            called in the main thread; an address is given where this process is connected to a cluster already.
-        WorkFailed: the sweep could not go on, or no trial completed.
+        InputError: an argument is invalid, or the function fails in the check; a study of that name exists; it is not
+            called in the main thread; an address is given although this process is already connected to a cluster.
+        WorkFailed: the sweep could not continue, or no trial completed.
     """
     _check_place(address)
     opened = Store(store if store is not None else default_store())
@@ -89,7 +89,7 @@ def run(
 
 
 def _sweep(spec: Spec, study: Study, data: Dataset, address: str | None) -> Outcome:
-    """Run the trials on the cluster, with the display of the command."""
+    """Run the trials on the cluster, with the same display as the command."""
     past = [PastPreference.fit(one, spec.space) for one in find_history(spec, study.folder).studies]
     with EndNotification(()) as notification, ExitStack() as using:
         notification.about(spec, study)
@@ -121,7 +121,7 @@ def _spec(
 ) -> Spec:
     budget = {key: value for key, value in (("trials", trials), ("epochs", epochs)) if value is not None}
     search = dict(sections.get("search") or {})
-    if given_function(task) is not None:  # another notebook's function of that name is another task
+    if given_function(task) is not None:  # a function with the same name in another notebook is another task
         search.setdefault("history", "none")
     document = {
         "schema_version": 1,
@@ -146,28 +146,28 @@ def _free_name(function: Callable[..., Any], opened: Store) -> str:
 
 def _check_place(address: str | None) -> None:
     if threading.current_thread() is not threading.main_thread():
-        raise InputError("a sweep must be started in the main thread, because it takes Ctrl-C, but this is another one")
+        raise InputError("a sweep must start in the main thread, because it handles Ctrl-C, but this is another thread")
     if address is not None and ray.is_initialized():
-        rule = "`address` must be left out where this process is connected to a Ray cluster already"
+        rule = "`address` must be omitted if this process is already connected to a Ray cluster"
         raise InputError(f"{rule}, but got {address!r}", hint="or call `ray.shutdown()` first")
 
 
 def _check_sendable(function: Callable[..., Any] | None, name: str) -> None:
-    """Refuse a given function that cannot be sent to a worker."""
+    """Reject a given function that cannot be sent to a worker."""
     try:
         cloudpickle.dumps(function)
-    except Exception as error:  # whatever it holds may raise anything
+    except Exception as error:  # its contents may raise anything
         rule = f"`{name}` must be a function that can be sent to workers, but {one_line(error):.300}"
         raise InputError(
-            rule, hint="make what it cannot take along, such as a lock or a connection, inside of it"
+            rule, hint="create what cannot be sent, such as a lock or a connection, inside the function"
         ) from None
 
 
 def _check_outcome(study: Study, outcome: Outcome) -> None:
-    """Raise what a person must know of a sweep that found nothing."""
+    """Raise an error for a sweep without results."""
     if outcome.best and outcome.reason != "lost":
         return
-    hint = f"`tune_app.load_trials({study.name!r})` has what there is"
+    hint = f"`tune_app.load_trials({study.name!r})` has the results so far"
     if outcome.reason is not None:
         raise WorkFailed(f"the sweep was stopped: {outcome.message}", hint=hint)
     failed = next((trial.row.error for trial in study.history().trials.values() if trial.row and trial.row.error), None)

@@ -1,5 +1,5 @@
-"""Configurations that are kept: profiles with their revisions, the session, drafts, and training with them.
+"""Saved configurations: profiles with their revisions, the session, drafts, and training them.
 
 Imports: everything up to `results`.
-Hands out: `Profiles`, `Profile`, `Draft`, `train`.
+Provides: `Profiles`, `Profile`, `Draft`, `train`.
 """

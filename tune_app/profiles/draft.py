@@ -1,4 +1,4 @@
-"""A draft: a configuration while a person edits it, with what every field stands at and what is wrong there."""
+"""A draft: a configuration being edited, with each field's value and its problems."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class DraftField:
     """One variable of a draft.
 
     Attributes:
-        found: the value before anything was entered.
-        entered: what stands there now, which may be no value of the variable.
-        value: what would be saved; the one found where what stands there is none.
-        problems: what is wrong with it in words; empty where nothing is.
-        applies: whether the variable has an effect beside the other values.
-        searched: where the sweep searched it; None where it did not.
+        found: the original value.
+        entered: the current input, which may be invalid.
+        value: the value to save; the original one if the input is invalid.
+        problems: what is wrong with it, in words; empty if nothing is.
+        applies: whether the variable has an effect, given the other values.
+        searched: the range that the sweep searched; None if it was fixed.
     """
 
     variable: Variable
@@ -37,19 +37,19 @@ class DraftField:
 
     @property
     def changed(self) -> bool:
-        """Whether something else than what was found stands there."""
+        """Whether the input differs from the original value."""
         return self.value != self.found or (bool(self.problems) and self.entered != self.found)
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A profile that is being edited; every change makes another draft.
+    """A profile being edited; every change creates a new draft.
 
     Attributes:
-        found: the configuration that it began with.
-        space: the task's catalog with the constraints that must hold; where the configuration comes from a study,
-            what that searched and under which conditions.
-        entered: what was entered, by variable; a text is read as the variable's type.
+        found: the original configuration.
+        space: the task's catalog with the constraints; for a configuration from a study, also its searched ranges and
+            conditions.
+        entered: the input by variable; a string is parsed as the variable's type.
     """
 
     found: Profile
@@ -59,10 +59,10 @@ class Draft:
 
     @classmethod
     def of(cls, found: Profile, space: Space | None = None) -> Draft:
-        """A draft of `found` in which nothing is changed.
+        """A draft of `found` without changes.
 
         Args:
-            space: of the study that it was found in; its task's catalog alone for None.
+            space: of the study it came from; None to use only its task's catalog.
         """
         own = found.space()
         if space is not None:
@@ -70,15 +70,15 @@ class Draft:
         return cls(found, own, note=found.note)
 
     def with_entry(self, name: str, entered: Value) -> Draft:
-        """This draft with something else entered for the variable `name`."""
+        """This draft with a new input for the variable `name`."""
         return replace(self, entered={**self.entered, name: entered})
 
     def without_entry(self, name: str) -> Draft:
-        """This draft with the variable `name` as it was found."""
+        """This draft with the original value of the variable `name`."""
         return replace(self, entered={key: value for key, value in self.entered.items() if key != name})
 
     def reset(self) -> Draft:
-        """This draft as it began."""
+        """The original draft."""
         return replace(self, entered={}, note=self.found.note)
 
     @cached_property
@@ -105,16 +105,16 @@ class Draft:
 
     @property
     def changed(self) -> list[DraftField]:
-        """The fields that were changed."""
+        """The changed fields."""
         return [found for found in self.fields.values() if found.changed]
 
     @property
     def problems(self) -> list[str]:
-        """All that is wrong, each once."""
+        """All problems, without duplicates."""
         return list(dict.fromkeys(problem for found in self.fields.values() for problem in found.problems))
 
     def profile(self, name: str) -> Profile:
-        """The draft as a profile that may be saved under `name`.
+        """The draft as a profile to save under `name`.
 
         Raises:
             InputError: a value does not fit, or a constraint does not hold.
@@ -123,7 +123,7 @@ class Draft:
         return replace(self.found.edited(edits), name=name, note=self.note)
 
     def _read(self, variable: Variable) -> tuple[Value, str]:
-        """The value of a variable, and what is wrong with what was entered."""
+        """The value of a variable, and the problems of its input."""
         found = self.found.config[variable.name]
         entered = self.entered.get(variable.name, found)
         try:
@@ -134,7 +134,7 @@ class Draft:
             return found, f"{error.message}."
 
     def _broken(self, config: Config, invalid: set[str]) -> list[tuple[str, frozenset[str]]]:
-        """The constraints that do not hold, in words, with the variables they read; not those of invalid values."""
+        """The violated constraints, in words, with the variables they read; without those of invalid values."""
         broken = []
         for constraint in self.space.constraints:
             if constraint.names & invalid:

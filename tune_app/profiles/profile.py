@@ -1,4 +1,4 @@
-"""A profile: a configuration with the catalog that it is checked against, and where it comes from."""
+"""A profile: a configuration with its catalog and its origin."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Profile:
-    """One configuration in force or kept under a name.
+    """The current configuration, or one saved under a name.
 
     Attributes:
         catalog: of its task: what its values are checked against.
         config: every variable of the task.
-        constraints: what must hold when it is edited: the constraints of the space that it was found in.
+        constraints: what must hold after edits: the constraints of the space it came from.
         provenance: study, trial, objective, seed, epochs, what was edited, code, hashes of space and data.
-        revision: counts the savings under this name, from 1; 0 before the first.
+        revision: counts the saved versions under this name, from 1; 0 before the first.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Profile:
 
     @property
     def measured(self) -> float | None:
-        """The objective that the trial reached; None if a person edited what it had, which nobody has measured."""
+        """The trial's objective; None if the configuration was edited, because nobody has measured that."""
         found = self.provenance.get("objective")
         return None if found is None or self.provenance.get("edited") else float(found)
 
@@ -60,26 +60,26 @@ class Profile:
         """This profile with its values checked against the task's variables and the constraints.
 
         Raises:
-            InputError: the first value that does not fit.
+            InputError: the first invalid value.
         """
         return replace(self, config=self.space().validate(self.config, where or f"profile {self.name}"))
 
     def for_catalog(self, catalog: Catalog) -> Profile:
-        """This profile for its task as it is today; a variable that the task got since has its default.
+        """This profile for the current version of its task; new variables take their defaults.
 
         Raises:
-            InputError: a value does not fit any more.
+            InputError: a value is no longer valid.
         """
         defaults = {variable.name: variable.default for variable in catalog.variables}
         return replace(self, catalog=catalog, config={**defaults, **self.config}).validated()
 
     def edited(self, edits: Mapping[str, Value], source: str = "--set") -> Profile:
-        """This profile with other values by ``group.variable``; provenance says what was found and saved.
+        """This profile with other values by ``group.variable``; the provenance records old and new values.
 
-        A text is read as the variable's type, as ``--set group.variable=value`` gives it.
+        A string is parsed as the variable's type, as in ``--set group.variable=value``.
 
         Args:
-            source: where the values stand, for errors.
+            source: where the values come from, for errors.
 
         Raises:
             InputError: an unknown variable, a value outside its domain, or a constraint that no longer holds.
@@ -122,7 +122,7 @@ class Profile:
 
 
 def from_trial(study: Study, row: pd.Series[Any], name: str) -> Profile:
-    """The configuration of a trial as a profile that is not saved yet."""
+    """The configuration of a trial as an unsaved profile."""
     document = study.document()
     kept = study.json("provenance.json")
     objective = row["objective"]
@@ -141,7 +141,7 @@ def from_trial(study: Study, row: pd.Series[Any], name: str) -> Profile:
             "metric": document["objective"]["metric"],
             "mode": document["objective"]["mode"],
             "objective": None if pd.isna(objective) else float(objective),
-            # Of the whole training, also where the trial was stopped early.
+            # Of the whole training, even if the trial stopped early.
             "epochs": epochs_of(config, document["budget"]["epochs"]),
             "seed": None if pd.isna(row["seed"]) else int(row["seed"]),
             "edited": {},

@@ -30,7 +30,7 @@ def read_document(document: Document, find_catalog: Callable[[str], Catalog]) ->
         find_catalog: the catalog of a task by its name, such as `Profiles.catalog`.
 
     Raises:
-        InputError: it is not a profile of a version that this program knows, or a value does not fit.
+        InputError: it is not a profile of a known version, or a value is invalid.
     """
     for key in document.data:
         if key not in KEYS:
@@ -62,7 +62,7 @@ def read_document(document: Document, find_catalog: Callable[[str], Catalog]) ->
 
 
 def _read_catalog(document: Document, find_catalog: Callable[[str], Catalog]) -> Catalog:
-    """The catalog of the task; the profile of a function or a script has it inside, for they have none."""
+    """The catalog of the task; the profile of a function or a script includes it, because they have none."""
     task = _text(document, "task")
     if "catalog" in document.data:
         catalog = Catalog.from_dict({**document.mapping("catalog"), "task": task}, document.where("catalog"))
@@ -74,28 +74,28 @@ def _read_catalog(document: Document, find_catalog: Callable[[str], Catalog]) ->
         raise InputError(error.message, where=document.where("task"), hint=error.hint) from error
     if catalog.open:
         kind, what = ("script", "`catalog` with its command") if task == SCRIPT else ("function", "`catalog`")
-        rule = f"the profile of a {kind} must have its {what}, but that of `{task}` has none"
+        rule = f"the profile of a {kind} must have its {what}, but the one of `{task}` has none"
         hint = "save it from a trial: tune-app profile save NAME --trial STUDY:N"
         raise InputError(rule, where=document.source, hint=hint)
     return catalog
 
 
 def _within(source: str, where: str) -> str:
-    """`where` with the file in front; an expression that fails says only its own text."""
+    """`where` prefixed with the file; a failing expression only gives its own text."""
     return where if where.startswith(source) else f"{source} {where}".strip()
 
 
 def _text(document: Document, key: str) -> str:
     value = document.data.get(key)
     if not isinstance(value, str) or not value:
-        raise InputError(f"`{key}` must be a text, but got {shown(value)}", where=document.where(key))
+        raise InputError(f"`{key}` must be a string, but got {shown(value)}", where=document.where(key))
     return value
 
 
 def _read_config(document: Document, catalog: Catalog) -> Config:
-    """The full configuration; a variable that is not named has the task's default, as in a search space.
+    """The full configuration; a missing variable takes the task's default, as in a search space.
 
-    So a profile stays valid when its task gets a new variable, whose default leaves things as they were.
+    So a profile stays valid when its task gets a new variable, whose default keeps the old behavior.
     """
     variables = catalog.variables
     for group in document.mapping("config"):
@@ -108,7 +108,7 @@ def _read_config(document: Document, catalog: Catalog) -> Config:
 
 
 def _read_provenance(document: Document) -> dict[str, Any]:
-    """What later work relies on is checked; the rest is kept as it is."""
+    """Check the fields that are used later; keep the rest unchanged."""
     found = document.mapping("provenance")
     for variable in document.mapping("provenance", "edited"):
         document.mapping("provenance", "edited", variable)

@@ -1,4 +1,4 @@
-"""The folder of profiles: kept under names, with their former revisions, and the session."""
+"""The folder of profiles, with their earlier revisions and the session."""
 
 from __future__ import annotations
 
@@ -43,54 +43,54 @@ def default_folder() -> str:
 def find_configuration(
     profiles: Profiles, store: Store, *, profile: str | None = None, study: str | None = None, trial: int | None = None
 ) -> Profile:
-    """The configuration of a profile, of trial number `trial` of a study, or of the study's best trial for None.
+    """The configuration of a profile, or of a study's trial number `trial` (None: the best one).
 
     Raises:
-        NotFound: there is no such thing.
+        NotFound: it does not exist.
         InputError: not exactly one of `profile` and `study` is given.
-        WorkFailed: the best trial is wanted, and none completed.
+        WorkFailed: the best trial is requested, but none completed.
     """
     if (study is None) == (profile is None):
-        raise InputError("name a study or a profile, one of the two", hint="for example `tune-app apply digits-cnn`")
+        raise InputError("name either a study or a profile", hint="for example `tune-app apply digits-cnn`")
     if profile is not None:
         return profiles.find(profile)
     assert study is not None
     opened = store.study(study)
     row = review.trial_row(opened, trial)
     found = from_trial(opened, row, f"{study}-{int(row['trial'])}"[:64])
-    # A catalog that was made of an old study's tables knows only the values that it saw.
+    # A catalog rebuilt from an old study's tables only knows the values in them.
     return found if opened.keeps_catalog() else profiles.for_today(found)
 
 
 class Profiles:
-    """The profiles of one folder, with their former revisions and the session."""
+    """The profiles of one folder, with their earlier revisions and the session."""
 
     def __init__(self, folder: str | Path | None = None, may_import: Callable[[str], bool] = lambda task: True) -> None:
         """Open a folder, which need not exist.
 
         Args:
             folder: None for the default.
-            may_import: whether a user's own task may be imported to learn its catalog. To import is to run code: a page
-                never does, a server only for the classes that its owner listed.
+            may_import: whether a user's own task may be imported to get its catalog. Importing runs code: the page
+                never does it, the server only for the classes listed by its owner.
         """
         self.folder = Path(folder or default_folder()).absolute()
         self._may_import = may_import
 
     def catalog(self, task: str) -> Catalog:
-        """The catalog of a task of ours, or of a user's own that may be imported.
+        """The catalog of one of our tasks, or of a user's own task that may be imported.
 
         Raises:
             InputError: there is no such task, or it may not be imported.
         """
         if task not in TASKS and not self._may_import(task):
             raise InputError(
-                f"the task `{task}` may not be imported here, and no catalog of it lies beside the profile",
-                hint="`tune-app profile save NAME --from NAME --replace` on the command line leaves one there",
+                f"the task `{task}` may not be imported here, and there is no catalog of it next to the profile",
+                hint="`tune-app profile save NAME --from NAME --replace` on the command line creates one",
             )
         return load_catalog(task)
 
     def for_today(self, profile: Profile) -> Profile:
-        """`profile` against its task of today; as it is, if the task may not be imported.
+        """`profile` for the current version of its task; unchanged if the task may not be imported.
 
         Raises:
             InputError: the task cannot be imported, or a value does not fit any more.
@@ -99,22 +99,22 @@ class Profiles:
         return profile.for_catalog(load_catalog(profile.task)) if known else profile
 
     def _read(self, path: Path) -> Profile:
-        """The profile in the file `path`, against its task, or against the catalog that was kept with it."""
+        """The profile in the file `path`, checked against its task, or against its stored catalog."""
         kept = self._kept_catalog(path)
 
         def find(task: str) -> Catalog:
             if kept is None or task in TASKS or self._may_import(task):
                 return self.catalog(task)
-            hint = f"its catalog is {self._catalog_path(path)}; saving the profile on the command line writes it again"
+            hint = f"its catalog is {self._catalog_path(path)}; save the profile on the command line to write it again"
             try:
                 return Catalog.from_dict(dict(json.loads(kept)))
-            except (ValueError, TypeError) as error:  # also what `from_dict` raises
+            except (ValueError, TypeError) as error:  # also raised by `from_dict`
                 raise InputError(f"the catalog of the task `{task}` is damaged: {error}", hint=hint) from error
 
         return read_document(Document.read(path), find)
 
     def _catalog_path(self, path: Path) -> Path:
-        """Where the catalog lies that belongs to the file `path`, a profile, a former revision or the session."""
+        """The catalog's path for the file `path`: a profile, an earlier revision or the session."""
         return (self.folder / ".catalogs" / path.relative_to(self.folder)).with_suffix(".json")
 
     def _kept_catalog(self, path: Path) -> str | None:
@@ -122,7 +122,7 @@ class Profiles:
         return beside.read_text(encoding="utf-8") if beside.is_file() else None
 
     def _keep(self, path: Path, text: str, catalog: str | None) -> None:
-        """Write a profile's file; before it the catalog of a user's own task, which not everybody may import."""
+        """Write a profile's file, after the catalog of a user's own task, which not everyone may import."""
         if catalog is not None:
             _write(self._catalog_path(path), catalog)
         _write(path, text)
@@ -137,7 +137,7 @@ class Profiles:
         return sorted(p.stem for p in self.folder.glob("*.yaml") if NAME_PATTERN.fullmatch(p.stem) and p.is_file())
 
     def load(self, name: str, revision: int | None = None) -> Profile:
-        """The profile `name`, or a former revision of it.
+        """The profile `name`, or an earlier revision of it.
 
         Raises:
             InputError: there is none, or its file is not a valid profile.
@@ -156,9 +156,9 @@ class Profiles:
         profile = self._read(path)
         if profile.name != name:
             raise InputError(
-                f"`name` must be that of the file, `{name}`, but got `{profile.name}`",
+                f"`name` must match the file name, `{name}`, but got `{profile.name}`",
                 where=f"{path} name",
-                hint="a copy is made with `tune-app profile save NAME --from PROFILE`",
+                hint="copy a profile with `tune-app profile save NAME --from PROFILE`",
             )
         return profile
 
@@ -173,19 +173,19 @@ class Profiles:
         return self.load(name)
 
     def revisions(self, name: str) -> list[int]:
-        """Numbers of the revisions that are kept, the one in force last."""
+        """Numbers of the stored revisions, the current one last."""
         former = [int(p.stem) for p in self._former(name).glob("*.yaml") if p.stem.isdigit()]
         current = [self._revision(name)] if self._path(name).is_file() else []
         return sorted({*former, *current})
 
     def save(self, profile: Profile, *, loaded_revision: int) -> Profile:
-        """Validate and save; the former revision is kept.
+        """Validate and save; the earlier revision is kept.
 
         Args:
             loaded_revision: the revision that the caller saw last; 0 for a new profile.
 
         Raises:
-            InputError: a value does not fit.
+            InputError: a value is invalid.
             Conflict: the profile changed since it was loaded.
             WorkFailed: the folder cannot be written.
         """
@@ -208,14 +208,14 @@ class Profiles:
             raise Conflict(
                 f"the profile `{name}` is at revision {current}, but revision {loaded} was loaded",
                 where=str(self._path(name)),
-                hint="look at it with `tune-app profile diff`, then save again (--replace on the command line)",
+                hint="review it with `tune-app profile diff`, then save again (--replace on the command line)",
             )
 
     def delete(self, name: str, *, loaded_revision: int | None = None) -> None:
         """Remove a profile from the list; its revisions stay in the history.
 
         Args:
-            loaded_revision: the revision that the caller saw last; None for whatever it is at now.
+            loaded_revision: the revision that the caller saw last; None for the current one.
 
         Raises:
             NotFound: there is none.
@@ -235,16 +235,16 @@ class Profiles:
                 raise _cannot_write(path, error) from error
 
     def rename(self, name: str, new: str, *, loaded_revision: int | None = None) -> Profile:
-        """Give a profile another name; its revisions go with it. Where this is cut short, both names exist.
+        """Rename a profile, along with its revisions. If this is interrupted, both names exist.
 
         Args:
-            loaded_revision: the revision that the caller saw last; None for whatever it is at now.
+            loaded_revision: the revision that the caller saw last; None for the current one.
 
         Raises:
             NotFound: there is none.
             Conflict: the new name is taken, by a profile or by the history of a deleted one, or the profile changed
                 since it was loaded.
-            InputError: the new name is none.
+            InputError: the new name is invalid.
         """
         path, target = self._path(name), self._path(new)
         with self._writing():
@@ -275,7 +275,7 @@ class Profiles:
         return session
 
     def session(self) -> Profile:
-        """The configuration in force now.
+        """The current configuration.
 
         Raises:
             InputError: nothing was applied yet.
@@ -283,7 +283,7 @@ class Profiles:
         path = self.folder / ".session.yaml"
         if not path.is_file():
             raise NotFound(
-                f"there is no session in {self.folder}: nothing was applied yet",
+                f"there is no current configuration in {self.folder}: nothing was applied yet",
                 hint="`tune-app apply STUDY` applies the best trial of a study",
             )
         return self._read(path)
@@ -297,13 +297,13 @@ class Profiles:
         return self._inside(self.folder / ".history" / name, name)
 
     def _inside(self, path: Path, name: str) -> Path:
-        """`path`, if no link on the way to it leads out of the folder."""
+        """`path`, if no link on the way points outside the folder."""
         try:
             real = path.resolve()
-        except (OSError, RuntimeError):  # links in a circle
+        except (OSError, RuntimeError):  # circular links
             real = Path("/")
         if not real.is_relative_to(self.folder.resolve()):
-            raise InputError(f"a profile must lie in {self.folder}, but `{name}` points to {real}", where=str(path))
+            raise InputError(f"a profile must be in {self.folder}, but `{name}` points to {real}", where=str(path))
         return path
 
     def _revision(self, name: str) -> int:
@@ -311,7 +311,7 @@ class Profiles:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Hold the right to write the folder, alone among processes and threads."""
+        """Hold the exclusive right to write the folder, among processes and threads."""
         lock = FileLock(self.folder / ".lock")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -329,13 +329,14 @@ class Profiles:
 
 
 def shipped_profiles() -> dict[str, Profile]:
-    """The examples that ship with tune-app by name, to read; in a checkout their folder also holds the user's own."""
+    """The names of the examples that ship with tune-app, read-only; in a checkout, their folder also has the user's
+    own profiles."""
     shipped = Profiles(shipped_folder(DEFAULT_FOLDER))
     return {name: shipped.load(name) for name in shipped.names() if name.endswith("-example")}
 
 
 def differences(old: Profile, new: Profile) -> dict[str, tuple[Any, Any]]:
-    """What two profiles differ in: ``group.variable`` (and task, dataset, a script's command) to both values."""
+    """The differences of two profiles: ``group.variable`` (and task, dataset, a script's command) to both values."""
     found: dict[str, tuple[Any, Any]] = {}
     for name in ("task", "dataset"):
         if getattr(old, name) != getattr(new, name):
@@ -355,14 +356,14 @@ def _command(profile: Profile) -> str | None:
 
 
 def _own_catalog(profile: Profile) -> str | None:
-    """The catalog to keep with a profile; ours are in the package."""
+    """The catalog to store with a profile; those of our tasks are in the package."""
     return None if profile.task in TASKS else json.dumps(profile.catalog.to_dict(), indent=1)
 
 
 def _renamed(text: str, name: str) -> str:
-    """The text of a profile's file under another name; the rest stays as it is, also where it is valid no more.
+    """The text of a profile's file with another name; the rest is unchanged, even if it is no longer valid.
 
-    In quotes, because a name may look like a number.
+    The name is quoted, because it may look like a number.
     """
     return re.sub(r"(?m)^name:.*$", f"name: '{name}'", text, count=1)
 

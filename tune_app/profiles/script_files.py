@@ -1,4 +1,4 @@
-"""What a script leaves of a training: its folder and its output, beside the training's record."""
+"""A script's folder and output, stored with the training's record."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tune_app.training.trial import Training
 
 @contextmanager
 def script_files(training: Training, folder: Folder, name: str) -> Iterator[None]:
-    """Have the script of a training called `name` write to the store; nothing happens where it is no script.
+    """Make the script of the training `name` write to the store; does nothing if it is not a script.
 
-    What it wrote stays also when the training fails: it may have trained for hours. Behind an object store its files
-    are written there at the end, if that is reached.
+    Its files stay even if the training fails: it may have trained for hours. On an object store, they are only written
+    at the end, if it is reached.
 
     Raises:
         WorkFailed: the store cannot be written.
-        TuneAppError: the block's own, which then names the files.
+        TuneAppError: the block's own error, with the files' location added.
     """
     state = training.state
     if not isinstance(state, ScriptState):
@@ -42,22 +42,22 @@ def script_files(training: Training, folder: Folder, name: str) -> Iterator[None
         except TuneAppError as error:
             log.close()
             if not has_script_files(folder, name):
-                folder.remove(files_path(name).rpartition("/")[0])  # it was not begun: its folder is empty
+                folder.remove(files_path(name).rpartition("/")[0])  # it did not start: its folder is empty
                 raise
             _keep(place, folder, name)
-            kept = f"its files are in {folder.path(files_path(name))}, what it printed is {folder.path(log_path(name))}"
+            kept = f"its files are in {folder.path(files_path(name))}, its output is {folder.path(log_path(name))}"
             hint = f"{error.hint}; {kept}" if error.hint else kept
             raise type(error)(error.message, where=error.where, hint=hint) from error
         _keep(place, folder, name)
 
 
 def has_script_files(folder: Folder, name: str) -> bool:
-    """Whether a script has run in the training `name`: it has printed its command, at least, or left files."""
+    """Whether a script ran in the training `name`: it left at least its output or files."""
     return folder.exists(log_path(name)) or bool(folder.names(files_path(name)))
 
 
 def _keep(place: Path, folder: Folder, name: str) -> None:
-    """Put the files in the store; on this machine they are there already."""
+    """Copy the files to the store; on this machine they are already there."""
     for path in sorted(place.rglob("*")) if not isinstance(folder, LocalFolder) else ():
         if path.is_file():
             folder.write(f"{files_path(name)}/{path.relative_to(place).as_posix()}", path.read_bytes())

@@ -1,4 +1,4 @@
-"""A full training with one configuration: what `train` does, without Ray."""
+"""A full training of one configuration, without Ray: the command `train`."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from tune_app.training.trial import EpochRow, Training, prepared
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training left.
+    """The result of a training.
 
     Attributes:
-        folder: holds ``checkpoint.pt``, ``metrics.json`` and ``profile.yaml``.
-        metrics: of the last epoch, its health as ``health/…``, and ``test_…`` on the test part where the data set has
-            one; None where one is undefined.
-        config: the configuration as the training itself holds it.
+        folder: contains ``checkpoint.pt``, ``metrics.json`` and ``profile.yaml``.
+        metrics: of the last epoch, its health as ``health/…``, and ``test_…`` on the test data if there is any; None if
+            one is undefined.
+        config: the configuration used by the training.
     """
 
     folder: str
@@ -61,19 +61,19 @@ def train(
     threads: int | None = None,
     on_epoch: Callable[[EpochRow], None] = lambda row: None,
 ) -> Trained:
-    """Train `profile` for `epochs` epochs and leave a checkpoint and the metrics in ``<store>/trainings/<name>/``.
+    """Train `profile` for `epochs` epochs; writes a checkpoint and metrics to ``<store>/trainings/<name>/``.
 
-    A script leaves its folder, ``files``, and what it printed, ``output.log``, there, too, also when it fails. While
-    it trains, ``live.json`` there tells how far it is, see `tune_app.store.live_training`.
+    For a script, its folder is also stored as ``files`` and its output as ``output.log``, even if it fails. During the
+    training, ``live.json`` has its progress, see `tune_app.store.live_training`.
 
     Args:
-        name: of the training; the profile's with the moment without it.
-        threads: CPU threads; the number decides the last digits of the results. None for torch's own choice.
+        name: of the training; by default, the profile's name with the time.
+        threads: CPU threads; the number affects the last digits of the results. None for torch's default.
 
     Raises:
         InputError: the data set or the task cannot be loaded, or the name is taken.
         WorkFailed: the training failed, the store cannot be written, or the trained model cannot be measured: then its
-            checkpoint and its record are there, without what failed.
+            checkpoint and its record exist, without the failed part.
     """
     name = _free_name(store.folder, name or f"{profile.name}-{now().replace(':', '').replace('+0000', '')}")
     keep_freed_memory()
@@ -94,7 +94,7 @@ def train(
                 rows.append(training.run_epoch(live.progress))
                 live.epoch_ended(rows[-1].epoch, rows[-1].metrics)
                 on_epoch(rows[-1])
-        # At once: measuring it may fail, and the training shall not be lost with that.
+        # Immediately, so that the training is not lost if measuring it fails.
         _save(training, store.folder, checkpoint_path(name))
         measured = _measure(task, training, data)
     metrics = _figures(rows[-1]) | measured.metrics
@@ -112,7 +112,7 @@ def train(
 
 
 def _record(profile: Profile, training: Training, measured: _Measured) -> dict[str, Any]:
-    """What was trained, how, and how it went."""
+    """The record: what was trained, how, and the results."""
     return {
         "task": profile.task,
         "dataset": profile.dataset,
@@ -132,7 +132,7 @@ def _free_name(folder: Folder, name: str) -> str:
         raise InputError(f"the training `{name}` exists in {folder.url}", hint="choose another --name")
     if has_script_files(folder, name):
         raise InputError(
-            f"the training `{name}` has not ended well, but its script left {folder.path(files_path(name))}",
+            f"the training `{name}` failed, but its script left {folder.path(files_path(name))}",
             hint="choose another --name, or remove them",
         )
     return name
@@ -140,13 +140,13 @@ def _free_name(folder: Folder, name: str) -> str:
 
 @contextmanager
 def _said(task: str, live: LiveTraining) -> Iterator[LiveTraining]:
-    """What a task raises while it trains, in words; a training that failed leaves nothing but what its script wrote."""
+    """Describe an exception of a task during training; a failed training leaves nothing except its script's files."""
     try:
         yield live
     except TuneAppError:
         live.forget()
         raise
-    except Exception as error:  # of a task, anything may come
+    except Exception as error:  # a task may raise anything
         live.forget()
         raise WorkFailed(
             f"the training failed: {describe_error(error)}", where=f"task {task}", hint="--debug shows more"
@@ -155,7 +155,7 @@ def _said(task: str, live: LiveTraining) -> Iterator[LiveTraining]:
 
 @dataclass(frozen=True)
 class _Measured:
-    """What was measured of a trained model, and what came between."""
+    """The measurements of a trained model, and the error if one failed."""
 
     metrics: dict[str, float | None]
     latency_ms: float | None = None
@@ -166,7 +166,7 @@ class _Measured:
 def _check_measured(measured: _Measured, task: str, checkpoint: str) -> None:
     if measured.failure is not None:
         raise WorkFailed(
-            f"the model is trained and kept, but measuring it failed: {describe_error(measured.failure)}",
+            f"the model is trained and saved, but measuring it failed: {describe_error(measured.failure)}",
             where=f"task {task}",
             hint=f"the checkpoint is {checkpoint}; --debug shows more",
         ) from measured.failure
@@ -179,12 +179,12 @@ def _measure(task: Task, training: Training, data: Dataset) -> _Measured:
             figures = _test_figures(task, training, data)
         metrics = {name: None if value is None else float(value) for name, value in figures.items()}
         return _Measured(metrics, training.latency_ms, training.sample())
-    except Exception as error:  # of a task, anything may come
+    except Exception as error:  # a task may raise anything
         return _Measured(metrics, failure=error)
 
 
 def _test_figures(task: Task, training: Training, data: Dataset) -> dict[str, float | None]:
-    """What the task measures on the test part: a function on its own, a class on that of the data set."""
+    """The task's test metrics: a function uses its own data, a class the data set's test part."""
     if isinstance(task, Finishing):
         return dict(task.finish(training.state))
     if not any(len(array) for array in data.test.values()):
@@ -204,15 +204,15 @@ def _save(training: Training, folder: Folder, name: str) -> None:
 
 
 def _finite(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
-    """JSON has no NaN, which a task may measure on the test part."""
+    """JSON does not support NaN, which a task may return for the test data."""
     return {name: value if value is None or math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _figures(row: EpochRow) -> dict[str, float | None]:
-    """Metrics and health of an epoch, the latter by the names they have in the store."""
+    """Metrics and health of an epoch, the latter under their names in the store."""
     return {**row.metrics, **{f"health/{name}": value for name, value in row.health.items()}}
 
 
 def study_threads(study: Study) -> int:
-    """CPU threads that a trial of the study had: the same number gives the same digits."""
+    """The number of CPU threads of the study's trials: the same number gives the same digits."""
     return Resources.model_validate(study.document()["resources"]).threads

@@ -1,4 +1,4 @@
-"""Warm start: configurations from a profile or from a study's best trials, made to fit another space."""
+"""Warm start: configurations from a profile or a study's best trials, adapted to another space."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tune_app.store.store import study_names
 from tune_app.store.study import Study
 
 BEST = 3
-"""How many of a study's best trials are tried again."""
+"""How many of a study's best trials to try."""
 
 
 def starting_configs(spec: Spec, folder: Folder, profiles: Profiles) -> list[Config]:
-    """The configurations that ``start_from`` names, in its order, each once.
+    """The configurations in ``start_from``, in order, without duplicates.
 
     Raises:
         InputError: a name is neither a profile nor a study, or none of its configurations fits the space.
@@ -27,7 +27,7 @@ def starting_configs(spec: Spec, folder: Folder, profiles: Profiles) -> list[Con
         fitting = [c for config in candidates if (c := spec.space.fitted(config)) is not None]
         if not fitting:
             raise InputError(
-                f"`{name}` has no configuration inside the space {spec.name}",
+                f"`{name}` has no configuration within the space {spec.name}",
                 where="search.start_from",
                 hint="widen the ranges of the space, or start from something else",
             )
@@ -45,7 +45,7 @@ def _configs(name: str, folder: Folder, profiles: Profiles) -> list[Config]:
         return [shipped.config]
     if name not in studies:
         raise InputError(
-            f"`start_from` must name profiles or studies, but got `{name}`",
+            f"`start_from` must list profiles or studies, but got `{name}`",
             where="search.start_from",
             hint=nearest(name, [*profiles.names(), *studies]),
         )

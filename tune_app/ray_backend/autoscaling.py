@@ -1,4 +1,4 @@
-"""Nodes that do not run yet: asking the cluster's autoscaler for them."""
+"""Requests nodes that do not run yet from the cluster's autoscaler."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ray.autoscaler.sdk import request_resources
 from ray.experimental.internal_kv import _internal_kv_get
 
 DECISION_S = 15.0
-"""So long an autoscaler has to begin starting a node; by itself it looks every five seconds."""
+"""How long an autoscaler has to start launching a node; it checks every five seconds."""
 
 
 class Autoscaler:
-    """The cluster's autoscaler, told what this sweep could use; one that starts no nodes does nothing about it.
+    """Tells the cluster's autoscaler what this sweep could use; has no effect if it starts no nodes.
 
     Args:
         slot: what one trial takes, a bundle for each of its devices.
@@ -27,19 +27,19 @@ class Autoscaler:
         self._asked = 0
 
     def want(self, slots: int) -> None:
-        """Ask for room for `slots` trials at once; again only where that has become more, or half of it."""
+        """Request room for `slots` trials; repeats the request only if the number grows or halves."""
         if (slots > self._asked or 2 * slots <= self._asked) and _status() is not None:
             request_resources(bundles=self._slot * slots)
             self._asked = slots
 
     def release(self) -> None:
-        """Want nothing any more: nodes may end when they are idle."""
+        """Withdraw the request: idle nodes may end."""
         if self._asked:
             request_resources(bundles=[])
             self._asked = 0
 
     def starts(self) -> bool:
-        """Whether what a trial takes is on its way; waits up to `DECISION_S` for the autoscaler to decide."""
+        """Whether resources for a trial are coming; waits up to `DECISION_S` for the autoscaler to decide."""
         needed: Counter[str] = Counter()
         for bundle in self._slot:
             needed.update(bundle)
@@ -53,7 +53,7 @@ class Autoscaler:
 
 
 def _status() -> dict[str, Any] | None:
-    """What the autoscaler last said of itself; None where the cluster has none."""
+    """The last status of the autoscaler; None if the cluster has none."""
     text = _internal_kv_get(DEBUG_AUTOSCALING_STATUS)
     status: dict[str, Any] | None = json.loads(text) if text else None
     return status

@@ -1,4 +1,4 @@
-"""Who trains on a Ray cluster: `tune_app.sweep.backend.Backend` on Ray Tune's controller."""
+"""Trains on a Ray cluster: `tune_app.sweep.backend.Backend` on Ray Tune's controller."""
 
 from __future__ import annotations
 
@@ -41,15 +41,16 @@ class RayBackend:
 
     @property
     def slots(self) -> int:
-        """How many trials the cluster holds at once, as of now."""
+        """How many trials the cluster can currently run at once."""
         return 0 if self._slots is None else self._slots.count
 
     def begin(self, plan: Plan) -> None:
         """See `tune_app.sweep.backend.Backend.begin`.
 
         Raises:
-            InputError: no node can hold a trial, and none that could is being started; a node lacks a package or code.
-            WorkFailed: a node does not say what it has.
+            InputError: no node is large enough for a trial, and no such node is starting; a node lacks a package or
+                code.
+            WorkFailed: a node does not report what it has.
         """
         check_nodes(plan.spec, os.getcwd())
         resources = plan.spec.resources
@@ -64,7 +65,7 @@ class RayBackend:
         return not self._plan.requests or (self._controller is not None and bool(self._controller.is_finished()))
 
     def step(self) -> Sequence[Event]:
-        """Handle one event of the controller, which waits for it for a moment."""
+        """Handle one event of the controller, which waits for it briefly."""
         self._controlled().step()
         return self._events.take()
 
@@ -85,20 +86,20 @@ class RayBackend:
                 trial.stopped = True
 
     def waiting(self) -> Sequence[Request]:
-        """Those that the controller has not asked the sampler for."""
+        """The requests that the controller has not taken yet."""
         return self._controlled().waiting()
 
     def replace_waiting(self, requests: Sequence[Request]) -> None:
-        """Let the controller start these instead."""
+        """Make the controller start these instead."""
         self._controlled().replace_waiting(requests)
 
     def limit(self, concurrent: int | None) -> None:
-        """Count the slots anew, at most so many."""
+        """Recount the slots, up to this many."""
         assert self._slots is not None
         self._slots.limit(concurrent)
 
     def start_no_more(self) -> None:
-        """Let the running trials finish and start no other."""
+        """Let the running trials finish and start no others."""
         self._controlled().drop_waiting()
 
     def abandon(self) -> None:
@@ -107,17 +108,17 @@ class RayBackend:
             self._controlled().kill(trial)
 
     def progress(self, runs: Sequence[Run]) -> Mapping[int, tuple[int, float]]:
-        """What the workers told since their last reports."""
+        """The workers' progress since their last reports."""
         assert self._plan is not None
         return epoch_progress.read(self._plan.study.folder.address, self._plan.study.name, runs)
 
     def resources(self) -> Mapping[str, float]:
-        """What the cluster has."""
+        """The cluster's hardware."""
         return dict(ray.cluster_resources())
 
     def close(self) -> None:
-        """Stop the workers, and ask for no further nodes."""
-        with ExitStack() as ending:  # each of them, whatever becomes of the others
+        """Stop the workers, and request no more nodes."""
+        with ExitStack() as ending:  # each step, even if others fail
             if self._plan is not None:
                 ending.callback(epoch_progress.forget, self._plan.study.folder.address, self._plan.study.name)
             if self._slots is not None:
@@ -132,7 +133,7 @@ class RayBackend:
         return [] if self._controller is None else self._controller.running()
 
     def _controlled(self) -> SweepController:
-        """The controller; made when the first trial is wanted, because it puts the data into the object store."""
+        """The controller; created for the first trial, because it puts the data in the object store."""
         if self._controller is None:
             plan, slots = self._plan, self._slots
             assert plan is not None
@@ -158,7 +159,7 @@ class RayBackend:
 def make_worker(
     plan: Plan, preparation: ray.actor.ActorHandle | None, sharing: ray.actor.ActorHandle | None
 ) -> type[Worker]:
-    """The worker class for a sweep: data set and settings are in the object store, once."""
+    """The worker class for a sweep; data set and settings are in the object store once."""
     spec = plan.spec
     function = given_function(spec.task)
     context = WorkerContext(
@@ -186,7 +187,7 @@ def make_worker(
 
 @contextmanager
 def _by_value(function: Callable[..., Any] | None) -> Iterator[None]:
-    """Pickle a given function with what it uses of its module, which workers may not find."""
+    """Pickle a given function with everything it uses from its module, which workers may not find."""
     module = None if function is None or function.__module__ == "__main__" else sys.modules.get(function.__module__)
     if module is None:
         yield

@@ -1,4 +1,4 @@
-"""The Ray cluster: reaching one, or starting one on this machine for the while of a sweep."""
+"""The Ray cluster: connecting to one, or starting one on this machine for the duration of a sweep."""
 
 from __future__ import annotations
 
@@ -22,25 +22,24 @@ if TYPE_CHECKING:
 log = logging.getLogger("tune_app")
 
 INSIDE_DIFFERS = (ImportError, AttributeError, TypeError)
-"""What comes of using names of Ray's inside that another release does not have, or has otherwise."""
+"""Errors from using Ray's internals if another release does not have them or changed them."""
 
-TOKEN_HINT = "set RAY_AUTH_MODE=token, and put the cluster's token into ~/.ray/auth_token or into RAY_AUTH_TOKEN"
+TOKEN_HINT = "set RAY_AUTH_MODE=token, and put the cluster's token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
 
 
 @contextmanager
 def connected(address: str | None, fallback: Callable[[InputError], None] | None = None) -> Iterator[Liveness]:
-    """Use the cluster at `address` (``auto`` finds the one of this machine), or one started here for the while.
+    """Use the cluster at `address` (``auto`` finds the one on this machine), or start one here temporarily.
 
-    Without an address, ``RAY_ADDRESS`` counts, which Ray sets inside its jobs. Only the main thread may do this: Linux
-    ends Ray's processes together with the thread that started them.
-
-    Gives who tells whether the cluster is still there.
+    Without an address, ``RAY_ADDRESS`` counts, which Ray sets inside its jobs. Only the main thread may call this:
+    Linux ends Ray's processes together with the thread that started them. Yields an object that checks whether the
+    cluster is still alive.
 
     Args:
-        fallback: told that no cluster answers, and this machine is used instead; without it that is an error.
+        fallback: called if no cluster answers, and then this machine is used; without it, that is an error.
 
     Raises:
-        InputError: no cluster answers at the address, or it refuses us; the command is no Unicode.
+        InputError: no cluster answers at the address, or it rejects us; the command is not Unicode.
         WorkFailed: Ray does not start on this machine.
     """
     address = address or os.environ.get("RAY_ADDRESS")
@@ -56,15 +55,14 @@ def connected(address: str | None, fallback: Callable[[InputError], None] | None
                     raise
                 fallback(error)
                 own = _connect_here(started)
-        started.callback(ray.shutdown)  # the last one, and so the first to be called
+        started.callback(ray.shutdown)  # registered last, so called first
         yield Liveness(own)
 
 
 def _connect_here(started: ExitStack) -> LocalNode | None:
-    """Start a node on this machine and connect to it; `started` ends it. Gives the node, where it is the lean one.
+    """Start a node on this machine and connect to it; `started` ends it. Returns the node if it is the lean one.
 
-    The lean node stands on names of Ray's inside. With a release of Ray in which they differ, `ray.init` starts one,
-    seconds slower.
+    The lean node uses Ray's internals. If they differ in another release, `ray.init` starts a node, seconds slower.
     """
     try:
         from tune_app.ray_backend import local_node
@@ -75,7 +73,7 @@ def _connect_here(started: ExitStack) -> LocalNode | None:
         with restored_environment("PYTHONBREAKPOINT"):
             ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         return None
-    except Exception as error:  # Ray raises whatever comes, also bare exceptions
+    except Exception as error:  # Ray raises anything, even bare exceptions
         raise _not_started(error) from error
     started.callback(local_node.end_node, node)
     try:
@@ -88,43 +86,43 @@ def _connect_here(started: ExitStack) -> LocalNode | None:
 def _not_started(error: Exception) -> WorkFailed:
     return WorkFailed(
         f"Ray did not start on this machine: {first_sentence(error)}",
-        hint="start again; if it stays so, look for what ends Ray's processes, such as a limit of memory or processes",
+        hint="try again; if it keeps failing, look for what kills Ray's processes, such as a limit on memory or "
+        "processes",
     )
 
 
 def _connect(address: str) -> None:
     _check_answering(address)
     try:
-        with restored_environment("PYTHONBREAKPOINT"):  # Ray sets it, and `breakpoint()` waits for its debugger then
+        with restored_environment("PYTHONBREAKPOINT"):  # Ray sets it, and then `breakpoint()` waits for its debugger
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except AuthenticationError as error:
         raise _refused(address, error) from error
     except UnicodeEncodeError as error:
         raise InputError(
-            f"the command and the folder that it runs in must be Unicode, since Ray passes both on, but got "
-            f"{error.object!a:.300}",
-            hint="rename what is not in UTF-8",
+            f"the command and its folder must be Unicode, because Ray passes both on, but got {error.object!a:.300}",
+            hint="rename what is not UTF-8",
         ) from error
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _no_cluster(address, error) from error
 
 
 def _check_answering(address: str) -> None:
-    """Ask the port first, and whether it takes our token: Ray itself tries for minutes before it says so."""
+    """Check the port first, and whether it accepts our token: Ray itself tries for minutes before it fails."""
     try:
         from ray._private import services
         from ray._raylet import GcsClient  # type: ignore[attr-defined]  # compiled, without types
     except ImportError:
-        return  # it is Ray that says so then
+        return  # Ray reports that case
     try:
         found = services.canonicalize_bootstrap_address_or_die(address) if address == "auto" else address
         host, _, port = found.removeprefix("ray://").rpartition(":")
         if not host or not port.isdecimal() or "/" in host:
             raise InputError(
                 f"a cluster's address must be HOST:PORT, ray://HOST:PORT or auto, but got `{address}`",
-                hint="such as head:6379; http://head:8265 is the job server's, for `tune-app submit`",
+                hint="such as head:6379; http://head:8265 is the job server, for `tune-app submit`",
             )
-        if address == "auto":  # a head that is bound to loopback is found too, where Ray would not reach it
+        if address == "auto":  # also finds a head bound to loopback, which Ray would not reach
             host = services.resolve_ip_for_localhost(host)
         socket.create_connection((host, int(port)), timeout=5).close()
         if not found.startswith("ray://"):
@@ -134,7 +132,7 @@ def _check_answering(address: str) -> None:
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, error) from error
     except RpcError:
-        return  # Ray says more about it
+        return  # Ray gives more details
 
 
 def _refused(address: str, error: AuthenticationError) -> InputError:
@@ -142,16 +140,16 @@ def _refused(address: str, error: AuthenticationError) -> InputError:
 
 
 def first_sentence(error: Exception) -> str:
-    """The beginning of an error of Ray, which goes on for a page."""
+    """The first sentence of a Ray error, which may be a page long."""
     return (str(error).strip().splitlines() or ["?"])[0].partition(". ")[0].removesuffix(".")
 
 
 class NoCluster(InputError):
-    """No cluster answers at the address."""
+    """The error if no cluster answers at the address."""
 
 
 def _no_cluster(address: str, error: Exception) -> NoCluster:
     return NoCluster(
         f"no Ray cluster answers at `{address}`: {(str(error).splitlines() or ['?'])[0]}",
-        hint="start one with `ray start --head`, or use this machine: leave --address away, or add --fallback local",
+        hint="start one with `ray start --head`, or use this machine: omit --address, or add --fallback local",
     )

@@ -1,8 +1,8 @@
-"""Ray Tune's own controller, driven by us: its event loop, actor reuse, searcher and scheduler, without its ballast.
+"""Ray Tune's own controller, driven by us: its event loop, actor reuse, searcher and scheduler, without overhead.
 
-`tune.Tuner` hides the controller; using it directly lets the sweep stop, refill and time out as it must, and leaves
-out what costs a trial milliseconds and gives nothing here: placement groups per trial, look-ups of the trainable in
-the cluster's key-value store, folders per trial, and snapshots (the study's event log is the restore point).
+`tune.Tuner` hides the controller; using it directly lets the sweep stop, refill and time out as needed, and skips what
+costs milliseconds per trial without any benefit here: placement groups per trial, lookups of the trainable in the
+cluster's key-value store, folders per trial, and snapshots (the study's event log is the restore point).
 `docs/structure.md` has the figures.
 """
 
@@ -33,15 +33,15 @@ from tune_app.spaces.variable import Config
 from tune_app.sweep.requests import Request
 
 LOST_RETRIES = 3
-"""How often a trial whose process or node died is run again."""
+"""How often a trial runs again if its process or node dies."""
 SILENCE_S = 10.0
-"""A worker that has reported nothing for so long is written to, so that a broken connection is found."""
+"""Ping a worker that has been silent for this long, to detect a broken connection."""
 SLOW_S = 10.0
-"""Of what the controller does, Tune warns if it takes so long; by itself it does after half a second."""
+"""Tune warns if a step of the controller takes this long; its default is half a second."""
 
 
 class _Config(dict[str, Any]):
-    """A worker's request, which Tune adds facts of its own to; they are as large as it, and are not sent."""
+    """A worker's request, without the facts that Tune adds to it, which would double its size."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Config:
         return _Config(copy.deepcopy(dict(self), memo))
@@ -51,7 +51,7 @@ class _Config(dict[str, Any]):
 
 
 class _Storage(StorageContext):
-    """Tune's idea of where results go, which stays with the driver: sent to a worker it is None."""
+    """Tune's storage settings, which stay in the driver: a worker gets None."""
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()
@@ -63,12 +63,12 @@ class _Storage(StorageContext):
 
 
 class SweepTrial(TuneTrial):
-    """Tune's trial, with the worker class at hand and no folder of its own.
+    """Tune's trial, with a direct reference to the worker class and without a folder.
 
     Attributes:
-        request: what the worker gets, see `Worker`; all that travels for a trial.
-        out_of_memory: whether Ray ended its process because the node's memory ran out.
-        stopped: whether a person wants it to end.
+        request: everything that is sent to the worker for a trial, see `Worker`.
+        out_of_memory: whether Ray killed its process because the node ran out of memory.
+        stopped: whether the user wants it to end.
     """
 
     def __init__(self, worker: type[Worker], request: dict[str, Any], **kwargs: Any) -> None:
@@ -89,7 +89,7 @@ class SweepTrial(TuneTrial):
         return dict(self.config)
 
     def get_trainable_cls(self) -> type[Worker]:
-        """The worker class, without asking the cluster's registry."""
+        """The worker class, without a lookup in the cluster's registry."""
         return self._worker
 
     def should_stop(self, result: dict[str, Any]) -> bool:
@@ -97,23 +97,23 @@ class SweepTrial(TuneTrial):
         return self.stopped or bool(super().should_stop(result))
 
     def init_local_path(self) -> None:
-        """Name the folder that Tune insists on; it is not made."""
+        """Return the folder name that Tune insists on, without creating it."""
         self.storage.trial_dir_name = self.trial_id
 
     def set_ray_actor(self, ray_actor: Any) -> None:
-        """Keep the actor, without asking it for what every result tells anyway."""
+        """Keep the actor, without asking it for facts that every result includes anyway."""
         self.temporary_state.ray_actor = ray_actor
 
     def handle_error(self, exc: Exception | None = None) -> None:
-        """Count the failure, whatever it was: a worker reports its trial's own failures as results."""
+        """Count any failure: a worker reports its trial's own failures as results."""
         self.run_metadata.num_failures += 1
         self.run_metadata.invalidate_cache()
 
 
 class TrialQueue(SearchGenerator):
-    """Gives Tune its next trial: those to be run again first, then given configurations, then the sampler's.
+    """Provides Tune's next trial: reruns first, then given configurations, then the sampler's.
 
-    One trial more than there are slots is asked for ahead, so that the sampler thinks while the slots are busy.
+    It stays one trial ahead of the slots, so that the sampler works while the slots are busy.
     """
 
     def __init__(
@@ -161,11 +161,11 @@ class TrialQueue(SearchGenerator):
         super().on_trial_complete(trial_id, result, error)
 
     def waiting(self) -> list[Request]:
-        """What was not given yet, in its order."""
+        """The requests not handed out yet, in order."""
         return list(reversed(self._requests))
 
     def replace_waiting(self, requests: Sequence[Request]) -> None:
-        """Give these instead."""
+        """Hand these out instead."""
         self._requests = list(reversed(requests))
 
     @property
@@ -174,16 +174,16 @@ class TrialQueue(SearchGenerator):
         return len(self._requests) + self._open
 
     def is_finished(self) -> bool:
-        """Whether no further trial will come."""
+        """Whether there will be no more trials."""
         return not self._requests
 
     def set_finished(self) -> None:
-        """Give no further trial."""
+        """Hand out no more trials."""
         self._requests.clear()
 
 
 class _ActorClasses:
-    """Tune's cache of actor classes, without its runtime environment: the workers that Ray starts ahead can be used."""
+    """Tune's cache of actor classes, without a runtime environment, so that Ray's prestarted workers can be used."""
 
     def __init__(self) -> None:
         self._cache: dict[type[Worker], Any] = {}
@@ -248,7 +248,7 @@ class SweepController(TuneController):
         self._next_probe = 0.0
 
     def step(self) -> None:
-        """Handle one event, on the cluster as it is now."""
+        """Handle one event, with the current cluster."""
         self._slots.refresh(self._queue.left)
         self._max_pending_trials = max(1, self._slots.count)
         self._probe_silent()
@@ -257,26 +257,26 @@ class SweepController(TuneController):
         self._forget_ended()
 
     def _forget_ended(self) -> None:
-        """Let go of the trials that ended. Tune keeps each, in 20 KiB, and looks through all of them at every step."""
+        """Forget the ended trials. Tune keeps 20 KiB for each, and scans all of them at every step."""
         for states in (self._stopped_trials, self._failed_trials):
             for trial in [trial for trial in states if trial not in self._trial_to_actor]:
                 states.remove(trial)
                 self._trials.remove(trial)
                 self._trials_to_cache.discard(trial)
-        # What Tune asked of workers that it did not start after all, because another one was free.
+        # Requests for workers that Tune did not start after all, because another one was free.
         manager = self._actor_manager
         asked, starting = manager._pending_actors_to_enqueued_actor_tasks, manager._pending_actors_to_attrs
         for worker in [worker for worker in asked if worker not in starting]:
             del asked[worker]
 
     def _validate_result_metrics(self, result: dict[str, Any]) -> None:
-        """Nothing: our worker checks the metrics itself and says more about it."""
+        """Nothing: our worker checks the metrics itself, with better messages."""
 
     def _probe_silent(self) -> None:
-        """Write to the workers that are silent; nobody waits for their answers.
+        """Ping silent workers without waiting for their responses.
 
-        Where a link was cut for a while, the worker's side may have given the connection up. This side would wait for
-        its report for minutes more; what it writes is refused at once, and the trial counts as lost and is run again.
+        After a link was cut for a while, the worker's side may have closed the connection. This side would wait minutes
+        more for its report, but a write fails immediately, so the trial counts as lost and runs again.
         """
         if time.monotonic() < self._next_probe:
             return
@@ -287,10 +287,10 @@ class SweepController(TuneController):
                 actor.__ray_ready__.remote()
 
     def _maybe_add_actors(self) -> None:
-        """Give idle workers to trials that wait for one, before Tune starts or stops any.
+        """Assign idle workers to waiting trials, before Tune starts or stops any.
 
-        Tune gives an idle worker to any pending trial, also to one whose own worker is just starting, and then ends
-        that worker: with short trials the second slot would never come up.
+        Tune assigns an idle worker to any pending trial, even to one whose own worker is starting, and then ends that
+        worker: with short trials, the second slot would never start.
         """
         waiting = [t for t in self._pending_trials if t not in self._resetting_trials and not self._is_starting(t)]
         for trial in sorted(waiting, key=lambda trial: trial.trial_id):
@@ -316,27 +316,27 @@ class SweepController(TuneController):
         """Nothing: the event log is the restore point."""
 
     def _process_trial_failure(self, trial: SweepTrial, exception: Exception) -> None:
-        """Run a lost trial again, unless it was its own hunger for memory that ended it.
+        """Run a lost trial again, unless it ran out of memory.
 
-        A worker that dies while it takes another trial is told of twice, as itself and as what it was asked, which for
-        Tune would be the end of a trial that had not even begun.
+        If a worker dies while it accepts another trial, Tune reports the failure twice, for the worker and for the
+        request, which would end a trial that had not even started.
         """
         taking = trial in self._resetting_trials
         self._resetting_trials.discard(trial)
         if trial.status == TuneTrial.PENDING and isinstance(exception, (RayActorError, OutOfMemoryError)):
-            if not taking:  # told of already: the trial waits for another worker
+            if not taking:  # already reported: the trial waits for another worker
                 return
-            self._set_trial_status(trial, TuneTrial.RUNNING)  # as Tune does where a worker dies before it is there
+            self._set_trial_status(trial, TuneTrial.RUNNING)  # as Tune does if a worker dies before it is ready
         elif isinstance(exception, OutOfMemoryError) and not taking:
             trial.out_of_memory, trial.max_failures = True, 0
         super()._process_trial_failure(trial, exception)
 
     def running(self) -> list[SweepTrial]:
-        """Trials that a worker has now."""
+        """Trials currently on a worker."""
         return list(self._running_trials)
 
     def waiting(self) -> list[Request]:
-        """The trials that were not asked for yet."""
+        """The trials not requested yet."""
         return self._queue.waiting()
 
     def replace_waiting(self, requests: Sequence[Request]) -> None:
@@ -344,7 +344,7 @@ class SweepController(TuneController):
         self._queue.replace_waiting(requests)
 
     def drop_waiting(self) -> None:
-        """Start no further trial; one that was asked for and has not started is forgotten."""
+        """Start no more trials; forget one that was requested but has not started."""
         self._search_alg.set_finished()
         for trial in list(self._pending_trials):
             if trial not in self._resetting_trials and trial.run_metadata.num_failures == 0:
@@ -352,7 +352,7 @@ class SweepController(TuneController):
                 self._live_trials.discard(trial)
 
     def kill(self, trial: SweepTrial) -> None:
-        """End the process of a trial that does not answer; it is not run again."""
+        """End the process of a trial that does not respond; it does not run again."""
         trial.max_failures = 0
         ray.kill(trial.temporary_state.ray_actor)
 

@@ -1,4 +1,4 @@
-"""What the functions of a sweep load once for all trials, in the object store."""
+"""Data that the functions of a sweep load once for all trials, in the object store."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tune_app.tasks.shared_data import Load
 
 
 class DataSharing:
-    """Loads what trials ask for, once: an actor, so that no two of them load the same.
+    """Loads what trials request, once: an actor, so that two trials never load the same data.
 
-    What it loads lies in the object store, once per node, where arrays of NumPy are read without a copy.
+    The data is in the object store, once per node, where NumPy arrays are read without a copy.
     """
 
     def __init__(self, import_path: str) -> None:
@@ -25,14 +25,14 @@ class DataSharing:
         self._loaded: dict[str, ray.ObjectRef] = {}
 
     def get(self, key: str, load: bytes, arguments: tuple[Any, ...]) -> list[ray.ObjectRef]:
-        """A reference to what `load`, pickled, gives; in a list, so that the reference itself travels."""
+        """A reference to the result of `load` (pickled); in a list, so that the reference itself is sent."""
         if key not in self._loaded:
             self._loaded[key] = ray.put(cloudpickle.loads(load)(*arguments))
         return [self._loaded[key]]
 
 
 def start_sharing(import_path: str) -> ray.actor.ActorHandle:
-    """Start the actor on the driver's node; it comes back where it died."""
+    """Start the actor on the driver's node; it restarts if it dies."""
     actor = ray.remote(DataSharing).options(**on_driver_node(), max_restarts=-1, max_task_retries=3)
     return actor.remote(import_path)
 

@@ -1,4 +1,4 @@
-"""What Ray Tune's controller tells, as the events of `tune_app.sweep.backend`."""
+"""Converts the callbacks of Ray Tune's controller to the events of `tune_app.sweep.backend`."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ FACTS = (
 
 
 def run_of(trial: SweepTrial) -> Run:
-    """A trial of Tune's as a sweep knows it."""
+    """Tune's trial as the sweep's run."""
     request = trial.request
     known = {key: request[key] for key in ("trial", "config", "epochs", "seed", "attempt", "source")}
     return Run(trial_id=trial.trial_id, **known)
 
 
 class EventQueue(Callback):
-    """Collects what Tune calls its callbacks with, until the sweep takes it."""
+    """Collects the arguments of Tune's callbacks until the sweep fetches them."""
 
     def __init__(self) -> None:
         self._events: list[Event] = []
 
     def take(self) -> list[Event]:
-        """The events since the last call, in their order."""
+        """The events since the last call, in order."""
         taken, self._events = self._events, []
         return taken
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
-        """A worker took the trial."""
+        """A worker started the trial."""
         self._events.append(Started(run_of(trial)))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
-        """A worker was lost and the trial will be run again; the next worker looks for a checkpoint."""
+        """A worker was lost and the trial will run again; the next worker looks for a checkpoint."""
         self._events.append(Lost(run_of(trial)))
         trial.config["attempt"] += 1
 
@@ -59,7 +59,7 @@ class EventQueue(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: SweepTrial, **info: Any) -> None:
         """The trial's worker was lost for good, or killed because the trial took too long."""
         if trial.out_of_memory:
-            failure = Failure("oom", "its process was ended because the node ran out of memory")
+            failure = Failure("oom", "its process was killed because the node ran out of memory")
         else:
             failure = Failure("lost", f"its process or node died in each of {trial.num_failures} attempts")
         self._events.append(Ended(run_of(trial), False, failure))

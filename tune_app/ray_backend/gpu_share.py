@@ -1,4 +1,4 @@
-"""The share of a GPU that a trial gets where the search space leaves it open: `gpus: auto`."""
+"""Determines the share of a GPU for each trial: `gpus: auto`."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from tune_app.tasks import load_task
 from tune_app.tasks.spec_file import read_spec
 
 SPARE = 0.15
-"""This part more than was measured is kept for a trial: allocators fragment, and batches differ."""
+"""Safety margin over the measured memory: allocators fragment, and batches differ."""
 
 
 def trials_per_gpu(memory: GpuMemory) -> int:
-    """How many trials fit on a GPU side by side with `SPARE` for each; at least one, which then has it all."""
+    """How many trials fit on a GPU with `SPARE` for each; at least one, which then gets all of it."""
     return max(1, int(memory.total / (memory.used * (1 + SPARE))))
 
 
 def measured_share(spec: Spec, data: Dataset) -> tuple[float, str]:
-    """The share of a GPU that holds the largest configuration of `spec`, and how it was found, in words.
+    """The share of a GPU that fits the largest configuration of `spec`, and how it was determined, in words.
 
-    It is measured in a process of its own on a GPU of the cluster, which it has to itself for the while. Where no node
-    has a GPU the share is 0: trials train on CPUs.
+    It is measured in a separate process, alone on a GPU of the cluster. If no node has a GPU, the share is 0: trials
+    train on CPUs.
 
     Raises:
-        InputError: the largest configuration cannot be trained; torch sees no GPU where Ray has one.
+        InputError: the largest configuration cannot be trained; torch sees no GPU although Ray does.
     """
     autoscaler = Autoscaler([{"GPU": 1}])
     autoscaler.want(1)
     try:
         if not ray.cluster_resources().get("GPU") and not autoscaler.starts():
             return 0.0, "no node has a GPU: trials train on CPUs"
-        # Its process ends after the one call, and gives the memory back.
+        # The process ends after this one call and frees the memory.
         measure = ray.remote(num_cpus=0, num_gpus=1, max_calls=1)(_measure)
         memory = ray.get(measure.remote(spec.to_dict(), ray.put(data.without_test()), os.getcwd()))
     except ray.exceptions.RayTaskError as error:
@@ -50,9 +50,9 @@ def measured_share(spec: Spec, data: Dataset) -> tuple[float, str]:
         autoscaler.release()
     if memory is None:
         raise InputError(
-            "`gpus: auto` measures the memory that a trial takes, but torch sees no GPU where Ray has one",
+            "`gpus: auto` measures the memory of a trial, but torch sees no GPU although Ray does",
             where=f"{spec.name} resources.gpus",
-            hint="install torch for CUDA there, or give a number, such as --gpus 0.25",
+            hint="install torch with CUDA there, or pass a number, such as --gpus 0.25",
         )
     count = trials_per_gpu(memory)
     used, total = memory.used / 2**20, memory.total / 2**20

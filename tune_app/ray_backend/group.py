@@ -1,4 +1,4 @@
-"""The group of ranks that train one trial together, each in a process of its own on a device of its own."""
+"""The group of ranks that train one trial together, each in its own process on its own device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tune_app.ray_backend.rank import Rank, TrialFailed
 from tune_app.training.trial import EpochRow
 
 SETTLE_S = 2.0
-"""How long the other ranks have, when one failed, to answer or to be reported dead."""
+"""How long the other ranks have to respond, or to be reported dead, after one failed."""
 
 
 class RankLost(Exception):
@@ -21,14 +21,14 @@ class RankLost(Exception):
 
 
 class Group:
-    """What `tune_app.ray_backend.rank.Rank` does, done by all ranks of a data-parallel training in step.
+    """Runs `tune_app.ray_backend.rank.Rank` on all ranks of a data-parallel training in step.
 
-    It belongs to a worker, which holds no device itself. The ranks lie in the placement group that Tune made for the
-    worker, one to a bundle, and so end with it, whatever ended it. They are made for the first trial and serve those
-    that follow. Where one fails in the midst of an epoch, the others wait for it, on GPUs without end: then all of them
-    are ended, and the next trial gets new ones.
+    It belongs to a worker, which has no device itself. The ranks are in the placement group that Tune created for the
+    worker, one per bundle, so they always end with it. They are created for the first trial and reused for later ones.
+    If one fails in the middle of an epoch, the others wait for it, on GPUs forever: then all of them are ended, and the
+    next trial gets new ones.
 
-    Every method raises `TrialFailed` where the trial failed, and `RankLost` or `OutOfMemoryError` where a process died.
+    Every method raises `TrialFailed` if the trial failed, and `RankLost` or `OutOfMemoryError` if a process died.
 
     Args:
         context: the sweep's `WorkerContext`.
@@ -46,7 +46,7 @@ class Group:
             try:
                 self._make()
             except Exception:
-                self._end()  # half a group is of no use to the next trial either
+                self._end()  # half a group is useless for the next trial
                 raise
         history: list[EpochRow] = self._all("start", request)
         self._learn()
@@ -83,7 +83,7 @@ class Group:
         self._ranks = []
 
     def _make(self) -> None:
-        """Start the ranks, one in each bundle, and let them find each other."""
+        """Start the ranks, one in each bundle, and connect them."""
         place = ray.util.get_current_placement_group()
         for number, bundle in enumerate(place.bundle_specs):
             options = ray.remote(Rank).options(
@@ -102,11 +102,11 @@ class Group:
         return self._settled([getattr(self._ranks[0], method).remote()])
 
     def _all(self, method: str, *arguments: Any) -> Any:
-        """Call `method` on every rank at once; what the first rank gives."""
+        """Call `method` on all ranks; returns the first rank's result."""
         return self._settled([getattr(rank, method).remote(*arguments) for rank in self._ranks])
 
     def _settled(self, calls: Sequence[ray.ObjectRef]) -> Any:
-        """What the first of `calls` gives, once all of them are done; as soon as one fails, the failure."""
+        """The result of the first of `calls` once all are done; raises as soon as one fails."""
         waiting = list(calls)
         while waiting:
             done, waiting = ray.wait(waiting)
@@ -116,8 +116,8 @@ class Group:
         return ray.get(calls[0])
 
     def _failure(self, first: RayError, calls: Sequence[ray.ObjectRef]) -> Exception:
-        """What to raise for `first`, the first error of `calls`; ends the ranks where they are out of step."""
-        # Where a process dies, its peers may tell of a broken connection before Ray tells of the death.
+        """The exception to raise for `first`, the first error of `calls`; ends the ranks if they are out of step."""
+        # If a process dies, its peers may report a broken connection before Ray reports the death.
         settled, late = ray.wait(list(calls), num_returns=len(calls), timeout=SETTLE_S)
         errors = [error for call in settled if (error := _error_of(call)) is not None]
         if late or len(errors) > 1 or _error_of(calls[0]) is None:

@@ -1,7 +1,7 @@
-"""The developer interfaces of Ray that this package stands on: each with the test that breaks when it changes.
+"""The developer interfaces of Ray that this package depends on, each with the test that breaks if it changes.
 
-Ray's public interface leaves them free to change with any release, so pyproject.toml allows one minor version and
-`make canary` tries the newest one.
+They are not part of Ray's public interface and may change in any release, so pyproject.toml allows one minor version,
+and `make canary` tries the newest one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether the Ray that this process is connected to is still there."""
+"""Whether the Ray cluster that this process is connected to is still alive."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from ray._private.worker import global_worker
 
 GONE_S = 6.0
-"""After so long without an answer a process of Ray is dead. Ray itself waits for a minute, and aborts then."""
+"""After this long without a response, a Ray process counts as dead. Ray itself waits a minute, then aborts."""
 ANSWER_S = 2.0
 
 
 @dataclass
 class _Part:
-    """A process of Ray: what it is called, where it listens, and the process where this one started it."""
+    """A Ray process: its name, its address, and the process object if this process started it."""
 
     name: str
     place: tuple[str, int] | str
@@ -32,10 +32,10 @@ class _Part:
 
 
 class Liveness:
-    """The two processes that a driver cannot do without: the cluster's head and the raylet of its own machine."""
+    """The two processes that a driver depends on: the cluster's head and the raylet on its own machine."""
 
     def __init__(self, started: Any = None) -> None:
-        """Begin; `started` is the node that this process started, if it did."""
+        """Start watching; `started` is the node that this process started, if any."""
         self._parts: list[_Part] = []
         node = global_worker.node
         if node is None:  # a client of a cluster, by ray://, which has neither
@@ -47,7 +47,7 @@ class Liveness:
         self._parts = [head, raylet]
 
     def lost(self) -> str | None:
-        """What died, in words; None while both are there."""
+        """What died, in words; None while both are alive."""
         return next((f"{part.name} died" for part in self._parts if part.is_gone()), None)
 
 

@@ -1,4 +1,4 @@
-"""A lean Ray node on this machine, for the while of a sweep."""
+"""A lean Ray node on this machine for the duration of a sweep."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tune_app.environment import changed_environment
 from tune_app.ray_backend import start_worker
 
 PRELOADED = "tune_app.ray_backend.worker,tune_app.training.trial"
-"""What the workers of a local node import while they wait for the first trial."""
+"""Modules that the workers of a local node import while they wait for the first trial."""
 
 AGENT_PORTS = (
     METRICS_AGENT_PORT_NAME,
@@ -32,22 +32,22 @@ AGENT_PORTS = (
     DASHBOARD_AGENT_LISTEN_PORT_NAME,
     RUNTIME_ENV_AGENT_PORT_NAME,
 )
-"""What a raylet's agents tell it, each in a file of the session."""
+"""The files in which a raylet's agents report to it."""
 
 
 class LocalNode(Node):
-    """A Ray head on this machine, for one sweep: without Ray's dashboard, which nobody would open in the time."""
+    """A Ray head on this machine for one sweep, without Ray's dashboard, which nobody would open."""
 
     def start_api_server(self, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
         """Nothing."""
         self._webui_url = ""
 
     def start_raylet(self, *arguments: Any, **settings: Any) -> None:
-        """The raylet without its two agents, of which one serves a dashboard and one makes runtime environments.
+        """The raylet without its two agents, one for the dashboard and one for runtime environments.
 
-        A sweep here uses neither, and their imports take a core for over a second while the workers need it. In the
-        place of each waits ``cat``, which ends with the raylet at the other end of its pipe; that there is nothing to
-        reach, which the agents would tell the raylet, is told here.
+        A local sweep uses neither, and their imports take a core for over a second while the workers need it. ``cat``
+        takes the place of each; it ends with the raylet at the other end of its pipe. The agents would report their
+        ports to the raylet; this reports that there are none.
         """
         for service in AGENT_PORTS:
             persist_port(self.get_session_dir_path(), self.node_id, service, -1)
@@ -57,7 +57,7 @@ class LocalNode(Node):
             changed = [re.sub(r"(?s)^(--\w+_agent_command=).*", r"\1cat", word) for word in command]
             return start(changed, *more, **options)
 
-        # Asked whether the dashboard's dependencies are there, Ray imports them all, in this process.
+        # Ray would check the dashboard's dependencies by importing all of them in this process.
         unasked = patch.object(utils, "get_dashboard_dependency_error", lambda: None)
         with unasked, patch.object(services, "start_ray_process", without_agents):
             super().start_raylet(*arguments, **settings)
@@ -66,14 +66,13 @@ class LocalNode(Node):
 def start_node() -> LocalNode:
     """A Ray head on this machine that ends with this process, without autoscaler, log monitor and usage statistics.
 
-    `ray.init` starts these too; on two cores they cost two seconds at the start and one at the end of every sweep.
+    `ray.init` also starts these; on two cores they cost two seconds at the start and one at the end of every sweep.
     Its worker processes import torch while they wait for the first trial.
 
-    Its processes are a session of their own: a signal to the whole group, as `timeout` and a shell send it, ends this
-    process, which ends them. If they got it as well, Ray would end this process before it could say and save anything.
+    Its processes have their own session: a signal to the whole group, as sent by `timeout` and shells, ends this
+    process, which ends them. If they also got it, Ray would end this process before it could save or print anything.
     """
-    # The node's processes inherit these. On loopback alone: nobody else reaches it, and it stays when the machine
-    # changes its network.
+    # The node's processes inherit these. Loopback only: nobody else can reach it, and it survives a network change.
     defaults = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_preload_python_modules": PRELOADED}
     inherited = {name: os.environ.get(name, value) for name, value in defaults.items()}
     inherited[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
@@ -83,9 +82,9 @@ def start_node() -> LocalNode:
         include_log_monitor=False,
         no_monitor=True,
         worker_path=start_worker.__file__,
-        dashboard_agent_listen_port=0,  # its fixed port is taken where another Ray runs, and waiting for it costs 4 s
+        dashboard_agent_listen_port=0,  # another Ray may have its fixed port, and waiting for that costs 4 s
     )
-    # Linux ends them with this process; elsewhere Ray does, by their process group.
+    # Linux ends them with this process; elsewhere Ray does, through their process group.
     apart = partial(services.ConsolePopen, start_new_session=sys.platform == "linux")
     try:
         with changed_environment(inherited), patch.object(services, "ConsolePopen", apart):
@@ -102,5 +101,5 @@ def end_node(node: LocalNode) -> None:
 
 
 def _set_loopback(alone: bool) -> None:
-    """Whether this process looks for its node on loopback; it has read the variable for that already."""
+    """Whether this process looks for its node on loopback; it reads the variable only once."""
     ray_constants.ENABLE_RAY_CLUSTER = not alone

@@ -1,4 +1,4 @@
-"""Whether every node has what a user's code needs: its packages, and itself; what to say of a trial that lacks it."""
+"""Checks whether every node has a user's code and its packages; the message for a trial that lacks something."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from tune_app.tasks import TASKS
 from tune_app.tasks.given_function import given_function
 
 ANSWER_S = 60.0
-"""So long a node has to start a process and answer."""
+"""How long a node has to start a process and respond."""
 LACKING_SIGNS = ("No such file or directory", "No module named", "there is no module", "can't open file")
-"""What Python, its errors and shells say of a file or a module that is not there."""
+"""How Python and shells report a missing file or module."""
 
 
 def check_nodes(spec: Spec, folder: str) -> None:
-    """Ask every node that trials can run on for the packages, and those of other machines for the module, of a task.
+    """Check that every node for trials has a task's packages, and that other machines have its module.
 
     Args:
         folder: from which a user's own task is imported.
 
     Raises:
-        InputError: a node lacks a package, or has no module of that name or another one.
+        InputError: a node lacks a package, or its module is missing or different.
         WorkFailed: a node does not answer.
     """
     nodes = {
         node["NodeID"]: node["NodeManagerAddress"]
         for node in ray.nodes()
-        if node["Alive"] and node["Resources"].get("CPU")  # a head may train nothing
+        if node["Alive"] and node["Resources"].get("CPU")  # a head may not train
     }
     if spec.requirements:
         for address, missing in _answers(nodes, lacking, spec.requirements).items():
@@ -49,20 +49,20 @@ def check_nodes(spec: Spec, folder: str) -> None:
     here = ray.get_runtime_context().get_node_id()
     others = {node: address for node, address in nodes.items() if node != here}
     if spec.task in TASKS or spec.task == SCRIPT or given_function(spec.task) is not None or not others:
-        return  # a function that is given travels, and what a script needs is known when it runs
+        return  # a given function is sent along, and the needs of a script only show when it runs
     module = spec.task.partition(":")[0]
     file, content = module_content(module, folder)
     for address, (_, found) in _answers(others, module_content, module, folder).items():
         if found != content:
-            what = "it finds none" if found is None else "its own is another version"
+            what = "it is missing" if found is None else "its version differs"
             raise InputError(
                 f"the node {address} must have the module `{module}` of the task as it is here, but {what}",
-                hint=f"copy {file} there under the same path, or mount one folder on all nodes (docs/cluster.md)",
+                hint=f"copy {file} there at the same path, or mount a shared folder on all nodes (docs/cluster.md)",
             )
 
 
 def _answers(nodes: dict[str, str], question: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-    """What `question` gives on each node, by the node's address.
+    """The result of `question` on each node, by the node's address.
 
     Raises:
         WorkFailed: a node does not answer.
@@ -78,8 +78,8 @@ def _answers(nodes: dict[str, str], question: Callable[..., Any], *arguments: An
         try:
             found[address] = ray.get(answer, timeout=ANSWER_S)
         except ray.exceptions.RayError as error:
-            rule = f"the node {address} must say what it has, but {type(error).__name__}"
-            hint = "see whether tune-app is installed there, in the version of this machine"
+            rule = f"the node {address} must report what it has, but {type(error).__name__}"
+            hint = "check that tune-app is installed there, in the same version as here"
             raise WorkFailed(rule, hint=hint) from error
     return found
 
@@ -87,9 +87,9 @@ def _answers(nodes: dict[str, str], question: Callable[..., Any], *arguments: An
 def module_content(module: str, folder: str) -> tuple[str | None, str | None]:
     """The file of a module and the SHA-256 of its content, as this machine finds it, without importing it.
 
-    None and None where there is no such module; the hash is empty for one that is no file, such as a folder.
+    None and None if there is no such module; the hash is empty if it is not a file, such as a folder.
     """
-    for place in (folder, os.getcwd()):  # in the order of a trial
+    for place in (folder, os.getcwd()):  # in the same order as in a trial
         put_last(place)
     importlib.invalidate_caches()
     parts = module.split(".")
@@ -107,16 +107,16 @@ def module_content(module: str, folder: str) -> tuple[str | None, str | None]:
 
 
 def told_with_place(error: str, driver: str, folder: str) -> str:
-    """The error of a trial, with its node and its folder where something seems to be missing in that place alone.
+    """The error of a trial, with its node and folder if something seems to be missing only there.
 
     Args:
         driver: address of the node that the sweep was started on.
-        folder: that it was started in.
+        folder: where it was started.
     """
     node, here = ray.util.get_node_ip_address(), os.getcwd()
     if (node, here) == (driver, folder) or not any(sign in error for sign in LACKING_SIGNS):
         return error
     return (
         f"{error}; this was on the node {node} in {here}, and the sweep was started on {driver} in {folder}: "
-        "what trials read or import must be on every node, under the same full path"
+        "everything that trials read or import must be on every node at the same full path"
     )

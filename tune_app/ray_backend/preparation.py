@@ -1,4 +1,4 @@
-"""Prepared data, made once per distinct preprocessing and shared by all trials of a sweep."""
+"""Prepared data, created once for each preprocessing and shared by all trials of a sweep."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tune_app.ray_backend.driver_node import on_driver_node
 from tune_app.spaces.variable import Config
 
 ATTEMPTS = 3
-"""How often a trial asks again where the actor died."""
+"""How often a trial asks again if the actor dies."""
 KEPT = 8
-"""Prepared data sets that stay in the object store beyond the trials that use them: the last ones asked for."""
+"""How many unused prepared data sets stay in the object store: the most recently requested ones."""
 
 
 class Preparation:
-    """Prepares the data set of a sweep: an actor, so that two trials which want the same do not both make it.
+    """Prepares the data set of a sweep: an actor, so that two trials never prepare the same data.
 
-    What it makes lies in the object store, where trials on a node read it without a copy.
+    The result is in the object store, where the trials on a node read it without a copy.
 
     Args:
         task: name of a task that prepares its data, see `tune_app.tasks.task.Preparing`.
@@ -42,11 +42,11 @@ class Preparation:
         self._made: dict[str, ray.ObjectRef] = {}
 
     def get(self, config: Config, data: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
-        """The data set, in `data` and the answer as the only reference of a list, so that references travel."""
+        """The data set; `data` and the result are one-element lists, so that references are sent instead of values."""
         raw: Dataset = ray.get(data[0])
         key = content_key(raw, {name: config[name] for name in self._task.prepared_by})
         made = self._made.pop(key, None) or ray.put(self._prepared(self._task, config, raw))
-        self._made[key] = made  # at the end, as the one used last
+        self._made[key] = made  # at the end, as the most recently used one
         while len(self._made) > KEPT:
             del self._made[next(iter(self._made))]
         return [made]
@@ -58,20 +58,20 @@ def content_key(data: Dataset, values: Config) -> str:
 
 
 def start_preparation(task: str, import_path: str) -> ray.actor.ActorHandle:
-    """Start the actor on the driver's node; it comes back where it died.
+    """Start the actor on the driver's node; it restarts if it dies.
 
-    A call that it died in is not repeated by Ray, which would do so without end where the preparation itself kills it.
+    Ray does not repeat the call in which it died, because that would never end if the preparation itself kills it.
     """
     actor = ray.remote(Preparation).options(**on_driver_node(), max_restarts=-1, max_task_retries=0)
     return actor.remote(task, import_path)
 
 
 def prepared_data(actor: ray.actor.ActorHandle, config: Config, data: ray.ObjectRef) -> Dataset:
-    """The data set as a trial with `config` takes it.
+    """The data set for a trial with `config`.
 
     Raises:
         Exception: what the task's own `prepare` raised.
-        WorkFailed: the actor died in each of `ATTEMPTS` attempts, as it does where the memory of its node runs out.
+        WorkFailed: the actor died in each of `ATTEMPTS` attempts, for example because its node ran out of memory.
     """
     for _ in range(ATTEMPTS):
         try:

@@ -1,4 +1,4 @@
-"""One process's training of a trial: alone, or as one rank of the several that train it together."""
+"""One process's training of a trial: alone, or as one of several ranks."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ from tune_app.training.trial import EpochRow, Training
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What all trials of a sweep share; put into the object store once.
+    """What all trials of a sweep share; put in the object store once.
 
     Attributes:
         task: name of the task, see `tune_app.tasks.load_task`.
-        catalog: what the search space says of a function or a script.
-        function: itself, where no import finds it.
-        data: the data set without its test part, itself in the object store.
-        preparation: the actor that prepares it, see `preparation.py`; None where the task prepares nothing.
-        sharing: the actor that loads what functions share, see `data_sharing.py`; None for a class or a script.
+        catalog: the search space's variables and metrics, for a function or a script.
+        function: the function itself, if it cannot be imported.
+        data: the data set without its test part, in the object store.
+        preparation: the actor that prepares it, see `preparation.py`; None if the task prepares nothing.
+        sharing: the actor that loads functions' shared data, see `data_sharing.py`; None for a class or a script.
         rungs: epochs at which the scheduler decides.
         store: root of the store, reachable from every node: checkpoints go there.
         study: name of the study.
         threads: CPU threads of torch per device of a trial.
         gpus: share of a GPU that each device of a trial gets; above 1, their number; 0 for none.
         devices: how many devices train one trial.
-        limited: whether a training may only take so long: then its beginning is told.
-        import_path: folder from which a user's own task is imported, and in which a script is started.
+        limited: whether trainings have a time limit: then their start is reported.
+        import_path: folder from which to import a user's own task, and in which to start a script.
         driver: address of the node that the sweep was started on.
     """
 
@@ -78,7 +78,7 @@ class WorkerContext:
 
 
 class TrialFailed(Exception):
-    """What ended a trial, described where it was raised: a traceback does not travel between processes."""
+    """The failure of a trial, described where it was raised: tracebacks are not sent between processes."""
 
     def __init__(self, kind: str, error: str) -> None:
         super().__init__(kind, error)
@@ -86,12 +86,12 @@ class TrialFailed(Exception):
 
     @classmethod
     def of(cls, error: Exception) -> TrialFailed:
-        """`error` in this form; itself where it has it already."""
+        """`error` in this form, or unchanged if it already is."""
         return error if isinstance(error, TrialFailed) else cls(failure_kind(error), describe_error(error))
 
 
 class Rank:
-    """Trains one trial after another, as it is told, epoch by epoch.
+    """Trains one trial after another, epoch by epoch, on request.
 
     Every method that runs the task's code raises `TrialFailed` and nothing else.
     """
@@ -114,13 +114,14 @@ class Rank:
         return host, port
 
     def join(self, address: tuple[str, int], rank: int) -> None:
-        """Become rank number `rank` of the group; returns when all of them are there."""
+        """Become rank number `rank` of the group; returns when all are connected."""
         with self._describing():
             store = self._store if rank == 0 else address
             replica.join(store, rank, self._shared.devices, self._device())
 
     def start(self, request: dict[str, Any]) -> list[EpochRow]:
-        """Build the training of a trial, from its checkpoint where an earlier attempt left one; its epochs so far.
+        """Build the training of a trial, from the checkpoint of an earlier attempt if there is one; returns its epochs
+        so far.
 
         `request` is that of `tune_app.ray_backend.worker.Worker`.
         """
@@ -152,9 +153,9 @@ class Rank:
             self._checkpoint = study.checkpoint(request["trial"])
             if isinstance(training.state, ScriptState) and self._log is not None:
                 training.state.on_output = self._log.add
-                if os.path.isdir(shared.import_path):  # else this process was started where its node has the code
+                if os.path.isdir(shared.import_path):  # otherwise this process started where its node has the code
                     training.state.working_folder = shared.import_path
-            self._training = training  # before it may fail, so that it is closed
+            self._training = training  # before anything can fail, so that it is closed
             if request["attempt"] > 1:
                 self._restore(training)
                 self._resumed_from = training.epoch
@@ -164,7 +165,7 @@ class Rank:
         return pick_device() if self._shared.gpus else "cpu"
 
     def _data(self, config: dict[str, Any]) -> Any:
-        """The data set as this trial takes it."""
+        """The data set for this trial."""
         if self._shared.preparation is None:
             return ray.get(self._shared.data)
         return prepared_data(self._shared.preparation, config, self._shared.data)
@@ -183,7 +184,7 @@ class Rank:
         return self._training
 
     def run_epoch(self) -> EpochRow | None:
-        """Train one more epoch; its row, on the first rank."""
+        """Train one more epoch; returns its row, on the first rank."""
         with self._describing():
             if replica.leads():
                 self._progress.epoch = self._begun.epoch + 1
@@ -192,7 +193,7 @@ class Rank:
             return None
 
     def save(self) -> None:
-        """Write the checkpoint where every node finds it."""
+        """Write the checkpoint where every node can find it."""
         with self._describing():
             if isinstance(self._folder, LocalFolder):
                 self._begun.save(self._folder.root / self._checkpoint)
@@ -202,7 +203,7 @@ class Rank:
                 self._folder.write(self._checkpoint, Path(scratch, "checkpoint.pt").read_bytes())
 
     def facts(self) -> dict[str, Any]:
-        """What every report tells of the training; nothing where it could not be built."""
+        """The facts in every report of the training; empty if it could not be built."""
         if self._training is None:
             return {}
         return {
@@ -215,7 +216,7 @@ class Rank:
         }
 
     def finish(self) -> dict[str, Any]:
-        """What is told of a training once, when it is finished."""
+        """The facts reported once, when the training is finished."""
         with self._describing():
             sample = self._begun.sample()
             return {
@@ -226,7 +227,7 @@ class Rank:
             }
 
     def drop(self) -> None:
-        """End the training, and let go of its memory."""
+        """End the training and free its memory."""
         if self._training is not None:
             with self._hearing():
                 self._training.close()
@@ -237,18 +238,15 @@ class Rank:
 
     @contextmanager
     def _describing(self) -> Iterator[None]:
-        """Run the task's code: what it prints goes to the trial's log, and what it raises is described.
-
-        The traceback goes to the log, too.
-        """
+        """Run the task's code: its output and tracebacks go to the trial's log, and its exceptions are described."""
         try:
             with self._hearing():
                 yield
         except Exception as error:
-            # Ray ends this process by a `SystemExit` of its own.
+            # Ray ends this process with its own `SystemExit`.
             if isinstance(error.__cause__, SystemExit) and hasattr(error.__cause__, "ray_terminate_msg"):
                 raise error.__cause__ from None
-            if self._log is not None and not isinstance(error, TuneAppError):  # ours say in words what is wrong
+            if self._log is not None and not isinstance(error, TuneAppError):  # our errors explain what is wrong
                 self._log.add("".join(traceback.format_exception(error)).encode(errors="backslashreplace"))
             failed = TrialFailed.of(error)
             raise TrialFailed(

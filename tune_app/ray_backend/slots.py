@@ -1,4 +1,4 @@
-"""Slots: how many trials the cluster holds at once."""
+"""Slots: how many trials the cluster can run at once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tune_app.errors import InputError
 from tune_app.ray_backend.autoscaling import Autoscaler
 
 REFRESH_S = 2.0
-"""How often the cluster is asked which nodes it has."""
+"""How often to ask the cluster for its nodes."""
 
 
 class _Groups(PlacementGroupResourceManager):
-    """Tune's placement groups, at most `most` of them at work."""
+    """Tune's placement groups, at most `most` of them in use."""
 
     most = 0
 
@@ -27,20 +27,20 @@ class _Groups(PlacementGroupResourceManager):
 
 
 class Slots:
-    """How many trials the cluster holds at once, kept up to date as nodes come and go.
+    """How many trials the cluster can run at once, kept up to date as nodes come and go.
 
-    A trial on one device is one actor, which Ray places by itself. One on several devices gets a placement group, so
-    that it has all its devices or waits for them; they lie on one node where they fit. Its worker needs none.
+    A trial on one device is one actor, which Ray places. A trial on several devices gets a placement group, so that it
+    has all its devices or waits for them; they are on one node if they fit. Its worker needs none.
 
     Args:
         cpus: CPUs of each device of a trial.
         gpus: GPUs of each device of a trial, a share or a whole number.
-        concurrent: at most so many trials at once; None for as many as fit.
+        concurrent: maximum number of trials at once; None for as many as fit.
         devices: devices of one trial.
         trials: how many trials there are to run.
 
     Raises:
-        InputError: no node can hold a trial, and none that could is being started.
+        InputError: no node is large enough for a trial, and no such node is starting.
     """
 
     def __init__(self, cpus: float, gpus: float, concurrent: int | None, devices: int = 1, trials: int = 1) -> None:
@@ -58,7 +58,7 @@ class Slots:
             raise self._too_small()
 
     def close(self) -> None:
-        """Ask for no further nodes."""
+        """Request no more nodes."""
         self._autoscaler.release()
 
     def _too_small(self) -> InputError:
@@ -69,11 +69,11 @@ class Slots:
             f"{max((n['Resources'].get('CPU', 0) for n in _nodes()), default=0):g} CPUs and the cluster "
             f"{have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs",
             where="resources",
-            hint="ask for less, for example with --gpus 0 --cpus 1" + (" --devices 1" if self._devices > 1 else ""),
+            hint="request less, for example --gpus 0 --cpus 1" + (" --devices 1" if self._devices > 1 else ""),
         )
 
     def refresh(self, trials: int) -> None:
-        """Look at the nodes again, at most every `REFRESH_S`, and ask for those that `trials` trials could use."""
+        """Recheck the nodes, at most every `REFRESH_S`, and request nodes for up to `trials` trials."""
         if time.monotonic() - self._asked_at < REFRESH_S:
             return
         self._asked_at = time.monotonic()
@@ -83,12 +83,12 @@ class Slots:
         if isinstance(self.resources, _Groups):
             self.resources.most = self.count
         else:
-            # Half a trial more, because the sum of many fractions may come out a little short.
+            # Half a trial more, because the sum of many fractions may be slightly low.
             budget = {name: amount * (self.count + 0.5) for name, amount in self._bundle.items()}
             self.resources._total_resources = budget
 
     def limit(self, concurrent: int | None) -> None:
-        """At most so many trials at once from now on; None for as many as fit."""
+        """From now on, run at most this many trials at once; None for as many as fit."""
         self._concurrent = concurrent
         self._asked_at = -math.inf
 

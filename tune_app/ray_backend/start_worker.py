@@ -1,7 +1,7 @@
-"""What the raylet of a local node starts as a worker: Ray's own program, bound to its raylet from the first moment.
+"""The worker program of a local node: Ray's own program, tied to its raylet from the first moment.
 
-By itself a worker notices that its raylet has died when it is connected. One that is still starting tries to reach the
-dead node for 25 s, with torch to come, on the cores that the next sweep wants.
+Normally a worker only notices the death of its raylet once it is connected. A worker that is still starting would try
+to reach the dead node for 25 s, and import torch, on the cores that the next sweep needs.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Be a worker of Ray until the raylet ends."""
+    """Run a Ray worker until the raylet ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != int(os.environ["RAY_RAYLET_PID"]):  # it died before the kernel was told
+        if os.getppid() != int(os.environ["RAY_RAYLET_PID"]):  # it died before the call
             sys.exit(1)
-    sys.path.pop(0)  # this folder: its modules are found in their package
+    sys.path.pop(0)  # this folder: its modules are imported from their package
     from tune_app.process import run_and_leave
 
     run_and_leave(_work)

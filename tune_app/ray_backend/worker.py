@@ -1,4 +1,4 @@
-"""The Ray actor that trains trials, one after another, on its own device or by a group of ranks."""
+"""The Ray actor that trains trials, one after another, on its own device or with a group of ranks."""
 
 from __future__ import annotations
 
@@ -17,31 +17,29 @@ from tune_app.store.columns import family
 from tune_app.training.health import told
 
 REPORT_PERIOD_S = 0.5
-"""Between rungs a trial reports this often: often enough to watch, rarely enough that the driver idles."""
+"""How often a trial reports between rungs: often enough to watch, rarely enough to keep the driver idle."""
 CHECKPOINT_SHARE = 50
-"""A checkpoint is written when training since the last one took this many times as long as writing it."""
+"""Write a checkpoint when the training since the last one took this many times as long as writing it."""
 
 
 class Worker:
-    """Trains the trial it was given up to the next decision of the scheduler, each time Tune asks for it.
+    """Trains its trial up to the next decision of the scheduler, each time Tune asks for it.
 
-    It has the methods of `ray.tune.Trainable` that Tune's controller calls, and is none: importing Tune takes a worker
-    process as long as two thirds of importing torch.
-
-    A failure of the trial is a result, not an exception: the process stays and takes the next trial. `context` is
-    set on a subclass, so that what travels per trial is its configuration only.
-
-    On one device the training runs in this process; on several, the ranks train and this process waits for them. The
-    death of a rank is raised: Tune then ends this process too, and the trial is one whose worker was lost.
+    It has the methods
+    of `ray.tune.Trainable` that Tune's controller calls, but is not one: importing Tune takes two thirds as long as
+    importing torch. A failure of the trial is a result, not an exception: the process survives and gets the next
+    trial. `context` is set on a subclass, so that only the configuration is sent per trial. On one device, the
+    training runs in this process; on several, the ranks train and this process waits for them. The death of a rank is
+    raised: Tune then ends this process too, and the trial counts as lost.
     """
 
     context: ray.ObjectRef
 
     def __init__(self, config: dict[str, Any], storage: None = None) -> None:
-        """Learn once per process what the trials share, then take the first trial, `config`: see `_begin`.
+        """Load what the trials share once per process, then start the first trial, `config`: see `_begin`.
 
         Args:
-            storage: Tune's, which stays with the driver.
+            storage: Tune's, unused.
         """
         self._shared: WorkerContext = ray.get(self.context)
         self._rank: Rank | Group = Rank(self._shared) if self._shared.devices == 1 else Group(self.context)
@@ -49,12 +47,12 @@ class Worker:
         self._begin(config)
 
     def reset(self, new_config: dict[str, Any], storage: None = None) -> bool:
-        """Take another trial in the same process."""
+        """Start another trial in the same process."""
         self._begin(new_config)
         return True
 
     def stop(self) -> None:
-        """Let go of the training's memory."""
+        """Free the training's memory."""
         self._rank.drop()
 
     def _begin(self, request: dict[str, Any]) -> None:
@@ -66,11 +64,11 @@ class Worker:
         self._checkpoint_cost = 0.0
 
     def train(self) -> dict[str, Any]:
-        """Train to the next rung, the end, or for `REPORT_PERIOD_S`; the epochs' rows travel together.
+        """Train to the next rung, the end, or for `REPORT_PERIOD_S`; the epochs' rows are sent together.
 
         Raises:
             RankLost: the process or node of a rank died.
-            OutOfMemoryError: Ray ended a rank because its node's memory ran out.
+            OutOfMemoryError: Ray killed a rank because its node ran out of memory.
         """
         rows: list[dict[str, Any]] = []
         try:
@@ -91,10 +89,10 @@ class Worker:
     def _train(self, rows: list[dict[str, Any]]) -> None:
         """Add the rows of the epochs to `rows` as they end."""
         if not self._started:
-            # Here and not in `_begin`: what the user's class raises then is the trial's failure.
+            # Here and not in `_begin`, so that exceptions of the user's class fail the trial.
             history = self._rank.start(self._request)
             self._started, self._epoch = True, len(history)
-            # The driver may have been lost before it learnt of what was trained up to the checkpoint.
+            # The driver may have been lost before it received the epochs up to the checkpoint.
             rows += [self._row(row) for row in history]
         deadline = time.monotonic() + REPORT_PERIOD_S
         while not self._finished:
@@ -147,10 +145,10 @@ class Worker:
 
 
 def _check_objectives(objective: Objective, row: dict[str, Any]) -> None:
-    """A finished trial without its figures cannot be compared: that is its failure, and says why."""
+    """A finished trial without its objective cannot be compared: fail it, and say why."""
     if None in objectives_of(objective, row):
         raise WorkFailed(
-            f"a finished trial must have what it is compared by, but with mode {objective.mode} one of its figures is "
+            f"a finished trial must have all figures of its objective, but with mode {objective.mode} one of them is "
             f"undefined: metric/{objective.metric} is {row.get(f'metric/{objective.metric}')}, health/overall is "
             f"{row.get('health/overall')} with {told(family(row, 'health'))}, latency_ms is {row.get('latency_ms')}"
         )

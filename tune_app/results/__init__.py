@@ -1,5 +1,5 @@
-"""Results for people: tables, figures, importances, reports, and in `network/` trained networks looked into.
+"""Results for users: tables, figures, importances, reports, and in `network/` inspection of trained networks.
 
-Imports: root, `spaces`, `store`, pandas, plotly; torch and tasks in `network/` alone, where a network is built again.
-Hands out: `load_trials`, `load_epochs`, `best`, figures, one-file reports, and a client that asks for networks.
+Imports: root, `spaces`, `store`, pandas, plotly; torch and tasks only in `network/`, where networks are rebuilt.
+Provides: `load_trials`, `load_epochs`, `best`, figures, one-file reports, and a client for networks.
 """

@@ -1,4 +1,4 @@
-"""What a study has to say first: which trial won, by how much, at what cost, and which variables mattered."""
+"""The summary of a study: which trial won, by how much, at what cost, and which variables mattered."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tune_app.spaces.variable import Value
 from tune_app.store.trial_row import TrialState
 
 LAST_EPOCHS = 5
-"""Epochs at the end of the winner's training whose spread is told."""
+"""Number of epochs at the end of the winner's training used for the spread."""
 LEAST_EPOCHS = 4
-"""Epochs without which the spread is unknown: of three, only one has a neighbor on each side."""
+"""Minimum epochs for the spread: of three, only one has a neighbor on each side."""
 TELLING = 4
-"""Variables that are named."""
+"""Maximum number of variables to list."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What the trials took.
+    """The cost of the trials.
 
     Attributes:
         states: trials by state.
-        epochs, saved: epochs trained, and those that pruned trials would have trained on.
-        device_s: seconds of a GPU, a share of one counting as that share; of a core if the trials had no GPU.
+        epochs, saved: epochs trained, and epochs that pruned trials would still have trained.
+        device_s: GPU seconds, in proportion to the share; core seconds if the trials had no GPU.
         device: what the trials ran on, ``CPU`` or ``GPU``; None if both, or unknown.
         gpu_utilization: percentage of the trials' time in which their GPU was busy; None if unknown.
     """
@@ -46,19 +46,19 @@ class Cost:
 
 @dataclass(frozen=True)
 class Answer:
-    """The first things to know about a study.
+    """The key facts about a study.
 
     Attributes:
         trial: the winner.
         value: its objective.
-        spread: standard deviation of its objective over its last `LAST_EPOCHS` epochs around their trend, without
-            which a lead means little; None if fewer than `LEAST_EPOCHS` are known.
+        spread: standard deviation of its objective over its last `LAST_EPOCHS` epochs around their trend, without which
+            a lead means little; None if fewer than `LEAST_EPOCHS` are known.
         first: the first trial that completed, which is the task's defaults in most studies; None if it won.
         gain: by how much the winner is better than that one, in the objective's unit, 0 or more.
-        runner_up: the trial behind the winner; None if only one completed.
+        runner_up: the second-best trial; None if only one completed.
         lead: by how much the winner is better than that one.
-        variables: those searched variables with which the order of the trials goes along most, and more than by
-            chance, and the winner's values; none if chance explains all.
+        variables: the searched variables most associated with the order of the trials, beyond chance, and the winner's
+            values; empty if chance explains everything.
     """
 
     trial: int
@@ -72,7 +72,7 @@ class Answer:
 
 
 def cost_of(spec: Spec, trials: pd.DataFrame) -> Cost:
-    """What these trials of the study took."""
+    """The cost of these trials of the study."""
     devices = {"CPU" if name == "cpu" else "GPU" for name in trials["device"].dropna()}
     return Cost(
         states={str(state): int(count) for state, count in trials["state"].value_counts().items()},
@@ -137,7 +137,7 @@ def _spread(spec: Spec, epochs: pd.DataFrame) -> float | None:
 
 
 def _saved(spec: Spec, trials: pd.DataFrame) -> int:
-    """Epochs that the pruned trials were to train and did not."""
+    """Epochs that the pruned trials did not train."""
     pruned = trials[trials["state"] == TrialState.PRUNED]
     column = next((v.column for v in spec.space.variables if v.name == "epochs"), None)
     planned = pruned[column] if column in pruned else epochs_of({}, spec.budget.epochs)
@@ -145,15 +145,15 @@ def _saved(spec: Spec, trials: pd.DataFrame) -> int:
 
 
 def _device_seconds(spec: Spec, trials: pd.DataFrame) -> float:
-    """Durations times the GPUs that each trial had, or the share of one; its cores if it had none."""
+    """Durations times each trial's GPUs or share of one, or its cores if it had none."""
     gpus = trials["gpu_fraction"].astype(float).fillna(0.0)
     shares = gpus.where(gpus > 0, spec.resources.cpus * spec.resources.devices)
     return float((trials["duration_s"] * shares).sum())
 
 
 def _gpu_utilization(trials: pd.DataFrame) -> float | None:
-    """Mean of the trials' figures, each as long as its trial took."""
-    if "gpu_utilization" not in trials:  # a study that is older than the column
+    """Mean of the trials' figures, weighted by duration."""
+    if "gpu_utilization" not in trials:  # a study from before the column existed
         return None
     known = trials[trials["gpu_utilization"].notna() & (trials["duration_s"] > 0)]
     seconds = known["duration_s"].astype(float)

@@ -11,7 +11,7 @@ from tune_app.spaces.space import Space
 
 
 def effective(trials: pd.DataFrame, space: Space) -> pd.DataFrame:
-    """The trials with no value wherever a variable has no effect; whole numbers and truth values stay what they are."""
+    """The trials without values of variables that have no effect; whole numbers and booleans keep their types."""
     shown = trials.copy()
     for name in space.when:
         column = space.by_name[name].column
@@ -29,8 +29,8 @@ def effective(trials: pd.DataFrame, space: Space) -> pd.DataFrame:
 def active_rows(space: Space, trials: pd.DataFrame, name: str) -> pd.Series[bool]:
     """Whether the searched variable `name` had an effect in each of the `trials`.
 
-    Conditions read few values, mostly choices, so each combination is worked out once. What a row lacks has its
-    default.
+    Conditions read few values, mostly choices, so each combination is evaluated once. Missing values take their
+    defaults.
     """
     if name not in space.when:
         return pd.Series(True, index=trials.index)

@@ -1,4 +1,4 @@
-"""Which searched variables mattered, by Optuna's fANOVA, how sure that is, and which way each one points."""
+"""Which searched variables mattered, by Optuna's fANOVA, how certain that is, and in which direction."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tune_app.results.review import config_of
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical, Domain
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study on stderr
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # it logs every study on stderr
 
 LEAST_TRIALS = 10
-"""Completed trials without which no importance is told, however few variables there are."""
+"""Minimum completed trials for importances, no matter how few variables there are."""
 TRIALS_PER_VARIABLE = 3
-"""Completed trials that it takes for each searched variable.
+"""Minimum completed trials per searched variable.
 
 `benchmarks/importance.py` draws samples from three tables of hundreds of trained configurations. With 3 trials a
 variable the order of the variables correlates by 0.41, 0.80 and 0.75 with that of the whole table, with 1 by 0.22, 0.46
@@ -34,13 +34,13 @@ and 0.47; the largest is among the table's three largest in 50, 100 and 75 perce
 62. More would be better, but few sweeps would ever show a figure; the error bars tell the rest.
 """
 SEEDS = 5
-"""Forests, each with a seed of its own; their spread is the error bar."""
+"""Number of forests, each with its own seed; their spread is the error bar."""
 TREES = 16
-"""Of a forest: with `SEEDS` of them a few more than the 64 of Optuna's default."""
+"""Trees per forest: with `SEEDS` forests, slightly more than the 64 of Optuna's default."""
 CERTAIN = 0.05
-"""How often, at most, ranks without any direction would show one as clear as this."""
+"""Maximum probability that ranks without any direction would look as clear as this."""
 BINS = 3
-"""Parts of a numeric variable's values, of which the middle one may be best."""
+"""Number of bins of a numeric variable's values, of which the middle one may be best."""
 UNCLEAR = "no clear direction"
 QUANTILES = 5
 """Groups of a numeric variable's values whose ranks are compared, with `LEAST_GROUP` trials and more in each."""
@@ -52,7 +52,7 @@ it (Bonferroni; Dunn 1961)."""
 
 @dataclass(frozen=True)
 class Association:
-    """How much the order of the trials goes along with one searched variable.
+    """How strongly the order of the trials is associated with one searched variable.
 
     Attributes:
         strength: share of the variance of all trials' ranks that its values explain, 0 or more.
@@ -114,7 +114,7 @@ def importances(spec: Spec, trials: pd.DataFrame, most: int | None = None) -> di
             hint=f"`tune-app resume {spec.name} --trials N` adds more",
         )
     if completed["objective"].nunique() == 1:
-        raise WorkFailed("importances need trials that differ, but all completed ones have the same objective")
+        raise WorkFailed("importances need trials that differ, but all completed trials have the same objective")
     if most is not None and len(completed) > most:
         completed = completed.sample(most, random_state=0)
     study = _as_study(spec, completed)
@@ -134,7 +134,7 @@ def importances(spec: Spec, trials: pd.DataFrame, most: int | None = None) -> di
 
 
 def needed_trials(spec: Spec) -> int:
-    """Completed trials that importances of this space take: `TRIALS_PER_VARIABLE` of each, at least `LEAST_TRIALS`."""
+    """Completed trials needed for importances of this space: `TRIALS_PER_VARIABLE` of each, at least `LEAST_TRIALS`."""
     return max(LEAST_TRIALS, TRIALS_PER_VARIABLE * len(spec.space.searched))
 
 
@@ -143,7 +143,7 @@ def _as_study(spec: Spec, completed: pd.DataFrame) -> optuna.Study:
     study = optuna.create_study(direction=spec.objective.direction)
     for _, row in completed.iterrows():
         config = config_of(row, spec.space.variables)
-        # A default may lie outside the range that was searched: it then stands for "not active".
+        # A default may be outside the searched range: then it means "not active".
         params = {name: spec.space.searched[name].nearest(config[name]) for name in distributions}
         study.add_trial(
             create_trial(state=TrialState.COMPLETE, params=params, distributions=distributions, value=row["objective"])
@@ -155,10 +155,10 @@ def direction(spec: Spec, completed: pd.DataFrame, name: str) -> str:
     """Which values of the searched variable `name` are better, by ranks over the trials in which it was active.
 
     For choices whether they differ (Kruskal and Wallis 1952); for numbers whether the thirds of the values do and the
-    middle one is best, and otherwise Spearman's correlation with the objective. What chance shows as clearly in
-    more than `CERTAIN` of all cases is not told: ``no clear direction``.
+    middle one is best, and otherwise Spearman's correlation with the objective. If chance would look as clear in more
+    than `CERTAIN` of all cases, the result is ``no clear direction``.
     """
-    from scipy.stats import kruskal, spearmanr  # with scikit-learn, which the forests need too
+    from scipy.stats import kruskal, spearmanr  # comes with scikit-learn, which the forests also need
 
     rows = completed[active_rows(spec.space, completed, name)]
     values = rows[spec.space.by_name[name].column]
@@ -171,7 +171,7 @@ def direction(spec: Spec, completed: pd.DataFrame, name: str) -> str:
     parts = pd.qcut(numbers.rank(method="first"), BINS, labels=False)
     spans = [f"{shown(float(held.min()))} to {shown(float(held.max()))}" for _, held in numbers.groupby(parts)]
     best = _best_group(goodness, parts.map(dict(enumerate(spans))), kruskal)
-    if best == f"best: {spans[BINS // 2]}":  # a correlation would tell which end falls more slowly
+    if best == f"best: {spans[BINS // 2]}":  # a correlation would only show which end falls more slowly
         return best
     correlation = spearmanr(numbers, goodness)
     if correlation.pvalue < CERTAIN:
@@ -188,18 +188,18 @@ def _best_group(goodness: pd.Series[Any], groups: pd.Series[Any], test: Callable
 
 
 def by_association(spec: Spec, trials: pd.DataFrame) -> list[str]:
-    """The searched variables, those first with which the order of the trials goes along most: see `associations`."""
+    """The searched variables, those most associated with the order of the trials first: see `associations`."""
     return list(associations(spec, trials))
 
 
 def associations(spec: Spec, trials: pd.DataFrame) -> dict[str, Association]:
-    """How much the order of the trials goes along with each searched variable alone, the strongest first: at once.
+    """How strongly the order of the trials is associated with each single searched variable, strongest first; fast.
 
     Completed trials are ordered by their objective; behind them come pruned ones, by the epochs they reached and then
     by their objective, which compares only trials of equally many epochs. That is what successive halving says of
-    them: what it stops was worse at that epoch than most of what goes on (Jamieson and Talwalkar 2016; Li et al. 2020,
-    section 3, count the few exceptions if trials do not wait for one another). Others are left out, and so are values
-    that had no effect.
+    them: what it stops was worse at that epoch than most of what continues (Jamieson and Talwalkar 2016; Li et al.
+    2020, section 3, count the few exceptions if trials do not wait for one another). Others are left out, and so are
+    values that had no effect.
 
     A variable's values are groups, numbers by quantiles, so that a best value in the middle counts as much as one at an
     end. Its strength is the share of the variance of the ranks between groups, without what chance puts there (epsilon
@@ -216,13 +216,13 @@ def associations(spec: Spec, trials: pd.DataFrame) -> dict[str, Association]:
     found = {}
     for name, domain in spec.space.searched.items():
         values = rows[spec.space.by_name[name].column]
-        counted = active_rows(spec.space, rows, name) & values.notna()  # the task may have got the variable later
+        counted = active_rows(spec.space, rows, name) & values.notna()  # the variable may be new in the task
         found[name] = _association(ranks, ranks[counted.to_numpy()], _groups(domain, values[counted]), limit)
     return dict(sorted(found.items(), key=lambda pair: -pair[1].strength))
 
 
 def _order(spec: Spec, rows: pd.DataFrame) -> NDArray[np.float64]:
-    """The rank of each trial, larger for better ones, equal ones sharing the mean of theirs."""
+    """The rank of each trial, larger is better; ties share their mean rank."""
     completed = (rows["state"] == "COMPLETED").to_numpy()
     reached = np.where(completed, 0, rows["epochs"])
     goodness = rows["objective"].to_numpy(float) * (1 if spec.objective.direction == "maximize" else -1)
@@ -232,7 +232,7 @@ def _order(spec: Spec, rows: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _groups(domain: Domain, values: pd.Series[Any]) -> NDArray[np.int64]:
-    """The number of each value's group: its choice, its number if there are few, or the quantile that it lies in."""
+    """The index of each value's group: its choice, its number if there are few, or its quantile."""
     if isinstance(domain, Categorical):
         return np.asarray(pd.factorize(values.astype(str))[0])
     numbers = values.astype(float)

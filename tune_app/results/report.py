@@ -81,7 +81,7 @@ def study_report(study: Study) -> str:
         ("Best trial", _shown(told["best_trial"])),
     ]
     if told["best"] is None:
-        notes.append("No trial completed, so that there is no best configuration.")
+        notes.append("No trial completed, so there is no best configuration.")
     return _page(f"Study {study.name}", _about(study), facts, notes, figures, _tables(spec, trials, first[:SLICES]))
 
 

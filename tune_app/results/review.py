@@ -88,7 +88,7 @@ def ranked_trials(study: Study) -> pd.DataFrame:
 def noted_trials(study: Study) -> pd.DataFrame:
     """All trials of a study, with what people say about them: the columns `star`, `tags` and `note`.
 
-    Tags are one text, with commas between them; `tags` and `note` are None where nothing was said.
+    Tags are one text, with commas between them; `tags` and `note` are None if nothing was said.
     """
     frame = _frame(table := study.table("trials"))
     return pd.concat([frame, _said(study, table["trial"].to_pylist())], axis=1)
@@ -138,7 +138,7 @@ def trial_row(study: Study, number: int | None) -> pd.Series[Any]:
 
 
 def trial_log(study: Study, number: int) -> str:
-    """Name of the log of trial `number` in the store's folder, also while it runs.
+    """Name of the log of trial `number` in the store's folder, even while it runs.
 
     Raises:
         NotFound: there is no such trial, or it has printed nothing.
@@ -148,7 +148,7 @@ def trial_log(study: Study, number: int) -> str:
         known = f"{min(trials)} to {max(trials)}" if trials else "none"
         raise NotFound(f"the study `{study.name}` has no trial {number}", hint=f"its trials: {known}")
     if study.folder.size(name := study.log(number)) is None:
-        raise NotFound(f"trial {number} of `{study.name}` has no log: it has printed nothing")
+        raise NotFound(f"trial {number} of `{study.name}` has no log: it printed nothing")
     return name
 
 

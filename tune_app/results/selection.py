@@ -23,10 +23,10 @@ class Selection:
 
     Attributes:
         states: the state is one of these.
-        choices: by column, the value, written as a text, is one of these.
-        ranges: by column, the lowest and the highest value; None where there is no bound. A trial without a value is
+        choices: by column, the value, written as a string, is one of these.
+        ranges: by column, the lowest and the highest value; None if there is no bound. A trial without a value is
             left out.
-        text: stands in the error, the note or the trial's id, whatever the case.
+        text: occurs in the error, the note or the trial's id, regardless of case.
         starred: has a star.
         tags: has one of these tags.
     """
@@ -123,7 +123,9 @@ class Selection:
             states, tags = (tuple(map(str, parts.get(name, []))) for name in ("states", "tags"))
             return cls(states, choices, ranges, str(parts.get("text", "")), bool(parts.get("starred")), tags)
         except (ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"a filter must be what the page wrote into its address, not `{text[:80]}`") from error
+            raise InputError(
+                f"a filter must be in the form that the page writes to its address, not `{text[:80]}`"
+            ) from error
 
 
 def tags_of(said: object) -> list[str]:

@@ -38,7 +38,7 @@ def trial_curve(epochs: pd.DataFrame, trials: Sequence[int], best: int | None, o
     known = epochs[epochs[column].notna()] if column in epochs else epochs.head(0)
     median = known.groupby("epoch")[column].median()
     usual = {"color": COLOURS["PRUNED"], "dash": "dot", "width": 2}
-    lines = [("Median of those that got this far", list(median.index), list(median), usual)]
+    lines = [("Median of trials that got this far", list(median.index), list(median), usual)]
     others = [] if best in (None, *trials) else [(f"Trial {best}, the best", best, COLOURS["COMPLETED"], 2)]
     palette = [COLOURS["RUNNING"]] if len(trials) == 1 else sample_colorscale("Plasma", _spread(len(trials)))
     chosen = [

@@ -57,13 +57,13 @@ def training_animation(epochs: pd.DataFrame) -> go.Figure:
     names = [name for name in map(str, rows.columns) if is_share(name) and rows[name].notna().any()]
     figure = titled_figure("The training, epoch by epoch", "", "")
     if not names:
-        return empty_figure(figure, "No share of a whole, such as an accuracy, was measured.")
+        return empty_figure(figure, "No fraction, such as an accuracy, was measured.")
     labels = [axis_title(name) for name in names]
-    colours = [COLOURS["RUNNING"] if name.startswith("metric/") else COLOURS["COMPLETED"] for name in names]
+    colors = [COLOURS["RUNNING"] if name.startswith("metric/") else COLOURS["COMPLETED"] for name in names]
 
     def bars(row: pd.Series[Any]) -> go.Bar:
         values = [None if pd.isna(row[name]) else float(row[name]) for name in names]
-        return go.Bar(x=labels, y=values, marker={"color": colours}, hovertemplate="%{x}: %{y:.4~p}<extra></extra>")
+        return go.Bar(x=labels, y=values, marker={"color": colors}, hovertemplate="%{x}: %{y:.4~p}<extra></extra>")
 
     frames = [go.Frame(data=[bars(row)], name=str(int(row["epoch"]))) for _, row in rows.iterrows()]
     figure.add_trace(frames[0].data[0])
@@ -98,7 +98,7 @@ def confusion_matrix(inspection: Inspection) -> go.Figure:
     """How often rows of each class got each answer; the shares are of the rows of a class."""
     figure = titled_figure("Confusion matrix (validation part)", "Answer of the model", "True class")
     if not inspection.labels:
-        return empty_figure(figure, "This task answers with no classes.")
+        return empty_figure(figure, "This task does not predict classes.")
     names = list(inspection.class_names)
     counts = np.zeros((len(names), len(names)), dtype=int)
     np.add.at(counts, (list(inspection.labels), list(inspection.answers)), 1)
@@ -172,7 +172,7 @@ def activation_maps(inspection: Inspection, image: int = 0) -> go.Figure:
     scaled from its own least to its own largest value.
     """
     if inspection.images is None or not inspection.maps:
-        return empty_figure(titled_figure("Activation maps", "", ""), "This network has no convolutions to look into.")
+        return empty_figure(titled_figure("Activation maps", "", ""), "This network has no convolutions to show.")
     columns = max(len(maps[image]) for maps in inspection.maps.values())
     rows = [("image", inspection.images[image]), *((name, maps[image]) for name, maps in inspection.maps.items())]
     figure = make_subplots(

@@ -1,10 +1,10 @@
-"""The sampler `auto`: the best of a few random draws, by what all trials so far have shown.
+"""The sampler `auto`: the best of several random draws, judged by all trials so far.
 
-Unlike Optuna's samplers it learns from trials that still run and from those that were stopped as much as from those
-that completed: each has one score, the share of the others that it beats at the last epoch that both have reached. It
-only ever chooses among random draws. What looks good after an epoch may not be good at the end, and a sampler that
-goes on refining it misses what is; chosen among a few draws, the configurations stay as varied as random ones.
-`benchmarks/search.py` measures it; docs/search.md has the figures.
+Unlike Optuna's samplers, it learns as much from running and stopped trials as from completed ones: each has one score,
+the fraction of other trials that it beats at the last epoch both have reached. It only chooses among random draws. A
+configuration that looks good after one epoch may not be good at the end, and a sampler that keeps refining it misses
+better ones; picked from a few draws, the configurations stay as varied as random ones. `benchmarks/search.py` measures
+it; docs/search.md has the figures.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Config
 
 RANDOM_SHARE = 0.2
-"""Share of the configurations that are plain random draws: they would find what the model is wrong about."""
+"""Fraction of configurations that are plain random draws, which can find what the model gets wrong."""
 DRAWS = 16
-"""Random draws of which the model's best one is taken."""
+"""Number of random draws from which the model picks the best."""
 DRAWS_WITH_HISTORY = 32
-"""As many as that while past studies have a say."""
+"""The same while past studies have a vote."""
 WARM_UP = 16
 """Random configurations before the first choice, or a quarter of the sweep's if that is less."""
 HISTORY_WEIGHT = 2.0
-"""Of past studies that order all trials as this one does, at its begin, over the weight of its own model."""
+"""Initial weight, relative to this study's own model, of past studies that rank all trials as this one does."""
 HISTORY_FADES = 64
-"""Trials after which the weight of past studies is half."""
+"""Number of trials after which the weight of past studies has halved."""
 MOST_JUDGED = 512
-"""Trials by which past studies are judged, at most."""
+"""Maximum number of trials by which past studies are judged."""
 TRIES = 300
-"""Draws after which fewer are enough, where constraints refuse most: some ten milliseconds."""
+"""Number of draws after which fewer candidates are enough, if constraints reject most: about ten milliseconds."""
 NEW_TRIES = 50
-"""Feasible draws after which a configuration that was tried already is taken again: there may be no other."""
+"""Number of feasible draws after which an already tried configuration is accepted: there may be no other."""
 GROWTH = 0.05
-"""A model is fitted again when there are so many more scores, and four at least."""
+"""A model is refit when the number of scores has grown by this fraction, but by at least four."""
 
 
 class AutoSampler(PlannedSampler):
-    """Proposes feasible configurations that were not tried yet; the same seed proposes the same after the same trials.
+    """Proposes feasible, untried configurations; the same seed proposes the same ones after the same trials.
 
-    It hears of trials as they go, and learns from each report.
+    It follows running trials and learns from each report.
     """
 
     def __init__(self, space: Space, seed: int, trials: int, past: Sequence[PastPreference] = ()) -> None:
@@ -86,8 +86,8 @@ class AutoSampler(PlannedSampler):
         self._curves.pop(number, None)
 
     def plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
-        """The best of a few random draws, or a random draw."""
-        # A generator for each trial, so that a resumed sweep does not draw what was drawn before.
+        """The best of several random draws, or a plain random draw."""
+        # One generator per trial, so that a resumed sweep does not repeat earlier draws.
         rng = np.random.default_rng([self._seed, trial.number])
         if len(self._curves) >= self._fit_at and (self._past or trial.number >= self._warm_up):
             self._fit(rng)
@@ -107,7 +107,7 @@ class AutoSampler(PlannedSampler):
         return drawn[int(np.argmax(votes))]
 
     def _draw(self, rng: np.random.Generator, count: int) -> list[Config]:
-        """Up to `count` configurations that were not tried yet, if there are any."""
+        """Up to `count` untried configurations, if there are any."""
         for _ in range(NEW_TRIES):
             drawn = sample_some(self._space, rng, count, TRIES)
             if new := [config for config in drawn if self._key(config) not in self._tried]:
@@ -127,9 +127,9 @@ class AutoSampler(PlannedSampler):
         self._fit_at = len(curves) + max(4, int(GROWTH * len(curves)))
 
     def _judge(self, points: Array, scores: Array, rng: np.random.Generator) -> Array:
-        """How much each past study is worth: the rank correlation of what it likes and what trials showed.
+        """The weight of each past study: the rank correlation of its preferences with the trials' results.
 
-        Less what chance alone may give: a history that misleads has no say once a few trials have reported.
+        Minus what chance alone could produce: a misleading history loses its vote once a few trials have reported.
         """
         if not self._past:
             return self._trust
@@ -140,6 +140,6 @@ class AutoSampler(PlannedSampler):
 
 
 def _rank_correlation(left: Array, right: Array) -> float:
-    """Kendall's tau: importing scipy.stats for it would hold up the sweep for half a second."""
+    """Kendall's tau: importing scipy.stats for it would delay the sweep by half a second."""
     agree = np.sign(left[:, None] - left) * np.sign(right[:, None] - right)
     return float(agree.sum() / max(1, len(left) * (len(left) - 1)))

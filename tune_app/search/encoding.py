@@ -16,8 +16,8 @@ Positions = np.ndarray[Any, np.dtype[np.intp]]
 def encode(space: Space, config: Config) -> Array:
     """A configuration as a point: a column per number, 0 to 1; a column per choice, so that any two are 1 apart.
 
-    What has no effect stands in the middle of a range, and has none of the choices. A value outside the space, as of a
-    study with wider ranges, stands at the nearer end, or has none of the choices.
+    A variable without an effect is in the middle of its range, or has none of the choices. A value outside the space,
+    as in a study with wider ranges, is at the nearer end, or has none of the choices.
     """
     columns: list[float] = []
     for name in space.order:
@@ -36,7 +36,7 @@ def encode(space: Space, config: Config) -> Array:
 
 
 def variables_of(space: Space) -> Positions:
-    """The position of the variable that each column of `encode` belongs to: (columns,)."""
+    """The index of the variable for each column of `encode`: (columns,)."""
     found: list[int] = []
     for position, name in enumerate(space.order):
         domain = space.searched[name]

@@ -1,4 +1,4 @@
-"""Any sampler of Optuna, made to propose only configurations that meet a space's constraints."""
+"""Any Optuna sampler, restricted to configurations that satisfy a space's constraints."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Config, Value
 
 IGNORE_PRUNED = (GPSampler, NSGAIISampler)
-"""Samplers of Optuna that learn from completed trials alone, which leaves next to nothing where most are pruned."""
+"""Optuna samplers that only learn from completed trials, which are few if most trials are pruned."""
 
 STARTING = (TPESampler, GPSampler)
-"""Samplers of Optuna that draw at random until `STARTUP` trials have been told."""
+"""Optuna samplers that draw at random until they know `STARTUP` trials."""
 STARTUP = 10
 """Optuna's default for both."""
 TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class FeasibleSampler(PlannedSampler):
-    """Any sampler of Optuna, made to propose only configurations that meet the constraints.
+    """Any Optuna sampler, restricted to configurations that satisfy the constraints.
 
-    The inner sampler proposes a whole configuration; where it breaks a constraint, only the variables that the
-    constraint reads are drawn anew, and the nearest feasible configuration is taken. A random sampler gets the first
-    one, so that its draws stay unbiased in those variables.
+    The inner sampler proposes a complete configuration; if it breaks a constraint, only the constraint's variables are
+    redrawn, and the nearest feasible configuration is used. A random sampler gets the first one, so that its draws stay
+    unbiased in those variables.
     """
 
     def __init__(self, inner: BaseSampler, space: Space, seed: int) -> None:
@@ -42,7 +42,7 @@ class FeasibleSampler(PlannedSampler):
         self._starting = isinstance(inner, STARTING)
 
     def plan(self, study: OptunaStudy, trial: FrozenTrial) -> Config:
-        """What the inner sampler proposes, or the feasible configuration nearest to it."""
+        """The inner sampler's proposal, or the feasible configuration nearest to it."""
         if self._starting and len(study.get_trials(deepcopy=False, states=TOLD)) >= STARTUP:
             self.source, self._starting = "model", False
         relative_space = self._inner.infer_relative_search_space(study, trial)

@@ -16,7 +16,7 @@ from tune_app.store.event_log import TrialRecord
 from tune_app.store.trial_row import TrialState
 
 AVOIDED = ("diverged", "oom")
-"""Failures that are the configuration's own: the sampler shall keep away from them."""
+"""Failures caused by the configuration: the sampler should avoid it."""
 
 ENDS = {TrialState.COMPLETED: OptunaState.COMPLETE, TrialState.PRUNED: OptunaState.PRUNED}
 
@@ -25,12 +25,12 @@ def frozen_trial(space: Space, record: TrialRecord, objective: Objective, avoide
     """A trial that ended, in Optuna's form.
 
     Args:
-        avoided: failure kinds to tell as pruned before the first report, see `StudySearch.on_trial_complete`; for
-            people, who read the study in optuna-dashboard, a failure is a FAIL.
+        avoided: failure kinds to report as pruned before the first report, see `StudySearch.on_trial_complete`; for
+            users of optuna-dashboard, a failure is a FAIL.
     """
     row = record.row
     assert row is not None
-    pareto = objective.mode == "pareto"  # Optuna takes neither reports nor PRUNED there
+    pareto = objective.mode == "pareto"  # Optuna accepts neither reports nor PRUNED there
     by_epoch = {epoch: objective_of(objective, row_) for epoch, row_ in record.epochs.items()}
     reports = {epoch: value for epoch, value in by_epoch.items() if value is not None and not pareto}
     state = ENDS.get(row.state, OptunaState.FAIL)

@@ -1,4 +1,4 @@
-"""A small Gaussian process: what is expected where, from at most `MOST_POINTS` points."""
+"""A small Gaussian process regression on at most `MOST_POINTS` points."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 MOST_POINTS = 140
-"""Points that a fit uses: its time grows with their cube. Half are the best ones, half are drawn from the rest."""
+"""Points used in a fit: its time grows with their cube. Half are the best ones, half are drawn from the rest."""
 FIRST_TRIES, LATER_TRIES = 25, 8
-"""Hyperparameters that are tried in a fit: without and with those of an earlier fit."""
+"""Number of hyperparameters tried in a fit: without and with those of an earlier fit."""
 COARSE_TRIES = 8
-"""Of the first tries, so many are drawn from anywhere; the others are near the best so far."""
+"""This many of the first tries are drawn from anywhere; the others are near the best so far."""
 USUAL_DIMENSIONS = 8
-"""With more variables the distances grow, and the lengths that are tried with them."""
+"""Distances grow with the number of variables, and so do the lengths to try."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class GaussianProcess:
     """A fitted process; `predict` gives its mean.
 
     Attributes:
-        hyperparameters: the most likely of those that were tried.
+        hyperparameters: the most likely ones among those tried.
     """
 
     hyperparameters: Hyperparameters
@@ -55,11 +55,11 @@ class GaussianProcess:
         """Fit to `target` (n,), larger is better, at `points` (n, columns).
 
         A Matern 5/2 kernel with a length for each variable, as usual for hyperparameters (Snoek et al. 2012); the
-        lengths and the noise are those of the largest marginal likelihood, with a log-normal prior, among some tried.
+        lengths and the noise maximize the marginal likelihood, with a log-normal prior, among those tried.
 
         Args:
             columns: (columns,), the variable that each column belongs to.
-            former: hyperparameters of an earlier fit, to begin with.
+            former: hyperparameters of an earlier fit, to start from.
         """
         from scipy.linalg import cho_solve
 

@@ -1,4 +1,4 @@
-"""Asynchronous successive halving of our own arithmetic: `asha`."""
+"""Our own asynchronous successive halving: `asha`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from ray.tune.schedulers import TrialScheduler
 from tune_app.store.event_log import TrialRecord
 
 RECENT = 64
-"""Arrivals at a rung that a trial is judged against: of the last ones, for the sampler improves."""
+"""Number of recent arrivals at a rung to compare with: only recent ones, because the sampler improves."""
 LEAST = 4
-"""Arrivals at a rung before it stops anything."""
+"""Number of arrivals before a rung stops anything."""
 
 
 class Halving(TrialScheduler):
-    """After each rung only the best share of the recent arrivals goes on (ASHA: Li et al. 2020).
+    """Only the best fraction of recent arrivals continues after each rung (ASHA: Li et al. 2020).
 
-    It differs from Tune's `AsyncHyperBandScheduler` in three ways. A trial is judged against recent arrivals. A rung
-    decides only after `LEAST` arrivals, where Tune's first one always passes. And a trial that came to a rung early is
-    judged again at each later report, among those that came after it; of two equal ones, neither beats the other.
+    It differs from Tune's `AsyncHyperBandScheduler` in three ways. A trial is compared with recent arrivals. A rung
+    decides only after `LEAST` arrivals, whereas in Tune the first one always passes. And a trial that reached a rung
+    early is compared again at each later report, with those that came after it; of two equal ones, neither beats the
+    other.
     """
 
     def __init__(self, rungs: Sequence[int], factor: int, direction: str) -> None:
@@ -35,20 +36,20 @@ class Halving(TrialScheduler):
         self._costs: dict[str, dict[int, float]] = {}
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> None:
-        """No trial in particular: Tune would look through all of them."""
+        """No particular trial: Tune would search through all of them."""
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         """Nothing."""
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
-        """Stop the trial if it is not among the best at a rung that it has come to."""
+        """Stop the trial if it is not among the best at a rung it has reached."""
         objective, epoch = result.get("objective"), result["epoch"]
         if objective is None or math.isnan(objective):
             return str(TrialScheduler.CONTINUE)
         costs = self._costs.setdefault(trial.trial_id, {})
         if epoch in self._arrived:
             costs[epoch] = self._sign * objective
-            self._arrived[epoch][trial.trial_id] = costs[epoch]  # one that is run again arrives once
+            self._arrived[epoch][trial.trial_id] = costs[epoch]  # a trial that runs again arrives only once
         stops = any(self._loses(rung, cost) for rung, cost in costs.items())
         return str(TrialScheduler.STOP if stops else TrialScheduler.CONTINUE)
 
@@ -78,5 +79,5 @@ class Halving(TrialScheduler):
         recent = list(itertools.islice(reversed(self._arrived[rung].values()), RECENT))
         if len(recent) < LEAST:
             return False
-        as_good = sum(other <= cost for other in recent)  # it is one of them, unless many have come since
+        as_good = sum(other <= cost for other in recent)  # it is one of them, unless many have arrived since
         return as_good > math.ceil(len(recent) / self._factor)

@@ -1,4 +1,4 @@
-"""What a new study begins with: a portfolio of configurations that past studies of the same task liked.
+"""The start of a new study: a portfolio of configurations preferred by past studies of the same task.
 
 Greedy portfolios of past results: Feurer et al. 2022 (auto-sklearn 2.0); Pfisterer et al. 2021.
 """
@@ -32,9 +32,9 @@ PORTFOLIO = 8
 """Configurations of a portfolio."""
 
 MOST_STUDIES = 4
-"""Past studies that are read: the newest ones."""
+"""Number of past studies to read: the newest ones."""
 FILE = "history.json"
-"""What a study keeps of its past studies, beside its other files."""
+"""The file in which a study stores its past studies."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class History:
     """The past studies of a new one.
 
     Attributes:
-        left_out: why studies were not taken that it should have begun with, by their names.
+        left_out: why some past studies could not be used, by name.
     """
 
     studies: tuple[PastStudy, ...] = ()
@@ -50,10 +50,10 @@ class History:
 
 
 def find_history(spec: Spec, folder: Folder) -> History:
-    """The past studies that a new study of `spec` begins with: those that it names, or the newest of its task.
+    """The past studies for a new study of `spec`: those that it names, or the newest of its task.
 
     Raises:
-        InputError: a study that it names is absent, damaged or running, or has too few trials to learn from.
+        InputError: a named study is missing, damaged or running, or has too few trials to learn from.
     """
     if spec.search.history == "none" or not learns(spec):
         return History()
@@ -75,12 +75,12 @@ def find_history(spec: Spec, folder: Folder) -> History:
 
 
 def learns(spec: Spec) -> bool:
-    """Whether its sampler learns from past studies, and has anything to choose."""
+    """Whether the sampler learns from past studies, and has anything to choose."""
     return spec.search.sampler == "auto" and spec.objective.mode != "pareto" and bool(spec.space.searched)
 
 
 def shipped(spec: Spec) -> list[PastStudy]:
-    """What comes with tune-app for the task: a study of random trials, see `benchmarks/make_shipped.py`."""
+    """The study of random trials that ships with tune-app for the task, see `benchmarks/make_shipped.py`."""
     file = resources.files("tune_app.search") / "shipped" / f"{spec.task}.json"
     if not file.is_file():
         return []
@@ -89,7 +89,7 @@ def shipped(spec: Spec) -> list[PastStudy]:
 
 
 def kept_history(study: Study) -> tuple[PastStudy, ...]:
-    """The past studies that `study` began with, as it kept them.
+    """The past studies of `study`, as it stored them.
 
     Raises:
         InputError: the file is damaged.
@@ -99,7 +99,7 @@ def kept_history(study: Study) -> tuple[PastStudy, ...]:
 
 
 def keep_history(study: Study, past: Sequence[PastStudy]) -> None:
-    """Keep the past studies beside the study's other files, so that it can be resumed without them.
+    """Store the past studies with the study's other files, so that it can be resumed without them.
 
     Raises:
         WorkFailed: the store could not be written.
@@ -109,10 +109,10 @@ def keep_history(study: Study, past: Sequence[PastStudy]) -> None:
 
 
 def read_past(study: Study, spec: Spec) -> PastStudy | None:
-    """What the trials of `study` showed by the objective of `spec`; None if they are too few to learn from.
+    """The results of the trials of `study` for the objective of `spec`; None if there are too few to learn from.
 
     Raises:
-        InputError: one of its files is absent or damaged.
+        InputError: one of its files is missing or damaged.
     """
     trials = study.table("trials").to_pylist()
     epochs = study.table("epochs")
@@ -135,7 +135,7 @@ def read_past(study: Study, spec: Spec) -> PastStudy | None:
 
 
 def make_portfolio(space: Space, past: Sequence[PastPreference], size: int = PORTFOLIO) -> list[Config]:
-    """Up to `size` configurations, each the one that adds most to what every past study likes best among them."""
+    """Up to `size` configurations, each one adding most to the past studies' preference for the best among them."""
     candidates: list[Config] = []
     for one in past:
         candidates += [config for config in one.best if config not in candidates]
@@ -149,7 +149,7 @@ def make_portfolio(space: Space, past: Sequence[PastPreference], size: int = POR
     if chosen:
         best = expected[:, chosen].max(1)
     while len(chosen) < min(size, len(candidates)):
-        # Once no candidate adds anything, the one that is liked most on the whole.
+        # Once no candidate adds anything, the most preferred overall.
         gains = np.maximum(best[:, None], expected).mean(0) + 1e-3 * expected.mean(0)
         gains[chosen] = -np.inf
         chosen.append(int(gains.argmax()))
@@ -166,21 +166,21 @@ def _best_of_each(past: Sequence[PastPreference]) -> list[Config]:
 def _named(name: str, spec: Spec, folder: Folder) -> PastStudy:
     names = study_names(folder)
     if name not in names:
-        rule = f"`history` must name studies of the store, but got `{name}`"
+        rule = f"`history` must list studies in the store, but got `{name}`"
         raise InputError(rule, where="search.history", hint=nearest(name, names))
     study = Study(folder, name)
     if study.being_written():
-        rule = f"`history` must name studies that have ended, but `{name}` runs"
+        rule = f"`history` must list finished studies, but `{name}` is running"
         raise InputError(rule, where="search.history", hint="wait until it ends")
     past = read_past(study, spec)
     if past is None:
-        rule = f"`history` must name studies with 8 or more trials that reported `{spec.objective.metric}`, "
-        raise InputError(rule + f"but `{name}` has fewer", where="search.history", hint="leave it out")
+        rule = f"`history` must list studies with at least 8 trials that reported `{spec.objective.metric}`, "
+        raise InputError(rule + f"but `{name}` has fewer", where="search.history", hint="omit it")
     return past
 
 
 def _newest(spec: Spec, folder: Folder, left_out: dict[str, str]) -> list[Study]:
-    """The ended studies of the same task, the newest one first; those that cannot be read go to `left_out`."""
+    """The ended studies of the same task, newest first; unreadable ones go to `left_out`."""
     found: list[tuple[str, Study]] = []
     for name in study_names(folder):
         study = Study(folder, name)
@@ -194,7 +194,7 @@ def _newest(spec: Spec, folder: Folder, left_out: dict[str, str]) -> list[Study]
 
 
 def _is_same_task(catalog: Mapping[str, Any], spec: Spec) -> bool:
-    """Whether a study with this catalog trained what `spec` trains: of scripts, the same command."""
+    """Whether a study with this catalog trained the same as `spec`: for scripts, the same command."""
     script = spec.catalog.script
     command = list(script.command) if script else None
     return catalog.get("task") == spec.task and (catalog.get("script") or {}).get("command") == command
@@ -207,14 +207,14 @@ def _curve(rows: pd.DataFrame) -> Array:
 
 
 def _varies(trials: Sequence[Mapping[str, Any]], variable: Variable | None) -> bool:
-    """Whether trials differ in a variable."""
+    """Whether trials differ in any variable."""
     return variable is not None and len({row.get(variable.column) for row in trials}) > 1
 
 
 def _config(row: Mapping[str, Any], variables: Mapping[str, Variable], space: Space) -> Config:
-    """The configuration of a row; a variable that it lacks, or had of another kind, has the default of today.
+    """The configuration of a row; a variable that is missing or of another type takes the current default.
 
-    A value may lie outside the space, and outside the variable's domain where that is the one of a search space.
+    A value may be outside the space, and outside the variable's domain if a search space defines it.
 
     Args:
         variables: those of the row's study.
@@ -226,7 +226,7 @@ def _config(row: Mapping[str, Any], variables: Mapping[str, Variable], space: Sp
         if former is None or value is None or type(former.domain) is not type(variable.domain):
             config[variable.name] = variable.default
         elif isinstance(former.domain, Categorical):
-            # A column of choices of several kinds holds texts.
+            # A column with choices of several types contains strings.
             config[variable.name] = next((c for c in former.domain.choices if value in (c, str(c))), variable.default)
         else:
             config[variable.name] = as_member(former.domain, value)

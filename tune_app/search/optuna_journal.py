@@ -1,8 +1,8 @@
-"""The study as optuna-dashboard opens it: a journal file beside the results.
+"""The study in a form that optuna-dashboard opens: a journal file next to the results.
 
-Each trial is written once, when it has ended, so that none can stay RUNNING there after a crash. Trials are written
-in the order of their numbers, which makes Optuna's numbers ours; one that ends early waits for those before it. After
-an interrupt the numbers may differ; the user attribute `trial` always holds ours.
+Each trial is written once, when it has ended, so that none can stay RUNNING there after a crash. Trials are written in
+numerical order, so Optuna's numbers match ours; a trial that ends early waits for those before it. After an interrupt
+the numbers may differ; the user attribute `trial` always has ours.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tune_app.store.event_log import TrialRecord
 
 
 class OptunaJournal:
-    """Writes ended trials to ``optuna.journal`` from a thread of its own, since each costs a sync to the disk."""
+    """Writes ended trials to ``optuna.journal`` from a separate thread, since each costs a sync to the disk."""
 
     def __init__(self, path: Path, name: str, space: Space, objective: Objective) -> None:
         self._path, self._space, self._objective = path, space, objective
@@ -48,11 +48,11 @@ class OptunaJournal:
         self._thread.start()
 
     def add(self, record: TrialRecord) -> None:
-        """Write `record`, which has ended; one that stands there already is passed over."""
+        """Write `record`, an ended trial; skip it if it is already there."""
         self._queue.put(record)
 
     def close(self) -> None:
-        """Write what is left, also what waits behind a trial that never ended."""
+        """Write the rest, including trials that wait for one that never ended."""
         self._queue.put(None)
         self._thread.join()
 
@@ -64,10 +64,10 @@ class OptunaJournal:
                     self._write(self._waiting.pop(min(self._waiting)))
             for number in sorted(self._waiting):
                 self._write(self._waiting[number])
-        except OSError as error:  # raised by the sweep, which looks here
+        except OSError as error:  # raised by the sweep, which checks this
             self.error = cannot_write(self._path, error)
         except BaseException as error:
-            # Optuna reads the file before it adds to it, and fails in many ways where it is gone or cut.
+            # Optuna reads the file before appending, and fails in many ways if it is missing or truncated.
             self.error = WorkFailed(f"cannot write {self._path}: {one_line(error)}", hint="remove it and resume")
 
     def _write(self, record: TrialRecord) -> None:

@@ -1,4 +1,4 @@
-"""A finished study of the same task, as a new one learns from it."""
+"""A finished study of the same task, from which a new one learns."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Config
 
 MOST_TRIALS = 300
-"""Trials that are kept of a study: its best half of them, and as many drawn from the rest."""
+"""Number of trials to keep from a study: half of them its best, half drawn from the rest."""
 MOST_CANDIDATES = 32
-"""The best of its trials that a portfolio is chosen from; a third of them if that is less."""
+"""Number of best trials from which to choose a portfolio; a third of the trials if that is less."""
 
 
 @dataclass(frozen=True)
 class PastStudy:
-    """What is kept of a study, which is enough to begin another one as it did, without the store.
+    """The stored part of a study, enough to start another one from it without the store.
 
     Attributes:
-        name: what people call it.
+        name: its name for users.
         configs: of its trials, the best one first; every variable of the task.
-        scores: (trials,), the share of the others that each trial beat, 0 to 1.
-        epochs: (trials,), that each was trained; 0 for one that diverged or ran out of memory.
+        scores: (trials,), the fraction of the others that each trial beat, 0 to 1.
+        epochs: (trials,), trained epochs; 0 for a trial that diverged or ran out of memory.
     """
 
     name: str
@@ -41,9 +41,9 @@ class PastStudy:
 
     @classmethod
     def of(cls, name: str, trials: Sequence[tuple[Config, Array]]) -> PastStudy | None:
-        """What trials showed: their configurations, and what each reported after its epochs 1, 2, …, larger is better.
+        """The results of trials: configurations, and the reports after epochs 1, 2, …, larger is better.
 
-        None if they are too few to learn from.
+        None if there are too few to learn from.
         """
         if len(trials) < LEAST_SCORES:
             return None
@@ -62,17 +62,17 @@ class PastStudy:
 
     @property
     def sha256(self) -> str:
-        """Of all that was kept but the name."""
+        """Hash of everything except the name."""
         kept = {key: value for key, value in self.to_dict().items() if key != "name"}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
     @property
     def reference(self) -> dict[str, str]:
-        """Its name and hash, for the record of a study that began with it."""
+        """Its name and hash, for the record of a study that started from it."""
         return {"name": self.name, "sha256": self.sha256}
 
     def to_dict(self) -> dict[str, Any]:
-        """It as plain values; `from_dict` gives an equal one back."""
+        """The study as plain values; `from_dict` restores an equal one."""
         variables = list(self.configs[0])
         return {
             "name": self.name,
@@ -88,7 +88,7 @@ class PastStudy:
         """Read what `to_dict` wrote.
 
         Raises:
-            InputError: it is something else.
+            InputError: it is not one.
         """
         try:
             names, trials = document["variables"], document["trials"]
@@ -100,11 +100,11 @@ class PastStudy:
             )
         except (LookupError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
-            raise InputError(f"the history of a study must be as it was written, but {problem}", where=where) from error
+            raise InputError(f"the history of a study must be unchanged, but {problem}", where=where) from error
 
 
 def _scores(curves: Sequence[Array], rng: np.random.Generator) -> Array:
-    """Win rates; those of the trials that were trained longest are dealt out among them by what they ended with."""
+    """Win rates; those of the longest-trained trials are reassigned among them by their final values."""
     scores = win_rates(curves, rng)
     lengths = np.array([len(curve) for curve in curves])
     longest = np.flatnonzero(lengths == lengths.max())
@@ -116,11 +116,11 @@ def _scores(curves: Sequence[Array], rng: np.random.Generator) -> Array:
 
 @dataclass(frozen=True)
 class PastPreference:
-    """What a past study likes, in the space of the new one.
+    """The preferences of a past study in the space of the new one.
 
     Attributes:
-        study: what was kept of it.
-        best: its best configurations, of those that the space can have; the best one first.
+        study: its stored part.
+        best: its best configurations within the space, best first.
     """
 
     study: PastStudy
@@ -129,7 +129,7 @@ class PastPreference:
 
     @classmethod
     def fit(cls, past: PastStudy, space: Space) -> PastPreference:
-        """Fit to all of its trials: those outside the space tell of what is near its edges."""
+        """Fitted to all of its trials: those outside the space are informative near its edges."""
         known = [{**space.unsearched, **config} for config in past.configs]
         points = np.array([encode(space, config) for config in known])
         scores, epochs = np.array(past.scores), np.array(past.epochs, dtype=np.intp)

@@ -1,4 +1,4 @@
-"""What `StudySearch` asks for configurations: a sampler that plans each one whole, and hears of trials as they go."""
+"""The kind of sampler that `StudySearch` uses: it plans complete configurations and follows running trials."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tune_app.store.trial_row import Source
 
 
 class PlannedSampler(BaseSampler):
-    """A sampler of Optuna whose proposals meet the space's constraints, which one value alone cannot.
+    """An Optuna sampler whose proposals satisfy the space's constraints, which cannot be done one value at a time.
 
     Attributes:
-        learns_from_pruned: whether it does so; one that ignores them is told a pruned trial as complete.
-        source: whether its latest plan was a random draw or came from a model.
+        learns_from_pruned: whether it does; a sampler that ignores pruned trials sees them as complete.
+        source: whether its last plan was a random draw or came from a model.
     """
 
     learns_from_pruned = True
@@ -32,16 +32,16 @@ class PlannedSampler(BaseSampler):
         """The configuration of a new trial: feasible, with a value for each variable that the space searches."""
 
     def begin(self, number: int, config: Config) -> None:
-        """Trial `number`, the next one, runs with `config`, whoever proposed it."""
+        """Trial `number`, the next one, runs with `config`, no matter who proposed it."""
 
     def report(self, number: int, gains: Mapping[int, float]) -> None:
-        """What trial `number` reported so far, by epoch, signed so that larger is better."""
+        """The reports of trial `number` so far, by epoch, with the sign such that larger is better."""
 
     def fail(self, number: int) -> None:
-        """Trial `number` failed by its configuration's own fault: nothing is worse."""
+        """Trial `number` failed because of its configuration: it ranks last."""
 
     def forget(self, number: int) -> None:
-        """Trial `number` failed by no fault of its configuration: it says nothing."""
+        """Trial `number` failed for other reasons: ignore it."""
 
     def infer_relative_search_space(self, study: OptunaStudy, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Nothing: every value comes from the plan, through `sample_independent`."""
@@ -56,7 +56,7 @@ class PlannedSampler(BaseSampler):
     def sample_independent(
         self, study: OptunaStudy, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """The value that the plan for this trial has; the plan is made when the first value is asked for."""
+        """The value in the plan for this trial; the first request creates the plan."""
         if self._planned is None or self._planned[0] != trial.number:
             self._planned = (trial.number, self.plan(study, trial))
         return self._planned[1][param_name]

@@ -1,4 +1,4 @@
-"""Which configurations are liked better, by what trials have shown: a pair of Gaussian processes."""
+"""Which configurations are preferable, learned from trials: a pair of Gaussian processes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tune_app.search.encoding import Array, Positions
 from tune_app.search.gaussian_process import GaussianProcess
 
 LEAST_SCORES = 8
-"""Trials with a score that a model needs."""
+"""Number of scored trials that a model needs."""
 WEIGHTS = (1.0, 2.0)
-"""Of the model of all trials, and of that of the trials that were trained beyond the first rung: these know more of
-the end, and on tasks whose first epochs mislead they alone are right."""
+"""Weights of the model of all trials and of the model of trials past the first rung: the latter know more about the
+end, and on tasks with misleading first epochs only they are right."""
 FLOORS = (0.7, 0.0)
-"""For each of the two, in standard deviations: worse scores count as this one, for where it is bad, how
-bad does not matter."""
+"""For each of the two, in standard deviations: worse scores count as this one, because it does not matter how bad a
+bad region is."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Preference:
     """A model of all trials, and one of those that went beyond the first rung.
 
     Attributes:
-        models: by level; the second is absent while too few trials went so far.
+        models: by level; the second is missing until enough trials got that far.
     """
 
     models: tuple[GaussianProcess, ...]
@@ -46,10 +46,10 @@ class Preference:
 
         Args:
             points: (trials, columns), see `encoding.encode`.
-            scores: (trials,), larger is better; only their order counts.
-            epochs: (trials,), how far each was trained; 0 for one that diverged.
+            scores: (trials,), larger is better; only the order counts.
+            epochs: (trials,), trained epochs; 0 for a trial that diverged.
             variables: (columns,), see `encoding.variables_of`.
-            former: of an earlier fit, to begin with its hyperparameters.
+            former: an earlier fit whose hyperparameters to start from.
         """
         first = min((count for count in epochs if count), default=0)
         models: list[GaussianProcess] = []
@@ -63,16 +63,16 @@ class Preference:
         return cls(tuple(models))
 
     def expected(self, points: Array) -> Array:
-        """What is expected at `points` (n, columns), in standard deviations of the scores: (n,)."""
+        """The prediction at `points` (n, columns), in standard deviations of the scores: (n,)."""
         with one_thread():
             means = [model.predict(points) for model in self.models]
         found: Array = np.average(means, axis=0, weights=WEIGHTS[: len(means)])
         return found
 
     def votes(self, points: Array) -> Array:
-        """How well each of `points` (n, columns) is liked among them: (n,), 0 to 1.
+        """How preferable each of `points` (n, columns) is among them: (n,), 0 to 1.
 
-        Ranks, for the scales of the models differ.
+        Uses ranks, because the scales of the models differ.
         """
         with one_thread():
             ranks = [np.argsort(np.argsort(model.predict(points))) for model in self.models]
@@ -81,9 +81,9 @@ class Preference:
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Within it numpy's and scipy's linear algebra keeps to one thread.
+    """Limit numpy's and scipy's linear algebra to one thread.
 
-    The matrices are small: where trials keep all cores busy, several threads took four times as long as one.
+    The matrices are small: when trials keep all cores busy, several threads took four times as long as one.
     """
     limited: AbstractContextManager[Any] = _thread_pools().limit(limits=1, user_api="blas")
     return limited
@@ -98,7 +98,7 @@ def _thread_pools() -> Any:
 
 
 def _normal_scores(scores: Array) -> Array:
-    """The quantiles of the normal distribution that belong to the ranks."""
+    """The normal quantiles of the ranks."""
     from scipy.special import ndtri
 
     found: Array = ndtri((np.argsort(np.argsort(scores, kind="stable")) + 0.5) / len(scores))

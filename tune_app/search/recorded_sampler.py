@@ -1,4 +1,4 @@
-"""Any sampler, made to propose only configurations whose results are known already."""
+"""Any sampler, restricted to configurations with known results."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tune_app.spaces.variable import Config
 
 
 class RecordedSampler(PlannedSampler):
-    """Proposes the recorded configuration nearest to what `inner` proposes, and tells `inner` that it was this one.
+    """Proposes the recorded configuration nearest to the proposal of `inner`, and reports that one to `inner`.
 
     Args:
-        nearest: gives the recorded configuration for any other.
+        nearest: maps any configuration to a recorded one.
     """
 
     def __init__(self, inner: PlannedSampler, nearest: Callable[[Config], Config]) -> None:

@@ -20,7 +20,7 @@ from tune_app.spaces.space import Space
 
 def make_tpe(space: Space, seed: int, trials: int) -> BaseSampler:
     """Tree-structured Parzen estimators."""
-    # `group` splits the space where conditions do; without it conditional variables are sampled independently.
+    # `group` splits the space by conditions; without it, conditional variables are sampled independently.
     return TPESampler(seed=seed, multivariate=True, group=bool(space.when), constant_liar=True)
 
 
@@ -35,9 +35,9 @@ def make_quasi_random(space: Space, seed: int, trials: int) -> BaseSampler:
 
 
 class _UnconditionalCmaEs(CmaEsSampler):
-    """Adapts the variables without a condition only.
+    """Only adapts the variables without a condition.
 
-    Optuna's adapts those that all completed trials have, but learns from pruned ones too, and fails where one of these
+    Optuna's adapts those that all completed trials have, but also learns from pruned ones, and fails if one of these
     lacks a variable.
     """
 
@@ -61,20 +61,20 @@ def make_gp(space: Space, seed: int, trials: int) -> BaseSampler:
 
 
 def make_nsga2(space: Space, seed: int, trials: int) -> BaseSampler:
-    """NSGA-II, with a population that leaves some generations: Optuna's default of 50 would be one of 50 trials."""
+    """NSGA-II with a population small enough for several generations: Optuna's default is 50 trials per generation."""
     return NSGAIISampler(seed=seed, population_size=max(4, min(50, trials // 5)))
 
 
 MAKERS: dict[str, Callable[[Space, int, int], BaseSampler]] = {
     "tpe": make_tpe,
     "random": make_random,
-    "grid": make_random,  # every trial of a grid has its configuration; the sampler is never asked
+    "grid": make_random,  # every trial of a grid has its configuration; the sampler is never used
     "quasi-random": make_quasi_random,
     "cma-es": make_cma_es,
     "gp": make_gp,
     "nsga2": make_nsga2,
 }
-"""What makes each sampler of `tune_app.spaces.strategy.SAMPLERS` but `auto`, from space, seed and trials."""
+"""The factory of each sampler of `tune_app.spaces.strategy.SAMPLERS` but `auto`, from space, seed and trials."""
 
 
 def make_sampler(
@@ -83,11 +83,11 @@ def make_sampler(
     """The sampler `name` for a sweep of `trials` trials; for several objectives `auto` is tpe.
 
     Args:
-        past: what past studies like, for `auto`.
+        past: preferences of past studies, for `auto`.
     """
     if name == "auto" and objectives == 1:
         return AutoSampler(space, seed, trials, past)
     with warnings.catch_warnings():
-        # Some are called experimental; the version in the lock file is tested with them.
+        # Optuna calls some of them experimental; our tests cover the version in the lock file.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return FeasibleSampler(MAKERS["tpe" if name == "auto" else name](space, seed, trials), space, seed)

@@ -1,4 +1,4 @@
-"""Early stopping: Tune's schedulers, set by one word, and filled with what earlier runs of the study reported."""
+"""Early stopping: Tune's schedulers by level, restored from the reports of earlier runs of the study."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from tune_app.store.event_log import TrialRecord
 
 
 class _InOrder:
-    """Leaves the choice of the next trial to the controller's own queue: Tune looks through all trials otherwise."""
+    """Leaves the choice of the next trial to the controller's own queue: otherwise Tune searches through all trials."""
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> None:
-        """No trial in particular."""
+        """No particular trial."""
 
 
 class Hyperband(_InOrder, AsyncHyperBandScheduler):
-    """Asynchronous Hyperband: successive halvings, or brackets, of which each begins at a later rung.
+    """Asynchronous Hyperband: successive halvings, or brackets, each starting at a later rung.
 
-    Which bracket a trial is in follows from its number, not from a generator of the process, so that a sweep can be
-    repeated and resumed.
+    A trial's number determines its bracket, not a random generator, so that a sweep can be repeated and resumed.
     """
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
@@ -43,13 +42,13 @@ class Hyperband(_InOrder, AsyncHyperBandScheduler):
 
 
 class Median(_InOrder, MedianStoppingRule):
-    """The median stopping rule; with too little to compare with, a trial goes on here, it is never paused."""
+    """The median stopping rule; with too little to compare with, a trial continues instead of pausing."""
 
     def _on_insufficient_samples(self, tune_controller: TuneController, trial: Trial, time: float) -> str:
         return str(TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> None:
-        """Keep the last report, of a trial that has one; one that failed may not."""
+        """Keep the last report, if there is one; a failed trial may have none."""
         if self._metric in result and self._time_attr in result:
             super().on_trial_complete(tune_controller, trial, result)
 
@@ -70,9 +69,9 @@ Scheduler = Halving | Hyperband | Median | NoPruning
 
 
 def make_scheduler(section: Pruning, direction: str, epochs: int) -> Scheduler:
-    """The scheduler for trials of at most `epochs` epochs; one that never stops a trial where pruning is off.
+    """The scheduler for trials of at most `epochs` epochs; never stops a trial if pruning is off.
 
-    It compares what workers report as ``objective``.
+    It compares the ``objective`` that workers report.
     """
     found, factor = pruning.rungs(section, epochs)
     return MAKERS[section.scheduler if found else "none"](direction, epochs, found, factor)
@@ -117,11 +116,11 @@ MAKERS: dict[str, Callable[[str, int, Sequence[int], int], Scheduler]] = {
     "median": make_median,
     "none": make_none,
 }
-"""What makes each scheduler of `tune_app.spaces.strategy.SCHEDULERS`: from direction, epochs, rungs, and factor."""
+"""The factory of each scheduler of `tune_app.spaces.strategy.SCHEDULERS`: from direction, epochs, rungs, and factor."""
 
 
 def remember(scheduler: Scheduler, records: Iterable[TrialRecord], objective: Objective) -> None:
-    """Tell the scheduler what earlier trials of the study reported."""
+    """Replay the reports of the study's earlier trials to the scheduler."""
     for record in records:
         values = {epoch: objective_of(objective, row) for epoch, row in record.epochs.items()}
         scheduler.remember(record, {epoch: value for epoch, value in values.items() if value is not None})

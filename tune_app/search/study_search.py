@@ -1,8 +1,8 @@
-"""Where configurations come from: Optuna through Ray Tune's `OptunaSearch`, repaired where the two disagree.
+"""Proposes configurations: Optuna through Ray Tune's `OptunaSearch`, fixed where the two disagree.
 
-What Tune's own `OptunaSearch` gets wrong, and this one does not: a trial that the scheduler stopped reaches Optuna as
-COMPLETE without its reports; a failed one as COMPLETE with its last value; a NaN leaves the Optuna trial RUNNING for
-ever; constraints are unknown to it.
+Bugs of Tune's own `OptunaSearch` that this one fixes: a trial stopped by the scheduler reaches Optuna as COMPLETE
+without its reports; a failed one as COMPLETE with its last value; a NaN leaves the Optuna trial RUNNING forever; it
+does not know constraints.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 @dataclass
 class Suggestions:
-    """How many configurations the sampler was asked for since this process began, and the seconds that it took."""
+    """How many configurations the sampler suggested since this process started, and how many seconds it took."""
 
     count: int = 0
     seconds: float = 0.0
 
 
 class StudySearch(OptunaSearch):
-    """Tune's `OptunaSearch` over a `Space`, told every trial as what it was.
+    """Tune's `OptunaSearch` over a `Space`, with accurate trial results.
 
-    The Optuna study that it samples from is in memory; `remember` fills it with earlier trials on resume.
+    The Optuna study that it samples from is in memory; `remember` adds earlier trials on resume.
 
     Attributes:
-        suggestions: what they have cost so far.
+        suggestions: their number and cost so far.
     """
 
     def __init__(self, space: Space, objective: Objective, sampler: PlannedSampler) -> None:
@@ -66,7 +66,7 @@ class StudySearch(OptunaSearch):
         self._reports: dict[str, dict[int, float]] = {}
 
     def suggest(self, trial_id: str) -> Config:
-        """A full configuration for a new trial; it meets every constraint."""
+        """A full configuration for a new trial; it satisfies every constraint."""
         began = time.perf_counter()
         config = self._begin(trial_id)
         self.suggestions.count += 1
@@ -81,7 +81,7 @@ class StudySearch(OptunaSearch):
 
     @property
     def source(self) -> Source:
-        """Where the configuration came from that was suggested last."""
+        """The source of the last suggested configuration."""
         return self._sampler.source
 
     def adopt(self, trial_id: str, config: Config) -> Config:
@@ -91,7 +91,7 @@ class StudySearch(OptunaSearch):
         return config
 
     def remember(self, records: list[TrialRecord]) -> None:
-        """Tell the sampler of trials that ended before this process began."""
+        """Add trials that ended before this process started."""
         for record in records:
             trial = frozen_trial(self._trial_space, record, self._objective, AVOIDED)
             if trial.state == TrialState.PRUNED and trial.intermediate_values:
@@ -102,18 +102,18 @@ class StudySearch(OptunaSearch):
             self._ot_study.add_trial(trial)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Keep the reports of a running trial; the Optuna study learns of them when the trial ends."""
+        """Keep the reports of a running trial; the Optuna study gets them when the trial ends."""
         reports = self._reports.setdefault(trial_id, {})
         values = {row["epoch"]: objective_of(self._objective, row) for row in result["rows"]}
         reports.update({epoch: value for epoch, value in values.items() if value is not None})
         self._tell_now(self._ot_trials[trial_id].number, reports, None)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell Optuna how the trial ended: COMPLETE, PRUNED with all its reports, or failed.
+        """Report to Optuna how the trial ended: COMPLETE, PRUNED with all its reports, or failed.
 
-        A configuration that diverged or ran out of memory is told as pruned before its first report, which ranks it
-        last with TPE; Optuna's samplers ignore trials told as FAIL. A sampler that ignores pruned trials is told them
-        as complete with their last value.
+        A configuration that diverged or ran out of memory is reported as pruned before its first report, which TPE
+        ranks last; Optuna's samplers ignore FAIL. For a sampler that ignores pruned trials, they are reported as
+        complete with their last value.
         """
         if result is not None and "rows" in result:
             self.on_trial_result(trial_id, result)
@@ -126,7 +126,7 @@ class StudySearch(OptunaSearch):
             self._ot_study.tell(trial, state=TrialState.FAIL)
         elif kind is not None:
             self._ot_study.tell(trial, state=TrialState.PRUNED)
-        elif self._objective.mode == "pareto":  # Optuna takes no reports here, and nothing is stopped early
+        elif self._objective.mode == "pareto":  # Optuna accepts no reports here, and nothing stops early
             self._ot_study.tell(trial, objectives_of(self._objective, {**result["rows"][-1], **result}))
         else:
             for epoch, value in sorted(reports.items()):
@@ -137,7 +137,7 @@ class StudySearch(OptunaSearch):
                 self._ot_study.tell(trial, state=TrialState.PRUNED)
 
     def _tell_now(self, number: int, reports: Mapping[int, float], failure_kind: str | None) -> None:
-        """Tell the sampler at once; the Optuna study hears of a trial when it has ended."""
+        """Update the sampler immediately; the Optuna study gets a trial when it has ended."""
         if failure_kind is None:
             self._sampler.report(number, {epoch: self._sign * value for epoch, value in reports.items()})
         elif failure_kind in AVOIDED:

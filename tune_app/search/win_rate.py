@@ -1,4 +1,4 @@
-"""One score for all trials, however far each was trained."""
+"""One score for all trials, no matter how long each was trained."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 MOST_RIVALS = 512
-"""Trials that each is compared with, at most: comparing all with all takes the square of their number."""
+"""Maximum number of trials to compare each one with: comparing all pairs takes quadratic time."""
 
 
 def win_rates(curves: Sequence[Array], rng: np.random.Generator) -> Array:
-    """The share of the others that each trial beats at the last epoch that both have reached: (trials,), 0 to 1.
+    """The fraction of other trials that each one beats at the last epoch both have reached: (trials,), 0 to 1.
 
     Args:
-        curves: what each trial reported after its epochs 1, 2, …, larger is better; NaN for an epoch without a figure,
-            which is neither better nor worse; empty for one that diverged, which loses to all others.
+        curves: the reports of each trial after epochs 1, 2, …, larger is better; NaN for an epoch without a value,
+            which is neither better nor worse; empty for a trial that diverged, which loses to all others.
     """
     count = len(curves)
     lengths = np.array([len(curve) for curve in curves])

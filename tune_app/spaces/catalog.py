@@ -37,18 +37,18 @@ Variables = tuple[Variable, ...]
 
 @dataclass(frozen=True)
 class Catalog:
-    """All that others need to know of a task.
+    """Everything that others need to know about a task.
 
     Attributes:
-        task: its name: one of ours, or ``package.module:Class``.
-        variables: **all** of its variables, in the order in which results and forms show them.
-        constraints: expressions over its variables that every configuration must meet.
-        metrics: every figure that an epoch gives, with the direction in which it is better; None where that is unknown,
-            as of a study that was written before studies kept their catalogs.
+        task: its name: one of our tasks, or ``package.module:Class``.
+        variables: **all** of its variables, in the order of results and forms.
+        constraints: expressions over its variables that every configuration must satisfy.
+        metrics: every metric of an epoch, with the direction in which it is better; None if that is unknown, as for a
+            study from before studies stored their catalogs.
         data_parallel: whether several devices can train one configuration.
-        open: whether variables and metrics are those of the search space, as of a function or a script.
-        flat: whether a function gets names with dots as they are, instead of nested mappings.
-        script: the command, of a script; None of all others.
+        open: whether the search space defines its variables and metrics, as for a function or a script.
+        flat: whether a function gets names with dots unchanged, instead of nested mappings.
+        script: the command of a script; None for all other tasks.
     """
 
     task: str
@@ -61,7 +61,7 @@ class Catalog:
     script: Script | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The catalog as plain values, as ``catalog.json`` holds it; `from_dict` gives an equal one back."""
+        """The catalog as plain values, as stored in ``catalog.json``; `from_dict` restores an equal one."""
         return {
             "schema_version": SCHEMA_VERSION,
             "task": self.task,
@@ -79,7 +79,7 @@ class Catalog:
         """Read what `to_dict` wrote.
 
         Raises:
-            InputError: it is something else, or of a version that this program does not know.
+            InputError: it is not a catalog, or of an unknown version.
         """
         version = document.get("schema_version")
         if version != SCHEMA_VERSION:
@@ -107,7 +107,7 @@ class Catalog:
 
 
 def arranged(config: Config, catalog: Catalog) -> dict[str, Any]:
-    """A configuration as a function gets it: what named choices stand for, names with dots as nested mappings."""
+    """A configuration as a function gets it: values of named choices, and names with dots as nested mappings."""
     found: dict[str, Any] = {}
     for variable in catalog.variables:
         *above, last = [variable.name] if catalog.flat else variable.name.split(".")
@@ -153,7 +153,7 @@ def find_variable(key: str, variables: Variables, where: str = "") -> Variable:
     found = by_name[name]
     if group and group != found.group:
         raise InputError(
-            f"a variable must stand under its own group, but got `{name}` under `{group}`",
+            f"a variable must be in its own group, but got `{name}` under `{group}`",
             where=where,
             hint=f"`{name}` belongs to `{found.group}`: write {found.key}",
         )
@@ -172,10 +172,10 @@ def check_group(group: str, where: str = "") -> None:
 
 
 def check_value(variable: Variable, value: object, where: str = "", domain: Domain | None = None) -> Value:
-    """Check `value` against the variable's domain (or `domain`, a part of it) and give it as the variable's type.
+    """Check `value` against the variable's domain (or `domain`, a part of it) and convert it to the variable's type.
 
     Raises:
-        InputError: it is not of the domain.
+        InputError: it is not in the domain.
     """
     domain = domain or variable.domain
     if not domain.contains(value):
@@ -188,7 +188,7 @@ def check_value(variable: Variable, value: object, where: str = "", domain: Doma
 
 
 def as_member(domain: Domain, value: Value) -> Value:
-    """The value as `domain` itself writes it: 1 is 1.0 to a float, and 8.0 is 8 to the choices 8 and 16."""
+    """The value in the form that `domain` uses: 1 is 1.0 to a float, and 8.0 is 8 to the choices 8 and 16."""
     match domain:
         case Float():
             return float(value)
@@ -199,7 +199,7 @@ def as_member(domain: Domain, value: Value) -> Value:
 
 
 def parse_value(variable: Variable, text: str, where: str = "") -> Value:
-    """Read a shell's text, such as ``1e-4``, ``true`` or ``adam``, as a value of the variable's type.
+    """Parse a string from a shell, such as ``1e-4``, ``true`` or ``adam``, as a value of the variable's type.
 
     Raises:
         InputError: it is not a value of the variable's domain.
@@ -218,7 +218,7 @@ def parse_value(variable: Variable, text: str, where: str = "") -> Value:
 
 
 def _named_by(variable: Variable, text: str) -> str:
-    """The choice that stands for what `text` is as JSON; else `text` itself."""
+    """The choice whose value equals `text` as JSON; otherwise `text` itself."""
     try:
         meant = json.loads(text)
     except ValueError:
@@ -238,11 +238,11 @@ def _stands_for(text: str, choice: Value) -> bool:
 
 
 def _meant_text(domain: Domain, value: object) -> str:
-    """That a choice is a text, which YAML takes for a number or a truth value without quotes."""
+    """The hint that a choice is a string, which YAML reads as a number or boolean without quotes."""
     if not isinstance(domain, Categorical) or isinstance(value, str) or not isinstance(value, (bool, int, float)):
         return ""
     texts = [choice for choice in domain.choices if isinstance(choice, str) and _reads_as(choice, value)]
-    return f'that choice is a text: put it in quotes, "{texts[0]}"' if texts else ""
+    return f'that choice is a string: put it in quotes, "{texts[0]}"' if texts else ""
 
 
 def _reads_as(text: str, value: bool | int | float) -> bool:

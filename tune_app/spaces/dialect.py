@@ -1,4 +1,4 @@
-"""What other tuners write in a search space, as this one writes it: for people who bring a space of theirs."""
+"""What other tuners write in a search space, and its equivalent here, for users who bring their own space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEYS: Mapping[str, str] = {
     "q": "write `step`",
     "mu": "a normal distribution is not searched: write `low` and `high`",
     "sigma": "a normal distribution is not searched: write `low` and `high`",
-    "probabilities": "choices are not weighted: leave it away",
+    "probabilities": "weighted choices are not supported: omit it",
     # NNI
     "_type": "write `type` (float, int or categorical), and `log: true` for a logarithmic one",
     "_value": "write `choices` for a categorical variable, `low` and `high` for a number",
@@ -28,7 +28,7 @@ KEYS: Mapping[str, str] = {
     "bounds": "write `low` and `high`",
     "log_scale": "write `log`",
 }
-"""Keys of other tuners, with what to write here."""
+"""Keys of other tuners, and what to write here."""
 TYPES: Mapping[str, str] = {
     "uniform": "type: float",
     "double": "type: float",
@@ -45,4 +45,4 @@ TYPES: Mapping[str, str] = {
     "discrete": "type: categorical",
     "bool": "type: categorical, choices: [true, false]",
 }
-"""Types of other tuners, as they are written here."""
+"""Types of other tuners, and what to write here."""

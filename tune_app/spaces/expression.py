@@ -1,6 +1,6 @@
 """Expressions over variable names, such as ``filters * conv_layers <= 128``: conditions and constraints.
 
-They are checked against a short list of syntax when they are parsed, and worked out here, never by `eval`.
+They are checked against a short list of syntax when they are parsed, and evaluated here, never by `eval`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_DEPTH = 100
 MAX_EXPONENT = 100
 MAX_BASE = 1_000_000
 
-ALLOWED = "numbers, texts, true/false, variable names, + - * / // % **, comparisons, and/or/not, `in` (a, b)"
+ALLOWED = "numbers, strings, true/false, variable names, + - * / // % **, comparisons, and/or/not, `in` (a, b)"
 _SYNTAX: tuple[type[ast.AST], ...] = (
     *(ast.Name, ast.Load, ast.Constant, ast.Tuple, ast.List),
     *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow),
@@ -30,10 +30,10 @@ _SYNTAX: tuple[type[ast.AST], ...] = (
 
 @dataclass(frozen=True)
 class Expression:
-    """A parsed expression; two are equal where their texts are. Make one with `Expression.parse`.
+    """A parsed expression; two are equal if their texts are. Create one with `Expression.parse`.
 
     Attributes:
-        text: as it was written, without space around it.
+        text: as written, without surrounding spaces.
         names: every variable name it reads.
     """
 
@@ -46,7 +46,7 @@ class Expression:
         """Parse `text`.
 
         Raises:
-            InputError: it is empty or too long, not an expression, uses what is not allowed, or reads no variable.
+            InputError: it is empty or too long, not an expression, uses forbidden syntax, or reads no variable.
         """
         text = text.strip()
         if not text or len(text) > MAX_LENGTH:
@@ -59,18 +59,18 @@ class Expression:
         for node in ast.walk(tree):
             if not isinstance(node, _SYNTAX) or not _is_plain_constant(node):
                 found = ast.unparse(node) or type(node).__name__.lower()
-                raise InputError(f"an expression may hold only {ALLOWED}, but got `{found}` in {text!r}", hint=_HINT)
+                raise InputError(f"an expression may only contain {ALLOWED}, but got `{found}` in {text!r}", hint=_HINT)
         names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
         if not names:
-            raise InputError(f"an expression must read at least one variable, but got {text!r}", hint=_HINT)
+            raise InputError(f"an expression must use at least one variable, but got {text!r}", hint=_HINT)
         return cls(text, names, tree)
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
         """Evaluate with `values` for the names.
 
         Raises:
-            InputError: it cannot be worked out for these values (division by zero, a text where a number is needed);
-                `where` is the expression's text, for a caller that knows its file and line to replace.
+            InputError: it cannot be evaluated for these values (such as division by zero, or a string instead of a
+                number); `where` is the expression's text, for a caller that knows its file and line to replace.
         """
         try:
             return _evaluate(self._tree, values, MAX_DEPTH)
@@ -83,7 +83,7 @@ class Expression:
             ) from None
 
     def compared_texts(self) -> list[tuple[str, str]]:
-        """Each name with each text that it is compared to, as in ``optimizer == 'sgd'``."""
+        """Each name with each string that it is compared to, as in ``optimizer == 'sgd'``."""
         found = []
         for node in ast.walk(self._tree):
             if isinstance(node, ast.Compare):
@@ -97,12 +97,12 @@ class Expression:
         return Expression.parse, (self.text,)
 
     def show_values(self, values: Mapping[str, Any]) -> str:
-        """Say what the names it reads stand for: ``conv_layers = 3, filters = 64``."""
+        """The values of the names it reads: ``conv_layers = 3, filters = 64``."""
         return ", ".join(f"{name} = {values.get(name, 'missing')!r}" for name in sorted(self.names))
 
 
 def _with_dotted_names(expression: ast.Expression) -> ast.expr:
-    """The expression with one name in the place of names with dots between, ``model.width``."""
+    """The expression with a single name in place of a dotted one, ``model.width``."""
     for node in ast.walk(expression):
         for field_name, found in ast.iter_fields(node):
             if isinstance(found, list):
@@ -133,7 +133,7 @@ def _is_plain_constant(node: ast.AST) -> bool:
 
 
 def _arithmetic(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Keep arithmetic to numbers: ``'%999999999d' % 1`` and ``[0] * 999999999`` would eat the memory."""
+    """Restrict arithmetic to numbers: ``'%999999999d' % 1`` and ``[0] * 999999999`` would use up the memory."""
 
     def apply_to_numbers(left: Any, right: Any) -> Any:
         if not isinstance(left, (int, float)) or not isinstance(right, (int, float)):
@@ -172,7 +172,7 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 
 def _evaluate(node: Any, values: Mapping[str, Any], depth: int) -> Any:
-    """The value of a checked `node`, in which others lie at most `depth` deep."""
+    """The value of a checked `node`, nested at most `depth` deep."""
     kind = type(node)
     if kind is ast.Constant:
         return node.value

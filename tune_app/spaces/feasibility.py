@@ -1,6 +1,6 @@
-"""Configurations that meet a space's constraints: drawing them, repairing others, and telling whether any exist.
+"""Configurations that satisfy a space's constraints: drawing them, repairing others, and checking whether any exist.
 
-Everything is bounded by numbers of tries, never by the clock, so that the same seed gives the same configurations.
+All loops are limited by a number of tries, never by the clock, so that the same seed gives the same configurations.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Categorical, Config, Domain, Value, count_values, values_of
 
 CANDIDATES = 5
-"""Feasible configurations among which `repair` takes the nearest."""
+"""How many feasible configurations `repair` compares to pick the nearest."""
 MAX_TRIES = 100_000
 """Draws after which `sample` and `repair` give up: about three seconds."""
 REPAIR_TRIES = 250
-"""Draws in which `repair` looks for more than one candidate: about ten milliseconds."""
+"""Draws during which `repair` looks for more than one candidate: about ten milliseconds."""
 WIDEN_AFTER = 100
 """Draws without a candidate after which `repair` may change more variables."""
 MAX_ENUMERATED = 50_000
-"""Configurations up to which `check_feasible` tries all instead of a sample."""
+"""Up to this many configurations, `check_feasible` tries all of them instead of a sample."""
 SAMPLED = 20_000
 FIRST_LOOK = 500
 
 
 def sample(space: Space, rng: np.random.Generator) -> Config:
-    """Draw a configuration, uniform over those that meet the constraints.
+    """Draw a configuration, uniform over those that satisfy the constraints.
 
-    What no constraint depends on is drawn once; the rest by rejection.
+    Variables that no constraint depends on are drawn once; the rest by rejection sampling.
 
     Raises:
         InputError: none of `MAX_TRIES` drawn met them.
@@ -42,7 +42,7 @@ def sample(space: Space, rng: np.random.Generator) -> Config:
 
 
 def sample_some(space: Space, rng: np.random.Generator, count: int, tries: int) -> list[Config]:
-    """Draw `count` configurations as `sample` does; fewer if `tries` draws gave one or more, but not so many.
+    """Draw `count` configurations as `sample` does; fewer if `tries` draws found at least one, but not that many.
 
     Raises:
         InputError: none of `MAX_TRIES` drawn met the constraints.
@@ -65,10 +65,10 @@ def sample_some(space: Space, rng: np.random.Generator, count: int, tries: int) 
 
 
 def repair(space: Space, config: Config, rng: np.random.Generator, candidates: int = CANDIDATES) -> Config:
-    """A configuration near `config` that meets the constraints; `config` itself where it does.
+    """A configuration near `config` that satisfies the constraints; `config` itself if it does.
 
-    It is the nearest of up to `candidates`, each redrawn where `config` breaks constraints: with 1 the first one found.
-    The same `rng` state gives the same result.
+    It is the nearest of up to `candidates`, each with the variables of broken constraints redrawn: with 1, the first
+    one. The same `rng` state gives the same result.
 
     Raises:
         InputError: none of the many tried met them.
@@ -129,9 +129,9 @@ def _end(space: Space, name: str, low: bool) -> Value:
 
 def _gave_up(constraints: Sequence[Expression]) -> InputError:
     return InputError(
-        f"a configuration must be found that meets {_listed(constraints)}, but none of {MAX_TRIES:,} drawn does",
+        f"a configuration must satisfy {_listed(constraints)}, but none of {MAX_TRIES:,} random draws does",
         where=constraints[0].text,
-        hint="loosen the constraint, or narrow the ranges of the variables that it reads",
+        hint="loosen the constraint, or narrow the ranges of its variables",
     )
 
 
@@ -146,7 +146,7 @@ def dependencies(space: Space, expressions: Iterable[Expression]) -> tuple[str, 
 
 
 def distance(space: Space, left: Mapping[str, Value], right: Mapping[str, Value]) -> float:
-    """How far two configurations are apart: per searched variable 0..1, 1 where only one of them uses it."""
+    """Distance of two configurations: 0..1 per searched variable, 1 if only one of them uses it."""
     a, b = space.params_of(left), space.params_of(right)
     both = sum(_gap(space.searched[name], a[name], b[name]) for name in a.keys() & b.keys())
     return both + len(a.keys() ^ b.keys())
@@ -164,9 +164,9 @@ def _gap(domain: Domain, left: Value, right: Value) -> float:
 
 
 def check_feasible(space: Space) -> None:
-    """Refuse constraints that no configuration can meet: each alone, then all together.
+    """Reject constraints that no configuration can meet: each alone, then all together.
 
-    Exact where the variables that they read have at most `MAX_ENUMERATED` combinations, else `SAMPLED` are drawn.
+    Exact if the variables that they read have at most `MAX_ENUMERATED` combinations, otherwise `SAMPLED` are drawn.
 
     Raises:
         InputError: which constraint, or which together; `where` is the text of the first.
@@ -181,14 +181,14 @@ def _check_together(space: Space, constraints: Sequence[Expression]) -> None:
     names = dependencies(space, constraints)
     size = math.prod(count_values(space.searched[name]) for name in names)
     drawn = _drawn(space, names)
-    # All of the first look is worked out, so that an expression that fails for some values is found here.
+    # Evaluate all of the first sample, so that an expression that fails for some values is found here.
     if sum(all(c(config) for c in constraints) for config in itertools.islice(drawn, FIRST_LOOK if names else 1)):
         return
     exact = size <= MAX_ENUMERATED
     rest = _enumerated(space, names) if exact else itertools.islice(drawn, SAMPLED - FIRST_LOOK)
     if any(all(c(config) for c in constraints) for config in rest):
         return
-    tried = "no configuration meets" if exact else f"none of {SAMPLED:,} sampled configurations meets"
+    tried = "no configuration satisfies" if exact else f"none of {SAMPLED:,} sampled configurations satisfies"
     raise InputError(
         f"constraints must leave at least one configuration, but {tried} {_listed(constraints)}",
         where=constraints[0].text,

@@ -25,14 +25,14 @@ def objective_of(objective: Objective, row: Mapping[str, Any]) -> float | None:
     """The figure by which single values are compared: by schedulers, in leaderboards, in the column `objective`.
 
     With mode ``health`` it is the weighted mean of the metric and the overall health, ``(1 - w) * metric + w *
-    health``. Where the metric is minimised, health counts as ``1 - health``, so that less is better in both. The
+    health``. Where the metric is minimized, health counts as ``1 - health``, so that less is better in both. The
     metric should be of the order of 1, as accuracies are, for the weight to mean what it says.
 
     Args:
         row: with the columns ``metric/…`` and ``health/…``, of an epoch or a trial.
 
     Returns:
-        None where one of the figures is absent.
+        None if one of the figures is absent.
     """
     value: float | None = row.get(f"metric/{objective.metric}")
     if objective.mode != "health" or value is None:
@@ -68,14 +68,14 @@ def is_share(column: str, objective: Objective | None = None) -> bool:
 
 
 def figure_text(column: str, value: Any, objective: Objective | None = None) -> str:
-    """A figure with four significant digits, in percent where people expect it; a dash where there is none."""
+    """A figure with four significant digits, in percent where people expect it; a dash if there is none."""
     if is_absent(value) or not is_share(column, objective):
         return shown(value, absent="–")
     return f"{100 * value:.4g}%"
 
 
 def objectives_of(objective: Objective, row: Mapping[str, Any]) -> list[float | None]:
-    """All figures that the sampler is told: one, or with mode ``pareto`` the metric and the one against it."""
+    """All figures for the sampler: one, or with mode ``pareto`` the metric and the one against it."""
     first = objective_of(objective, row)
     return [first, row.get(AGAINST[objective.against][0])] if objective.mode == "pareto" else [first]
 

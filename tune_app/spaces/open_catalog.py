@@ -1,4 +1,4 @@
-"""The catalog of a task that has none of its own: its variables and metrics are those of the search space."""
+"""The catalog of a task without its own: it uses the variables and metrics of the search space."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tune_app.spaces.variable import DIRECTIONS, Categorical, Direction, Domain,
 
 METRICS, FLAT = "metrics", "flat"
 WIDE = 2**53
-"""A fixed number may be edited to any other of its kind up to this size."""
+"""Users may change a fixed number to any other of its type up to this size."""
 
 
 def completed(catalog: Catalog, document: Document) -> Catalog:
-    """`catalog` with the variables and metrics of a search space, and with its command where it is a script's.
+    """`catalog` with the variables and metrics of a search space, and with the command if it is a script.
 
     Raises:
         InputError: the first thing that breaks a rule, with its place.
     """
     variables = tuple(_variable(document, group, name) for group, name in parameter_keys(document))
     if not variables:
-        rule = f"`{PARAMETERS}` must hold at least one variable, since `{catalog.task}` has none of its own"
+        rule = f"`{PARAMETERS}` must have at least one variable, because `{catalog.task}` defines none itself"
         raise InputError(rule, where=document.where(PARAMETERS))
     _check_nesting(variables, document)
     flat = document.data.get(FLAT, False)
@@ -40,25 +40,25 @@ def completed(catalog: Catalog, document: Document) -> Catalog:
 
 
 def _check_nesting(variables: tuple[Variable, ...], document: Document) -> None:
-    """Refuse a name under which others are nested."""
+    """Reject a name under which others are nested."""
     names = {variable.name: variable for variable in variables}
     for variable in variables:
         parts = variable.name.split(".")
         for above in (".".join(parts[:depth]) for depth in range(1, len(parts))):
             if above in names:
-                rule = f"a name must stand for a value or for others below it, but `{above}` is both"
+                rule = f"a name must be a variable or a prefix of others, but `{above}` is both"
                 where = document.where(PARAMETERS, variable.group, variable.name)
-                raise InputError(rule, where=where, hint=f"give `{above}` or `{variable.name}` another name")
+                raise InputError(rule, where=where, hint=f"rename `{above}` or `{variable.name}`")
 
 
 def _metrics(document: Document, task: str) -> dict[str, Direction | None]:
     found = document.data.get(METRICS)
     if not isinstance(found, dict) or not found:
-        rule = f"`{METRICS}` must name what `{task}` reports, but got {shown(found)}"
+        rule = f"`{METRICS}` must list what `{task}` reports, but got {shown(found)}"
         raise InputError(rule, where=document.where(METRICS), hint="write for example `metrics: {val_loss: minimize}`")
     for name, direction in found.items():
         if direction not in DIRECTIONS:
-            rule = f"a metric must be to {' or '.join(DIRECTIONS)}, but `{name}` is {shown(direction)}"
+            rule = f"a metric must {' or '.join(DIRECTIONS)}, but `{name}` is {shown(direction)}"
             raise InputError(rule, where=document.where(METRICS, name), hint=nearest(direction, DIRECTIONS))
     return dict(found)
 
@@ -85,7 +85,7 @@ def _variable(document: Document, group: str, name: str) -> Variable:
         except ValueError as error:
             raise InputError(f"`{name}`: {error}", where=where) from None
     if not isinstance(description, str):
-        rule = f"`description` must be a text, but got {shown(description)}"
+        rule = f"`description` must be a string, but got {shown(description)}"
         raise InputError(rule, where=document.where(*path, "description"))
     if isinstance(content, dict) and "default" not in content:
         which = "first choice" if isinstance(domain, Categorical) else "middle of its range"
@@ -97,7 +97,7 @@ def _variable(document: Document, group: str, name: str) -> Variable:
 
 
 def _named(choices: Any) -> tuple[Any, Mapping[str, Any] | None]:
-    """Choices with a name for each that is no plain value, and what the names stand for; None if all are plain."""
+    """Choices with a name for each value that is not plain, and the values of the names; None if all are plain."""
     if isinstance(choices, dict):
         return list(choices), choices
     if not isinstance(choices, list) or all(map(_is_plain, choices)):
@@ -110,12 +110,12 @@ def _is_plain(value: Any) -> bool:
 
 
 def _name_of(value: Any) -> Any:
-    """A plain value itself; else its JSON text, such as ``[64, 32]`` or ``null``."""
+    """A plain value itself; otherwise its JSON string, such as ``[64, 32]`` or ``null``."""
     return value if _is_plain(value) else json.dumps(value)
 
 
 def middle(domain: Domain) -> Value:
-    """The middle of a range, of its logarithms where it is searched by them; the first of choices."""
+    """The middle of a range, on a logarithmic scale if it uses one; or the first choice."""
     if isinstance(domain, Categorical):
         return domain.choices[0]
     low, high = float(domain.low), float(domain.high)
@@ -123,7 +123,7 @@ def middle(domain: Domain) -> Value:
 
 
 def _domain_of(value: Any, where: str) -> Domain:
-    """What a fixed value may be edited to: numbers of its kind, true and false, or for a text itself alone."""
+    """What a fixed value may be changed to: numbers of its type, true and false; a string only to itself."""
     if isinstance(value, bool):
         return Categorical((True, False))
     if isinstance(value, int):

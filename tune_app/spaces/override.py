@@ -1,4 +1,4 @@
-"""What may stand above a search space file: by the short names of options, forms and requests."""
+"""Settings that can override a search space file, under the short names of options, forms and requests."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ OVERRIDES: dict[str, str] = {
     "history": "search.history",
     "start_from": "search.start_from",
 }
-"""The key of the file that each one stands above: ``--trials`` above ``budget.trials``."""
+"""The key of the file that each one overrides: ``--trials`` overrides ``budget.trials``."""
 
 
 def describe(key: str) -> str:
-    """The description of a key of the file: what stands under its field."""
+    """The description of a key of the file: its field's docstring."""
     return "The name of the study." if key == "name" else _descriptions()[key]
 
 
 @functools.cache
 def _descriptions() -> dict[str, str]:
-    """The texts under the fields of the sections, by ``section.field``.
+    """The docstrings of the sections' fields, by ``section.field``.
 
-    They are read from the source, because importing it costs a help text half a second.
+    They are read from the source, because importing it would delay a help text by half a second.
     """
     tree = ast.parse(Path(__file__).with_name("section.py").read_text(encoding="utf-8"))
     return {

@@ -1,4 +1,4 @@
-"""The `parameters` and `constraints` of a search space file, read into a `Space` and written from one."""
+"""Converts the `parameters` and `constraints` of a search space file to a `Space` and back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS = {
     "categorical": ("type", "choices", "when"),
 }
 DESCRIBED = ("default", "description")
-"""Keys of a variable that belongs to no task's catalog, see `open_catalog.py`."""
+"""Keys of a variable that is not in a task's catalog, see `open_catalog.py`."""
 SEARCHED_AS: dict[type[Domain], tuple[str, ...]] = {
     Float: ("float", "int", "categorical"),
     Int: ("int", "categorical"),
@@ -31,10 +31,10 @@ SEARCHED_AS: dict[type[Domain], tuple[str, ...]] = {
 
 
 def read_space(document: Document, catalog: Catalog) -> Space:
-    """Read a search space over a task's variables, with the task's own constraints beside the file's.
+    """Read a search space over a task's variables, with both the task's and the file's constraints.
 
     Raises:
-        InputError: the first thing that breaks a rule, with its place in the file.
+        InputError: the first violation, with its place in the file.
     """
     variables = catalog.variables
     searched: dict[str, Domain] = {}
@@ -51,7 +51,7 @@ def read_space(document: Document, catalog: Catalog) -> Space:
             continue
         if not variable.searchable:
             raise InputError(
-                f"`{name}` must have one value, since trials that differ in it cannot be compared",
+                f"`{name}` must have a single value, because trials that differ in it are not comparable",
                 where=document.where(*path),
                 hint=f"write for example `{name}: {variable.default}`",
             )
@@ -71,7 +71,7 @@ def read_space(document: Document, catalog: Catalog) -> Space:
 
 
 def fix(document: Document, variables: Variables, key: str, value: object) -> Document:
-    """The document with the variable ``group.name`` fixed, as ``--set`` asks; a text is read as the variable's type.
+    """The document with the variable ``group.name`` fixed, as for ``--set``; a string is parsed as the variable's type.
 
     Raises:
         InputError: an unknown variable, or a value outside its domain.
@@ -86,7 +86,7 @@ def write_parameters(space: Space, described: bool = False) -> dict[str, dict[st
     """The `parameters` that `read_space` reads as this space: every searched and fixed variable by group.
 
     Args:
-        described: write the defaults and descriptions, too, which are in no task's catalog.
+        described: also write defaults and descriptions, which are not in a task's catalog.
     """
     parameters: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
     for variable in space.variables:
@@ -101,7 +101,7 @@ def write_parameters(space: Space, described: bool = False) -> dict[str, dict[st
 
 
 def _named(variable: Variable) -> dict[str, Any]:
-    """The choices of a variable whose names stand for something else, as a search space writes them."""
+    """The named choices of a variable, as a search space writes them."""
     if variable.values is None or not isinstance(variable.domain, Categorical):
         return {}
     return {"choices": {str(choice): resolved(variable, choice) for choice in variable.domain.choices}}
@@ -129,7 +129,7 @@ def _read_fixed(variable: Variable, content: object, document: Document, path: t
 
 
 def _read_domain(variable: Variable, content: Mapping[str, Any], document: Document, path: tuple[str, ...]) -> Domain:
-    """Read a domain that must be a part of the variable's."""
+    """Read a domain that must be within the variable's own."""
     kinds = SEARCHED_AS[type(variable.domain)]
     domain = read_domain(variable.name, content, document, path, kinds, hint=variable.domain.describe())
     return _within(variable, domain, document, path)
@@ -148,11 +148,11 @@ def read_domain(
 
     Args:
         kinds: types that the variable can have.
-        more_keys: keys beside those of the type, which others read.
-        hint: what its values may be, for a message.
+        more_keys: additional keys, which the caller reads.
+        hint: its valid values, for a message.
 
     Raises:
-        InputError: a key or a value breaks a rule.
+        InputError: a key or a value is invalid.
     """
     where = document.where(*path)
     kind = content.get("type")
@@ -175,7 +175,7 @@ def read_domain(
     required = ("choices",) if kind == "categorical" else ("low", "high")
     for key in required:
         if key not in content:
-            raise InputError(f"`{key}` must be given for type {kind}, but it is missing", where=where)
+            raise InputError(f"`{key}` is required for type {kind}, but it is missing", where=where)
     if not isinstance(content.get("log", False), bool):
         place = document.where(*path, "log")
         raise InputError(f"`log` must be true or false, but got {shown(content['log'])}", where=place)
@@ -187,15 +187,15 @@ def read_domain(
 
 
 def _remarks(name: str, domain: Domain, content: Mapping[str, Any]) -> list[str]:
-    """What a person may not have meant, though it breaks no rule."""
+    """Warnings about input that is valid but probably not intended."""
     if isinstance(domain, Categorical):
-        return [f"`{name}` is searched but has one choice, {domain.choices[0]}"] * (len(domain.choices) == 1)
+        return [f"`{name}` is searched but has only one choice, {domain.choices[0]}"] * (len(domain.choices) == 1)
     remarks = []
     if domain.high < content["high"]:
         steps = f"from {domain.low:g} in steps of {domain.step:g}"
         remarks.append(f"`{name}` ends at {domain.high:g}: {steps} it does not reach {content['high']:g}")
     if domain.low == domain.high:
-        remarks.append(f"`{name}` is searched but has one value, {domain.low:g}")
+        remarks.append(f"`{name}` is searched but has only one value, {domain.low:g}")
     return remarks
 
 
@@ -225,7 +225,7 @@ def read_constraints(document: Document) -> list[tuple[Expression, str]]:
     """The constraints of a document, a search space's or a profile's, each with its place.
 
     Raises:
-        InputError: there is something else than a list of expressions.
+        InputError: it is not a list of expressions.
     """
     texts = document.data.get(CONSTRAINTS) or []
     if not isinstance(texts, list):
@@ -238,7 +238,7 @@ def read_constraints(document: Document) -> list[tuple[Expression, str]]:
 
 def _parse(text: object, where: str) -> Expression:
     if not isinstance(text, str):
-        raise InputError(f"an expression must be a text, but got {shown(text)}", where=where, hint="put it in quotes")
+        raise InputError(f"an expression must be a string, but got {shown(text)}", where=where, hint="put it in quotes")
     try:
         return Expression.parse(text)
     except InputError as error:
@@ -246,7 +246,7 @@ def _parse(text: object, where: str) -> Expression:
 
 
 def _check_names(expression: Expression, variables: Variables, where: str) -> Expression:
-    """Refuse an expression that reads what is no variable, or compares one with a text that it never is."""
+    """Reject an expression that reads an unknown variable, or compares one with a string that it can never be."""
     for name in sorted(expression.names):
         find_variable(name, variables, where)
     for name, literal in expression.compared_texts():
@@ -255,7 +255,7 @@ def _check_names(expression: Expression, variables: Variables, where: str) -> Ex
 
 
 def _check(space: Space, places: Mapping[str, str], otherwise: str) -> None:
-    """Refuse circles and constraints that nothing meets, at the place of the expression that the error names."""
+    """Reject circular conditions and unsatisfiable constraints, at the place of the expression in the error."""
     try:
         _ = space.order
         check_feasible(space)

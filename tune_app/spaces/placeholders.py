@@ -10,13 +10,13 @@ from tune_app.document import shown
 from tune_app.errors import InputError, nearest
 
 FOLDER = "trial_folder"
-"""The placeholder of the folder that a trial has for itself."""
+"""The placeholder for the trial's own folder."""
 PLACEHOLDER = re.compile(r"\{\{(?P<literal>[a-z_]+)\}\}|\{(?P<name>[a-z_]+)\}")
-"""A word in braces; in two pairs of them it stands for itself in one. All other braces, such as JSON's, are plain."""
+"""A word in braces; double braces stand for single ones. All other braces, such as in JSON, are literal."""
 
 
 def filled(text: str, **values: object) -> str:
-    """`text` with these placeholders filled, and without the second braces of ``{{word}}``; all else in it stays."""
+    """`text` with these placeholders filled in, and ``{{word}}`` reduced to single braces; the rest is unchanged."""
 
     def fill(found: re.Match[str]) -> str:
         if found["literal"]:
@@ -27,17 +27,17 @@ def filled(text: str, **values: object) -> str:
 
 
 def literal(text: str) -> str:
-    """What `filled` makes `text` of."""
+    """The inverse of `filled`: escapes `text`."""
     return PLACEHOLDER.sub(lambda found: f"{{{found[0]}}}", text)
 
 
 def check_placeholders(
     text: str, known: Collection[str], where: str, needed: Collection[str] = (), hint: str = ""
 ) -> None:
-    """Refuse a text with other placeholders than those that are `known`, or without those that are `needed`.
+    """Reject a string with placeholders that are not `known`, or without those that are `needed`.
 
     Args:
-        hint: how to go on where one is missing.
+        hint: what to do if one is missing.
 
     Raises:
         InputError: the first one.
@@ -45,19 +45,19 @@ def check_placeholders(
     found = {match["name"] for match in PLACEHOLDER.finditer(text) if match["name"]}
     for name in sorted(found - set(known)):
         rule = f"a placeholder must be one of those below, but got `{{{name}}}`"
-        raise InputError(rule, where=where, hint=f"{nearest(name, known)}; `{{{{{name}}}}}` is no placeholder")
+        raise InputError(rule, where=where, hint=f"{nearest(name, known)}; `{{{{{name}}}}}` is not a placeholder")
     for name in needed:
         if name not in found:
-            raise InputError(f"`{{{name}}}` must stand in it, but got {shown(text)}", where=where, hint=hint)
+            raise InputError(f"`{{{name}}}` is required in it, but got {shown(text)}", where=where, hint=hint)
 
 
 def words_of(text: str, where: str) -> list[str]:
-    """The words of a text as a shell would take them.
+    """Split a string into words as a shell does.
 
     Raises:
-        InputError: a quotation has no end.
+        InputError: a quotation is not closed.
     """
     try:
         return shlex.split(text)
     except ValueError as error:
-        raise InputError(f"words must be as in a shell, but {error} in {shown(text)}", where=where) from None
+        raise InputError(f"the command must be valid shell words, but {error} in {shown(text)}", where=where) from None

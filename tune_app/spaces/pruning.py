@@ -1,4 +1,4 @@
-"""Pruning levels: after which epochs a scheduler decides, and how few trials go on."""
+"""Pruning levels: after which epochs a scheduler decides, and how many trials continue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from tune_app.spaces.section import Pruning
 
 LEVELS: dict[str, tuple[float, int]] = {
-    # level: (epochs before the first decision as a share of all, reduction factor: one in so many goes on).
+    # level: (epochs before the first decision as a share of all, reduction factor: one in so many continues).
     # Set by benchmarks/search.py: early rungs find better models, see docs/search.md.
     "gentle": (0.1, 3),
     "normal": (0.0, 4),
@@ -16,14 +16,14 @@ LEVELS: dict[str, tuple[float, int]] = {
 BRACKETS = 3
 """Successive halvings that Hyperband runs side by side."""
 MEDIAN_DECISIONS = 10
-"""How often in a trial the median rule decides: a report to the driver costs 10 ms, so not after every epoch."""
+"""How often per trial the median rule decides: not after every epoch, because a report to the driver costs 10 ms."""
 
 
 def rungs(section: Pruning, epochs: int) -> tuple[tuple[int, ...], int]:
     """The epochs after which a trial of at most `epochs` epochs may be stopped, and the reduction factor.
 
     For successive halving they are grace, grace * factor, grace * factor ** 2, …, up to `epochs`; for the median rule
-    they are evenly apart, after the same grace. There are none where pruning is off.
+    they are evenly apart, after the same grace. Empty if pruning is off.
     """
     if section.scheduler == "none" or section.level == "off":
         return (), 1
@@ -40,8 +40,8 @@ def rungs(section: Pruning, epochs: int) -> tuple[tuple[int, ...], int]:
 def expected_epochs(section: Pruning, epochs: int) -> float:
     """Mean epochs of a trial, if as many are stopped as the scheduler aims to.
 
-    Successive halving lets one in `factor` go on at each rung; of Hyperband's brackets, which begin at the first, the
-    second and the third rung, a trial is in any with the same chance; the median rule stops half.
+    Successive halving lets one in `factor` continue at each rung; of Hyperband's brackets, which begin at the first,
+    the second and the third rung, a trial is in any with the same chance; the median rule stops half.
     """
     found, factor = rungs(section, epochs)
     found = tuple(rung for rung in found if rung < epochs)

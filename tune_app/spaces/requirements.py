@@ -14,10 +14,10 @@ REQUIREMENTS = "requirements"
 
 
 def read_requirements(document: Document) -> tuple[str, ...]:
-    """The `requirements` of a search space, such as ``transformers>=4.40``; none where the key is absent.
+    """The `requirements` of a search space, such as ``transformers>=4.40``; empty if the key is absent.
 
     Raises:
-        InputError: they are no list, or one of them is no requirement as pip reads it.
+        InputError: it is not a list, or one item is not a valid pip requirement.
     """
     found = document.data.get(REQUIREMENTS) or []
     if not isinstance(found, list):
@@ -27,14 +27,14 @@ def read_requirements(document: Document) -> tuple[str, ...]:
         try:
             Requirement(text)
         except (InvalidRequirement, TypeError):
-            rule = f"a requirement must be a package, with its versions if that matters, but got {shown(text)}"
+            rule = f"a requirement must be a package, optionally with versions, but got {shown(text)}"
             where = document.where(REQUIREMENTS, str(number))
             raise InputError(rule, where=where, hint="write for example `transformers>=4.40`") from None
     return tuple(found)
 
 
 def lacking(requirements: Sequence[str]) -> list[str]:
-    """What this machine's Python lacks of `requirements`, each in words."""
+    """The `requirements` that this machine's Python does not meet, each in words."""
     found = []
     for requirement in map(Requirement, requirements):
         if requirement.marker is not None and not requirement.marker.evaluate():
@@ -50,18 +50,18 @@ def lacking(requirements: Sequence[str]) -> list[str]:
 
 
 def check_requirements(requirements: Sequence[str]) -> None:
-    """Refuse what this machine cannot run.
+    """Reject a search space that this machine cannot run.
 
     Raises:
-        InputError: it lacks a package.
+        InputError: a package is missing.
     """
     if missing := lacking(requirements):
         raise missing_here("this machine", missing, requirements)
 
 
 def missing_here(place: str, missing: Sequence[str], requirements: Sequence[str]) -> InputError:
-    """What to say where `place` lacks packages."""
+    """The error if `place` lacks packages."""
     needed = " ".join(f"'{text}'" for text in requirements)
     return InputError(
-        f"{place} must have all of `{REQUIREMENTS}`, but {', '.join(missing)}", hint=f"there: pip install {needed}"
+        f"{place} must have all of `{REQUIREMENTS}`, but {', '.join(missing)}", hint=f"run there: pip install {needed}"
     )

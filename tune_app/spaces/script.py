@@ -1,4 +1,4 @@
-"""A script as a task: how it is started, and what of its output is an epoch."""
+"""A script as a task: how to start it, and which of its output is an epoch."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Script:
 
     Attributes:
         command: its words; ``{trial_folder}`` in them is the trial's folder.
-        arguments: how each variable is given, by its name; `ARGUMENT` for one that is not there.
-        resume: words that make it go on from what its trial folder holds; empty where it cannot.
-        seed: words with ``{seed}``; empty where it takes none.
+        arguments: how to pass each variable, by name; `ARGUMENT` for those not listed.
+        resume: arguments that make it continue from its trial folder; empty if it cannot.
+        seed: arguments with ``{seed}``; empty if it takes no seed.
     """
 
     command: tuple[str, ...]
@@ -40,9 +40,9 @@ class Script:
     seed: str = ""
 
     def command_line(self, config: Mapping[str, Any], trial_folder: str, seed: int, resumed: bool = False) -> list[str]:
-        """The words that start it for the values of its variables, those that choices stand for.
+        """The command line for given values of its variables (choices resolved to their values).
 
-        A placeholder in a value is none: it stays.
+        Placeholders inside a value are literal.
         """
         words = [filled(word, trial_folder=trial_folder) for word in self.command]
         for name, value in config.items():
@@ -52,7 +52,7 @@ class Script:
         return words + [filled(word, trial_folder=trial_folder) for word in (self.resume if resumed else ())]
 
     def to_dict(self) -> dict[str, Any]:
-        """Its keys of a search space; `read_script` reads them again."""
+        """Its keys in a search space; `read_script` reads them back."""
         return {
             COMMAND: list(self.command),
             **({ARGUMENTS: dict(self.arguments)} if self.arguments else {}),
@@ -63,7 +63,7 @@ class Script:
 
 
 def _written(value: Any) -> str:
-    """A value as an argument: as Python writes it, and JSON text such as ``[64, null]`` for what is no plain value."""
+    """A value as an argument: as Python prints it, or JSON such as ``[64, null]`` if it is not plain."""
     return str(value) if isinstance(value, (bool, int, float, str)) else json.dumps(value, ensure_ascii=False)
 
 
@@ -72,7 +72,7 @@ def read_script(document: Document, variables: Collection[str], metrics: Collect
 
     Args:
         variables: names of the variables of its search space.
-        metrics: names of the figures that it reports.
+        metrics: names of the metrics that it reports.
 
     Raises:
         InputError: the first thing that breaks a rule, with its place.
@@ -80,10 +80,12 @@ def read_script(document: Document, variables: Collection[str], metrics: Collect
     command = _words(document, COMMAND)
     if not command:
         hint = f"write for example `{COMMAND}: python train.py --out_dir={{{FOLDER}}}`"
-        raise InputError(f"`{COMMAND}` must start the script, but is empty", where=document.where(COMMAND), hint=hint)
+        raise InputError(
+            f"`{COMMAND}` must start the script, but it is empty", where=document.where(COMMAND), hint=hint
+        )
     report, resume = read_report(document, metrics), _words(document, RESUME)
     if resume and report.kind == "stdout" and STEP not in re.compile(report.source).groupindex:
-        rule = f"a script that is resumed must tell its step, but `{REPORT}` has no group `{STEP}`"
+        rule = f"a resumable script must report its step, but `{REPORT}` has no group `{STEP}`"
         raise InputError(rule, where=document.where(REPORT), hint=r"write for example `step (?P<step>\d+): …`")
     return Script(command, report, _read_arguments(document, variables), resume, _read_seed(document))
 
@@ -115,7 +117,7 @@ def _read_arguments(document: Document, variables: Collection[str]) -> dict[str,
         if name not in variables:
             raise InputError(f"a name must be a variable, but got `{name}`", where=where, hint=nearest(name, variables))
         if not isinstance(template, str):
-            rule = f"an argument must be a text, but got {shown(template)}"
+            rule = f"an argument must be a string, but got {shown(template)}"
             raise InputError(rule, where=where, hint=f'write for example `"-{name[0]} {{value}}"`')
         check_placeholders(template, ("name", "value"), where, ("value",))
         words_of(template, where)

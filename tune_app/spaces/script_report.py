@@ -23,7 +23,7 @@ class ScriptReport:
     Attributes:
         kind: ``stdout``: lines that it prints; ``jsonl``: lines of a file; ``tensorboard``: event files in a folder.
         source: the regular expression with a group for each metric; the file; the folder.
-        every: steps of an epoch: step / every is its number. None where each step above the last one is the next.
+        every: steps of an epoch: step / every is its number. None if each step above the last one is the next.
         skip: steps that are no epoch.
     """
 
@@ -63,7 +63,7 @@ def read_report(document: Document, metrics: Collection[str]) -> ScriptReport:
     (kind,) = kinds
     source, where = section[kind], document.where(REPORT, kind)
     if not isinstance(source, str) or not source:
-        rule = f"`{kind}` must be a text, but got {shown(source)}"
+        rule = f"`{kind}` must be a string, but got {shown(source)}"
         raise InputError(rule, where=where, hint=f'put it in quotes: "{{{FOLDER}}}"')
     every, skip = section.get("every"), section.get("skip", [])
     if every is not None and not _is_count(every, 1):
@@ -76,7 +76,7 @@ def read_report(document: Document, metrics: Collection[str]) -> ScriptReport:
         _check_expression(source, metrics, where, counts=every is not None or bool(skip))
     else:
         # What all trials share holds another trial's figures, too, and they would be read as this one's.
-        hint = f"give the script its folder, too: `command: python train.py --out_dir={{{FOLDER}}}`"
+        hint = f"also pass the folder to the script: `command: python train.py --out_dir={{{FOLDER}}}`"
         check_placeholders(source, (FOLDER,), where, (FOLDER,), hint)
     return ScriptReport(kind, source, every, tuple(skip))
 
@@ -86,12 +86,12 @@ def _is_count(value: object, least: int) -> bool:
 
 
 def _check_expression(source: str, metrics: Collection[str], where: str, counts: bool) -> None:
-    """Refuse an expression whose groups are not the metrics, with or without a step."""
+    """Reject an expression whose groups are not exactly the metrics and an optional step."""
     try:
         groups = set(re.compile(source).groupindex)
     except re.error as error:
         rule = f"`stdout` must be a regular expression, but {error} in {shown(source)}"
-        raise InputError(rule, where=where, hint="in single quotes YAML leaves every backslash as it is") from None
+        raise InputError(rule, where=where, hint="use single quotes, in which YAML keeps every backslash") from None
     missing, unknown = sorted(set(metrics) - groups), sorted(groups - {*metrics, STEP})
     if missing:
         rule = f"`stdout` must have a group for each metric, but has none for `{missing[0]}`"
@@ -100,5 +100,5 @@ def _check_expression(source: str, metrics: Collection[str], where: str, counts:
         rule = f"a group must be a metric or `{STEP}`, but got `{unknown[0]}`"
         raise InputError(rule, where=where, hint=nearest(unknown[0], [*metrics, STEP]))
     if counts and STEP not in groups:
-        rule = f"`every` and `skip` must go with a group `{STEP}`, but `stdout` has none"
+        rule = f"`every` and `skip` need a group `{STEP}`, but `stdout` has none"
         raise InputError(rule, where=where, hint=rf"write for example `step (?P<{STEP}>\d+): …`")

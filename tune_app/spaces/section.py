@@ -26,10 +26,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse_duration(value: object) -> float:
-    """Read ``90s``, ``30m``, ``2h``, ``1d``, ``1h30m`` or a number of seconds; gives seconds.
+    """Read ``90s``, ``30m``, ``2h``, ``1d``, ``1h30m`` or a number of seconds; returns seconds.
 
     Raises:
-        ValueError: it is none of these, or not above 0.
+        ValueError: it has another format, or is not above 0.
     """
     seconds = math.nan
     if isinstance(value, str) and re.fullmatch(r"(\d+(\.\d+)?[smhd])+", value):
@@ -44,7 +44,7 @@ def parse_duration(value: object) -> float:
 
 
 def one_of(names: Iterable[str]) -> Callable[[str], str]:
-    """A pydantic validator that lets through `names` only."""
+    """A pydantic validator that accepts only `names`."""
     names = tuple(names)
 
     def check(value: str) -> str:
@@ -75,7 +75,7 @@ def _gpus(value: object) -> float | str:
     if value == "auto":
         return "auto"
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
-        raise ValueError("must be auto, or a number of at least 0")
+        raise ValueError("must be auto or a number of at least 0")
     return _whole_above_one(float(value))
 
 
@@ -100,78 +100,78 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """What all sections share: frozen, exact types, no unknown keys."""
+    """Base of all sections: frozen, exact types, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class Objective(Section):
-    """What a sweep looks for."""
+    """What a sweep optimizes."""
 
     mode: Annotated[str, AfterValidator(one_of(MODES))] = "simple"
-    """How trials are compared. simple: by one metric; health: by a weighted mean of the metric and the network's
-    health; pareto: by two figures, of which neither is given up for the other."""
+    """How trials are ranked. simple: by one metric; health: by a weighted mean of the metric and the network's health;
+    pareto: by two figures, trading neither for the other."""
     metric: str
     """The metric of the task that decides which trial is best."""
     direction: Annotated[Literal["maximize", "minimize"], BeforeValidator(one_of(DIRECTIONS))]
-    """Whether more or less of the metric is better; the task's own direction where it is not given."""
+    """Whether a higher or a lower metric is better. Default: the task's direction."""
     health_weight: Annotated[Finite, Field(ge=0, le=1)] = 0.3
-    """Mode health: the weight of the health beside the metric."""
+    """In mode health: the weight of the health figure against the metric."""
     against: Annotated[Literal["health", "size", "latency"], BeforeValidator(one_of(SECOND_OBJECTIVES))] = "health"
-    """Mode pareto: the second figure, the overall health, the number of parameters or the milliseconds per row."""
+    """In mode pareto: the second figure: overall health, number of parameters, or milliseconds per row."""
 
 
 class Budget(Section):
     """When a sweep and its trials end."""
 
     trials: Whole = 20
-    """How many configurations are tried."""
+    """How many configurations to try."""
     epochs: Whole = 10
-    """How many epochs a trial trains at most."""
+    """Maximum number of epochs per trial."""
     time: Seconds = None
-    """How long the whole sweep may take, such as 30m or 2h; no limit where it is null."""
+    """How long the whole sweep may take, such as 30m or 2h; null means no limit."""
     trial_time: Seconds = None
-    """How long one trial may train before it counts as hung and fails; no limit where it is null."""
+    """How long a single trial may train before it counts as hung and fails; null means no limit."""
 
 
 class Search(Section):
-    """How the next configuration is chosen."""
+    """How to choose the next configuration."""
 
     sampler: Annotated[str, AfterValidator(one_of(SAMPLERS))] = "auto"
-    """What proposes configurations; `tune-app strategies` lists them."""
+    """The sampler, which proposes configurations; `tune-app strategies` lists them."""
     history: Annotated[HistoryChoice, BeforeValidator(_history)] = "auto"
-    """Past studies of the same task that the sampler auto begins with and learns from: auto takes the newest of the
-    store and what comes with tune-app; none; or names of studies."""
+    """Past studies of the same task from which the sampler auto learns: auto uses the newest ones in the store and
+    those shipped with tune-app; none; or names of studies."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """What all randomness of the sweep starts from; the same seed proposes the same first configurations."""
+    """Random seed of the sweep; the same seed proposes the same first configurations."""
     start_from: Annotated[tuple[str, ...], BeforeValidator(_names), Field(strict=False)] = ()
-    """Profiles or studies whose configurations are tried first; without any, the task's defaults are."""
+    """Profiles or studies whose configurations to try first. Default: the task's defaults."""
 
 
 class Pruning(Section):
-    """How trials that do badly are stopped early."""
+    """How to stop bad trials early."""
 
     scheduler: Annotated[str, AfterValidator(one_of(SCHEDULERS))] = "asha"
-    """What decides which trials stop early; `tune-app strategies` lists them."""
+    """The scheduler, which decides which trials stop early; `tune-app strategies` lists them."""
     level: Annotated[Literal["off", "gentle", "normal", "aggressive"], BeforeValidator(one_of(LEVELS))] = "normal"
-    """How early and how many trials are stopped: off, gentle, normal or aggressive."""
+    """How early to stop trials, and how many: off, gentle, normal or aggressive."""
 
 
 class Resources(Section):
-    """What one trial occupies of the cluster."""
+    """What one trial uses of the cluster."""
 
     cpus: Annotated[Finite, Field(gt=0), AfterValidator(_whole_above_one)] = 1.0
     """CPU cores for each device of a trial; a fraction lets several trials share one."""
     gpus: Annotated[float | Literal["auto"], BeforeValidator(_gpus)] = 0.0
-    """GPUs for each device of a trial; 0.25 lets four trials share one, 0 trains on the CPU, auto measures it."""
+    """GPUs for each device of a trial; 0.25 lets four trials share one, 0 uses the CPU, auto measures how many fit."""
     concurrent: Annotated[int | Literal["auto"], BeforeValidator(_concurrent)] = "auto"
     """How many trials run at once; auto fills the cluster."""
     devices: Whole = 1
-    """How many devices train one trial together, each with its part of every batch; of GPUs each takes a whole one."""
+    """How many devices train one trial together, each with its part of every batch; each one uses a whole GPU."""
 
     @property
     def threads(self) -> int:
-        """CPU threads of torch for each device of a trial; the number decides the last digits of the results."""
+        """torch's CPU threads for each device of a trial; the number affects the last digits of the results."""
         return max(1, math.floor(self.cpus))
 
 
@@ -179,10 +179,10 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 
 def read_section(kind: type[SectionT], document: Document, name: str, **defaults: Any) -> SectionT:
-    """Read the section `name` of a search space file; `defaults` stand for keys that it does not give.
+    """Read the section `name` of a search space file; `defaults` apply to keys that it omits.
 
     Raises:
-        InputError: the first value that breaks a rule.
+        InputError: the first invalid value.
     """
     given = document.mapping(name)
     try:
@@ -198,14 +198,14 @@ def _input_error(error: ErrorDetails, kind: type[Section], document: Document, n
     if error["type"] == "extra_forbidden":
         return unknown_key(path[0], kind.model_fields, where)
     if error["type"] == "missing":
-        return InputError(f"`{path[0]}` must be given, but `{name}` has none", where=where, hint=_describe(kind, path))
+        return InputError(f"`{path[0]}` is required, but `{name}` has none", where=where, hint=_describe(kind, path))
     rule = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     hint = nearest(error["input"], context["valid"]) if "valid" in context else _describe(kind, path)
     return InputError(f"`{path[0]}` {rule}, but got {shown(error['input'])}", where=where, hint=hint)
 
 
 def unknown_key(key: str, valid: Mapping[str, Any] | tuple[str, ...], where: str) -> InputError:
-    """The error for a key that has no meaning where it stands."""
+    """The error for a key that is not valid at its place."""
     return InputError(f"a key must be one of those below, but got `{key}`", where=where, hint=nearest(key, valid))
 
 

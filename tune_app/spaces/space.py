@@ -22,7 +22,7 @@ class Space:
 
     A configuration (`Config`) has every variable of the catalog; parameters (`params`) are only the searched
     variables that are active, as Optuna sees them. A searched variable is active where its condition holds and
-    every searched variable that the condition reads is itself active; where it is not, it has the task's default.
+    every searched variable that the condition reads is itself active; if it is not, it has the task's default.
 
     Attributes:
         variables: the task's whole catalog, in its order.
@@ -70,7 +70,7 @@ class Space:
         except graphlib.CycleError as error:
             circle = " -> ".join(error.args[1])
             raise InputError(
-                f"conditions must not depend on each other in a circle, but got {circle}",
+                f"conditions must not depend on each other in a cycle, but got {circle}",
                 where=self.when[error.args[1][0]].text,
                 hint=f"remove `when` from one of {', '.join(sorted(set(error.args[1])))}",
             ) from None
@@ -120,7 +120,7 @@ class Space:
         return {n: as_member(self.searched[n], config[n]) for n in self.order if self.active(n, config)}
 
     def fitted(self, config: Mapping[str, Value]) -> Config | None:
-        """`config` with this space's fixed values; None where a searched value lies outside or a constraint breaks."""
+        """`config` with this space's fixed values; None if a searched value lies outside or a constraint breaks."""
         params = {name: config[name] for name in self.searched if name in config}
         # Another task may have a variable of the same name and another kind.
         if set(params) != set(self.searched) or not all(self.by_name[n].domain.contains(v) for n, v in params.items()):

@@ -39,9 +39,7 @@ def find_space(text: str) -> Path:
         return path
     known = _by_name()
     if text not in known:
-        raise NotFound(
-            f"there is no file and no search space named `{text}`", hint=nearest(text, known, limit=len(known))
-        )
+        raise NotFound(f"no file or search space is named `{text}`", hint=nearest(text, known, limit=len(known)))
     return known[text]
 
 

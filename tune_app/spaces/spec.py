@@ -25,7 +25,7 @@ from tune_app.spaces.webhook import NOTIFY, read_webhooks
 
 SCHEMA_VERSION = 1
 NO_DATASET = "none"
-"""The data set of a function or a script, which loads its own."""
+"""The data set of a function or a script, which loads its own data."""
 SECTIONS: dict[str, type[Section]] = {
     "objective": Objective,
     "budget": Budget,
@@ -41,10 +41,10 @@ KEYS = (
 
 @dataclass(frozen=True)
 class Spec:
-    """Everything a sweep is run from; it fits its task, and its constraints can be met.
+    """Everything that defines a sweep; it is valid for its task, and its constraints can be satisfied.
 
     Attributes:
-        notify: addresses that are notified of its end; secrets, which are not part of the document.
+        notify: addresses that get a message at its end; secrets, so not part of the document.
     """
 
     name: str
@@ -63,23 +63,23 @@ class Spec:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any], where: str, catalog: Catalog) -> Spec:
-        """Read a search space that is already a mapping; `where` is what messages call it.
+        """Read a search space that is already a mapping; messages refer to it as `where`.
 
         Raises:
-            InputError: the first thing that breaks a rule, with its place.
+            InputError: the first violation, with its place.
         """
         return read_spec(Document.of(document, where), lambda _: catalog)
 
     def with_gpus(self, gpus: float) -> Spec:
-        """The same with this share of a GPU for each device of a trial."""
+        """A copy with this share of a GPU for each device of a trial."""
         return replace(self, resources=self.resources.model_copy(update={"gpus": gpus}))
 
     def to_dict(self) -> dict[str, Any]:
-        """The canonical document with every section written out; `from_dict` gives an equal specification back."""
+        """The canonical document with all sections; `from_dict` restores an equal specification."""
         sections = {name: getattr(self, name).model_dump(mode="json") for name in SECTIONS}
         parameters = write_parameters(self.space, described=self.catalog.open)
         follows = self.space.fixed.get("epochs") == self.budget.epochs and not self.catalog.open
-        if follows:  # it follows the budget, whatever that becomes
+        if follows:  # it follows the budget, even if that changes
             parameters = {g: {n: v for n, v in named.items() if n != "epochs"} for g, named in parameters.items()}
         return {
             "schema_version": self.schema_version,
@@ -100,12 +100,12 @@ class Spec:
         return to_yaml(self.to_dict(), compact=True)
 
     def sha256(self) -> str:
-        """Hash of the canonical document: equal for files that differ only in comments or spelled-out defaults."""
+        """Hash of the canonical document: equal for files that differ only in comments or explicit defaults."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
 def epochs_of(config: Mapping[str, Any], most: int) -> int:
-    """How many epochs `config` trains: its own variable where the task has one, else `most`, the budget's."""
+    """How many epochs `config` trains: its own variable if the task has one, else `most`, the budget's."""
     return int(config.get("epochs", most))
 
 
@@ -116,11 +116,11 @@ def read_spec(
 
     Args:
         find_catalog: the catalog of the task that the document names, see `tune_app.tasks.spec_file`.
-        overrides: what stands above the file: dotted keys such as ``budget.trials``, and under ``parameters`` the
+        overrides: what overrides the file: dotted keys such as ``budget.trials``, and under ``parameters`` the
             variables to fix, by ``group.name``, as ``--set`` gives them (a text is read as the variable's type).
 
     Raises:
-        InputError: the first thing that breaks a rule, with file, line and key.
+        InputError: the first violation, with file, line and key.
     """
     overrides = overrides or {}
     document = _override(document, overrides)
@@ -164,13 +164,13 @@ def read_spec(
 
 
 def _check_keys(document: Document, catalog: Catalog) -> None:
-    """Refuse keys of a function or a script where the task is something else."""
+    """Reject keys of a function or a script where the task is something else."""
     kind = "a script" if catalog.script else "a function" if catalog.open else "a class"
     owners = {METRICS: ("a function", "a script"), FLAT: ("a function",), **dict.fromkeys(SCRIPT_KEYS, ("a script",))}
     for key, kinds in owners.items():
         if key in document.data and kind not in kinds:
             rule = f"`{key}` belongs to {' or '.join(kinds)}, but `{catalog.task}` is {kind}"
-            hint = f"leave it out, or write `task: {SCRIPT}`" if key in SCRIPT_KEYS else "leave it out"
+            hint = f"omit it, or write `task: {SCRIPT}`" if key in SCRIPT_KEYS else "omit it"
             raise InputError(rule, where=document.where(key), hint=hint)
 
 
@@ -192,7 +192,7 @@ def _check_version(document: Document) -> None:
 
 
 def read_dataset(document: Document) -> DatasetReference:
-    """The data set as the document names it; what is there is for the task to say.
+    """The data set as the document names it; the task decides whether it exists.
 
     Raises:
         InputError: there is none.
@@ -209,7 +209,7 @@ def read_text(document: Document, key: str) -> str:
     """
     value = document.data.get(key)
     if not isinstance(value, str) or not value:
-        raise InputError(f"`{key}` must be a text, but got {shown(value)}", where=document.where(key))
+        raise InputError(f"`{key}` must be a string, but got {shown(value)}", where=document.where(key))
     return value
 
 
@@ -226,9 +226,9 @@ def _read_objective(document: Document, catalog: Catalog) -> Objective:
     objective = read_section(Objective, document, "objective", metric=metric, **known)
     if direction is not None and objective.direction != direction:
         raise InputError(
-            f"`direction` must be that of the metric, but `{metric}` is better the other way",
+            f"`direction` must match the metric, but `{metric}` is better the other way",
             where=document.where("objective", "direction"),
-            hint=f"write {direction}, or leave the key away",
+            hint=f"write {direction}, or omit the key",
         )
     return objective
 
@@ -240,9 +240,9 @@ def _read_pruning(document: Document, objective: Objective) -> Pruning:
     if pareto and pruning.level != "off" and ({"scheduler", "level"} & set(given)) and given.get("scheduler") != "none":
         key = "scheduler" if "scheduler" in given else "level"
         raise InputError(
-            f"with mode pareto no single figure may stop a trial, but the {key} is `{given[key]}`",
+            f"with mode pareto no single figure can stop a trial, but the {key} is `{given[key]}`",
             where=document.where("pruning", key),
-            hint="write `scheduler: none` or leave the section away; --pruning off does the same",
+            hint="write `scheduler: none` or omit the section; --pruning off does the same",
         )
     return pruning
 
@@ -252,14 +252,15 @@ def _check_devices(resources: Resources, catalog: Catalog, document: Document) -
         return
     if not catalog.data_parallel:
         raise InputError(
-            f"`devices` must be 1 for a task that cannot train on several, but got {resources.devices}, "
-            f"and `{catalog.task}` does not say `data_parallel = True`",
+            f"`devices` must be 1 for a task that cannot train on several devices, but got {resources.devices}, "
+            f"and `{catalog.task}` does not set `data_parallel = True`",
             where=document.where("resources", "devices"),
-            hint="docs/own_task.md says what it takes",
+            hint="docs/own_task.md explains how to enable it",
         )
     if resources.gpus not in (0, 1):
         raise InputError(
-            f"`gpus` must be 0 or 1 where devices is above 1: each device is a whole GPU, but got {resources.gpus}",
+            f"`gpus` must be 0 or 1 if devices is above 1, because each device uses a whole GPU, but got "
+            f"{resources.gpus}",
             where=document.where("resources", "gpus"),
         )
 
@@ -267,23 +268,24 @@ def _check_devices(resources: Resources, catalog: Catalog, document: Document) -
 def _check_searched(space: Space, budget: Budget, document: Document) -> None:
     if not space.searched and budget.trials > 1:
         raise InputError(
-            f"a sweep of {budget.trials} trials must search a variable, but every one has a single value",
+            f"a sweep of {budget.trials} trials must search at least one variable, but every variable has a single "
+            f"value",
             where=document.where(PARAMETERS),
             hint="give one a range, such as `learning_rate: {type: float, low: 1e-4, high: 0.1, log: true}`",
         )
 
 
 def _check_sampler(search: Search, objective: Objective, space: Space, document: Document) -> None:
-    """Refuse a sampler that cannot search this space for this objective."""
+    """Reject a sampler that cannot search this space for this objective."""
     sampler, place = SAMPLERS[search.sampler], document.where("search", "sampler")
     if objective.mode == "pareto" and not sampler.many_objectives:
         able = ", ".join(name for name, strategy in SAMPLERS.items() if strategy.many_objectives)
-        raise InputError(f"`{search.sampler}` looks for one figure, but mode pareto has two", where=place, hint=able)
+        raise InputError(f"`{search.sampler}` optimizes one figure, but mode pareto has two", where=place, hint=able)
     if search.history not in ("auto", "none") and (search.sampler != "auto" or objective.mode == "pareto"):
         found = "mode pareto" if objective.mode == "pareto" else f"the sampler {search.sampler}"
-        rule = f"`history` must be auto or none where no sampler learns from it, but got {shown(search.history)}"
+        rule = f"`history` must be auto or none unless the sampler learns from it, but got {shown(search.history)}"
         where = document.where("search", "history")
-        raise InputError(f"{rule} with {found}", where=where, hint="the sampler auto learns from past studies")
+        raise InputError(f"{rule} with {found}", where=where, hint="only the sampler auto learns from past studies")
     try:
         sampler.check(space)
     except InputError as error:
@@ -291,7 +293,7 @@ def _check_sampler(search: Search, objective: Objective, space: Space, document:
 
 
 def _with_epochs(document: Document, catalog: Catalog, budget: Budget) -> Document:
-    """Fix the variable `epochs`, where the task has one and the file does not name it, at the budget."""
+    """Fix the variable `epochs` at the budget, if the task has one and the file does not set it."""
     variable = next((v for v in catalog.variables if v.name == "epochs"), None)
     if variable is None or "epochs" in document.mapping(PARAMETERS, variable.group):
         return document

@@ -1,7 +1,7 @@
-"""Strategies by name: what proposes configurations, and what stops trials early.
+"""Samplers, which propose configurations, and schedulers, which stop trials early, by name.
 
-Adding one means one entry here and, under the same name, the function that makes it: in `tune_app.search.samplers` or
-`tune_app.search.schedule`. Neither Optuna's samplers nor Ray are imported before a sweep needs them.
+To add one, add an entry here and, under the same name, the function that creates it in `tune_app.search.samplers` or
+`tune_app.search.schedule`. Optuna's samplers and Ray are only imported when a sweep needs them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Categorical, Config, values_of
 
 LARGEST_GRID = 100_000
-"""Combinations that a grid may have; more would fill the memory before the first trial."""
+"""Maximum combinations in a grid; more would fill the memory before the first trial."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Strategy:
     """One way to propose configurations or to stop trials.
 
     Attributes:
-        summary: one line for people.
-        check: refuses a space that the strategy cannot search, with an `InputError`.
-        many_objectives: whether a sampler can look for a Pareto front.
+        summary: a one-line description for users.
+        check: rejects a space that the strategy cannot search, with an `InputError`.
+        many_objectives: whether a sampler can search for a Pareto front.
     """
 
     summary: str
@@ -37,7 +37,7 @@ class Strategy:
 
 
 def check_grid(space: Space) -> None:
-    """Refuse a space that a grid cannot cover.
+    """Reject a space that a grid cannot cover.
 
     Raises:
         InputError: a searched variable is continuous, or there are more than `LARGEST_GRID` combinations.
@@ -47,8 +47,8 @@ def check_grid(space: Space) -> None:
     continuous = [name for name, found in values.items() if found is None]
     if continuous:
         raise InputError(
-            f"a grid needs variables that can be counted, but `{continuous[0]}` is continuous",
-            hint=f"give a `step` to {', '.join(continuous)}; the other variables alone take {count:,} trials",
+            f"a grid needs discrete variables, but `{continuous[0]}` is continuous",
+            hint=f"add a `step` to {', '.join(continuous)}; the other variables alone take {count:,} trials",
         )
     if count > LARGEST_GRID:
         raise InputError(
@@ -58,9 +58,9 @@ def check_grid(space: Space) -> None:
 
 
 def grid_configs(space: Space, seed: int) -> Iterator[Config]:
-    """Every feasible configuration of a grid once, in an order that `seed` draws.
+    """Every feasible configuration of a grid once, in an order drawn from `seed`.
 
-    Combinations that differ only in variables that have no effect are one.
+    Combinations that differ only in variables without an effect count as one.
     """
     names = list(space.searched)
     values = [values_of(domain) or () for domain in space.searched.values()]
@@ -76,7 +76,7 @@ def grid_configs(space: Space, seed: int) -> Iterator[Config]:
 
 
 def check_cma_es(space: Space) -> None:
-    """Refuse a space in which CMA-ES has nothing to adapt.
+    """Reject a space in which CMA-ES has nothing to adapt.
 
     Raises:
         InputError: fewer than two searched variables are numbers that always have an effect.
@@ -86,54 +86,55 @@ def check_cma_es(space: Space) -> None:
         raise InputError(
             "cma-es needs two or more searched numbers without a condition, but the space has "
             + (", ".join(numbers) or "none"),
-            hint="use tpe for categorical and conditional variables",
+            hint="use tpe for categorical or conditional variables",
         )
 
 
 SAMPLERS: dict[str, Strategy] = {
     "auto": Strategy(
-        "The best of a few random draws, by what all trials and past studies have shown; tpe for several objectives.",
+        "The best of several random draws, judged by all trials and past studies; tpe if there are two objectives.",
         many_objectives=True,
     ),
     "tpe": Strategy(
-        "Tree-structured Parzen estimators: learns from all trials, for every type of variable and condition.",
+        "Tree-structured Parzen estimators: learns from all trials, supports every type of variable and condition.",
         many_objectives=True,
     ),
     "random": Strategy("Independent draws.", many_objectives=True),
     "grid": Strategy(
-        "Every combination once, in random order; ends when all are done. Continuous variables need a step.",
+        "Every combination once, in random order, until all are done. Continuous variables need a step.",
         check=check_grid,
         many_objectives=True,
     ),
     "quasi-random": Strategy(
-        "A Sobol sequence: numbers spread more evenly than at random, categories at random; begins anew on resume.",
+        "A Sobol sequence: spreads numbers more evenly than random draws; draws categories at random; starts over "
+        "on resume.",
         many_objectives=True,
     ),
     "cma-es": Strategy(
-        "Covariance matrix adaptation: for numbers without conditions, the rest at random; begins anew on resume.",
+        "Covariance matrix adaptation for numbers without conditions; draws the rest at random; starts over on resume.",
         check=check_cma_es,
     ),
     "gp": Strategy(
-        "Gaussian process: few, costly trials with some ten variables; slow to ask after hundreds of trials.",
+        "Gaussian process: for few, costly trials with about ten variables; slow after hundreds of trials.",
         many_objectives=True,
     ),
     "nsga2": Strategy(
-        "Genetic algorithm for several objectives; needs hundreds of trials; begins anew on resume.",
+        "Genetic algorithm for several objectives; needs hundreds of trials; starts over on resume.",
         many_objectives=True,
     ),
 }
 
 SCHEDULERS: dict[str, Strategy] = {
     "asha": Strategy(
-        "Asynchronous successive halving: after each rung only the best share goes on.",
+        "Asynchronous successive halving: only the best fraction continues after each rung.",
     ),
     "hyperband": Strategy(
-        "Three successive halvings side by side that begin to stop later and later: safer for slow starters.",
+        "Three successive halvings in parallel with later and later first rungs: safer for slow starters.",
     ),
     "median": Strategy(
         "Stops a trial whose best value is worse than the median of the others' running means.",
     ),
     "none": Strategy(
-        "Every trial runs to its end.",
+        "Every trial runs to the end.",
     ),
 }

@@ -32,7 +32,7 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 @dataclass(frozen=True)
 class Float:
-    """Real numbers from `low` to `high`, both included; on a grid of `step` from `low` where it is given.
+    """Real numbers from `low` to `high`, both included; on a grid of `step` from `low` if it is given.
 
     As in Optuna, a `high` between two points of the grid becomes the lower one.
 
@@ -56,7 +56,7 @@ class Float:
             if not _is_number(self.step) or not self.step > 0:
                 raise ValueError(f"`step` must be a number above 0, but got {self.step!r}")
             if self.log:
-                raise ValueError(f"`log` and `step` exclude each other, but got log true and step {self.step}")
+                raise ValueError(f"`log` and `step` cannot be combined, but got log true and step {self.step}")
             object.__setattr__(self, "step", float(self.step))
             object.__setattr__(self, "high", _last_on_grid(self.low, self.high, float(self.step)))
 
@@ -70,7 +70,7 @@ class Float:
         return abs(steps - round(steps)) < 1e-8 * max(1.0, abs(steps))
 
     def nearest(self, value: object) -> float:
-        """The member nearest to `value`; the low end for what is no number."""
+        """The member nearest to `value`; the low end if it is not a number."""
         if not _is_number(value):
             return self.low
         clipped = min(self.high, max(self.low, float(value)))  # type: ignore[arg-type]
@@ -125,7 +125,7 @@ class Int:
         if self.step < 1:
             raise ValueError(f"`step` must be at least 1, but got {self.step}")
         if self.log and self.step != 1:
-            raise ValueError(f"`log` and `step` exclude each other, but got log true and step {self.step}")
+            raise ValueError(f"`log` and `step` cannot be combined, but got log true and step {self.step}")
         object.__setattr__(self, "high", self.high - (self.high - self.low) % self.step)
 
     def contains(self, value: object) -> bool:
@@ -133,7 +133,7 @@ class Int:
         return _is_whole(value) and self.low <= value <= self.high and (value - self.low) % self.step == 0  # type: ignore[operator]
 
     def nearest(self, value: object) -> int:
-        """The member nearest to `value`; the low end for what is no number."""
+        """The member nearest to `value`; the low end if it is not a number."""
         if not _is_number(value):
             return self.low
         clipped = min(self.high, max(self.low, float(value)))  # type: ignore[arg-type]
@@ -173,23 +173,23 @@ class Categorical:
             raise ValueError(f"`choices` must be a list of at least one value, but got {self.choices!r}")
         for choice in self.choices:
             if not isinstance(choice, (bool, int, float, str)) or choice in (math.inf, -math.inf) or choice != choice:
-                raise ValueError(f"a choice must be a text, a finite number or true/false, but got {choice!r}")
+                raise ValueError(f"a choice must be a string, a finite number or true/false, but got {choice!r}")
             if writable(choice) != choice:
-                raise ValueError(f"a choice that is a text must be Unicode, but got {choice!a}")
+                raise ValueError(f"a choice that is a string must be Unicode, but got {choice!a}")
         object.__setattr__(self, "choices", tuple(self.choices))
         texts = [str(choice) for choice in self.choices if not isinstance(choice, str)]
         if alike := {text for text in texts if text in self.choices}:  # tables have choices of several kinds as texts
-            raise ValueError(f"`choices` must differ from each other, but {min(alike)} is there as a text, too")
+            raise ValueError(f"`choices` must be distinct, but {min(alike)} is also there as a string")
         twice = [c for c in self.choices if self.choices.count(c) > 1]
         if twice:  # Optuna looks a choice up by equality, so 1, 1.0 and true are one choice to it
-            raise ValueError(f"`choices` must differ from each other, but {twice[0]!r} equals {twice[1]!r}")
+            raise ValueError(f"`choices` must be distinct, but {twice[0]!r} equals {twice[1]!r}")
 
     def contains(self, value: object) -> bool:
-        """Whether `value` is one of the choices; true and 1 are told apart."""
+        """Whether `value` is one of the choices; true and 1 are different."""
         return isinstance(value, (bool, int, float, str)) and _choice_key(value) in map(_choice_key, self.choices)
 
     def nearest(self, value: object) -> Value:
-        """`value` where it is one of the choices; else the nearest number among them, or the first choice."""
+        """`value` if it is one of the choices; else the nearest number among them, or the first choice."""
         if self.contains(value):
             return self.choices[list(map(_choice_key, self.choices)).index(_choice_key(value))]  # type: ignore[arg-type]
         numbers = [choice for choice in self.choices if _is_number(choice)]
@@ -257,9 +257,9 @@ class Variable:
             nested mappings.
         group: architecture, training, data or inference.
         domain: every value the task accepts; a search space may search any part of it.
-        default: the value it takes where nobody names one.
+        default: the value it takes if nobody names one.
         description: one sentence, used by help texts and forms.
-        when: an expression over the task's variables; where it is false the variable has no effect.
+        when: an expression over the task's variables; if it is false the variable has no effect.
         searchable: whether a space may search it; not where its values cannot be compared, since they change what
             trials are compared on.
         values: what choices stand for that are not plain values themselves, such as a list, by the names that stand in
@@ -280,7 +280,7 @@ class Variable:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not all(part.isidentifier() for part in self.name.split(".")):
-            rule = "a variable's name must be a word of letters, digits and _, or several with dots between"
+            rule = "a variable's name must be a word of letters, digits and _, or several joined by dots"
             raise ValueError(f"{rule}, but got {self.name!r}")
         if self.group not in GROUPS:
             raise ValueError(f"the group of `{self.name}` must be {', '.join(GROUPS)}, but got {self.group!r}")
@@ -335,7 +335,7 @@ def _last_on_grid(low: float, high: float, step: float) -> float:
     first, size = Decimal(str(low)), Decimal(str(step))
     last = float((Decimal(str(high)) - first) // size * size + first)
     if (Decimal(str(last)) - first) % size:
-        raise ValueError(f"`step` must be a number of few digits, but got {step} from {low} to {high}")
+        raise ValueError(f"`step` must have few digits, but got {step} from {low} to {high}")
     return last
 
 
@@ -343,7 +343,7 @@ def _check_range(low: float, high: float, log: bool) -> None:
     if low > high:
         raise ValueError(f"`low` <= `high` must hold, but got {low} and {high}")
     if log and low <= 0:
-        raise ValueError(f"`low` must be above 0 where `log` is true, but got {low}")
+        raise ValueError(f"`low` must be above 0 if `log` is true, but got {low}")
 
 
 def domain_from_dict(content: Mapping[str, Any]) -> Domain:

@@ -33,14 +33,14 @@ DISTRIBUTIONS = (*CHOICES, *RANGES, *UNBOUNDED, *INVERSE)
 
 
 def read_parameters(document: Document, path: tuple[str, ...], prefix: str, notes: list[str]) -> dict[str, Any]:
-    """The variables at `path`, under the names that W&B gives them to the script.
+    """The variables at `path`, under the names that W&B passes to the script.
 
     Args:
-        prefix: of these names; parameters may lie in others.
-        notes: gets a sentence for each thing that has no equivalent.
+        prefix: of these names; parameters may be nested.
+        notes: collects a sentence for each item without an equivalent.
 
     Raises:
-        InputError: a parameter breaks a rule of the format.
+        InputError: a parameter is invalid.
     """
     found: dict[str, Any] = {}
     for name in document.mapping(*path):
@@ -51,7 +51,7 @@ def read_parameters(document: Document, path: tuple[str, ...], prefix: str, note
                 raise unknown_key(key, KEYS, document.where(*here, key))
         if "parameters" in content:
             notes.append(
-                f"`{full}`: W&B gives it as one argument, a dictionary; here each value in it is one of its own"
+                f"`{full}`: W&B passes it as one argument, a dictionary; here each value in it is a separate argument"
             )
             found |= read_parameters(document, (*here, "parameters"), f"{full}.", notes)
             continue
@@ -87,14 +87,14 @@ def _choices(document: Document, path: tuple[str, ...], name: str, content: Mapp
         rule = f"`values` must be a list, but got {shown(values)}"
         raise InputError(rule, where=document.where(*path, "values"))
     if "probabilities" in content:
-        notes.append(f"`{name}`: `probabilities` have no equivalent: every choice is as likely as the others")
+        notes.append(f"`{name}`: `probabilities` have no equivalent: all choices are equally likely")
     if len(values) == 1 and isinstance(values[0], (bool, int, float, str)):
         return values[0]
     return {"type": "categorical", "choices": values}
 
 
 def _implied(content: Mapping[str, Any]) -> str:
-    """The distribution of a parameter that names none."""
+    """The default distribution of a parameter."""
     if "values" in content:
         return "categorical"
     if "min" not in content and "max" not in content:
@@ -104,7 +104,7 @@ def _implied(content: Mapping[str, Any]) -> str:
 
 
 def _check_range(distribution: str, content: Mapping[str, Any], document: Document, path: tuple[str, ...]) -> None:
-    """Refuse ends that are no range of the distribution, by the names that they have in the file."""
+    """Reject bounds that are not a valid range of the distribution, by their names in the file."""
     whole = distribution == "int_uniform"
     for key in ("min", "max", *(("q",) if "q" in content else ())):
         value, where = content.get(key), document.where(*path, key)
@@ -112,10 +112,10 @@ def _check_range(distribution: str, content: Mapping[str, Any], document: Docume
             raise InputError(f"`{key}` must be a number, but got {shown(value)}", where=where)
         if whole and key != "q" and value != int(value):
             rule = f"`{key}` of {distribution} must be a whole number, but got {shown(value)}"
-            raise InputError(rule, where=where, hint="without a whole number it is the distribution uniform")
+            raise InputError(rule, where=where, hint="use the distribution uniform for other numbers")
         if distribution in EXPONENTS and key != "q" and not -LARGEST_EXPONENT <= value <= LARGEST_EXPONENT:
-            rule = f"`{key}` of {distribution} must be a natural logarithm, but e^{value} is no number of a computer"
-            raise InputError(rule, where=where, hint="the distribution that takes the values is log_uniform_values")
+            rule = f"`{key}` of {distribution} must be a natural logarithm, but e^{value} is out of range"
+            raise InputError(rule, where=where, hint="log_uniform_values is the distribution that takes plain values")
         if distribution in LOGARITHMIC and key != "q" and value <= 0:
             raise InputError(f"`{key}` of {distribution} must be above 0, but got {shown(value)}", where=where)
     if content["min"] >= content["max"]:
@@ -137,5 +137,7 @@ def _range(distribution: str, name: str, content: Mapping[str, Any], notes: list
         whole = all(isinstance(value, int) for value in (low, high, step))
         found |= {"type": "int" if whole else "float", "step": step}
     elif distribution.startswith("q_"):
-        notes.append(f"`{name}`: `q` of {distribution} has no equivalent beside a logarithm: values are not rounded")
+        notes.append(
+            f"`{name}`: `q` of {distribution} has no equivalent on a logarithmic scale: values are not rounded"
+        )
     return found

@@ -21,9 +21,9 @@ KEYS = (
     *("name", "description", "project", "entity", "controller"),
 )
 METHODS = {"bayes": "auto", "random": "random", "grid": "grid"}
-"""Methods, and the samplers that take their place."""
+"""Methods, and the samplers that replace them."""
 COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
-"""What runs where a file gives no command."""
+"""The default command."""
 NO_FLAGS = "${args_no_boolean_flags}"
 ARGUMENTS = {"${args}": ARGUMENT, NO_FLAGS: ARGUMENT, "${args_no_hyphens}": "{name}={value}"}
 VARIABLE = re.compile(r"\$\{envvar:[^}]*\}")
@@ -32,11 +32,11 @@ METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
 
 @dataclass
 class Imported:
-    """A search space made of something else's.
+    """A search space converted from another format.
 
     Attributes:
         space: the search space, plain values in their order.
-        notes: what has no equivalent, or has to be looked at, a sentence each.
+        notes: what has no equivalent or needs a check, one sentence each.
     """
 
     space: dict[str, Any]
@@ -47,7 +47,7 @@ def read_sweep(document: Document) -> Imported:
     """Read a sweep file.
 
     Raises:
-        InputError: it is none, or a value in it breaks a rule of its format.
+        InputError: it is not a sweep file, or a value in it is invalid.
     """
     for key in document.data:
         if key not in KEYS:
@@ -88,13 +88,15 @@ def _metric(document: Document, notes: list[str]) -> tuple[str, str]:
 
 
 def _name(document: Document) -> str:
-    """The sweep's name, or its program's, in the letters that a search space may have."""
+    """The sweep's name, or its program's, in the characters allowed in a search space."""
     given = document.data.get("name") or PurePath(str(document.data.get("program", "sweep"))).stem
     return re.sub(r"[^a-z0-9]+", "-", str(given).lower()).strip("-")[:64] or "sweep"
 
 
 def _report(metric: str, notes: list[str]) -> dict[str, str]:
-    notes.append("`report`: what a script sends to W&B is not seen: look at where it prints or writes its figures")
+    notes.append(
+        "`report`: tune-app cannot see what a script sends to W&B: check where it prints or writes its metrics"
+    )
     if metric.isidentifier():
         return {"stdout": rf"(?<![\w.]){metric}[^\w.+-]+(?P<{metric}>[-+\w.]+)"}
     return {"jsonl": "{trial_folder}/metrics.jsonl"}
@@ -111,12 +113,12 @@ def _sampler(document: Document) -> str:
 def _pruning(document: Document, notes: list[str]) -> dict[str, str]:
     if "early_terminate" not in document.data:
         return {"level": "off"}
-    notes.append("`early_terminate`: its settings have no equivalent; asha stops trials instead, at the level normal")
+    notes.append("`early_terminate`: its settings have no equivalent; asha stops trials instead, at level normal")
     return {"scheduler": "asha", "level": "normal"}
 
 
 def _named(parameters: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    """The parameters under names that a variable can have."""
+    """The parameters under valid variable names."""
     found: dict[str, Any] = {}
     for original, value in parameters.items():
         parts = [re.sub(r"\W", "_", part) for part in original.split(".")]
@@ -124,13 +126,13 @@ def _named(parameters: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
         while name in found or (name != original and name in parameters):
             name += "_"
         if name != original:
-            notes.append(f"`{original}` is called `{name}` here, and given to the script as `{original}`")
+            notes.append(f"`{original}` is named `{name}` here, and passed to the script as `{original}`")
         found[name] = value
     return found
 
 
 def _arguments(form: str, originals: Mapping[str, str]) -> dict[str, Any]:
-    """The key `arguments`, where the variables are not given as `ARGUMENT`, each by its own name."""
+    """The key `arguments`, unless the variables are passed as `ARGUMENT` under their own names."""
     renamed = {name: form.replace("{name}", original) for name, original in originals.items() if name != original}
     if form == ARGUMENT:
         return {"arguments": renamed} if renamed else {}
@@ -138,7 +140,7 @@ def _arguments(form: str, originals: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _command(document: Document, notes: list[str]) -> tuple[list[str], str]:
-    """The words of the command without the variables, and how each variable is given."""
+    """The words of the command without the variables, and how to pass each variable."""
     given = document.data.get("command", list(COMMAND))
     if not isinstance(given, list) or not all(isinstance(word, (str, int, float)) for word in given):
         rule = f"`command` must be a list of words, but got {shown(given)}"
@@ -149,20 +151,20 @@ def _command(document: Document, notes: list[str]) -> tuple[list[str], str]:
         if word in ARGUMENTS:
             arguments = word
         elif word.startswith("${args"):
-            notes.append(f"`{word}` of `command` has no equivalent: variables are given as --name=value")
+            notes.append(f"`{word}` of `command` has no equivalent: variables are passed as --name=value")
         elif word != "${env}":
             if arguments:
-                notes.append(f"`{word}` of `command` stands before the variables here, which come last")
+                notes.append(f"`{word}` of `command` comes before the variables here, which come last")
             words.append(literal(_macro(document, word, notes)))
     if arguments == NO_FLAGS:
-        notes.append(f"`{arguments}` of `command`: true and false are given here as --flag=True and --flag=False")
+        notes.append(f"`{arguments}` of `command`: true and false are passed as --flag=True and --flag=False")
     if not arguments:
         notes.append("`command` takes no `${args}`, but here the variables follow it, as --name=value")
     return words, ARGUMENTS.get(arguments, ARGUMENT)
 
 
 def _macro(document: Document, word: str, notes: list[str]) -> str:
-    """What a word of the command stands for, but for environment variables: they are those of another machine."""
+    """The value of a word of the command, except for environment variables, which belong to another machine."""
     if word == "${interpreter}":
         return "python"
     if word == "${program}":
@@ -172,5 +174,5 @@ def _macro(document: Document, word: str, notes: list[str]) -> str:
             raise InputError(rule, where=document.where("program"))
         return program
     for variable in VARIABLE.findall(word):
-        notes.append(f"`{variable}` in `{word}` of `command` has no equivalent: write what it stands for in its place")
+        notes.append(f"`{variable}` in `{word}` of `command` has no equivalent: write its value instead")
     return word

@@ -17,7 +17,7 @@ EXAMPLE = "write for example `https://example.org/hook`, percent-encoded, or a l
 
 
 def read_webhooks(document: Document) -> tuple[str, ...]:
-    """The addresses under `notify` in a search space; none where the key is absent.
+    """The addresses under `notify` in a search space; none if the key is absent.
 
     Raises:
         InputError: one is no address of http or https.
@@ -37,7 +37,7 @@ def checked_webhooks(addresses: Iterable[object], where: str) -> tuple[str, ...]
 
 
 def _checked(address: object, where: str) -> str:
-    rule = f"`{NOTIFY}` must be an address of https or http"
+    rule = f"`{NOTIFY}` must be an http or https address"
     if not isinstance(address, str):
         raise InputError(f"{rule}, but got {type(address).__name__}", where=where, hint=EXAMPLE)
     try:
@@ -47,6 +47,6 @@ def _checked(address: object, where: str) -> str:
         known = False
     if not known or not address.isascii() or not address.isprintable() or " " in address:
         scheme, colon, _ = address.partition("://")
-        found = f"one that begins with `{scheme}://`" if colon and scheme.isalnum() else "another text"
+        found = f"one that starts with `{scheme}://`" if colon and scheme.isalnum() else "another text"
         raise InputError(f"{rule}, but got {found}", where=where, hint=EXAMPLE)
     return address

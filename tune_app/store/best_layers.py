@@ -1,4 +1,5 @@
-"""The layers of the best trial's network, kept when a sweep ends: to be seen without its task, its data and torch."""
+"""The layers of the best trial's network, stored at the end of a sweep: viewable without its task, its data or
+torch."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ NAME = "layers.json"
 
 
 def write_best_layers(study: Study, row: TrialRow, layers: Sequence[Mapping[str, Any]]) -> None:
-    """Keep the layers of the trial of this row, each a mapping of what `tune_app.training.layers.Layer` has.
+    """Store the layers of this row's trial, each as a mapping with the fields of `tune_app.training.layers.Layer` has.
 
     Raises:
         WorkFailed: the store could not be written.
@@ -25,7 +26,7 @@ def write_best_layers(study: Study, row: TrialRow, layers: Sequence[Mapping[str,
 
 
 def read_best_layers(study: Study, trial: int, ended_at: str | datetime) -> list[dict[str, Any]] | None:
-    """The layers of `trial` as it ended at that moment; None if they are not kept.
+    """The layers of `trial` as of its last end; None if they are not stored.
 
     Raises:
         InputError: the file is damaged.
@@ -38,5 +39,5 @@ def read_best_layers(study: Study, trial: int, ended_at: str | datetime) -> list
         layers: list[dict[str, Any]] = list(kept["layers"])
     except (ValueError, LookupError, TypeError) as error:
         where = study.folder.path(f"{study.base}/{NAME}")
-        raise InputError(f"the file must hold the layers of one trial, but {error!r}", where=where) from error
+        raise InputError(f"the file must have the layers of one trial, but {error!r}", where=where) from error
     return layers if same else None

@@ -73,9 +73,8 @@ def _column_type(variable: Variable) -> pa.DataType:
 
 
 def make_table(rows: list[Row], columns: Mapping[str, pa.DataType]) -> pa.Table:
-    """Rows as a table: `columns` first, then what else the rows bring: figures (``metric/…``, ``health/…``) as numbers.
-
-    What is absent and what is not a finite number is null.
+    """Rows as a table: `columns` first, then all others in the rows; figures (``metric/…``, ``health/…``) as numbers.
+    Missing values and numbers that are not finite are null.
     """
     types = dict(columns)
     for row in rows:

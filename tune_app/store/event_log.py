@@ -1,4 +1,4 @@
-"""The event log of a study, and what it tells: the truth that all other files are made from."""
+"""The event log of a study and its content: the source of truth for all other files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tune_app.store.trial_row import Source, TrialRow, TrialState
 
 @dataclass
 class TrialRecord:
-    """One trial as the event log tells it.
+    """One trial according to the event log.
 
     Attributes:
         epochs: rows of the `epochs` table by epoch number, from 1.
@@ -40,17 +40,17 @@ class TrialRecord:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do for it; a cancelled trial is run again when its study is resumed."""
+        """Whether it is finished; a cancelled trial runs again when its study is resumed."""
         return self.row is not None and self.row.state != TrialState.CANCELLED
 
 
 @dataclass
 class History:
-    """Everything the event log of one study tells.
+    """Everything in the event log of one study.
 
     Attributes:
-        changes: how many changes that people asked for were made, see `sweep_changes`.
-        requested: by number, the trials that a person asked for: their ``config``, ``seed`` and ``source``.
+        changes: how many requested changes were made, see `sweep_changes`.
+        requested: the trials requested by the user, by number: their ``config``, ``seed`` and ``source``.
     """
 
     trials: dict[int, TrialRecord] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class History:
             yield from record.epochs.values()
 
     def apply(self, event: Mapping[str, Any]) -> None:
-        """Take one event of the log into account."""
+        """Apply one event of the log."""
         self.last_event = event["event"]
         kind = event["type"]
         if kind == "trial_started":
@@ -93,7 +93,7 @@ class History:
             row = TrialRow.from_columns(event["row"])
             record = self.trials[row.trial]
             record.row = row
-            # An earlier attempt may have gone further than the one that counts.
+            # An earlier attempt may have got further than the one that counts.
             record.epochs = {epoch: told for epoch, told in record.epochs.items() if epoch <= row.epochs}
         elif kind == "sweep_changed":
             self.changes = event["changes"]
@@ -106,10 +106,10 @@ class History:
 
 
 class EventLog:
-    """The event log of one study, read on from where the last reading ended.
+    """The event log of one study, read incrementally.
 
     Attributes:
-        history: what the events told that were read so far.
+        history: the content of the events read so far.
     """
 
     def __init__(self, folder: Folder, name: str) -> None:
@@ -118,10 +118,10 @@ class EventLog:
         self.history = History()
 
     def read_on(self) -> list[Row]:
-        """Take the events that were added since the last call into `history`, and give them.
+        """Apply the events added since the last call to `history`, and return them.
 
-        A last line that was cut by a crash, or is being written, is left for a later call. Where a line is damaged, the
-        next call begins with it.
+        An incomplete last line, cut off by a crash or still being written, is left for a later call. If a line is
+        damaged, the next call starts with it.
 
         Raises:
             InputError: the log is damaged, or of a schema version that this program does not know.
@@ -139,8 +139,8 @@ class EventLog:
     def _take(self, line: bytes) -> Row:
         where = f"{self._folder.path(self._name)}:{self._lines + 1}"
         try:
-            # `from_json` takes half the time, and one key is one text in all lines; but it refuses half a surrogate
-            # pair, which JSON can spell and older logs hold.
+            # `from_json` takes half the time, and shares equal keys between lines; but it rejects half a surrogate
+            # pair, which JSON allows and older logs contain.
             event: Row = writable(json.loads(line)) if b"\\ud" in line else from_json(line)
             if event["type"] == "sweep_started":
                 check_version(event.get("schema_version", SCHEMA_VERSION), where)
@@ -149,7 +149,7 @@ class EventLog:
             if isinstance(error, InputError):
                 raise
             rule = f"a line of the event log must be one event, but got {line.rstrip()[:80].decode(errors='replace')!r}"
-            raise InputError(rule, where=where, hint="remove the line; what it told is lost") from error
+            raise InputError(rule, where=where, hint="remove the line; its event is lost") from error
         return event
 
 

@@ -1,4 +1,4 @@
-"""A small file to which several processes add lines at any time, here and behind an object store."""
+"""A small file to which several processes append lines at any time, on disk or on an object store."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tune_app.folder import Folder
 from tune_app.readable import writable
 
 TRIES = 50
-"""So often others may come first, at the same moment, before a line is given up."""
+"""How often other processes may come first before giving up on a line."""
 
 T = TypeVar("T")
 
 
 class LineLog:
-    """One JSON object per line; a line is added only to what was read, so that nobody's is lost.
+    """One JSON object per line; a line is only appended to what was read, so that no line is lost.
 
     Attributes:
         name: the file in its folder.
@@ -31,24 +31,24 @@ class LineLog:
         return self._folder.stamp(self.name)
 
     def read(self, take: Callable[[Mapping[str, Any]], T]) -> list[T]:
-        """What `take` makes of each line.
+        """Apply `take` to each line.
 
         Raises:
-            InputError: the file is damaged; `take` may say so by a ValueError, LookupError or TypeError.
+            InputError: the file is damaged; `take` may report that with a ValueError, LookupError or TypeError.
         """
         return self._taken(self._folder.read(self.name), take)
 
     def add(
         self, line: Mapping[str, Any], take: Callable[[Mapping[str, Any]], T], check: Callable[[list[T]], None]
     ) -> int:
-        """Add a line, and give its number, from 0.
+        """Append a line, and return its number, from 0.
 
         Args:
-            check: raises if the line does not fit behind what stands there.
+            check: raises if the line does not fit the existing content.
 
         Raises:
             InputError: the file is damaged.
-            WorkFailed: others came first again and again.
+            WorkFailed: other processes came first every time.
         """
         text = json.dumps(writable(dict(line)), ensure_ascii=False).encode() + b"\n"
         for _ in range(TRIES):
@@ -58,7 +58,8 @@ class LineLog:
             if self._folder.replace(self.name, (content or b"") + text, version) is not None:
                 return len(known)
         raise WorkFailed(
-            f"others wrote {self._folder.path(self.name)} at the same moment {TRIES} times", hint="try again"
+            f"other processes wrote {self._folder.path(self.name)} at the same time, {TRIES} times in a row",
+            hint="try again",
         )
 
     def _taken(self, content: bytes | None, take: Callable[[Mapping[str, Any]], T]) -> list[T]:
@@ -69,7 +70,8 @@ class LineLog:
             except (ValueError, LookupError, TypeError) as error:
                 where = f"{self._folder.path(self.name)}:{number}"
                 rule = (
-                    f"a line must be a JSON object of this file's kind, but got {line[:80].decode(errors='replace')!r}"
+                    f"a line must be a JSON object in this file's format, but got "
+                    f"{line[:80].decode(errors='replace')!r}"
                 )
-                raise InputError(rule, where=where, hint="remove the line; what it said is lost") from error
+                raise InputError(rule, where=where, hint="remove the line; its content is lost") from error
         return taken

@@ -1,4 +1,4 @@
-"""How far a training is: ``trainings/<name>/live.json`` in the store."""
+"""The progress of a training: ``trainings/<name>/live.json`` in the store."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tune_app.folder import Folder
 from tune_app.moment import now
 
 PERIOD_S = 0.5
-"""How often progress within an epoch is written, at most."""
+"""Minimum time between progress updates within an epoch."""
 
 
 class LiveTraining:
-    """Writes how far the training `name` is: the epochs that are done, and of the one that trains the fraction."""
+    """Writes the progress of the training `name`: completed epochs, and the fraction of the current one."""
 
     def __init__(self, folder: Folder, name: str, epochs: int) -> None:
         self._folder, self._path = folder, _path(name)
@@ -23,18 +23,18 @@ class LiveTraining:
         self._write()
 
     def progress(self, fraction: float) -> None:
-        """So much (0..1) of the epoch is done."""
+        """This fraction (0..1) of the epoch is done."""
         self._told["fraction"] = fraction
         if time.monotonic() >= self._next:
             self._write()
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float | None]) -> None:
-        """Epoch number `epoch` is done; this is always written."""
+        """Epoch number `epoch` is done; always written."""
         self._told |= {"epoch": epoch, "fraction": None, "metrics": dict(metrics)}
         self._write()
 
     def forget(self) -> None:
-        """Remove what was written: the training failed, and leaves nothing but what a script may have written."""
+        """Remove the file: the training failed, and leaves nothing except files of a script."""
         self._folder.remove(self._path)
         if not self._folder.names(home := self._path.rpartition("/")[0]):
             self._folder.remove(home)
@@ -45,8 +45,8 @@ class LiveTraining:
 
 
 def read_live_training(folder: Folder, name: str) -> dict[str, Any] | None:
-    """What `LiveTraining` wrote: `epoch` of `epochs` are done, `fraction` of the next, None between two, the latest
-    `metrics`, and when (`at`); None where the training has not begun."""
+    """What `LiveTraining` wrote: `epoch` of `epochs` are done, `fraction` of the next (None between epochs), the
+    latest `metrics`, and the time (`at`); None if the training has not started."""
     content = folder.read(_path(name))
     return dict(json.loads(content)) if content else None
 

@@ -1,13 +1,13 @@
-"""Lines of a log in the store, which may be long, and grow."""
+"""Lines of a log in the store, which may be long and growing."""
 
 from __future__ import annotations
 
 from tune_app.folder import Folder
 
 LARGEST_PIECE = 1_000_000
-"""Bytes of a log that are read at once at most: it may be longer than the memory."""
+"""Maximum bytes of a log to read at once: it may be larger than the memory."""
 FIRST_LOOK = 64_000
-"""So many bytes of a log are read to find some of its lines; more only where they do not suffice."""
+"""How many bytes to read to find some lines; more only if that is not enough."""
 
 
 def first_lines(folder: Folder, name: str, count: int, start: int = 0) -> bytes:
@@ -24,9 +24,8 @@ def first_lines(folder: Folder, name: str, count: int, start: int = 0) -> bytes:
 
 
 def last_lines(folder: Folder, name: str, count: int, begin: int = 0) -> tuple[bytes, int]:
-    """At most `count` lines from the end of the file, and the byte behind them.
-
-    They do not begin before byte `begin`, and have at most `LARGEST_PIECE` bytes.
+    """At most `count` lines from the end of the file, and the byte after them. They do not start before byte `begin`,
+    and have at most `LARGEST_PIECE` bytes.
     """
     end = folder.size(name) or 0
     size = FIRST_LOOK

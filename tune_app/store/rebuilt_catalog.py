@@ -1,7 +1,7 @@
-"""The catalog of a study that was written before studies kept theirs, made of its search space and its table of trials.
+"""A catalog for a study from before studies stored theirs, rebuilt from its search space and its table of trials.
 
-What stands in neither is unknown: descriptions are empty, a default is the value that the trials had, and only the
-metric of the objective has a direction.
+Everything else is unknown: descriptions are empty, a default is the value that the trials had, and only the metric of
+the objective has a direction.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def rebuilt_catalog(document: Mapping[str, Any], trials: pa.Table) -> Catalog:
 
 
 def _compared_texts(document: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The texts that conditions and constraints compare each variable with: values that it may have, too."""
+    """The strings that conditions and constraints compare each variable with, which are also possible values."""
     named = [content for group in (document.get("parameters") or {}).values() for content in group.values()]
     conditions = [content["when"] for content in named if isinstance(content, Mapping) and content.get("when")]
     texts: dict[str, list[str]] = {}
@@ -61,7 +61,7 @@ def _variable(group: str, name: str, parameters: Mapping[str, Any], trials: pa.T
 
 
 def _domain(values: list[Value]) -> Domain:
-    """The smallest domain that holds all of `values`."""
+    """The smallest domain that contains all of `values`."""
     numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
     if len(numbers) < len(values) or not values:
         return Categorical(tuple(dict.fromkeys(values)) or ("",))

@@ -10,7 +10,7 @@ from tune_app.store.study import Study
 
 
 def study_names(folder: Folder) -> list[str]:
-    """Names of the studies in a store, sorted; a study begins with its ``spec.yaml``."""
+    """Names of the studies in a store, sorted; a study exists once it has its ``spec.yaml``."""
     return [name for name in folder.names("studies") if folder.exists(f"studies/{name}/spec.yaml")]
 
 

@@ -1,8 +1,8 @@
-"""The lock of a study: one process writes it, here and behind an object store.
+"""The lock of a study: only one process writes it, on disk or on an object store.
 
-On a folder it is a lock of the operating system, which ends with its process. An object store has only objects: there
-the lock is one with its holder and the time of its last sign of life, made by a put that fails where another stands.
-The clocks of the machines must agree to a few seconds.
+In a folder, it is a lock of the operating system, which ends with its process. On an object store, it is an object with
+its holder and the time of its last heartbeat, created by a put that fails if another one exists. The machines' clocks
+must agree to within a few seconds.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from tune_app.folder import Folder, cannot_write
 
 WAIT_S = 0.5
 BEAT_S = 5.0
-"""So often the holder of a remote lock says that it is alive."""
+"""How often the holder of a remote lock sends a heartbeat."""
 STALE_S = 30.0
-"""After so long without a sign of life a remote lock may be taken over."""
+"""After this long without a heartbeat, a remote lock may be taken over."""
 
 
 class StudyLock(ABC):
-    """The right to write one study, which is called `study` and lies at `where`."""
+    """The right to write the study `study` at `where`."""
 
     def __init__(self, study: str, where: str) -> None:
         self.study = study
@@ -52,21 +52,21 @@ class StudyLock(ABC):
         """Whether some process holds it now.
 
         Raises:
-            OSError: this user may not look.
+            OSError: this user may not check.
         """
 
-    def check(self) -> None:  # noqa: B027  # what the operating system gave it does not take away
-        """Raise WorkFailed where the lock was lost to another process."""
+    def check(self) -> None:  # noqa: B027  # what the operating system gave it does not remove
+        """Raise WorkFailed if the lock was lost to another process."""
 
     def release(self) -> None:  # noqa: B027  # what the operating system gave ends with the process
-        """Give the lock back where the process ends without leaving the ``with`` block; called from any thread."""
+        """Release the lock if the process ends without leaving the ``with`` block; may be called from any thread."""
 
     def _conflict(self, hint: str) -> Conflict:
         return Conflict(f"the study `{self.study}` is being written by another process", where=self.where, hint=hint)
 
 
 class LocalLock(StudyLock):
-    """A lock of the operating system on a file of this machine or a mounted folder."""
+    """An operating-system lock on a file on this machine or in a mounted folder."""
 
     def __init__(self, study: str, where: str, path: Path) -> None:
         super().__init__(study, where)
@@ -78,7 +78,7 @@ class LocalLock(StudyLock):
         lock = FileLock(self._path)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # Not 0: `is_held` of another process may hold it for a moment.
+            # Not 0: `is_held` of another process may hold it briefly.
             lock.acquire(timeout=WAIT_S)
         except Timeout:
             raise self._conflict("wait for it, stop it, or choose another name with --name") from None
@@ -103,8 +103,8 @@ class LocalLock(StudyLock):
 class RemoteLock(StudyLock):
     """An object that its holder renews every `BEAT_S` seconds, each time only if it is still the holder's.
 
-    Who finds it without a sign of life for `STALE_S` takes it over; the former holder, if it still lives, learns of
-    that with its next renewal, and `check` raises.
+    A process that sees no heartbeat for `STALE_S` takes it over; the previous holder, if still alive, notices at its
+    next renewal, and `check` raises.
     """
 
     def __init__(self, study: str, where: str, folder: Folder, name: str) -> None:
@@ -141,17 +141,18 @@ class RemoteLock(StudyLock):
         """See `StudyLock.check`."""
         if self._usurper is not None:
             raise WorkFailed(
-                f"another process, {self._usurper}, took over the study `{self.study}`: "
-                f"this one gave no sign of life for {STALE_S:g} s",
+                f"another process, {self._usurper}, took over the study `{self.study}`: this one sent no heartbeat "
+                f"for {STALE_S:g} s",
                 where=self.where,
-                hint="what this process wrote before is kept; go on with `tune-app resume` when the other has ended",
+                hint="what this process wrote earlier is kept; continue with `tune-app resume` when the other has "
+                "ended",
             )
 
     def release(self) -> None:
-        """See `StudyLock.release`; if the store does not take it, the lock gets stale."""
+        """See `StudyLock.release`; if the store does not respond, the lock becomes stale."""
         self._ending.set()
         with suppress(TuneAppError), self._mutex:
-            # Renewed once more: nobody takes it over in the moment before it is removed.
+            # Renew it once more, so that nobody takes it over just before it is removed.
             if self._usurper is None and self._renew():
                 self._folder.remove(self._name)
 
@@ -163,16 +164,16 @@ class RemoteLock(StudyLock):
                 return
             content, _ = self._folder.read_version(self._name)
         holder = _facts(content).get("holder", "another process")
-        raise self._conflict(f"wait for {holder}, or stop it; if it died, its lock ends {STALE_S:g} s after")
+        raise self._conflict(f"wait for {holder}, or stop it; if it died, its lock expires {STALE_S:g} s after")
 
     def _renew(self) -> bool:
-        """Put a new sign of life; False, with the other's name noted, where the lock is another's."""
+        """Write a heartbeat; False if the lock belongs to another process, whose name is noted."""
         facts = {"holder": self._holder, "token": self._token, "at": datetime.now(UTC).isoformat()}
         version = self._folder.replace(self._name, json.dumps(facts).encode(), self._version)
         if version is None:
             content, version = self._folder.read_version(self._name)
             found = _facts(content)
-            # Its own token: an earlier put was done, and only its answer was lost.
+            # Its own token: an earlier put succeeded, and only the response was lost.
             if found.get("token") != self._token:
                 self._usurper = str(found.get("holder", "unknown"))
                 return False
@@ -186,7 +187,7 @@ class RemoteLock(StudyLock):
                     if self._ending.is_set() or not self._renew():
                         return
             except TuneAppError:
-                continue  # the store may answer again; whoever takes the lock over meanwhile is noticed then
+                continue  # the store may respond later; a takeover in the meantime shows then
 
 
 def _facts(content: bytes | None) -> dict[str, Any]:
@@ -199,5 +200,5 @@ def _facts(content: bytes | None) -> dict[str, Any]:
 def _is_stale(facts: dict[str, Any]) -> bool:
     try:
         return (datetime.now(UTC) - datetime.fromisoformat(facts["at"])).total_seconds() > STALE_S
-    except (LookupError, TypeError, ValueError):  # damaged: nobody renews it
+    except (LookupError, TypeError, ValueError):  # damaged, so nobody renews it
         return True

@@ -1,4 +1,4 @@
-"""The one writer of a study: events at once, Parquet and live state from a thread of its own."""
+"""The one writer of a study: events immediately, Parquet and live state from a separate thread."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from tune_app.store.trial_row import Source, TrialRow
 FLUSH_PERIOD_S = 1.0
 LIVE_PERIOD_S = 0.1
 REMOTE_PERIOD_S = 1.0
-"""An object store takes a request for each batch of events and each live state, and each costs time and money."""
-# A table that has grown so large that writing it takes long is written less often: at most 1/20 of the time.
+"""On an object store, each batch of events and each live state is a request, which costs time and money."""
+# A table that takes long to write is written less often: at most 5% of the time.
 FLUSH_SHARE = 20
 
 
 class StudyWriter:
     """Writes what happens in a sweep.
 
-    `history` tells what the study holds already: empty for a new study, replayed from the log on resume. The tables
-    are written anew from it at once, which also repairs them after a crash.
+    `history` is the existing content: empty for a new study, replayed from the log on resume. The tables are rewritten
+    from it immediately, which also repairs them after a crash.
 
     Raises (every method):
-        TuneAppError: the store could not be written, here or earlier in the background.
+        TuneAppError: the store could not be written, now or earlier in the background.
     """
 
     def __init__(self, study: Study, history: History, config_columns: Mapping[str, pa.DataType]) -> None:
@@ -67,7 +67,7 @@ class StudyWriter:
         self._thread.start()
 
     def sweep_started(self, **facts: Any) -> None:
-        """A driver took up the study."""
+        """A driver opened the study."""
         with self._mutex:
             self._emit("sweep_started", schema_version=SCHEMA_VERSION, **facts)
 
@@ -79,7 +79,7 @@ class StudyWriter:
     def trial_started(
         self, trial: int, trial_id: str, config: Config, seed: int, attempt: int, source: Source | None = None
     ) -> None:
-        """A trial began, or began again: epochs of an earlier attempt count until they are measured anew."""
+        """A trial started or restarted: epochs of an earlier attempt count until they are measured again."""
         with self._mutex:
             former = self._history.trials.get(trial)
             self._rewrite |= former is not None and former.row is not None
@@ -87,7 +87,7 @@ class StudyWriter:
             self._emit("trial_started", config=config, **facts)
 
     def epochs(self, rows: list[Row]) -> None:
-        """Epochs that one trial finished."""
+        """Completed epochs of one trial."""
         rows = [_finite(writable(row)) for row in rows]
         with self._mutex:
             known = self._history.trials[rows[0]["trial"]].epochs
@@ -105,31 +105,31 @@ class StudyWriter:
             self._new_rows["trials"].append(columns)
 
     def sweep_changed(self, changes: int, requested: Mapping[int, Row]) -> None:
-        """A change that a person asked for was made; `requested` has the trials that it asks for, by number."""
+        """A requested change was made; `requested` has the trials that it adds, by number."""
         with self._mutex:
             self._emit(
                 "sweep_changed", changes=changes, requested={str(n): dict(told) for n, told in requested.items()}
             )
 
     def checkpoint_removed(self, trial: int) -> None:
-        """A trial that ended no longer has a checkpoint."""
+        """An ended trial no longer has a checkpoint."""
         with self._mutex:
             self._rewrite = True
             self._emit("checkpoint_removed", trial=trial)
 
     def live(self, state: Mapping[str, Any]) -> None:
-        """Replace the live state; written within `LIVE_PERIOD_S`, or `REMOTE_PERIOD_S` where the store is remote."""
+        """Replace the live state; written within `LIVE_PERIOD_S`, or `REMOTE_PERIOD_S` on a remote store."""
         content = json.dumps(writable(state)).encode()
         with self._mutex:
             self._live = content
 
     def check(self) -> None:
-        """Raise what went wrong in the background."""
+        """Raise an error from the background thread."""
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
-        """Write what is left and end the thread."""
+        """Write the rest and end the thread."""
         self._closing.set()
         self._thread.join()
         self.check()
@@ -155,10 +155,10 @@ class StudyWriter:
             self._folder.append(f"{self._study.base}/events.jsonl", line)
         else:
             self._unsent.append(line)
-        self._history.apply(event)  # last: what could not be logged did not happen
+        self._history.apply(event)  # last: an event that could not be logged did not happen
 
     def _check_there(self) -> None:
-        """Refuse to make a study anew of what comes after it was removed; behind a store, asking costs a request.
+        """Do not recreate a study that was removed; on an object store, the check costs a request.
 
         Raises:
             WorkFailed: the study is gone.
@@ -166,9 +166,9 @@ class StudyWriter:
         log = f"{self._study.base}/events.jsonl"
         if isinstance(self._folder, LocalFolder) and self._history.last_event and not self._folder.exists(log):
             raise WorkFailed(
-                "a study must stay where it is while its sweep writes it, but its event log is gone",
+                "a study must stay in place while its sweep writes it, but its event log is gone",
                 where=self._folder.path(log),
-                hint="put the study back and resume it, or run its search space again",
+                hint="restore the study and resume it, or run its search space again",
             )
 
     def _end_cut_line(self) -> None:
@@ -196,7 +196,7 @@ class StudyWriter:
             self._folder.merge(f"{self._study.base}/events.jsonl")
             self._flush_tables()
             self._flush_live()
-        except BaseException as error:  # handed to the thread that uses the writer, by `check`
+        except BaseException as error:  # passed to the thread that uses the writer, by `check`
             self._error = error
 
     def _flush_events(self) -> None:
@@ -220,9 +220,9 @@ class StudyWriter:
                 force = True
             new, self._new_rows = self._new_rows, {"trials": [], "epochs": []}
         if force or any(new.values()):
-            # The log first: after a crash of the machine it must know at least what the tables show.
+            # The log first: after a machine crash it must know at least what the tables show.
             self._folder.sync(f"{self._study.base}/events.jsonl")
-        # Epochs first: a trial that stands in `trials` has all its epochs in `epochs`.
+        # Epochs first: a trial in `trials` must have all its epochs in `epochs`.
         for kind in ("epochs", "trials"):
             if new[kind] or force:
                 added = make_table(new[kind], self._columns[kind])
@@ -243,5 +243,5 @@ def _rows(history: History) -> dict[str, list[Row]]:
 
 
 def _finite(row: Row) -> Row:
-    """The row with null for NaN and infinity, which JSON does not have."""
+    """The row with null for NaN and infinity, which JSON does not support."""
     return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}

@@ -1,7 +1,7 @@
-"""What people ask of a sweep while it runs: stop a trial, try one again, run more or fewer, more or fewer at once.
+"""Users' requests to a running sweep: stop a trial, retry one, run more or fewer, in total or at once.
 
-Kept as ``studies/<name>/changes.jsonl``. Whoever may write the store may ask; the sweep looks at the file, does what is
-asked, and says in its live state how many changes it has seen and what came of them.
+Stored in ``studies/<name>/changes.jsonl``. Anyone who may write the store may request changes; the sweep reads the
+file, carries them out, and reports in its live state how many changes it has seen and the results.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tune_app.store.study import Study
 Kind = Literal["stop", "retry", "trials", "concurrent"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ANSWER_S = 30.0
-"""So long a sweep may take to answer; behind an object store it looks every few seconds."""
+"""How long a sweep may take to respond; on an object store it checks every few seconds."""
 PERIOD_S = 0.1
 
 
@@ -28,9 +28,9 @@ class SweepChange:
     """One change.
 
     Attributes:
-        value: the number of the trial to stop or to try again; how many trials there shall be in all; how many at
-            once, 0 for as many as fit.
-        by: who asked.
+        value: the number of the trial to stop or retry; the total number of trials; how many at once, 0 for as many as
+            fit.
+        by: who requested it.
     """
 
     kind: Kind
@@ -39,10 +39,10 @@ class SweepChange:
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> SweepChange:
-        """The change that a line of the file says.
+        """The change in a line of the file.
 
         Raises:
-            ValueError: it says none.
+            ValueError: it is not a change.
         """
         if line["kind"] not in KINDS:
             raise ValueError(line["kind"])
@@ -52,7 +52,7 @@ class SweepChange:
 def changes_of(
     stop: Sequence[int], retry: Sequence[int], trials: int | None, concurrent: int | None, by: str | None
 ) -> list[SweepChange]:
-    """These changes in the order in which they are asked for: retries last, for each adds to the number of trials."""
+    """These changes in the order of the requests: retries last, because each one adds a trial."""
     changes = [SweepChange("stop", trial, by) for trial in stop]
     changes += [] if trials is None else [SweepChange("trials", trials, by)]
     changes += [] if concurrent is None else [SweepChange("concurrent", concurrent, by)]
@@ -60,7 +60,7 @@ def changes_of(
 
 
 class SweepChanges:
-    """The changes of a study, for whoever asks and for the sweep."""
+    """The changes of a study, for users and for the sweep."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -79,10 +79,10 @@ class SweepChanges:
         return self._log.read(SweepChange.of)
 
     def ask(self, change: SweepChange) -> int:
-        """Ask for a change, and give its number, from 0.
+        """Request a change, and return its number, from 0.
 
         Raises:
-            Conflict: no sweep writes the study.
+            Conflict: no sweep is writing the study.
             InputError: the number is negative, or no trials are left.
         """
         if change.value < (1 if change.kind == "trials" else 0):
@@ -91,18 +91,18 @@ class SweepChanges:
         if not self._study.being_written():
             again = f"`tune-app resume {self._study.name}`"
             raise Conflict(
-                f"a sweep must be running to be changed, but nothing writes the study `{self._study.name}`",
-                hint=f"{again} goes on with it; --trials N adds N, --retry N tries trial N again",
+                f"only a running sweep can be changed, but nothing is writing the study `{self._study.name}`",
+                hint=f"{again} continues it; --trials N adds N trials, --retry N runs trial N again",
             )
         line = {"at": now(), "by": change.by, "kind": change.kind, "value": change.value}
         return self._log.add(line, SweepChange.of, lambda known: None)
 
     def answer_to(self, change: SweepChange) -> str:
-        """Ask for a change and wait for what comes of it.
+        """Request a change and wait for the result.
 
         Raises:
             Conflict, InputError: see `ask`.
-            WorkFailed: the sweep did not look at it in time; it may have ended.
+            WorkFailed: the sweep did not respond in time; it may have ended.
         """
         number = self.ask(change)
         deadline = time.monotonic() + ANSWER_S
@@ -112,6 +112,6 @@ class SweepChanges:
                 return str(live["answer"])
             time.sleep(PERIOD_S)
         raise WorkFailed(
-            f"the sweep of `{self._study.name}` has not answered for {ANSWER_S:g} s",
+            f"the sweep of `{self._study.name}` has not responded for {ANSWER_S:g} s",
             hint="it may be ending, or its machine is gone",
         )

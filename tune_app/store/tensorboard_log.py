@@ -1,4 +1,4 @@
-"""The study as TensorBoard shows it: scalars of each trial, and the table of hyperparameters.
+"""The study for TensorBoard: scalars of each trial, and the table of hyperparameters.
 
 tensorboard --logdir <root>/studies/<study>/tensorboard
 """
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 FIGURES = ("metric/", "health/")
 OPEN_FILES = 128
-"""So many trials at most have their file open; further ones are closed between their epochs."""
+"""Maximum number of trials with an open file; others are closed between epochs."""
 WAIT_S = 2.0
-"""So long the first epochs of a trial wait in memory. Most trials are not among the best when they end, and a folder
-for each that is made and removed costs a sweep of short trials a fifth of its time (`benchmarks/overhead.py`)."""
+"""How long the first epochs of a trial stay in memory. Most trials do not end among the best, and creating and
+removing a folder for each costs a sweep of short trials 20% of its time (`benchmarks/overhead.py`)."""
 
 
 @dataclass
 class Waiting:
-    """What is still to be written of a trial; `since` and the times of its epochs are in seconds since 1970."""
+    """Unwritten data of a trial; `since` and the times of its epochs are in seconds since 1970."""
 
     since: float
     epochs: list[tuple[float, Row]]
@@ -42,14 +42,14 @@ class Waiting:
 
 
 class TensorBoardLog:
-    """Writes the epochs of trials as they come, and their configurations at their ends, from a thread of its own.
+    """Writes the epochs of trials as they come, and their configurations at their ends, from a separate thread.
 
-    A trial has a folder under `folder`, and each of its attempts a file in there. Attributes:
-        error: what ended the thread, raised by the sweep at its end; None while all is well.
+    Each trial has a folder in `folder`, with a file for each attempt. Attributes:
+        error: the error that ended the thread, raised by the sweep at its end; None if there was none.
     """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        """Begin; `names` are the metrics, the main one first, that the table shows beside the overall health."""
+        """Start; `names` are the metrics, the main one first, that the table shows next to the overall health."""
         self._folder = folder
         self._shown = [*(f"metric/{name}" for name in names), "health/overall"]
         self._files: dict[int, RecordWriter] = {}
@@ -60,7 +60,7 @@ class TensorBoardLog:
         self._thread.start()
 
     def epochs(self, trial: int, rows: Sequence[Row]) -> None:
-        """Write the rows of a trial's new epochs, of which there is one at least."""
+        """Write the rows of a trial's new epochs; there must be at least one."""
         self._queue.put((trial, time.time(), list(rows), None))
 
     def end(self, trial: int, config: Config) -> None:
@@ -68,11 +68,11 @@ class TensorBoardLog:
         self._queue.put((trial, time.time(), [], config))
 
     def remove(self, trial: int) -> None:
-        """Remove what was written of a trial that has ended."""
+        """Remove the files of an ended trial."""
         self._queue.put((trial, time.time(), [], None))
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the rest."""
         self._queue.put(None)
         self._thread.join()
 
@@ -89,7 +89,7 @@ class TensorBoardLog:
             self.error = error
 
     def _next(self) -> tuple[int, float, list[Row], Config | None] | None:
-        """What was told next; what waited long enough is written meanwhile."""
+        """The next item; meanwhile writes what has waited long enough."""
         while True:
             self._write_waiting(time.time())
             try:

@@ -1,4 +1,4 @@
-"""What a training left in the store: ``trainings/<name>/`` with its record, its profile and its checkpoint."""
+"""The results of a training in the store: ``trainings/<name>/`` with its record, profile and checkpoint."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from tune_app.store.columns import family
 
 
 def record_path(name: str) -> str:
-    """Where the training `name` leaves its record: the last file that it writes."""
+    """Path of the record of the training `name`, the last file that it writes."""
     return f"trainings/{name}/metrics.json"
 
 
 def profile_path(name: str) -> str:
-    """Where it leaves the profile that it was given."""
+    """Path of its profile."""
     return f"trainings/{name}/profile.yaml"
 
 
 def checkpoint_path(name: str) -> str:
-    """Where it leaves its checkpoint."""
+    """Path of its checkpoint."""
     return f"trainings/{name}/checkpoint.pt"
 
 
 def files_path(name: str) -> str:
-    """Where its script leaves its files."""
+    """Path of its script's files."""
     return f"trainings/{name}/files"
 
 
 def log_path(name: str) -> str:
-    """Where it leaves what its script printed."""
+    """Path of its script's output."""
     return f"trainings/{name}/output.log"
 
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """A training that ended well.
+    """A successful training.
 
     Attributes:
-        facts: what stands in ``metrics.json``.
-        config: by group, with the values that the training itself held.
-        catalog: of a function or a script; None for a class, which has its own.
+        facts: the content of ``metrics.json``.
+        config: by group, with the values that the training used.
+        catalog: for a function or a script; None for a class, which has its own.
     """
 
     name: str
@@ -56,20 +56,20 @@ class TrainingRecord:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """Those of the last epoch, and ``test_…``; None where one is undefined."""
+        """The metrics of the last epoch, and ``test_…``; None if one is undefined."""
         return {key: value for key, value in self.facts["metrics"].items() if not key.startswith("health/")}
 
     @property
     def health(self) -> dict[str, float | None]:
-        """The figures of health after the last epoch, from 0 to 1."""
+        """The health figures after the last epoch, from 0 to 1."""
         return family(self.facts["metrics"], "health")
 
 
 def read_training(folder: Folder, name: str) -> TrainingRecord:
-    """What the training `name` left.
+    """Read the training `name`.
 
     Raises:
-        NotFound: there is no such training, or it has not ended well.
+        NotFound: there is no such training, or it did not succeed.
         InputError: one of its files is damaged.
     """
     content, profile = folder.read(record_path(name)), folder.read(profile_path(name))

@@ -1,4 +1,4 @@
-"""What a trial prints, in the store while it runs."""
+"""A trial's output, in the store while it runs."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tune_app.folder import Folder, LocalFolder
 
 PERIOD_S = 0.3
 REMOTE_PERIOD_S = 5.0
-"""So long output is gathered before it is written: behind an object store each time is a file."""
+"""How long to buffer output before writing it: on an object store each write is a file."""
 HEAD, TAIL = 9_000_000, 1_000_000
-"""Bytes from the beginning of what a trial prints, written as they come, and from its end, where an error stands."""
-CUT = f"\n[the rest of this run follows when it ends: its last {TAIL:,} bytes]\n".encode()
+"""Bytes from the start of a trial's output, written as they arrive, and from its end, where errors appear."""
+CUT = f"\n[the rest of this run follows when it ends: the last {TAIL:,} bytes]\n".encode()
 
 
 class TrialLog:
-    """Writes what a trial prints behind what an earlier attempt left.
+    """Appends a trial's output to that of earlier attempts.
 
-    Of one that prints more than `HEAD` and `TAIL` the middle is left out. Its end is written by `close`: what is in
-    the store does not change any more, so that readers can follow it by its size.
+    If the output exceeds `HEAD` and `TAIL`, the middle is dropped, and `close` writes the end: the stored part never
+    changes, so that readers can follow it by size.
 
     Attributes:
-        error: what went wrong; nothing is written after that, because a trial shall not fail for its log.
+        error: what went wrong; nothing is written after that, because a trial must not fail because of its log.
     """
 
     def __init__(self, folder: Folder, name: str) -> None:
@@ -42,7 +42,7 @@ class TrialLog:
         self.error: TuneAppError | None = None
 
     def add(self, content: bytes) -> None:
-        """Add to it, within a moment."""
+        """Append to it, after a short delay."""
         with self._mutex:
             room = max(0, HEAD - self._length)
             self._length += len(content)
@@ -58,7 +58,7 @@ class TrialLog:
 
     @contextmanager
     def hearing(self) -> Iterator[None]:
-        """Add what this process prints within the block, but not what child processes and compiled code print."""
+        """Capture what this process prints within the block, except output of child processes and compiled code."""
         (raw_out, out), (raw_err, err) = _streams()
         former = raw_out.log
         raw_out.log = raw_err.log = self
@@ -75,7 +75,7 @@ class TrialLog:
                 return
             timer, left_out = self._timer, self._length - HEAD - len(self._tail)
             if self._tail:
-                self._gathered += (f"[{left_out:,} bytes are left out]\n".encode() if left_out else b"") + self._tail
+                self._gathered += (f"[{left_out:,} bytes omitted]\n".encode() if left_out else b"") + self._tail
                 self._tail.clear()
         if timer is not None:
             timer.cancel()
@@ -99,10 +99,10 @@ class TrialLog:
 
 
 class _Raw(io.RawIOBase):
-    """Bytes that go to the log of whoever is heard, and else where they went before.
+    """Sends bytes to the current log, if there is one, and otherwise to the original stream.
 
     Attributes:
-        log: the one that is heard now.
+        log: the current one.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -128,11 +128,12 @@ class _Raw(io.RawIOBase):
 
 @cache
 def _streams() -> tuple[tuple[_Raw, TextIO], tuple[_Raw, TextIO]]:
-    """Standard output and error, the same for all trials of a process: handlers of `logging` keep the one they met."""
+    """Standard output and error, the same for all trials of a process, because `logging` handlers keep the stream they
+    got first."""
     out, err = _Raw(1), _Raw(2)
     return (out, _text(out)), (err, _text(err))
 
 
 def _text(raw: Any) -> TextIO:
-    # Without a buffer, as with `python -u`: both streams stay in their order.
+    # Unbuffered, as with `python -u`, so that both streams stay in order.
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)

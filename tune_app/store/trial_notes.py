@@ -1,8 +1,8 @@
-"""What people say about trials: a star, tags, and a note, beside the study that they are about.
+"""Users' notes on trials: a star, tags and a note, stored with the study.
 
-Kept as ``studies/<name>/notes.jsonl``, one line per edit, to which lines are only added, so that who said what stays
-known. Two people who edit at the same time lose nothing: stars and tags are edits of their own, and a note is replaced
-only by somebody who has seen it.
+Stored in ``studies/<name>/notes.jsonl``, one line per edit; lines are only appended, so that it stays known who wrote
+what. Concurrent edits lose nothing: stars and tags are separate edits, and only someone who has seen a note can replace
+it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ KINDS = ("star", "tag", "untag", "text")
 
 @dataclass(frozen=True)
 class TrialNote:
-    """What was said about one trial.
+    """The notes on one trial.
 
     Attributes:
         text: the note.
-        edits: how many times the note was written, by which a later edit says which one it has seen.
+        edits: how many times the note was written; a later edit uses it to say which version it has seen.
         by: who wrote the note last.
     """
 
@@ -44,7 +44,7 @@ class TrialNote:
 
 
 class TrialNotes:
-    """The notes of a study; editing needs no right to write the study, so it works while a sweep does."""
+    """The notes of a study; editing does not need the study's lock, so it works while a sweep runs."""
 
     def __init__(self, study: Study) -> None:
         self._log = LineLog(study.folder, f"{study.base}/notes.jsonl")
@@ -54,7 +54,7 @@ class TrialNotes:
         return self._log.stamp()
 
     def read(self) -> dict[int, TrialNote]:
-        """What was said, by trial; trials about which nothing stands are left out.
+        """The notes by trial, without trials that have none.
 
         Raises:
             InputError: the file is damaged.
@@ -62,35 +62,35 @@ class TrialNotes:
         return {trial: note for trial, note in _notes(self._log.read(_Edit.of)).items() if note}
 
     def star(self, trial: int, starred: bool, by: str | None = None) -> None:
-        """Give the trial a star, or take it away."""
+        """Star or unstar the trial."""
         self._add({"trial": trial, "star": starred}, by)
 
     def tag(self, trial: int, tag: str, by: str | None = None) -> None:
         """Add a tag, once.
 
         Raises:
-            InputError: it is no tag.
+            InputError: it is not a valid tag.
         """
         if not TAG.fullmatch(tag := tag.strip()):
             raise InputError(
                 f"a tag must be 1 to 40 letters, digits, spaces or any of . : / + -, but got `{tag[:80]}`",
-                hint="write longer things as the note",
+                hint="put longer text in the note",
             )
         self._add({"trial": trial, "tag": tag}, by)
 
     def untag(self, trial: int, tag: str, by: str | None = None) -> None:
-        """Take a tag away; nothing happens if the trial does not have it."""
+        """Remove a tag, if the trial has it."""
         self._add({"trial": trial, "untag": tag.strip()}, by)
 
     def write(self, trial: int, text: str, seen: int, by: str | None = None) -> None:
         """Replace the note.
 
         Args:
-            seen: `TrialNote.edits` of the note that the writer has seen.
+            seen: `TrialNote.edits` of the note that the author has seen.
 
         Raises:
             InputError: the text is too long.
-            Conflict: somebody wrote another note meanwhile.
+            Conflict: someone wrote another note meanwhile.
         """
         if len(text) > LONGEST_NOTE:
             raise InputError(f"a note must have at most {LONGEST_NOTE:,} characters, but got {len(text):,}")
@@ -103,9 +103,9 @@ class TrialNotes:
             note = _notes(edits).get(edit["trial"], TrialNote())
             if seen is not None and note.edits != seen:
                 raise Conflict(
-                    f"the note of trial {edit['trial']} changed since it was read: {note.by or 'somebody'} wrote "
+                    f"the note of trial {edit['trial']} has changed since you read it: {note.by or 'someone'} wrote "
                     f"`{note.text[:80]}`",
-                    hint="nothing was overwritten; who has read it may write again",
+                    hint="nothing was overwritten; read it and save again",
                 )
 
         self._log.add({"at": now(), "by": by, **edit}, _Edit.of, check)
@@ -113,7 +113,7 @@ class TrialNotes:
 
 @dataclass(frozen=True)
 class _Edit:
-    """A line of the file: of `trial`, one of star, tag, untag and text was edited."""
+    """A line of the file: an edit of the star, a tag or the text of `trial`."""
 
     trial: int
     kind: str

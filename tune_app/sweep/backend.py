@@ -1,7 +1,7 @@
-"""Who trains: all that a sweep needs of it, as one protocol.
+"""The protocol of whatever trains: everything a sweep needs from it.
 
 Ray Tune's controller is the one implementation so far (`tune_app.ray_backend`). `replay.py` drives sampler and
-scheduler without it: it has no study to write.
+scheduler without it: it does not write a study.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tune_app.sweep.requests import Request
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained.
+    """What to train.
 
     Attributes:
-        data: the data set; its test part must not reach a trial.
+        data: the data set; trials must not see its test part.
         requests: the trials to run, in this order.
-        search: proposes the configurations that the requests leave open, and is told how each trial ends.
-        scheduler: decides at its rungs which trials go on.
+        search: proposes configurations for requests without one, and learns how each trial ends.
+        scheduler: decides at its rungs which trials continue.
     """
 
     spec: Spec
@@ -54,7 +54,7 @@ class Run:
 
     Attributes:
         trial: its number.
-        attempt: from 1; one more after each time that its process or node was lost.
+        attempt: from 1; increases each time its process or node is lost.
         source: where its configuration came from.
     """
 
@@ -69,7 +69,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Started:
-    """A process took the trial."""
+    """A process started the trial."""
 
     run: Run
 
@@ -80,7 +80,7 @@ class Reported:
 
     Attributes:
         rows: of the `epochs` table, in their order.
-        facts: what is known of the training so far, by columns of the `trials` table.
+        facts: what is known about the training so far, by column of the `trials` table.
     """
 
     run: Run
@@ -90,14 +90,14 @@ class Reported:
 
 @dataclass(frozen=True)
 class Lost:
-    """Its process or node died, and the trial will be run again from its checkpoint."""
+    """Its process or node died, and the trial will resume from its checkpoint."""
 
     run: Run
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a trial failed: the kind, and a line for people."""
+    """Why a trial failed: the kind, and a readable line."""
 
     kind: FailureKind
     error: str
@@ -108,7 +108,7 @@ class Ended:
     """The trial is over.
 
     Attributes:
-        finished: whether it trained all of its epochs; if not and there is no failure, the scheduler stopped it.
+        finished: whether it trained all its epochs; if not and there is no failure, the scheduler stopped it.
         failure: why it failed.
         facts: as in `Reported`.
     """
@@ -123,18 +123,18 @@ Event: TypeAlias = Started | Reported | Lost | Ended
 
 
 class Backend(Protocol):
-    """Whoever trains the trials of one sweep."""
+    """Trains the trials of one sweep."""
 
     @property
     def slots(self) -> int:
-        """How many trials it trains at once, as of now."""
+        """How many trials it currently trains at once."""
         ...
 
     def begin(self, plan: Plan) -> None:
-        """Take the sweep; nothing is trained before the first `step`.
+        """Accept the sweep; nothing trains before the first `step`.
 
         Raises:
-            InputError: it has no room for a single trial.
+            InputError: there is no room for even one trial.
         """
         ...
 
@@ -143,53 +143,54 @@ class Backend(Protocol):
         ...
 
     def step(self) -> Sequence[Event]:
-        """Wait a moment for what happens next; start trials where there is room."""
+        """Wait briefly for the next events; start trials if there is room."""
         ...
 
     def running(self) -> Sequence[Run]:
-        """The trials that are being trained."""
+        """The trials in training."""
         ...
 
     def kill(self, run: Run) -> None:
-        """End a trial that does not answer; it is not run again, and its end comes as an event."""
+        """End a trial that does not respond; it does not run again, and its end arrives as an event."""
         ...
 
     def stop(self, run: Run) -> None:
-        """End a trial after the epoch that it trains; it counts as pruned."""
+        """End a trial after its current epoch; it counts as pruned."""
         ...
 
     def waiting(self) -> Sequence[Request]:
-        """The trials that nobody has begun yet, in their order."""
+        """The trials that have not started, in order."""
         ...
 
     def replace_waiting(self, requests: Sequence[Request]) -> None:
-        """Train these trials instead of those that are `waiting`."""
+        """Train these trials instead of the `waiting` ones."""
         ...
 
     def limit(self, concurrent: int | None) -> None:
-        """Train at most so many trials at once from now on, as many as fit for None; running ones go on."""
+        """From now on, train at most this many trials at once, as many as fit for None; running ones continue."""
         ...
 
     def start_no_more(self) -> None:
-        """Let the running trials finish and start no other."""
+        """Let the running trials finish and start no others."""
         ...
 
     def abandon(self) -> None:
-        """End all running trials at once; their ends do not come as events."""
+        """End all running trials immediately; their ends do not arrive as events."""
         ...
 
     def progress(self, runs: Sequence[Run]) -> Mapping[int, tuple[int, float]]:
-        """By number of the trial, the epoch that each of `runs` trains and the fraction (0..1) that is done.
+        """By trial number, the current epoch of each of `runs` and the completed fraction (0..1).
 
-        Those that told nothing yet are left out. Where a trial may only take so long, it tells epoch 0 when its
-        training begins: what comes before is the start of its process.
+        Omits
+        trials that have reported nothing yet. If trials have a time limit, a trial reports epoch 0 when its training
+        starts: everything before is the start of its process.
         """
         ...
 
     def resources(self) -> Mapping[str, float]:
-        """What it trains on, for the record of the study."""
+        """The hardware it trains on, for the study's record."""
         ...
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release everything."""
         ...

@@ -11,7 +11,8 @@ AT_LEAST = 10
 
 
 def blown(failures: Sequence[TrialRow], ended: int) -> str | None:
-    """Why the sweep should stop: its first 5 trials failed for one reason, or more than half of at least 10 failed.
+    """Why the sweep should stop: its first 5 trials all failed for the same reason, or more than half of at least 10
+    failed.
 
     Args:
         failures: rows of the failed trials in this run of the sweep, in the order in which they ended.

@@ -1,4 +1,4 @@
-"""Ctrl-C and the requests to terminate, counted while a sweep runs."""
+"""Counts Ctrl-C and termination requests while a sweep runs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tune_app.sweep.watchdog import STOPS
 
 @dataclass
 class Interrupts:
-    """What the user asked for.
+    """What the user requested.
 
     Attributes:
-        count: how often to stop: once lets running trials finish, twice stops at once.
-        terminated: whether to terminate, which stops at once, too.
+        count: number of stop requests: one lets running trials finish, two stop immediately.
+        terminated: whether to terminate, which also stops immediately.
     """
 
     count: int = 0
@@ -25,7 +25,7 @@ class Interrupts:
 
 @contextmanager
 def counted_interrupts() -> Iterator[Interrupts]:
-    """Count Ctrl-C and requests to terminate instead of raising."""
+    """Count Ctrl-C and termination requests instead of raising."""
     interrupts = Interrupts()
 
     def on_signal(number: int, frame: object) -> None:

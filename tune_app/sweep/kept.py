@@ -1,4 +1,4 @@
-"""Which of the trials that ended keep their files: the best, so that a study of any size has few files."""
+"""Which ended trials keep their files: the best ones, so that a study of any size has few files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Standing = tuple[bool, int, tuple[bool, float, int]]
 
 
 class Kept:
-    """The best trials that ended: completed ones first, then those that came furthest.
+    """The best ended trials: completed ones first, then those that got furthest.
 
     Args:
-        rows: of trials that ended before; cancelled ones will go on.
+        rows: of trials that ended earlier; cancelled ones will continue.
     """
 
     def __init__(self, direction: str, rows: Iterable[TrialRow] = ()) -> None:
@@ -29,7 +29,7 @@ class Kept:
                 self.add(row)
 
     def add(self, row: TrialRow) -> int | None:
-        """Take in a trial that ended; gives the number of the one that is no longer among the best, which may be it."""
+        """Add an ended trial; returns the number of the one that is no longer among the best, possibly this one."""
         bisect.insort(self._standings, self._standing(row))
         return self._standings.pop()[2][2] if len(self._standings) > MOST_KEPT else None
 

@@ -1,4 +1,4 @@
-"""Preflight: what a sweep would trip over, found in seconds before it starts, and what it will cost."""
+"""Preflight: finds in seconds what would break a sweep, and forecasts its cost."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ from tune_app.training.trial import EpochRow, Training, prepared
 
 TRIED_ROWS = 256
 TRIED_CHARACTERS = 16384
-"""What is tried of a text, whose rows are its characters."""
+"""How much of a text to try; its rows are characters."""
 RANDOM_CONFIGS = 2
 MEASURING_S = 60.0
-"""So long, at most, the largest configuration is trained to see what memory it takes."""
+"""Maximum time to train the largest configuration to measure its memory."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One configuration that was built and trained for a moment.
+    """One configuration that was built and trained briefly.
 
     Attributes:
         label: ``smallest``, ``largest`` or ``random``.
-        epoch_s: seconds that an epoch on all the data would take, from one on `TRIED_ROWS` rows; None where it failed.
-        kind: failure kind; None where it did not fail.
-        metrics: of the one epoch; None where it failed.
+        epoch_s: seconds that an epoch on all the data would take, from one on `TRIED_ROWS` rows; None if it failed.
+        kind: failure kind; None if it did not fail.
+        metrics: of the one epoch; None if it failed.
     """
 
     label: str
@@ -63,14 +63,14 @@ class Probe:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the sweep will take, from the probes.
+    """The expected cost of the sweep, from the probes.
 
     Attributes:
         epochs: epochs of all trials together, if the scheduler stops as many as it aims to.
         device_hours: hours of one device, epochs alone.
-        seconds: wall time on `slots` slots; a trial on several devices is taken to be as many times as fast, which is
-            the most it can be.
-        notes: what a person may not have meant, or should know, though the sweep can run.
+        seconds: wall time on `slots` slots; assumes that a trial on several devices is that many times faster, which is
+            an upper bound.
+        notes: warnings and information for the user; the sweep can still run.
     """
 
     trials: int
@@ -95,7 +95,7 @@ class Forecast:
 def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
     """Build and train the smallest, the largest and some random configurations on a few rows of the data.
 
-    Where they fail on those and not on all rows, as with a graph, whose rows refer to each other, all are taken.
+    If they fail on those but not on all rows, as with a graph, whose rows refer to each other, all rows are used.
 
     A configuration that diverges or runs out of memory is the sampler's to avoid, unless all of them do; any other
     failure is the task's own.
@@ -107,11 +107,11 @@ def preflight(spec: Spec, task: Task, data: Dataset) -> Forecast:
     try:
         return _forecast(spec, task, data)
     finally:
-        forget_shared()  # it is loaded again where the trials are trained
+        forget_shared()  # it is loaded again where the trials train
 
 
 def _forecast(spec: Spec, task: Task, data: Dataset) -> Forecast:
-    keep_freed_memory()  # as the workers do, so that an epoch takes as long as there
+    keep_freed_memory()  # as in the workers, so that an epoch takes as long as there
     part = _tried(data)
     probes = tuple(_probe(spec, task, part, data, label, config) for label, config in _configurations(spec))
     remarks = list(spec.space.remarks)
@@ -119,12 +119,12 @@ def _forecast(spec: Spec, task: Task, data: Dataset) -> Forecast:
         cut = f"the first {part.rows:,} of {data.rows:,} rows"
         whole = _probe(spec, task, data, data, failed.label, failed.config)
         if whole.kind is not None:
-            raise _untrainable(spec, failed, f"; this was tried on {cut}, and then on all")
+            raise _untrainable(spec, failed, f"; tried on {cut}, then on all")
         part = data
         probes = tuple(
             whole if probe is failed else _probe(spec, task, data, data, probe.label, probe.config) for probe in probes
         )
-        remarks.append(f"the preflight trained on all rows, since on {cut} it fails: {failed.error}")
+        remarks.append(f"the preflight trained on all rows, because it fails on {cut}: {failed.error}")
         failed = _failed(probes)
     if failed:
         raise _untrainable(spec, failed)
@@ -147,7 +147,7 @@ def _forecast(spec: Spec, task: Task, data: Dataset) -> Forecast:
 
 
 def _failed(probes: Sequence[Probe]) -> Probe | None:
-    """The first one whose failure is the task's own, or any where all fail."""
+    """The first one whose failure is the task's own, or any if all fail."""
     own = next((probe for probe in probes if probe.kind == "error"), None)
     return own or (probes[0] if all(probe.kind for probe in probes) else None)
 
@@ -173,9 +173,9 @@ def _slots(spec: Spec) -> int:
 
 
 def _notes(spec: Spec, task: Task, part: Dataset, data: Dataset, probe: Probe) -> list[str]:
-    """What `data` and a second training of the first `probe` from the same seed give to say."""
+    """Remarks on `data`, and on a second training of the first `probe` from the same seed."""
     notes = [str(note) for note in data.info.get("notes", ())]
-    if probe.metrics is None or spec.resources.gpus:  # of some operations on a GPU there is no deterministic kernel
+    if probe.metrics is None or spec.resources.gpus:  # some GPU operations have no deterministic kernel
         return notes
     again = _probe(spec, task, part, data, probe.label, probe.config)
     differing = [name for name, value in probe.metrics.items() if again.metrics and again.metrics[name] != value]
@@ -183,8 +183,8 @@ def _notes(spec: Spec, task: Task, part: Dataset, data: Dataset, probe: Probe) -
         name = differing[0]
         figures = f"{shown(probe.metrics[name], 'none')} and {shown(again.metrics[name], 'none')}"
         notes.append(
-            f"`{name}` differs between two trainings of one configuration from one seed, {figures}: "
-            f"seed every generator of your own from the trial's seed ({_seed_of(spec)})"
+            f"`{name}` differs between two trainings of the same configuration and seed, {figures}: seed all your "
+            f"own generators from the trial's seed ({_seed_of(spec)})"
         )
     return notes
 
@@ -195,9 +195,9 @@ def _sharing(spec: Spec) -> list[str]:
     if not gpu_count() or not (share == "auto" or 0 < share < 1):
         return []
     return {
-        "runs": ["MPS runs on this machine: trials that share a GPU compute at the same time"],
+        "runs": ["MPS is running on this machine: trials that share a GPU compute at the same time"],
         "offered": [
-            "MPS does not run on this machine: trials that share a GPU take turns; to let them compute at the same "
+            "MPS is not running on this machine: trials that share a GPU take turns; to let them compute at the same "
             "time, run `nvidia-cuda-mps-control -d` before Ray starts"
         ],
         "absent": ["trials that share a GPU take turns: this machine has no nvidia-cuda-mps-control"],
@@ -205,14 +205,14 @@ def _sharing(spec: Spec) -> list[str]:
 
 
 def _utilization(spec: Spec) -> list[str]:
-    """What a machine with a GPU lacks to tell how busy it is."""
+    """What is missing on a machine with a GPU to measure how busy it is."""
     if not gpu_count() or not spec.resources.gpus or find_spec("pynvml") is not None:
         return []
     return ["how busy the GPU is will be unknown: nvidia-ml-py is not installed; install tune-app[gpu]"]
 
 
 def _seed_of(spec: Spec) -> str:
-    """Where a task of the user's own finds the trial's seed."""
+    """Where the user's own task finds the trial's seed."""
     if spec.catalog.script is None:
         return "`seed` of `start`, `report.seed`"
     return "`seed: --seed={seed}` in the search space" if not spec.catalog.script.seed else "the argument `seed`"
@@ -235,7 +235,7 @@ def _configurations(spec: Spec) -> Iterator[tuple[str, Config]]:
 
 
 def _tried(data: Dataset) -> Dataset:
-    """The part of the data that is trained on for a moment."""
+    """The part of the data for the brief trainings."""
     return data.head(TRIED_CHARACTERS if data.kind == "text" else TRIED_ROWS)
 
 
@@ -256,11 +256,11 @@ def _probe(spec: Spec, task: Task, part: Dataset, data: Dataset, label: str, con
 
 
 def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
-    """Refuse an objective of which a finished trial would lack a figure: it would be trained for nothing."""
+    """Reject an objective with a figure that a finished trial would lack: the training would be wasted."""
     objective, metrics = spec.objective, row.metrics
     if metrics[objective.metric] is None:
         raise InputError(f"the metric `{objective.metric}` is undefined for this data set")
-    # The figures of the history need some epochs: as many as there will be, whatever they are.
+    # Figures of the history need some epochs: use as many as there will be, with any values.
     later = health(None, [metrics] * spec.budget.epochs, training.task.metrics)
     there = {name: value for name, value in row.health.items() if value is not None}
     expected = {
@@ -292,11 +292,11 @@ def _begun(spec: Spec, task: Task, config: Config, data: Dataset) -> Training:
 
 @dataclass(frozen=True)
 class GpuMemory:
-    """Bytes of a GPU that one trial takes.
+    """GPU memory of one trial, in bytes.
 
     Attributes:
-        used: at most, what torch and CUDA themselves need included.
-        total: what the GPU has.
+        used: peak, including what torch and CUDA themselves need.
+        total: the memory of the GPU.
     """
 
     used: int
@@ -304,14 +304,14 @@ class GpuMemory:
 
 
 class _MeasuredEnough(Exception):
-    """The configuration was trained for `MEASURING_S`."""
+    """The configuration trained for `MEASURING_S`."""
 
 
 def gpu_memory(spec: Spec, task: Task, data: Dataset) -> GpuMemory | None:
-    """What the largest configuration takes of this process's GPU, from its first epoch on all the data.
+    """GPU memory of the largest configuration in this process, from its first epoch on all the data.
 
-    Nothing else may use the GPU meanwhile: what does is counted too. All of the GPU, where that was not enough. None
-    where torch sees no GPU.
+    Nothing else may use the GPU meanwhile, because it would be counted too. All of the GPU if that was not enough; None
+    if torch sees no GPU.
 
     Raises:
         InputError: the configuration cannot be trained.
@@ -342,7 +342,7 @@ def gpu_memory(spec: Spec, task: Task, data: Dataset) -> GpuMemory | None:
 
 def _share(task: Task, config: Config, part: Dataset, data: Dataset) -> float:
     """How much of an epoch on `data` an epoch on `part` is."""
-    if not data.rows:  # a task may bring its own data
+    if not data.rows:  # a task may have its own data
         return 1.0
     if isinstance(task, Paced):
         return task.rows_per_epoch(config, part.rows) / task.rows_per_epoch(config, data.rows)

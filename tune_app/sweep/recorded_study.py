@@ -21,10 +21,10 @@ from tune_app.sweep.requests import requests_of
 
 @dataclass(frozen=True)
 class RecordedTrial:
-    """A trial of the study that is replayed.
+    """A trial of the replayed study.
 
     Attributes:
-        curve: its last value is NaN if it failed by its configuration's own fault.
+        curve: its last value is NaN if it failed because of its configuration.
     """
 
     trial: int
@@ -34,14 +34,14 @@ class RecordedTrial:
 
 @dataclass(frozen=True)
 class RecordedStudy:
-    """A finished study whose trials were all trained without pruning.
+    """A finished study that ran without pruning.
 
     Attributes:
         spec: as it was run.
         objective: the one figure of the curves.
         trials: by number; at least one of them completed.
-        left_out: how many trials failed by no fault of their configuration.
-        workers: how many trials ran side by side.
+        left_out: how many trials failed for other reasons than their configuration.
+        workers: how many trials ran in parallel.
     """
 
     spec: Spec
@@ -62,7 +62,7 @@ class RecordedStudy:
         return min(completed, key=lambda found: rank(self.objective.direction, found.curve.truth, found.trial))
 
     def place(self, value: float) -> int:
-        """The place of a trial that ended with `value` among the completed ones, from 1; equal ones share it."""
+        """The rank of a trial that ended with `value` among the completed ones, from 1; equal ones share a rank."""
         sign = -1.0 if self.objective.direction == "maximize" else 1.0
         return 1 + sum(sign * recorded.curve.truth < sign * value for recorded in self.trials)
 
@@ -71,16 +71,16 @@ def read_study(study: Study) -> RecordedStudy:
     """Read the curves of a study.
 
     Raises:
-        InputError: it has not ended, some of its trials were pruned, none completed, or its objective is not one figure
+        InputError: it has not ended, some trials were pruned, none completed, or its objective is not a single figure
             that every epoch has.
     """
     spec, where = study.spec(), study.folder.path(study.base)
     if spec.objective.mode == "pareto":
         raise InputError(
-            f"a replay compares trials by one figure, but the objective of `{study.name}` has two: "
+            f"a replay ranks trials by one figure, but the objective of `{study.name}` has two: "
             f"{spec.objective.metric} and {spec.objective.against}",
             where=where,
-            hint="with mode pareto no trial is stopped early, so pruning has nothing to change",
+            hint="mode pareto never stops a trial early, so pruning has no effect",
         )
     history = study.history()
     ended = [(record, record.row) for _, record in sorted(history.trials.items()) if record.row is not None]
@@ -89,9 +89,9 @@ def read_study(study: Study) -> RecordedStudy:
         raise InputError(
             f"a replay needs a finished study, but {left} of {spec.budget.trials} trials of `{study.name}` are left",
             where=where,
-            hint="it runs now: wait until it ends"
+            hint="it is running: wait until it ends"
             if study.being_written()
-            else f"`tune-app resume {study.name}` goes on with it",
+            else f"`tune-app resume {study.name}` continues it",
         )
     trials = tuple(_recorded(record, row, spec.objective, where) for record, row in ended if _is_usable(row))
     objective = Objective(metric=label_of(spec.objective), direction=spec.objective.direction)
@@ -100,11 +100,12 @@ def read_study(study: Study) -> RecordedStudy:
 
 
 def _check_whole(study: Study, ended: list[TrialRow], where: str) -> None:
-    """Refuse a study with trials that were stopped early, or without any that completed."""
+    """Reject a study with trials that stopped early, or without completed trials."""
     if pruned := sum(row.state == TrialState.PRUNED for row in ended):
         raise InputError(
-            f"a replay needs whole learning curves, but {pruned} of {len(ended)} trials of `{study.name}` were pruned, "
-            "and nobody knows how they would have gone on",
+            f"a replay needs complete learning curves, but {pruned} of {len(ended)} trials of `{study.name}` were "
+            f"pruned, "
+            "and nobody knows how they would have continued",
             where=where,
             hint="run the same space with `--pruning off` under another name, and replay that study",
         )
@@ -121,7 +122,7 @@ def _is_usable(row: TrialRow) -> bool:
 
 
 def _recorded(record: TrialRecord, row: TrialRow, objective: Objective, where: str) -> RecordedTrial:
-    """The curve of a trial that ended; that of a failed one has one epoch more, in which it failed."""
+    """The curve of an ended trial; a failed one has an additional epoch, in which it failed."""
     told = [record.epochs.get(epoch, {}) for epoch in range(1, row.epochs + 1)]
     values = [objective_of(objective, epoch) for epoch in told]
     if None in values:
@@ -129,7 +130,7 @@ def _recorded(record: TrialRecord, row: TrialRow, objective: Objective, where: s
             f"a replay needs the {label_of(objective)} of every epoch, but trial {record.trial} has none after epoch "
             f"{values.index(None) + 1}",
             where=where,
-            hint="replay a study whose metric, and with mode health whose health, is known from the first epoch on",
+            hint="replay a study whose metric (and, with mode health, health) is known from the first epoch on",
         )
     ends = np.cumsum([float(epoch["duration_s"]) for epoch in told])
     if row.state != TrialState.COMPLETED:

@@ -1,4 +1,4 @@
-"""What happens in a sweep, event by event: into the store, the live state and the fuse."""
+"""Records what happens in a sweep, event by event, in the store, the live state and the fuse."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tune_app.sweep.kept import Kept
 from tune_app.sweep.study_files import StudyFiles
 
 PROGRESS_PERIOD_S = 0.1
-"""The backend is asked this often how far the running trials are."""
+"""How often to ask the backend for the progress of running trials."""
 
 
 @dataclass
 class _Live:
-    """A trial that is being trained.
+    """A trial in training.
 
     Attributes:
-        started: when a process took it.
-        training: when its training began, as far as that was told.
+        started: when a process started it.
+        training: when its training began, if known.
     """
 
     run: Run
@@ -49,10 +49,10 @@ class Recorder:
         failures: rows of the trials that failed in this run of the sweep, in the order in which they ended.
         ended: how many trials ended in this run.
         best: row of the best completed trial.
-        total: how many trials the study is to have.
-        changes: how many changes people asked for since the study began, as far as the sweep has seen them.
-        answer: what came of the last one.
-        concurrent: how many trials shall run at once; None for as many as fit.
+        total: planned number of trials in the study.
+        changes: how many change requests since the study began the sweep has seen.
+        answer: the result of the last one.
+        concurrent: how many trials to run at once; None for as many as fit.
     """
 
     def __init__(self, files: StudyFiles, spec: Spec, backend: Backend, suggestions: Suggestions) -> None:
@@ -117,7 +117,7 @@ class Recorder:
 
     def _finish(self, ended: Ended) -> None:
         run, failure = ended.run, ended.failure
-        if run.trial not in self._history.trials:  # its process never came up
+        if run.trial not in self._history.trials:  # its process never started
             self._start(run)
         if ended.facts and run.trial_id in self._running:
             live = self._running[run.trial_id]
@@ -130,7 +130,7 @@ class Recorder:
             self._end(run, TrialState.COMPLETED if ended.finished else TrialState.PRUNED)
 
     def end(self, reason: str | None, message: str | None, show: Callable[[dict[str, Any]], None]) -> None:
-        """Record that the running trials are stopped unfinished, if there are any, and the end of the sweep."""
+        """Record that any running trials stop unfinished, and the end of the sweep."""
         for live in list(self._running.values()):
             self._end(live.run, TrialState.CANCELLED)
         self.write_live("ended", show)
@@ -139,14 +139,14 @@ class Recorder:
         self._files.writer.sweep_ended(reason=reason, message=message)
 
     def finish(self, reason: str, message: str, show: Callable[[dict[str, Any]], None]) -> None:
-        """`end`, and close what the tables are written from."""
+        """`end`, and close the writer."""
         self.end(reason, message, show)
         self._files.writer.close()
 
     def overdue(self, limit_s: float | None) -> list[str]:
         """Ids of running trials that have been training for more than `limit_s` seconds; each is named once.
 
-        The start of a process, which takes seconds where a former trial was killed, is nobody's training.
+        Starting a process, which takes seconds after a trial was killed, does not count as training.
         """
         if limit_s is None:
             return []
@@ -165,7 +165,7 @@ class Recorder:
         """Write the live state and show it.
 
         Raises:
-            TuneAppError: what went wrong in the background since the last time.
+            TuneAppError: an error in the background since the last time.
         """
         self._files.writer.check()
         live = self.live(state, self._backend.slots)
@@ -173,7 +173,7 @@ class Recorder:
         show(live)
 
     def live(self, state: str, slots: int) -> dict[str, Any]:
-        """The sweep as it stands, for the terminal and for ``live.json``."""
+        """The current state of the sweep, for the terminal and ``live.json``."""
         seconds = time.monotonic()
         self._learn_progress()
         return {
@@ -208,7 +208,7 @@ class Recorder:
         }
 
     def _learn_progress(self) -> None:
-        """Bring the running trials up to what they told since their last reports."""
+        """Update the running trials with their progress since their last reports."""
         if time.monotonic() < self._next_question:
             return
         self._next_question = time.monotonic() + PROGRESS_PERIOD_S
@@ -217,13 +217,13 @@ class Recorder:
             if live.run.trial in told:
                 live.training = live.training or time.monotonic()
             epoch, fraction = told.get(live.run.trial, (0, 0.0))
-            if epoch > live.epoch:  # reports come in batches, so the epochs before the told one are done
+            if epoch > live.epoch:  # reports come in batches, so the epochs before the reported one are done
                 live.epoch, live.fraction = epoch - 1, fraction
             else:
                 live.fraction = None
 
     def _left(self, slots: int) -> float | None:
-        """Seconds to go: the mean duration of the ended trials, pruned ones included, over the slots that have one."""
+        """Estimated seconds left, from the mean duration of ended trials (including pruned ones) and the busy slots."""
         if not self.ended or not slots:
             return None
         mean = self._ended_s / self.ended
@@ -248,7 +248,7 @@ class Recorder:
             self._files.journal.add(record)
         if self._files.tensorboard is not None:
             worse = None if state == TrialState.CANCELLED else self._with_board.add(row)
-            if worse != record.trial:  # else its configuration would be written to be removed
+            if worse != record.trial:  # otherwise its configuration would be written just to be removed
                 self._files.tensorboard.end(record.trial, record.config)
             if worse is not None:
                 self._files.tensorboard.remove(worse)
@@ -257,10 +257,10 @@ class Recorder:
             self._layers = layers
 
     def _with_its_files(self, row: TrialRow) -> TrialRow:
-        """Write the row of a trial that ended, and keep only the checkpoints of which something can still come.
+        """Write the row of an ended trial, and keep only checkpoints that may still be needed.
 
-        Nobody goes on from a pruned or a failed trial, a cancelled one goes on when the study is resumed, and the best
-        completed ones are looked into. On a Pareto front no figure says which are the best.
+        Pruned and failed trials are never continued, a cancelled one continues when the study is resumed, and the best
+        completed ones can be inspected. On a Pareto front, no figure determines the best.
         """
         study, worse = self._files.study, None
         if row.state in (TrialState.PRUNED, TrialState.FAILED):
@@ -287,7 +287,7 @@ class Recorder:
     ) -> TrialRow:
         """The row of the `trials` table."""
         record = self._history.trials[run.trial]
-        # Where this attempt ended; a former one may have gone further. One that reported nothing leaves what was known.
+        # Where this attempt ended; an earlier one may have got further. If it reported nothing, keep what was known.
         epochs = epoch or max(record.epochs, default=0)
         last = record.epochs.get(epochs, {})
         return TrialRow(

@@ -1,7 +1,7 @@
 """A sweep in virtual time over recorded curves, with the real sampler and the real scheduler.
 
-Nothing is trained: a trial's figures are read from curves, and its epochs take the time that they say. No report is
-visible before its time, so that the sampler and the scheduler know at each moment what they would know in a sweep.
+Nothing is trained: a trial's figures and the duration of its epochs come from curves. No report is visible before its
+time, so the sampler and the scheduler know at each moment what they would know in a sweep.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ STOP = "STOP"
 
 @dataclass(frozen=True)
 class Curve:
-    """What training a configuration gives.
+    """The result of training a configuration.
 
     Attributes:
-        values: (epochs,), the objective that is observed after each epoch, with the noise of the trial's seed; NaN from
-            the epoch at which it diverges. The training ends after the last of them.
+        values: (epochs,), the observed objective after each epoch, with the noise of the trial's seed; NaN from the
+            epoch at which it diverges. The training ends after the last one.
         ends: (epochs,), virtual seconds from the start of the trial to the end of each epoch.
         truth: the objective after the last epoch without noise; NaN for a configuration that diverges.
     """
@@ -51,11 +51,11 @@ class Curves(Protocol):
 
 @dataclass(eq=False)  # schedulers of Ray Tune keep trials as keys
 class ReplayedTrial:
-    """A trial of a replay; it has what Ray Tune's schedulers ask a trial for.
+    """A trial of a replay, with everything that Ray Tune's schedulers read from a trial.
 
     Attributes:
         request: its number, as the scheduler reads it.
-        started, ended: virtual seconds since the begin of the replay.
+        started, ended: virtual seconds since the start of the replay.
     """
 
     trial_id: str
@@ -75,10 +75,10 @@ class ReplayedTrial:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a replay stood when a trial completed.
+    """The state of a replay when a trial completed.
 
     Attributes:
-        epochs: that all trials together had trained.
+        epochs: total number trained by all trials.
         truth: of the completed trial that looked best.
     """
 
@@ -88,12 +88,12 @@ class Progress:
 
 @dataclass
 class Outcome:
-    """What a replay came to.
+    """The result of a replay.
 
     Attributes:
-        progress: one entry for each time that another trial looked best, in the order of time.
-        seconds: virtual seconds that it took.
-        suggestion_s: wall seconds that the sampler took for all suggestions.
+        progress: one entry for each time that another trial looked best, in order of time.
+        seconds: total virtual seconds.
+        suggestion_s: wall seconds of all suggestions of the sampler.
     """
 
     trials: list[ReplayedTrial] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Outcome:
     suggestion_s: float = 0.0
 
     def truth_at(self, epochs: float) -> float | None:
-        """The true value of what looked best after `epochs` epochs; None while nothing had completed."""
+        """The true value of the trial that looked best after `epochs` epochs; None if nothing had completed."""
         known = [step.truth for step in self.progress if step.epochs <= epochs]
         return known[-1] if known else None
 
@@ -125,10 +125,10 @@ def replay(
 
     Args:
         rungs: epochs after which the scheduler decides.
-        workers: how many trials run side by side.
-        first: configurations to begin with, before the sampler is asked.
-        epoch_s: wall seconds for which a virtual second stands, so that a suggestion takes its time from the worker
-            that waits for it; None if suggestions cost nothing.
+        workers: how many trials run in parallel.
+        first: configurations to try before asking the sampler.
+        epoch_s: wall seconds per virtual second, so that a suggestion costs time of the worker that waits for it; None
+            if suggestions are free.
     """
     sweep = _Sweep(search, scheduler, objective, curves, rungs, list(reversed(first)), epoch_s)
     for _ in range(workers):
@@ -147,7 +147,7 @@ class _Sweep:
     """A replay while it runs; see `replay` for the arguments.
 
     Attributes:
-        pending: configurations to begin with, the last one first.
+        pending: configurations to start with, in reverse order.
         running: a heap of the trials that run, each with the virtual second of its next report and its number.
     """
 
@@ -177,7 +177,7 @@ class _Sweep:
         self._await(trial)
 
     def report_next(self) -> ReplayedTrial:
-        """Go on to the next report; give the trial, which may have ended with it."""
+        """Advance to the next report; returns the trial, which may have ended with it."""
         now, _, trial = heapq.heappop(self.running)
         stop = self._next_stop(trial)
         self.outcome.epochs += stop - trial.epochs
@@ -197,7 +197,7 @@ class _Sweep:
         heapq.heappush(self.running, (trial.started + ends, trial.number, trial))
 
     def _report(self, trial: ReplayedTrial, stop: int) -> None:
-        """Tell what the trial did up to epoch `stop`, and do what the scheduler decides."""
+        """Report the trial up to epoch `stop`, and apply the scheduler's decision."""
         values = trial.curve.values[trial.epochs : stop]
         finite = np.isfinite(values)
         good = len(values) if finite.all() else int(finite.argmin())

@@ -1,4 +1,4 @@
-"""The trials that a sweep has to run: those that an earlier run left open, then new ones."""
+"""The trials that a sweep has to run: first those that an earlier run left unfinished, then new ones."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ GRID: Source = "grid"
 
 @dataclass(frozen=True)
 class Request:
-    """One trial to run; a configuration of None is asked from the sampler.
+    """One trial to run; if the configuration is None, the sampler proposes it.
 
     Attributes:
-        source: where the configuration came from; None if the sampler shall say.
+        source: where the configuration came from; None if the sampler decides.
     """
 
     trial: int
@@ -38,9 +38,9 @@ def requests_of(
 ) -> list[Request]:
     """The trials to run.
 
-    The first new ones have the configurations to start with, the task's defaults if there are none: they are what its
-    author found good, so that every study has something to beat. Those of the `portfolio` follow. A grid gives all
-    trials theirs, and ends with its last one.
+    The first new ones use the configurations to start with, or else the task's defaults: the author's choice, as a
+    baseline for every study. Those of the `portfolio` follow. A grid determines all configurations, and ends with its
+    last one.
     """
     is_grid = spec.search.sampler == "grid"
     kept = [c for sweep in history.sweeps for c in sweep.get("start_with", [])]
@@ -62,7 +62,7 @@ def requests_of(
 
 
 def retried(history: History, trial: int, number: int) -> Request:
-    """Trial `trial` once more, as trial `number`: with the same configuration and seed.
+    """Trial `trial` again, as trial `number`, with the same configuration and seed.
 
     Raises:
         NotFound: there is no such trial.
@@ -71,23 +71,23 @@ def retried(history: History, trial: int, number: int) -> Request:
     record = history.trials.get(trial)
     if record is None:
         known = f"{min(history.trials)} to {max(history.trials)}" if history.trials else "none"
-        raise NotFound(f"there is no trial {trial} that could be tried again", hint=f"the study's trials: {known}")
+        raise NotFound(f"there is no trial {trial} to retry", hint=f"the study's trials: {known}")
     if not record.finished:
-        raise InputError(f"a trial must have ended to be tried again, but trial {trial} has not")
+        raise InputError(f"only an ended trial can be retried, but trial {trial} has not ended")
     return Request(number, record.seed, config=record.config, source=record.source)
 
 
 def with_retries(requests: Sequence[Request], history: History, trials: Sequence[int], total: int) -> list[Request]:
-    """The requests for `total` trials, of which the last numbers try `trials` once more; they come first."""
+    """The requests for `total` trials; the last numbers retry `trials`, and run first."""
     first = total - len(trials)
     again = [retried(history, trial, number) for number, trial in enumerate(trials, start=first)]
     return [*again, *(request for request in requests if request.trial < first)]
 
 
 def open_requests(history: History, total: int, seed_of: Callable[[int], int]) -> list[Request]:
-    """What is left to do for `total` trials: unfinished ones again as they were, then those never started.
+    """The remaining work for `total` trials: unfinished ones again unchanged, then those never started.
 
-    Of these, trials that a person asked for come first.
+    Among these, trials requested by the user come first.
     """
     again, asked, new = [], [], []
     for number in range(total):

@@ -1,4 +1,4 @@
-"""What people ask of a sweep while it runs, done."""
+"""Carries out users' requests to a running sweep."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from tune_app.sweep.study_files import StudyFiles
 from tune_app.training.seed import derive_seed
 
 STOPPED = "stopped by hand"
-"""The tag of trials that a person stopped; in the tables they are pruned ones."""
+"""The tag of trials that a user stopped; in the tables they are pruned."""
 PERIOD_S = 0.25
 REMOTE_PERIOD_S = 3.0
-"""How often the sweep looks for changes; behind an object store each time is a request."""
+"""How often the sweep checks for changes; on an object store, each check is a request."""
 
 
 class Steering:
-    """Looks for changes and makes them; what cannot be done is answered, and the sweep goes on.
+    """Checks for changes and applies them; if one is impossible, it says so and the sweep continues.
 
-    Numbers of trials stay without gaps: whoever has begun has the lowest ones.
+    Trial numbers have no gaps: started trials have the lowest ones.
 
     Args:
-        requests: the trials that the sweep begins with.
+        requests: the initial trials of the sweep.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class Steering:
         recorder.changes = files.history.changes
 
     def turn(self, ending: bool) -> None:
-        """Make the changes that were asked for since the last time.
+        """Apply the changes requested since the last time.
 
         Args:
-            ending: the sweep starts no further trial.
+            ending: the sweep starts no more trials.
         """
         self._tag_stopped()
         if time.monotonic() < self._next_look:
@@ -63,7 +63,7 @@ class Steering:
         self._stamp = stamp
         try:
             new = self._changes.read()[self._recorder.changes :]
-        except TuneAppError as error:  # a damaged line; a sweep does not end because of it
+        except TuneAppError as error:  # a damaged line must not end the sweep
             self._recorder.answer = str(error)
             return
         for change in new:
@@ -74,7 +74,7 @@ class Steering:
             self._files.writer.sweep_changed(self._recorder.changes, requested)
 
     def end(self) -> None:
-        """Finish what waits for trials to end."""
+        """Complete the changes that wait for trials to end."""
         self._tag_stopped()
 
     def _make(self, change: SweepChange, requested: dict[int, Row]) -> str:
@@ -96,11 +96,11 @@ class Steering:
             if run.trial == trial:
                 self._backend.stop(run)
                 self._stopping[trial] = by
-                return f"trial {trial} ends after the epoch that it trains"
+                return f"trial {trial} ends after its current epoch"
         return f"trial {trial} is not running"
 
     def _tag_stopped(self) -> None:
-        """Say of the trials that were stopped who did it; one that completed in the same moment was not."""
+        """Note who stopped the stopped trials; a trial that completed in the same moment does not count."""
         for trial in list(self._stopping):
             record = self._files.history.trials.get(trial)
             if record is None or record.row is None:
@@ -114,7 +114,7 @@ class Steering:
                 self._recorder.answer = f"trial {trial} was stopped, but its tag cannot be written: {error.message}"
 
     def _retry(self, trial: int, requested: dict[int, Row]) -> str:
-        """The trial once more, with the number of the next trial; those that wait move up by one."""
+        """The trial again, with the number of the next trial; waiting trials move up by one."""
         waiting = list(self._backend.waiting())
         fresh = [request for request in waiting if request.trial not in self._files.history.trials]
         numbers = [*(request.trial for request in fresh), self._recorder.total]
@@ -131,7 +131,7 @@ class Steering:
         self._numbers.add(numbers[-1])
         requested[again.trial] = {"config": again.config, "seed": again.seed, "source": again.source}
         self._set_total(self._recorder.total + 1)
-        return f"trial {again.trial} is trial {trial} again"
+        return f"trial {again.trial} repeats trial {trial}"
 
     def _trials(self, total: int) -> str:
         waiting = list(self._backend.waiting())
@@ -147,12 +147,12 @@ class Steering:
         self._backend.replace_waiting(kept)
         self._numbers = begun | {request.trial for request in kept}
         self._set_total(len(self._numbers))
-        why = f", because {len(begun)} had begun" if now > total else ""
+        why = f", because {len(begun)} had started" if now > total else ""
         why = ", because its grid has no more" if len(self._numbers) < total else why
-        return f"the study gets {len(self._numbers)} trials{why}"
+        return f"the study now has {len(self._numbers)} trials{why}"
 
     def _set_total(self, total: int) -> None:
-        """Keep the number in the study, so that a resumed sweep has it too."""
+        """Store the number in the study, so that a resumed sweep also has it."""
         self._recorder.total = total
         self._keep(replace(self._spec, budget=self._spec.budget.model_copy(update={"trials": total})))
 

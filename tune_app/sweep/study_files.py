@@ -29,9 +29,9 @@ class StudyFiles:
     """What a sweep writes to.
 
     Attributes:
-        history: what the study holds, which the writer keeps up to date.
-        journal: what optuna-dashboard opens; None behind an object store.
-        tensorboard: None behind an object store, if nobody wants it, or without tensorboardX.
+        history: the content of the study, kept up to date by the writer.
+        journal: the journal for optuna-dashboard; None on an object store.
+        tensorboard: None on an object store, if disabled, or without tensorboardX.
     """
 
     study: Study
@@ -51,11 +51,11 @@ def open_study_files(
     start_with: Sequence[Config],
     tensorboard: bool,
 ) -> Iterator[StudyFiles]:
-    """Write what the study is (space as run, catalog, provenance), and open the files that grow with it.
+    """Write the definition of the study (space, catalog, provenance), and open the files that grow with it.
 
     Args:
-        facts: what else the record of a new study says: what it is trained on, and what it began with.
-        start_with: the configurations to begin with; kept, so that a resumed sweep needs none.
+        facts: additional facts for the record of a new study: the hardware, and what it started from.
+        start_with: the configurations to start with; stored, so that a resumed sweep does not need them again.
 
     Raises:
         WorkFailed: the store could not be written.

@@ -1,4 +1,4 @@
-"""What a finished study would have found with other pruning and other samplers, and at what cost.
+"""What a finished study would have found with other pruning levels and samplers, and at what cost.
 
 The study's own trials are the curves: nothing is trained, see `replay.py`.
 """
@@ -26,24 +26,24 @@ from tune_app.sweep.recorded_study import RecordedStudy, RecordedTrial
 from tune_app.sweep.replay import Curve, Outcome, replay
 
 PROPOSING = tuple(name for name in SAMPLERS if name != "grid")
-"""The samplers that a replay can ask; a grid's configurations come from no sampler."""
+"""The samplers that a replay supports; a grid's configurations do not come from a sampler."""
 
 
 @dataclass(frozen=True)
 class ReplayedStudy:
-    """What one replay of a study came to.
+    """The result of one replay of a study.
 
     Attributes:
-        sampler: what proposed configurations; None for the recorded ones in their order.
+        sampler: the sampler that proposed configurations; None for the recorded order.
         pruning: the level.
         best: the objective of the best completed trial; None, as the next three are, if nothing completed.
         trial: the number of that trial in the study.
-        place: its place among the study's completed trials, from 1; equal ones share it.
+        place: its rank among the study's completed trials, from 1; equal ones share a rank.
         found_s: seconds from the first start to its end.
         best_state, best_epochs: how the study's best trial ended here, and after how many epochs.
-        epochs: that all trials trained.
-        share: of the epochs that the study trained, 0 to 1.
-        seconds: from the first start to the last end; epochs alone take time.
+        epochs: total number trained.
+        share: fraction of the study's epochs, 0 to 1.
+        seconds: from the first start to the last end; only epochs take time.
     """
 
     sampler: str | None
@@ -65,10 +65,10 @@ def replay_study(recorded: RecordedStudy, pruning: str, sampler: str | None, see
 
     Args:
         pruning: a level; the scheduler is the study's, or asha if it has none.
-        sampler: one of `PROPOSING`: after the study's first configuration each of its proposals stands for the nearest
-            recorded configuration that no trial has had yet. None for the recorded configurations in their order.
+        sampler: one of `PROPOSING`: after the study's first configuration, each proposal is replaced by the nearest
+            recorded configuration not used yet. None for the recorded order.
         seed: of the sampler, or of the order; 0 is the recorded order.
-        workers: how many trials run side by side.
+        workers: how many trials run in parallel.
 
     Raises:
         InputError: the sampler cannot search the study's space.
@@ -99,7 +99,7 @@ def replay_study(recorded: RecordedStudy, pruning: str, sampler: str | None, see
 
 
 class _Curves:
-    """The curves of a study's trials, each to be taken once.
+    """The curves of a study's trials, each used once.
 
     Attributes:
         taken: the trials in the order in which they started.
@@ -112,11 +112,11 @@ class _Curves:
         self.taken: list[RecordedTrial] = []
 
     def nearest(self, config: Config) -> Config:
-        """The configuration nearest to `config` of the trials that are left."""
+        """The configuration nearest to `config` among the remaining trials."""
         return self._left[self._position(config)].config
 
     def curve(self, config: Config) -> Curve:
-        """The curve of the nearest trial that is left, which is then taken."""
+        """The curve of the nearest remaining trial, which is then used up."""
         position = self._position(config)
         self._points = np.delete(self._points, position, axis=0)
         self.taken.append(self._left.pop(position))

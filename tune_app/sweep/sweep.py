@@ -1,4 +1,4 @@
-"""The sweep: one search space, many trials, on whatever trains them."""
+"""The sweep: one search space, many trials, on any backend."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tune_app.sweep.watchdog import TERMINATED, Watchdog
 from tune_app.training.seed import derive_seed
 
 LOOK_PERIOD_S = 0.05
-"""How often the live state is made: a reader shall see a trial start within a quarter of a second."""
+"""How often the live state is updated: a reader should see a trial start within a quarter of a second."""
 
 Show = Callable[[dict[str, Any]], None]
 Reason = Literal["time", "interrupt", "terminate", "fuse", "lost"]
@@ -43,7 +43,7 @@ class Outcome:
     """How a sweep ended.
 
     Attributes:
-        reason: why it ended before all trials were done; None if it did not. ``lost``: what trains them died.
+        reason: why it ended before all trials were done; None if it did not. ``lost``: the backend died.
         message: the reason in words.
         states: how many trials of the study are in which end state.
         best: row of the best completed trial; None if nothing completed.
@@ -74,26 +74,26 @@ def run_sweep(
 
     Args:
         data: the data set; its test part stays here.
-        backend: who trains; it is closed at the end.
-        show: told the live state again and again.
-        start_with: configurations for the first new trials, before the sampler is asked; the study keeps them, so
-            that a resumed one needs none.
-        past: what past studies like, for a new study; it keeps them too.
-        retry: trials of the study that are tried once more, as new ones with the same configuration and seed.
+        backend: trains the trials; closed at the end.
+        show: called with the live state repeatedly.
+        start_with: configurations for the first new trials, before asking the sampler; stored in the study, so that a
+            resumed sweep does not need them again.
+        past: preferences of past studies, for a new study; also stored.
+        retry: trials of the study to retry, as new ones with the same configuration and seed.
         time_limit: seconds after which this run ends.
         fuse: stop when trials keep failing, see `fuse.py`.
-        tensorboard: write what TensorBoard shows, if the store is a folder.
-        watchdog: finishes the files where the backend no longer answers this thread.
+        tensorboard: write TensorBoard files, if the store is a folder.
+        watchdog: finishes the files if the backend no longer responds to this thread.
 
     Raises:
-        InputError: the backend has no room for a trial; a trial to be tried again has not ended.
+        InputError: the backend has no room for a trial; a trial to retry has not ended.
         WorkFailed: the store could not be written.
     """
     history = study.history()
     if history.last_event:
         past = [PastPreference.fit(one, spec.space) for one in kept_history(study)]
     plan = _plan(spec, study, data, history, start_with, past, retry)
-    # Interrupts are counted to the end: one must not cut short what stops the workers.
+    # Count interrupts to the end: one must not interrupt the stopping of workers.
     with counted_interrupts() as interrupts, closing(backend):
         backend.begin(plan)
         facts = {"resources": dict(backend.resources()), "history": [one.study.reference for one in past]}
@@ -109,7 +109,7 @@ def run_sweep(
                 )
             steering.end()
             recorder.end(reason, message, show)
-        # After the files: of a Ray that is dying, an answer may not come.
+        # After the files: a dying Ray may never respond.
         if reason is not None:
             backend.abandon()
     return Outcome(reason, message, dict(recorder.states), recorder.best)
@@ -124,9 +124,9 @@ def _plan(
     past: Sequence[PastPreference],
     retry: Sequence[int],
 ) -> Plan:
-    """What is left to train, with a sampler and a scheduler that know what the study holds."""
+    """The remaining trials, with a sampler and a scheduler that know the study so far."""
     finished = [record for record in history.trials.values() if record.finished]
-    # A resumed sampler must not propose again what it proposed at its start.
+    # A resumed sampler must not repeat its first proposals.
     seed = derive_seed(spec.search.seed + 1, len(finished)) if finished else spec.search.seed
     sampler = make_sampler(
         spec.search.sampler, spec.space, seed, spec.budget.trials, len(directions_of(spec.objective)), past
@@ -151,7 +151,7 @@ def _drive(
     time_limit: float | None,
     fuse: bool,
 ) -> tuple[Reason | None, str | None]:
-    """Take one event after the other until all trials ended or something ends the sweep early."""
+    """Process events until all trials have ended or something ends the sweep early."""
     deadline = time.monotonic() + (time_limit or math.inf)
     reason: Reason | None = None
     message = None
@@ -167,7 +167,7 @@ def _drive(
         _kill_overdue(backend, recorder, spec.budget.trial_time)
         steering.turn(ending=reason is not None)
         if interrupts.count and reason is None:
-            reason, message = "interrupt", "stopped by the user; running trials were finished"
+            reason, message = "interrupt", "stopped by the user; running trials finished"
             backend.start_no_more()
         end = watchdog.cause or _end_now(recorder, interrupts, reason, fuse, time.monotonic() > deadline)
         if end is not None:
@@ -178,13 +178,13 @@ def _drive(
 def _end_now(
     recorder: Recorder, interrupts: Interrupts, reason: Reason | None, fuse: bool, late: bool
 ) -> tuple[Reason, str] | None:
-    """Why the sweep must end without waiting for its running trials, if it must."""
+    """Why the sweep must end without waiting for its running trials, if so."""
     if interrupts.terminated:
         return "terminate", TERMINATED
     if fuse and reason is None and (why := blown(recorder.failures, recorder.ended)):
         return "fuse", why
     if interrupts.count > 1:
-        return "interrupt", "stopped by the user at once; running trials were stopped"
+        return "interrupt", "stopped immediately by the user; running trials were stopped"
     if late:
         waiting = " before the running trials had finished" if reason == "interrupt" else ""
         return "time", f"the time budget is used up{waiting}"

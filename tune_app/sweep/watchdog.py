@@ -1,7 +1,7 @@
-"""The end of a sweep whose own thread does not come to it.
+"""Ends a sweep whose own thread hangs.
 
-Where Ray is dead, the thread of the sweep may wait inside Ray's code for an answer that never comes. No signal reaches
-it there, and after a minute Ray aborts the process. So another thread sees to it that the files are finished.
+If Ray is dead, the sweep's thread may wait inside Ray's code for a response that never comes. No signal reaches it
+there, and after a minute Ray aborts the process. So another thread makes sure that the files are finished.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from tune_app.errors import TuneAppError
 
 LOOK_S = 0.5
 SIGNAL_S = 0.1
-"""A request to terminate may come so long after Ray's death: what is sent to every process ends Ray, too."""
+"""How long after Ray's death a termination request may arrive: a signal to all processes also ends Ray."""
 FINISH_S = 1.5
-"""So long the sweep's own thread has to finish the files."""
+"""How long the sweep's own thread has to finish the files."""
 LEAVE_S = 3.5
-"""So long, all together, the process has to end."""
+"""Total time for the process to end."""
 TERMINATED = "stopped by a request to terminate"
 
 Cause = tuple[Literal["terminate", "lost"], str]
-"""Why the sweep must end now, and that in words."""
+"""Why the sweep must end now, and the reason in words."""
 STOPS = (signal.SIGTERM, signal.SIGHUP)
-"""What asks a process to terminate: kill, timeout, systemd, Slurm; a terminal that is closed."""
+"""The signals that ask a process to terminate: kill, timeout, systemd, Slurm; a closed terminal."""
 
 
 class Watchdog:
-    """Waits for a request to terminate, and for the death of who trains; then ends the sweep within `LEAVE_S`.
+    """Waits for a termination request or the death of the backend; then ends the sweep within `LEAVE_S`.
 
     Args:
-        leave: ends the process, saying why; called from a thread of its own.
+        leave: ends the process, saying why; called from a separate thread.
 
     Attributes:
-        cause: why the sweep must end now; None as long as it may go on.
-        turn: held by whoever records what happens.
-        lost: says in words what of the backend died; asked every `LOOK_S`.
+        cause: why the sweep must end now; None while it may continue.
+        turn: held while recording events.
+        lost: which part of the backend died, in words; checked every `LOOK_S`.
     """
 
     def __init__(self, leave: Callable[[Cause], None]) -> None:
@@ -55,7 +55,7 @@ class Watchdog:
         self.lost: Callable[[], str | None] = lambda: None
 
     def __enter__(self) -> Watchdog:
-        """Begin; in the main thread, since Python tells of signals there."""
+        """Start, in the main thread, because Python handles signals there."""
         self._told, self._tells = socket.socketpair()
         self._tells.setblocking(False)
         self._former = signal.set_wakeup_fd(self._tells.fileno(), warn_on_full_buffer=False)
@@ -71,7 +71,7 @@ class Watchdog:
 
     @contextlib.contextmanager
     def guarding(self, finish: Callable[[Cause], None]) -> Iterator[None]:
-        """Call `finish`, which cancels the trials and closes the files, if this block does not end when it must."""
+        """Call `finish`, which cancels the trials and closes the files, if this block does not end in time."""
         self._finish = finish
         try:
             yield
@@ -94,12 +94,12 @@ class Watchdog:
 
     def _end(self, cause: Cause) -> None:
         began = time.monotonic()
-        # Of a Ray that is dead nothing comes, and Ray may end this process at any moment.
+        # A dead Ray sends nothing, and may end this process at any moment.
         while self._finish is not None and time.monotonic() < began + FINISH_S and self.lost() is None:
             time.sleep(0.02)
         if (finish := self._finish) is not None:
-            mine = self.turn.acquire(timeout=0.5)  # what holds it longer waits for an answer, too
-            with contextlib.suppress(TuneAppError):  # nobody is there to tell
+            mine = self.turn.acquire(timeout=0.5)  # if it is held longer, its holder is also waiting for a response
+            with contextlib.suppress(TuneAppError):  # nobody is reading
                 finish(cause)
             self._leave(cause)
             if mine:

@@ -1,7 +1,7 @@
 """Tasks by name: ours, a user's own class or function named ``package.module:name``, and ``script``, a user's command.
 
-Adding one of ours means one file in this folder and one entry in `TASKS`. A user's class is loaded by the same
-function and held to the same contract, `tune_app.tasks.task.Task`.
+To add one of ours, add a file in this folder and an entry in `TASKS`. A user's class is loaded by the same function
+and follows the same contract, `tune_app.tasks.task.Task`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ TASK_OF_KIND: dict[str, str] = {"image": "image_cnn", "labelled_text": "text_lst
 
 
 def load_task(name: str, catalog: Catalog | None = None) -> Task:
-    """Make the task `name`: one of `TASKS`, or a user's own as ``package.module:name``, a class or a function.
+    """Create the task `name`: one of `TASKS`, or a user's own as ``package.module:name``, a class or a function.
 
     Args:
-        catalog: what the search space says of a function's or a script's variables and metrics.
+        catalog: the search space's variables and metrics, for a function or a script.
 
     Raises:
         InputError: the name is unknown, the module cannot be imported, there is no such class or function in it, or a
-            class cannot be made without arguments or does not keep the contract (every fault is named).
+            class cannot be created without arguments or violates the contract (lists all violations).
     """
     if (function := given_function(name)) is not None:
         return _of_function(function, name, catalog)
@@ -53,13 +53,13 @@ def load_task(name: str, catalog: Catalog | None = None) -> Task:
     module_name, colon, own_name = address.partition(":")
     if not (module_name and colon and own_name):
         raise InputError(
-            f"`task` must name one of ours or your own as `package.module:name`, or be `{SCRIPT}`, but got `{name}`",
+            f"`task` must be one of our tasks, your own as `package.module:name`, or `{SCRIPT}`, but got `{name}`",
             hint=nearest(name, [*TASKS, SCRIPT]),
         )
     if module_name == "__main__":
         raise InputError(
-            f"`task` must be of a module that can be imported, but `{name}` is of a notebook or of a script that ran",
-            hint=f"put `{own_name}` into a file of its own, such as train.py, and name it `train:{own_name}`",
+            f"`task` must be in a module that can be imported, but `{name}` is from a notebook or a script",
+            hint=f"put `{own_name}` in a file, such as train.py, and name it `train:{own_name}`",
         )
     module = import_module(module_name, name)
     found: Any = module
@@ -99,7 +99,7 @@ def _make(task_class: type, name: str) -> Task:
     faults = contract_faults(task)
     if faults:
         raise InputError(
-            f"a task must keep the contract, but `{task_class.__name__}`: {'; '.join(faults)}",
+            f"a task must follow the contract, but `{task_class.__name__}`: {'; '.join(faults)}",
             where=f"task {name}",
             hint="the contract is tune_app.tasks.task.Task; tune_app/tasks/image_cnn.py is an example",
         )
@@ -107,10 +107,10 @@ def _make(task_class: type, name: str) -> Task:
 
 
 def load_data(task: Task, dataset: DatasetReference) -> Dataset:
-    """What the task's own `load_data` gives, held to the contract. Its arrays can be read only, as those of a sweep.
+    """The result of the task's own `load_data`, checked against the contract. Its arrays are read-only, as in a sweep.
 
     Raises:
-        InputError: it is no `Dataset` as the contract has it, or the task raised something.
+        InputError: it is not a `Dataset` that follows the contract, or the task raised an exception.
         WorkFailed: as the task's `load_data`.
     """
     where = f"task {type(task).__module__}:{type(task).__qualname__}"
@@ -122,22 +122,22 @@ def load_data(task: Task, dataset: DatasetReference) -> Dataset:
     except Exception as error:
         raise InputError(f"`load_data` failed: {last_line(error)}", where=where, hint="--debug shows more") from error
     if faults := data_faults(loaded):
-        raise InputError(f"`load_data` must keep the contract, but {'; '.join(faults)}", where=where)
+        raise InputError(f"`load_data` must follow the contract, but {'; '.join(faults)}", where=where)
     return loaded.read_only()
 
 
 def load_dataset_of_kind(dataset: DatasetReference, kind: str) -> Dataset:
-    """Load `dataset` for a task that takes data sets of `kind`.
+    """Load `dataset` for a task that uses data sets of `kind`.
 
     Raises:
-        InputError: it is unknown, of another kind (which shows before a download), or cannot be read.
+        InputError: it is unknown, of another kind (checked before a download), or cannot be read.
         WorkFailed: it could not be downloaded.
     """
     named = read_reference(dataset)
     if named.data_kind != kind:
         raise InputError(
-            f"the task takes data sets of kind `{kind}`, but `{named.title}` is of kind `{named.data_kind}`",
+            f"the task uses data sets of kind `{kind}`, but `{named.title}` is of kind `{named.data_kind}`",
             where="dataset",
-            hint=f"the task for it is {TASK_OF_KIND[named.data_kind]}; `tune-app data list` shows each kind",
+            hint=f"use the task {TASK_OF_KIND[named.data_kind]}; `tune-app data list` shows each kind",
         )
     return load_dataset(dataset)

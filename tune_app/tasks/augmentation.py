@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 VIEW_OFFSETS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1))
-"""Pixels, down and right, by which the views of test-time augmentation are moved, in the order they are taken."""
+"""Shifts in pixels, down and right, of the views in test-time augmentation, in order."""
 
 
 def augment(
@@ -28,7 +28,8 @@ def augment(
     noise: float = 0.0,
     cutout: float = 0.0,
 ) -> Tensor:
-    """Apply what is above 0 and spend nothing on the rest; pixels go from 0 to `max_value`, `noise` is a part of it."""
+    """Apply the augmentations above 0, skip the rest; pixels range from 0 to `max_value`, and `noise` is a fraction of
+    it."""
     if shift > 0 or rotation > 0 or crop > 0:
         images = move(images, shift, rotation, crop)
     if horizontal_flip:
@@ -43,11 +44,11 @@ def augment(
 
 
 def move(images: Tensor, shift: float, rotation: float, crop: float = 0.0) -> Tensor:
-    """Shift, rotate and crop each image, all in one resampling.
+    """Shift, rotate and crop each image in a single resampling.
 
-    The shift is up to `shift` of the sides and the rotation up to `rotation` degrees, either way. A crop leaves out up
-    to `crop` of each side, anywhere, and is brought back to the full size. All are uniform; pixels are interpolated
-    linearly and what comes in from outside is 0.
+    The shift is up to `shift` of each side and the rotation up to `rotation` degrees, in either direction. A crop
+    removes up to `crop` of each side, anywhere, and is scaled back to full size. All are uniform; pixels are
+    interpolated linearly, and pixels from outside are 0.
     """
     count, _, height, width = images.shape
     random = torch.rand(6 if crop > 0 else 3, count, device=images.device) * 2 - 1
@@ -66,7 +67,7 @@ def move(images: Tensor, shift: float, rotation: float, crop: float = 0.0) -> Te
 
 
 def flip(images: Tensor) -> Tensor:
-    """Mirror each image from left to right with a chance of one half."""
+    """Mirror each image horizontally with probability 1/2."""
     chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
     return torch.where(chosen, images.flip(-1), images)
 
@@ -74,20 +75,20 @@ def flip(images: Tensor) -> Tensor:
 def jitter(images: Tensor, strength: float, max_value: float) -> Tensor:
     """Change brightness, contrast and saturation of each image by factors from 1 - `strength` to 1 + `strength`.
 
-    As torchvision's ColorJitter blends: brightness with black, contrast with the image's mean grey, saturation with
-    its own grey; images of other than three channels have no saturation.
+    As torchvision's ColorJitter blends: brightness with black, contrast with the image's mean gray, saturation with
+    its own gray; images without three channels have no saturation.
     """
     factors = 1 + strength * (torch.rand(3, len(images), 1, 1, 1, device=images.device) * 2 - 1)
     images = (images * factors[0]).clamp(0, max_value)
-    grey = images.mean(dim=1, keepdim=True)
-    images = torch.lerp(grey.mean(dim=(2, 3), keepdim=True), images, factors[1]).clamp(0, max_value)
+    gray = images.mean(dim=1, keepdim=True)
+    images = torch.lerp(gray.mean(dim=(2, 3), keepdim=True), images, factors[1]).clamp(0, max_value)
     if images.shape[1] == 3:
         images = torch.lerp(images.mean(dim=1, keepdim=True), images, factors[2]).clamp(0, max_value)
     return images
 
 
 def cut_out(images: Tensor, size: float) -> Tensor:
-    """Blank one rectangle per image, `size` of each side long, with its centre anywhere (DeVries & Taylor 2017)."""
+    """Blank one rectangle per image, `size` of each side long, with its center anywhere (DeVries & Taylor 2017)."""
     count, _, height, width = images.shape
     random = torch.rand(2, count, 1, device=images.device)
     rows = (torch.arange(height, device=images.device) + 0.5 - random[0] * height).abs() < size * height / 2
@@ -97,7 +98,7 @@ def cut_out(images: Tensor, size: float) -> Tensor:
 
 
 def views(images: Tensor, count: int) -> list[Tensor]:
-    """The images themselves, then `count` - 1 copies, each moved by one pixel; fixed, so nothing is drawn."""
+    """The images themselves, then `count` - 1 copies, each shifted by one pixel; deterministic."""
     height, width = images.shape[-2:]
     padded = functional.pad(images, (1, 1, 1, 1)) if count > 1 else images
     moved = [padded[..., 1 - y : 1 - y + height, 1 - x : 1 - x + width] for y, x in VIEW_OFFSETS[1:count]]

@@ -1,4 +1,5 @@
-"""The catalog of a user's own task, from a process that ends: its code, memory and faults stay out of whoever asks.
+"""Gets the catalog of a user's own task in a short-lived process, to keep its code, memory and crashes out of the
+caller.
 
     python -m tune_app.tasks.catalog_process package.module:Class
 
@@ -20,11 +21,11 @@ from tune_app.tasks import TASKS
 from tune_app.tasks.catalogs import load_catalog
 
 LIMIT_S = 60.0
-"""So long the import of a task may take; torch alone needs some seconds of a busy machine."""
+"""Time limit for importing a task; torch alone needs some seconds on a busy machine."""
 
 
 def read_catalog(name: str) -> Catalog:
-    """The catalog of the task `name` as its code is now; see `load_catalog`, which imports it here.
+    """The catalog of the current code of the task `name`; see `load_catalog`, which imports it here.
 
     Raises:
         InputError: as `load_task`, or the import ended the process or took too long.
@@ -46,7 +47,7 @@ def read_catalog(name: str) -> Catalog:
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+        last = (done.stderr.strip().splitlines() or ["without an error message"])[-1]
         raise InputError(f"importing the task ended its process with {done.returncode}: {last}", where=where) from None
     if done.returncode:
         raise InputError(answer["message"], where=answer["where"], hint=answer["hint"])
@@ -54,7 +55,7 @@ def read_catalog(name: str) -> Catalog:
 
 
 def main() -> None:
-    """Print the catalog of the task that the argument names."""
+    """Print the catalog of the task in the argument."""
     try:
         with reserved():  # a user's task may print
             answer, code = load_catalog(sys.argv[1]).to_dict(), 0

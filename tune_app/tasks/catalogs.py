@@ -1,8 +1,8 @@
-"""Catalogs of tasks. Those of ours lie beside this file as JSON: reading one imports neither the task nor torch.
+"""Catalogs of tasks. Those of our tasks are next to this file as JSON: reading one imports neither the task nor torch.
 
     python -m tune_app.tasks.catalogs
 
-writes them again after a task of ours changed; a test compares them with the tasks.
+rewrites them after one of our tasks changes; a test compares them with the tasks.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def load_catalog(name: str) -> Catalog:
     if name in TASKS:
         path = FOLDER / f"{name}.json"
         return Catalog.from_dict(json.loads(path.read_text(encoding="utf-8")), str(path))
-    if name == SCRIPT:  # all else stands in the search space
+    if name == SCRIPT:  # the search space has the rest
         return Catalog(name, (), open=True)
     return catalog_of(load_task(name), name)
 
 
 def catalog_of(task: Task | type[Task], name: str) -> Catalog:
-    """The catalog of a task that is loaded and called `name`."""
+    """The catalog of a loaded task with this `name`."""
     found = getattr(task, "catalog", None)
-    if isinstance(found, Catalog):  # a function's or a script's, which the search space made
+    if isinstance(found, Catalog):  # of a function or a script, created from the search space
         return found
     return Catalog(
         task=name,

@@ -1,4 +1,4 @@
-"""Figures of a classifier that may abstain."""
+"""Metrics of a classifier that may abstain."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch.nn import functional
 
 
 def answers_of(log_probabilities: Tensor, decision_threshold: float | None = None) -> Tensor:
-    """The class answered for each row of `log_probabilities` (rows, classes).
+    """The predicted class for each row of `log_probabilities` (rows, classes).
 
-    It is the likeliest one; of two classes, with a `decision_threshold`, the second one where its probability is at
-    least that.
+    It is the likeliest one; with two classes and a `decision_threshold`, the second one if its probability is at least
+    that.
     """
     if decision_threshold is None or log_probabilities.shape[1] != 2:
         return log_probabilities.argmax(dim=1)
@@ -25,8 +25,8 @@ def selective_figures(
 ) -> dict[str, float]:
     """Loss and accuracy over all rows; coverage, and the accuracy over the rows answered.
 
-    A row is answered where the class that `answers_of` gives has a probability of at least `confidence_threshold`.
-    Where none is, the selective accuracy is 0, so that a model that always abstains never wins.
+    A row is answered if the class from `answers_of` has a probability of at least `confidence_threshold`. If none is,
+    the selective accuracy is 0, so that a model that always abstains never wins.
 
     Args:
         log_probabilities: (rows, classes).
@@ -39,7 +39,7 @@ def selective_figures(
     right = answers == labels
     kept = confidence >= confidence_threshold
     figures = (functional.nll_loss(log_probabilities, labels), right.sum(), kept.sum(), (right & kept).sum())
-    # One transfer for all figures: on a GPU each would wait for the device.
+    # One transfer for all figures: on a GPU, each one would wait for the device.
     loss, correct, answered, correct_answered = torch.stack([f.float() for f in figures]).tolist()
     return {
         "loss": loss,
@@ -58,9 +58,10 @@ def macro_f1(answers: Tensor, labels: Tensor, classes: int) -> float:
 
 
 def roc_auc(log_probabilities: Tensor, labels: Tensor) -> float | None:
-    """Area under the ROC curve of two classes: how likely a row of the second class has the higher score, ties half.
+    """Area under the ROC curve of two classes: the probability that a row of the second class has the higher score,
+    ties count half.
 
-    None where there are other than two classes, or rows of one class only.
+    None if there are not exactly two classes, or rows of only one class.
 
     Source: the Mann-Whitney form, Fawcett (2006), An introduction to ROC analysis.
     """

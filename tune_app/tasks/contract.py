@@ -1,4 +1,4 @@
-"""What a class must have to be a task, and what is wrong with one: in words, for its author."""
+"""Checks whether a class is a valid task, and explains to its author what is wrong."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from tune_app.spaces.variable import Variable
 
 METHODS = ("load_data", "start", "train_epoch", "evaluate")
 PARTS = ("data_kind", "variables", "constraints", "metrics", *METHODS)
-"""What a class needs to be a task."""
+"""The required parts of a task."""
 
 
 def contract_faults(task: object) -> list[str]:
-    """Say in words what `task` lacks or has in a wrong form; empty where it keeps the contract."""
+    """Describe what is missing or wrong in `task`; empty if it follows the contract."""
     missing = [part for part in PARTS if not hasattr(task, part)]
     faults = [f"lacks {', '.join(f'`{part}`' for part in missing)}"] if missing else []
     faults += [f"`{m}` must be a method" for m in METHODS if m not in missing and not callable(getattr(task, m))]
     for part, check in CHECKS.items():
         if part not in missing:
             faults += check(getattr(task, part))
-    if not faults:  # what follows reads these parts
+    if not faults:  # the following checks read these parts
         names = [variable.name for variable in getattr(task, "variables", ())]
         faults += _expression_faults(task, names) + _preparation_faults(task, names)
     return faults
 
 
 def _data_kind_faults(kind: object) -> list[str]:
-    return [] if isinstance(kind, str) and kind else [f"`data_kind` must be a text, but is {kind!r}"]
+    return [] if isinstance(kind, str) and kind else [f"`data_kind` must be a string, but is {kind!r}"]
 
 
 def _variable_faults(variables: object) -> list[str]:
     if not isinstance(variables, tuple) or not all(isinstance(v, Variable) for v in variables):
         return [f"`variables` must be a tuple of Variable, but is {variables!r:.120}"]
     if not variables:
-        return ["`variables` must hold at least one, but is empty"]
+        return ["`variables` must have at least one, but is empty"]
     names = [v.name for v in variables]
     twice = sorted({n for n in names if names.count(n) > 1})
-    return [f"`variables` must differ in name, but has {', '.join(twice)} more than once"] if twice else []
+    return [f"`variables` must have distinct names, but has {', '.join(twice)} more than once"] if twice else []
 
 
 def _constraint_faults(constraints: object) -> list[str]:
     if isinstance(constraints, tuple) and all(isinstance(c, str) for c in constraints):
         return []
-    return [f"`constraints` must be a tuple of texts, but is {constraints!r:.120}"]
+    return [f"`constraints` must be a tuple of strings, but is {constraints!r:.120}"]
 
 
 def _metric_faults(metrics: object) -> list[str]:
     if not isinstance(metrics, Mapping) or not metrics:
-        return [f"`metrics` must map at least one name to its direction, but is {metrics!r:.120}"]
+        return [f"`metrics` must map at least one name to a direction, but is {metrics!r:.120}"]
     return [
         f"`metrics` must say `maximize` or `minimize`, but {name!r} is {direction!r}"
         for name, direction in metrics.items()
@@ -70,7 +70,7 @@ CHECKS: dict[str, Callable[[object], list[str]]] = {
 
 
 def _expression_faults(task: object, names: Collection[str]) -> list[str]:
-    """What is wrong with the expressions in `constraints` and in the variables' `when`."""
+    """Problems of the expressions in `constraints` and in the variables' `when`."""
     texts = {f"`constraints`: {text!r}": text for text in getattr(task, "constraints", ())}
     texts |= {f"`when` of `{v.name}`": v.when for v in getattr(task, "variables", ()) if v.when is not None}
     faults = []
@@ -86,10 +86,10 @@ def _expression_faults(task: object, names: Collection[str]) -> list[str]:
 
 
 def _preparation_faults(task: object, names: Collection[str]) -> list[str]:
-    """What is wrong with `prepare` and `prepared_by`, of which a task has both or none."""
+    """Problems of `prepare` and `prepared_by`; a task has both or neither."""
     there = [part for part in ("prepare", "prepared_by") if hasattr(task, part)]
     if len(there) == 1:
-        return [f"`prepare` and `prepared_by` must both be there or none, but there is only `{there[0]}`"]
+        return [f"`prepare` and `prepared_by` must be defined together, but there is only `{there[0]}`"]
     if not there:
         return []
     if not callable(getattr(task, "prepare", None)):
@@ -104,7 +104,7 @@ def _preparation_faults(task: object, names: Collection[str]) -> list[str]:
 
 
 def data_faults(loaded: object) -> list[str]:
-    """Say in words why what a task's `load_data` returned is no `Dataset` as the contract has it; empty where it is."""
+    """Describe why the result of a task's `load_data` is not a valid `Dataset`; empty if it is."""
     if not isinstance(loaded, Dataset):
         return [f"it must return a Dataset, but returned a {type(loaded).__name__}"]
     faults = []
@@ -119,5 +119,5 @@ def data_faults(loaded: object) -> list[str]:
                 found = f"{type(array).__module__}.{type(array).__qualname__}"
                 faults.append(f"`{part_name}[{name!r}]` must be a NumPy array, but is a {found}")
             elif array.dtype == object and not all(isinstance(value, str) for value in array.flat):
-                faults.append(f"`{part_name}[{name!r}]` holds objects, which must be texts")
+                faults.append(f"`{part_name}[{name!r}]` has objects, which must be strings")
     return faults

@@ -1,7 +1,7 @@
-"""TensorBoard's event files, as far as they hold scalars: read as they grow, without TensorBoard.
+"""Reads scalars from TensorBoard's event files as they grow, without TensorBoard.
 
-A file is a row of records: the length of the message (8 bytes), its checksum (4), the message, its checksum (4). The
-message is a protocol buffer, ``tensorflow.Event``; the numbers of its fields are part of the format.
+A file is a sequence of records: the length of the message (8 bytes), its checksum (4), the message, its checksum (4).
+The message is a protocol buffer, ``tensorflow.Event``; the numbers of its fields are part of the format.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class EventFiles:
         self._read: dict[Path, int] = {}
 
     def poll(self) -> list[Scalar]:
-        """The scalars that were added since the last time; a record that is not whole yet is left for the next one."""
+        """The scalars added since the last call; an incomplete record is left for the next call."""
         found: list[Scalar] = []
         for path in sorted(self._folder.rglob(PATTERN)):
             with path.open("rb") as file:
@@ -67,7 +67,7 @@ def _scalars(event: bytes) -> list[Scalar]:
 
 
 def _scalar(content: bytes) -> tuple[str, float | None]:
-    """Tag and value of a figure; None for a histogram, a picture, and what else is no scalar."""
+    """Tag and value of a figure; None for histograms, images and anything else that is not a scalar."""
     tag, value = "", None
     for number, found in _fields(content):
         if number == TAG and isinstance(found, bytes):
@@ -102,13 +102,13 @@ def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
         elif kind in (FIXED32, FIXED64):
             size = 4 if kind == FIXED32 else 8
         else:
-            return  # of no kind that is written today
+            return  # obsolete types
         yield number, content[position : position + size]
         position += size
 
 
 def _varint(content: bytes, position: int) -> tuple[int, int]:
-    """A number of 7 bits a byte, the lowest first, and the position behind it."""
+    """A varint (7 bits per byte, lowest first), and the position after it."""
     value = shift = 0
     while position < len(content):
         byte = content[position]

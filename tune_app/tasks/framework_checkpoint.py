@@ -1,4 +1,4 @@
-"""The checkpoint of a training framework, as it writes it itself, within that of a trial."""
+"""A training framework's own checkpoint inside a trial's checkpoint."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Files = dict[str, Tensor]
 
 
 class FrameworkCheckpoint:
-    """What `report.restore` is given: it saves the files of a folder, and writes them again.
+    """The object for `report.restore`: saves the files of a folder, and restores them.
 
     Attributes:
-        restored: the folder with the files of an earlier attempt; None when fresh.
+        restored: the folder with the files of an earlier attempt; None on a fresh start.
     """
 
     def __init__(self, folder: Path, save: Callable[[], Path]) -> None:
         """Args:
         folder: where the files of an earlier attempt are written to.
-        save: has the framework write its checkpoint; the folder that holds it.
+        save: makes the framework write its checkpoint; returns its folder.
         """
         self._folder, self._save = folder, save
         self.restored: Path | None = None
 
     def state_dict(self) -> Files:
-        """All files of a checkpoint made now."""
+        """All files of a new checkpoint."""
         folder = self._save()
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         return {path.relative_to(folder).as_posix(): _bytes(path) for path in paths}

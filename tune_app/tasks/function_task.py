@@ -1,7 +1,7 @@
 """A user's function as a task: `def tune(config, report)`, which owns its loop over the epochs.
 
-It runs in a greenlet, that is in the thread of whoever trains, which goes on where the function reports, and back in
-the function for the next epoch.
+It runs in a greenlet in the training thread: control switches to the caller when the function reports, and back to the
+function for the next epoch.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ class FunctionTask(OpenTask):
         self._function = function
 
     def start(self, config: Config, data: Dataset, *, epochs: int, seed: int, device: torch.device) -> FunctionState:
-        """A run of the function that has not begun; it begins with the first epoch."""
+        """A run of the function; it starts with the first epoch."""
         given = arranged(config, self.catalog)
         return FunctionState(self._function, self.catalog, given, epochs=epochs, seed=seed, device=device)
 
     def train_epoch(self, state: FunctionState, epoch: int, progress: Progress) -> Mapping[str, float | None]:
-        """Let the function go on until it reports."""
+        """Let the function continue until it reports."""
         return state.go_on(progress)
 
     def finish(self, state: FunctionState) -> Mapping[str, float | None]:
-        """What the function returns after its last epoch, with `report.final`."""
+        """The function's return value after its last epoch, with `report.final`."""
         return state.finish()
 
     def probe_loss(self, state: FunctionState) -> Tensor:
-        """What the probe of the last report gives."""
+        """The result of the probe in the last report."""
         assert state.report.probe is not None
         return state.report.probe()
 
@@ -73,7 +73,7 @@ class FunctionState:
 
     @property
     def model(self) -> Any:
-        """The network that the function trains; None where it named none."""
+        """The network that the function trains; None if it passed none to `restore`."""
         return self.report.model
 
     @property
@@ -83,7 +83,7 @@ class FunctionState:
 
     @property
     def restorable(self) -> bool:
-        """Whether the function named anything to save, now or before it was lost."""
+        """Whether the function passed anything to save, now or in an earlier attempt."""
         return self.report.restorable
 
     def state_dict(self) -> dict[str, Any]:
@@ -95,13 +95,13 @@ class FunctionState:
         self.report.load_state_dict(saved)
 
     def build(self) -> None:
-        """Let the function build what it restores, with what was saved, and train nothing."""
+        """Let the function build and restore its objects, without training."""
         self.report.only_building = True
         self._begin()
         self._switch()
 
     def go_on(self, progress: Progress) -> Mapping[str, float | None]:
-        """Let the function train until it reports; what it reports."""
+        """Let the function train until it reports; returns the report."""
         self.report.progress = progress
         self._begin()
         before = self.report.epoch
@@ -114,23 +114,23 @@ class FunctionState:
 
     def _begin(self) -> None:
         if not self._begun:
-            # What it does before its first epoch must draw the same numbers when it is begun again after a loss.
+            # Code before its first epoch must draw the same numbers when it restarts.
             seed_everything(self.report.seed, 0)
             self._begun = True
 
     def finish(self) -> Mapping[str, float | None]:
-        """Let the function return, with `report.final`; what it returns."""
+        """Let the function finish, with `report.final`; returns its return value."""
         self.report.final = True
         returned = self._switch()
         if returned is None:
             return {}
         if not isinstance(returned, Mapping):
-            rule = f"`{self._name}` must return a mapping of figures or nothing, but returned {returned!r:.100}"
+            rule = f"`{self._name}` must return a mapping of metrics or nothing, but returned {returned!r:.100}"
             raise ReportError(rule)
         return returned
 
     def close(self) -> None:
-        """End the function: it returns if it has reported all epochs, else `Stopped` is raised where it stands."""
+        """End the function: it returns if it has reported all epochs, otherwise `Stopped` is raised in it."""
         try:
             if self._run and not self._run.dead:
                 if self.report.epoch == self.report.epochs and not self.report.only_building:
@@ -139,7 +139,7 @@ class FunctionState:
                     self._switch(Stopped())
         except Stopped:
             pass
-        except Exception:  # the trial is over, and what it found is kept
+        except Exception:  # the trial is over, and its results are kept
             traceback.print_exc(file=sys.stderr)
         try:
             self.report.end()

@@ -1,4 +1,4 @@
-"""Functions that are given to this process, because no import finds them: those of a notebook, or within a function."""
+"""Functions passed to this process because they cannot be imported: from a notebook, or nested in a function."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _given: dict[str, Callable[..., Any]] = {}
 
 
 def name_function(function: Callable[..., Any]) -> str:
-    """The name of `function` as a task, ``module:name``; where no import finds it under that, it is kept here.
+    """The name of `function` as a task, ``module:name``; registers it here if it cannot be imported by that name.
 
     Raises:
-        InputError: it is no function that takes a configuration and a report.
+        InputError: it is not a function of a configuration and a report.
     """
     if not inspect.isfunction(function):
         found = f"{type(function).__module__}.{type(function).__qualname__}"
         raise InputError(
-            f"what is swept must be a function, but got a {found}",
+            f"the object to tune must be a function, but got a {found}",
             hint="write `def tune(config, report): ...` around it",
         )
     check_function(function, function.__qualname__)
@@ -38,13 +38,13 @@ def name_function(function: Callable[..., Any]) -> str:
 
 
 def check_function(function: Callable[..., Any], name: str) -> None:
-    """Refuse what cannot be called as a task.
+    """Reject what cannot be called as a task.
 
     Raises:
-        InputError: it is a coroutine, or takes something else than a configuration and a report.
+        InputError: it is a coroutine, or does not take a configuration and a report.
     """
     if inspect.iscoroutinefunction(function):
-        raise InputError(f"`{name}` must be a plain function, but it is `async`", hint="let it call `asyncio.run`")
+        raise InputError(f"`{name}` must be a regular function, but it is `async`", hint="call `asyncio.run` inside it")
     try:
         inspect.signature(function).bind(None, None)
     except TypeError as error:
@@ -53,7 +53,7 @@ def check_function(function: Callable[..., Any], name: str) -> None:
 
 
 def is_importable(function: Callable[..., Any]) -> bool:
-    """Whether another process of this installation, in this folder, finds it by its module and name."""
+    """Whether another process of this installation, in this folder, can import it by module and name."""
     module: Any = sys.modules.get(function.__module__)
     parts = function.__qualname__.split(".")
     found = reduce(lambda owner, name: getattr(owner, name, None), parts, module)
@@ -62,16 +62,16 @@ def is_importable(function: Callable[..., Any]) -> bool:
         return False
     path = Path(file).resolve()
     top = path.parent if path.name == "__init__.py" else path
-    root = top.parents[function.__module__.count(".")]  # the folder that Python looked in
+    root = top.parents[function.__module__.count(".")]  # the folder that Python searched
     places = (os.getcwd(), *(sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")))
     return root in [Path(place).resolve() for place in places]
 
 
 def give_function(name: str, function: Callable[..., Any]) -> None:
-    """Keep `function` as the task `name`, in the place of an earlier one."""
+    """Register `function` as the task `name`, replacing an earlier one."""
     _given[name] = function
 
 
 def given_function(name: str) -> Callable[..., Any] | None:
-    """The function that was given as the task `name`."""
+    """The function registered as the task `name`."""
     return _given.get(name)

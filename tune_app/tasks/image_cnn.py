@@ -1,6 +1,6 @@
 """The task `image_cnn`: classify images with a plain convolutional network. Any size and number of channels.
 
-Read it top down: the settings (all variables), the network, what a training holds, and the task.
+Read it top down: the settings (all variables), the network, the state of a training, and the task.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tune_app.tasks.task import Progress
 from tune_app.tasks.tensors import to_device
 
 SMALLEST_POOLED = 4
-"""A map is halved only while both its sides have at least this many pixels, so that none gets smaller than 2x2."""
+"""A map is only halved while both its sides have at least this many pixels, so that none gets smaller than 2x2."""
 PROGRESS_EVERY = 10
 """Batches between two calls of `progress`."""
 EVALUATION_BATCH = 512
@@ -47,49 +47,56 @@ EVALUATION_BATCH = 512
 
 @dataclass(frozen=True)
 class Settings:
-    """Every variable of the task. The defaults reach 0.98 on the digits' validation part in 15 epochs."""
+    """Every variable of the task. The defaults reach 0.98 on the validation part of the digits in 15 epochs."""
 
     conv_layers: int = setting("architecture", Int(1, 6), 2, "Number of convolution layers.")
     filters: int = setting(
-        "architecture", Int(1, 512, log=True), 16, "Filters of the first convolution; doubled each time pooling halves."
+        "architecture",
+        Int(1, 512, log=True),
+        16,
+        "Filters of the first convolution; doubled whenever pooling halves the map.",
     )
     kernel_size: int = setting(
-        "architecture", Int(1, 7, step=2), 3, "Side of the convolution kernels in pixels; the border is padded."
+        "architecture", Int(1, 7, step=2), 3, "Kernel size of the convolutions in pixels; the border is padded."
     )
     pooling: str = setting(
         "architecture",
         Categorical(("max", "average", "stride", "none")),
         "max",
-        "How each convolution layer halves its map, while both sides have 4 pixels or more; "
-        "stride: the convolution itself takes every second pixel.",
+        "How each convolution layer halves its map, as long as both sides have at least 4 pixels; stride: the "
+        "convolution itself skips every second pixel.",
     )
     batch_norm: bool = setting(
-        "architecture", Categorical((True, False)), True, "Whether batch normalisation follows each convolution."
+        "architecture", Categorical((True, False)), True, "Whether batch normalization follows each convolution."
     )
     global_pooling: str = setting(
         "architecture",
         Categorical(("none", "average", "max")),
         "none",
-        "How the last map becomes features: one per filter, averaged or at its maximum; none: every pixel is one.",
+        "How the last map becomes features: the average or maximum of each filter; none: every pixel is a feature.",
     )
     dense_layers: int = setting("architecture", Int(0, 4), 1, "Number of hidden dense layers before the output.")
     dense_width: int = setting(
         "architecture",
         Int(2, 2048, log=True),
         64,
-        "Width of the first dense layer; each further one is half as wide, but not below the number of classes.",
+        "Width of the first dense layer; each further layer is half as wide, but no narrower than the number of "
+        "classes.",
         when="dense_layers > 0",
     )
     activation: str = setting(
-        "architecture", Categorical(tuple(ACTIVATIONS)), "relu", "Function after each convolution and dense layer."
+        "architecture",
+        Categorical(tuple(ACTIVATIONS)),
+        "relu",
+        "Activation function after each convolution and dense layer.",
     )
     dropout: float = setting(
-        "architecture", Float(0.0, 0.9), 0.1, "Share of the features dropped before each dense layer and the output."
+        "architecture", Float(0.0, 0.9), 0.1, "Fraction of the features dropped before each dense layer and the output."
     )
 
-    optimizer: str = setting("training", Categorical(OPTIMIZERS), "adamw", "The optimiser.")
+    optimizer: str = setting("training", Categorical(OPTIMIZERS), "adamw", "The optimizer.")
     learning_rate: float = setting(
-        "training", Float(1e-6, 10.0, log=True), 5e-3, "Learning rate after warm-up, before the schedule lowers it."
+        "training", Float(1e-6, 10.0, log=True), 5e-3, "Learning rate after warmup, before the schedule lowers it."
     )
     momentum: float = setting(
         "training",
@@ -102,86 +109,92 @@ class Settings:
         "training", Float(0.0, 1.0), 1e-2, "Weight decay: decoupled for adamw, an L2 penalty for the others."
     )
     batch_size: int = setting(
-        "training", Int(1, 8192, log=True), 128, "Images per batch, at most; an epoch's batches differ by one image."
+        "training",
+        Int(1, 8192, log=True),
+        128,
+        "Maximum images per batch; batches of an epoch differ by at most one image.",
     )
     schedule: str = setting(
         "training",
         Categorical(SCHEDULES),
         "cosine",
-        "Learning rate over the training: constant, down to 0 (cosine, linear), or in two steps to a hundredth.",
+        "How the learning rate changes: constant, down to 0 (cosine, linear), or in two steps to a hundredth.",
     )
     warmup_epochs: float = setting(
-        "training", Float(0.0, 20.0), 1.0, "Epochs, or part of one, over which the learning rate rises from 0."
+        "training", Float(0.0, 20.0), 1.0, "Epochs, possibly a fraction, during which the learning rate rises from 0."
     )
     label_smoothing: float = setting(
-        "training", Float(0.0, 0.9), 0.0, "Share of each label spread evenly over all classes in the training loss."
+        "training", Float(0.0, 0.9), 0.0, "Fraction of each label spread evenly over all classes in the training loss."
     )
     gradient_clip: float = setting(
-        "training", Float(0.0, 1000.0), 0.0, "Largest norm of the gradient over all parameters; 0: not clipped."
+        "training", Float(0.0, 1000.0), 0.0, "Maximum norm of the gradient over all parameters; 0: no clipping."
     )
-    epochs: int = setting("training", Int(1, 10_000), 15, "Epochs of a full training, which the schedule spans.")
+    epochs: int = setting("training", Int(1, 10_000), 15, "Epochs of a full training; the schedule spans all of them.")
     precision: str = setting(
-        "training", Categorical(PRECISIONS), "fp32", "Numbers of the forward pass; the weights are fp32 in either."
+        "training", Categorical(PRECISIONS), "fp32", "Precision of the forward pass; the weights are always fp32."
     )
 
     normalization: str = setting(
         "data",
         Categorical(METHODS),
         "standardize",
-        "Pixels as the network sees them: mean 0 and deviation 1 over the training images (standardize) or within "
-        "each image (per_image), 0 to 1 (scale), or as they are.",
+        "Scaling of the pixels: mean 0 and standard deviation 1 over the training images (standardize) or within "
+        "each image (per_image), 0 to 1 (scale), or unchanged (none).",
     )
-    shift: float = setting("data", Float(0.0, 0.5), 0.0, "Largest random shift, as a fraction of each side; 0: off.")
-    rotation: float = setting("data", Float(0.0, 180.0), 0.0, "Largest random rotation in degrees; 0: off.")
+    shift: float = setting("data", Float(0.0, 0.5), 0.0, "Maximum random shift, as a fraction of each side; 0: off.")
+    rotation: float = setting("data", Float(0.0, 180.0), 0.0, "Maximum random rotation in degrees; 0: off.")
     crop: float = setting(
         "data",
         Float(0.0, 0.9),
         0.0,
-        "Largest part of each side that a random crop leaves out; what remains fills the image again; 0: off.",
+        "Maximum fraction of each side that a random crop removes; the rest is scaled back to the full image; 0: off.",
     )
     horizontal_flip: bool = setting(
         "data",
         Categorical((True, False)),
         False,
-        "Whether every second image, at random, is mirrored; wrong for digits, letters and traffic signs.",
+        "Whether to mirror half of the images at random; wrong for digits, letters and traffic signs.",
     )
     color_jitter: float = setting(
         "data",
         Float(0.0, 1.0),
         0.0,
-        "Largest relative change of brightness, contrast and, of colour images, saturation; 0: off.",
+        "Maximum relative change of brightness, contrast and, for color images, saturation; 0: off.",
     )
     noise: float = setting(
-        "data", Float(0.0, 1.0), 0.0, "Deviation of random noise, as a fraction of the largest pixel value; 0: off."
+        "data",
+        Float(0.0, 1.0),
+        0.0,
+        "Standard deviation of random noise, as a fraction of the largest pixel value; 0: off.",
     )
     cutout: float = setting(
         "data", Float(0.0, 1.0), 0.0, "Side of a random blank rectangle, as a fraction of each side; 0: off."
     )
     training_fraction: float = setting(
-        "data", Float(0.01, 1.0), 1.0, "Fraction used of the images that validation leaves for training."
+        "data", Float(0.01, 1.0), 1.0, "Fraction of the training images (without validation) to use."
     )
     validation_fraction: float = setting(
         "data",
         Float(0.01, 0.9),
         0.2,
-        "Fraction of the images set apart for validation: always the same ones, so that trials are comparable.",
+        "Fraction of the images held out for validation: always the same ones, so that trials are comparable.",
         searchable=False,
     )
 
     temperature: float = setting(
-        "inference", Float(0.01, 100.0, log=True), 1.0, "What the logits are divided by before they are probabilities."
+        "inference", Float(0.01, 100.0, log=True), 1.0, "Divides the logits before they become probabilities."
     )
     confidence_threshold: float = setting(
         "inference",
         Float(0.0, 1.0),
         0.0,
-        "Probability of the likeliest class below which the model abstains; 0: it always answers.",
+        "The model abstains if the likeliest class is less probable than this; 0: it always answers.",
     )
     tta: int = setting(
         "inference",
         Int(1, len(VIEW_OFFSETS)),
         1,
-        "Views averaged per image at inference: the image itself, then moved by a pixel each way; 1: off.",
+        "Views averaged per image at inference: the image itself, then shifted by a pixel in each direction; 1: off.",
     )
 
 
@@ -208,12 +221,12 @@ class ImageCNN(nn.Module):
                 outputs *= 2
                 if settings.pooling != "stride":
                     layers.append(nn.MaxPool2d(2) if settings.pooling == "max" else nn.AvgPool2d(2))
-            # After pooling a quarter of the values is left; with max pooling and a rising function nothing changes.
+            # Pooling leaves a quarter of the values; with max pooling and a monotonic function the result is the same.
             layers.append(activation())
         if settings.global_pooling != "none":
             layers.append(nn.AdaptiveAvgPool2d(1) if settings.global_pooling == "average" else nn.AdaptiveMaxPool2d(1))
             height = width = 1
-        # With the channels of a pixel side by side, pooling and batch normalisation take half the time on a CPU.
+        # With the channels of a pixel side by side, pooling and batch normalization take half the time on a CPU.
         self.convolutions = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
         hidden = [
@@ -235,7 +248,7 @@ class ImageCNN(nn.Module):
 
 
 def build_model(config: Config, data: Dataset) -> ImageCNN:
-    """The network of `config` for images like those of `data`, on the CPU; its normalisation is fitted by `start`."""
+    """The network of `config` for images like those of `data`, on the CPU; its normalization is fitted by `start`."""
     channels, height, width = data.train["images"].shape[1:]
     settings = Settings(**config)  # type: ignore[arg-type]  # a checked configuration has the types of its variables
     return ImageCNN(settings, channels=channels, height=height, width=width, classes=int(data.info["classes"]))
@@ -243,7 +256,7 @@ def build_model(config: Config, data: Dataset) -> ImageCNN:
 
 @dataclass
 class Images:
-    """Images with their labels on the device, with pixels as the data set has them: bytes, a quarter of the numbers."""
+    """Images with their labels on the device, with pixels as stored bytes, a quarter of the size of numbers."""
 
     pixels: Tensor
     labels: Tensor
@@ -257,15 +270,15 @@ class Images:
         return len(self.labels)
 
     def rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (batch, channels, height, width) as numbers, and labels (batch), of the rows `chosen`."""
+        """Images (batch, channels, height, width) as numbers, and labels (batch), for the rows `chosen`."""
         return self.pixels.index_select(0, chosen).to(torch.float32), self.labels.index_select(0, chosen)
 
 
 @dataclass
 class ImageState:
-    """One training: the images stay on the device from first to last; on a CPU, all trials of a node share them.
+    """One training: the images stay on the device; on a CPU, all trials of a node share them.
 
-    `network` is the model, or what its training passes go through on several devices; `graphs` has the recorded steps.
+    `network` is the model, or its wrapper for training on several devices; `graphs` has the captured steps.
     """
 
     settings: Settings
@@ -279,7 +292,7 @@ class ImageState:
     validation_rows: Tensor
 
     def state_dict(self) -> dict[str, Any]:
-        """Model and optimiser; the images are not in it."""
+        """Model and optimizer, without the images."""
         return {"model": self.model.state_dict(), "optimization": self.optimization.state_dict()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -292,13 +305,13 @@ class ImageState:
 class ImageCNNTask:
     """Classification of images.
 
-    It takes data sets of kind ``image``: ``images`` (count, channels, height, width) with pixels from 0 to
+    Uses data sets of kind ``image``: ``images`` (count, channels, height, width) with pixels from 0 to
     ``info["max_value"]``, and ``labels`` (count) from 0 to ``info["classes"]`` - 1.
 
     Metrics: `train_loss` is the mean over the epoch, with label smoothing, while the weights changed. `val_loss` is
     the cross-entropy of the probabilities after temperature and test-time augmentation. `val_accuracy` counts every
     image; `val_coverage` is the share of images answered, and `val_selective_accuracy` the accuracy on those: 0
-    where none is answered, so that a model that always abstains never wins.
+    if none is answered, so that a model that always abstains never wins.
     """
 
     data_kind: ClassVar[str] = "image"
@@ -314,13 +327,13 @@ class ImageCNNTask:
     }
 
     def load_data(self, dataset: DatasetReference) -> Dataset:
-        """Load `dataset` by name; an `InputError` says where it is unknown or not of images."""
+        """Load `dataset` by name; an `InputError` says if it is unknown or not of images."""
         return load_dataset_of_kind(dataset, self.data_kind)
 
     def start(self, config: Config, data: Dataset, *, epochs: int, seed: int, device: torch.device) -> ImageState:
         """Build the model and put the images on `device`.
 
-        The validation part does not follow `seed`: all trials of a sweep are compared on the same images.
+        The validation part does not depend on `seed`: all trials of a sweep are compared on the same images.
         """
         settings = Settings(**config)  # type: ignore[arg-type]
         max_value = float(data.info["max_value"])
@@ -372,7 +385,7 @@ class ImageCNNTask:
         for number, chosen in enumerate(order.tensor_split(batches), start=1):
             state.optimization.advance()
             loss = state.graphs.run(partial(train_step, state, number), chosen)
-            # The sum stays on the device: reading it would make the host wait for every batch.
+            # Keep the sum on the device: reading it would make the host wait for every batch.
             total.add_(loss, alpha=len(chosen))
             if number % PROGRESS_EVERY == 0:
                 progress(number / batches)
@@ -383,13 +396,13 @@ class ImageCNNTask:
         return {"train_loss": total.item() / len(order), **{f"val_{name}": value for name, value in measured.items()}}
 
     def probe_loss(self, state: ImageState) -> Tensor:
-        """The training loss on the first training images, which are a random choice."""
+        """The training loss on the first training images, which are a random sample."""
         images, labels = state.images.rows(state.training_rows[: probe_rows(len(state.training_rows))])
         with autocast(state.settings.precision, images.device):
             return functional.cross_entropy(state.model(images), labels, label_smoothing=state.settings.label_smoothing)
 
     def classify(self, state: ImageState) -> tuple[list[int], list[int]]:
-        """Labels and answers of the validation images."""
+        """Labels and predictions of the validation images."""
         answers = answers_of(predict(state.model, state.settings, state.images, state.validation_rows))
         return state.images.labels[state.validation_rows].tolist(), answers.tolist()
 
@@ -401,7 +414,8 @@ class ImageCNNTask:
 
 
 def train_step(state: ImageState, number: int, rows: Tensor) -> Tensor:
-    """Train on the images `rows` (batch), batch `number` of the epoch; gives the loss. `StepGraphs` may record it."""
+    """Train on the images `rows` (batch), batch `number` of the epoch; returns the loss. `StepGraphs` may capture
+    it."""
     settings = state.settings
     images, labels = state.images.rows(rows)
     images = augment(

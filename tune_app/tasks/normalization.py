@@ -1,4 +1,4 @@
-"""Normalisation of images, as the first layer of a model."""
+"""Normalization of images, as the first layer of a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ METHODS = ("standardize", "scale", "per_image", "none")
 
 
 class Normalize(nn.Module):
-    """Bring raw pixels to the range the network likes; part of the model, so that the model takes raw images."""
+    """Scale raw pixels for the network; part of the model, so that the model accepts raw images."""
 
     scale: Tensor
     offset: Tensor
@@ -24,9 +24,9 @@ class Normalize(nn.Module):
         self.register_buffer("offset", torch.zeros(channels, 1, 1))
 
     def fit(self, batches: Iterable[Tensor], max_value: float) -> None:
-        """Take what the method needs from the training images, batch by batch, and the largest value a pixel can have.
+        """Collect the statistics of the training images, batch by batch, and the largest possible pixel value.
 
-        Whole numbers are summed up exactly, so that the result is the same on every device.
+        Whole numbers are summed exactly, so that the result is the same on every device.
         """
         if self.method == "scale":
             self.scale.fill_(1.0 / max_value)

@@ -1,4 +1,4 @@
-"""What a function and a script have in common as tasks: their search space says what they take and tell."""
+"""The common part of functions and scripts as tasks: their search space defines variables and metrics."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tune_app.spaces.variable import DatasetReference
 
 
 class OpenTask:
-    """The part of the contract of `tune_app.tasks.task.Task` that is the same for both.
+    """The shared part of the contract `tune_app.tasks.task.Task`.
 
     Attributes:
-        open: True: its variables and metrics are those of the search space.
-        catalog: what the search space says of them.
+        open: True: the search space defines its variables and metrics.
+        catalog: built from the search space.
     """
 
     data_kind = "none"
@@ -26,9 +26,9 @@ class OpenTask:
         self.variables, self.constraints, self.metrics = catalog.variables, catalog.constraints, catalog.metrics
 
     def load_data(self, dataset: DatasetReference) -> Dataset:
-        """Nothing: the user's code loads its own."""
+        """Empty: the user's code loads its own data."""
         return Dataset("none", self.data_kind, {}, {})
 
     def evaluate(self, state: Any, arrays: Mapping[str, Any]) -> Mapping[str, float | None]:
-        """Nothing: a test part is the user's own."""
+        """Empty: the user's code has its own test data."""
         return {}

@@ -1,4 +1,4 @@
-"""Optimisers by name, and one training's steps with them: what every task of ours has in its training group."""
+"""Optimizers by name, and the steps of a training: shared by our tasks."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def build_optimizer(
     momentum: float,
     weight_decay: float,
 ) -> torch.optim.Optimizer:
-    """Make the optimiser `name`; `momentum` matters to sgd and rmsprop only.
+    """Create the optimizer `name`; `momentum` only affects sgd and rmsprop.
 
     `weight_decay` is decoupled from the gradient for adamw and an L2 penalty for the others, as torch does it.
-    The fused variants update all parameters in one call, which is what counts for small models.
+    The fused variants update all parameters in one call, which matters for small models.
     """
     if name == "sgd":
         return lean(torch.optim.SGD)(
@@ -45,7 +45,7 @@ OptimizerT = TypeVar("OptimizerT", bound=torch.optim.Optimizer)
 
 
 def lean(kind: type[OptimizerT]) -> type[OptimizerT]:
-    """The optimiser `kind`, the same but for what guards it against `torch.compile`, which nothing here uses.
+    """The optimizer `kind` without its guards against `torch.compile`, which nothing here uses.
 
     The guards import ``torch._dynamo``, which takes as long as importing torch itself, in every process of a sweep.
     """
@@ -55,7 +55,7 @@ def lean(kind: type[OptimizerT]) -> type[OptimizerT]:
 
 
 def learning_rate_factor(schedule: str, step: int, total: int, warmup: float) -> float:
-    """What the learning rate is multiplied by at batch `step` (from 0) of `total`.
+    """The factor of the learning rate at batch `step` (from 0) of `total`.
 
     It rises linearly over the first `warmup` batches. Over the batches that remain: ``constant`` stays at 1;
     ``cosine`` falls to 0 along half a cosine (Loshchilov & Hutter 2017, one cycle); ``linear`` falls to 0;
@@ -75,25 +75,27 @@ def learning_rate_factor(schedule: str, step: int, total: int, warmup: float) ->
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """What a forward pass runs in: bf16 computes matrix products in bfloat16 and keeps the weights in float32."""
+    """The autocast context of a forward pass: bf16 computes matrix products in bfloat16 and keeps the weights in
+    float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def count_batches(rows: int, batch_size: int) -> int:
-    """Batches per epoch: even ones, never with a single row left over, which batch normalisation cannot take."""
+    """Batches per epoch, of even size, never with a single remaining row, which batch normalization does not
+    support."""
     return -(-rows // batch_size)
 
 
 @dataclass
 class Optimization:
-    """The steps of one training: optimiser, learning rate over the steps, clipping.
+    """The steps of one training: optimizer, learning rate over the steps, clipping.
 
     Attributes:
-        learning_rate: after warm-up, before the schedule lowers it.
+        learning_rate: after warmup, before the schedule lowers it.
         schedule: one of `SCHEDULES`, over `total_steps`.
         warmup: steps over which the learning rate rises.
-        gradient_clip: largest norm of the gradient over all parameters; 0: not clipped.
-        floor: share of the learning rate below which the schedule does not go.
+        gradient_clip: maximum norm of the gradient over all parameters; 0: no clipping.
+        floor: the minimum of the schedule, as a fraction of the learning rate.
         steps: steps done.
         rate: the learning rate of the next step, on a GPU, where a CUDA graph reads it; None on the CPU.
     """
@@ -116,7 +118,7 @@ class Optimization:
         self._fit_to_device()
 
     def _fit_to_device(self) -> None:
-        """On a GPU, keep all that changes from step to step there; a checkpoint may come from another device."""
+        """On a GPU, keep everything that changes between steps there; a checkpoint may come from another device."""
         for group in self.optimizer.param_groups:
             if "capturable" in group:
                 group["capturable"] = self.rate is not None
@@ -124,7 +126,7 @@ class Optimization:
                 group["lr"] = self.rate
 
     def advance(self) -> None:
-        """Begin the next step: set its learning rate. Not part of what a CUDA graph records, see `step_graphs`."""
+        """Begin the next step: set its learning rate. Not captured in CUDA graphs, see `step_graphs`."""
         factor = learning_rate_factor(self.schedule, self.steps, self.total_steps, self.warmup)
         if self.steps >= self.warmup:
             factor = self.floor + (1.0 - self.floor) * factor
@@ -136,7 +138,7 @@ class Optimization:
         self.steps += 1
 
     def follow(self, loss: Tensor) -> None:
-        """Follow the gradient of `loss` once, at the learning rate that `advance` set; nothing waits for a GPU."""
+        """Take one optimizer step on `loss`, at the learning rate set by `advance`, without waiting for a GPU."""
         for parameter in self.parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
@@ -145,7 +147,7 @@ class Optimization:
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimiser's state and the steps done."""
+        """The optimizer's state and the steps done."""
         return {"optimizer": self.optimizer.state_dict(), "steps": self.steps}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

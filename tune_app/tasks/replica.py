@@ -1,9 +1,9 @@
-"""This process's part of a data-parallel training, by torch.distributed's state.
+"""This process's part of a data-parallel training, based on the state of torch.distributed.
 
-Without a process group everything here gives back what it was given: a training on one device runs as if this module
-were not there. In a group of N ranks a task draws each batch, and all randomness that makes it, as it would alone;
-then each rank trains on its own rows of it, and the gradients, the summed loss and batch normalisation are those of
-the whole batch. So N devices learn what one does, but for the order in which floats are added up, and for dropout.
+Without a process group, everything here returns its input: a training on one device runs as if this module did not
+exist. In a group of N ranks a task draws each batch, and all randomness that makes it, as it would alone; then each
+rank trains on its own rows of it, and the gradients, the summed loss and batch normalization are those of the whole
+batch. So N devices learn the same as one, except for the order of floating-point sums, and for dropout.
 
 A task that says `data_parallel = True` (see `tune_app.tasks.task.DataParallel`) wraps its model in `start` and does
 four things in `train_epoch`:
@@ -29,29 +29,30 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.nn.parallel import DistributedDataParallel
 
 TIMEOUT = timedelta(minutes=5)
-"""How long a rank waits for another one before it gives up; one that died is noticed at once, or by Ray."""
+"""How long a rank waits for another one; a dead rank is noticed immediately, or by Ray."""
 
 OVER_ROWS = (0, 2, 3)
-"""The axes of (batch, channels, height, width) that batch normalisation sums over."""
+"""The axes of (batch, channels, height, width) that batch normalization sums over."""
 
 Rows = TypeVar("Rows", bound=Tensor)
 
 
 def open_store(host: str) -> tuple[TCPStore, int]:
-    """Start, on the first rank, what the ranks find each other by; gives it and its port at `host`."""
-    # It picks the port itself, so that nobody else takes it in between.
+    """Start the rendezvous store on the first rank; returns it and its port at `host`."""
+    # It picks the port itself, so that nobody else can take it in the meantime.
     store = TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
     return store, store.port
 
 
 def join(store: TCPStore | tuple[str, int], rank: int, size: int, device: str | torch.device) -> None:
-    """Become rank number `rank` of `size`: NCCL for GPUs, each rank its own, gloo for CPUs; returns when all are there.
+    """Become rank number `rank` of `size`: NCCL for GPUs, each rank its own, gloo for CPUs; returns when all are
+    connected.
 
     Args:
         store: of `open_store` on the first rank, its host and port on the others.
 
     Raises:
-        torch.distributed.DistError: the others did not come within `TIMEOUT`.
+        torch.distributed.DistError: the others did not connect within `TIMEOUT`.
     """
     if isinstance(store, tuple):
         store = TCPStore(store[0], store[1], is_master=False, timeout=TIMEOUT)
@@ -84,12 +85,12 @@ def part_of(rows: Rows) -> Rows:
 def weigh(loss: Tensor, rows: int, batch: int) -> Tensor:
     """`loss`, the mean over this rank's `rows` rows of a batch of `batch`, so that its mean over ranks is the batch's.
 
-    DistributedDataParallel averages gradients over the ranks, whatever each of them had to do.
+    DistributedDataParallel averages gradients over the ranks, regardless of their number of rows.
     """
     if not in_group():
         return loss
     if rows == 0:
-        return loss.nan_to_num()  # the mean over nothing, whose gradient is zero everywhere
+        return loss.nan_to_num()  # the mean over no rows, whose gradient is zero
     return loss * (rows * distributed.get_world_size() / batch)
 
 
@@ -103,15 +104,15 @@ def mean(total: Tensor) -> Tensor:
 
 
 def wrap(model: nn.Module) -> nn.Module:
-    """What the training passes of `model` go through, so that the gradients are averaged over the ranks.
+    """The wrapper of `model` for training passes, which averages the gradients over the ranks.
 
-    The parameters stay those of `model`; it is made once all ranks have built or restored the same ones. Evaluation and
-    checkpoints use `model` itself, which waits for nobody.
+    The parameters stay those of `model`; create it once all ranks have built or restored the same ones. Evaluation and
+    checkpoints use `model` itself, which does not wait for other ranks.
     """
     if not in_group():
         return model
     network = DistributedDataParallel(model)
-    # Not by the argument, whose name depends on torch's version. Buffers are computed from whole batches, see
+    # Not with the argument, whose name depends on torch's version. Buffers are computed from whole batches, see
     # `BatchNorm2d`, and so are the same everywhere.
     network.broadcast_buffers = False
     return network
@@ -119,10 +120,10 @@ def wrap(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def own_randomness(device: torch.device, number: int) -> Iterator[None]:
-    """Random numbers of this rank's own, for the forward pass of batch `number` of an epoch.
+    """Rank-specific random numbers for the forward pass of batch `number` of an epoch.
 
-    Afterwards the generators stand where they stood: what draws the batches goes on as it would alone, and the ranks
-    stay in step, also where one has fewer rows to drop units of.
+    Afterwards, the generators are restored: the batches are drawn as on one device, and the ranks stay in step, even if
+    one has fewer rows for dropout.
     """
     if not in_group():
         yield
@@ -134,10 +135,10 @@ def own_randomness(device: torch.device, number: int) -> Iterator[None]:
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation over the batch of all ranks; alone, torch's own to the last digit.
+    """Batch normalization over the batch of all ranks; on one device, identical to torch's.
 
-    ``torch.nn.SyncBatchNorm`` does the same on GPUs only. The statistics of the ranks are put together as by Chan et
-    al. (1979), without the cancellation that sums of squares suffer from. Checkpoints are those of ``BatchNorm2d``.
+    ``torch.nn.SyncBatchNorm`` does the same, but only on GPUs. The ranks' statistics are combined as in Chan et al.
+    (1979), which avoids the cancellation of sums of squares. Checkpoints have the format of ``BatchNorm2d``.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -163,16 +164,16 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class _BatchNorm(torch.autograd.Function):
-    """Normalisation by the statistics of the rows of all ranks, with its gradient (Ioffe & Szegedy 2015).
+    """Normalization by the statistics of the rows of all ranks, with its gradient (Ioffe & Szegedy 2015).
 
-    Written out because what autograd derives takes twice as long on a CPU; each way needs one transfer.
+    Explicit because autograd's version takes twice as long on a CPU; each direction needs one transfer.
     """
 
     @staticmethod
     def forward(
         context: Any, values: Tensor, weight: Tensor, bias: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The normalised values, then mean, variance and count, which have no gradient."""
+        """The normalized values, then mean, variance and count, which have no gradient."""
         mean, variance, count = _batch_statistics(values)
         inverse = torch.rsqrt(variance + eps)
         context.save_for_backward(values, weight, mean, inverse, count)
@@ -182,7 +183,7 @@ class _BatchNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """By the values, and by this rank's part of weight and bias, which DistributedDataParallel adds up."""
+        """Gradients of the values, and of this rank's part of weight and bias, which DistributedDataParallel sums."""
         gradient = gradients[0]
         values, weight, mean, inverse, count = context.saved_tensors
         by_bias = gradient.sum(dim=OVER_ROWS)

@@ -1,4 +1,4 @@
-"""What a user's function reports with: `def tune(config, report)`."""
+"""The `report` argument of a user's function: `def tune(config, report)`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Probe = Callable[[], Tensor]
 
 
 FOLDER = "tune-app-function-"
-"""What the names of trials' folders begin with, before the number of the process."""
+"""Prefix of the names of trials' folders, before the process id."""
 
 
 class Stopped(BaseException):
-    """Ends a function whose trial ends before it does: `finally` blocks run, and `except Exception` lets it through."""
+    """Ends a function whose trial is stopped: `finally` blocks run, and `except Exception` does not catch it."""
 
 
 class ReportError(Exception):
-    """A function reports otherwise than it should."""
+    """A function's report is invalid."""
 
 
 class Restorable(Protocol):
-    """A model, an optimizer, a schedule: all that can be saved and put back."""
+    """A model, an optimizer, a schedule: anything that can be saved and restored."""
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values."""
@@ -44,15 +44,15 @@ class Restorable(Protocol):
 
 
 class Report:
-    """What a function tells of its training, and what it needs to know for it.
+    """How a function reports its training, and what it needs to know for it.
 
-    Called after each epoch with its metrics. From that call on the trial may be saved, looked into, or ended: then the
+    Call it after each epoch with the metrics. During that call, the trial may be saved, inspected or stopped: then the
     call raises `Stopped`.
 
     Attributes:
-        epochs: that the function has to report, all of them.
+        epochs: how many epochs the function must report.
         device: where to train.
-        final: whether the test part may be looked at: in `train` after the last epoch, never in a sweep.
+        final: whether the test data may be used: in `train` after the last epoch, never in a sweep.
         seed: the trial's.
     """
 
@@ -74,29 +74,28 @@ class Report:
         self._closing = ExitStack()
         self._folder: Path | None = None
         self.progress: Callable[[float], None] = lambda fraction: None
-        """Told the fraction of the epoch that is done, 0 to 1, as often as the function likes."""
+        """Call with the completed fraction of the epoch, 0 to 1, as often as you like."""
         self.objects: dict[str, Restorable] = {}
-        """What `restore` was given."""
+        """The arguments of `restore`."""
         self.model: Any = None
-        """The network whose size and health are measured: what `restore` was given as `model`, or an adapter found."""
+        """The network whose size and health are measured: `restore`'s argument `model`, or set by an adapter."""
         self.only_building = False
-        """Whether nobody wants more than what `restore` is given: it waits there, and the trial ends."""
+        """Whether only the arguments of `restore` are needed: the function waits there, and the trial ends."""
         self.probe: Probe | None = None
-        """The one of the last report."""
+        """The probe of the last report."""
         self.metrics: Mapping[str, float | None] = {}
-        """Those of the last report."""
+        """The metrics of the last report."""
 
     def restore(self, **objects: Restorable) -> int:
-        """Put back what an earlier attempt at this trial saved, and have `objects` saved at each report from now on.
+        """Restore what an earlier attempt at this trial saved, and save `objects` at each report from now on.
 
         The one named `model` is the network whose health and layers are shown. The generators are seeded for the next
         epoch, so that it is the same whether it comes after this call or after a report.
 
-        Returns:
-            the number of the epoch after which they were saved; 0 when fresh.
+        Returns: the number of the epoch after which they were saved; 0 on a fresh start.
 
         Raises:
-            ReportError: it comes after a report, or something else was saved.
+            ReportError: it is called after a report, or other objects were saved.
         """
         if self.metrics:
             raise ReportError(f"`{self._function}` must call `report.restore` before it reports")
@@ -105,11 +104,12 @@ class Report:
             if set(self._saved) != set(objects):
                 found = ", ".join(sorted(objects)) or "nothing"
                 raise ReportError(
-                    f"`{self._function}` must restore what was saved, {', '.join(sorted(self._saved))}, but got {found}"
+                    f"`{self._function}` must restore the saved objects, {', '.join(sorted(self._saved))}, but got "
+                    f"{found}"
                 )
             for name, held in objects.items():
                 held.load_state_dict(self._saved[name])
-            self._saved = None  # it may lie on the GPU
+            self._saved = None  # it may be on the GPU
         seed_everything(self.seed, self._epoch + 1)
         if self.only_building:
             self._wait()
@@ -119,20 +119,22 @@ class Report:
         """Report an epoch.
 
         Args:
-            metrics: all that the search space lists under `metrics`, and nothing else; None where one is undefined.
-            probe: gives the training loss on some rows, always the same ones, with its graph: for the health figures.
+            metrics: exactly the `metrics` in the search space; None if one is undefined.
+            probe: returns the training loss on a few fixed rows, with its graph, for the health figures.
 
         Raises:
-            ReportError: they are others, or the trial has ended.
+            ReportError: the metrics do not match, or the trial has ended.
             Stopped: the trial ends here.
         """
         if self._ended:
             raise ReportError(f"`{self._function}` must not report after it has ended")
         if self._epoch == self.epochs:
-            raise ReportError(f"`{self._function}` must report {self.epochs} epochs, but reports one more")
+            raise ReportError(f"`{self._function}` must report {self.epochs} epochs, but reports another one")
         for is_on, name in ((torch.is_inference_mode_enabled(), "inference_mode"), (_is_autocast(), "autocast")):
             if is_on:
-                raise ReportError(f"`{self._function}` must report outside of `torch.{name}`, which is of the thread")
+                raise ReportError(
+                    f"`{self._function}` must report outside `torch.{name}`, which applies to the whole thread"
+                )
         self._check_names(metrics)
         self.metrics, self.probe = dict(metrics), probe
         self._epoch += 1
@@ -145,22 +147,22 @@ class Report:
         """Seed torch's, numpy's and random's generators for an epoch, as each report does for the next one.
 
         Returns:
-            a number for generators of the function's own.
+            a number to seed the function's own generators.
         """
         seed_everything(self.seed, epoch)
         return self.seed + epoch
 
     def shared(self, load: Callable[..., Any], *arguments: Any) -> Any:
-        """What ``load(*arguments)`` gives, loaded once for all trials and kept in the memory of each node.
+        """The result of ``load(*arguments)``, loaded once for all trials and kept in the memory of each node.
 
-        Arrays of NumPy are read in place, and can be read only; anything else is a copy of the trial's own.
+        NumPy arrays are read in place and are read-only; anything else is the trial's own copy.
 
         Args:
-            load: a function that gets all it needs as arguments.
+            load: a function that gets everything it needs as arguments.
             arguments: plain values.
 
         Raises:
-            ReportError: `load` or an argument is something else.
+            ReportError: `load` or an argument is not suitable.
         """
         try:
             return shared(load, arguments)
@@ -168,12 +170,12 @@ class Report:
             raise ReportError(f"`report.shared` {error}") from None
 
     def close_with(self, close: Callable[[], Any]) -> None:
-        """Call `close` when the trial ends, however it ends; the last one first."""
+        """Call `close` when the trial ends for any reason; in reverse order."""
         self._closing.callback(close)
 
     @property
     def trial_folder(self) -> Path:
-        """An empty folder for the trial alone, removed when it ends."""
+        """An empty folder just for the trial, removed when it ends."""
         if self._folder is None:
             _remove_abandoned()
             self._folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
@@ -182,7 +184,7 @@ class Report:
 
     @property
     def epoch(self) -> int:
-        """Epochs reported so far, those before a `restore` included."""
+        """Epochs reported so far, including those before a `restore`."""
         return self._epoch
 
     @property
@@ -191,17 +193,17 @@ class Report:
         return bool(self.objects or self._saved)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `restore` named, saved; what was saved before, until the function calls it."""
+        """The saved state of the objects in `restore`; the earlier state until the function calls it."""
         if not self.objects and self._saved:
             return {"epoch": self._epoch, "objects": dict(self._saved)}
         return {"epoch": self._epoch, "objects": {name: held.state_dict() for name, held in self.objects.items()}}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Keep what was saved until the function calls `restore`."""
+        """Keep the saved state until the function calls `restore`."""
         self._epoch, self._saved = saved["epoch"], saved["objects"]
 
     def end(self) -> None:
-        """Close what the function opened."""
+        """Call the functions registered with `close_with`."""
         self._ended = True
         self._closing.close()
 
@@ -212,7 +214,11 @@ class Report:
         missing = [name for name in self._names if name not in metrics]
         unknown = [str(name) for name in metrics if name not in self._names]
         if missing or unknown:
-            fault = f"leaves out {', '.join(missing)}" if missing else f"reports {', '.join(unknown)}, which is none"
+            fault = (
+                f"leaves out {', '.join(missing)}"
+                if missing
+                else f"reports {', '.join(unknown)}, which the search space does not list"
+            )
             raise ReportError(f"`{self._function}` must report its metrics, {expected}, but {fault}")
 
 

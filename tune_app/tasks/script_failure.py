@@ -1,4 +1,4 @@
-"""What is wrong with a script that failed, in words."""
+"""Describes why a script failed."""
 
 from __future__ import annotations
 
@@ -11,48 +11,50 @@ OOM_SIGNS = (
     *("out of memory", "outofmemoryerror", "memoryerror", "cannot allocate memory", "can't allocate memory"),
     *("resource_exhausted", "std::bad_alloc", "_alloc_failed"),
 )
-"""What PyTorch, CUDA, JAX, NumPy and C++ say when memory has run out, in small letters."""
+"""Out-of-memory messages of PyTorch, CUDA, JAX, NumPy and C++, in lowercase."""
 NOT_THERE = re.compile(r"can't open file|cannot open|: No such file( or directory)?$|: No module named [\w.]+$")
-"""What Python and shells say of a script that is not where its command looks for it."""
+"""Messages of Python and shells about a missing script."""
 LONGEST_TAIL = 700
-"""Characters of a script's last lines in a message."""
+"""Maximum characters of a script's last lines in a message."""
 
 
 class ScriptError(WorkFailed):
-    """A script failed, or reports otherwise than it should."""
+    """A script failed, or its reports are invalid."""
 
 
 class OutOfMemoryError(ScriptError):
-    """A script ended because memory ran out; by this name `tune_app.training.failure` knows it."""
+    """A script ran out of memory; `tune_app.training.failure` recognizes it by name."""
 
 
 def exit_failure(code: int, errors: Collection[str], lines: Iterable[str], working_folder: str) -> ScriptError:
-    """The error of a script that ended with another exit code than 0, negative for a signal.
+    """The error of a script that ended with a nonzero exit code, negative for a signal.
 
     Args:
         errors: the last lines of its standard error.
-        lines: those of its standard output, shown where there are no errors.
+        lines: those of its standard output, shown if there are no errors.
         working_folder: the folder that it was started in.
     """
     said = _tail(errors)
     how = f"exit code {code}" if code > 0 else f"signal {-code}"
     kind = OutOfMemoryError if any(sign in said.lower() for sign in OOM_SIGNS) else ScriptError
     lost = any(NOT_THERE.search(line.rstrip()) for line in errors)
-    hint = f"it was started in {working_folder}: start tune-app in the folder of the script" if lost else ""
+    hint = f"it was started in {working_folder}; start tune-app in the folder of the script" if lost else ""
     return kind(f"the script ended with {how}: {said or _tail(lines) or 'it printed nothing'}", hint=hint)
 
 
 def silence_failure(epochs: int, epoch: int, report: str, errors: Iterable[str], lines: Iterable[str]) -> ScriptError:
-    """The error of a script that ended well after `epoch` of `epochs` epochs.
+    """The error of a script that exited normally after `epoch` of `epochs` epochs.
 
     Args:
-        report: where more were looked for.
+        report: where reports were expected.
         errors: the last lines of its standard error, where Python's ``logging`` writes.
         lines: those of its standard output.
     """
     found = f"the script must report each of {epochs} epochs, but ended after {epoch}"
-    aside = f"; those of standard error, which is not read: {said}" if (said := _tail(errors)) else ""
-    return ScriptError(f"{found}; `{report}` told no more, and its last lines were: {_tail(lines) or 'nothing'}{aside}")
+    aside = f"; the last lines of standard error, which is not read: {said}" if (said := _tail(errors)) else ""
+    return ScriptError(
+        f"{found}; `{report}` reported nothing else, and the last lines were: {_tail(lines) or 'nothing'}{aside}"
+    )
 
 
 def _tail(lines: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""The folder of a script's trial in its checkpoint: all of its files in one tensor."""
+"""A script's trial folder in its checkpoint: all files in one tensor."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 QUIET_S = 0.2
-"""A folder is packed when nothing in it was written for so long: a file that is half written would be of no use."""
+"""A folder is packed when nothing has been written to it for this long, to avoid incomplete files."""
 PATIENCE_S = 2.0
-"""So long that is waited for; a script that never ceases to write is packed as it is."""
+"""Maximum wait for that; the folder of a script that never stops writing is packed anyway."""
 
 Stamps = dict[Path, tuple[int, int]]
 """When each file was written last, and its size."""
@@ -39,7 +39,7 @@ def pack(folder: Path) -> Tensor:
             if _stamps(folder) == quiet or time.monotonic() > deadline:
                 break
         file.flush()
-        # Mapped, for a folder may be larger than the memory; the file is gone when the tensor is.
+        # Memory-mapped, because a folder may be larger than the memory; the file is removed with the tensor.
         return torch.from_file(file.name, size=os.path.getsize(file.name), dtype=torch.uint8)
 
 
@@ -53,10 +53,10 @@ def unpack(packed: Tensor, folder: Path) -> None:
 
 
 def _extract(archive: tarfile.TarFile, folder: Path) -> None:
-    """Write what is in the archive to `folder`, and nothing beside it.
+    """Extract the archive to `folder`, and nothing outside it.
 
     Raises:
-        tarfile.TarError: a name or a link leads out of the folder, or something is neither file, folder nor link.
+        tarfile.TarError: a name or a link points outside the folder, or a member is not a file, folder or link.
     """
     if hasattr(tarfile, "data_filter"):
         archive.extractall(folder, filter="data")
@@ -68,14 +68,14 @@ def _extract(archive: tarfile.TarFile, folder: Path) -> None:
             raise tarfile.ExtractError(f"`{member.name}` is neither a file, a folder nor a link")
         for path in (place, os.path.join(links_to, member.linkname)):
             if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-                raise tarfile.ExtractError(f"`{member.name}` leads out of the folder")
+                raise tarfile.ExtractError(f"`{member.name}` points outside the folder")
     archive.extractall(folder)
 
 
 def _wait_until_quiet(folder: Path, deadline: float) -> Stamps:
-    """The stamps of the files when they have not changed for `QUIET_S`, or at the deadline.
+    """The stamps of the files once they have not changed for `QUIET_S`, or at the deadline.
 
-    It waits in any case, since a script may save just after it has reported.
+    Always waits, because a script may save just after its report.
     """
     while True:
         before = _stamps(folder)
@@ -88,7 +88,7 @@ def _wait_until_quiet(folder: Path, deadline: float) -> Stamps:
 def _stamps(folder: Path) -> Stamps:
     found: Stamps = {}
     for path in [folder, *folder.rglob("*")]:
-        with contextlib.suppress(FileNotFoundError):  # put in place of another one meanwhile
+        with contextlib.suppress(FileNotFoundError):  # replaced in the meantime
             stat = path.stat()
             found[path] = (stat.st_mtime_ns, stat.st_size)
     return found

@@ -1,4 +1,4 @@
-"""The process of a script: started, read, ended with all that it started."""
+"""The process of a script: starting, reading, and ending it with all its children."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tune_app.tasks import supervisor
 
 LINE_END = re.compile(r"[\r\n]+")
 STYLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-"""A terminal's colors and movements of its cursor, in figures and around them."""
+"""Terminal escape sequences (colors, cursor movements) in the output."""
 LONGEST_LINE = 10_000
-"""Characters of a line that are looked at."""
+"""Maximum characters of a line to examine."""
 LAST_LINES = 5
-"""Of each of standard output and standard error, for messages."""
+"""Number of last lines to keep of each stream, for messages."""
 END_S = supervisor.GRACE_S + 2 * supervisor.LAST_S + 1
-"""So long at most the end of a script is waited for."""
+"""Maximum wait for the end of a script."""
 
 
 class ScriptProcess:
-    """A script that runs, below a supervisor that ends it should this process die.
+    """A running script, under a supervisor that ends it if this process dies.
 
     Attributes:
         lines, errors: the last lines of its standard output and its standard error.
@@ -48,10 +48,10 @@ class ScriptProcess:
         """Start it in `working_folder`.
 
         Args:
-            trial_folder: removed should this process die.
-            on_line: told each line of its standard output, in a thread.
-            on_output: told all that it prints as it comes, standard error included, in the same thread.
-            on_end: called in that thread when it has ended, and all output was told.
+            trial_folder: removed if this process dies.
+            on_line: called with each line of its standard output, in a thread.
+            on_output: called with all its output as it arrives, including standard error, in the same thread.
+            on_end: called in that thread after it has ended and all output was delivered.
         """
         self._status_text = b""
         self.lines, self.errors = deque[str](maxlen=LAST_LINES), deque[str](maxlen=LAST_LINES)
@@ -85,18 +85,18 @@ class ScriptProcess:
             raise
         for descriptor in (output_in, errors_in, status_in, control_out):
             os.close(descriptor)
-        beginning.wait()  # it leaves the supervisor behind
+        beginning.wait()  # the supervisor remains
         return output, errors, status
 
     @property
     def code(self) -> int | None:
-        """Its exit code, negative for a signal; None while it runs, or where its supervisor was killed."""
+        """Its exit code, negative for a signal; None while it runs, or if its supervisor was killed."""
         told = self._status_text.split()
         return int(told[1]) if len(told) == 3 else None
 
     @property
     def peak_memory_mb(self) -> float | None:
-        """Most memory that one of its processes has held, in MiB; of the first one while it runs, on Linux alone."""
+        """Peak memory of one of its processes, in MiB; of the first one while it runs, only on Linux."""
         told = self._status_text.split()
         if len(told) == 3:
             return int(told[2]) / (2**20 if sys.platform == "darwin" else 2**10)
@@ -108,16 +108,16 @@ class ScriptProcess:
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended and all of its output was told."""
+        """Whether it has ended and all its output was delivered."""
         return not self._reading.is_alive()
 
     def wait(self, limit_s: float) -> bool:
-        """Wait for its end; whether it came within `limit_s`."""
+        """Wait for its end; returns whether it ended within `limit_s`."""
         self._reading.join(limit_s)
         return self.ended
 
     def end(self) -> None:
-        """End it, and all that it started: SIGTERM, then SIGKILL."""
+        """End it and all its children: SIGTERM, then SIGKILL."""
         if self._control < 0:
             return
         with contextlib.suppress(BrokenPipeError):
@@ -139,12 +139,12 @@ class ScriptProcess:
                             open_ends.remove(key.fd)
                             os.close(key.fd)
         finally:
-            for descriptor in open_ends:  # where what is told failed: a script shall not wait for who reads no more
+            for descriptor in open_ends:  # if a callback failed: a script must not block on a reader that stopped
                 os.close(descriptor)
             self._on_end()
 
     def _take(self, descriptor: int) -> bool:
-        """Read what is there; False at its end."""
+        """Read available output; False at its end."""
         content = os.read(descriptor, 65536)
         if descriptor == self._status:
             self._status_text += content
@@ -156,7 +156,7 @@ class ScriptProcess:
 
 
 class _Lines:
-    """Cuts what comes in pieces into lines; a progress bar's, which end with a carriage return, too. Without colors."""
+    """Splits chunks into lines, including those of progress bars that end with a carriage return. Strips colors."""
 
     def __init__(self, last: deque[str], on_line: Callable[[str], None]) -> None:
         self._last, self._on_line = last, on_line
@@ -164,7 +164,7 @@ class _Lines:
         self._open = ""
 
     def take(self, content: bytes) -> None:
-        """Take a piece; an empty one is the end."""
+        """Add a chunk; an empty one marks the end."""
         text = self._open + self._decoder.decode(content, final=not content)
         *lines, self._open = LINE_END.split(text)
         if not content or len(self._open) > LONGEST_LINE:

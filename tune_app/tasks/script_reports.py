@@ -1,4 +1,4 @@
-"""What a script tells of its training, as epochs: from its lines, a file of JSON lines, or TensorBoard's files."""
+"""A script's reports as epochs: from its output, a file of JSON lines, or TensorBoard files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Told:
     """The figures of one step.
 
     Attributes:
-        step: as the script counts; None where it does not tell.
+        step: as counted by the script; None if it does not report it.
     """
 
     step: int | None
@@ -30,19 +30,19 @@ class Told:
 
 
 class Source(Protocol):
-    """Where figures come from."""
+    """A source of figures."""
 
     def line(self, text: str) -> Sequence[Told]:
-        """What a line of standard output tells."""
+        """The figures in a line of standard output."""
         ...
 
     def poll(self, ended: bool) -> Sequence[Told]:
-        """What has come elsewhere since the last time; the very last where the script has ended."""
+        """New figures from elsewhere since the last call; the last ones if the script has ended."""
         ...
 
 
 def open_source(script: Script, metrics: Collection[str], trial_folder: str, working_folder: str) -> Source:
-    """Where the script tells its `metrics`."""
+    """The source of the script's `metrics`."""
     report = script.report
     if report.kind == "stdout":
         return StandardOutput(report, metrics)
@@ -86,20 +86,20 @@ class JsonLines:
         """See `Source`."""
         if not self._path.is_file():
             return ()
-        if self._path.stat().st_size < self._read:  # it was begun anew
+        if self._path.stat().st_size < self._read:  # the script restarted
             self._read = 0
         with self._path.open("rb") as file:
             file.seek(self._read)
             found = file.read()
         whole = found if ended else found.rpartition(b"\n")[0]
         self._read += len(found) if ended else len(whole) + 1 if whole else 0
-        # As bytes: a text may hold what Unicode counts as the end of a line, such as U+2028.
+        # As bytes: strings may contain Unicode line separators, such as U+2028.
         lines = [line.decode(errors="replace") for line in whole.split(b"\n") if line.strip()]
         return [told for line in lines if (told := self._told(line)) is not None]
 
     def _told(self, line: str) -> Told | None:
         try:
-            found = json.loads(line, strict=False)  # a control character in a text is no harm
+            found = json.loads(line, strict=False)  # control characters in strings are harmless
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
@@ -111,7 +111,7 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Event files in a folder: the metrics are tags, and a step at which each of them stands is a report."""
+    """Event files in a folder: the metrics are tags, and a step that has all of them is a report."""
 
     def __init__(self, folder: Path, metrics: Collection[str]) -> None:
         self._files, self._metrics = EventFiles(folder), metrics
@@ -149,17 +149,17 @@ class Numbering:
 
     Attributes:
         epoch: the last one.
-        step: its step; None where the script does not tell.
+        step: its step; None if the script does not report it.
     """
 
     def __init__(self, report: ScriptReport, epoch: int = 0, step: int | None = None) -> None:
         self._report, self.epoch, self.step = report, epoch, step
 
     def is_next(self, step: int | None) -> bool:
-        """Whether `step` is the next epoch; others are passed over: those before it, and those within it.
+        """Whether `step` is the next epoch; others, before it and within it, are skipped.
 
         Raises:
-            ScriptError: an epoch was left out.
+            ScriptError: an epoch was skipped.
         """
         if step is None:
             self.epoch += 1
@@ -174,8 +174,8 @@ class Numbering:
             if epoch > self.epoch + 1:
                 wanted = (self.epoch + 1) * every
                 raise ScriptError(
-                    f"a script must report each epoch, but reports step {step} where step {wanted} was due: "
-                    f"`every: {every}` says how many steps an epoch has"
+                    f"a script must report each epoch, but reports step {step} where step {wanted} was due; `every: "
+                    f"{every}` sets the steps per epoch"
                 )
         self.epoch, self.step = self.epoch + 1, step
         return True

@@ -1,4 +1,4 @@
-"""A run of a script: begun, listened to, saved, and ended."""
+"""A run of a script: starting, listening, saving, and ending."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from tune_app.tasks.script_process import ScriptProcess
 from tune_app.tasks.script_reports import Numbering, Told, open_source
 
 POLL_S = 0.2
-"""Files that the script writes are looked into this often."""
+"""How often to check the files that the script writes."""
 LEAST_END_S = 10.0
-"""So long, or as long as its longest epoch took, a script may take to end after its last report of a `train`."""
+"""How long a script may take to end after its last report in `train`, or as long as its longest epoch."""
 
 
 class ScriptState:
     """A run of a script.
 
     Attributes:
-        on_output: told all that it prints, as it comes, in another thread.
-        working_folder: the folder that it is started in.
+        on_output: called with all its output as it arrives, in another thread.
+        working_folder: the folder where it starts.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class ScriptState:
 
     @property
     def restorable(self) -> bool:
-        """Whether its folder is saved, from which it can go on; one that was given is kept by who gave it."""
+        """Whether its folder is saved so that it can continue from it; a given folder is kept by the caller."""
         return bool(self._script.resume) and self._folder_is_ours
 
     @property
     def trial_folder(self) -> Path:
-        """The folder that the script writes to: one for the trial alone, removed when it ends."""
+        """The script's folder: unique to the trial, and removed when it ends."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="tune-app-trial-"))
         return self._folder
 
     def write_to(self, folder: Path) -> None:
-        """Have the script write to `folder`, which stays."""
+        """Make the script write to `folder`, which is kept."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._folder_is_ours = folder, False
 
@@ -82,13 +82,15 @@ class ScriptState:
         return None if self._process is None else self._process.peak_memory_mb
 
     def state_dict(self) -> dict[str, Any]:
-        """Its folder as it is now, how far it is, and what it told beyond that: it may be ahead of who listens."""
-        folder = pack(self.trial_folder)  # first, so that what is told has all that led to what the folder holds
+        """Its current folder, its progress, and reports beyond that, because it may be ahead of the listener."""
+        folder = pack(
+            self.trial_folder
+        )  # first, so that the reports include everything that led to the folder's content
         ahead = [[told.step, told.metrics] for told in [*self._told] if isinstance(told, Told)]
         return {"epoch": self._numbering.epoch, "step": self._numbering.step, "ahead": ahead, "folder": folder}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Put the folder back; the script goes on from it when it is begun."""
+        """Restore the folder; the script continues from it when it starts."""
         self.close()
         self._numbering = Numbering(self._script.report, saved["epoch"], saved["step"])
         self._told.extend(Told(step, metrics) for step, metrics in saved["ahead"])
@@ -96,10 +98,10 @@ class ScriptState:
         self._resumed = True
 
     def go_on(self) -> Mapping[str, float | None]:
-        """Wait until the script reports its next epoch; what it reports.
+        """Wait until the script reports its next epoch; returns the report.
 
         Raises:
-            ScriptError: it failed, ended before, or reports otherwise than it should.
+            ScriptError: it failed, ended too early, or its report is invalid.
         """
         began = time.monotonic()
         if self._process is None:
@@ -114,7 +116,7 @@ class ScriptState:
         """Wait for the script's end, as long as its longest epoch took; then end it.
 
         Raises:
-            ScriptError: it failed meanwhile.
+            ScriptError: it failed in the meantime.
         """
         process = self._process
         if process is None:
@@ -152,7 +154,7 @@ class ScriptState:
     def _take_line(self, line: str) -> None:
         try:
             self._told.extend(self._source.line(line))
-        except Exception as error:  # raised by who waits: in the thread that reads it would end the reading
+        except Exception as error:  # raised by the waiting thread: in the reading thread it would end the reading
             self._told.append(error)
         self._notify()
 
@@ -167,10 +169,10 @@ class ScriptState:
             self._change.notify_all()
 
     def _next(self) -> Told | None:
-        """The next figures; None where there are none yet."""
+        """The next figures; None if there are none yet."""
         process = self._process
         assert process is not None
-        ended = process.ended  # asked before: what comes in between is seen the next time
+        ended = process.ended  # checked first, so that later output is read next time
         self._told.extend(self._source.poll(ended))
         if not self._told and ended:
             raise self._failure(process)
@@ -182,13 +184,13 @@ class ScriptState:
         if isinstance(told, Exception):
             raise told
         if told.step is None and self._script.resume:
-            raise ScriptError("a script with `resume` must tell its step: what it tells twice is known by it")
+            raise ScriptError("a script with `resume` must report its step, so that repeated reports are recognized")
         return told
 
     def _failure(self, process: ScriptProcess) -> ScriptError:
-        """What is wrong with a script that has ended."""
+        """The error of a script that has ended."""
         if process.code is None:
-            return ScriptError("the process that watches over the script was killed")
+            return ScriptError("the script's supervisor process was killed")
         if process.code:
             return exit_failure(process.code, process.errors, process.lines, self.working_folder)
         report = f"{self._script.report.kind}: {self._script.report.source}"

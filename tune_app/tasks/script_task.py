@@ -1,4 +1,4 @@
-"""A user's script as a task: a command that trains one configuration, and tells how it goes."""
+"""A user's script as a task: a command that trains one configuration and reports its progress."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ScriptTask(OpenTask):
     """A script under the contract of `tune_app.tasks.task.Task`."""
 
     def __init__(self, catalog: Catalog) -> None:
-        """Take the script of `catalog`.
+        """Use the script of `catalog`.
 
         Raises:
             InputError: there is none.
@@ -29,13 +29,13 @@ class ScriptTask(OpenTask):
             raise InputError(
                 f"the task `{SCRIPT}` must have its `command`, but there is none",
                 where=f"task {SCRIPT}",
-                hint="a search space or a profile of a script holds it; docs/own_task.md has an example",
+                hint="it is in the search space or profile of a script; docs/own_task.md has an example",
             )
         super().__init__(catalog)
         self.script = catalog.script
 
     def start(self, config: Config, data: Dataset, *, epochs: int, seed: int, device: torch.device) -> ScriptState:
-        """A run of the script that has not begun; it begins with the first epoch."""
+        """A run of the script; it starts with the first epoch."""
         given = {variable.name: resolved(variable, config[variable.name]) for variable in self.variables}
         return ScriptState(self.script, self.catalog.metrics, given, epochs=epochs, seed=seed, device=device)
 
@@ -44,6 +44,6 @@ class ScriptTask(OpenTask):
         return state.go_on()
 
     def finish(self, state: ScriptState) -> Mapping[str, float | None]:
-        """Let the script end by itself, so that it saves what it trained; it tells no figures of a test part."""
+        """Let the script finish, so that it saves its model; it reports no test metrics."""
         state.finish()
         return {}

@@ -1,7 +1,7 @@
-"""Data that trials share: loaded once, whoever asks for it first.
+"""Data shared by trials: loaded once, on first use.
 
-Here each process keeps what it loaded. Where trials train on a cluster, whoever starts their processes has it loaded
-once for all of them, see `tune_app.ray_backend.data_sharing`.
+Here, each process keeps what it loaded. If trials train on a cluster, it is loaded once for all processes, see
+`tune_app.ray_backend.data_sharing`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 Load = Callable[..., Any]
 Share = Callable[[str, Load, tuple[Any, ...]], Any]
-"""Gives what a function loads with these arguments, kept under a key."""
+"""Returns what a function loads with these arguments, cached under a key."""
 
 
 class NotShareable(Exception):
-    """What trials would share is not told by a function's name and its arguments."""
+    """A function's name and arguments do not determine what trials would share."""
 
 
 _kept: dict[str, Any] = {}
@@ -27,17 +27,17 @@ _share: Share | None = None
 
 
 def share_with(share: Share) -> None:
-    """Have `share` load what is shared from now on, in this process."""
+    """From now on, use `share` to load shared data in this process."""
     global _share
     _share = share
 
 
 def shared(load: Load, arguments: tuple[Any, ...]) -> Any:
-    """What ``load(*arguments)`` gives, loaded by the first who asks.
+    """The result of ``load(*arguments)``, loaded on first use.
 
     Raises:
-        NotShareable: an argument is no plain value, or `load` reads what belongs to the function around it, which its
-            name does not tell.
+        NotShareable: an argument is not a plain value, or `load` uses variables of an enclosing function, which its
+            name does not identify.
     """
     key = _key(load, arguments)
     if _share is not None:
@@ -48,30 +48,30 @@ def shared(load: Load, arguments: tuple[Any, ...]) -> Any:
 
 
 def forget_shared() -> None:
-    """Let go of all that this process has loaded."""
+    """Forget everything that this process has loaded."""
     _kept.clear()
 
 
 def _key(load: Load, arguments: tuple[Any, ...]) -> str:
-    """The same for the same function and values, in every process."""
+    """A key that is the same for the same function and values in every process."""
     for value in arguments:
         if not _is_plain(value):
             raise NotShareable(f"must get plain values as arguments, but got {value!r:.100}")
     name = f"{getattr(load, '__module__', None)}:{getattr(load, '__qualname__', None)}"
-    if not inspect.isfunction(load):  # one of a compiled module, say: its name must tell it
+    if not inspect.isfunction(load):  # for example from a compiled module: its name must identify it
         module, _, own = name.partition(":")
         if getattr(sys.modules.get(module), own, None) is not load:
-            raise NotShareable(f"must be a function that a module has by its name, but got {load!r:.100}")
+            raise NotShareable(f"must be a named function of a module, but got {load!r:.100}")
         return f"{name}{arguments!r}"
     defaults = (load.__defaults__, load.__kwdefaults__)
     if load.__closure__ or not _is_plain(defaults):
-        raise NotShareable(f"must be a function that gets all it needs as arguments, but got {name}")
+        raise NotShareable(f"must get everything it needs as arguments, but got {name}")
     told = f"{_told(load.__code__)}{defaults}"
     return f"{name}:{hashlib.sha256(told.encode()).hexdigest()}{arguments!r}"
 
 
 def _told(code: CodeType) -> str:
-    """What a function does, as a text; the order of a set is another one in every process."""
+    """What a function does, as a string; the order of a set is another one in every process."""
     constants = [
         _told(one) if isinstance(one, CodeType) else sorted(map(repr, one)) if isinstance(one, frozenset) else one
         for one in code.co_consts

@@ -1,6 +1,6 @@
 """The task `small_gpt`: a small decoder-only transformer that continues a text, character by character or byte by byte.
 
-Read it top down: the settings (all variables), the network, what a training holds, and the task.
+Read it top down: the settings (all variables), the network, the state of a training, and the task.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from tune_app.tasks.task import Progress
 from tune_app.tasks.tensors import to_device
 
 UNKNOWN = 0
-"""Token number of a character that the training part does not have; predicting it is never right."""
+"""Token number of a character that is not in the training part; predicting it is never right."""
 FEWEST_CHARACTERS = 10
 BYTES = 256
 PROGRESS_EVERY = 5
 """Batches between two calls of `progress`."""
 EVALUATION_TOKENS = 16384
 PROBE_BLOCKS = 4
-"""Blocks of text that the health figures look at."""
+"""Number of text blocks for the health figures."""
 ROTARY_BASE = 10_000.0
 """Su et al. 2021, RoFormer."""
 
@@ -44,7 +44,7 @@ class SquaredReLU(nn.Module):
     """So et al. 2021, Primer."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """The square of what is above 0."""
+        """The square of the positive part."""
         return functional.relu(values).square()
 
 
@@ -63,79 +63,86 @@ class Settings:
     n_layer: int = setting("architecture", Int(1, 24), 4, "Number of transformer blocks.")
     n_head: int = setting("architecture", Int(1, 32), 4, "Attention heads of each block.")
     n_embd: int = setting("architecture", Int(4, 2048, log=True), 128, "Numbers per token between the blocks.")
-    block_size: int = setting("architecture", Int(8, 2048, log=True), 64, "Tokens that the network looks back on.")
+    block_size: int = setting("architecture", Int(8, 2048, log=True), 64, "How many tokens the network looks back.")
     dropout: float = setting(
-        "architecture", Float(0.0, 0.9), 0.0, "Share dropped of embeddings, attention and each block's output."
+        "architecture", Float(0.0, 0.9), 0.0, "Fraction dropped from embeddings, attention and each block's output."
     )
     bias: bool = setting(
         "architecture", Categorical((True, False)), False, "Whether dense layers and layer norms have biases."
     )
     tied_weights: bool = setting(
-        "architecture", Categorical((True, False)), True, "Whether the output layer is the embedding of the tokens."
+        "architecture",
+        Categorical((True, False)),
+        True,
+        "Whether the output layer shares its weights with the token embedding.",
     )
     activation: str = setting(
-        "architecture", Categorical(tuple(ACTIVATIONS)), "gelu", "Function inside each block's dense part."
+        "architecture", Categorical(tuple(ACTIVATIONS)), "gelu", "Activation function in each block's dense part."
     )
     position: str = setting(
         "architecture",
         Categorical(("learned", "rotary")),
         "rotary",
-        "How the network knows where a token stands: an embedding per position, or rotated queries and keys.",
+        "How the network knows a token's position: an embedding per position, or rotated queries and keys.",
     )
     norm: str = setting(
-        "architecture", Categorical(("layer", "rms")), "rms", "Normalisation before each part of a block."
+        "architecture", Categorical(("layer", "rms")), "rms", "Normalization before each part of a block."
     )
 
     learning_rate: float = setting(
-        "training", Float(1e-6, 1.0, log=True), 2e-3, "Learning rate after warm-up, before the cosine lowers it."
+        "training", Float(1e-6, 1.0, log=True), 2e-3, "Learning rate after warmup, before the cosine lowers it."
     )
     final_learning_rate: float = setting(
         "training", Float(0.0, 1.0), 0.1, "Where the cosine ends, as a fraction of the learning rate."
     )
     warmup_epochs: float = setting(
-        "training", Float(0.0, 20.0), 0.5, "Epochs, or part of one, over which the learning rate rises from 0."
+        "training", Float(0.0, 20.0), 0.5, "Epochs, possibly a fraction, during which the learning rate rises from 0."
     )
     beta1: float = setting("training", Float(0.0, 0.999), 0.9, "AdamW's decay of the mean of the gradients.")
-    beta2: float = setting("training", Float(0.0, 0.9999), 0.99, "AdamW's decay of the mean of their squares.")
+    beta2: float = setting("training", Float(0.0, 0.9999), 0.99, "AdamW's decay of the mean of the squared gradients.")
     weight_decay: float = setting(
         "training",
         Float(0.0, 1.0),
         0.1,
-        "Decoupled weight decay of embeddings and dense layers; not of norms and biases.",
+        "Decoupled weight decay for embeddings and dense layers, but not for norms and biases.",
     )
     gradient_clip: float = setting(
-        "training", Float(0.0, 1000.0), 1.0, "Largest norm of the gradient over all parameters; 0: not clipped."
+        "training", Float(0.0, 1000.0), 1.0, "Maximum norm of the gradient over all parameters; 0: no clipping."
     )
     batch_size: int = setting("training", Int(1, 4096, log=True), 32, "Blocks of text per batch.")
     iterations: int = setting(
         "training",
         Int(1, 100_000, log=True),
         100,
-        "Batches per epoch, but no more than it takes to read the text once.",
+        "Batches per epoch, but at most enough to read the text once.",
     )
-    epochs: int = setting("training", Int(1, 10_000), 5, "Epochs of a full training, which the cosine spans.")
+    epochs: int = setting("training", Int(1, 10_000), 5, "Epochs of a full training; the cosine spans all of them.")
     precision: str = setting(
-        "training", Categorical(PRECISIONS), "fp32", "Numbers of the forward pass; the weights are fp32 in either."
+        "training", Categorical(PRECISIONS), "fp32", "Precision of the forward pass; the weights are always fp32."
     )
 
     tokenizer: str = setting(
-        "data", Categorical(("char", "byte")), "char", "What a token is: a character, or a byte of UTF-8."
+        "data", Categorical(("char", "byte")), "char", "What a token is: a character, or a UTF-8 byte."
     )
     training_fraction: float = setting(
-        "data", Float(0.01, 1.0), 1.0, "Fraction used of the text before the validation part, from its beginning."
+        "data", Float(0.01, 1.0), 1.0, "Fraction of the text before the validation part to use, from its start."
     )
     validation_fraction: float = setting(
-        "data", Float(0.01, 0.9), 0.1, "Fraction of the text, at its end, set apart for validation.", searchable=False
+        "data", Float(0.01, 0.9), 0.1, "Fraction at the end of the text held out for validation.", searchable=False
     )
 
     temperature: float = setting(
-        "inference", Float(0.01, 10.0, log=True), 0.8, "What the logits of a sample are divided by; no metric has it."
+        "inference", Float(0.01, 10.0, log=True), 0.8, "Divides the logits when sampling; does not affect metrics."
     )
-    top_k: int = setting("inference", Int(0, 1000), 0, "Likeliest tokens that a sample draws from; 0: all.")
+    top_k: int = setting(
+        "inference", Int(0, 1000), 0, "A sample draws from this many of the likeliest tokens; 0: from all."
+    )
     top_p: float = setting(
-        "inference", Float(0.01, 1.0), 1.0, "A sample draws from the likeliest tokens that make up this probability."
+        "inference", Float(0.01, 1.0), 1.0, "A sample draws from the likeliest tokens with this total probability."
     )
-    sample_length: int = setting("inference", Int(1, 5000, log=True), 200, "Tokens of the sample kept with a trial.")
+    sample_length: int = setting(
+        "inference", Int(1, 5000, log=True), 200, "Length in tokens of the sample stored with a trial."
+    )
 
 
 class Attention(nn.Module):
@@ -171,7 +178,7 @@ def rotate(values: Tensor, angles: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Attention, then a dense part four times as wide, each on normalised values and added to what came in."""
+    """Attention, then a dense part four times as wide, each on normalized values and added to its input."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -193,7 +200,7 @@ class Block(nn.Module):
 
 
 def make_norm(settings: Settings) -> nn.Module:
-    """The normalisation layer that the settings ask for."""
+    """The normalization layer that the settings ask for."""
     if settings.norm == "rms":
         return nn.RMSNorm(settings.n_embd, eps=1e-6)
     return nn.LayerNorm(settings.n_embd, bias=settings.bias)
@@ -222,7 +229,8 @@ class SmallGPT(nn.Module):
         self._initialise(settings.n_layer)
 
     def _initialise(self, layers: int) -> None:
-        """As GPT-2 (Radford et al. 2019): deviation 0.02, less for what is added up over the blocks."""
+        """As GPT-2 (Radford et al. 2019): standard deviation 0.02, less for layers whose outputs are summed over the
+        blocks."""
         for name, parameter in self.named_parameters():
             if parameter.dim() >= 2:
                 added_up = name.endswith(("attention.outputs.weight", "dense.2.weight"))
@@ -245,9 +253,9 @@ class SmallGPT(nn.Module):
 
 @dataclass
 class GPTState:
-    """One training: the text stays on the device as numbers from first to last.
+    """One training: the text stays on the device as numbers.
 
-    `network` is the model, or what its training passes go through on several devices; `graphs` has the recorded steps.
+    `network` is the model, or its wrapper for training on several devices; `graphs` has the captured steps.
     """
 
     settings: Settings
@@ -262,7 +270,7 @@ class GPTState:
     seed: int
 
     def state_dict(self) -> dict[str, Any]:
-        """Model, optimiser and vocabulary, without which the model is of no use."""
+        """Model, optimizer and vocabulary, without which the model is of no use."""
         return {
             "model": self.model.state_dict(),
             "optimization": self.optimization.state_dict(),
@@ -279,7 +287,7 @@ class GPTState:
 class SmallGPTTask:
     """Prediction of the next character or byte of a text.
 
-    It takes data sets of kind ``text``: ``text`` (characters) of Unicode code points. Validation is the end of the
+    Uses data sets of kind ``text``: ``text`` (characters) of Unicode code points. Validation is the end of the
     training part, read in blocks one after another; every token of it is predicted once but the first.
 
     Metrics: `val_bits_per_character` is the cross-entropy of the validation text in bits over its characters, whatever
@@ -304,7 +312,7 @@ class SmallGPTTask:
     prepared_by: ClassVar[tuple[str, ...]] = ("tokenizer",)
 
     def load_data(self, dataset: DatasetReference) -> Dataset:
-        """Load `dataset`; an `InputError` says where it is unknown or not a text."""
+        """Load `dataset`; an `InputError` says if it is unknown or not a text."""
         return load_dataset_of_kind(dataset, self.data_kind)
 
     def prepare(self, config: Config, data: Dataset) -> Dataset:
@@ -368,7 +376,7 @@ class SmallGPTTask:
         for number in range(1, batches + 1):
             starts = draw_starts(tokens, settings)
             state.optimization.advance()
-            # The sum stays on the device: reading it would make the host wait for every batch.
+            # Keep the sum on the device: reading it would make the host wait for every batch.
             total.add_(state.graphs.run(partial(train_step, state, number), starts))
             if number % PROGRESS_EVERY == 0:
                 progress(number / batches)
@@ -401,7 +409,7 @@ class SmallGPTTask:
 
 
 def train_step(state: GPTState, number: int, starts: Tensor) -> Tensor:
-    """Train on the blocks at `starts`, batch `number` of the epoch; gives the loss. `StepGraphs` may record it."""
+    """Train on the blocks at `starts`, batch `number` of the epoch; returns the loss. `StepGraphs` may capture it."""
     settings, tokens = state.settings, state.training_tokens
     mine = replica.part_of(starts)
     inputs, targets = blocks_at(tokens, mine, settings.block_size)
@@ -415,10 +423,10 @@ def train_step(state: GPTState, number: int, starts: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def repeatable_attention() -> Iterator[None]:
-    """Within it, attention's backward pass gives the same digits every time, if torch was told to prefer that.
+    """Make attention's backward pass deterministic, if torch is set to prefer that.
 
-    On a GPU, attention has kernels that do, but torch takes those that do not wherever it is to warn instead of
-    refusing (``ctx.deterministicAlgorithmsWarnOnly`` in ATen's attention_backward.cu).
+    On a GPU, attention has deterministic kernels, but torch uses others if it should only warn
+    (``ctx.deterministicAlgorithmsWarnOnly`` in ATen's attention_backward.cu).
     """
     if not (torch.are_deterministic_algorithms_enabled() and torch.is_deterministic_algorithms_warn_only_enabled()):
         yield
@@ -438,9 +446,9 @@ def _utf8(part: Arrays) -> Arrays:
 
 
 def split_text(tokens: Tensor, settings: Settings) -> tuple[int, int]:
-    """Where the training ends and where the validation begins, as positions in `tokens` (length).
+    """The end of the training part and the start of the validation part, as positions in `tokens` (length).
 
-    Both are counted in characters, so that the same text is validated whatever a token is.
+    Both are counted in characters, so that the validation text does not depend on the tokenizer.
 
     Raises:
         InputError: the text has fewer than `FEWEST_CHARACTERS`.
@@ -455,7 +463,7 @@ def split_text(tokens: Tensor, settings: Settings) -> tuple[int, int]:
 
 
 def starts_character(tokens: Tensor, settings: Settings) -> Tensor:
-    """Which of `tokens` begin a character: of bytes, all but those of the form 10xxxxxx (UTF-8)."""
+    """Which of `tokens` start a character: for bytes, all except those of the form 10xxxxxx (UTF-8)."""
     if settings.tokenizer == "byte":
         return (tokens & 0xC0) != 0x80
     return torch.ones_like(tokens, dtype=torch.bool)
@@ -475,12 +483,12 @@ def make_adamw(model: SmallGPT, settings: Settings) -> torch.optim.AdamW:
 
 
 def batches_per_epoch(settings: Settings, tokens: int) -> int:
-    """Batches of an epoch on `tokens` tokens: `iterations`, or what reads the text once where that is less."""
+    """Batches of an epoch on `tokens` tokens: `iterations`, or enough to read the text once if that is less."""
     return min(settings.iterations, max(1, tokens // (settings.batch_size * settings.block_size)))
 
 
 def draw_starts(tokens: Tensor, settings: Settings) -> Tensor:
-    """Where the blocks of a batch begin, anywhere in the text."""
+    """Random start positions of a batch's blocks."""
     last = max(1, len(tokens) - settings.block_size)
     return torch.randint(last, (settings.batch_size,), device=tokens.device)
 
@@ -528,14 +536,14 @@ def measure(model: SmallGPT, settings: Settings, tokens: Tensor) -> dict[str, fl
 
 @torch.inference_mode()
 def continue_text(model: SmallGPT, settings: Settings, prompt: Tensor, seed: int) -> list[int]:
-    """`sample_length` tokens after `prompt` (length), drawn as the inference variables say."""
+    """`sample_length` tokens after `prompt` (length), drawn according to the inference variables."""
     model.eval()
     generator = torch.Generator(prompt.device).manual_seed(seed)
     tokens = prompt[None]
     for _ in range(settings.sample_length):
         logits = model(tokens[:, -settings.block_size :])[0, -1].float() / settings.temperature
         if settings.tokenizer == "char":
-            logits[UNKNOWN] = -math.inf  # it stands for no character
+            logits[UNKNOWN] = -math.inf  # it does not represent a character
         probabilities = functional.softmax(keep_likeliest(logits, settings.top_k, settings.top_p), dim=-1)
         tokens = torch.cat([tokens, torch.multinomial(probabilities, 1, generator=generator)[None]], dim=1)
     return tokens[0, len(prompt) :].tolist()

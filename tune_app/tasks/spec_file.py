@@ -1,4 +1,4 @@
-"""Search space files, read against the catalog of the task that they name."""
+"""Reads search space files against the catalog of their task."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_spec(
     overrides: Mapping[str, Any] | None = None,
     catalog_of: Callable[[str], Catalog] = load_catalog,
 ) -> Spec:
-    """Read a search space that is in memory already; see `load_spec` and `find_catalog`."""
+    """Read a search space that is already in memory; see `load_spec` and `find_catalog`."""
     return spec.read_spec(document, lambda found: find_catalog(found, catalog_of), overrides)
 
 
@@ -48,12 +48,12 @@ def find_catalog(document: Document, catalog_of: Callable[[str], Catalog] = load
     try:
         return catalog_of(name)
     except InputError as error:
-        check_requirements(read_requirements(document))  # else the import of one of them is what failed
+        check_requirements(read_requirements(document))  # otherwise importing one of them failed
         raise InputError(error.message, where=document.where("task"), hint=error.hint) from None
 
 
 def _task_name(document: Document) -> str:
-    """A user's own task reads its data set itself, so that one is not looked into here."""
+    """A user's own task interprets its data set itself, so that one is not checked here."""
     if "task" not in document.data:
         dataset = read_dataset(document)
         return TASK_OF_KIND[dataset_kind(dataset, lambda *path: document.where("dataset", *path))]
@@ -63,8 +63,8 @@ def _task_name(document: Document) -> str:
         kind = dataset_kind(dataset, lambda *path: document.where("dataset", *path))
         if TASK_OF_KIND[kind] != name:
             raise InputError(
-                f"`{name}` does not take data sets of kind `{kind}`, such as `{dataset_title(dataset)}`",
+                f"`{name}` does not support data sets of kind `{kind}`, such as `{dataset_title(dataset)}`",
                 where=document.where("task"),
-                hint=f"the task for it is {TASK_OF_KIND[kind]}",
+                hint=f"use the task {TASK_OF_KIND[kind]}",
             )
     return name

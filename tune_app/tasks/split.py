@@ -1,4 +1,4 @@
-"""The validation part: which rows of the training part are set apart."""
+"""The validation part: which training rows are held out."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def split_rows(
     """Numbers of the rows to train on and of those to validate on, out of `count`.
 
     Both come from one permutation, the same for every trial, so that trials are compared on the same rows.
-    Validation takes the head of it and training the beginning of what remains: a smaller fraction of either is part
-    of a larger one. At least one row is validated on and two are trained on, however small the fractions.
+    Validation uses its start and training the beginning of the rest: a smaller fraction of either is a subset of a
+    larger one. At least one validation row and two training rows are used, no matter how small the fractions are.
 
     Args:
-        groups: (count) numbers; rows of the same number come from one source, such as photographs of one sign, and
-            stay on one side, so that what is measured is a new source. Validation then takes whole groups.
-        labels: (count) classes; with `groups`, validation takes its fraction of each class, as near as whole groups
-            come to it, so that no class is left out where it has two groups.
+        groups: (count) numbers; rows with the same number come from one source, such as photographs of one sign, and
+            stay on one side, so that validation measures new sources. Validation then uses whole groups.
+        labels: (count) classes; with `groups`, validation uses its fraction of each class, as closely as whole groups
+            allow, so that no class with two groups is left out.
 
     Raises:
         InputError: `count` is below three.
@@ -58,12 +58,12 @@ def _validated_groups(order: Tensor, groups: Tensor, classes: Tensor, fraction: 
     for label in torch.unique(classes[first_rows]):
         members = (classes[first_rows] == label).nonzero().flatten()
         members = members[places[members].argsort()]
-        if len(members) > 1:  # one stays to train on
+        if len(members) > 1:  # keep one for training
             sums = sizes[members].cumsum(0)
             chosen[members[: int((sums[:-1] - fraction * sums[-1]).abs().argmin()) + 1]] = True
     return chosen[numbers]
 
 
 def probe_rows(count: int) -> int:
-    """How many of `count` training rows the health figures look at: a fiftieth, but 8 to 64, to cost little."""
+    """How many of `count` training rows to use for the health figures: 1/50, but 8 to 64, to keep the cost low."""
     return min(count, max(8, min(64, count // 50)))

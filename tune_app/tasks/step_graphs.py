@@ -1,10 +1,9 @@
-"""Training steps as CUDA graphs: a step is recorded once and then started with one launch instead of hundreds.
+"""Training steps as CUDA graphs: a step is captured once and then runs with one launch instead of hundreds.
 
-In a step of a small network the GPU waits for Python to start the next kernel. A graph has all of them, with the
-addresses that they read and write, so a batch is copied to where the recorded step reads it. The numbers stay the same:
-a graph has the kernels of the step in their order, and torch hands it the random numbers that these would have drawn.
-
-A step that is to be recorded must never wait for the GPU or hand it a number from Python that changes between steps.
+In a step of a small network, the GPU waits for Python to start the next kernel. A graph contains all kernels with their
+memory addresses, so each batch is copied to where the captured step reads it. The results are the same: a graph has the
+kernels of the step in order, and torch provides the random numbers that they would have drawn. A step to be captured
+must never wait for the GPU, or pass it a Python number that changes between steps.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from tune_app.errors import one_line
 from tune_app.tasks import replica
 
 WARM_UPS = 2
-"""Times that a shape of batch trains as usual before it is recorded. The first one lets the optimizer and CUDA's
-libraries allocate what lasts; recording a shape that comes up less often costs more than it saves."""
+"""How often a batch shape trains as usual before it is captured. The first time lets the optimizer and CUDA's
+libraries allocate persistent memory; capturing rarer shapes costs more than it saves."""
 MOST_GRAPHS = 32
-"""Shapes that are recorded, at most: each graph takes some of the GPU's memory."""
+"""Maximum number of captured shapes: each graph uses GPU memory."""
 
 log = logging.getLogger("tune_app")
 
@@ -44,10 +43,10 @@ class Recording:
 
 
 class StepGraphs:
-    """The recorded steps of one training, a graph for each shape of batch.
+    """The captured steps of one training, a graph for each batch shape.
 
     Attributes:
-        why_not: why no step is recorded, in words; None if steps are. Setting it turns the graphs off.
+        why_not: why no step is captured, in words; None if steps are. Setting it disables the graphs.
     """
 
     why_not: str | None
@@ -57,13 +56,13 @@ class StepGraphs:
         if device.type != "cuda":
             self.why_not = f"CUDA graphs need a CUDA GPU, but this training runs on `{device.type}`"
         elif replica.in_group():
-            self.why_not = "several devices train together, and what they tell each other is not recorded"
+            self.why_not = "several devices train together, and their communication cannot be captured"
         self._device = device
         self.forget()
 
     @property
     def recorded(self) -> int:
-        """Number of shapes that are recorded."""
+        """Number of captured shapes."""
         return len(self._recordings)
 
     def forget(self) -> None:
@@ -72,7 +71,7 @@ class StepGraphs:
         self._seen: Counter[tuple[int, ...]] = Counter()
 
     def run(self, step: Step, rows: Tensor, *sizes: int) -> Tensor:
-        """Train once on `rows`, by `step` itself or by its graph; the loss is valid until the next call.
+        """Train once on `rows`, with `step` itself or its graph; the loss is valid until the next call.
 
         Apart from `rows` and `sizes`, `step` must do the same at every call.
         """
@@ -91,15 +90,15 @@ class StepGraphs:
         return recording.loss
 
     def _record(self, shape: tuple[int, ...], step: Step, rows: Tensor, *sizes: int) -> bool:
-        """Record `step`, which trains nothing yet; if that fails, `why_not` says why."""
+        """Capture `step`, without training; if that fails, `why_not` says why."""
         if not self._recordings:
-            # One pool for all graphs: they run one after another, and none needs what another left in it.
+            # One memory pool for all graphs: they run one at a time, and none needs another's data.
             self._pool = torch.cuda.graph_pool_handle()
         graph, rows = torch.cuda.CUDAGraph(), rows.clone()
         try:
             loss = _recorded(self._device, graph, self._pool, functools.partial(step, rows, *sizes))
-        except Exception as error:  # whatever it is, training as usual either works or raises it again
-            self.why_not = f"recording the step failed: {type(_first(error)).__name__}: {one_line(_first(error))}"
+        except Exception as error:  # for any error, training as usual either works or raises it again
+            self.why_not = f"capturing the step failed: {type(_first(error)).__name__}: {one_line(_first(error))}"
             log.warning("Training without CUDA graphs, which is slower but gives the same numbers: %s", self.why_not)
             _recover(self._device, self._pool)
             self.forget()
@@ -110,12 +109,12 @@ class StepGraphs:
 
 @functools.cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
-    """Where steps are recorded: CUDA cannot record its default stream. cuBLAS keeps a workspace for each stream."""
+    """The stream for capturing: CUDA cannot capture its default stream. cuBLAS keeps a workspace for each stream."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _beside(device: torch.device, step: Step, rows: Tensor, *sizes: int) -> Tensor:
-    """Train once on the stream that records, so that what lasts is allocated there before the recording."""
+    """Train once on the capture stream, so that persistent memory is allocated there before the capture."""
     stream, current = _stream(device), torch.cuda.current_stream(device)
     stream.wait_stream(current)
     with torch.cuda.stream(stream):
@@ -127,29 +126,29 @@ def _beside(device: torch.device, step: Step, rows: Tensor, *sizes: int) -> Tens
 def _recorded(
     device: torch.device, graph: torch.cuda.CUDAGraph, pool: torch.cuda._POOL_HANDLE, step: Callable[[], Tensor]
 ) -> Tensor:
-    """Record `step` in `graph`; other threads of the process may use the GPU meanwhile."""
+    """Capture `step` in `graph`; other threads of the process may use the GPU in the meantime."""
     current = torch.cuda.current_stream(device)
     try:
         with torch.cuda.graph(graph, pool, _stream(device), capture_error_mode="thread_local"):
             return step()
     finally:
-        torch.cuda.set_stream(current)  # torch does not when the end of the recording raises
+        torch.cuda.set_stream(current)  # torch does not if ending the capture raises
 
 
 def _recover(device: torch.device, pool: torch.cuda._POOL_HANDLE) -> None:
-    """Make torch notice that a failed recording is over, so that this process can go on training.
+    """Make torch notice that a failed capture is over, so that this process can continue training.
 
-    If CUDA refuses to end a recording, torch's allocator believes that it goes on and soon stops the process
-    (pytorch/pytorch#180395), and in some versions so does its random generator, until the next recording ends.
+    If CUDA refuses to end a capture, torch's allocator believes that it continues and soon crashes the process
+    (pytorch/pytorch#180395), and in some versions so does its random generator, until the next capture ends.
     """
-    with contextlib.suppress(RuntimeError):  # what the allocator raises if it knows
+    with contextlib.suppress(RuntimeError):  # raised by the allocator if it knows
         torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
     other = torch.cuda.graph_pool_handle()
     _recorded(device, torch.cuda.CUDAGraph(), other, lambda: torch.zeros(1, device=device))
 
 
 def _first(error: BaseException) -> BaseException:
-    """The error that began it: what fails later while the recording ends says less."""
+    """The original error: later failures while the capture ends are less helpful."""
     while error.__context__ is not None:
         error = error.__context__
     return error

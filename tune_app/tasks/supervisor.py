@@ -1,12 +1,12 @@
-"""The process beside a script: it ends the script, and all that this started, when whoever trains is gone.
+"""The supervisor process of a script: ends the script and all its children if the training process is gone.
 
     python -I supervisor.py CONTROL STATUS FOLDER COMMAND…
 
 It runs alone, from the standard library. CONTROL is the reading end of a pipe: when it is closed, by a byte or by the
 death of the process at its other end, the script is ended by SIGTERM and, after `GRACE_S`, SIGKILL, with all that it
-started; what outlives a script that ends by itself is ended in the same way. Without a byte nobody is left to remove
-FOLDER, so that is done here. STATUS is told the script's process id, then its exit code, negative for a signal, and the
-most memory that it held, as ``getrusage`` counts it.
+started; what outlives a script that ends by itself is ended in the same way. Without a byte, nobody else can remove
+FOLDER, so this process does. It writes the script's process id to STATUS, then its exit code, negative for a signal,
+and its peak memory from ``getrusage``.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from typing import NoReturn
 
 GRACE_S = 5.0
 LAST_S = 2.0
-"""So long, after SIGKILL, it waits for processes to be gone."""
+"""How long to wait for processes to disappear after SIGKILL."""
 NOT_STARTED = 127
 End = tuple[int, int]
-"""Exit code and most memory of a process."""
+"""Exit code and peak memory of a process."""
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of Linux's prctl(2)
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
+    """Run the command in the arguments."""
     control, status, folder, command = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
     if os.fork():
-        os._exit(0)  # Ray kills the children of a worker that it ends, and so would miss theirs
+        os._exit(0)  # Ray kills the children of a worker, but would miss theirs
     os.setsid()
     waking, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, frame: None)
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # what the script leaves behind becomes a child of this process
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # processes left by the script become children of this one
     me = os.getpid()
     script = os.fork()
     if script == 0:
@@ -51,7 +51,7 @@ def main() -> None:
     _let_go_of_output()
     end = _stop(script, _watch(script, control, waking))
     _kill_rest()
-    with contextlib.suppress(OSError):  # nobody may be left to tell
+    with contextlib.suppress(OSError):  # there may be no reader left
         os.write(status, f"{end[0]} {end[1]}\n".encode())
     os.close(status)
     if _abandoned(control):
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _become(command: list[str], parent: int, ours: tuple[int, ...]) -> NoReturn:
-    """Turn into the script, at the head of a process group of its own."""
+    """Become the script, as the leader of its own process group."""
     try:
         os.setsid()
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -76,14 +76,14 @@ def _become(command: list[str], parent: int, ours: tuple[int, ...]) -> NoReturn:
 
 
 def _let_go_of_output() -> None:
-    """Have the script's output end with the script."""
+    """Make the script's output end with the script."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
 
 
 def _watch(script: int, control: int, waking: int) -> End | None:
-    """The end of the script; None where it is to be ended before."""
+    """The end of the script; None if it is to be ended before."""
     while True:
         ready, _, _ = select.select([control, waking], [], [])
         if waking in ready:
@@ -97,9 +97,9 @@ def _watch(script: int, control: int, waking: int) -> End | None:
 
 
 def _stop(script: int, end: End | None) -> End:
-    """End what still runs of the script, which may have ended itself, and all that it started; the script's end.
+    """End the script, if it is still running, and all its children; returns the script's end.
 
-    Each process has `GRACE_S` to save what it holds: behind a shell it is a child that does the work.
+    Each process has `GRACE_S` to save its work: if the script is a shell, a child does the work.
     """
     _signal_group(script, signal.SIGTERM)
     asked = {script}
@@ -116,7 +116,7 @@ def _stop(script: int, end: End | None) -> End:
 
 
 def _ask_strays(script: int, children: list[int], asked: set[int]) -> None:
-    """Send SIGTERM, once, to those that have a process group of their own."""
+    """Send SIGTERM, once, to those with their own process group."""
     for child in children:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if child not in asked and os.getpgid(child) != script:
@@ -147,7 +147,7 @@ def _wait(script: int, limit_s: float) -> End | None:
 
 
 def _reap(script: int) -> End | None:
-    """Collect processes that ended; the end of the script, if it is among them."""
+    """Reap ended processes; returns the end of the script, if it is among them."""
     found = None
     while True:
         try:
@@ -161,7 +161,7 @@ def _reap(script: int) -> End | None:
 
 
 def _kill_rest() -> None:
-    """End all that the script left behind, also what has a process group of its own."""
+    """End everything the script left behind, including separate process groups."""
     deadline = time.monotonic() + LAST_S
     while (children := _children()) and time.monotonic() < deadline:
         for child in children:
@@ -172,7 +172,7 @@ def _kill_rest() -> None:
 
 
 def _children() -> list[int]:
-    """Processes whose parent this one is: those of the script's whose own parents have ended, on Linux."""
+    """Children of this process: on Linux, the script's processes whose own parents have ended."""
     found, me = [], str(os.getpid())
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -183,12 +183,12 @@ def _children() -> list[int]:
 
 
 def _abandoned(control: int) -> bool:
-    """Whether the process at the other end has died, or dies before it says that it takes care of the rest."""
+    """Whether the process at the other end has died, or dies before it takes over the cleanup."""
     return os.read(control, 1) == b""
 
 
 def _prctl(option: int, value: int) -> None:
-    with contextlib.suppress(AttributeError, OSError):  # of Linux alone
+    with contextlib.suppress(AttributeError, OSError):  # only on Linux
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 

@@ -12,15 +12,15 @@ from tune_app.datasets.dataset import Dataset
 from tune_app.spaces.variable import Config, DatasetReference, Direction, Variable
 
 Progress = Callable[[float], None]
-"""Told the fraction of the epoch that is done, 0..1, as often as the task likes; cheap to call."""
+"""Called with the completed fraction of the epoch, 0..1, as often as the task likes; cheap to call."""
 
 
 class State(Protocol):
-    """Everything one training holds between epochs; the task makes it and the caller keeps it.
+    """The state of a training between epochs; created by the task and kept by the caller.
 
-    It may have an attribute `model`. Where that is a ``torch.nn.Module``, its parameters are counted and checked after
+    It may have an attribute `model`. If that is a ``torch.nn.Module``, its parameters are counted and checked after
     each epoch, and its layers can be shown; with a probe (see `Probed`) its health and latency are measured. Without
-    one, or with a model of another kind (of scikit-learn, a script's), these are None and there are no layers to show.
+    one, or with another kind of model (from scikit-learn or a script), these are None and there are no layers to show.
     """
 
     def state_dict(self) -> dict[str, Any]:
@@ -33,18 +33,18 @@ class State(Protocol):
 
 
 class Task(Protocol):
-    """What is trained. A task holds no state of its own: one instance may serve many trainings.
+    """What to train. A task keeps no state: one instance may serve many trainings.
 
-    What a task need not have stands in `Preparing`, `Probed`, `Sampling`, `Paced` and `DataParallel`.
+    The optional parts of a task are in `Preparing`, `Probed`, `Sampling`, `Paced` and `DataParallel`.
 
-    Randomness comes from torch's, numpy's and random's global generators. The caller seeds them from the trial's
+    Draw random numbers from the global generators of torch, numpy and random. The caller seeds them from the trial's
     seed before `start`, and again from seed and epoch before each `train_epoch`.
 
     Attributes:
-        data_kind: the kind of data set it takes.
-        variables: **all** of its variables, in the order in which results and forms show them.
-        constraints: expressions over its variables that every configuration must meet.
-        metrics: every figure `train_epoch` returns, with the direction in which it is better.
+        data_kind: the kind of data set it uses.
+        variables: **all** of its variables, in the order of results and forms.
+        constraints: expressions over its variables that every configuration must satisfy.
+        metrics: every metric that `train_epoch` returns, with the direction in which it is better.
     """
 
     data_kind: ClassVar[str]
@@ -53,19 +53,20 @@ class Task(Protocol):
     metrics: ClassVar[Mapping[str, Direction]]
 
     def load_data(self, dataset: DatasetReference) -> Dataset:
-        """Load the data set that the search space names; called once per sweep, not once per trial."""
+        """Load the search space's data set; called once per sweep, not once per trial."""
         ...
 
     def start(self, config: Config, data: Dataset, *, epochs: int, seed: int, device: torch.device) -> State:
-        """Build model, optimiser and what else a training of `epochs` epochs needs, on `device`.
+        """Build the model, the optimizer and everything else for a training of `epochs` epochs, on `device`.
 
-        `config` has every variable. `seed` is for what must be the same in every epoch and differ between trials; the
-        generators are seeded from it already. The validation part should not depend on it: trials are compared on it.
+        `config` has every variable. `seed` is for things that must be the same in every epoch and differ between
+        trials; the generators are already seeded from it. The validation part should not depend on it, because trials
+        are compared on it.
         """
         ...
 
     def train_epoch(self, state: State, epoch: int, progress: Progress) -> Mapping[str, float | None]:
-        """Train epoch number `epoch` (from 1), validate, and return all of `metrics`; None where one is undefined."""
+        """Train epoch number `epoch` (from 1), validate, and return all of `metrics`; None if one is undefined."""
         ...
 
     def evaluate(self, state: State, arrays: Mapping[str, Any]) -> Mapping[str, float | None]:
@@ -75,7 +76,7 @@ class Task(Protocol):
 
 @runtime_checkable
 class RunningByItself(Protocol):
-    """A state whose training has a loop of its own, as a function's and a script's has.
+    """A state whose training has its own loop, as for a function or a script.
 
     Attributes:
         restorable: whether there is anything to save.
@@ -84,31 +85,31 @@ class RunningByItself(Protocol):
     restorable: bool
 
     def close(self) -> None:
-        """End the training, however far it is."""
+        """End the training at any point."""
         ...
 
 
 @runtime_checkable
 class Preparing(Protocol):
-    """A task that turns a data set into another one before `start`, such as texts into numbers.
+    """A task that converts the data set before `start`, such as texts to numbers.
 
-    What is prepared depends on the data set and the variables named in `prepared_by` alone, so that trials which agree
-    in these share it; it is made once per sweep, not once per trial.
+    The prepared data only depends on the data set and the variables in `prepared_by`, so that trials with the same
+    values share it; it is created once per sweep, not once per trial.
     """
 
     prepared_by: ClassVar[tuple[str, ...]]
 
     def prepare(self, config: Config, data: Dataset) -> Dataset:
-        """The data set that `start` and `evaluate` get: both parts of `data`, where they are there, as arrays."""
+        """The data set that `start` and `evaluate` get: both parts of `data`, if they are there, as arrays."""
         ...
 
 
 @runtime_checkable
 class Probed(Protocol):
-    """A task that lets its network be looked into: for the health figures and the latency."""
+    """A task whose network can be inspected, for the health figures and the latency."""
 
     def probe_loss(self, state: Any) -> Tensor:
-        """The training loss on a small batch of training rows, always the same ones, with its graph.
+        """The training loss on a small, fixed batch of training rows, with its graph.
 
         One forward pass of ``state.model``, a torch module, in its current mode and without augmentation; nothing of
         `state` changes.
@@ -118,50 +119,50 @@ class Probed(Protocol):
 
 @runtime_checkable
 class Finishing(Protocol):
-    """A task that measures the trained model by itself after the last epoch, as a function does."""
+    """A task that measures the trained model itself after the last epoch, like a function."""
 
     def finish(self, state: Any) -> Mapping[str, float | None]:
-        """Figures of the test part, by the names that they shall have."""
+        """Test metrics by name."""
         ...
 
 
 @runtime_checkable
 class Classifying(Protocol):
-    """A task whose model answers with one of several classes."""
+    """A task whose model predicts one of several classes."""
 
     def classify(self, state: Any) -> tuple[Sequence[int], Sequence[int]]:
-        """The true class of each row of the validation part and the model's answer, numbers from 0."""
+        """The true and the predicted class of each validation row, numbers from 0."""
         ...
 
 
 @runtime_checkable
 class Sampling(Protocol):
-    """A task whose model makes something to look at."""
+    """A task whose model generates text."""
 
     def sample(self, state: Any) -> str:
-        """A text the model wrote; kept with the trial."""
+        """A generated text, stored with the trial."""
         ...
 
 
 @runtime_checkable
 class Paced(Protocol):
-    """A task whose epoch is not one pass over all rows of the training part."""
+    """A task whose epoch is not one pass over all training rows."""
 
     def rows_per_epoch(self, config: Config, rows: int) -> int:
-        """How many rows an epoch takes of a training part of `rows` rows; the forecast goes by it."""
+        """How many of `rows` training rows an epoch uses, for the forecast."""
         ...
 
 
 @runtime_checkable
 class DataParallel(Protocol):
-    """A task that can train on several devices, a process on each; `tune_app.tasks.replica` has all that it takes.
+    """A task that can train on several devices, with a process on each; see `tune_app.tasks.replica`.
 
     All processes call `start` and `train_epoch` with the same arguments and the same seeds. After the last epoch they
-    hold the same weights, those of one process but for rounding. What `train_epoch` returns counts on the first rank
-    only, and only that one is asked for anything else.
+    hold the same weights, the same as in one process except for rounding. What `train_epoch` returns counts on the
+    first rank only, and only that one is asked for anything else.
 
     Attributes:
-        data_parallel: True; a task that says so asks `replica` for its part of each batch.
+        data_parallel: True; such a task gets its part of each batch from `replica`.
     """
 
     data_parallel: ClassVar[bool]

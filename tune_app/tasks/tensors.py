@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 def to_device(array: np.ndarray, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """The array on `device`, of the array's own type where none is given.
+    """The array on `device`, with the array's own type by default.
 
-    On a CPU the memory is shared where the type stays: arrays in Ray's object store are read by all trials of a node,
-    and must not be written to.
+    On a CPU the memory is shared if the type is
+    unchanged: all trials on a node read the arrays in Ray's object store, and must not write to them.
     """
     with warnings.catch_warnings():
-        # torch warns of arrays that cannot be written; no task writes to its data.
+        # torch warns about read-only arrays; no task writes to its data.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         tensor = torch.as_tensor(array)
     return tensor.to(device, dtype or tensor.dtype)

@@ -1,6 +1,6 @@
 """The task `text_lstm`: classify texts with a recurrent network, LSTM or GRU.
 
-Read it top down: the settings (all variables), the network, what a training holds, and the task.
+Read it top down: the settings (all variables), the network, the state of a training, and the task.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ PROGRESS_EVERY = 10
 """Batches between two calls of `progress`."""
 EVALUATION_BATCH = 256
 GPU_WIDTHS = 32
-"""A training batch on a GPU is a multiple of this many words wide, or as wide as the longest text, because a CUDA graph
-is recorded for each width. What is added is padding, which is never read."""
+"""On a GPU, the width of a training batch is a multiple of this many words, or that of the longest text, because each
+width needs a CUDA graph. The padding is never read."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """Every variable of the task. The defaults reach 0.8 on 2,000 film reviews in a few epochs."""
 
-    embedding_size: int = setting("architecture", Int(2, 1024, log=True), 64, "Numbers per word.")
+    embedding_size: int = setting("architecture", Int(2, 1024, log=True), 64, "Numbers per word vector.")
     cell: str = setting("architecture", Categorical(("lstm", "gru")), "lstm", "The recurrent cell.")
     units: int = setting("architecture", Int(2, 2048, log=True), 64, "Units per layer and direction.")
     layers: int = setting("architecture", Int(1, 4), 1, "Number of recurrent layers.")
     bidirectional: bool = setting(
-        "architecture", Categorical((True, False)), True, "Whether the text is also read from its end to its start."
+        "architecture", Categorical((True, False)), True, "Whether to also read the text backwards."
     )
     pooling: str = setting(
         "architecture",
         Categorical(("last", "mean", "max")),
         "mean",
-        "How the states become features: the last one of each direction, their mean, or their maximum over the text.",
+        "How the states become features: the last one of each direction, or their mean or maximum over the text.",
     )
     dense_layers: int = setting("architecture", Int(0, 4), 0, "Number of hidden dense layers before the output.")
     dense_width: int = setting(
@@ -70,25 +70,25 @@ class Settings:
         "architecture",
         Categorical(tuple(ACTIVATIONS)),
         "relu",
-        "Function after each hidden dense layer.",
+        "Activation function after each hidden dense layer.",
         when="dense_layers > 0",
     )
     embedding_dropout: float = setting(
-        "architecture", Float(0.0, 0.9), 0.2, "Share of the numbers of each word dropped in training."
+        "architecture", Float(0.0, 0.9), 0.2, "Fraction of each word's numbers dropped in training."
     )
     recurrent_dropout: float = setting(
         "architecture",
         Float(0.0, 0.9),
         0.0,
-        "Share of the weights from state to state dropped in training, the same ones over a whole batch of texts.",
+        "Fraction of the weights between states dropped in training, the same ones for a whole batch of texts.",
     )
     dense_dropout: float = setting(
-        "architecture", Float(0.0, 0.9), 0.3, "Share of the features dropped before each dense layer and the output."
+        "architecture", Float(0.0, 0.9), 0.3, "Fraction of the features dropped before each dense layer and the output."
     )
 
-    optimizer: str = setting("training", Categorical(OPTIMIZERS), "adamw", "The optimiser.")
+    optimizer: str = setting("training", Categorical(OPTIMIZERS), "adamw", "The optimizer.")
     learning_rate: float = setting(
-        "training", Float(1e-6, 10.0, log=True), 1e-2, "Learning rate after warm-up, before the schedule lowers it."
+        "training", Float(1e-6, 10.0, log=True), 1e-2, "Learning rate after warmup, before the schedule lowers it."
     )
     momentum: float = setting(
         "training",
@@ -101,68 +101,76 @@ class Settings:
         "training", Float(0.0, 1.0), 1e-2, "Weight decay: decoupled for adamw, an L2 penalty for the others."
     )
     batch_size: int = setting(
-        "training", Int(1, 4096, log=True), 32, "Texts per batch, at most; an epoch's batches differ by one text."
+        "training",
+        Int(1, 4096, log=True),
+        32,
+        "Maximum texts per batch; batches of an epoch differ by at most one text.",
     )
     schedule: str = setting(
         "training",
         Categorical(SCHEDULES),
         "cosine",
-        "Learning rate over the training: constant, down to 0 (cosine, linear), or in two steps to a hundredth.",
+        "How the learning rate changes: constant, down to 0 (cosine, linear), or in two steps to a hundredth.",
     )
     warmup_epochs: float = setting(
-        "training", Float(0.0, 20.0), 0.5, "Epochs, or part of one, over which the learning rate rises from 0."
+        "training", Float(0.0, 20.0), 0.5, "Epochs, possibly a fraction, during which the learning rate rises from 0."
     )
     label_smoothing: float = setting(
-        "training", Float(0.0, 0.9), 0.0, "Share of each label spread evenly over all classes in the training loss."
+        "training", Float(0.0, 0.9), 0.0, "Fraction of each label spread evenly over all classes in the training loss."
     )
     gradient_clip: float = setting(
-        "training", Float(0.0, 1000.0), 1.0, "Largest norm of the gradient over all parameters; 0: not clipped."
+        "training", Float(0.0, 1000.0), 1.0, "Maximum norm of the gradient over all parameters; 0: no clipping."
     )
-    epochs: int = setting("training", Int(1, 10_000), 6, "Epochs of a full training, which the schedule spans.")
+    epochs: int = setting("training", Int(1, 10_000), 6, "Epochs of a full training; the schedule spans all of them.")
     precision: str = setting(
-        "training", Categorical(PRECISIONS), "fp32", "Numbers of the forward pass; the weights are fp32 in either."
+        "training", Categorical(PRECISIONS), "fp32", "Precision of the forward pass; the weights are always fp32."
     )
 
     vocabulary_size: int = setting(
-        "data", Int(10, 1_000_000, log=True), 10_000, "Words known, at most: the most frequent ones of the training."
+        "data",
+        Int(10, 1_000_000, log=True),
+        10_000,
+        "Maximum number of known words: the most frequent ones in the training texts.",
     )
     min_count: int = setting("data", Int(1, 1000), 2, "How often a word must occur to be known.")
-    lowercase: bool = setting("data", Categorical((True, False)), True, "Whether upper case is read as lower case.")
-    max_length: int = setting("data", Int(1, 10_000, log=True), 200, "Words read of a text.")
-    truncation: str = setting("data", Categorical(SIDES), "end", "What is cut from a longer text: its end or start.")
+    lowercase: bool = setting("data", Categorical((True, False)), True, "Whether to convert the texts to lowercase.")
+    max_length: int = setting("data", Int(1, 10_000, log=True), 200, "Maximum number of words read per text.")
+    truncation: str = setting(
+        "data", Categorical(SIDES), "end", "Which part of a longer text to cut: its end or its start."
+    )
     word_dropout: float = setting(
-        "data", Float(0.0, 0.9), 0.0, "Share of the words of a text hidden from the network in training."
+        "data", Float(0.0, 0.9), 0.0, "Fraction of a text's words hidden from the network in training."
     )
     training_fraction: float = setting(
-        "data", Float(0.01, 1.0), 1.0, "Fraction used of the texts that validation leaves for training."
+        "data", Float(0.01, 1.0), 1.0, "Fraction of the training texts (without validation) to use."
     )
     validation_fraction: float = setting(
         "data",
         Float(0.01, 0.9),
         0.2,
-        "Fraction of the texts set apart for validation: always the same ones, so that trials are comparable.",
+        "Fraction of the texts held out for validation: always the same ones, so that trials are comparable.",
         searchable=False,
     )
 
     temperature: float = setting(
-        "inference", Float(0.01, 100.0, log=True), 1.0, "What the logits are divided by before they are probabilities."
+        "inference", Float(0.01, 100.0, log=True), 1.0, "Divides the logits before they become probabilities."
     )
     decision_threshold: float = setting(
-        "inference", Float(0.0, 1.0), 0.5, "Of two classes, the probability from which the second one is answered."
+        "inference", Float(0.0, 1.0), 0.5, "With two classes, the probability from which the answer is the second one."
     )
     confidence_threshold: float = setting(
         "inference",
         Float(0.0, 1.0),
         0.0,
-        "Probability of the answer below which the model abstains; 0: it always answers.",
+        "The model abstains if its answer is less probable than this; 0: it always answers.",
     )
 
 
 class TextLSTM(nn.Module):
     """Embedding, recurrent layers, pooling, dense layers: tokens (batch, length) to logits (batch, classes).
 
-    What follows the end of a text is never read. The way back is a cell of its own that reads each text reversed,
-    which is exact without packing: packed sequences take up to seven times as long on a CPU.
+    Padding after a text is never read. The backward direction is a separate cell that reads each text reversed, which
+    is exact without packing: packed sequences take up to seven times as long on a CPU.
     """
 
     def __init__(self, settings: Settings, *, words: int, classes: int) -> None:
@@ -252,7 +260,7 @@ class Recurrent(nn.Module):
 class Texts:
     """Texts as numbers, with their lengths and labels, on the device.
 
-    The lengths lie beside the host as well: they say how wide a batch is, and nobody waits for the device to learn it.
+    The lengths are also on the host: they determine the width of a batch without waiting for the device.
     """
 
     tokens: Tensor
@@ -262,7 +270,7 @@ class Texts:
 
     @classmethod
     def of(cls, arrays: Mapping[str, Any], device: torch.device) -> Texts:
-        """From the arrays that `TextLSTMTask.prepare` made."""
+        """From the arrays of `TextLSTMTask.prepare`."""
         return cls(
             to_device(arrays["tokens"], device),
             to_device(arrays["lengths"], device, torch.int64),
@@ -296,9 +304,9 @@ class Texts:
 
 @dataclass
 class TextState:
-    """One training: the texts stay on the device as numbers from first to last.
+    """One training: the texts stay on the device as numbers.
 
-    `network` is the model, or what its training passes go through on several devices; `graphs` has the recorded steps.
+    `network` is the model, or its wrapper for training on several devices; `graphs` has the captured steps.
     """
 
     settings: Settings
@@ -312,7 +320,7 @@ class TextState:
     vocabulary: Sequence[str]
 
     def state_dict(self) -> dict[str, Any]:
-        """Model, optimiser and vocabulary, without which the model is of no use."""
+        """Model, optimizer and vocabulary, without which the model is of no use."""
         return {
             "model": self.model.state_dict(),
             "optimization": self.optimization.state_dict(),
@@ -329,13 +337,13 @@ class TextState:
 class TextLSTMTask:
     """Classification of texts.
 
-    It takes data sets of kind ``labelled_text``: ``texts`` (count) of str, and ``labels`` (count) from 0 to
-    ``info["classes"]`` - 1. The vocabulary is that of the texts that validation leaves.
+    Uses data sets of kind ``labelled_text``: ``texts`` (count) of str, and ``labels`` (count) from 0 to
+    ``info["classes"]`` - 1. The vocabulary comes from the training texts without validation.
 
     Metrics: `train_loss` is the mean over the epoch, with label smoothing, while the weights changed. `val_loss` is
     the cross-entropy of the probabilities after temperature. `val_accuracy` counts every text; `val_macro_f1` is the
-    mean F1 score of the classes; `val_roc_auc` is null for other than two classes. `val_coverage` and
-    `val_selective_accuracy` are as those of `image_cnn`.
+    mean F1 score of the classes; `val_roc_auc` is null unless there are two classes. `val_coverage` and
+    `val_selective_accuracy` are as in `image_cnn`.
     """
 
     data_kind: ClassVar[str] = "labelled_text"
@@ -361,7 +369,7 @@ class TextLSTMTask:
     )
 
     def load_data(self, dataset: DatasetReference) -> Dataset:
-        """Load `dataset`; an `InputError` says where it is unknown or not of labelled texts."""
+        """Load `dataset`; an `InputError` says if it is unknown or not of labelled texts."""
         return load_dataset_of_kind(dataset, self.data_kind)
 
     def prepare(self, config: Config, data: Dataset) -> Dataset:
@@ -401,7 +409,7 @@ class TextLSTMTask:
     def start(self, config: Config, data: Dataset, *, epochs: int, seed: int, device: torch.device) -> TextState:
         """Build the model and put the prepared texts on `device`.
 
-        The validation part does not follow `seed`: all trials of a sweep are compared on the same texts.
+        The validation part does not depend on `seed`: all trials of a sweep are compared on the same texts.
         """
         settings = Settings(**config)  # type: ignore[arg-type]
         texts = Texts.of(data.train, device)
@@ -453,7 +461,7 @@ class TextLSTMTask:
         for number, (rows, width) in enumerate(parts, start=1):
             state.optimization.advance()
             loss = state.graphs.run(partial(train_step, state, number), rows, width)
-            # The sum stays on the device: reading it would make the host wait for every batch.
+            # Keep the sum on the device: reading it would make the host wait for every batch.
             total.add_(loss, alpha=len(rows))
             if number % PROGRESS_EVERY == 0:
                 progress(number / batches)
@@ -469,7 +477,7 @@ class TextLSTMTask:
         return measure(state.model, state.settings, texts, torch.arange(len(texts)))
 
     def classify(self, state: TextState) -> tuple[list[int], list[int]]:
-        """Labels and answers of the validation texts."""
+        """Labels and predictions of the validation texts."""
         rows = state.validation_rows
         answers = answers_of(predict(state.model, state.settings, state.texts, rows), state.settings.decision_threshold)
         return state.texts.labels.index_select(0, rows.to(state.texts.labels.device)).tolist(), answers.tolist()
@@ -485,7 +493,7 @@ class TextLSTMTask:
 
 
 def train_step(state: TextState, number: int, rows: Tensor, width: int) -> Tensor:
-    """Train on the texts `rows` (batch), batch `number` of the epoch; gives the loss. `StepGraphs` may record it."""
+    """Train on the texts `rows` (batch), batch `number` of the epoch; returns the loss. `StepGraphs` may capture it."""
     settings, device = state.settings, rows.device
     tokens, lengths, labels = state.texts.batch(rows, width)
     if settings.word_dropout > 0:
@@ -504,7 +512,7 @@ def train_step(state: TextState, number: int, rows: Tensor, width: int) -> Tenso
 def predict(model: TextLSTM, settings: Settings, texts: Texts, rows: Tensor) -> Tensor:
     """Log-probabilities (rows, classes) after temperature."""
     model.eval()
-    # Texts of about the same length go together, so that few steps are spent on the ends of the longest.
+    # Group texts of similar length, so that few steps are spent on the ends of the longest.
     order = texts.host_lengths[rows].argsort(stable=True)
     parts = []
     for tokens, lengths, _ in texts.batches(rows[order], count_batches(len(rows), EVALUATION_BATCH)):

@@ -16,12 +16,12 @@ _WORD = re.compile(r"\w+(?:'\w+)?|[^\w\s]")
 
 
 def words_of(text: str, lowercase: bool) -> list[str]:
-    """Words, with an inner apostrophe (``don't``), and every other character that is no space on its own."""
+    """Words, with an inner apostrophe (``don't``), and every other character except spaces."""
     return _WORD.findall(text.lower() if lowercase else text)
 
 
 def build_vocabulary(texts: Iterable[Sequence[str]], size: int, min_count: int) -> tuple[str, ...]:
-    """The `size` most frequent words that occur `min_count` times or more; equal counts in the order of the alphabet.
+    """The `size` most frequent words that occur `min_count` times or more; equal counts in alphabetical order.
 
     The word at position `i` has the token number `i` + 2, after `PADDING` and `UNKNOWN`.
     """
@@ -39,7 +39,7 @@ def encode(
 
     Args:
         max_length: words kept of a text.
-        truncation: what is cut from a longer one: its ``end`` or its ``start``.
+        truncation: which part of a longer text to cut: its ``end`` or its ``start``.
 
     Returns:
         ``tokens`` (count, longest text or max_length) int32, filled up with `PADDING`, and ``lengths`` (count) int32,

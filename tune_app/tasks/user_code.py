@@ -1,4 +1,4 @@
-"""Code of a user: its modules, and what it may do that would end the process."""
+"""Runs a user's code: imports its modules, and keeps it from ending the process."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from unittest.mock import patch
 from tune_app.errors import InputError, one_line
 from tune_app.import_path import put_last
 
-GUARD = 'put what a script does when it is run, such as reading its arguments, below `if __name__ == "__main__":`'
+GUARD = 'put code that should only run as a script, such as reading arguments, below `if __name__ == "__main__":`'
 _parsing = threading.Lock()
 
 
 class Exited(Exception):
-    """A user's code raised `SystemExit` or `KeyboardInterrupt`: an error as others, which must not end the process.
+    """A user's code raised `SystemExit` or `KeyboardInterrupt`: a normal error that must not end the process.
 
-    Its cause is what was raised.
+    Its cause is the original exception.
     """
 
 
 class _ParsesArguments(Exception):
-    """A module read the arguments of the command line, which are not its own."""
+    """A module read the command-line arguments, which are not its own."""
 
 
 @contextmanager
 def exits_as_errors() -> Iterator[None]:
-    """Turn `SystemExit` and `KeyboardInterrupt` out of a user's code into `Exited`; Ctrl-C stays Ctrl-C.
+    """Convert `SystemExit` and `KeyboardInterrupt` from a user's code to `Exited`; a real Ctrl-C still works.
 
     Also a decorator.
     """
@@ -45,9 +45,7 @@ def exits_as_errors() -> Iterator[None]:
             yield
         except SystemExit as error:
             given = "" if error.code is None else repr(error.code)
-            raise Exited(f"it would end the process by sys.exit({given})").with_traceback(
-                error.__traceback__
-            ) from error
+            raise Exited(f"it calls sys.exit({given})").with_traceback(error.__traceback__) from error
         except KeyboardInterrupt as error:
             if pressed:
                 raise
@@ -56,10 +54,10 @@ def exits_as_errors() -> Iterator[None]:
 
 @contextmanager
 def _noting_interrupts(pressed: list[int]) -> Iterator[None]:
-    """Add to `pressed` where the user interrupts; the interrupt does what it does otherwise, too."""
+    """Append to `pressed` when the user interrupts; the interrupt still has its usual effect."""
     former = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(former):
-        yield  # no interrupt is raised in this thread
+        yield  # interrupts are not raised in this thread
         return
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
@@ -100,35 +98,35 @@ def import_module(name: str, task: str) -> ModuleType:
 
 
 def looked_in(module: ModuleType) -> str:
-    """The file of `module` in words, and what hides a file of the current folder that has its name."""
+    """The file of `module` in words, and whether it hides a file with the same name in the current folder."""
     return _hidden(module.__name__) or f"looked in {getattr(module, '__file__', None) or module.__name__}"
 
 
 def _hidden(name: str) -> str:
-    """What hides the current folder's file for the module `name`, in words; empty where nothing does."""
+    """What hides the current folder's file for the module `name`, in words; empty if nothing does."""
     top = name.partition(".")[0]
     found = importlib.import_module(top)
     place = getattr(found, "__file__", None) or "Python itself"
     own = [path for path in (Path(f"{top}.py"), Path(top, "__init__.py")) if path.is_file()]
     if not own or (Path(place).exists() and Path(place).samefile(own[0])):
         return ""
-    return f"{own[0].absolute()} is hidden by the module of that name in {place}: give it another name"
+    return f"{own[0].absolute()} is hidden by the module of the same name in {place}; rename it"
 
 
 @contextmanager
 def _arguments_unread() -> Iterator[None]:
-    """Have `argparse` raise what it finds wrong, instead of printing it and ending the process."""
+    """Make `argparse` raise errors instead of printing them and ending the process."""
 
     def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-        raise _ParsesArguments(f"it reads the arguments of the command line: {message}")
+        raise _ParsesArguments(f"it reads the command-line arguments: {message}")
 
-    # The lock, because two threads that patch and restore in turn would leave it patched.
+    # Locked, because two threads that patch and restore concurrently could leave it patched.
     with _parsing, patch.object(argparse.ArgumentParser, "error", refuse):
         yield
 
 
 def last_line(error: Exception) -> str:
-    """The error and the place in the user's module that it came from."""
+    """The error and its place in the user's module."""
     ours = str(Path(__file__).parents[1])
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
     theirs = [f for f in frames if not f.filename.startswith((ours, "<", argparse.__file__))]

@@ -1,6 +1,6 @@
-"""Training one configuration, epoch by epoch, on the device it is given; Ray is unknown here.
+"""Training one configuration, epoch by epoch, on a given device; does not know Ray.
 
-Holds: the training (`trial.Training`), what its network shows (`reading`), the six health figures and what they mean.
-Imports: root, `spaces`, `datasets`, `tasks`, torch.
-Hands out: one `EpochRow` per epoch, checkpoints, kinds of failure.
+Holds: the training (`trial.Training`), measurements of its network (`reading`), the six health figures and their
+meaning. Imports: root, `spaces`, `datasets`, `tasks`, torch.
+Provides: one `EpochRow` per epoch, checkpoints, kinds of failure.
 """

@@ -11,24 +11,24 @@ import torch
 
 
 def pick_device() -> torch.device:
-    """The GPU that this process sees, else the CPU."""
+    """The GPU that this process sees, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def cap_gpu_memory(share: float) -> None:
-    """Let this process have `share` of its GPU's memory (0..1) and no more; nothing happens without CUDA.
+    """Limit this process to `share` (0..1) of its GPU's memory; does nothing without CUDA.
 
-    A trial that gets a fraction of a GPU must not take the memory that its neighbours were promised: beyond the cap it
-    runs out of memory itself (``torch.cuda.set_per_process_memory_fraction``).
+    A trial with a fraction of a GPU must not use the memory promised to its neighbors: beyond the cap, it runs out of
+    memory itself (``torch.cuda.set_per_process_memory_fraction``).
     """
     if torch.cuda.is_available() and 0 < share < 1:
         torch.cuda.set_per_process_memory_fraction(share)
 
 
 def gpu_memory_in_use() -> tuple[int, int] | None:
-    """Bytes in use on this process's GPU, by whatever uses it, and all that it has; None without CUDA.
+    """Bytes in use on this process's GPU, by any process, and its total; None without CUDA.
 
-    What torch's allocator once took it keeps, so that after a training this is the most that it needed.
+    torch's allocator keeps its memory, so after a training this is the peak.
     """
     if not torch.cuda.is_available():
         return None

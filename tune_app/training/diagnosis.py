@@ -1,7 +1,7 @@
-"""What the figures of health say about a training, in words: how grave, the probable cause, the variables to change.
+"""What the health figures mean, in words: how serious, the probable cause, and the variables to change.
 
-The thresholds and the advice are judgements, drawn from how each figure is made (see `health.py`); they are where to
-look first, not a proof.
+The thresholds and the advice are judgments based on how each figure is computed (see `health.py`): a starting point,
+not a proof.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Grade = Literal["good", "fair", "poor", "unknown"]
 Changes = tuple[tuple[str, str], ...]
 
 FAIR, GOOD = 0.5, 0.75
-"""From `GOOD` on nothing needs to change; below `FAIR` it is likely that something is wrong."""
+"""At `GOOD` or above, nothing needs to change; below `FAIR`, something is probably wrong."""
 ABSENT = {
     "neuron_utilisation": "Cannot be told: the task has no network or gives no probe, or there is no hidden layer.",
     "training_stability": "Too little history: it needs three epochs.",
@@ -26,22 +26,23 @@ ABSENT = {
     "convergence_quality": "Too little history: it needs four epochs.",
     "accuracy_consistency": "Too little history: it needs four epochs.",
 }
-"""Why a figure is absent."""
+"""Why a figure is missing."""
 CAUSES = {
-    "neuron_utilisation": "Hidden units have fallen silent: steps that are too large push them to where they no longer "
-    "react to the input.",
-    "training_stability": "The training loss rises again and again: the steps are too large, or too noisy.",
-    "parameter_efficiency": "The network is wider than the features that it makes: a narrower one may do as well.",
-    "gradient_health": "The gradient changes by decades between the layers: it vanishes or explodes with depth.",
-    "convergence_quality": "The loss ends above its lowest value: it never settled, or rose again.",
-    "accuracy_consistency": "The main metric falls back between epochs: the steps are too large, or too few rows "
-    "validate.",
+    "neuron_utilisation": "Hidden units have died: steps that are too large push them to where they no longer react "
+    "to the input.",
+    "training_stability": "The training loss keeps rising: the steps are too large or too noisy.",
+    "parameter_efficiency": "The network is wider than its features need: a narrower one may do as well.",
+    "gradient_health": "The gradient changes by orders of magnitude between layers: it vanishes or explodes with "
+    "depth.",
+    "convergence_quality": "The loss ends above its lowest value: it never settled, or it rose again.",
+    "accuracy_consistency": "The main metric drops between epochs: the steps are too large, or there are too few "
+    "validation rows.",
 }
 CHANGES: dict[str, Changes] = {
     "neuron_utilisation": (
         ("learning_rate", "lower"),
-        ("activation", "silu or gelu: they do not fall silent below zero as relu does"),
-        ("batch_norm", "on: it keeps units where they react"),
+        ("activation", "silu or gelu: unlike relu, they do not die below zero"),
+        ("batch_norm", "on: it keeps units in their active range"),
         ("warmup_epochs", "more: the first steps are then small"),
     ),
     "training_stability": (
@@ -58,8 +59,8 @@ CHANGES: dict[str, Changes] = {
         ("n_embd", "smaller"),
     ),
     "gradient_health": (
-        ("batch_norm", "on: it evens the gradient out"),
-        ("activation", "another: each passes gradients on in its own way"),
+        ("batch_norm", "on: it evens out the gradient"),
+        ("activation", "another one: each passes gradients on differently"),
         ("conv_layers", "fewer"),
         ("dense_layers", "fewer"),
         ("layers", "fewer"),
@@ -86,11 +87,11 @@ OVERFITTED: Changes = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What one figure says.
+    """The diagnosis of one figure.
 
     Attributes:
-        cause: the probable cause in a sentence; why the figure is absent where it is; empty where it is good.
-        changes: variables of the task to change, and how; empty where the figure is good or absent.
+        cause: the probable cause in a sentence, or why the figure is missing; empty if it is good.
+        changes: variables of the task to change, and how; empty if the figure is good or missing.
     """
 
     figure: str
@@ -101,7 +102,7 @@ class Finding:
 
 
 def grade_of(value: float | None) -> Grade:
-    """How a figure, or the overall one, is judged."""
+    """The grade of a figure, or of the overall one."""
     if value is None:
         return "unknown"
     return "good" if value >= GOOD else "fair" if value >= FAIR else "poor"
@@ -112,12 +113,12 @@ def findings(
     variables: Collection[str],
     history: Sequence[Mapping[str, float | None]] = (),
 ) -> list[Finding]:
-    """What each of the six figures says, what costs the most of the overall figure first and what is absent last.
+    """The diagnoses of the six figures, those that cost the overall figure most first, missing ones last.
 
     Args:
-        figures: by name, as `health.health` gives them.
-        variables: names of the task's variables; others are not advised.
-        history: the metrics of each epoch, from which the cause of a poor convergence is told; may be empty.
+        figures: by name, as returned by `health.health`.
+        variables: names of the task's variables; there is no advice about others.
+        history: the metrics of each epoch, to find the cause of poor convergence; may be empty.
     """
     found = [_finding(name, figures.get(name), variables, history) for name in WEIGHTS]
     return sorted(found, key=lambda one: -WEIGHTS[one.figure] * (0.0 if one.value is None else 1.001 - one.value))
@@ -136,7 +137,7 @@ def _finding(
 
 
 def _convergence(history: Sequence[Mapping[str, float | None]]) -> tuple[str, Changes]:
-    """The three ways in which a loss does not come to rest at its lowest value, told apart by where that lies."""
+    """The three ways in which a loss does not settle at its lowest value, distinguished by where that is."""
     general = CAUSES["convergence_quality"], CHANGES["convergence_quality"]
     name = next((name for name in ("val_loss", "train_loss") if any(row.get(name) is not None for row in history)), "")
     losses = {epoch: loss for epoch, row in enumerate(history, start=1) if (loss := row.get(name)) is not None}
@@ -150,7 +151,7 @@ def _convergence(history: Sequence[Mapping[str, float | None]]) -> tuple[str, Ch
     before, after = history[lowest - 1].get("train_loss"), history[-1].get("train_loss")
     if name == "val_loss" and before is not None and after is not None and after < before:
         return (
-            f"The validation loss has risen since epoch {lowest} while the training loss went on falling: "
+            f"The validation loss has risen since epoch {lowest} while the training loss kept falling: "
             "the network overfits.",
             OVERFITTED,
         )

@@ -1,4 +1,4 @@
-"""Why a training failed: kinds of failure, and one line for people."""
+"""Why a training failed: kinds of failure, and a readable line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tune_app.errors import TuneAppError, WorkFailed, one_line
 
 FailureKind = Literal["error", "diverged", "oom"]
 TRAINING = str(Path(__file__).with_name("trial.py"))
-"""Where the task is called from: what lies below in a traceback is the task's own."""
+"""Where the task is called from: frames below in a traceback belong to the task."""
 OOM_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "_ALLOC_FAILED")
-"""What a RuntimeError says when CUDA, HIP, cuBLAS, cuDNN or torch's CPU allocator has no memory left."""
+"""Messages of a RuntimeError when CUDA, HIP, cuBLAS, cuDNN or torch's CPU allocator runs out of memory."""
 LONGEST_ERROR = 1000
-"""Characters of an error that the store keeps."""
+"""Maximum characters of an error in the store."""
 
 
 class Diverged(WorkFailed):
@@ -28,12 +28,12 @@ class TaskError(WorkFailed):
 
 
 def failure_kind(error: BaseException) -> FailureKind:
-    """What kind of failure `error` is, also where it was raised from another error: `oom`, `diverged` or `error`."""
+    """The kind of failure of `error`, also considering its causes: `oom`, `diverged` or `error`."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, Diverged):
             return "diverged"
-        # By name as well: Ray has an error of that name, and this module does not import Ray.
+        # By name too: Ray has an error with that name, and this module does not import Ray.
         if isinstance(cause, MemoryError) or any(c.__name__ == "OutOfMemoryError" for c in type(cause).__mro__):
             return "oom"
         if isinstance(cause, RuntimeError) and any(sign in str(cause) for sign in OOM_SIGNS):
@@ -45,8 +45,8 @@ def failure_kind(error: BaseException) -> FailureKind:
 def describe_error(error: BaseException) -> str:
     """One line for the store: ``Type: message (file:line in function)``.
 
-    The place is the innermost frame of the task's own code, not of the libraries it calls. Our own errors say
-    where they stand themselves.
+    The place is the innermost frame of the task's own code, not of the libraries it calls. Our own errors include
+    their place.
     """
     text = f"{type(error).__name__}: {_one_line(error)}"
     frame = None if isinstance(error, TuneAppError) else _innermost_frame(error)
@@ -56,7 +56,7 @@ def describe_error(error: BaseException) -> str:
 def _innermost_frame(error: BaseException) -> traceback.FrameSummary | None:
     frames = list(traceback.extract_tb(error.__traceback__))
     ours = [number for number, frame in enumerate(frames) if frame.filename == TRAINING]
-    # Below the training comes the task, which may itself be an installed package: its first frame is the fallback.
+    # The task is below the training, and may be an installed package: its first frame is the fallback.
     below = frames[ours[-1] + 1 :] if ours else frames
     libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platlib", "purelib")})
     own = [f for f in below if not f.filename.startswith((*libraries, "<"))]

@@ -1,4 +1,4 @@
-"""How busy a trial's GPU is while it trains, which says whether more trials could share it."""
+"""How busy a trial's GPU is during training, which shows whether more trials could share it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import torch
 log = logging.getLogger(__name__)
 
 SAMPLED_S = 1.0
-"""Between two samples. NVML's own figure is over the past sixth of a second up to a second, by product."""
+"""Seconds between two samples. NVML averages over the past 1/6 to 1 second, depending on the product."""
 
 
 class GpuUse:
     """Samples the utilization of `device`: the percentage of time in which anything computed on it.
 
-    Whatever runs on the GPU counts, not this training alone: 100 with four trials on it says that a fifth one slows
-    the others down. A sample stands for the time since the one before it.
+    Everything that runs on the GPU counts, not only this training: 100 with four trials means that a fifth one would
+    slow down the others. A sample stands for the time since the previous one.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -54,7 +54,9 @@ class GpuUse:
             ended = done.wait(SAMPLED_S)
             try:
                 percent = torch.cuda.utilization(self._index)
-            except Exception as error:  # no NVML, or a GPU whose NVML does not tell: each has an exception of its own
+            except (
+                Exception
+            ) as error:  # no NVML, or a GPU that NVML does not support: each raises a different exception
                 log.info("The utilization of the GPU is unknown: %s", error)
                 self._index = None
                 return

@@ -1,7 +1,7 @@
 """Health: six figures from 0 (sick) to 1 (healthy) that judge a training by more than its metric, and their mean.
 
-Three look at the network as `reading.py` reads it, three at the history of the metrics. A figure is None where it
-cannot be told: the task has no network or gives no probe, the history is too short, or there is nothing to compare.
+Three use the network as read by `reading.py`, three the history of the metrics. A figure is None if it is unknown: the
+task has no network or no probe, the history is too short, or there is nothing to compare.
 """
 
 from __future__ import annotations
@@ -21,28 +21,27 @@ WEIGHTS = {
 }
 FIGURES = (*WEIGHTS, "overall")
 MEANINGS = {
-    "neuron_utilisation": "Share of the hidden units that the network uses. The others give the same for every input, "
-    "or have no say in the loss.",
-    "training_stability": "Share of the training loss's movement that went down: 100% is a loss that never rises.",
-    "parameter_efficiency": "How much of its width the network fills with different features. It is low where the "
-    "network is wider than it needs to be.",
-    "gradient_health": "How evenly the gradient reaches the layers. It is low where the gradient vanishes or explodes "
-    "on its way.",
-    "convergence_quality": "How much of its best descent the validation loss holds at the end. It is low where the "
-    "loss never settled, or rose again.",
-    "accuracy_consistency": "How little the main metric falls back over the last five epochs: neither jumps nor a "
-    "steady way down.",
-    "overall": "Mean of the figures that are there, each with its weight; unknown with fewer than three.",
+    "neuron_utilisation": "Fraction of the hidden units that the network uses. The others give the same output for "
+    "every input, or do not affect the loss.",
+    "training_stability": "Fraction of the training loss's movement that went down: 100% means that it never rises.",
+    "parameter_efficiency": "How much of its width the network fills with distinct features. Low if the network is "
+    "wider than necessary.",
+    "gradient_health": "How evenly the gradient reaches the layers. Low if the gradient vanishes or explodes on the "
+    "way.",
+    "convergence_quality": "How much of its best descent the validation loss keeps at the end. Low if the loss never "
+    "settled, or rose again.",
+    "accuracy_consistency": "How little the main metric drops over the last five epochs, in jumps or steadily.",
+    "overall": "Weighted mean of the available figures; unknown with fewer than three.",
 }
-"""What each figure means, for people."""
+"""What each figure means, for users."""
 LOST_DECADES = 24 * math.log10(2)
-"""Decades between two numbers of which float32, with its 24 binary digits, loses the smaller when it adds them."""
+"""Orders of magnitude between two numbers at which float32, with 24 binary digits, loses the smaller one in a sum."""
 LEAST_FIGURES = 3
-"""With fewer of the six, one figure that cannot be low yet would read as a healthy training."""
+"""With fewer of the six, a figure that cannot be low yet would look like a healthy training."""
 LAST_EPOCHS = 3
-"""Epochs whose mean is where a loss stands now."""
+"""Number of epochs averaged for the current level of a loss."""
 LAST_STEPS = 5
-"""Steps from epoch to epoch that tell how consistent the main metric is."""
+"""Number of steps between epochs that show how consistent the main metric is."""
 
 Health = dict[str, float | None]
 
@@ -52,8 +51,8 @@ class Layer:
     """One hidden layer of a network.
 
     Attributes:
-        units: features it makes, such as the channels of a convolution.
-        used: how many of them vary over the probe and have a say in the loss.
+        units: features that it computes, such as the channels of a convolution.
+        used: how many of them vary over the probe and affect the loss.
         dimensions: how many of the `units` directions the probe fills, as a participation ratio: 0 to `units`.
         parameters: trainable values in it.
     """
@@ -66,12 +65,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Reading:
-    """What `reading.py` reads from a network.
+    """What `reading.py` measures on a network.
 
     Attributes:
         layers: the hidden layers, in the order in which the network computes them.
-        gradients: norms of the gradient of the loss by what each layer gives, the output layer's last; a layer to which
-            no gradient is carried back has none.
+        gradients: norms of the gradient of the loss with respect to each layer's output, the output layer last; a layer
+            that no gradient reaches has none.
     """
 
     layers: tuple[Layer, ...]
@@ -83,12 +82,12 @@ def health(
 ) -> Health:
     """All of `FIGURES`, after the epoch that `history` ends with.
 
-    `overall` is the mean of the figures that are there, each with its weight of `WEIGHTS`; None with fewer than
+    `overall` is the mean of the available figures, weighted by `WEIGHTS`; None with fewer than
     `LEAST_FIGURES`.
 
     Args:
-        reading: of the network as it is now; None without a probe.
-        history: the task's metrics of each epoch so far; an epoch in which one is None does not count for it.
+        reading: of the current network; None without a probe.
+        history: the task's metrics of each epoch so far; epochs in which a metric is None do not count for it.
         directions: the task's metrics, the main one first, with the direction in which each is better.
     """
     main, direction = next(iter(directions.items()))
@@ -107,7 +106,7 @@ def health(
 
 
 def overall(figures: Mapping[str, float | None]) -> float | None:
-    """Mean of the figures that are there, weighted by `WEIGHTS`; None with fewer than `LEAST_FIGURES`."""
+    """Mean of the available figures, weighted by `WEIGHTS`; None with fewer than `LEAST_FIGURES`."""
     there = {name: value for name in WEIGHTS if (value := figures.get(name)) is not None}
     if len(there) < LEAST_FIGURES:
         return None
@@ -115,7 +114,7 @@ def overall(figures: Mapping[str, float | None]) -> float | None:
 
 
 def told(figures: Mapping[str, float | None]) -> str:
-    """How many of the figures are there, in words: ``1 of 6 figures``."""
+    """How many figures are available, in words: ``1 of 6 figures``."""
     return f"{sum(figures.get(name) is not None for name in WEIGHTS)} of {len(WEIGHTS)} figures"
 
 
@@ -159,11 +158,11 @@ def gradient_health(norms: Sequence[float]) -> float | None:
     difficulty of training deep feedforward neural networks", section 4.2: gradients by the weights can hide an
     explosion. Both vanishing and exploding are products over the depth (Pascanu et al., 2013, "On the difficulty of
     training recurrent neural networks"), so the figure falls in equal steps per decade between the largest and the
-    smallest norm and is 0 at `LOST_DECADES`, where float32 loses the smaller beside the larger. 0 too where a norm is
-    zero or not finite.
+    smallest norm and is 0 at `LOST_DECADES`, where float32 loses the smaller one next to the larger. Also 0 if a norm
+    is zero or not finite.
 
-    It does not depend on the scale of the loss. What decays over time inside one recurrent module is not seen. None
-    where fewer than two layers get a gradient, or the loss has none at all.
+    It does not depend on the scale of the loss. What decays over time inside one recurrent module is not seen. None if
+    fewer than two layers get a gradient, or the loss has none at all.
     """
     if len(norms) < 2 or not any(norms):
         return None
@@ -177,11 +176,10 @@ def training_stability(losses: Sequence[float]) -> float | None:
     """Share of the training loss's movement that went down: 1 for a loss that never rises, 0 for one that only rises.
 
     Falls over falls and rises together, from epoch to epoch, over the whole training: our own figure for the loss
-    spikes and divergence that Chowdhery et al. (2022), "PaLM", section 5.1, describe. A loss that swings for ever goes
-    towards 1/2, and the small swings at the end of a good training hardly count beside its descent. Neither scale nor
-    offset of the loss matters. A loss that does not move is stable.
-
-    Of `train_loss`, else `val_loss`. None before the third epoch.
+    spikes and divergence that Chowdhery et al. (2022), "PaLM", section 5.1, describe. A loss that swings forever
+    approaches 1/2, and the small swings at the end of a good training hardly count against its descent. Neither scale
+    nor offset of the loss matters. A loss that does not move is stable. Uses `train_loss`, otherwise `val_loss`. None
+    before the third epoch.
     """
     if len(losses) < 3:
         return None
@@ -191,7 +189,7 @@ def training_stability(losses: Sequence[float]) -> float | None:
 
 
 def convergence_quality(losses: Sequence[float]) -> float | None:
-    """How much of the best descent the loss now holds: 1 where it has come to rest at its lowest value.
+    """How much of its best descent the loss keeps: 1 if it has settled at its lowest value.
 
     The descent from the first epoch to the mean of the last three, over that to the lowest epoch. That is the
     generalisation loss of Prechelt (1998), "Early stopping - but when?", which compares a loss with its lowest so far
@@ -199,7 +197,7 @@ def convergence_quality(losses: Sequence[float]) -> float | None:
     still falling, swings, or has risen again is above its lowest value in the mean; one that never fell, or is back
     where it began, gets 0.
 
-    Of `val_loss`, else `train_loss`. None before the fourth epoch.
+    Uses `val_loss`, otherwise `train_loss`. None before the fourth epoch.
     """
     if len(losses) <= LAST_EPOCHS:
         return None
@@ -212,7 +210,7 @@ def convergence_quality(losses: Sequence[float]) -> float | None:
 
 
 def accuracy_consistency(values: Sequence[float]) -> float | None:
-    """How little the main metric falls back: 1 where it never does.
+    """How little the main metric drops: 1 if it never does.
 
     Over the last five epochs, in parts of the range of all values so far, the worse of two: one minus twice the mean
     fall from one epoch to the next, and one minus the mean distance to the best value until then. The first tells a
@@ -238,7 +236,7 @@ def accuracy_consistency(values: Sequence[float]) -> float | None:
 
 
 def _values(history: Sequence[Mapping[str, float | None]], metric: str) -> list[float]:
-    """A metric by epoch, where it is there; empty for one that the task does not have."""
+    """The available values of a metric by epoch; empty if the task does not have it."""
     return [value for row in history if (value := row.get(metric)) is not None]
 
 

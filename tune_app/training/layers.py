@@ -15,18 +15,18 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Layer:
-    """A module of a network that computes something itself: one without children, or with parameters of its own.
+    """A module of a network that computes something itself: one without children, or with its own parameters.
 
     Attributes:
         name: its path in the network, such as ``convolutions.0``; empty for the network itself.
         type: its class, such as ``Conv2d``.
-        settings: what it was made with, as torch prints it.
-        input_shapes: of the tensors that it is called with; the rows of the probe are the first axis where the network
-            keeps them apart. Empty where it was not called, or the task has no probe.
-        output_shape: of the tensor that it gives; of the first one where it gives several; None as above.
-        parameter_shapes: its own parameters, those of its children left out.
+        settings: its arguments, as torch prints them.
+        input_shapes: of its input tensors; the first axis is the rows of the probe, if the network keeps them apart.
+            Empty if it was not called, or the task has no probe.
+        output_shape: of its output tensor, or the first one of several; None as above.
+        parameter_shapes: its own parameters, without those of its children.
         parameters: number of its own values.
-        trainable: how many of them are trained.
+        trainable: how many of them are trainable.
     """
 
     name: str
@@ -43,7 +43,7 @@ def read_layers(model: nn.Module, run: Callable[[], object] | None = None) -> li
     """The layers of `model`: those that `run` calls in the order of their first call, then the others.
 
     Args:
-        run: makes the network compute something; without it no shapes of what flows are known.
+        run: makes the network compute something; without it, activation shapes are unknown.
 
     The pass runs in evaluation mode and without gradients and leaves no trace, see `walk`. A parameter that several
     layers share counts for each of them.

@@ -1,4 +1,4 @@
-"""Reading a network: what hooks see of its layers in one forward and backward pass over a task's probe."""
+"""Measures a network's layers with hooks in one forward and backward pass over a task's probe."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from tune_app.errors import WorkFailed
 from tune_app.training.health import Layer, Reading
 
 DORMANT = 0.025
-"""A unit whose deviation is at most this part of its layer's mean deviation is dormant; the smaller of the two
-thresholds of Sokar et al. (2023)."""
+"""A unit whose deviation is at most this fraction of its layer's mean deviation is dormant; the smaller of the two
+thresholds in Sokar et al. (2023)."""
 SAMPLES = 256
-"""Activations, each of one row and position, from which a layer's dimensions are told."""
+"""Number of activations, each of one row and position, used to compute a layer's dimensions."""
 LATENCY_S = 0.05
-"""Seconds of passes of which the latency is the shortest: what else runs on the machine only ever makes one longer."""
+"""Seconds of repeated passes; the latency is the shortest one, because other load on the machine only makes passes
+longer."""
 MOST_PASSES = 200
 
 
@@ -40,8 +41,8 @@ class _Trace:
 
     Attributes:
         axis: of `made` and `output`, along which its units lie.
-        made: what the layer itself gave.
-        output: what came out of the modules that relay its units; `made` where there are none.
+        made: the layer's own output.
+        output: the output of the modules that relay its units; `made` if there are none.
     """
 
     axis: int
@@ -52,22 +53,22 @@ class _Trace:
 
 
 def read_network(model: nn.Module, probe_loss: Callable[[], Tensor]) -> Reading:
-    """What one forward and backward pass of `probe_loss` shows of the layers of `model`.
+    """Measure the layers of `model` in one forward and backward pass of `probe_loss`.
 
     A layer begins at a module without children that owns a matrix (a linear map, a convolution, an embedding, a
     recurrent module, with its parametrizations) and takes in the modules that get its output as it is and keep its
-    units: normalisation, pooling, activation. So units are judged by what comes out of the activation, where that is a
+    units: normalization, pooling, activation. So units are judged by what comes out of the activation, if that is a
     module. A module that is called several times counts by its last call. The layer that is computed last is the
     output; the others are hidden.
 
     A unit is used where its deviation over the probe's rows and positions is more than `DORMANT` of its layer's mean
     deviation, and of its own mean, and where the gradient of the loss by what the layer gives is not always zero.
 
-    The pass runs in evaluation mode: no dropout, and batch normalisation by its running statistics. Nothing of the
-    training changes: neither the modes nor `grad` nor any buffer, and no hook is left.
+    The pass runs in evaluation mode: no dropout, and batch normalization by its running statistics. The training is
+    not affected: modes, `grad` and buffers stay unchanged, and no hook is left.
 
     Raises:
-        ProbeError: `probe_loss` gave something else than one number with its graph.
+        ProbeError: `probe_loss` did not return one number with its graph.
     """
     return _read_traces(model, probe_loss)[1]
 
@@ -94,10 +95,10 @@ def _read_traces(model: nn.Module, probe_loss: Callable[[], Tensor]) -> tuple[li
 
 
 def latency_ms(model: nn.Module, probe_loss: Callable[[], Tensor]) -> float | None:
-    """Least wall milliseconds that a forward pass of `model` takes per row of the probe, in evaluation mode.
+    """Minimum wall milliseconds of a forward pass of `model` per row of the probe, in evaluation mode.
 
-    Timed is the model itself, not what `probe_loss` does around it. None where the model's first argument is no tensor,
-    whose first axis is the rows, or where `probe_loss` does not call the model as a whole.
+    Only times the model itself, not what `probe_loss` does around it. None if the model's first argument is not a
+    tensor whose first axis is the rows, or if `probe_loss` does not call the model as a whole.
     """
     times: list[float] = []
     started: list[tuple[int, float]] = []
@@ -134,7 +135,7 @@ def _wait(tensor: Tensor) -> None:
 
 @contextmanager
 def _tracing(modules: list[nn.Module]) -> Iterator[dict[nn.Module, _Trace]]:
-    """Keep what each layer gives, in the order of the calls; the hooks are gone afterwards."""
+    """Collect each layer's output, in the order of the calls; removes the hooks afterwards."""
     traces: dict[nn.Module, _Trace] = {}
     latest: list[_Trace] = []
 
@@ -162,7 +163,7 @@ def _tracing(modules: list[nn.Module]) -> Iterator[dict[nn.Module, _Trace]]:
             owns_matrix = any(p.dim() > 1 for p in parameters)
             (begin if owns_matrix else relay)(module, arguments, output)
 
-    # One for all modules: to register one with each takes a small network a tenth of its pass.
+    # One hook for all modules: registering one per module takes 10% of a pass of a small network.
     hook = register_module_forward_hook(after)
     try:
         yield traces
@@ -174,14 +175,14 @@ def _owned_parameters(modules: list[nn.Module]) -> dict[nn.Module, list[nn.Param
     """The modules without children, each with its parameters.
 
     A module whose weight torch computes from others, as with `torch.nn.utils.parametrizations.weight_norm`, is one of
-    them and owns these; what computes it is none.
+    them and owns these; the module that computes it is not.
     """
     owned: dict[nn.Module, list[nn.Parameter]] = {}
     computing: set[nn.Module] = set()
-    for module in modules:  # a module comes before its children
+    for module in modules:  # modules come before their children
         if module in computing:
             continue
-        # Not `module.parameters()`, which for a small network takes as long as the network.
+        # Not `module.parameters()`, which takes as long as a pass of a small network.
         parameters = [p for p in module._parameters.values() if p is not None]
         children = dict(module._modules)
         if (parametrizations := children.pop("parametrizations", None)) is not None:
@@ -193,7 +194,7 @@ def _owned_parameters(modules: list[nn.Module]) -> dict[nn.Module, list[nn.Param
 
 
 def _tensor(output: Any) -> Tensor | None:
-    """The activations in what a module gave, at least rows by units; recurrent modules give them with their state."""
+    """The activations in a module's output, at least rows by units; recurrent modules return them with their state."""
     while isinstance(output, tuple) and output and not isinstance(output, PackedSequence):
         output = output[0]
     if isinstance(output, PackedSequence):
@@ -206,9 +207,9 @@ def _read(traces: list[_Trace], loss: Tensor) -> Reading:
     with torch.no_grad():
         norms, reached = _gradient_norms(traces, loss)
         deviations, means, spreads, roots = zip(*map(_activity, hidden), strict=True) if hidden else ((), (), (), ())
-        # One transfer for all figures: on a GPU each would wait for the device.
+        # One transfer for all figures: on a GPU, each one would wait for the device.
         numbers = torch.cat([*deviations, *means, *norms, *spreads, *roots]).cpu().numpy()
-    # And all layers in one array: for a small layer, numpy's operations take as long as for all.
+    # And all layers in one array: numpy's operations take as long for one small layer as for all.
     units = [trace.units for trace in traces]
     inner, every = sum(units[:-1]), sum(units)
     sizes = (inner, inner, every, len(hidden), len(hidden))
@@ -216,7 +217,7 @@ def _read(traces: list[_Trace], loss: Tensor) -> Reading:
         numbers[end - size : end] for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)
     )
     used = deviation > DORMANT * np.maximum(abs(mean), spread.repeat(units[:-1]))
-    # Where the loss has no gradient at all, solved to the last bit, units cannot be told by it.
+    # If the loss has no gradient at all (solved to the last bit), it cannot identify used units.
     if reached[-1] and norm[inner:].any():
         used &= norm[:inner] != 0
     starts = [end - size for size, end in zip(units, itertools.accumulate(units), strict=True)]
@@ -232,11 +233,11 @@ def _activity(trace: _Trace) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     samples = trace.output.movedim(trace.axis, -1).reshape(-1, trace.units).float()
     deviation, mean = torch.std_mean(samples, 0, correction=0)
     spread = deviation.mean(0, keepdim=True)
-    # An odd step, so that not the same pixel or token of every row is taken.
+    # An odd step, to avoid sampling the same pixel or token of every row.
     some = samples[:: max(1, len(samples) // SAMPLES) | 1][:SAMPLES]
     # Divided, because the fourth power of large activations would overflow.
     centred = (some - mean) / spread
-    # Both products have the same eigenvalues but for zeros.
+    # Both products have the same eigenvalues except for zeros.
     scatter = centred @ centred.T if len(centred) < trace.units else centred.T @ centred
     root = scatter.trace() / torch.linalg.vector_norm(scatter)
     return deviation, mean, spread, root.view(1)
@@ -244,7 +245,7 @@ def _activity(trace: _Trace) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def _gradient_norms(traces: list[_Trace], loss: Tensor) -> tuple[list[Tensor], list[bool]]:
     """Norm of the gradient by each unit of each layer; NaN for a layer to which none is carried back; and to which."""
-    # By the layers' outputs alone: the gradients of the weights, which are most of the work, are not computed.
+    # Only with respect to the layers' outputs: the gradients of the weights, most of the work, are not computed.
     tried = [trace for trace in traces if trace.made.requires_grad]
     found = iter(torch.autograd.grad(loss, [trace.made for trace in tried], allow_unused=True))
     gradients = [next(found) if trace.made.requires_grad else None for trace in traces]
@@ -261,7 +262,7 @@ def _gradient_norms(traces: list[_Trace], loss: Tensor) -> tuple[list[Tensor], l
 
 @contextmanager
 def evaluating(modules: list[nn.Module]) -> Iterator[None]:
-    """Evaluation mode for a moment; every module has its own mode and dropout back afterwards."""
+    """Evaluation mode briefly; every module has its own mode and dropout back afterwards."""
     recurrent = [(module, module.dropout) for module in modules if isinstance(module, nn.RNNBase)]
     training = [module for module in modules if module.training]
     for module in training:

@@ -1,6 +1,6 @@
-"""One training, epoch by epoch: seeded, measured, saved and restored. Knows nothing of Ray.
+"""One training, epoch by epoch: seeded, measured, saved and restored. Does not know Ray.
 
-The same code runs in a sweep, in `train` and in a test: whoever calls it decides when to stop and what to keep.
+The same code runs in sweeps, in `train` and in tests: the caller decides when to stop and what to keep.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ from tune_app.training.host_memory import peak_mb, restart_peak
 from tune_app.training.layers import Layer, read_layers
 from tune_app.training.reading import latency_ms, read_network
 
-# cuBLAS is deterministic with this only, and reads it when CUDA starts (torch.use_deterministic_algorithms).
+# cuBLAS is only deterministic with this, and reads it when CUDA starts (torch.use_deterministic_algorithms).
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 LEAST_FREE = 2**20
-"""Bytes; where fewer are left on a disk and torch fails to write, it is full."""
+"""Bytes; if fewer are left on a disk and torch fails to write, the disk counts as full."""
 
 
 @dataclass(frozen=True)
 class EpochRow:
-    """What one epoch gave.
+    """The result of one epoch.
 
     Attributes:
         epoch: number of the epoch, from 1.
-        metrics: the task's metrics, all of them and nothing else that the task returned; None where one is undefined.
+        metrics: exactly the task's metrics; None if one is undefined.
         started_at: UTC.
         ended_at: UTC.
-        duration_s: of training and validation, measured with a clock that never jumps.
-        health: the figures of `tune_app.training.health` after the epoch; None for one that cannot be told.
-        health_s: what measuring them took, within `ended_at` and beside `duration_s`.
+        duration_s: of training and validation, measured with a monotonic clock.
+        health: the figures of `tune_app.training.health` after the epoch; None if unknown.
+        health_s: the time to measure them, included in `ended_at` but not in `duration_s`.
     """
 
     epoch: int
@@ -66,7 +66,7 @@ class EpochRow:
     health_s: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as a checkpoint keeps them."""
+        """Plain values for a checkpoint."""
         times = {"started_at": self.started_at.isoformat(), "ended_at": self.ended_at.isoformat()}
         durations = {"duration_s": self.duration_s, "health_s": self.health_s}
         return {"epoch": self.epoch, "metrics": self.metrics, **times, **durations, "health": self.health}
@@ -79,7 +79,7 @@ class EpochRow:
 
 
 def prepared(task: Task, config: Config, data: Dataset) -> Dataset:
-    """The data set as a `Training` with `config` takes it: `data` itself where the task prepares nothing."""
+    """The data set for a `Training` with `config`: `data` itself if the task prepares nothing."""
     with exits_as_errors():
         return task.prepare(config, data) if isinstance(task, Preparing) else data
 
@@ -87,18 +87,18 @@ def prepared(task: Task, config: Config, data: Dataset) -> Dataset:
 class Training:
     """One configuration in training.
 
-    An epoch depends on the state before it, `seed` and its number, and on nothing else that ran in the process, so
-    a restored training continues exactly as if it had never stopped. After it, its health is measured, which changes
-    nothing of what the next epoch sees. `data` is what `prepared` gives.
+    An epoch only depends on the previous state, `seed` and its number, not on anything else in the process, so a
+    restored training continues exactly as if it had never stopped. After each epoch, its health is measured, without
+    affecting the next epoch. `data` is the result of `prepared`.
 
-    Side effects: seeds the global generators of torch, numpy and random; sets torch's threads for the whole process
-    where `threads` is given; restarts the process's (or the GPU's) record of peak memory; on a GPU, makes torch choose
-    kernels that give the same digits each time.
+    Side effects: seeds the global generators of torch, numpy and random; sets torch's threads for the whole process if
+    `threads` is given; resets the process's (or the GPU's) peak memory; on a GPU, makes torch choose deterministic
+    kernels.
 
     Attributes:
         epoch: epochs done so far.
-        history: the row of each of them, also those from before a `restore`.
-        state: what the task made; `network` is the model in it.
+        history: the row of each of them, including those before a `restore`.
+        state: created by the task; `network` is the model in it.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Training:
         if threads is not None:
             torch.set_num_threads(threads)
         self.task, self.config, self.epochs, self.seed = task, dict(config), epochs, seed
-        self._probed = task if isinstance(task, Probed) else None  # asked once, for it is slow
+        self._probed = task if isinstance(task, Probed) else None  # cached, because it is slow
         self.device = torch.device(device)
         self.epoch = 0
         self.history: list[EpochRow] = []
@@ -134,36 +134,33 @@ class Training:
 
     @property
     def network(self) -> torch.nn.Module | None:
-        """The model; None where it is no torch module, as scikit-learn's, or the task's state has none."""
+        """The model; None if it is not a torch module (such as scikit-learn's), or the task's state has none."""
         model = getattr(self.state, "model", None)
         return model if isinstance(model, torch.nn.Module) else None
 
     @property
     def _probe(self) -> Probed | None:
-        """The task, if it has a probe; a function has one where its last report gave it."""
+        """The task, if it has a probe; a function has one if its last report included it."""
         return None if isinstance(self.state, FunctionState) and not self.state.has_probe else self._probed
 
     @property
     def model_parameters(self) -> int | None:
-        """Number of trainable values in the network; what a lazy module has not made yet does not count.
-
-        None without a network.
-        """
+        """Number of trainable values in the network, without uninitialized lazy modules; None without a network."""
         if (network := self.network) is None:
             return None
         return sum(p.numel() for p in network.parameters() if p.requires_grad and not is_lazy(p))
 
     @property
     def device_name(self) -> str:
-        """The GPU's name as its maker gives it, else ``cpu``."""
+        """The vendor's name of the GPU, or ``cpu``."""
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
 
     @property
     def peak_memory_mb(self) -> float | None:
-        """Most memory held so far, in MiB: on the GPU by this training's tensors, on the CPU by the whole process.
+        """Peak memory so far, in MiB: on the GPU of this training's tensors, on the CPU of the whole process.
 
-        Of a script that of its own process, wherever it trains. None where the system does not tell, such as a CPU
-        outside Linux.
+        For a script, that of its own process, wherever it trains. None if the system does not report it, such as on a
+        CPU outside Linux.
         """
         if isinstance(self.state, ScriptState):
             return self.state.peak_memory_mb
@@ -183,7 +180,7 @@ class Training:
         Raises:
             Diverged: a metric or a parameter is NaN or infinite.
             TaskError: the task did not return all of its metrics as numbers.
-            ProbeError: the task's `probe_loss` gave something else than a loss.
+            ProbeError: the task's `probe_loss` did not return a loss.
         """
         assert not self.finished, f"all {self.epochs} epochs are done"
         epoch = self.epoch + 1
@@ -221,9 +218,9 @@ class Training:
     @cached_property
     @exits_as_errors()
     def latency_ms(self) -> float | None:
-        """Least wall milliseconds of a forward pass per row of the probe, measured once, when first asked for.
+        """Minimum wall milliseconds of a forward pass per row of the probe, measured once, on first use.
 
-        None for a task without a probe or without a network.
+        None for a task without a probe or a network.
         """
         probed, network = self._probe, self.network
         if probed is None or network is None:
@@ -232,7 +229,7 @@ class Training:
 
     @exits_as_errors()
     def layers(self) -> list[Layer]:
-        """The layers of the network, in the order in which they compute for the probe; none without a network."""
+        """The layers of the network, in the order in which they compute the probe; empty without a network."""
         probed, network = self._probe, self.network
         if network is None:
             return []
@@ -240,25 +237,25 @@ class Training:
 
     @exits_as_errors()
     def sample(self) -> str | None:
-        """What the model writes, the same for the same state; None for a task that writes nothing.
+        """A text generated by the model, the same for the same state; None if the task does not generate text.
 
         Raises:
-            TaskError: it is no text.
+            TaskError: it is not a string.
         """
         if not isinstance(self.task, Sampling):
             return None
         seed_everything(self.seed, self.epoch)
         text = self.task.sample(self.state)
         if not isinstance(text, str):
-            raise TaskError(f"`sample` must return a text, but returned {text!r:.200}")
+            raise TaskError(f"`sample` must return a string, but returned {text!r:.200}")
         return text
 
     @exits_as_errors()
     def save(self, path: str | Path) -> None:
-        """Write a checkpoint: aside first, then put in place, so that `path` is never half a file.
+        """Write a checkpoint to a temporary file, then move it into place, so that `path` is never incomplete.
 
         Raises:
-            OSError: it cannot be written, such as for a full disk.
+            OSError: it cannot be written, for example because the disk is full.
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -270,7 +267,7 @@ class Training:
             torch.save({**self._identity(), "history": history, "state": state}, aside)
             os.replace(aside, path)
         except RuntimeError as error:
-            # What torch makes of a full disk; its own errors, of what cannot be pickled, are of other kinds.
+            # torch's error for a full disk; errors for objects that cannot be pickled have other types.
             if shutil.disk_usage(path.parent).free > LEAST_FREE:
                 raise
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
@@ -279,22 +276,22 @@ class Training:
 
     @exits_as_errors()
     def restore(self, path: str | Path) -> None:
-        """Continue from the checkpoint at `path`; begin anew where the state could not be saved.
+        """Continue from the checkpoint at `path`; start over if the state could not be saved.
 
         Raises:
-            InputError: it is of another task, configuration, seed or number of epochs.
+            InputError: it has another task, configuration, seed or number of epochs.
             WorkFailed: it cannot be read.
         """
         try:
-            # The memory of the GPU is the script's, which is another process.
+            # The GPU memory belongs to the script, which is another process.
             device = "cpu" if isinstance(self.state, ScriptState) else self.device
             saved = torch.load(path, map_location=device, weights_only=True)
-        except Exception as error:  # of a damaged file, torch raises nearly anything
+        except Exception as error:  # for a damaged file, torch raises nearly anything
             raise WorkFailed(f"the checkpoint cannot be read: {one_line(error)}", where=str(path)) from error
         for key, mine in self._identity().items():
             if saved[key] != mine:
                 raise InputError(
-                    f"a checkpoint continues the same training only, but its {key} differs: "
+                    f"a checkpoint can only continue the same training, but its {key} differs: "
                     + _difference(saved[key], mine),
                     where=str(path),
                 )
@@ -305,22 +302,22 @@ class Training:
         self.epoch = len(self.history)
 
     def close(self) -> None:
-        """End what the task may have begun: a function with what it opened, a script with all that it started."""
+        """End what the task may have started: a function and what it opened, a script and all its processes."""
         if isinstance(self.state, RunningByItself):
             self.state.close()
 
     def _identity(self) -> dict[str, Any]:
         task = f"{type(self.task).__module__}:{type(self.task).__qualname__}"
         catalog = getattr(self.task, "catalog", None)
-        if isinstance(catalog, Catalog):  # of a function or a script: its class says nothing
+        if isinstance(catalog, Catalog):  # for a function or a script, whose class says nothing
             task = " ".join(catalog.script.command) if catalog.script else catalog.task
         return {"task": task, "config": self.config, "seed": self.seed, "epochs": self.epochs}
 
 
 def _use_deterministic_kernels() -> None:
-    # Only a warning where an operation has none: a user's task shall train nevertheless.
+    # Only warn if an operation has no deterministic kernel, so that a user's task still trains.
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # For those who read memory that nobody wrote; it costs a kernel for every tensor.
+    # Only matters for code that reads uninitialized memory; costs a kernel per tensor.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
 
@@ -331,7 +328,7 @@ def _checked_metrics(returned: Mapping[str, float | None], names: list[str], epo
     missing = [name for name in names if name not in returned]
     if missing:
         raise TaskError(
-            f"`train_epoch` must return every metric of the task, but left out {', '.join(missing)} in epoch {epoch}; "
+            f"`train_epoch` must return every metric of the task, but omitted {', '.join(missing)} in epoch {epoch}; "
             f"it returned {', '.join(map(str, returned)) or 'none'}"
         )
     metrics: dict[str, float | None] = {}
@@ -351,7 +348,7 @@ def _checked_metrics(returned: Mapping[str, float | None], names: list[str], epo
 
 
 def _check_parameters(model: torch.nn.Module, epoch: int) -> None:
-    """A user's metrics may hide a NaN (an accuracy does), so the weights are looked at once per epoch."""
+    """A user's metrics may hide a NaN (an accuracy does), so check the weights once per epoch."""
     there = [(name, p.detach()) for name, p in model.named_parameters() if not is_lazy(p) and _can_be_infinite(p)]
     named = [(name, p) for name, p in ((name, _stored(p)) for name, p in there) if p.numel()]
     if not named:
@@ -361,7 +358,7 @@ def _check_parameters(model: torch.nn.Module, epoch: int) -> None:
     finite = largest.isfinite().tolist()
     if not all(finite):
         name = named[finite.index(False)][0]
-        raise Diverged(f"a parameter must be finite, but `{name}` holds NaN or infinity after epoch {epoch}")
+        raise Diverged(f"parameters must be finite, but `{name}` has NaN or infinity after epoch {epoch}")
 
 
 def _can_be_infinite(parameter: torch.Tensor) -> bool:
@@ -383,7 +380,7 @@ def _difference(saved: object, mine: object) -> str:
 
 
 def _restart_peak_memory(device: torch.device) -> bool:
-    """Begin measuring; False where the process's peak so far cannot be forgotten, so that a figure would be false."""
+    """Start measuring; False if the process's peak so far cannot be reset, so that the figure would be wrong."""
     if device.type == "cuda":
         torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats(device)

@@ -1,4 +1,4 @@
-"""One walk over a network: what its layers are called with and give, in the order in which they compute."""
+"""A walk over a network: the inputs and outputs of its layers, in the order in which they compute."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Visit:
 
     Attributes:
         name: its path in the network; empty for the network itself.
-        inputs: the tensors that it was called with, without their graph; empty where it was not called.
-        output: the first tensor that it gave, without its graph; None where it was not called.
+        inputs: its input tensors, without their graph; empty if it was not called.
+        output: its first output tensor, without its graph; None if it was not called.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Visit:
 
 @dataclass(frozen=True)
 class Walk:
-    """What one pass showed.
+    """The result of one pass.
 
     Attributes:
         visits: the layers that were called, in the order in which their first calls ended, then the others.
@@ -42,10 +42,10 @@ class Walk:
 
 
 def walk(model: nn.Module, run: Callable[[], object] | None = None) -> Walk:
-    """Let `run` make the network compute something and keep what flows; without it nothing is known of that.
+    """Let `run` make the network compute something, and record the activations; without it, they are unknown.
 
-    The pass runs in evaluation mode; afterwards modes and buffers are as before and no hook is left. The values of a
-    packed sequence stand for it.
+    The pass runs in evaluation mode and leaves modes and buffers unchanged, and no hooks. A packed sequence is
+    represented by its values.
     """
     named = {module: name for name, module in model.named_modules()}
     layers = [module for module in named if _is_layer(module)]
@@ -73,7 +73,7 @@ def _is_layer(module: nn.Module) -> bool:
 
 
 def _tensors(values: tuple[Any, ...]) -> Iterator[Tensor]:
-    """The tensors in `values`, also those in tuples."""
+    """The tensors in `values`, including nested tuples."""
     for value in values:
         if isinstance(value, PackedSequence):
             yield value.data.detach()

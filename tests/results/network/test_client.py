@@ -66,7 +66,7 @@ def test_a_task_without_a_network_is_said_and_its_weights_and_pictures_are_there
     sgd_study: Study, tmp_path: Path, run: Run
 ) -> None:
     named = sgd_study.folder.url, sgd_study.name
-    message = "the task `sgd_digits:SGDDigits` has no network to show: its model is no torch.nn.Module"
+    message = "the task `sgd_digits:SGDDigits` has no network to show: its model is not a torch.nn.Module"
     with pytest.raises(InputError) as caught:
         client.read_layers(*named, 0)
     assert caught.value.message == message

@@ -55,6 +55,6 @@ def test_a_damaged_checkpoint_is_named(study: Study, tmp_path: Path) -> None:
     keep(study, tmp_path, {})
     path = tmp_path / "results" / study.checkpoint(0)
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(WorkFailed, match="cannot be taken from the checkpoint") as caught:
+    with pytest.raises(WorkFailed, match="cannot be read from the checkpoint") as caught:
         write_weights(study, study.history().trials[0], tmp_path / "best.pt")
     assert caught.value.where == study.checkpoint(0)

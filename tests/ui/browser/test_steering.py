@@ -80,7 +80,7 @@ def test_a_running_sweep_is_changed_from_the_page(new_page: Callable[[str], Any]
     page.get_by_role("button", name="Stop trial 1").wait_for()
     page.get_by_text("1 of 2 trials ended").wait_for()
 
-    ask_for(page, "Trials in all", 5, "Set trials")
+    ask_for(page, "Trials in total", 5, "Set trials")
     page.get_by_text("1 of 5 trials ended").wait_for()
     page.get_by_role("button", name="Stop trial 2").wait_for(state="detached")
     ask_for(page, "At once, 0 for as many as fit", 2, "Set")
@@ -90,10 +90,10 @@ def test_a_running_sweep_is_changed_from_the_page(new_page: Callable[[str], Any]
     page.goto(f"{site.url}/?study={STUDY}&trial=0")
     page.get_by_role("heading", name="Trial 0 pruned").wait_for()
     page.get_by_role("button", name="Retry", exact=True).click()
-    page.get_by_text("Asked the sweep.").wait_for()
+    page.get_by_text("Sent to the sweep.").wait_for()
     page.goto(f"{site.url}/sweep?study={STUDY}")
     page.get_by_text("1 of 6 trials ended").wait_for()
-    answer = page.get_by_text(re.compile(r"trial \d is trial 0 again", re.IGNORECASE)).inner_text()
+    answer = page.get_by_text(re.compile(r"trial \d repeats trial 0", re.IGNORECASE)).inner_text()
     again = re.findall(r"\d", answer)[0]
     page.get_by_role("button", name="Stop trial 2").click()
     page.get_by_role("button", name=f"Stop trial {again}").wait_for()

@@ -96,7 +96,7 @@ def test_the_answer_and_the_table_are_seen_without_scrolling(open_trials: Callab
         box = page.locator(part).first.bounding_box()
         assert box["y"] + min(box["height"], HEADER + 3 * ROW) <= 900, part
     page.get_by_role("button", name="Apply", exact=True).click()
-    page.get_by_text("Trial 0 is in force now").wait_for()
+    page.get_by_text("Trial 0 is now the current configuration").wait_for()
     page.get_by_role("button", name="Review", exact=True).click()
     page.get_by_role("heading", name="Review", exact=True).wait_for()
     rest(page)

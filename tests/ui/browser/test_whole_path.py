@@ -61,16 +61,16 @@ def test_sweep_review_save_and_train(new_page: Callable[[str], Any], site: Any) 
     best = from_trial(site.store.study(study), trial_row(site.store.study(study), None), "x")
 
     part(page, "Review")
-    page.get_by_text("Nothing changed yet.").wait_for()
+    page.get_by_text("No changes yet.").wait_for()
     for group, (name, text) in EDITS.items():
         edit(page, group, name, text)
     page.get_by_text("4 changed", exact=True).wait_for()
     edit(page, "training", "learning_rate", "fast")
-    page.get_by_text("This cannot be applied, saved or trained yet").wait_for()
+    page.get_by_text("You cannot apply, save or train this yet").wait_for()
     page.get_by_text("learning_rate must be a number from").nth(1).wait_for()  # at the field and in the summary
     page.get_by_role("button", name="Save", exact=True).wait_for(state="hidden")
     enter(page, "learning_rate", EDITS["training"][1])
-    page.get_by_text("This cannot be applied, saved or trained yet").wait_for(state="hidden")
+    page.get_by_text("You cannot apply, save or train this yet").wait_for(state="hidden")
     part(page, "Profiles")  # what was entered is there when one comes back
     page.get_by_text("Unsaved edits").wait_for()
     part(page, "Review")
@@ -129,7 +129,7 @@ def test_two_people_edit_one_profile(new_page: Callable[[str], Any], site: Any, 
     one.get_by_role("button", name="Save", exact=True).click()
     one.get_by_text("Saved shared, revision 2.").wait_for()
     other.get_by_role("button", name="Save", exact=True).click()
-    other.get_by_text("you looked at revision 1, and revision 2 is in force now").wait_for()
+    other.get_by_text("you looked at revision 1, and revision 2 is now current").wait_for()
     assert site.profiles.load("shared").config == {**first.config, "dropout": 0.25}
     other.get_by_role("button", name="Save on top of revision 2").click()
     other.get_by_text("Saved shared, revision 3.").wait_for()

@@ -1,4 +1,4 @@
-"""Runs `command.py` in a process that begins and ends quickly, see `client.py`."""
+"""Runs `command.py` in a process with fast start and exit, see `client.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network is made of: its layers with names, types, shapes and parameters."""
+"""The architecture of a network: its layers with names, types, shapes and parameters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tune_app.training.layers import Layer, read_layers
 
 
 def layers_of(source: Source) -> list[Layer]:
-    """The layers of the network that a trial or a training trained; see `read_layers`.
+    """The layers of the network of a trial or a training; see `read_layers`.
 
     Raises:
         NotFound: the task has no network.

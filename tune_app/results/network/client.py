@@ -1,6 +1,6 @@
-"""A network's layers, statistics, weights and report, each from a process of its own that ends.
+"""A network's layers, statistics, weights and report, each from a short-lived separate process.
 
-The data, the task's code and torch stay out of whoever asks, and so do their memory and their faults. The process is
+The data, the task's code and torch, with their memory and crashes, stay out of the calling process. The process runs
 the command of `__main__.py`.
 """
 
@@ -18,16 +18,16 @@ from tune_app.errors import WorkFailed
 from tune_app.results.network.protocol import read_error
 
 LIMIT_S = 120
-"""So long a process may take, with loading the data."""
+"""Time limit of a process, including loading the data."""
 Layers = list[dict[str, Any]]
 
 
 def read_layers(store: str, name: str, trial: int | None = None) -> Layers:
-    """The layers of a network, each a mapping of what `layer.Layer` has.
+    """The layers of a network, each as a mapping with the fields of `layer.Layer`.
 
     Args:
         store: root of the store; keys of an object store in it go to the process through its environment.
-        name: of the study; of the training where there is no `trial`.
+        name: of the study; of the training if there is no `trial`.
 
     Raises:
         NotFound: there is no such trial or training, or its task has no network.
@@ -39,7 +39,7 @@ def read_layers(store: str, name: str, trial: int | None = None) -> Layers:
 
 
 def read_statistics(store: str, study: str, trial: int) -> Layers:
-    """What was seen in the layers that hold matrices, each a mapping of what `layer.LayerStatistics` has.
+    """Statistics of the layers with matrices, each as a mapping with the fields of `layer.LayerStatistics`.
 
     Raises:
         NotFound: as `read_layers`, or the trial kept no checkpoint.
@@ -77,10 +77,10 @@ def _file(verb: str, store: str, study: str, trial: int) -> bytes:
 
 
 def _ask(verb: str, store: str, *arguments: str) -> Any:
-    """What the command answers.
+    """The output of the command.
 
     Raises:
-        TuneAppError: what it tells; a `WorkFailed` where it took too long or died.
+        TuneAppError: its error; a `WorkFailed` if it took too long or died.
     """
     try:
         done = subprocess.run(
@@ -89,7 +89,11 @@ def _ask(verb: str, store: str, *arguments: str) -> Any:
             text=True,
             timeout=LIMIT_S,
             stdin=subprocess.DEVNULL,
-            env={**inherited_environment(), **keys_of(store), "CUDA_VISIBLE_DEVICES": ""},  # the GPUs are the sweep's
+            env={
+                **inherited_environment(),
+                **keys_of(store),
+                "CUDA_VISIBLE_DEVICES": "",
+            },  # leave the GPUs to the sweep
         )
     except subprocess.TimeoutExpired as error:
         raise WorkFailed(f"the network must be read within {LIMIT_S} s, but it took longer") from error
@@ -97,7 +101,7 @@ def _ask(verb: str, store: str, *arguments: str) -> Any:
         answer = json.loads(done.stdout)
         told = read_error(answer) if done.returncode else None
     except (ValueError, LookupError, TypeError):
-        lines = done.stderr.strip().splitlines() or ["without a word"]
+        lines = done.stderr.strip().splitlines() or ["without an error message"]
         last = f"the process that reads the network ended with {done.returncode}: {lines[-1].strip()}"
         raise WorkFailed(last) from None
     if told is not None:

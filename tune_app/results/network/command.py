@@ -1,4 +1,4 @@
-"""The command of `__main__.py`, which looks at networks for other processes; how it answers stands in `protocol.py`.
+"""The command of `__main__.py`, which inspects networks for other processes; `protocol.py` defines its output.
 
     python -m tune_app.results.network layers STORE TRAINING
     python -m tune_app.results.network layers STORE STUDY TRIAL
@@ -33,9 +33,9 @@ Given = argparse.Namespace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print what the arguments ask for, or what went wrong; gives the exit code."""
+    """Print the requested output or an error; returns the exit code."""
     given = _parser().parse_args(arguments)
-    torch.set_num_threads(1)  # it looks; the cores are the sweep's
+    torch.set_num_threads(1)  # leave the cores to the sweep
     try:
         with reserved():  # a user's task may print
             answer = VERBS[given.verb](Store(given.store), given)
@@ -65,7 +65,7 @@ def _weights(store: Store, given: Given) -> None:
 
 
 def _report(store: Store, given: Given) -> None:
-    from tune_app.results.report import trial_report  # plotly takes a while to import, and layers need none of it
+    from tune_app.results.report import trial_report  # plotly imports slowly, and layers do not need it
 
     given.file.write_text(
         trial_report(store.study(given.name), given.trial), encoding="utf-8", errors="backslashreplace"
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in VERBS:
         verb = verbs.add_parser(name)
         verb.add_argument("store")
-        verb.add_argument("name", help="of a study; `layers` takes a training's where no trial follows")
+        verb.add_argument("name", help="of a study; without a trial, `layers` takes a training")
         verb.add_argument("trial", type=int, nargs="?" if name == "layers" else None)
         if name in ("weights", "report"):
             verb.add_argument("file", type=Path)

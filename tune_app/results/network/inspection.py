@@ -1,4 +1,4 @@
-"""A trained network looked into: what it answers, what its layers hold and make, how gradients flow through it."""
+"""Inspects a trained network: its predictions, its layers' weights and activations, and the gradient flow."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tune_app.training.walk import Visit, Walk, walk
 
 BINS = 60
 IMAGES = 3
-"""Images whose activation maps are kept."""
+"""Number of images with activation maps."""
 MAPS = 8
-"""Maps of each layer that are kept, the first ones."""
+"""Number of maps per layer: the first ones."""
 
 
 def inspect_trial(study: Study, number: int) -> Inspection:
-    """Build the network of trial `number` again, put its trained weights into it, and look.
+    """Rebuild the network of trial `number`, load its trained weights, and inspect it.
 
     Raises:
         NotFound: no such trial has ended, it has no checkpoint, or its task has no network.
@@ -36,7 +36,7 @@ def inspect_trial(study: Study, number: int) -> Inspection:
     content = study.folder.read(study.checkpoint(number))
     if content is None:
         raise NotFound(
-            f"trial {number} of the study `{study.name}` has no checkpoint, so its network cannot be looked into",
+            f"trial {number} of the study `{study.name}` has no checkpoint, so its network cannot be inspected",
             hint=KEEP,
         )
     with in_words(source, "looked into"):
@@ -52,10 +52,9 @@ def inspect_trial(study: Study, number: int) -> Inspection:
 def look(
     network: nn.Module, probe_loss: Callable[[], Tensor] | None
 ) -> tuple[tuple[LayerStatistics, ...], Array | None, dict[str, Array]]:
-    """Statistics of the layers that hold matrices, images and activation maps, as `Inspection` has them.
+    """Statistics of the layers with matrices, images and activation maps, as in `Inspection`.
 
-    Without a probe nothing flows: then there are the weights alone. The passes run in evaluation mode, as those of
-    the health figures.
+    Without a probe, there are only weights. The passes run in evaluation mode, like those of the health figures.
     """
     gradients: dict[str, Tensor] = {}
     if probe_loss is None:
@@ -76,7 +75,7 @@ def _gradients(network: nn.Module, loss: Tensor) -> dict[str, Tensor]:
 
 
 def _pictures(walked: Walk) -> tuple[Array | None, dict[str, Array]]:
-    """The first images that the network got, and what each convolution made of them; nothing for other inputs."""
+    """The first input images, and the output of each convolution for them; empty for other inputs."""
     images = walked.inputs[0] if walked.inputs else None
     if images is None or images.dim() != 4 or not images.is_floating_point():
         return None, {}
@@ -89,7 +88,7 @@ def _pictures(walked: Walk) -> tuple[Array | None, dict[str, Array]]:
 
 
 def _statistics(visit: Visit, gradients: Mapping[str, Tensor], hidden: health.Layer | None) -> LayerStatistics | None:
-    """What was seen in a layer; None for one without matrices."""
+    """Statistics of a layer; None if it has no matrices."""
     own = {key: p.detach() for key, p in visit.module._parameters.items() if p is not None}
     matrices = {key: p for key, p in own.items() if p.dim() > 1}
     vectors = [p for p in own.values() if p.dim() == 1]

@@ -1,4 +1,4 @@
-"""What was seen in the layers of a trained network."""
+"""Statistics of the layers of a trained network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Histogram:
-    """How values are spread: `counts` between neighbouring `edges`, one more than them."""
+    """A histogram: `counts` between neighboring `edges`, of which there is one more."""
 
     counts: tuple[int, ...]
     edges: tuple[float, ...]
@@ -21,16 +21,17 @@ class Histogram:
 
 @dataclass(frozen=True)
 class LayerStatistics:
-    """What was seen in one layer that holds matrices.
+    """Statistics of one layer with matrices.
 
     Attributes:
         name: its path in the network.
         weights: of its matrices, all values together.
-        biases: of its vectors, the scales of normalisations among them; None where it has none.
+        biases: of its vectors, the scales of normalizations among them; None if it has none.
         gradient: mean absolute gradient of the probe's loss by the values of its matrices; None without a probe.
-        activations: mean and standard deviation of what it gives for the probe, and the part of zeros; None without.
-        units, used: features it makes, and how many of them are used, as `health.neuron_utilisation` counts them; None
-            for the output layer, and without a probe.
+        activations: mean and standard deviation of its output for the probe, and the fraction of zeros; None without a
+            probe.
+        units, used: its features, and how many of them are used, as `health.neuron_utilisation` counts them; None for
+            the output layer, and without a probe.
     """
 
     name: str
@@ -44,12 +45,12 @@ class LayerStatistics:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was seen of one trial's network, with the weights of its checkpoint.
+    """The inspection of one trial's network, with the weights of its checkpoint.
 
     Attributes:
-        labels, answers: classes of the validation rows and what the model answers; empty for a task without classes.
+        labels, answers: classes of the validation rows and the model's predictions; empty for a task without classes.
         class_names: in words, by their numbers.
-        images: (images, channels, height, width), the first of the probe; None where the network takes no images.
+        images: (images, channels, height, width), the first of the probe; None if the network takes no images.
         maps: for each convolution by name, (images, up to some, height, width).
     """
 

@@ -1,4 +1,4 @@
-"""The network of a trial or a training, built again from its configuration and its data."""
+"""Rebuilds the network of a trial or a training from its configuration and data."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from tune_app.tasks.task import Probed, Task
 from tune_app.training.failure import describe_error
 from tune_app.training.trial import Training, prepared
 
-NO_MODEL = "nothing that it restores is called `model`"
+NO_MODEL = "none of the restored objects is named `model`"
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a network was built from.
+    """The source of a network.
 
     Attributes:
-        what: whose it is, for sentences: ``trial 3``.
-        task_name: as the search space or the profile has it.
+        what: its owner, for messages: ``trial 3``.
+        task_name: as in the search space or the profile.
     """
 
     what: str
@@ -48,7 +48,7 @@ class Source:
 
 
 def of_trial(study: Study, number: int) -> Source:
-    """What trial `number` was built from.
+    """The source of trial `number`.
 
     Raises:
         NotFound: no such trial has ended.
@@ -62,10 +62,10 @@ def of_trial(study: Study, number: int) -> Source:
 
 
 def of_training(store: Store, name: str) -> Source:
-    """What the training `name` was built from.
+    """The source of the training `name`.
 
     Raises:
-        NotFound: no such training has ended well.
+        NotFound: there is no such successful training.
         InputError: its record is damaged, or the task cannot be loaded.
     """
     record = read_training(store.folder, name)
@@ -76,9 +76,9 @@ def of_training(store: Store, name: str) -> Source:
 
 
 def _load(name: str, catalog: Catalog | None, model_parameters: float | None) -> Task:
-    """The task of a training that had so many parameters; refused where that says that there was no network."""
+    """The task of a training with this many parameters; rejected if that means there was no network."""
     if name == SCRIPT:
-        raise _without_network(name, "a script keeps its model to itself")
+        raise _without_network(name, "the model of a script is not accessible")
     task = load_task(name, catalog)
     if isinstance(task, FunctionTask) and model_parameters is None:
         raise _without_network(name, NO_MODEL)
@@ -91,11 +91,11 @@ def _without_network(task: str, why: str) -> NotFound:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A network built again.
+    """A rebuilt network.
 
     Attributes:
-        training: holds it, with the weights it began with or those of the checkpoint.
-        data: as the task loads it, without the test part.
+        training: contains it, with its initial weights or those of the checkpoint.
+        data: as loaded by the task, without the test part.
     """
 
     source: Source
@@ -107,19 +107,19 @@ class Rebuilt:
         """The network itself.
 
         Raises:
-            NotFound: the task's model is of another kind.
+            NotFound: the task's model is not a torch module.
         """
         network = self.training.network
         if network is None:
             is_function = isinstance(self.source.task, FunctionTask)
             raise _without_network(
-                self.source.task_name, NO_MODEL if is_function else "its model is no torch.nn.Module"
+                self.source.task_name, NO_MODEL if is_function else "its model is not a torch.nn.Module"
             )
         return network
 
     @property
     def probe_loss(self) -> Callable[[], Tensor] | None:
-        """One pass of the task's probe; None for a task without one, and for a function, whose reports bring it."""
+        """One pass of the task's probe; None for a task without one, and for a function, whose reports include it."""
         task, state = self.source.task, self.training.state
         if isinstance(state, FunctionState):
             return None
@@ -127,10 +127,10 @@ class Rebuilt:
 
 
 def rebuild(source: Source, checkpoint: bytes | None = None) -> Rebuilt:
-    """Build the network of `source`; with a checkpoint, put the weights in it back.
+    """Build the network of `source`; with a checkpoint, load its weights.
 
     Raises:
-        InputError: the data cannot be loaded, or the checkpoint is of something else.
+        InputError: the data cannot be loaded, or the checkpoint belongs to something else.
         WorkFailed: the checkpoint cannot be read.
         Exception: whatever the task's code raises; see `in_words`.
     """
@@ -150,12 +150,12 @@ def rebuild(source: Source, checkpoint: bytes | None = None) -> Rebuilt:
 
 @contextmanager
 def in_words(source: Source, failed: str) -> Iterator[None]:
-    """Turn whatever the task's code raises into a `WorkFailed`: the network of … cannot be `failed`."""
+    """Convert exceptions of the task's code to a `WorkFailed`: the network of … cannot be `failed`."""
     try:
         yield
     except TuneAppError:
         raise
-    except Exception as error:  # of a task, anything may come
+    except Exception as error:  # a task may raise anything
         raise WorkFailed(
             f"the network of {source.what} cannot be {failed}: {describe_error(error)}",
             where=f"task {source.task_name}",

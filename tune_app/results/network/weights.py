@@ -21,11 +21,11 @@ SCHEMA_VERSION = 1
 
 
 def write_weights(study: Study, record: TrialRecord, path: Path) -> None:
-    """Write the weights of a trial to `path`, from its checkpoint; the optimiser's state is left out.
+    """Write the weights of a trial to `path`, from its checkpoint; without the optimizer's state.
 
-    The file holds a mapping: ``schema_version``, ``study``, ``trial``, ``task``, ``dataset``, ``config`` (by group),
-    ``metrics``, ``epochs``, ``seed`` and ``weights``. The weights are what the task's ``state_dict()`` holds as
-    ``model``, which ours and most others have; of a task without it, all that its ``state_dict()`` gives.
+    The file contains a mapping: ``schema_version``, ``study``, ``trial``, ``task``, ``dataset``, ``config`` (by group),
+    ``metrics``, ``epochs``, ``seed`` and ``weights``. The weights are the entry ``model`` of the task's
+    ``state_dict()``, which ours and most others have; otherwise the whole ``state_dict()``.
 
     Raises:
         NotFound: the trial has no checkpoint: it did not complete, or the checkpoint was removed.
@@ -54,7 +54,7 @@ def write_weights(study: Study, record: TrialRecord, path: Path) -> None:
 
 
 def write_training_weights(folder: Folder, training: TrainingRecord, path: Path) -> None:
-    """The same of a training, whose name stands as ``training`` in the place of ``study`` and ``trial``.
+    """The same for a training, with ``training`` instead of ``study`` and ``trial``.
 
     Raises:
         NotFound: its checkpoint was removed.
@@ -76,14 +76,14 @@ def _write(checkpoint: bytes, name: str, facts: Mapping[str, Any], path: Path) -
         torch.save({"schema_version": SCHEMA_VERSION, **facts, "weights": _weights(saved["state"], name)}, path)
     except NotFound:
         raise
-    except Exception as error:  # of a damaged file or a full disk, torch raises nearly anything
+    except Exception as error:  # for a damaged file or a full disk, torch raises nearly anything
         problem = " ".join(str(error).split())[:200]
-        raise WorkFailed(f"the weights cannot be taken from the checkpoint: {problem}", where=name) from error
+        raise WorkFailed(f"the weights cannot be read from the checkpoint: {problem}", where=name) from error
 
 
 def _weights(state: Any, name: str) -> Any:
-    """What a checkpoint's state holds as `model`, if it has that; a function's has it among what was named."""
+    """The entry `model` of a checkpoint's state, if there is one; for a function, among the named objects."""
     if state is None:
-        raise NotFound("nothing of the training was saved, so there are no weights", where=name)
+        raise NotFound("the training saved nothing, so there are no weights", where=name)
     held = state["objects"] if set(state) == {"epoch", "objects"} else state
     return held.get("model", held)

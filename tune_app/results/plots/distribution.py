@@ -36,12 +36,12 @@ def empirical_distribution(
             continue
         shares = np.arange(1, len(rows) + 1) / len(rows)
         drawn = thinned(rows.assign(share=shares), STEPS)
-        colour = COLOURS["COMPLETED"] if len(completed) == 1 else SERIES[place % len(SERIES)]
+        color = COLOURS["COMPLETED"] if len(completed) == 1 else SERIES[place % len(SERIES)]
         figure.add_scatter(
             x=axis.drawn(drawn["objective"]),
             y=drawn["share"],
             mode="lines+markers",
-            line={"shape": "hv", "color": colour, "width": 2, "dash": DASHES[place % len(DASHES)]},
+            line={"shape": "hv", "color": color, "width": 2, "dash": DASHES[place % len(DASHES)]},
             marker={"size": 4 if len(drawn) > 100 else 6},
             name=f"{name} ({len(rows):,} completed)",
             customdata=drawn[["trial", "objective"]],

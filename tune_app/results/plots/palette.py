@@ -32,7 +32,7 @@ MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon
 RANKS: list[tuple[float, str]] = [(0.0, BLUE), (0.5, "#8a8298"), (1.0, VERMILION)]
 """From the best to the worst, for lines and points, which must be seen on both pages."""
 SCALE = "Viridis"
-"""From the worst to the best, for areas, which lie beside one another and have a text of their own."""
+"""From the worst to the best, for areas, which are next to one another and have their own text."""
 TIMES = sample_colorscale([[0.0, "#6593b8"], [1.0, "#1068a0"]], [0.0, 0.5, 1.0])
 """From the first to the latest trial."""
 

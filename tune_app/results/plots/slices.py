@@ -63,10 +63,10 @@ def slice_plot(trials: pd.DataFrame, spec: Spec, name: str, log: bool | None = N
 
 def _marker(state: str, part: pd.DataFrame, drawn: int, latest: int) -> dict[str, object]:
     by_time = state == "COMPLETED"
-    colour = {"color": part["trial"], "colorscale": TIMES, "cmin": 0, "cmax": latest} if by_time else {}
+    color = {"color": part["trial"], "colorscale": TIMES, "cmin": 0, "cmax": latest} if by_time else {}
     return {
         **state_marker(state, drawn),
-        **colour,
+        **color,
         "opacity": max(FAINTEST, min(1.0, (FULL / drawn) ** 0.5)),
     }
 
