@@ -87,7 +87,7 @@ def test_a_project_runs_as_init_makes_it(tune_app: Shell, tmp_path: Path) -> Non
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["analysis.ipynb", "space.yaml", "train.py"]
     again = tune_app("init", "mine", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (2, "")
-    assert "never overwrites a file, but got a folder with space.yaml and train.py and analysis.ipynb" in again.stderr
+    assert "but the folder already has space.yaml and train.py and analysis.ipynb" in again.stderr
     ran = tune_app("run", "space.yaml", "--trials", "3", "--epochs", "2", "--json", cwd=tmp_path / "mine")
     assert ran.returncode == 0, ran.stderr
     assert sum(json.loads(ran.stdout)["states"].values()) == 3

@@ -47,9 +47,14 @@ FAULTS: dict[str, tuple[Any, str, str, str]] = {
         "`label` is required",
         "label: The name",
     ),
-    "no path": ({"kind": "npz"}, ".path", "`path` is required, but `dataset` does not have it", "path: Where"),
-    "an empty path": ({"kind": "npz", "path": ""}, ".path", "`path` .*at least 1 character", "path: Where"),
-    "a path that cannot be": ({"kind": "npz", "path": "a\0b"}, ".path", "`path` must match", "path: Where"),
+    "no path": (
+        {"kind": "npz"},
+        ".path",
+        "`path` is required, but `dataset` does not have it",
+        "path: Path of",
+    ),
+    "an empty path": ({"kind": "npz", "path": ""}, ".path", "`path` .*at least 1 character", "path: Path of"),
+    "a path that cannot be": ({"kind": "npz", "path": "a\0b"}, ".path", "`path` must match", "path: Path of"),
     "a number for a path": ({"kind": "npz", "path": 3}, ".path", "`path` must be a valid string, but got 3", "path: "),
     "one side": (
         {"kind": "image_folder", "path": "x", "size": [3]},

@@ -30,6 +30,6 @@ def test_a_folder_that_is_too_large_is_refused_by_its_largest_part(
     (tmp_path / "small.py").write_bytes(bytes(10))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "large.bin").write_bytes(bytes(6_000_000))
-    with pytest.raises(InputError, match=r"less than 5 MB, but .* `data` alone 6 MB") as caught:
+    with pytest.raises(InputError, match=r"smaller than 5 MB, but .* `data` alone 6 MB") as caught:
         check_size(tmp_path, [])
     assert ".rayignore" in caught.value.hint

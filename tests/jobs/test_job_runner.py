@@ -116,7 +116,7 @@ def test_one_that_was_asked_to_stop_does_not_begin(jobs: Jobs, add: Callable[...
     job = add("early")
     jobs.records.ask_to_stop(job.id, "me")
     assert start(job.id).wait(timeout=30) == 130
-    assert jobs.get(job.id).message == "cancelled by me before it began"
+    assert jobs.get(job.id).message == "cancelled by me before it started"
 
 
 def test_a_job_runs_once_and_only_where_its_store_is_seen(jobs: Jobs, add: Callable[..., Job], start: Start) -> None:

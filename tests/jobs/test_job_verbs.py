@@ -77,7 +77,7 @@ def test_purge_shows_first_and_removes_with_yes(tune_app: Command, jobs: Jobs) -
         "no job that is CANCELLED is older" in tune_app("jobs", "purge", "--older-than", "0", "--state", "cancelled")[1]
     )
     _, out, _ = tune_app("jobs", "purge", "--older-than", "0")
-    assert "2 jobs would go; pass --yes to remove" in out
+    assert "would remove 2 jobs; pass --yes to remove" in out
     assert len(jobs.records.ids()) == 3
     found = json.loads(tune_app("jobs", "purge", "--older-than", "0", "--state", "FAILED", "--json")[1])
     assert (found["removed"], [row["id"] for row in found["jobs"]]) == (False, ["digits-2"])
@@ -121,10 +121,13 @@ def test_a_damaged_record_is_told_of(tune_app: Command, jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["submit"], "name one of SPACE, --profile, --trial, but got none"),
+        (["submit"], "pass one of SPACE, --profile, --trial, but got none"),
         (["submit", "space.yaml", "--profile", "fine"], "but got SPACE and --profile"),
         (["submit", "--profile", "fine", "--trials", "3", "--pruning", "off"], "but got --trials, --pruning"),
-        (["submit", "--profile", "fine", "--start-from", "x"], "no option of a sweep, but got --start-from"),
+        (
+            ["submit", "--profile", "fine", "--start-from", "x"],
+            "does not accept sweep options, but got --start-from",
+        ),
         (["submit", "--profile", "fine"], "there is no profile `fine`"),
         (["submit", "missing.yaml"], "missing.yaml"),
         (["jobs", "status", "digit-1"], "there is no job `digit-1`"),

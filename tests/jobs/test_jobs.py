@@ -62,7 +62,7 @@ def test_cancelling_a_sweep_keeps_what_it_finished(shell: Any) -> None:
     slow = ("--set", "training.pace=0.3", "--trials", "50")
     job = shell.submit("space.yaml", "--no-preflight", "--name", "mine", *slow)
     assert (job.id, job.study) == (f"faulty-{job.run}", "mine")
-    with pytest.raises(InputError, match=f"the study `mine` is the one of the job `{job.id}`"):
+    with pytest.raises(InputError, match=f"the study `mine` belongs to the job `{job.id}`"):
         shell.jobs.submit(JobRequest("sweep", "faulty", "mine", {}))
     shell.until(lambda: (shell.jobs.progress(job) or {"ended": 0})["ended"] >= 2)
     began = time.monotonic()
@@ -83,7 +83,7 @@ def test_a_job_in_rays_queue_is_cancelled_within_seconds(
     began = time.monotonic()
     cancelled = shell.jobs.cancel(job.id, by="me")
     assert time.monotonic() - began < 3
-    assert (cancelled.state, cancelled.message) == ("CANCELLED", "cancelled by me; it had not begun")
+    assert (cancelled.state, cancelled.message) == ("CANCELLED", "cancelled by me; it had not started")
     head = find_head(shell.jobs.store.folder)
     assert head is not None
     (waiting,) = [j for j in connect(head.address, head.token()).list_jobs() if j.submission_id == job.submission_id]
@@ -204,7 +204,7 @@ def test_a_job_that_has_not_begun_is_cancelled_at_once_whatever_ray_does(jobs: J
         began = time.monotonic()
         cancelled = jobs.cancel(job.id, by="me")
         assert time.monotonic() - began < 3
-        assert (cancelled.state, cancelled.message) == ("CANCELLED", "cancelled by me; it had not begun")
+        assert (cancelled.state, cancelled.message) == ("CANCELLED", "cancelled by me; it had not started")
         assert jobs.records.asked_to_stop(job.id) == "me", "its process would see that"
         assert jobs.give(cancelled, JobRequest("sweep", "digits", None, {})).state == "CANCELLED"
 

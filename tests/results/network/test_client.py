@@ -115,9 +115,9 @@ def test_every_error_is_written_as_the_nearest_that_a_client_knows(error: TuneAp
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("import os; os.abort()", "ended with -6: without a word"),
+        ("import os; os.abort()", "ended with -6: without an error message"),
         ("raise SystemError('deep inside')", "ended with 1: SystemError: deep inside"),
-        ("print('no document')", "ended with 0: without a word"),
+        ("print('no document')", "ended with 0: without an error message"),
         ("import time; time.sleep(60)", "must be read within 1 s, but it took longer"),
     ],
 )
