@@ -390,3 +390,24 @@ def test_names_that_no_file_system_takes(tmp_path: Path) -> None:
     with pytest.raises(WorkFailed, match="File name too long"):
         folder.remove(long)
     assert not folder.exists(long)
+
+
+def test_what_is_replaced_while_it_is_read_is_whole(s3_url: str) -> None:
+    folder, contents = open_folder(s3_url), [letter * length for letter, length in ((b"a", 9), (b"b", 900), (b"c", 90))]
+    folder.write("live.json", contents[0])
+    done = threading.Event()
+
+    def replace() -> None:
+        writer = open_folder(s3_url)
+        while not done.is_set():
+            for content in contents:
+                writer.write("live.json", content)
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        read = {folder.read("live.json") for _ in range(60)}
+    finally:
+        done.set()
+        thread.join()
+    assert read <= set(contents)

@@ -467,10 +467,23 @@ class RemoteFolder(Folder):
             raise cannot_write(self.path(name), error) from error
 
     def _read(self, name: str) -> bytes | None:
+        """The object as it is at one moment.
+
+        pyarrow asks for the size first. If the object is replaced by a shorter one before it is read, what pyarrow
+        returns ends with memory that nobody wrote; by a longer one, its end is missing. So the object must be the same
+        after reading, which its facts with the ETag say.
+        """
+        target = f"{self._root}/{name}"
         with _reading(self.path(name)):
             try:
-                with self._fs.open_input_stream(f"{self._root}/{name}") as stream:
-                    return bytes(stream.read())
+                while True:
+                    with self._fs.open_input_file(target) as file:
+                        facts, content = file.metadata(), bytes(file.read())
+                    if f"{PARTS}/" in name:  # written once
+                        return content
+                    with self._fs.open_input_file(target) as file:
+                        if file.metadata() == facts:
+                            return content
             except FileNotFoundError:
                 return None
 

@@ -82,7 +82,7 @@ def test_a_sweep_is_followed_from_before_its_begin_to_its_end(
 ) -> None:
     store = request.getfixturevalue("s3_url") if remote else str(tmp_path)
     code, shown = follow(store, {"reason": "fuse", "message": "all failed"})
-    assert code == 1
+    assert code == 1, shown
     lines = shown.splitlines()
     assert lines[:3] == [
         f"waiting for the study `digits-small` in {store}",
@@ -99,7 +99,7 @@ def test_an_interrupted_sweep_gives_its_own_exit_code(follow: Any, tmp_path: Pat
 
 def test_a_sweep_that_was_killed_is_noticed(follow: Any, tmp_path: Path) -> None:
     code, shown = follow(str(tmp_path), None)
-    assert code == 1
+    assert code == 1, shown
     assert "nothing runs the study `digits-small` any more: its sweep was killed after 0 of 5 trials" in shown
     assert "tune-app resume digits-small" in shown
 
