@@ -98,7 +98,7 @@ def test_a_trainer_that_evaluates_more_often_than_it_should_is_told(
     training = make_training(lambda config, report: tune(config, report, num_train_epochs=5), METRICS)
     assert len(told(training)) == 4
     training.close()
-    assert "must report 4 epochs, but reports one more" in capsys.readouterr().err
+    assert "must report 4 epochs, but reports another one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("saved", [False, True])
