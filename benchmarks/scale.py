@@ -6,11 +6,12 @@ and no training. Workload of `sweep`: a task that does nothing, see `overhead.py
 of `slots`: trials of one second on 16 slots, with all that a sweep does; the theoretical minimum is a second for each
 16 trials, after the slots were filled. Peer: Ray's own test of as many such trials on 16 cores, published with 715 s.
 
-`replay` prints a line for each power of ten, with the CPU milliseconds of a trial since the line before, the slowest
-suggestion, and the memory of the process; the last one of a sampler comes after `--limit` seconds.
+`sweep` prints what the driver used at some numbers of trials. `replay` prints a line for each power of ten, with the
+CPU milliseconds of a trial since the line before, the slowest suggestion, and the memory of the process; the last one
+of a sampler comes after `--limit` seconds.
 
     python benchmarks/scale.py replay [--samplers random auto] [--trials 1000000] [--workers 1000] [--limit 900]
-    python benchmarks/scale.py sweep [--trials 1000 10000 100000]
+    python benchmarks/scale.py sweep [--trials 100000]
     python benchmarks/scale.py slots [--trials 10000]
 """
 
@@ -24,6 +25,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +34,7 @@ from typing import Any
 import numpy as np
 import overhead
 import pandas as pd
+import psutil
 
 from tune_app.search.samplers import make_sampler
 from tune_app.search.schedule import make_scheduler
@@ -43,6 +46,8 @@ from tune_app.spaces.variable import Categorical, Config, Float, Int, Variable
 from tune_app.sweep.replay import Curve, replay
 
 EPOCHS = 27
+MARKS = (1_000, 10_000, 30_000, 60_000, 98_000)
+"""Trials after which the driver of a sweep is looked at."""
 VARIABLES = (
     Variable("learning_rate", "training", Float(1e-5, 1.0, log=True), 1e-2, "The best one is 1e-3."),
     Variable("momentum", "training", Float(0.0, 1.0), 0.9, "The best one is 0.9."),
@@ -155,6 +160,35 @@ def measure_replay(sampler: str, trials: int, workers: int, limit_s: float) -> N
     marks.tell(ended=ended)
 
 
+def measure_sweep(trials: int) -> None:
+    """One sweep; a line for the driver when it has so many trials behind it, and one at the end."""
+    done = threading.Event()
+    with tempfile.TemporaryDirectory() as folder:
+        watcher = threading.Thread(target=_watch_driver, args=(Path(folder, "r/studies/nothing/live.json"), done))
+        watcher.start()
+        try:
+            found = overhead.run(trials, Path(folder), [])
+        finally:
+            done.set()
+            watcher.join()
+    print(json.dumps({"measure": "sweep", **found, "machine": platform.machine(), "cores": os.cpu_count()}), flush=True)
+
+
+def _watch_driver(live: Path, done: threading.Event) -> None:
+    marks, ended, cpu_s = list(MARKS), 0, 0.0
+    while not done.wait(0.2) and marks:
+        states = json.loads(live.read_text())["trials"] if live.exists() else {}
+        count = sum(number for state, number in states.items() if state != "RUNNING")
+        if count < marks[0]:
+            continue
+        driver = psutil.Process().children()[0]
+        used = sum(driver.cpu_times()[:2])
+        per_trial = round(1000 * (used - cpu_s) / (count - ended), 2) if ended else None  # the first mark has the start
+        line = {"measure": "driver", "trials": count, "cpu_ms_per_trial": per_trial}
+        print(json.dumps({**line, "memory_mib": round(driver.memory_info().rss / 2**20)}), flush=True)
+        marks, ended, cpu_s = marks[1:], count, used
+
+
 def measure_slots(trials: int) -> None:
     """One sweep of trials of a second; `slots_filled_s` is the time until every slot had trained."""
     with tempfile.TemporaryDirectory() as folder:
@@ -187,9 +221,8 @@ def main() -> None:
         for trials in given.trials or [10_000]:
             measure_slots(trials)
     else:
-        for trials in given.trials or [1000, 10_000, 100_000]:
-            with tempfile.TemporaryDirectory() as folder:
-                print(json.dumps({"measure": "sweep", **overhead.run(trials, Path(folder), [])}), flush=True)
+        for trials in given.trials or [100_000]:
+            measure_sweep(trials)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedBase
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
 
 from tune_app.errors import InputError
 
@@ -115,6 +117,7 @@ def to_yaml(document: Mapping[str, Any], *, compact: bool) -> str:
         compact: write each mapping or list of plain values, such as a domain, on one line.
     """
     yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
     yaml.default_flow_style = None if compact else False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.width = 2**20  # if ruamel.yaml wraps an escaped string, it reads back an extra space
@@ -123,6 +126,17 @@ def to_yaml(document: Mapping[str, Any], *, compact: bool) -> str:
     text = io.StringIO()
     yaml.dump(document, text)
     return text.getvalue()
+
+
+class _Representer(SafeRepresenter):
+    """ruamel.yaml's, which writes `[?a]` for a list of one string and reads that as a list of one mapping."""
+
+    def represent_str(self, data: str) -> ScalarNode:
+        """The string, in quotes if it starts with a question mark."""
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="'" if data.startswith("?") else None)
+
+
+_Representer.add_representer(str, _Representer.represent_str)
 
 
 def _texts(value: object) -> str:

@@ -13,7 +13,7 @@ import shutil
 import threading
 import urllib.parse
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -467,7 +467,13 @@ class RemoteFolder(Folder):
             raise cannot_write(self.path(name), error) from error
 
     def _read(self, name: str) -> bytes | None:
-        """The object as it is at one moment.
+        return self._read_object(name, lambda file: file.read())
+
+    def _read_range(self, name: str, start: int, size: int) -> bytes | None:
+        return self._read_object(name, lambda file: file.read_at(size, start))
+
+    def _read_object(self, name: str, read: Callable[[Any], Any]) -> bytes | None:
+        """What `read` takes from the object as it is at one moment.
 
         pyarrow asks for the size first. If the object is replaced by a shorter one before it is read, what pyarrow
         returns ends with memory that nobody wrote; by a longer one, its end is missing. So the object must be the same
@@ -478,20 +484,12 @@ class RemoteFolder(Folder):
             try:
                 while True:
                     with self._fs.open_input_file(target) as file:
-                        facts, content = file.metadata(), bytes(file.read())
+                        facts, content = file.metadata(), bytes(read(file))
                     if f"{PARTS}/" in name:  # written once
                         return content
                     with self._fs.open_input_file(target) as file:
                         if file.metadata() == facts:
                             return content
-            except FileNotFoundError:
-                return None
-
-    def _read_range(self, name: str, start: int, size: int) -> bytes | None:
-        with _reading(self.path(name)):
-            try:
-                with self._fs.open_input_file(f"{self._root}/{name}") as file:
-                    return bytes(file.read_at(size, start))
             except FileNotFoundError:
                 return None
 

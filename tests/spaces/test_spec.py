@@ -402,6 +402,10 @@ DOCUMENTS = st.fixed_dictionaries(
     "schema_version": 1, "name": "x", "task": "\x85", "dataset": "é: 'ü' #", "objective": {"metric": "val_loss"},
     "budget": {"trials": 1},
 })  # fmt: skip
+@example({
+    "schema_version": 1, "name": "x", "task": "?a", "dataset": "?", "objective": {"metric": "val_loss"},
+    "budget": {"trials": 1}, "search": {"start_from": ["?0"]},
+})  # fmt: skip
 @settings(max_examples=100, deadline=None)
 def test_yaml_round_trip(tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> None:
     if not isinstance(document.get("parameters", {}).get("training", {}).get("rate"), dict):
