@@ -203,39 +203,45 @@ def serving(root: Path) -> Iterator[str]:
             server.wait(20)
 
 
+def rest(page: Any) -> None:
+    """Wait until the page has run, and its table and its figure are drawn."""
+    page.wait_for_function(
+        "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+        " && document.querySelector('[data-testid=stDataFrame] canvas')"
+        " && document.querySelector('.js-plotly-plot .main-svg')"
+    )
+
+
+def open_page(context: Any, url: str) -> tuple[Any, float]:
+    """A page at rest, and the seconds that it took."""
+    page = context.new_page()
+    start = time.perf_counter()
+    page.goto(url)
+    rest(page)
+    return page, time.perf_counter() - start
+
+
+def press(page: Any, state: str) -> tuple[float, float]:
+    """Seconds from a filter by `state` to its trials in the table, and to a page at rest."""
+    page.get_by_role("button", name="Filter").first.click()
+    page.get_by_role("button", name=state, exact=True).wait_for()
+    page.wait_for_timeout(SETTLED_MS)
+    seen = page.evaluate(PRESS, state) / 1000
+    start = time.perf_counter()
+    rest(page)
+    return seen, seen + time.perf_counter() - start
+
+
 def measure_browser(root: Path, small: Path, runs: int, facts: dict[str, Any]) -> None:
     """What a person sees in Debian's chromium, with the large study and with the small one."""
     path = shutil.which("chromium")
     try:
-        from playwright.sync_api import Page, sync_playwright
+        from playwright.sync_api import sync_playwright
     except ImportError:
         path = None
     if path is None:
         print(json.dumps({"measure": "browser", "left_out": "chromium or playwright is absent"}))
         return
-
-    def rest(page: Page) -> None:
-        page.wait_for_function(
-            "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
-            " && document.querySelector('[data-testid=stDataFrame] canvas')"
-            " && document.querySelector('.js-plotly-plot .main-svg')"
-        )
-
-    def open_page(url: str) -> tuple[Page, float]:
-        page = context.new_page()
-        start = time.perf_counter()
-        page.goto(url)
-        rest(page)
-        return page, time.perf_counter() - start
-
-    def press(page: Page, state: str) -> tuple[float, float]:
-        page.get_by_role("button", name="Filter").first.click()
-        page.get_by_role("button", name=state, exact=True).wait_for()
-        page.wait_for_timeout(SETTLED_MS)
-        seen = page.evaluate(PRESS, state) / 1000
-        start = time.perf_counter()
-        rest(page)
-        return seen, seen + time.perf_counter() - start
 
     with serving(root) as url, serving(small) as small_url, sync_playwright() as started:
         browser = started.chromium.launch(
@@ -256,7 +262,7 @@ def measure_browser(root: Path, small: Path, runs: int, facts: dict[str, Any]) -
         filters: dict[str, list[tuple[float, float]]] = {url: [], small_url: []}
         for _ in range(runs + 1):
             for address, times in views.items():
-                page, seconds = open_page(address)
+                page, seconds = open_page(context, address)
                 times.append(seconds)
                 filters[address].append(press(page, "pruned"))
                 page.close()
