@@ -19,7 +19,7 @@ from tune_app.store.columns import SCHEMA_VERSION, Row, check_version
 from tune_app.store.trial_row import Source, TrialRow, TrialState
 
 LARGE = 2**20
-"""Bytes from which on what was read is left out of the garbage collection."""
+"""Minimum bytes of a log that is left out of the garbage collection."""
 
 
 @dataclass
@@ -171,7 +171,7 @@ class EventLog:
 
 @contextmanager
 def _without_collection(size: int) -> Iterator[None]:
-    """No garbage collection while so many bytes are read: nothing of it is garbage.
+    """No garbage collection while `size` bytes are read: nothing of it is garbage.
 
     A large log is also left out of all later collections, each of which would take a tenth of a second longer.
     """
