@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def one_round(name: str, kind: str, after_s: float, root: str) -> dict[str, Any]
     process = start(*anew, root=root)
     time.sleep(after_s)
     killed = kill(process, kind)
-    wrong, errors = end_of(process)
+    wrong, errors = end_of(process, killed)
     study, resumes = Study(Store(root).folder, name), 0
     kept = rows_of(study)
     if not wrong and study.being_written() and not is_killed(process, errors):
@@ -121,7 +121,7 @@ def one_round(name: str, kind: str, after_s: float, root: str) -> dict[str, Any]
         resumes += 1
         wrong, _ = end_of(start(*arguments, root=root))
     wrong = wrong or faults(study, kept)
-    return {"after_s": round(after_s, 2), "killed": killed, "kept": len(kept), "resumes": resumes, "wrong": wrong}
+    return {"after_s": round(after_s, 2), "killed": len(killed), "kept": len(kept), "resumes": resumes, "wrong": wrong}
 
 
 def wait_for_lock(study: Study) -> None:
@@ -139,16 +139,16 @@ def start(*arguments: str, root: str) -> subprocess.Popen[str]:
     )
 
 
-def kill(process: subprocess.Popen[str], kind: str) -> int:
-    """End the processes of `kind` below `process`, one of them where there are several workers; gives how many."""
+def kill(process: subprocess.Popen[str], kind: str) -> list[int]:
+    """Kill the processes of `kind` below `process`, or one worker if there are several; returns their numbers."""
     with suppress(psutil.NoSuchProcess):
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         those = [one for one in family if any(mark in command_line(one) for mark in KINDS[kind])]
         for one in those[:1] if kind == "worker" else those:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-        return len(those)
-    return 0
+        return [one.pid for one in those]
+    return []
 
 
 def command_line(process: psutil.Process) -> str:
@@ -158,7 +158,7 @@ def command_line(process: psutil.Process) -> str:
     return ""
 
 
-def end_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+def end_of(process: subprocess.Popen[str], killed: Collection[int] = ()) -> tuple[str, str]:
     """Wait for the end of a command; what is wrong with it, if anything, and what it said on stderr."""
     try:
         _, errors = process.communicate(timeout=ENDS_S)
@@ -168,7 +168,8 @@ def end_of(process: subprocess.Popen[str]) -> tuple[str, str]:
         return f"did not end within {ENDS_S:g} s", ""
     if "Traceback (most recent call last)" in errors:
         return "printed a traceback: " + errors[-300:], errors
-    if process.returncode and "error: " not in errors:
+    silent = process.returncode and "error: " not in errors
+    if silent and process.pid not in killed:  # a process that was itself killed cannot say anything
         return f"ended with {process.returncode} without a word", errors
     return "", errors
 

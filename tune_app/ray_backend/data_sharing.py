@@ -10,6 +10,7 @@ from ray import cloudpickle
 from tune_app.credentials import drop_secrets
 from tune_app.import_path import put_last
 from tune_app.ray_backend.driver_node import on_driver_node
+from tune_app.ray_backend.made_object import made_object
 from tune_app.tasks.shared_data import Load
 
 
@@ -32,8 +33,8 @@ class DataSharing:
 
 
 def start_sharing(import_path: str) -> ray.actor.ActorHandle:
-    """Start the actor on the driver's node; it restarts if it dies."""
-    actor = ray.remote(DataSharing).options(**on_driver_node(), max_restarts=-1, max_task_retries=3)
+    """Start the actor on the driver's node; it restarts if it dies, but Ray does not repeat the call that killed it."""
+    actor = ray.remote(DataSharing).options(**on_driver_node(), max_restarts=-1, max_task_retries=0)
     return actor.remote(import_path)
 
 
@@ -42,9 +43,7 @@ def shared_by(actor: ray.actor.ActorHandle, key: str, load: Load, arguments: tup
 
     Raises:
         Exception: what `load` raised.
+        WorkFailed: as `made_object`.
     """
-    try:
-        (loaded,) = ray.get(actor.get.remote(key, cloudpickle.dumps(load), arguments))
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from None  # without Ray's frames around it
-    return ray.get(loaded)
+    pickled = cloudpickle.dumps(load)
+    return made_object(actor, lambda: actor.get.remote(key, pickled, arguments), "process that loads shared data")

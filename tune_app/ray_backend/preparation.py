@@ -10,13 +10,11 @@ import ray
 
 from tune_app.credentials import drop_secrets
 from tune_app.datasets.dataset import Dataset
-from tune_app.errors import WorkFailed
 from tune_app.import_path import put_last
 from tune_app.ray_backend.driver_node import on_driver_node
+from tune_app.ray_backend.made_object import made_object
 from tune_app.spaces.variable import Config
 
-ATTEMPTS = 3
-"""How often a trial asks again if the actor dies."""
 KEPT = 8
 """How many unused prepared data sets stay in the object store: the most recently requested ones."""
 
@@ -71,16 +69,8 @@ def prepared_data(actor: ray.actor.ActorHandle, config: Config, data: ray.Object
 
     Raises:
         Exception: what the task's own `prepare` raised.
-        WorkFailed: the actor died in each of `ATTEMPTS` attempts, for example because its node ran out of memory.
+        WorkFailed: as `made_object`.
     """
-    for _ in range(ATTEMPTS):
-        try:
-            (made,) = ray.get(actor.get.remote(config, [data]))
-            dataset: Dataset = ray.get(made)
-            return dataset
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None  # without Ray's frames around it
-        except ray.exceptions.RayActorError as error:
-            last = error
-    reason = " ".join(str(last).split())[:300]
-    raise WorkFailed(f"the process that prepares the data died in each of {ATTEMPTS} attempts: {reason}")
+    asked = made_object(actor, lambda: actor.get.remote(config, [data]), "process that prepares the data")
+    made: Dataset = asked
+    return made
