@@ -5,7 +5,7 @@ there slows them more than the one. Workloads: `image_cnn` on 12,000 digits enla
 MNIST, a fifth of its rows), with its defaults and with twice the filters and four times the batch; `text_lstm` and
 `small_gpt` (20 batches an epoch) with their defaults on the embedded texts. One torch thread per process, gloo on
 loopback, the same global batch. Peer: the same training in one process. Both are kept alive and train an epoch each
-in turns (ABAB); `ratio` is the seconds of an epoch on two over those of its neighbour on one. An epoch is training
+in turns (ABAB); `ratio` is the seconds of an epoch on two over those of its neighbor on one. An epoch is training
 and validation, which the first rank does alone; its health is not in it. The first pair of each workload is not
 counted: torch warms up. `cpu_ratio` is the same of the CPU seconds of the first rank, which other work on the machine
 hardly changes: what two devices of their own would reach at best. `loss_difference` is the largest of the training

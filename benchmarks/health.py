@@ -6,7 +6,7 @@ run with another random configuration of `search_spaces/digits_cnn.yaml`, as its
 Peer: the same training without any of it. Two trainings of the same seed are trained in turns, an
 epoch of one and an epoch of the other, and the order changes from pair to pair (ABBA). Two figures come of it: `share`,
 the seconds that the measuring took over the seconds of training, both of the same epoch, and `ratio`, the wall time of
-an epoch with health over that of its neighbour without, which also sees what the measuring does to what follows it.
+an epoch with health over that of its neighbor without, which also sees what the measuring does to what follows it.
 The first pair of each run is not counted: torch warms up in it. `share_of_all` is of the seconds of all runs together.
 `small_gpt` has 20 batches an epoch instead of its 100, so that its share is five times what it is by default.
 Theoretical minimum: one forward and backward pass over the probe, printed as `pass_share`.

@@ -27,7 +27,7 @@ from plotly.subplots import make_subplots
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "search.svg"
 SIZE = {"width": 900, "height": 380}
-COLOURS = {"random": "#56606b", "stock": "#d55e00", "before": "#c28f00", "normal": "#0072b2"}
+COLORS = {"random": "#56606b", "stock": "#d55e00", "before": "#c28f00", "normal": "#0072b2"}
 NAMES = {
     "random": "random draws<br>with ASHA",
     "stock": "OptunaSearch<br>with ASHA",
@@ -64,10 +64,10 @@ def draw(found: Mapping[str, list[tuple[int, float, float, float]]], tasks: int)
     figure = make_subplots(1, len(found), shared_yaxes=True, subplot_titles=[NAMES[arm] for arm in found])
     for column, (arm, points) in enumerate(found.items(), 1):
         spent, low, middle, high = zip(*points, strict=True)
-        colour, place = COLOURS[arm], {"row": 1, "col": column}
+        color, place = COLORS[arm], {"row": 1, "col": column}
         band = {"x": [*spent, *reversed(spent)], "y": [*high, *reversed(low)], "mode": "lines", "line_width": 0}
-        figure.add_scatter(**band, fill="toself", fillcolor=colour, opacity=0.25, **place)
-        figure.add_scatter(x=spent, y=middle, line_color=colour, mode="lines+markers", **place)
+        figure.add_scatter(**band, fill="toself", fillcolor=color, opacity=0.25, **place)
+        figure.add_scatter(x=spent, y=middle, line_color=color, mode="lines+markers", **place)
         figure.update_xaxes(tickvals=spent, title="full trainings spent", **place)
     figure.add_hline(y=1, line={"dash": "dot", "width": 1})
     figure.update_yaxes(title=f"true final value over that of<br>random draws, {tasks} tasks", row=1, col=1)

@@ -40,11 +40,11 @@ BANNED = {
     "fixed": ("mended",),
     "is required": ("must be given", "must be there"),
     "even while, even if": ("also while", "also where", "also when it fails"),
-    "about": ("some ten ", "some twenty ", "some hundred "),
+    "about": ("some ten", "some twenty", "some hundred"),
     "reject": ("is refused where", "are refused where"),
     "learned, memorized": ("learnt",),
     "American spelling": (
-        "optimiser", "normalisation", "minimised", "maximised", "behaviour", "centre ", "grey ", "colour ", "colours ",
+        "optimiser", "normalisation", "minimised", "maximised", "behaviour", "centre", "grey", "colour", "colours",
         "licences", "favourite", "neighbour", "recognise", "initialise", "summarise", "organise",
     ),
 }  # fmt: skip

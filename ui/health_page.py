@@ -19,7 +19,7 @@ from tune_app.spaces.spec import Spec
 from tune_app.training.diagnosis import Finding, findings, grade_of
 from tune_app.training.health import FIGURES, LEAST_FIGURES, MEANINGS, WEIGHTS, told
 
-COLOURS = {"good": "green", "fair": "orange", "poor": "red", "unknown": "gray"}
+COLORS = {"good": "green", "fair": "orange", "poor": "red", "unknown": "gray"}
 COLUMNS = ["trial", "state", "objective", *(f"health/{name}" for name in ("overall", *WEIGHTS))]
 
 
@@ -90,7 +90,7 @@ def _show_finding(finding: Finding, spec: Spec) -> None:
 
 
 def _badge(grade: str) -> str:
-    return f":{COLOURS[grade]}-badge[{grade}]"
+    return f":{COLORS[grade]}-badge[{grade}]"
 
 
 def _figure(value: object) -> float | None:

@@ -23,8 +23,8 @@ function whenThere(found, act, waited = 0) {
 
 async function draw(place, { figure, ranges, lines, clicks }) {
   const style = getComputedStyle(place);
-  const colour = style.getPropertyValue("--st-text-color").trim() || style.color;
-  const font = { color: colour, family: style.getPropertyValue("--st-font").trim() || style.fontFamily, size: 12 };
+  const color = style.getPropertyValue("--st-text-color").trim() || style.color;
+  const font = { color, family: style.getPropertyValue("--st-font").trim() || style.fontFamily, size: 12 };
   const traces = figure.data.map((trace) => ({
     ...trace,
     labelfont: font,

@@ -33,6 +33,6 @@ def escaped(text: object) -> str:
 
 def sentence(message: object) -> str:
     """A message of ours as Markdown: its backticks are meant, nothing else is, and its lines stay lines."""
-    # In code, too, a bracket would end the colour around it.
+    # In code, too, a bracket would end the color around it.
     pieces = (re.split(r"(`[^`\[\]]+`)", line.strip()) for line in str(message).splitlines())
     return "  \n".join("".join(p if n % 2 else escaped(p) for n, p in enumerate(line)) for line in pieces)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from tune_app.results.plots import (
-    COLOURS,
+    COLORS,
     axis_title,
     empty_figure,
     figure_digits,
@@ -37,10 +37,10 @@ def trial_curve(epochs: pd.DataFrame, trials: Sequence[int], best: int | None, o
     figure.update_xaxes(**whole_numbers(epochs["epoch"]))
     known = epochs[epochs[column].notna()] if column in epochs else epochs.head(0)
     median = known.groupby("epoch")[column].median()
-    usual = {"color": COLOURS["PRUNED"], "dash": "dot", "width": 2}
+    usual = {"color": COLORS["PRUNED"], "dash": "dot", "width": 2}
     lines = [("Median of trials that got this far", list(median.index), list(median), usual)]
-    others = [] if best in (None, *trials) else [(f"Trial {best}, the best", best, COLOURS["COMPLETED"], 2)]
-    palette = [COLOURS["RUNNING"]] if len(trials) == 1 else sample_colorscale("Plasma", _spread(len(trials)))
+    others = [] if best in (None, *trials) else [(f"Trial {best}, the best", best, COLORS["COMPLETED"], 2)]
+    palette = [COLORS["RUNNING"]] if len(trials) == 1 else sample_colorscale("Plasma", _spread(len(trials)))
     chosen = [
         (f"Trial {trial}", trial, color, 4 if len(trials) == 1 else 2)
         for trial, color in zip(trials, palette, strict=True)

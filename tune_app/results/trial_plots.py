@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from tune_app.results.network.layer import Inspection, LayerStatistics
-from tune_app.results.plots import COLOURS, SCALE, axis_title, empty_figure, figure_digits, titled_figure, whole_numbers
+from tune_app.results.plots import COLORS, SCALE, axis_title, empty_figure, figure_digits, titled_figure, whole_numbers
 from tune_app.spaces.objective import is_share
 
 LEAST_GRADIENT = 1e-12
@@ -59,7 +59,7 @@ def training_animation(epochs: pd.DataFrame) -> go.Figure:
     if not names:
         return empty_figure(figure, "No fraction, such as an accuracy, was measured.")
     labels = [axis_title(name) for name in names]
-    colors = [COLOURS["RUNNING"] if name.startswith("metric/") else COLOURS["COMPLETED"] for name in names]
+    colors = [COLORS["RUNNING"] if name.startswith("metric/") else COLORS["COMPLETED"] for name in names]
 
     def bars(row: pd.Series[Any]) -> go.Bar:
         values = [None if pd.isna(row[name]) else float(row[name]) for name in names]
@@ -131,7 +131,7 @@ def gradient_flow(inspection: Inspection) -> go.Figure:
     figure.add_bar(
         x=[layer.name for layer in layers],
         y=[max(layer.gradient or 0.0, LEAST_GRADIENT) for layer in layers],
-        marker={"color": COLOURS["RUNNING"]},
+        marker={"color": COLORS["RUNNING"]},
         hovertemplate="%{x}: %{y:.3g}<extra></extra>",
     )
     return figure
@@ -150,7 +150,7 @@ def weight_histograms(layer: LayerStatistics) -> go.Figure:
             x=(edges[1:] + edges[:-1]) / 2,
             y=histogram.counts,
             width=np.diff(edges),
-            marker={"color": COLOURS["RUNNING"] if column == 1 else COLOURS["COMPLETED"]},
+            marker={"color": COLORS["RUNNING"] if column == 1 else COLORS["COMPLETED"]},
             hovertemplate="%{x:.3g}: %{y} values<extra></extra>",
             row=1,
             col=column,

@@ -192,7 +192,7 @@ def convergence_quality(losses: Sequence[float]) -> float | None:
     """How much of its best descent the loss keeps: 1 if it has settled at its lowest value.
 
     The descent from the first epoch to the mean of the last three, over that to the lowest epoch. That is the
-    generalisation loss of Prechelt (1998), "Early stopping - but when?", which compares a loss with its lowest so far
+    generalization loss of Prechelt (1998), "Early stopping - but when?", which compares a loss with its lowest so far
     over a strip of epochs, brought to a scale on which neither scale nor offset of the loss matters. A loss that is
     still falling, swings, or has risen again is above its lowest value in the mean; one that never fell, or is back
     where it began, gets 0.

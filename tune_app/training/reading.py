@@ -236,9 +236,9 @@ def _activity(trace: _Trace) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     # An odd step, to avoid sampling the same pixel or token of every row.
     some = samples[:: max(1, len(samples) // SAMPLES) | 1][:SAMPLES]
     # Divided, because the fourth power of large activations would overflow.
-    centred = (some - mean) / spread
+    centered = (some - mean) / spread
     # Both products have the same eigenvalues except for zeros.
-    scatter = centred @ centred.T if len(centred) < trace.units else centred.T @ centred
+    scatter = centered @ centered.T if len(centered) < trace.units else centered.T @ centered
     root = scatter.trace() / torch.linalg.vector_norm(scatter)
     return deviation, mean, spread, root.view(1)
 

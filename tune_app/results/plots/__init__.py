@@ -11,7 +11,7 @@ from tune_app.results.plots.health import health_over_epochs
 from tune_app.results.plots.history import optimisation_history
 from tune_app.results.plots.importance_bars import importances
 from tune_app.results.plots.lanes import timeline
-from tune_app.results.plots.palette import COLOURS, SCALE
+from tune_app.results.plots.palette import COLORS, SCALE
 from tune_app.results.plots.parallel import (
     drawn_lines,
     first_pair,
@@ -35,7 +35,7 @@ from tune_app.results.plots.style import (
 )
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "SCALE",
     "axis_title",
     "compared_curves",

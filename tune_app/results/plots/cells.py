@@ -72,13 +72,13 @@ def _nothing(trials: pd.DataFrame, pruned: bool) -> str:
     return "No trial has both variables in effect." if pruned else "No completed trial has both variables in effect."
 
 
-def colour_bar(axis: ObjectiveAxis) -> dict[str, Any]:
+def color_bar(axis: ObjectiveAxis) -> dict[str, Any]:
     """Of heights of this axis."""
     levels, texts = axis.ticks()
     return {"title": {"text": axis.title, "side": "right"}, "tickvals": levels.tolist(), "ticktext": texts}
 
 
-def colours(axis: ObjectiveAxis, scale: Any = SCALE) -> dict[str, Any]:
+def colors(axis: ObjectiveAxis, scale: Any = SCALE) -> dict[str, Any]:
     """How heights of this axis are colored: from the worst to the best of the contest."""
     low, high = axis.edges
     reverse = axis.direction == "minimize"
@@ -102,7 +102,7 @@ def _add_cells(figure: go.Figure, axis: ObjectiveAxis, spec: Spec, x: str, y: st
             f"{counts[at]:,} trial{'s' if counts[at] > 1 else ''}, median {axis.text(medians[at])}<br>"
             f"best {axis.text(part['objective'].iloc[0])} (trial {best[at][0]})"
         )
-    of = colours(axis)
+    of = colors(axis)
     figure.add_heatmap(
         x=on_axis(spec, x, across.edges),
         y=on_axis(spec, y, upwards.edges),
@@ -111,7 +111,7 @@ def _add_cells(figure: go.Figure, axis: ObjectiveAxis, spec: Spec, x: str, y: st
         zmax=of["high"],
         colorscale=of["colorscale"],
         reversescale=of["reversescale"],
-        colorbar=colour_bar(axis),
+        colorbar=color_bar(axis),
         customdata=best.tolist(),
         hovertext=texts.tolist(),
         hovertemplate="%{hovertext}<extra></extra>",
@@ -129,7 +129,7 @@ def _positions(spec: Spec, name: str, rows: pd.DataFrame) -> pd.Series[Any]:
 
 
 def _add_trials(figure: go.Figure, axis: ObjectiveAxis, spec: Spec, x: str, y: str, rows: pd.DataFrame) -> None:
-    of = colours(axis)
+    of = colors(axis)
     points(
         figure,
         x=scattered(spec, x, rows),

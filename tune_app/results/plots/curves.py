@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tune_app.results.plots.objective_axis import ObjectiveAxis, use_axis, value_axis
-from tune_app.results.plots.palette import COLOURS, DASHES, MARKS, SERIES
+from tune_app.results.plots.palette import COLORS, DASHES, MARKS, SERIES
 from tune_app.results.plots.style import MANY, counted_state, empty_figure, thinned, titled_figure, whole_numbers
 from tune_app.results.plots.style import without_family as plain
 from tune_app.spaces.variable import Direction
@@ -62,7 +62,7 @@ def learning_curves(
         return empty_figure(figure, f"No trial has a figure for {plain(column).replace('_', ' ')} yet.")
     for epoch in rungs:
         if epoch < shown["epoch"].max():
-            figure.add_vline(x=epoch, line={"width": 1, "dash": "dot", "color": COLOURS["PRUNED"]}, layer="below")
+            figure.add_vline(x=epoch, line={"width": 1, "dash": "dot", "color": COLORS["PRUNED"]}, layer="below")
     # All by WebGL or none: its lines cover those of SVG, whatever their order.
     add: Add = figure.add_scattergl if len(shown) > MANY else figure.add_scatter
     for state in ORDER:
@@ -114,10 +114,10 @@ def _add_state(add: Add, axis: ObjectiveAxis, rows: pd.DataFrame, column: str, s
         f"%{{customdata[1]:{axis.digits}}}<extra></extra>",
     }
     if not single.all():
-        line = {"color": COLOURS[state], "width": WIDTHS[state]}
+        line = {"color": COLORS[state], "width": WIDTHS[state]}
         add(**_in_one_line(axis, drawn[~single], column), mode="lines", connectgaps=False, line=line, **looks)
     if single.any():
-        marker = {"color": COLOURS[state], "size": 5}
+        marker = {"color": COLORS[state], "size": 5}
         alone = bool(single.all())  # else the line stands for both in the legend
         add(**_in_one_line(axis, drawn[single], column), mode="markers", marker=marker, showlegend=alone, **looks)
 

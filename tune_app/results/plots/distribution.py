@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tune_app.results.plots.objective_axis import objective_axis, use_axis
-from tune_app.results.plots.palette import COLOURS, DASHES, SERIES
+from tune_app.results.plots.palette import COLORS, DASHES, SERIES
 from tune_app.results.plots.style import empty_figure, thinned, titled_figure
 from tune_app.spaces.section import Objective
 
@@ -36,7 +36,7 @@ def empirical_distribution(
             continue
         shares = np.arange(1, len(rows) + 1) / len(rows)
         drawn = thinned(rows.assign(share=shares), STEPS)
-        color = COLOURS["COMPLETED"] if len(completed) == 1 else SERIES[place % len(SERIES)]
+        color = COLORS["COMPLETED"] if len(completed) == 1 else SERIES[place % len(SERIES)]
         figure.add_scatter(
             x=axis.drawn(drawn["objective"]),
             y=drawn["share"],

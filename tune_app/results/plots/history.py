@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tune_app.results.plots.objective_axis import ObjectiveAxis, add_outside, objective_axis, use_axis
-from tune_app.results.plots.palette import COLOURS, state_marker
+from tune_app.results.plots.palette import COLORS, state_marker
 from tune_app.results.plots.style import DISTINCT, counted_state, empty_figure, thinned, titled_figure, whole_numbers
 from tune_app.spaces.section import Objective
 
@@ -73,7 +73,7 @@ def _add_best(figure: go.Figure, axis: ObjectiveAxis, completed: pd.DataFrame, o
         x=np.append(completed["trial"][first], last),
         y=axis.drawn(np.append(so_far[first], so_far.iloc[-1])),
         mode="lines",
-        line={"shape": "hv", "color": COLOURS["COMPLETED"]},
+        line={"shape": "hv", "color": COLORS["COMPLETED"]},
         name="Best so far",
         hoverinfo="skip",
     )

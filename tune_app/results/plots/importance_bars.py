@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from tune_app.results.importance import Importance
 from tune_app.results.plots.objective_axis import round_between
-from tune_app.results.plots.palette import COLOURS
+from tune_app.results.plots.palette import COLORS
 from tune_app.results.plots.style import titled_figure
 
 ROOM = 1.35
@@ -24,12 +24,12 @@ def importances(found: Mapping[str, Importance]) -> go.Figure:
         x=shares,
         y=names,
         orientation="h",
-        marker={"color": COLOURS["COMPLETED"]},
+        marker={"color": COLORS["COMPLETED"]},
         error_x={
             "type": "data",
             "array": [high - share for high, share in zip(highs, shares, strict=True)],
             "arrayminus": [share - low for low, share in zip(lows, shares, strict=True)],
-            "color": COLOURS["PRUNED"],
+            "color": COLORS["PRUNED"],
             "thickness": 2,
         },
         customdata=[[lows[place], highs[place], found[name].direction] for place, name in enumerate(names)],

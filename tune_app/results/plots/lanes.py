@@ -7,7 +7,7 @@ from datetime import datetime
 import pandas as pd
 import plotly.graph_objects as go
 
-from tune_app.results.plots.palette import COLOURS
+from tune_app.results.plots.palette import COLORS
 from tune_app.results.plots.style import MANY, duration_text, empty_figure, set_height, titled_figure
 
 LANE = 22
@@ -33,7 +33,7 @@ def timeline(trials: pd.DataFrame) -> go.Figure:
             y=part["lane"],
             orientation="h",
             name=str(state).capitalize(),
-            marker={"color": COLOURS[str(state)], "line": {"width": 1, "color": "rgba(255,255,255,0.7)"}},
+            marker={"color": COLORS[str(state)], "line": {"width": 1, "color": "rgba(255,255,255,0.7)"}},
             text=part["trial"] if legible else None,
             textangle=0,
             textposition="inside",

@@ -17,7 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from tune_app.results.plots.palette import COLOURS, CROWD
+from tune_app.results.plots.palette import COLORS, CROWD
 from tune_app.results.plots.style import DISTINCT, axis_title, figure_digits, thinned
 from tune_app.spaces.objective import is_share, label_of
 from tune_app.spaces.section import Objective
@@ -282,7 +282,7 @@ def add_outside(
             y=axis.drawn(drawn["objective"]),
             name=f"{str(state).capitalize()}, outside the axis ({count})",
             marker={
-                "color": COLOURS[str(state)],
+                "color": COLORS[str(state)],
                 "symbol": ["triangle-up-open" if up else "triangle-down-open" for up in above],
                 "size": 9 if len(drawn) < CROWD else 6,
                 "line": {"width": 2 if len(drawn) < CROWD else 1},

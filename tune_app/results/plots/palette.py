@@ -13,7 +13,7 @@ from plotly.colors import sample_colorscale
 
 BLUE, VERMILION = "#0072b2", "#d55e00"
 """Of the palette of Okabe and Ito (2008)."""
-COLOURS = {
+COLORS = {
     "COMPLETED": BLUE,
     "PRUNED": "#8a8f98",
     "FAILED": VERMILION,
@@ -41,4 +41,4 @@ def state_marker(state: str, count: int) -> dict[str, Any]:
     """How plotly marks `count` trials of this state."""
     # Open symbols are lines, filled ones need none around them.
     line = {"width": 2 if SYMBOLS[state].endswith("-open") else 0}
-    return {"color": COLOURS[state], "symbol": SYMBOLS[state], "size": 9 if count < CROWD else 6, "line": line}
+    return {"color": COLORS[state], "symbol": SYMBOLS[state], "size": 9 if count < CROWD else 6, "line": line}

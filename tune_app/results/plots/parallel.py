@@ -13,9 +13,9 @@ import plotly.graph_objects as go
 
 from tune_app.results.effect import active_rows
 from tune_app.results.importance import by_association
-from tune_app.results.plots.cells import colour_bar
+from tune_app.results.plots.cells import color_bar
 from tune_app.results.plots.objective_axis import ObjectiveAxis, objective_axis
-from tune_app.results.plots.palette import COLOURS, RANKS
+from tune_app.results.plots.palette import COLORS, RANKS
 from tune_app.results.plots.style import FEW, empty_figure
 from tune_app.results.plots.variable_axis import Values, choices_of, is_log, positions
 from tune_app.spaces.spec import Spec
@@ -90,16 +90,16 @@ def _line(axis: ObjectiveAxis, levels: Values, completed: pd.Series[bool]) -> di
     low, high = axis.edges
     below = low - OTHERS * (high - low)
     first = (low - below) / (high - below)
-    scale = RANKS if axis.direction == "minimize" else [(1 - at, colour) for at, colour in RANKS[::-1]]
-    gray = COLOURS["PRUNED"]
+    scale = RANKS if axis.direction == "minimize" else [(1 - at, color) for at, color in RANKS[::-1]]
+    gray = COLORS["PRUNED"]
     ticks, texts = axis.ticks()
     return {
         "color": np.where(completed, levels, below),
-        "colorscale": [[0.0, gray], [first, gray], *([first + (1 - first) * at, colour] for at, colour in scale)],
+        "colorscale": [[0.0, gray], [first, gray], *([first + (1 - first) * at, color] for at, color in scale)],
         "cmin": below,
         "cmax": high,
         "showscale": True,
-        "colorbar": {**colour_bar(axis), "tickvals": [below, *ticks], "ticktext": ["not completed", *texts]},
+        "colorbar": {**color_bar(axis), "tickvals": [below, *ticks], "ticktext": ["not completed", *texts]},
     }
 
 
@@ -116,7 +116,7 @@ def drawn_lines(trials: pd.DataFrame, spec: Spec) -> pd.DataFrame:
 def within(trials: pd.DataFrame, spec: Spec, ranges: Mapping[str, tuple[float, float]]) -> pd.DataFrame:
     """The trials with an objective whose values lie in all `ranges` along the axes of `parallel_coordinates`.
 
-    An axis is named as it is labelled there, and counts as it does there: a choice by its position, a variable on a log
+    An axis is named as it is labeled there, and counts as it does there: a choice by its position, a variable on a log
     scale by its decimal logarithm, an objective by its height on an `objective_axis` of its kind.
     """
     kept = trials[trials["objective"].notna()]
