@@ -1,4 +1,4 @@
-"""Who may see the page: the token, where others can reach it."""
+"""Who may see the page: if others can reach it, only those with the token."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tune_app.credentials import API_TOKEN
 
 
 def require_token() -> None:
-    """Ask for the token where the page is reachable from elsewhere, as the API does; nothing is shown before it."""
+    """Ask for the token if the page is reachable from elsewhere, as the API does; show nothing before."""
     address = st.get_option("server.address") or ""
     if is_loopback(address) or st.session_state.get("token_shown"):
         return

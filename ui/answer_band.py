@@ -42,13 +42,13 @@ def show_answer(study: Study, spec: Spec, trials: pd.DataFrame) -> None:
 def _found(
     written: tuple[Any, ...], _study: Study, _spec: Spec, _trials: pd.DataFrame
 ) -> tuple[Answer | None, Cost, int]:
-    """Answer, cost, and trials on the front: worked out again when the tables were written, not with every filter."""
+    """Answer, cost, and trials on the front; computed when the tables change, not for every filter."""
     front = len(front_of(_spec.objective, _trials))
     return answer_of(_spec, _trials, epochs_of(_study)), cost_of(_spec, _trials), front
 
 
 def show_buttons(study: Study, trial: int) -> None:
-    """What may be done with the winner."""
+    """What you can do with the winner."""
     key = f"{study.name}-winner"
     with st.container(horizontal=True, horizontal_alignment="right", gap="small", key="winner-buttons"):
         action("Review", "edit_note", f"{key}-review", review, study, trial, help=f"Trial {trial} as a form")
@@ -130,10 +130,10 @@ def _variables(answer: Answer) -> None:
 
 
 def _difference(spec: Spec, value: float) -> str:
-    """By how much one objective is better than another: in percentage points for shares."""
+    """How much better one objective is than another; in percentage points for shares."""
     return f"{100 * value:.3g} pp" if is_share("objective", spec.objective) else number(float(value))
 
 
 def _size(spec: Spec, value: float) -> str:
-    """A spread, in the unit of the objective beside it."""
+    """A spread, in the unit of the objective next to it."""
     return f"{100 * value:.2g}%" if is_share("objective", spec.objective) else f"{value:.2g}"

@@ -28,7 +28,7 @@ class Preflight:
     """A preflight that runs or has ended.
 
     Attributes:
-        settings: fingerprint of the settings that it was asked for.
+        settings: fingerprint of the requested settings.
         source: the search space as the person knows it.
         folder: what it reads and prints; removed with it.
     """
@@ -47,7 +47,7 @@ class Preflight:
         return self.process.poll() is not None
 
     def result(self) -> dict[str, Any] | str:
-        """The forecast, or what was found wrong, in words."""
+        """The forecast, or what is wrong, in words."""
         if self.process.returncode == 0:
             found: dict[str, Any] = json.loads((self.folder / "out").read_bytes())["forecast"]
             return found
@@ -79,7 +79,7 @@ def begin(settings: SweepSettings) -> Preflight:
 
 
 def show_forecast(settings: SweepSettings) -> None:
-    """The forecast that was asked for last, live while it is worked out."""
+    """The latest forecast, live while it is computed."""
     found: Preflight | None = st.session_state.get("preflight")
     if found is not None:
         st.fragment(_show, run_every=None if found.ended else 1.0)(settings.fingerprint())

@@ -94,5 +94,5 @@ def _badge(grade: str) -> str:
 
 
 def _figure(value: object) -> float | None:
-    """A cell of a table as a figure; None for what is absent."""
+    """A table cell as a number; None if it is absent."""
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
