@@ -18,7 +18,7 @@ def require_token() -> None:
         return
     token = os.environ.get(API_TOKEN)
     if not token:
-        st.error(f"This page is not bound to loopback, so it needs a token: set {API_TOKEN} where you start it.")
+        st.error(f"This page is not bound to loopback, so it needs a token: set {API_TOKEN} before you start it.")
         st.stop()
     given = st.text_input("Token", type="password", help=f"The person who started the page set it as {API_TOKEN}.")
     if given and hmac.compare_digest(given.encode(), token.encode()):

@@ -64,9 +64,9 @@ def show_unsaved() -> None:
     unsaved = [subject for subject in drafts() if is_unsaved(subject)]
     if unsaved:
         names = ", ".join(f"**{subject}**" for subject in unsaved)
-        st.sidebar.warning(f"Unsaved edits: {names}. Apply or save them on the page Review.", icon=":material/edit:")
+        st.sidebar.warning(f"Unsaved edits: {names}. Apply or save them on the Review page.", icon=":material/edit:")
         with st.sidebar.popover("Discard…", icon=":material/delete:"):
-            st.markdown("What was edited and not saved will be lost.")
+            st.markdown("Unsaved edits will be lost.")
             st.button("Discard all unsaved edits", on_click=_discard, args=(unsaved,))
     # The number makes this a new element when the answer changes: a script runs when its element appears.
     handler = ASK if unsaved else "null"

@@ -1,4 +1,4 @@
-"""The review page: what a sweep found, changed by a person, made the configuration in force.
+"""The review page: a person edits the result of a sweep and makes it the configuration in force.
 
 `tune-app ui` serves it, behind guarded_page.py.
 """
@@ -28,7 +28,7 @@ from sources import choose_study
 
 @st.cache_resource
 def _keep_imports() -> None:
-    """Leave what the imports made out of the garbage collection after each run, which takes 0.12 s longer with it."""
+    """Exclude the imported objects from the garbage collection after each run, which saves 0.12 s."""
     gc.freeze()
 
 
@@ -48,7 +48,7 @@ pages = {
     "health": st.Page(health_page.show, title="Health", icon=":material/monitor_heart:", url_path="health"),
 }
 st.session_state["pages"] = pages  # for a part that leads to another one
-# What opens first has no path of its own, yet people type the one that it would have.
+# The first part has no path of its own, yet people type the one that it would have.
 typed = st.Page(lambda: st.switch_page(pages["trials"]), title="Trials", url_path="trials", visibility="hidden")
 page = st.navigation([*pages.values(), typed])
 read_address()

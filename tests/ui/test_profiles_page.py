@@ -66,7 +66,7 @@ def test_a_value_without_effect_is_no_value(page: AppTest, profiles: Profiles) -
 
 
 def test_the_list_says_what_is_valid_and_what_is_in_force(page: AppTest, profiles: Profiles) -> None:
-    assert "No current configuration: nothing was applied yet" in texts(page)
+    assert "No current configuration: nothing has been applied yet" in texts(page)
     press(page, "Apply")
     table = page.dataframe[0].value
     assert list(table["Profile"]) == ["best", "other"]

@@ -278,12 +278,12 @@ class Profiles:
         """The current configuration.
 
         Raises:
-            InputError: nothing was applied yet.
+            InputError: nothing has been applied yet.
         """
         path = self.folder / ".session.yaml"
         if not path.is_file():
             raise NotFound(
-                f"there is no current configuration in {self.folder}: nothing was applied yet",
+                f"there is no current configuration in {self.folder}: nothing has been applied yet",
                 hint="`tune-app apply STUDY` applies the best trial of a study",
             )
         return self._read(path)
