@@ -7,7 +7,7 @@ const GRAY = "#9aa0a6";
 const SCALE = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"]; // viridis
 const TURN = Math.PI / 24;
 const STEP = 0.9;
-const FREE = 1.35; // tools stand above the network, the legend below it
+const FREE = 1.35; // the tools are above the network, the legend below it
 
 const share = (value) => `${format(100 * value)}%`;
 const COLORS = {
@@ -224,7 +224,7 @@ class View {
     const center = bounds.getCenter(new THREE.Vector3());
     const direction = new THREE.Vector3(-0.3, 0.75, 1).normalize();
     this.controls.target.copy(center);
-    // The nearer the camera, the more perspective counts, so the distance is found in a few steps.
+    // Perspective grows as the camera comes closer, so the distance takes a few iterations.
     let distance = bounds.getSize(new THREE.Vector3()).length() * 3;
     for (let step = 0; step < 4; step += 1) {
       this.camera.position.copy(center).addScaledVector(direction, distance);
@@ -259,7 +259,7 @@ class View {
     this.place();
   }
 
-  // Labels above the boxes; the chosen one first, then those that overlap none before them.
+  // Labels above the boxes: the chosen one first, then those that do not overlap earlier ones.
   place() {
     const { clientWidth: width, clientHeight: height } = this.stage;
     const taken = [];

@@ -1,4 +1,4 @@
-"""Saving a configuration to a profile: shows what changes, and never overwrites a revision that the person has not seen."""
+"""Saving a configuration to a profile: shows what changes, and never overwrites a revision that nobody looked at."""
 
 from __future__ import annotations
 

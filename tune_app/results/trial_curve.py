@@ -1,4 +1,4 @@
-"""The learning curves of a few trials, beside what is usual in their study and beside the best."""
+"""The learning curves of a few trials, next to the median of their study and the best one."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ def trial_curve(epochs: pd.DataFrame, trials: Sequence[int], best: int | None, o
 
 
 def _spread(count: int) -> list[float]:
-    """Places on a color scale, without its ends, which cannot be seen on a dark or on a light page."""
+    """Places on a color scale without its ends, which are invisible on a dark or a light page."""
     return [0.15 + 0.6 * place / max(1, count - 1) for place in range(count)]

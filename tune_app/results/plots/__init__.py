@@ -1,7 +1,7 @@
 """Figures of a study, as plotly figures: for the page, reports and notebooks.
 
-Tables are those of `tune_app.results.review`. A figure without anything to show says so in words. Every point of a
-single trial has ``customdata`` whose first element is the trial's number, which is what a click on it gives.
+Tables are those of `tune_app.results.review`. A figure with nothing to show says so in words. Every point of a single
+trial has ``customdata`` whose first element is the trial's number, which a click on it returns.
 """
 
 from tune_app.results.plots.cells import contour_plot

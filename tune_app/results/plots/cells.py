@@ -1,4 +1,4 @@
-"""The objective over two searched variables, as cells: what was measured there, and nothing between."""
+"""The objective over two searched variables, as cells: only measured values, nothing interpolated."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tune_app.results.plots.variable_axis import (
 from tune_app.spaces.spec import Spec
 
 WRITTEN = 150
-"""Cells up to which each has room for its count."""
+"""Maximum number of cells that have room for their counts."""
 SEEN = 300
-"""Trials up to which single ones are drawn over the cells; more would hide them."""
+"""Maximum number of trials drawn over the cells; more would hide them."""
 GAP = 2
 """Pixels between cells."""
 
@@ -35,11 +35,11 @@ def contour_plot(
 ) -> go.Figure:
     """The median objective of the trials in each cell of two searched variables, with their count; the best has a star.
 
-    A discrete value is a cell, a continuous range is cut into cells alike on its scale. A cell without trials stays
-    empty: nothing is interpolated. The number of the best trial is what a click on a cell gives.
+    Each discrete value is a cell; a continuous range is cut into cells of equal width on its scale. A cell without
+    trials stays empty. A click on a cell returns the number of its best trial.
 
     Args:
-        pruned: count trials too that were stopped early; their figures are of fewer epochs.
+        pruned: include trials that were stopped early; their metrics come from fewer epochs.
     """
     rows = compared_trials(trials, spec, (x, y), pruned)
     axis = objective_axis(rows, spec.objective, log)
@@ -73,13 +73,13 @@ def _nothing(trials: pd.DataFrame, pruned: bool) -> str:
 
 
 def color_bar(axis: ObjectiveAxis) -> dict[str, Any]:
-    """Of heights of this axis."""
+    """The color bar for heights of this axis."""
     levels, texts = axis.ticks()
     return {"title": {"text": axis.title, "side": "right"}, "tickvals": levels.tolist(), "ticktext": texts}
 
 
 def colors(axis: ObjectiveAxis, scale: Any = SCALE) -> dict[str, Any]:
-    """How heights of this axis are colored: from the worst to the best of the contest."""
+    """How heights of this axis are colored: from the worst to the best of the completed trials."""
     low, high = axis.edges
     reverse = axis.direction == "minimize"
     return {"colorscale": scale, "reversescale": reverse, "low": low, "high": high}

@@ -14,13 +14,13 @@ from tune_app.results.plots.style import empty_figure, thinned, titled_figure
 from tune_app.spaces.section import Objective
 
 STEPS = 2000
-"""Steps of a line that are drawn."""
+"""Maximum steps drawn of a line."""
 
 
 def empirical_distribution(
     trials: Mapping[str, pd.DataFrame], objective: Objective, log: bool | None = None
 ) -> go.Figure:
-    """Which share of the completed trials has an objective of at most so much, one line for each study by its name."""
+    """The share of the completed trials with an objective of at most each value, one line per study."""
     completed = {
         name: rows[(rows["state"] == "COMPLETED") & rows["objective"].notna()].sort_values("objective")
         for name, rows in trials.items()

@@ -12,11 +12,11 @@ from tune_app.results.plots.palette import COLORS
 from tune_app.results.plots.style import titled_figure
 
 ROOM = 1.35
-"""Widths of the widest bar that the axis has, for the words beside it."""
+"""Width of the axis in multiples of the widest bar, to leave room for the words next to it."""
 
 
 def importances(found: Mapping[str, Importance]) -> go.Figure:
-    """What `tune_app.results.importance.importances` found, the largest at the top, with its spread and direction."""
+    """The result of `tune_app.results.importance.importances`, largest at the top, with spread and direction."""
     figure = titled_figure("What mattered", "Share of the objective's variance", "")
     names = list(found)[::-1]
     shares, lows, highs = ([getattr(found[name], end) for name in names] for end in ("share", "low", "high"))

@@ -1,4 +1,4 @@
-"""The front of a study with two figures."""
+"""The Pareto front of a study with two objectives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tune_app.spaces.spec import Spec
 
 
 def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Figure:
-    """Both figures of a study with mode pareto, and the front between them; every completed trial lies inside."""
+    """Both objectives of a study with mode pareto, and their front; every completed trial is inside the axes."""
     metric, against = f"metric/{spec.objective.metric}", AGAINST[spec.objective.against][0]
     across, upwards = figure_digits(metric), figure_digits(against)
     figure = titled_figure(f"{axis_title(against)} over {axis_title(metric).lower()}", "", axis_title(against))
