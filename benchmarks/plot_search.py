@@ -1,8 +1,8 @@
-"""Draw docs/images/search.svg: how good a model each arm of `search.py` has found, by what it has cost.
+"""Draw docs/images/search.svg: how good a model each arm of `search.py` has found, and at what cost.
 
-For each task and arm the median over the seeds, divided by where random draws end on that task; of these the median
-over the tasks, with the quartiles as a band. A sweep in which nothing has completed yet counts as infinitely bad, so a
-line begins where three quarters of the tasks have something.
+For each task and arm the median over the seeds, divided by the final value of random draws on that task; of these the
+median over the tasks, with the quartiles as a band. A sweep without a completed trial counts as infinitely bad, so a
+line starts where three quarters of the tasks have one.
 
     python benchmarks/search.py --curves … --arms random stock before normal > LINES
     python benchmarks/plot_search.py LINES
@@ -99,7 +99,7 @@ def to_svg(figure: go.Figure) -> str:
 def main() -> None:
     """Read the lines, write the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lines", type=Path, help="what search.py printed")
+    parser.add_argument("lines", type=Path, help="the output of search.py")
     lines = [json.loads(line) for line in parser.parse_args().lines.read_text(encoding="utf-8").splitlines()]
     tasks = len({line["task"] for line in lines if "task" in line})
     PICTURE.parent.mkdir(exist_ok=True)

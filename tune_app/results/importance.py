@@ -202,8 +202,9 @@ def associations(spec: Spec, trials: pd.DataFrame) -> dict[str, Association]:
     out.
 
     A variable's values form groups, numbers by quantiles, so a best value in the middle counts as much as one at an
-    end. Its strength is the share of the variance of the ranks between groups, corrected for chance (epsilon squared, Kelley
-    1935; the least biased of its kind in Okada 2013). It orders variables; `importances` shows how much they matter.
+    end. Its strength is the share of the variance of the ranks between groups, corrected for chance (epsilon squared,
+    Kelley 1935; the least biased of its kind in Okada 2013). It orders variables; `importances` shows how much they
+    matter.
 
     Args:
         trials: rows with ``state``, ``epochs``, ``objective`` and the searched variables.
