@@ -12,6 +12,7 @@ from trial_actions import action, apply, architecture, review, train
 from values import escaped, number
 
 from tune_app.cli.progress import duration
+from tune_app.readable import counted
 from tune_app.results.answer import LAST_EPOCHS, Answer, Cost, answer_of, cost_of
 from tune_app.results.review import front_of
 from tune_app.spaces.objective import is_share
@@ -99,7 +100,7 @@ def _lead(spec: Spec, answer: Answer) -> None:
 
 def _cost(spec: Spec, cost: Cost, ended: int) -> None:
     planned = cost.epochs + cost.saved
-    saved = f"{cost.saved / planned:.0%} of the epochs saved" if cost.saved else f"{cost.epochs:,} epochs"
+    saved = f"{cost.saved / planned:.0%} of the epochs saved" if cost.saved else counted(cost.epochs, "epoch")
     busy = "" if cost.gpu_utilization is None else f", GPU busy {cost.gpu_utilization:.0f}%"
     st.metric(
         "Trials",
@@ -112,7 +113,7 @@ def _cost(spec: Spec, cost: Cost, ended: int) -> None:
         "Cost",
         f"{duration(cost.device_s)} of {cost.device or 'device'}",
         delta=f"{saved}{busy}",
-        help=f"{cost.epochs:,} epochs were trained; pruning saved {cost.saved:,}. As long as the GPU is not "
+        help=f"Epochs trained: {cost.epochs:,}; saved by pruning: {cost.saved:,}. As long as the GPU is not "
         "always busy, more trials can share it: set a smaller share.",
         width="content",
         **QUIET,

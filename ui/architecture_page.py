@@ -13,9 +13,10 @@ from network_scene import merged, scene_file, show_scene
 from sources import chosen_study, spec_of, trials_of
 from trial_choice import BEST, choose_trial, row_of
 from trial_report import show_report
-from values import counted, number, sentence
+from values import number, sentence
 
 from tune_app.errors import NotFound, TuneAppError
+from tune_app.readable import counted
 from tune_app.results.network import client
 from tune_app.results.network.client import Layers
 from tune_app.spaces.spec import Spec

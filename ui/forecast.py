@@ -18,6 +18,7 @@ from values import number, sentence
 
 from tune_app.cli.progress import duration
 from tune_app.credentials import inherited_environment
+from tune_app.readable import counted
 from tune_app.spaces.override import OVERRIDES
 
 SPACE = "space.yaml"
@@ -101,7 +102,7 @@ def _show(settings: str) -> None:
         return
     rungs = ", ".join(map(str, result["rungs"]))
     st.success(
-        f"**About {duration(result['seconds'])}** for {result['trials']} trials on {result['slots']} at once: "
+        f"**About {duration(result['seconds'])}** for {counted(result['trials'], 'trial')}, {result['slots']} at once: "
         f"{number(result['epochs'])} epochs in total, {result['device_hours']:.2g} device hours. "
         + (f"Bad trials stop at epoch {rungs}." if rungs else "Every trial runs to the end."),
         icon=":material/schedule:",

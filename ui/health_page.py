@@ -10,9 +10,8 @@ from columns import column_config, shown, title
 from following import say_state
 from sources import chosen_study, epochs_of, spec_of, trials_of
 from trial_choice import choose_trial, row_of
-from values import counted
 
-from tune_app.readable import in_words
+from tune_app.readable import counted, in_words
 from tune_app.results import plots
 from tune_app.results.review import config_of
 from tune_app.spaces.spec import Spec

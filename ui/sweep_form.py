@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
-from values import counted, sentence
+from values import sentence
 
 from tune_app.document import Document
 from tune_app.errors import InputError, TuneAppError
+from tune_app.readable import counted
 from tune_app.spaces.override import describe
 from tune_app.spaces.section import LEVELS, MODES, Budget, Pruning, Resources, Search, Section, read_section
 from tune_app.spaces.space_file import default_spaces_folder

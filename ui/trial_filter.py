@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from columns import shown, title
-from values import counted, escaped, number
+from values import escaped, number
 
+from tune_app.readable import counted
 from tune_app.results.selection import STAR, STATES, TAGS, TEXT, Selection, tags_of
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical

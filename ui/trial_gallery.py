@@ -10,8 +10,9 @@ import pandas as pd
 import streamlit as st
 from columns import shown, title
 from trial_panel import MARKS, open_trial
-from values import counted, escaped
+from values import escaped
 
+from tune_app.readable import counted
 from tune_app.results.review import ranked
 from tune_app.results.selection import MOST_COMPARED
 from tune_app.spaces.spec import Spec

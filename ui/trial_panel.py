@@ -11,9 +11,9 @@ from sources import epochs_of
 from steering_form import retry_button
 from trial_actions import action, architecture, review, toggle_compared, train
 from trial_notes_form import show_notes, show_star
-from values import counted, escaped, number
+from values import escaped, number
 
-from tune_app.readable import in_words
+from tune_app.readable import counted, in_words
 from tune_app.results.review import config_of
 from tune_app.results.trial_curve import trial_curve
 from tune_app.spaces.spec import Spec

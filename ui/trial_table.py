@@ -12,8 +12,8 @@ import streamlit as st
 from column_memory import chosen_columns, keep_columns
 from columns import CURVE, column_config, narrow, title
 from trial_panel import open_trial, opened_trial
-from values import counted
 
+from tune_app.readable import counted
 from tune_app.results.effect import effective
 from tune_app.results.selection import MOST_COMPARED, varying
 from tune_app.spaces.spec import Spec

@@ -21,11 +21,6 @@ def measured(name: str, value: Any) -> str:
     return figure_text(f"metric/{name}", value)
 
 
-def counted(count: int, what: str) -> str:
-    """A count with its noun: ``1 epoch``, ``3 epochs``."""
-    return f"{count:,} {what if count == 1 else what + 's'}"
-
-
 def escaped(text: object) -> str:
     """Text escaped so that Markdown shows it unchanged."""
     return re.sub(r"([\\`*_{}\[\]<>$:|~#])", r"\\\1", str(text))

@@ -15,7 +15,7 @@ from optuna.trial import TrialState, create_trial
 from scipy.special import fdtrc
 
 from tune_app.errors import WorkFailed
-from tune_app.readable import shown
+from tune_app.readable import counted, shown
 from tune_app.results.effect import active_rows
 from tune_app.results.review import config_of
 from tune_app.spaces.spec import Spec
@@ -110,7 +110,8 @@ def importances(spec: Spec, trials: pd.DataFrame, most: int | None = None) -> di
     needed, variables = needed_trials(spec), len(spec.space.searched)
     if len(completed) < needed:
         raise WorkFailed(
-            f"importances of {variables} variables need {needed} completed trials, but the study has {len(completed)}",
+            f"importances of {counted(variables, 'variable')} need {needed} completed trials, but the study has "
+            f"{len(completed)}",
             hint=f"`tune-app resume {spec.name} --trials N` adds more",
         )
     if completed["objective"].nunique() == 1:

@@ -13,7 +13,7 @@ def policy(width):
 
 
 def episode(model):
-    """Walk from the left end until the right end: the logarithms of the chances of what was done, and the rewards."""
+    """Walk from the left end to the right end: the log probabilities of the actions, and the rewards."""
     place, chances, rewards = 0, [], []
     for _ in range(STEPS):
         choices = Categorical(logits=model(torch.eye(LENGTH)[place]))

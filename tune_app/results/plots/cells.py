@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from tune_app.readable import counted
 from tune_app.results.plots.objective_axis import ObjectiveAxis, objective_axis
 from tune_app.results.plots.palette import SCALE
 from tune_app.results.plots.style import empty_figure, points, titled_figure
@@ -99,7 +100,7 @@ def _add_cells(figure: go.Figure, axis: ObjectiveAxis, spec: Spec, x: str, y: st
         best[at] = [int(part["trial"].iloc[0])]
         texts[at] = (
             f"{x}: {across.texts[at[1]]}<br>{y}: {upwards.texts[at[0]]}<br>"
-            f"{counts[at]:,} trial{'s' if counts[at] > 1 else ''}, median {axis.text(medians[at])}<br>"
+            f"{counted(int(counts[at]), 'trial')}, median {axis.text(medians[at])}<br>"
             f"best {axis.text(part['objective'].iloc[0])} (trial {best[at][0]})"
         )
     of = colors(axis)
