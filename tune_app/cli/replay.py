@@ -98,8 +98,8 @@ def _show(recorded: RecordedStudy, runs: list[ReplayedStudy], workers: int) -> N
     metric, best = recorded.objective.metric, recorded.best
     count, name = len(recorded.trials), recorded.spec.name
     click.echo(
-        f"{name}: {counted(count, 'trial')}, {counted(recorded.epochs, 'epoch')}; the best is trial {best.trial} with {metric} "
-        f"{shown(best.curve.truth)}. Replayed with {workers} at a time:\n"
+        f"{name}: {counted(count, 'trial')}, {counted(recorded.epochs, 'epoch')}; "
+        f"the best is trial {best.trial} with {metric} {shown(best.curve.truth)}. Replayed with {workers} at a time:\n"
     )
     grouped = groupby(runs, key=lambda run: (run.sampler, run.pruning))
     print_table([_line(metric, sampler, level, list(found)) for (sampler, level), found in grouped])

@@ -56,8 +56,8 @@ def measured_share(spec: Spec, data: Dataset) -> tuple[float, str]:
             hint="install torch with CUDA there, or pass a number, such as --gpus 0.25",
         )
     count = trials_per_gpu(memory)
-    used, total = memory.used / 2**20, memory.total / 2**20
-    return 1 / count, f"the largest configuration takes {used:,.0f} of {total:,.0f} MiB: {counted(count, 'trial')} on each GPU"
+    taken = f"{memory.used / 2**20:,.0f} of {memory.total / 2**20:,.0f} MiB"
+    return 1 / count, f"the largest configuration takes {taken}: {counted(count, 'trial')} on each GPU"
 
 
 def _measure(document: dict[str, Any], data: Dataset, import_path: str) -> GpuMemory | None:
