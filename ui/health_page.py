@@ -65,7 +65,7 @@ def _show_trial(row: pd.Series, epochs: pd.DataFrame, spec: Spec) -> None:
     st.markdown(
         f"**Trial {row['trial']}** ({str(row['state']).lower()}): {score} · {counted(row['epochs'], 'epoch')} · "
         f"overall health **{shown('health/overall', overall, spec.objective)}** {_badge(grade_of(overall))}"
-        + (f" {told(figures)} can be told, and it takes {LEAST_FIGURES}" if overall is None else "")
+        + (f" {told(figures)} are known; it needs {LEAST_FIGURES}" if overall is None else "")
     )
     config = config_of(row, spec.space.variables)
     with_effect = {variable.name for variable in spec.space.variables if spec.space.active(variable.name, config)}
