@@ -125,7 +125,7 @@ def run(seconds: float, rate: float) -> Iterator[dict[str, Any]]:
             assert after["state"] == "RUNNING", after
             trials = after["progress"]["ended"] - before
             loads = {"load_before": round(load, 2), "load_after": round(os.getloadavg()[0], 2)}
-            yield {"measure": "GET /jobs/{id} beside a sweep", **found, "trials_meanwhile": trials, **loads}
+            yield {"measure": "GET /jobs/{id} during a sweep", **found, "trials_meanwhile": trials, **loads}
         finally:
             call(port, "POST", f"{path}/cancel")
             while call(port, "GET", path)["state"] in ("QUEUED", "RUNNING"):

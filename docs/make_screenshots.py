@@ -68,7 +68,7 @@ def sweeping(page: Page, site: Site) -> Iterator[None]:
 
 @contextmanager
 def reviewing(page: Page, site: Site) -> Iterator[None]:
-    """A changed value beside what was found."""
+    """A changed value next to the study's."""
     page.get_by_role("tab", name="Training").click()
     page.mouse.move(0, 0)
     rate = page.get_by_label("learning_rate", exact=True)

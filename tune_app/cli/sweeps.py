@@ -288,7 +288,7 @@ class Prepared:
         """Load the data, and run the preflight if requested."""
         data = _load_data(spec)
         forecast = _preflight(spec, data) if preflight else None
-        from tune_app.ray_backend import backend  # noqa: F401  # half a second of imports, here beside the start of Ray
+        from tune_app.ray_backend import backend  # noqa: F401  # half a second of imports, in parallel with Ray's start
 
         return cls(spec, study, data, time_limit, forecast, start_with, past, not study.exists(), retry)
 

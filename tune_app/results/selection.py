@@ -14,7 +14,7 @@ STATES, TEXT, STAR, TAGS = "state", "text", "star", "tags"
 """Names of the conditions of a `Selection` that do not concern a column of choices or numbers."""
 
 MOST_COMPARED = 6
-"""More columns than this do not fit beside one another on a laptop's screen."""
+"""More columns than this do not fit next to one another on a laptop's screen."""
 
 
 @dataclass(frozen=True)
