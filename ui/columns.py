@@ -63,7 +63,7 @@ def shown(column: str, value: Any, objective: Objective) -> str:
 
 
 def narrow(columns: list[str], spec: Spec) -> list[str]:
-    """The columns that tell trials apart at a glance, the most telling first: no ids, and no metric twice."""
+    """The columns that tell trials apart at a glance, the most useful first: no ids, and no metric twice."""
     first = [
         "trial",
         "star",

@@ -1,4 +1,4 @@
-"""The preflight of a search space, in a process of its own: a user's task may fail, hang, or need much memory."""
+"""The preflight of a search space, in a separate process: a user's task may fail, hang, or need much memory."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import math
 from tune_app.spaces.section import Pruning
 
 LEVELS: dict[str, tuple[float, int]] = {
-    # level: (epochs before the first decision as a share of all, reduction factor: one in so many continues).
+    # level: (epochs before the first decision as a share of all, reduction factor: one in this many continues).
     # Set by benchmarks/search.py: early rungs find better models, see docs/search.md.
     "gentle": (0.1, 3),
     "normal": (0.0, 4),

@@ -1,4 +1,4 @@
-"""A corridor to walk along, a policy, and REINFORCE. Knows nothing of any tuner."""
+"""A corridor to walk along, a policy, and REINFORCE. Knows nothing about tuners."""
 
 import torch
 from torch import nn
