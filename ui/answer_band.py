@@ -52,7 +52,7 @@ def show_buttons(study: Study, trial: int) -> None:
     """What you can do with the winner."""
     key = f"{study.name}-winner"
     with st.container(horizontal=True, horizontal_alignment="right", gap="small", key="winner-buttons"):
-        action("Review", "edit_note", f"{key}-review", review, study, trial, help=f"Trial {trial} as a form")
+        action("Review", "edit_note", f"{key}-review", review, study, trial, help=f"Edit trial {trial}")
         action(
             "Apply",
             "check",

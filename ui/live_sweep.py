@@ -109,10 +109,10 @@ def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]
     mean, left = live.get("mean_duration_s"), live.get("left_s") if running else None
     second[2].metric("Average duration", "–" if mean is None else f"{number(float(mean))} s", border=True)
     if running:
-        second[3].metric("Time left, about", "–" if left is None else duration(left), border=True)
+        second[3].metric("Time left (estimate)", "–" if left is None else duration(left), border=True)
     else:
         took = live.get("elapsed_s")
-        second[3].metric("It took", "–" if took is None else duration(took), border=True)
+        second[3].metric("Duration", "–" if took is None else duration(took), border=True)
 
 
 def _figures(study: Study, live: dict[str, Any], trials: pd.DataFrame) -> None:

@@ -133,18 +133,18 @@ def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile 
             {
                 "Profile": name,
                 "In force": "yes" if session is not None and not differences(profile, session) else "",
-                "Valid today": "yes",
+                "Valid": "yes",
                 "Revision": str(profile.revision),
                 "Task": profile.task,
                 "Data set": dataset_title(profile.dataset),
-                "Found in": _origin(profile) or "–",
+                "Origin": _origin(profile) or "–",
                 # Nobody has measured what an edited configuration reaches.
                 "Objective": "unknown" if kept.get("edited") else figure_text(measured, profile.measured),
                 "Edited": str(len(kept.get("edited") or {})),
                 "Saved": str(kept.get("saved_at") or "–")[:10],  # no room for the time; it is under History
             }
         )
-    rows += [{"Profile": name, "Valid today": "no"} for name in invalid]
+    rows += [{"Profile": name, "Valid": "no"} for name in invalid]
     st.dataframe(pd.DataFrame(rows).fillna("–"), hide_index=True, width="stretch")
 
 
@@ -236,8 +236,8 @@ def _compare(name: str, loaded: dict[str, Profile], session: Profile | None) -> 
         st.session_state["compare_old"] = name if name in options else options[0]
     if st.session_state.get("compare_new") not in options:
         st.session_state["compare_new"] = next(o for o in options if o != st.session_state["compare_old"])
-    old = str(left.selectbox("One", options, key="compare_old", persist_state="session"))
-    new = str(right.selectbox("The other", options, key="compare_new", persist_state="session"))
+    old = str(left.selectbox("Compare", options, key="compare_old", persist_state="session"))
+    new = str(right.selectbox("with", options, key="compare_new", persist_state="session"))
     try:
         found = differences(_named(old, session), _named(new, session))
     except TuneAppError as error:

@@ -54,7 +54,7 @@ def change_form(study: Study, live: dict[str, Any]) -> None:
         )
         st.button("Set trials", key=f"{study.name}-set-total", on_click=ask, args=(study, "trials", int(total)))
         now = int(live.get("concurrent") or 0)
-        at_once = st.number_input("At once, 0 for as many as fit", 0, value=now, key=f"{study.name}-new-at-once")
+        at_once = st.number_input("Trials at once (0: as many as fit)", 0, value=now, key=f"{study.name}-new-at-once")
         st.button("Set", key=f"{study.name}-set-at-once", on_click=ask, args=(study, "concurrent", int(at_once)))
     if live.get("answer"):
         st.caption(f":material/info: {sentence(live['answer'])}")

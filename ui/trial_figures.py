@@ -125,7 +125,7 @@ def _log_switch(shown: Shown, figure: str, column: str) -> bool | None:
 
 def _pruned_switch(shown: Shown, figure: str) -> bool:
     return st.toggle(
-        "Pruned too",
+        "Include pruned",
         help="They stopped early, so their figures come from fewer epochs and are worse than they could be.",
         key=f"{shown.study.name}-{figure}-pruned",
         persist_state="session",
@@ -185,7 +185,7 @@ def _parallel(shown: Shown) -> None:
             "Axes",
             list(spec.space.searched),
             default=names,
-            help="At first the variables most closely associated with the objective, and the learning rate.",
+            help="Default: the variables most closely associated with the objective, and the learning rate.",
             key=f"{study.name}-axes",
             persist_state="session",
         )
@@ -294,9 +294,9 @@ def _pair(shown: Shown, figure: str, words: str) -> tuple[str, str, bool] | None
     left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
     first = plots.first_pair(shown.trials, shown.spec)
     with left:
-        x = _variable(shown, "Variable across", f"{figure}-x", first[:1])
+        x = _variable(shown, "Horizontal axis", f"{figure}-x", first[:1])
     with middle:
-        y = _variable(shown, "Variable upwards", f"{figure}-y", first[1:])
+        y = _variable(shown, "Vertical axis", f"{figure}-y", first[1:])
     with right:
         pruned = _pruned_switch(shown, figure)
     if x is None or y is None or x == y:

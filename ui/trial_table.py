@@ -33,7 +33,7 @@ def choose_columns(study: str, spec: Spec, trials: pd.DataFrame) -> list[str]:
     st.session_state[key] = chosen_columns(study, known) or telling
     with st.popover("Columns", icon=":material/view_column:", width="stretch"):
         left, right = st.columns(2)
-        left.button("Varying ones", key=f"{key}-telling", on_click=keep_columns, args=(study, []), width="stretch")
+        left.button("Only varying", key=f"{key}-telling", on_click=keep_columns, args=(study, []), width="stretch")
         right.button("All", key=f"{key}-all", on_click=keep_columns, args=(study, known), width="stretch")
         chosen = st.multiselect(
             "Columns",

@@ -215,7 +215,7 @@ def test_while_it_runs(running: Study) -> None:
         "Best val accuracy": "90%",
         "Best score (trial 0)": "90%",
         "Average duration": "1.235 s",
-        "Time left, about": "3 min 10 s",
+        "Time left (estimate)": "3 min 10 s",
     }
     bars = [element.proto.text for element in page.get("progress")]
     assert bars[0] == "5 of 9 trials ended"
@@ -244,7 +244,7 @@ def test_only_failures(store: Store, make_study: Any) -> None:
     study.folder.write(f"{study.base}/live.json", json.dumps(live).encode())
     page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
     tiles = {tile.label: tile.value for tile in page.metric}
-    assert (tiles["Failed"], tiles["Best val accuracy"], tiles["It took"]) == ("7", "–", "–")
+    assert (tiles["Failed"], tiles["Best val accuracy"], tiles["Duration"]) == ("7", "–", "–")
     assert len(page.error) == 5
     assert "and 2 more" in texts(page)
 
