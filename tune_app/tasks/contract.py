@@ -98,9 +98,7 @@ def _preparation_faults(task: object, names: Collection[str]) -> list[str]:
     if not isinstance(prepared_by, tuple) or not all(isinstance(name, str) for name in prepared_by):
         return [f"`prepared_by` must be a tuple of names of variables, but is {prepared_by!r:.120}"]
     unknown = [name for name in prepared_by if name not in names]
-    return [
-        f"`prepared_by` names `{name}`, which is not a variable; {nearest(name, names)}" for name in unknown[:1]
-    ]
+    return [f"`prepared_by` names `{name}`, which is not a variable; {nearest(name, names)}" for name in unknown[:1]]
 
 
 def data_faults(loaded: object) -> list[str]:

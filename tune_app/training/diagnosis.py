@@ -21,8 +21,7 @@ ABSENT = {
     "neuron_utilisation": "Unknown: the task has no network or no probe, or there is no hidden layer.",
     "training_stability": "Too little history: it needs three epochs.",
     "parameter_efficiency": "Unknown: the task has no network or no probe, or there is no hidden layer.",
-    "gradient_health": "Unknown: the task has no network or no probe, or fewer than two layers get a "
-    "gradient.",
+    "gradient_health": "Unknown: the task has no network or no probe, or fewer than two layers get a gradient.",
     "convergence_quality": "Too little history: it needs four epochs.",
     "accuracy_consistency": "Too little history: it needs four epochs.",
 }
