@@ -159,7 +159,7 @@ def test_the_preflight_forecasts_in_a_process_of_its_own(page: AppTest) -> None:
     press(page, "Preflight")
     assert "Building and briefly training the smallest, the largest" in texts(page)
     until(page, lambda: page.success)
-    assert "for 3 trials on" in page.success[0].value
+    assert "for 3 trials, " in page.success[0].value
     assert list(page.table[0].value["Tried"]) == ["smallest", "largest", "random", "random"]
     clean(labeled(page, "number_input", "Trials").set_value(30).run())
     assert "The settings have changed since this forecast" in texts(page)
