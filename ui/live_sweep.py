@@ -101,7 +101,7 @@ def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]
         top = best["objective"]
     # A score of metric and health is not a share of anything, so it is shown as a plain number.
     score = best and (measured(metric, best["objective"]) if simple else number(best["objective"]))
-    second = st.columns(4)
+    second = st.container(key="sweep-tiles").columns(4)
     second[0].metric(
         f"Best {in_words(metric).lower()}", "–" if pd.isna(top) else measured(metric, float(top)), border=True
     )
@@ -119,7 +119,7 @@ def _figures(study: Study, live: dict[str, Any], trials: pd.DataFrame) -> None:
     """The best so far, and the curves of the running trials; and where the configurations come from."""
     objective = Objective.model_validate(study.document()["objective"])
     best = live["best"]["trial"] if live.get("best") else None
-    left, right = st.columns(2)
+    left, right = st.container(key="sweep-figures").columns(2)
     if len(trials):
         left.plotly_chart(
             _low(plots.optimisation_history(trials, objective)),
@@ -159,6 +159,7 @@ def _running(study: Study, live: dict[str, Any]) -> None:
     top = max(told, key=lambda trial: sign * trial["value"], default=None)
     ahead = "" if top is None else f" · trial {top['trial']} is ahead with {measured(live['metric'], top['value'])}"
     st.markdown(f"**Running trials**{ahead}")
+    rows = st.container(key="running-trials")
     for trial in trials[:SHOWN_TRIALS]:
         fraction = trial["fraction"] or 0.0
         done = (trial["epoch"] + fraction) / max(1, trial["epochs"])
@@ -169,7 +170,7 @@ def _running(study: Study, live: dict[str, Any]) -> None:
             else f" · {in_words(live['metric']).lower()} {measured(live['metric'], trial['value'])}"
         )
         epoch = min(trial["epochs"], trial["epoch"] + 1)
-        bar, stop = st.columns([7, 1], vertical_alignment="bottom")
+        bar, stop = rows.columns([7, 1], vertical_alignment="bottom")
         bar.progress(
             min(1.0, done),
             text=f"trial {trial['trial']} · epoch {epoch} of {trial['epochs']}{batches}{value} · "

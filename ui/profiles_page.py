@@ -97,7 +97,7 @@ def _read_revisions(folder: str, name: str, stamp: int) -> list[int]:
 
 
 def _session(loaded: dict[str, Profile]) -> Profile | None:
-    """Say which configuration is in force, and how it relates to the profiles."""
+    """Say which configuration is current, and how it relates to the profiles."""
     try:
         session = profiles().session()
     except NotFound:
@@ -108,7 +108,7 @@ def _session(loaded: dict[str, Profile]) -> Profile | None:
         return None
     same = [name for name, profile in loaded.items() if not differences(profile, session)]
     origin = _origin(session)
-    text = f"**In force**: {', '.join(f'**{name}**' for name in same) or session.name}"
+    text = f"**Current configuration**: {', '.join(f'**{name}**' for name in same) or session.name}"
     text += f", from {origin}" if origin else ""
     st.markdown(f"{text}, applied {_time(session.provenance.get('saved_at'))}.")
     return session
@@ -132,7 +132,7 @@ def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile 
         rows.append(
             {
                 "Profile": name,
-                "In force": "yes" if session is not None and not differences(profile, session) else "",
+                "Current": "yes" if session is not None and not differences(profile, session) else "",
                 "Valid": "yes",
                 "Revision": str(profile.revision),
                 "Task": profile.task,

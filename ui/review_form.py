@@ -31,7 +31,7 @@ def show() -> None:
     st.header("Review")
     subject = _choose()
     form, actions = st.columns([5, 3], gap="medium")
-    with form:
+    with form.container(key="review-variables"):
         _form(subject)
     with actions:
         _actions(subject)

@@ -1,4 +1,4 @@
-"""The review page: a person edits the result of a sweep and makes it the configuration in force.
+"""The review page: a person edits the result of a sweep and makes it the current configuration.
 
 `tune-app ui` serves it, behind guarded_page.py.
 """
@@ -34,7 +34,8 @@ def _keep_imports() -> None:
 
 _keep_imports()
 st.set_page_config(page_title="tune-app", page_icon="🎛️", layout="wide")
-st.html(f"<style>{Path(__file__).with_name('page_style.css').read_text(encoding='utf-8')}</style>")
+# The empty span keeps it part of the page: Streamlit puts a lone style where the next toast replaces it.
+st.html(f"<style>{Path(__file__).with_name('page_style.css').read_text(encoding='utf-8')}</style><span></span>")
 require_token()
 pages = {
     "trials": st.Page(trials_page.show, title="Trials", icon=":material/table_rows:", default=True),

@@ -11,6 +11,7 @@ from values import number, sentence
 
 from tune_app.errors import TuneAppError
 from tune_app.readable import in_words
+from tune_app.results import plots
 from tune_app.results.review import summary
 from tune_app.results.study_comparison import MOST_STUDIES, cost_curves, winners
 from tune_app.spaces.objective import figure_text
@@ -120,7 +121,7 @@ def _compare(chosen: list[Study]) -> None:
         return
     tables = {study.name: trials_of(study) for study in chosen}
     st.plotly_chart(
-        cost_curves(tables, first).update_layout(height=320),
+        plots.set_height(cost_curves(tables, first), 320),
         alt="The best so far of each study against its cost",
         config={"displaylogo": False},
     )

@@ -109,24 +109,22 @@ def _curves(listed: pd.DataFrame, epochs: pd.DataFrame, column: str) -> pd.Serie
 def show_downloads(study: str, chosen: pd.DataFrame) -> None:
     """The rows as CSV and Parquet, with all columns; written on request."""
     count = counted(len(chosen), "trial")
-    left, right, _ = st.columns([1, 1, 2])
-    left.download_button(
+    row = st.container(horizontal=True)
+    row.download_button(
         f"CSV ({count})",
         lambda: chosen.to_csv(index=False).encode(),
         f"{study}.csv",
         "text/csv",
         icon=":material/download:",
         on_click="ignore",
-        width="stretch",
     )
-    right.download_button(
+    row.download_button(
         f"Parquet ({count})",
         lambda: _parquet(chosen),
         f"{study}.parquet",
         "application/vnd.apache.parquet",
         icon=":material/download:",
         on_click="ignore",
-        width="stretch",
     )
 
 

@@ -206,7 +206,7 @@ def test_a_log_that_grows_is_read_on_line_by_whole_line(study: Study, tmp_path: 
     reading, events = study.event_log(), []
     for end in range(0, len(whole) + 97, 97):
         path.write_bytes(whole[:end])
-        events += reading.read_on()
+        events += reading.new_events()
     assert [event["event"] for event in events] == list(range(1, whole.count(b"\n") + 1))
     assert reading.history == study.history()
 
@@ -220,7 +220,7 @@ def test_a_log_that_was_damaged_is_read_on_when_it_is_mended(study: Study, tmp_p
             reading.read_on()
         assert caught.value.where == f"{path}:{len(whole.splitlines()) + 1}"
     path.write_bytes(whole)
-    assert reading.read_on() == []
+    assert reading.new_events() == []
     assert reading.history == study.history()
 
 

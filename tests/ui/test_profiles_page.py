@@ -70,11 +70,11 @@ def test_the_list_says_what_is_valid_and_what_is_in_force(page: AppTest, profile
     press(page, "Apply")
     table = page.dataframe[0].value
     assert list(table["Profile"]) == ["best", "other"]
-    assert list(table["In force"]) == ["yes", ""]
+    assert list(table["Current"]) == ["yes", ""]
     assert list(table["Valid"]) == ["yes", "yes"]
     assert list(table["Revision"]) == ["2", "1"]
     assert list(table["Objective"]) == ["unknown", "70%"], "nobody measured what was edited"
-    assert "**In force**: **best**, from trial 0 of digits-small" in texts(page)
+    assert "**Current configuration**: **best**, from trial 0 of digits-small" in texts(page)
     assert profiles.session().config == profiles.load("best").config
 
 

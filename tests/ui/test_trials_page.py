@@ -401,7 +401,7 @@ def test_downloads_hold_every_column_of_the_selection(
         def download_button(self, label: str, data: Callable[[], bytes], name: str, *rest: Any, **named: Any) -> None:
             given[name] = (label, data())
 
-    monkeypatch.setattr(st, "columns", lambda *widths: [Place(), Place(), Place()])
+    monkeypatch.setattr(st, "container", lambda **options: Place())
     trials = pd.read_parquet(results / "trials" / f"study={STUDY}")
     trial_table.show_downloads(STUDY, trials.head(2))
     label, csv = given[f"{STUDY}.csv"]

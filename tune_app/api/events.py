@@ -109,7 +109,7 @@ class JobEvents:
             self._job_id
         )  # first, because then everything the job wrote before its end is in the log
         found: list[dict[str, Any]] = []
-        for event in self._log.read_on() if self._log else []:
+        for event in self._log.new_events() if self._log else []:
             self._sweeps += event["type"] == "sweep_started"
             if self._sweeps <= 1:  # a second one comes from someone who resumed the study after this job
                 found += map(self._numbered, self._messages(job, event))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -85,9 +85,18 @@ class TrialRow:
         Raises:
             LookupError, TypeError, ValueError: it is not such a row.
         """
-        known = {name: columns[name] for name in FIELDS if name in columns}
-        families = {n: value for n, value in columns.items() if n not in known and n.startswith(FAMILIES)}
-        return cls(**{**known, "state": TrialState(columns["state"]), "families": families})
+        values, families = dict(DEFAULTS), {}
+        for name, value in columns.items():
+            if name in FIELDS:
+                values[name] = value
+            elif name.startswith(FAMILIES):
+                families[name] = value
+        if missing := FIELDS.keys() - values.keys():
+            raise LookupError(f"no {', '.join(sorted(missing))}")
+        values |= {"state": TrialState(values["state"]), "families": families}
+        row = object.__new__(cls)
+        row.__dict__.update(values)  # the constructor of a frozen class takes most of the time to read a large study
+        return row
 
     def to_columns(self) -> dict[str, Any]:
         """The row for the event log and the table; `sample` only if there is one."""
@@ -97,4 +106,6 @@ class TrialRow:
         return {**own, "state": str(self.state), **self.families}
 
 
-FIELDS = tuple(f.name for f in fields(TrialRow) if f.name != "families")
+FIELDS = {f.name: f.default for f in fields(TrialRow) if f.name != "families"}
+"""The columns of every study, in order, with their default values."""
+DEFAULTS = {name: default for name, default in FIELDS.items() if default is not MISSING}

@@ -115,6 +115,27 @@ def new_page(browser: Any, site: Site) -> Iterator[Callable[[str], Any]]:
 
 
 @pytest.fixture(scope="session")
+def cut_texts() -> Callable[[Any], list[str]]:
+    """Labels of buttons, links, and tiles that do not fit, and end in dots."""
+
+    def find(page: Any) -> list[str]:
+        labels = "button p, a p, [data-testid=stMetricLabel] p, [data-testid=stMetricValue] p"
+        return list(
+            page.eval_on_selector_all(
+                labels,
+                """all => all.flatMap(label => {
+                    for (let box = label; box && !box.matches("button, a, .stMetric"); box = box.parentElement)
+                        if (box.clientWidth > 1 && box.scrollWidth > box.clientWidth + 1
+                            && getComputedStyle(box).overflowX !== "visible") return [label.textContent];
+                    return [];
+                })""",
+            )
+        )
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def serving() -> Callable[[Path, Path], AbstractContextManager[str]]:
     """Serve a Streamlit script over a store, on loopback; gives its address."""
 

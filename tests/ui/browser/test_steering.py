@@ -71,7 +71,9 @@ def ask_for(page: Any, label: str, number: int, button: str) -> None:
 
 
 @pytest.mark.usefixtures("sweep")
-def test_a_running_sweep_is_changed_from_the_page(new_page: Callable[[str], Any], site: Any) -> None:
+def test_a_running_sweep_is_changed_from_the_page(
+    new_page: Callable[[str], Any], site: Any, cut_texts: Callable[[Any], list[str]]
+) -> None:
     page = new_page("sweep")
     while STUDY not in Store(site.store.folder.url).studies():
         page.wait_for_timeout(200)
@@ -79,6 +81,10 @@ def test_a_running_sweep_is_changed_from_the_page(new_page: Callable[[str], Any]
     page.get_by_role("button", name="Stop trial 0").click()
     page.get_by_role("button", name="Stop trial 1").wait_for()
     page.get_by_text("1 of 2 trials ended").wait_for()
+
+    page.set_viewport_size({"width": 900, "height": 900})
+    page.wait_for_timeout(1_000)
+    assert not cut_texts(page)
 
     ask_for(page, "Trials in total", 5, "Set trials")
     page.get_by_text("1 of 5 trials ended").wait_for()

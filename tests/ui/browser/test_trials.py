@@ -18,6 +18,7 @@ SMALL, LARGE, TRIALS = "forty-trials", "many-trials", 10_000
 ENDS = ["COMPLETED", "PRUNED", "COMPLETED", "FAILED", *["COMPLETED", "PRUNED", "PRUNED", "PRUNED"] * 9]
 HEADER, ROW = 36, 35
 """Heights in the table, in pixels."""
+both = pytest.mark.parametrize("study", [SMALL, LARGE])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -87,8 +88,9 @@ def opened(page: Any) -> str | None:
     return headline.inner_text() if headline.count() else None
 
 
-def test_the_answer_and_the_table_are_seen_without_scrolling(open_trials: Callable[..., Any]) -> None:
-    page = open_trials(f"study={SMALL}")
+@both
+def test_the_answer_and_the_table_are_seen_without_scrolling(open_trials: Callable[..., Any], study: str) -> None:
+    page = open_trials(f"study={study}")
     assert page.get_by_text("Best val accuracy, trial 0").is_visible()
     for button in ("Review", "Apply", "Train", "Architecture"):
         assert page.get_by_role("button", name=button, exact=True).is_visible()
@@ -101,10 +103,10 @@ def test_the_answer_and_the_table_are_seen_without_scrolling(open_trials: Callab
     page.get_by_role("heading", name="Review", exact=True).wait_for()
     rest(page)
     chosen = page.locator(".stSidebar [data-testid=stSelectbox] input").first.input_value()
-    assert chosen == SMALL, "another part shows the same study"
+    assert chosen == study, "another part shows the same study"
 
 
-@pytest.mark.parametrize("study", [SMALL, LARGE])
+@both
 def test_a_trial_opens_by_a_click_and_the_keys_lead_on(open_trials: Callable[..., Any], study: str) -> None:
     page = open_trials(f"study={study}")
     click_row(page, 1)
@@ -124,8 +126,9 @@ def test_a_trial_opens_by_a_click_and_the_keys_lead_on(open_trials: Callable[...
     assert opened(page) == second, "the same row again"
 
 
-def test_a_link_opens_the_same_view_for_a_colleague(open_trials: Callable[..., Any]) -> None:
-    page = open_trials(f"study={SMALL}")
+@both
+def test_a_link_opens_the_same_view_for_a_colleague(open_trials: Callable[..., Any], study: str) -> None:
+    page = open_trials(f"study={study}")
     page.get_by_role("button", name="Filter").first.click()
     page.get_by_role("button", name="pruned", exact=True).click()
     rest(page)
@@ -176,10 +179,11 @@ def shown_columns(page: Any) -> int:
     return int(page.locator("[data-testid=stDataFrame] [role=grid]").first.get_attribute("aria-colcount"))
 
 
-def test_a_star_is_kept_with_the_study(open_trials: Callable[..., Any], site: Any) -> None:
+@both
+def test_a_star_is_kept_with_the_study(open_trials: Callable[..., Any], site: Any, study: str) -> None:
     from tune_app.store.trial_notes import TrialNotes
 
-    page = open_trials(f"study={SMALL}&trial=2")
+    page = open_trials(f"study={study}&trial=2")
     page.get_by_role("button", name="Star", exact=True).click()
     page.get_by_role("button", name="Starred", exact=True).wait_for()
     page.get_by_text("Note and tags").click()
@@ -188,8 +192,20 @@ def test_a_star_is_kept_with_the_study(open_trials: Callable[..., Any], site: An
     page.keyboard.press("Escape")  # leaves the field, not the trial
     rest(page)
     assert opened(page) is not None
-    kept = TrialNotes(Store(site.store.folder.url).study(SMALL)).read()[2]
+    kept = TrialNotes(Store(site.store.folder.url).study(study)).read()[2]
     assert (kept.star, kept.text) == (True, "Look again")
+
+
+@pytest.mark.parametrize("part", ["trials", "review", "profiles", "health", "sweep"])
+def test_no_label_is_cut_on_a_narrow_screen(
+    new_page: Callable[[str], Any], site: Any, cut_texts: Callable[[Any], list[str]], part: str
+) -> None:
+    page = new_page(part)
+    page.set_viewport_size({"width": 900, "height": 900})
+    page.goto(f"{site.url}/{part}?study={SMALL}")
+    page.get_by_role("heading", name=part.capitalize(), exact=True).wait_for()
+    rest(page)
+    assert not cut_texts(page)
 
 
 def test_two_studies_side_by_side(new_page: Callable[[str], Any]) -> None:
