@@ -94,7 +94,7 @@ def tune(config, report):
         report({"accuracy": accuracy}, probe=lambda: loss(first))
 """
 """A user's function."""
-READ = ["latency_ms", "health/neuron_utilisation", "health/gradient_health", "health/parameter_efficiency"]
+READ = ["latency_ms", "health/neuron_utilization", "health/gradient_health", "health/parameter_efficiency"]
 """Measured on the device for trainings of any length."""
 
 

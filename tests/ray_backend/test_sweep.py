@@ -83,7 +83,7 @@ def test_health_of_every_epoch_and_of_every_trial_is_kept(pruned: Any) -> None:
     epochs, trials = pruned.epochs, pruned.trials
     for name in FIGURES:
         assert epochs[f"health/{name}"].dtype == trials[f"health/{name}"].dtype == "float64"
-    assert epochs["health/neuron_utilisation"].between(0.5, 1).all()
+    assert epochs["health/neuron_utilization"].between(0.5, 1).all()
     assert epochs["health/training_stability"].isna().all(), "the task has no loss"
     late = epochs["epoch"] >= 4
     assert (epochs.loc[late, "health/accuracy_consistency"] == 1).all()

@@ -19,7 +19,7 @@ from tune_app.training.health import (
     convergence_quality,
     gradient_health,
     health,
-    neuron_utilisation,
+    neuron_utilization,
     overall,
     parameter_efficiency,
     told,
@@ -119,11 +119,11 @@ def layers(*used: int, units: int = 10, dimensions: float = 5.0) -> tuple[Layer,
     return tuple(Layer(units, count, dimensions, 100) for count in used)
 
 
-def test_utilisation_is_the_share_over_all_units() -> None:
-    assert neuron_utilisation(layers(10, 10)) == 1.0
-    assert neuron_utilisation(layers(10, 5)) == 0.75
-    assert neuron_utilisation((Layer(90, 90, 1, 1), Layer(10, 0, 1, 1))) == 0.9
-    assert neuron_utilisation(()) is None
+def test_utilization_is_the_share_over_all_units() -> None:
+    assert neuron_utilization(layers(10, 10)) == 1.0
+    assert neuron_utilization(layers(10, 5)) == 0.75
+    assert neuron_utilization((Layer(90, 90, 1, 1), Layer(10, 0, 1, 1))) == 0.9
+    assert neuron_utilization(()) is None
 
 
 def test_efficiency_is_weighted_by_parameters() -> None:
@@ -150,7 +150,7 @@ def test_gradients_that_are_gone_or_overflow() -> None:
 def test_overall_is_the_weighted_mean_of_what_is_there() -> None:
     assert sum(WEIGHTS.values()) == pytest.approx(1.0)
     assert overall(dict.fromkeys(WEIGHTS, 0.25)) == pytest.approx(0.25)
-    three = {"neuron_utilisation": 0.5, "training_stability": 1.0, "gradient_health": 0.0}
+    three = {"neuron_utilization": 0.5, "training_stability": 1.0, "gradient_health": 0.0}
     assert overall({**dict.fromkeys(WEIGHTS), **three}) == pytest.approx((0.25 * 0.5 + 0.20 * 1.0) / 0.60)
     assert overall(dict.fromkeys(WEIGHTS)) is None
 
@@ -169,11 +169,11 @@ def test_which_metrics_are_looked_at() -> None:
     assert found["training_stability"] == 0.0, "of train_loss, which rises"
     assert found["convergence_quality"] == pytest.approx(0.75), "of val_loss"
     assert found["accuracy_consistency"] == 1.0, "of the first metric"
-    assert found["neuron_utilisation"] is found["parameter_efficiency"] is found["gradient_health"] is None
+    assert found["neuron_utilization"] is found["parameter_efficiency"] is found["gradient_health"] is None
     reading = Reading(layers(8), (1.0, 1.0))
     assert health(reading, steady[:1], DIRECTIONS) == {
         **dict.fromkeys(FIGURES),
-        "neuron_utilisation": 0.8,
+        "neuron_utilization": 0.8,
         "parameter_efficiency": 0.5,
         "gradient_health": 1.0,
         "overall": pytest.approx((0.25 * 0.8 + 0.15 * 0.5 + 0.15) / 0.55),

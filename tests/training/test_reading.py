@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from tune_app.training.health import Reading, gradient_health, neuron_utilisation, parameter_efficiency
+from tune_app.training.health import Reading, gradient_health, neuron_utilization, parameter_efficiency
 from tune_app.training.reading import ProbeError, latency_ms, read_network
 
 ROWS, CLASSES = 32, 3
@@ -30,8 +30,8 @@ def read(model: nn.Module, inputs: Tensor) -> Reading:
     return read_network(model, lambda: functional.cross_entropy(model(inputs), LABELS))
 
 
-def utilisation(model: nn.Module, inputs: Tensor) -> float:
-    figure = neuron_utilisation(read(model, inputs).layers)
+def utilization(model: nn.Module, inputs: Tensor) -> float:
+    figure = neuron_utilization(read(model, inputs).layers)
     assert figure is not None
     return figure
 
@@ -158,10 +158,10 @@ def test_every_kind_of_network_can_be_read(name: str) -> None:
 def test_each_dead_relu_counts(build: Callable[[], nn.Module]) -> None:
     model = build()
     bias = next(m for m in model.modules() if isinstance(m, nn.Linear)).bias
-    assert utilisation(model, VECTORS) == 1.0
+    assert utilization(model, VECTORS) == 1.0
     for dead in range(1, 17):
         bias.data[dead - 1] = DEAD
-        assert utilisation(model, VECTORS) == 1 - dead / 16
+        assert utilization(model, VECTORS) == 1 - dead / 16
 
 
 def test_dead_channels_behind_batch_normalisation() -> None:
@@ -187,13 +187,13 @@ def test_silent_states_of_an_lstm() -> None:
 def test_saturated_units_are_not_used(activation: type[nn.Module]) -> None:
     model = perceptron(activation=activation)
     model[0].bias.data[:4] = 100.0
-    assert utilisation(model, VECTORS) == 0.75
+    assert utilization(model, VECTORS) == 0.75
 
 
 def test_a_network_that_is_dead_from_some_layer_on() -> None:
     model = nn.Sequential(nn.Linear(8, 9), nn.Tanh(), nn.Linear(9, 9), nn.ReLU(), nn.Linear(9, CLASSES))
     model[2].bias.data[:] = DEAD
-    assert utilisation(model, VECTORS) == 0.0, "what no loss depends on is not used"
+    assert utilization(model, VECTORS) == 0.0, "what no loss depends on is not used"
     assert gradients(model, VECTORS) == 0.0
 
 
@@ -332,7 +332,7 @@ def test_the_scale_of_the_activations_does_not_matter(scale: float) -> None:
 def test_a_loss_that_is_solved_to_the_last_bit() -> None:
     model = perceptron()
     reading = read_network(model, lambda: 0.0 * model(VECTORS).sum())
-    assert neuron_utilisation(reading.layers) == 1.0, "units are judged by what they give alone"
+    assert neuron_utilization(reading.layers) == 1.0, "units are judged by what they give alone"
     assert gradient_health(reading.gradients) is None
 
 

@@ -167,7 +167,7 @@ def test_every_epoch_has_its_health() -> None:
     for row in rows:
         assert tuple(row.health) == FIGURES
         assert 0 < row.health_s < (row.ended_at - row.started_at).total_seconds()
-        for name in ("neuron_utilisation", "parameter_efficiency", "gradient_health", "overall"):
+        for name in ("neuron_utilization", "parameter_efficiency", "gradient_health", "overall"):
             assert 0.0 < (row.health[name] or 0.0) <= 1.0
     history = ("training_stability", "convergence_quality", "accuracy_consistency")
     assert all(rows[0].health[name] is None for name in history), "there is too little history"
@@ -182,7 +182,7 @@ def test_health_does_not_touch_the_training(monkeypatch: pytest.MonkeyPatch) -> 
     bare = cnn(**changes)
     without = [bare.run_epoch() for _ in range(4)]
     assert [row.metrics for row in without] == with_health
-    assert without[3].health["neuron_utilisation"] is None
+    assert without[3].health["neuron_utilization"] is None
     assert_same_weights(measured, bare)
 
 
@@ -425,7 +425,7 @@ def test_a_model_of_scikit_learn_trains_and_continues_exactly(sgd_task: str, tmp
     assert (whole.history[-1].metrics["val_accuracy"] or 0) > 0.8
     assert (whole.network, whole.model_parameters, whole.latency_ms, whole.sample()) == (None,) * 4
     absent = {name for name, figure in whole.history[-1].health.items() if figure is None}
-    assert absent == {"neuron_utilisation", "parameter_efficiency", "gradient_health"}
+    assert absent == {"neuron_utilization", "parameter_efficiency", "gradient_health"}
 
 
 @pytest.mark.parametrize("attributes", [{}, {"model": None}, {"model": "a script"}])

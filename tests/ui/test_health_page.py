@@ -90,7 +90,7 @@ def test_what_cannot_be_told_without_a_network_is_said(sgd_study: Study, monkeyp
     page = AppTest.from_string(SCRIPT, default_timeout=60).run()
     page.selectbox(key="sgd-trial").set_value(0).run()
     said = texts(page)
-    for name in ("Neuron utilisation", "Parameter efficiency", "Gradient health"):
+    for name in ("Neuron utilization", "Parameter efficiency", "Gradient health"):
         assert f"{name}: –** :gray-badge[unknown]" in said
     assert said.count("Unknown: the task has no network or no probe") == 3
     for name in ("Training stability", "Convergence quality", "Accuracy consistency"):

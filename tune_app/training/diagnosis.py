@@ -18,7 +18,7 @@ Changes = tuple[tuple[str, str], ...]
 FAIR, GOOD = 0.5, 0.75
 """At `GOOD` or above, nothing needs to change; below `FAIR`, something is probably wrong."""
 ABSENT = {
-    "neuron_utilisation": "Unknown: the task has no network or no probe, or there is no hidden layer.",
+    "neuron_utilization": "Unknown: the task has no network or no probe, or there is no hidden layer.",
     "training_stability": "Too little history: it needs three epochs.",
     "parameter_efficiency": "Unknown: the task has no network or no probe, or there is no hidden layer.",
     "gradient_health": "Unknown: the task has no network or no probe, or fewer than two layers get a gradient.",
@@ -27,7 +27,7 @@ ABSENT = {
 }
 """Why a figure is missing."""
 CAUSES = {
-    "neuron_utilisation": "Hidden units have died: steps that are too large push them to where they no longer react "
+    "neuron_utilization": "Hidden units have died: steps that are too large push them to where they no longer react "
     "to the input.",
     "training_stability": "The training loss keeps rising: the steps are too large or too noisy.",
     "parameter_efficiency": "The network is wider than its features need: a narrower one may do as well.",
@@ -38,7 +38,7 @@ CAUSES = {
     "validation rows.",
 }
 CHANGES: dict[str, Changes] = {
-    "neuron_utilisation": (
+    "neuron_utilization": (
         ("learning_rate", "lower"),
         ("activation", "silu or gelu: unlike relu, they do not die below zero"),
         ("batch_norm", "on: it keeps units in their active range"),

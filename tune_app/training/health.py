@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WEIGHTS = {
-    "neuron_utilisation": 0.25,
+    "neuron_utilization": 0.25,
     "training_stability": 0.20,
     "parameter_efficiency": 0.15,
     "gradient_health": 0.15,
@@ -21,7 +21,7 @@ WEIGHTS = {
 }
 FIGURES = (*WEIGHTS, "overall")
 MEANINGS = {
-    "neuron_utilisation": "Fraction of the hidden units that the network uses. The others give the same output for "
+    "neuron_utilization": "Fraction of the hidden units that the network uses. The others give the same output for "
     "every input, or do not affect the loss.",
     "training_stability": "Fraction of the training loss's movement that went down: 100% means that it never rises.",
     "parameter_efficiency": "How much of its width the network fills with distinct features. Low if the network is "
@@ -95,7 +95,7 @@ def health(
     training_loss, validation_loss = _values(history, "train_loss"), _values(history, "val_loss")
     layers, gradients = (reading.layers, reading.gradients) if reading else ((), ())
     figures: Health = {
-        "neuron_utilisation": neuron_utilisation(layers),
+        "neuron_utilization": neuron_utilization(layers),
         "training_stability": training_stability(training_loss or validation_loss),
         "parameter_efficiency": parameter_efficiency(layers),
         "gradient_health": gradient_health(gradients),
@@ -118,7 +118,7 @@ def told(figures: Mapping[str, float | None]) -> str:
     return f"{sum(figures.get(name) is not None for name in WEIGHTS)} of {len(WEIGHTS)} figures"
 
 
-def neuron_utilisation(layers: Sequence[Layer]) -> float | None:
+def neuron_utilization(layers: Sequence[Layer]) -> float | None:
     """Share of the hidden units that are used; each unit that falls silent lowers it.
 
     One minus the share of dormant units of Sokar et al. (2023), "The dormant neuron phenomenon in deep reinforcement

@@ -30,7 +30,7 @@ class LayerStatistics:
         gradient: mean absolute gradient of the probe's loss by the values of its matrices; None without a probe.
         activations: mean and standard deviation of its output for the probe, and the fraction of zeros; None without a
             probe.
-        units, used: its features, and how many of them are used, as `health.neuron_utilisation` counts them; None for
+        units, used: its features, and how many of them are used, as `health.neuron_utilization` counts them; None for
             the output layer, and without a probe.
     """
 
