@@ -1,9 +1,9 @@
 """What the adapters of Lightning and Hugging Face add to an epoch.
 
-Machine: any; states its cores. Workload: a tiny network, epochs of one step and one validation, in one process without
-Ray, so that what an adapter adds is a large part. Peer: the same trainer with a callback that does nothing. Each
-repeat trains both, one after the other; figures are milliseconds an epoch, over all but the first two epochs. What a
-trial does between two epochs, such as its health, is not measured; what a checkpoint takes is told apart.
+Machine: any; prints its cores. Workload: a tiny network, epochs of one step and one validation, in one process without
+Ray, so that the adapter's part is large. Peer: the same trainer with a callback that does nothing. Each repeat trains
+both, one after the other; figures are milliseconds an epoch, over all but the first two epochs. What a trial does
+between two epochs, such as its health, is not measured; checkpoints are measured separately.
 Theoretical minimum: 0 ms. Bar: 3 ms. Needs `make test-frameworks` first.
 """
 
@@ -69,7 +69,7 @@ def train(callbacks: list[Any], arguments: dict[str, Any]) -> None:
 
 
 class LightningClock(lightning.Callback):
-    """Keeps when each epoch ended."""
+    """Records when each epoch ended."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -79,7 +79,7 @@ class LightningClock(lightning.Callback):
 
 
 class TransformersClock(transformers.TrainerCallback):
-    """Keeps when each epoch began."""
+    """Records when each epoch began."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -94,7 +94,7 @@ def epoch_ms(ends: list[float]) -> float:
 
 
 def measured(run: Callable[..., None], adapter: Any, clock: Any, saves: bool) -> tuple[float, float]:
-    """Milliseconds of an epoch with the adapter and without, and of a checkpoint where the trial is saved."""
+    """Milliseconds of an epoch with the adapter and without, or of a checkpoint if the trial is saved."""
     with_it, without, saved_ms = clock(), clock(), []
     kept: dict[str, Any] = {}
 

@@ -1,10 +1,10 @@
-"""How fast the server tells how a job stands, while a sweep needs all cores.
+"""How fast the server reports a job's state while a sweep needs all cores.
 
 Machine and load average: printed with each line. Workload: `tune-app serve` on loopback with a sweep of
-search_spaces/digits_cnn.yaml that it was asked for, on a Ray head of this machine. Two clients, each a process with one
-connection, together ask for `GET /jobs/{id}` at a fixed rate, on a schedule: the clock of a request starts when it is
-due, so that a slow answer counts for those that wait behind it. The same is measured afterwards, without the sweep.
-Peer: none. Theoretical minimum: one round trip on loopback and two looks at the file system, some 0.1 ms; beside a
+search_spaces/digits_cnn.yaml, requested over HTTP, on a Ray head of this machine. Two clients, each a process with one
+connection, together request `GET /jobs/{id}` at a fixed rate, on a schedule: the clock of a request starts when it is
+due, so a slow answer also counts for those that wait behind it. The same is measured afterward, without the sweep.
+Peer: none. Theoretical minimum: one round trip on loopback and two looks at the file system, about 0.1 ms; during a
 sweep, the time until the kernel lets one more process run.
 
     python benchmarks/api.py [--seconds 30] [--rate 200] [--runs 1] [--at http://127.0.0.1:8000/jobs/digits-cnn-1]
@@ -36,7 +36,7 @@ CLIENTS = 2
 
 
 def ask(port: int, path: str, seconds: float, rate: float) -> tuple[list[float], int]:
-    """Ask for `path` `rate` times a second on one connection: milliseconds of each answer, and how many failed."""
+    """Request `path` `rate` times a second on one connection: milliseconds of each answer, and how many failed."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     times, failed = [], 0
     began = time.perf_counter()
@@ -78,7 +78,7 @@ def measure(port: int, path: str, seconds: float, rate: float) -> dict[str, Any]
 
 @contextmanager
 def served(folder: Path) -> Iterator[int]:
-    """A server with an empty store; gives its port, and ends it and its Ray head afterwards."""
+    """A server with an empty store; yields its port, and ends it and its Ray head afterward."""
     command = [sys.executable, "-m", "tune_app", "serve", "--port", "0"]
     places = ["--store", str(folder / "results"), "--profiles", str(folder / "profiles")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "TUNE_APP_API"))}
@@ -107,7 +107,7 @@ def call(port: int, method: str, path: str, body: dict[str, Any] | None = None) 
 
 
 def run(seconds: float, rate: float) -> Iterator[dict[str, Any]]:
-    """One server, idle and beside a running sweep."""
+    """One server, idle and during a sweep."""
     with tempfile.TemporaryDirectory(prefix="api-") as folder, served(Path(folder)) as port:
         overrides = {"trials": 100_000, "epochs": 15}
         asked = {"kind": "sweep", "search_space": "digits_cnn", "preflight": False, "overrides": overrides}
@@ -125,7 +125,7 @@ def run(seconds: float, rate: float) -> Iterator[dict[str, Any]]:
             assert after["state"] == "RUNNING", after
             trials = after["progress"]["ended"] - before
             loads = {"load_before": round(load, 2), "load_after": round(os.getloadavg()[0], 2)}
-            yield {"measure": "GET /jobs/{id} beside a sweep", **found, "trials_meanwhile": trials, **loads}
+            yield {"measure": "GET /jobs/{id} during a sweep", **found, "trials_meanwhile": trials, **loads}
         finally:
             call(port, "POST", f"{path}/cancel")
             while call(port, "GET", path)["state"] in ("QUEUED", "RUNNING"):
@@ -134,7 +134,7 @@ def run(seconds: float, rate: float) -> Iterator[dict[str, Any]]:
 
 
 def there(url: str, seconds: float, rate: float) -> Iterator[dict[str, Any]]:
-    """A job of a server that runs already."""
+    """A job of a server that is already running."""
     at = urlsplit(url)
     yield {"measure": "GET /jobs/{id}", **measure(at.port or 80, at.path, seconds, rate)}
 
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--at", metavar="URL", help="a job of a server that runs already, instead of one of our own")
+    parser.add_argument("--at", metavar="URL", help="a job of a server that is already running, instead of our own")
     given = parser.parse_args()
     machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     for _ in range(given.runs):

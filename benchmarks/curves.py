@@ -1,11 +1,11 @@
 """Where the learning curves of `search.py` come from.
 
-`TaskSet`: recorded curves of 1,000 configurations; a proposed configuration stands for the nearest of them.
-`LCBench`: a published surrogate, which knows every configuration.
+`TaskSet`: recorded curves of 1,000 configurations; a proposed configuration gets the curve of the nearest one.
+`LCBench`: a published surrogate, which covers every configuration.
 `OwnTable`: curves that tune-app trained, by `make_tables.py`, and a surrogate between them.
 
-Every source is an error or a loss, so that less is better everywhere. A source has the noise of one training seed: it
-belongs to a configuration, an epoch and the seed of the replay, and is the same each time.
+Every source is an error or a loss, so less is always better. A source has the noise of one training seed, which depends
+only on the configuration, the epoch and the seed of the replay.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ERROR = Objective(metric="error", direction="minimize")
 
 
 class Source(Curves, Protocol):
-    """Curves of one task, and what is searched in it.
+    """The curves and the search space of one task.
 
     Attributes:
         epochs: of a full training.
@@ -61,7 +61,7 @@ class TaskSet:
         self.epochs = self.losses.shape[1]
         points = data["hp"].astype(float)
         betas = [position for position, name in enumerate(data["hp_names"]) if str(name).startswith("beta")]
-        points[:, betas] = 1 - points[:, betas]  # they were drawn so, uniformly in the logarithm
+        points[:, betas] = 1 - points[:, betas]  # they were drawn uniformly in the logarithm
         logs = np.log(points)
         self._low, self._span = logs.min(0), np.ptp(logs, axis=0)
         self._points = (logs - self._low) / self._span
@@ -73,7 +73,7 @@ class TaskSet:
         )
 
     def curve(self, config: Config) -> Curve:
-        """The curve of the nearest configuration of the table."""
+        """The curve of the nearest configuration in the table."""
         point = (np.log([float(config[name]) for name in self._names]) - self._low) / self._span
         row = int(((self._points - point) ** 2).sum(1).argmin())
         losses = self.losses[row]
@@ -83,8 +83,8 @@ class TaskSet:
 class LCBench:
     """One OpenML task of YAHPO Gym's surrogate of LCBench (github slds-lmu/yahpo_data `lcbench`; Apache-2.0).
 
-    A folder with ``model.onnx``, ``encoding.json`` and ``config_space.json``. The error is 100 less the validation
-    accuracy, in percent. The surrogate's first epoch is the untrained model, so that its epochs 2 to 52 are ours.
+    A folder with ``model.onnx``, ``encoding.json`` and ``config_space.json``. The error is 100 minus the
+    validation accuracy, in percent. The surrogate's first epoch is the untrained model, so its epochs 2 to 52 are ours.
 
     The surrogate is smooth. The noise of 0.3 percent is the standard deviation of an error of 10 percent on 10,000
     validation rows. Small data sets have more noise than that, large ones less.
@@ -133,15 +133,15 @@ class LCBench:
         errors = 100 - accuracies
         times = np.maximum.accumulate(seconds)
         step = max((times[-1] - times[0]) / (self.epochs - 1), 1e-3)
-        ends = times - times[0] + step * (1 + 1e-3 * np.arange(self.epochs))  # the last part: no two epochs end at once
+        ends = times - times[0] + step * (1 + 1e-3 * np.arange(self.epochs))  # last part: no two ends are equal
         noise = _normal(point, self._seed, self.epochs)
         return Curve(errors + self.NOISE * noise, ends, float(errors[-1]))
 
 
 class OwnTable:
-    """A table of `make_tables.py` and the surrogate that is fitted to it.
+    """A table of `make_tables.py` and the surrogate fitted to it.
 
-    An accuracy becomes an error, 1 less the accuracy.
+    An accuracy becomes an error, 1 minus the accuracy.
     """
 
     def __init__(self, path: Path, seed: int) -> None:
@@ -157,7 +157,7 @@ class OwnTable:
 
 
 KINDS: dict[str, Callable[[Path, int], Source]] = {".npz": TaskSet, ".parquet": OwnTable}
-"""What reads a file of curves, by the end of its name."""
+"""The reader of a file of curves, by its extension."""
 
 
 def read_table(path: Path) -> tuple[Spec, list[Config], Array, Array]:
@@ -179,11 +179,11 @@ def _fitted(path: Path) -> tuple[Spec, Surrogate]:
 
 
 def find_sources(paths: Iterable[Path], tasks: list[str] | None) -> Iterator[tuple[str, Callable[[int], Source]]]:
-    """The names of the tasks behind `paths`, each with what makes its source for the seed of a replay.
+    """The names of the tasks behind `paths`, each with a function that makes its source for the seed of a replay.
 
     Args:
         paths: files, folders of them, or the folder of LCBench's surrogate.
-        tasks: names of tasks, all without; of LCBench `odd` or `even` or OpenML ids, the even ones without.
+        tasks: names of tasks, or all; for LCBench `odd`, `even` or OpenML ids, by default the even ones.
     """
     for path in paths:
         if (path / "model.onnx").exists():

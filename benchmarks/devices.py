@@ -1,16 +1,16 @@
 """Training on two CPU devices against one: the same epochs of the same training, in turns.
 
-Machine: printed with each line; on one with two cores the two processes have all of them, so that whatever else runs
-there slows them more than the one. Workloads: `image_cnn` on 12,000 digits enlarged to 28x28 pixels (the size of
+Machine: printed with each line; on one with two cores the two processes use all of them, so other work slows them more
+than the one. Workloads: `image_cnn` on 12,000 digits enlarged to 28x28 pixels (the size of
 MNIST, a fifth of its rows), with its defaults and with twice the filters and four times the batch; `text_lstm` and
 `small_gpt` (20 batches an epoch) with their defaults on the embedded texts. One torch thread per process, gloo on
-loopback, the same global batch. Peer: the same training in one process. Both are kept alive and train an epoch each
-in turns (ABAB); `ratio` is the seconds of an epoch on two over those of its neighbour on one. An epoch is training
-and validation, which the first rank does alone; its health is not in it. The first pair of each workload is not
-counted: torch warms up. `cpu_ratio` is the same of the CPU seconds of the first rank, which other work on the machine
-hardly changes: what two devices of their own would reach at best. `loss_difference` is the largest of the training
-and validation losses after the first epoch, with dropout switched off. Theoretical minimum of the ratios: 0.5, and
-more by half of the share that validation has.
+loopback, the same global batch. Peer: the same training in one process. Both stay alive and train one epoch in
+turns (ABAB); `ratio` is the seconds of an epoch on two over those of its neighbor on one. An epoch is training and
+validation, which the first rank does alone, without health. The first pair of each workload is not counted: torch
+warms up. `cpu_ratio` is the same for the CPU seconds of the first rank, which other work on the machine hardly
+changes: the best that two devices of their own could reach. `loss_difference` is the largest difference between the
+training and validation losses after the first epoch, with dropout switched off. Theoretical minimum of the ratios: 0.5,
+plus half of the share that validation has.
 
     python benchmarks/devices.py [--pairs 8] [--workloads mnist-size …]
 """
@@ -52,7 +52,7 @@ WORKLOADS: dict[str, tuple[str, str | Callable[[], Dataset], dict[str, Any]]] = 
     "stdlib_docs": ("text_lstm", "stdlib_docs", {}),
     "python_reference": ("small_gpt", "python_reference", {"iterations": 20}),
 }
-"""Task, data set and what differs from the task's defaults, by name."""
+"""Task, data set and changes to the task's defaults, by name."""
 
 
 def start(workload: str, epochs: int) -> Training:
@@ -65,7 +65,7 @@ def start(workload: str, epochs: int) -> Training:
 
 
 def serve(workload: str, epochs: int, rank: int, size: int) -> None:
-    """One process: train an epoch for each line that comes in; the first rank tells of it."""
+    """One process: train an epoch for each line of input; the first rank reports it."""
     if size > 1 and rank == 0:
         store, port = replica.open_store("127.0.0.1")
         print(port, flush=True)

@@ -1,8 +1,8 @@
 """What keeping freed memory for the next batch saves: the same training with malloc's own settings and with ours.
 
-Machine: printed with each line. Workloads: those of `health.py`. Peer: the same training in a process of its own in
-which malloc gives freed memory back to the system as it likes. The two take turns and the order changes from pair to
-pair (ABBA). Theoretical minimum: a training whose pages are never faulted in anew; `faults` are those of an epoch.
+Machine: printed with each line. Workloads: those of `health.py`. Peer: the same training in a separate process in
+which malloc returns freed memory to the system as it likes. The two take turns and the order changes from pair to pair
+(ABBA). Theoretical minimum: a training whose pages are never faulted in again; `faults` are those of an epoch.
 
     python benchmarks/freed_memory.py [--runs 5] [--epochs 6] [--workloads digits mnist-size …]
 """
@@ -38,7 +38,7 @@ def train(workload: str, epochs: int, kept: bool) -> dict[str, float]:
 
 
 def trained_apart(workload: str, epochs: int, kept: bool) -> dict[str, float]:
-    """`train` in a process of its own."""
+    """`train` in a separate process."""
     command = [sys.executable, __file__, "--workloads", workload, "--epochs", str(epochs), "--train", str(int(kept))]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return dict(json.loads(done.stdout))

@@ -1,9 +1,9 @@
-"""What broken requests and broken search space files lead to: an answer or a message in words, if all is well.
+"""What broken requests and broken search space files lead to: an answer or an error message, if all is well.
 
-Requests: those that the server's OpenAPI document knows, each with some mistakes: other methods, paths, queries,
-headers, values, and bodies cut or changed. None may be answered with a 5xx or not at all. Files: the search spaces of
-this repository, each with some mistakes in its lines. Reading one either works or ends in an error of ours, with a
-rule and a hint.
+Requests: those in the server's OpenAPI document, each with some mistakes: other methods, paths, queries, headers,
+values, and truncated or changed bodies. Each must get an answer, and none a 5xx. Files: the search spaces of this
+repository, each with some mistakes in its lines. Reading one either works or ends in one of our errors, with a rule and
+a hint.
 
     python benchmarks/fuzz.py [--requests 10000] [--files 1000] [--seed 0]
 
@@ -49,10 +49,10 @@ NASTY: tuple[Any, ...] = (
     ),
     *(None, True, -1, 0, 2**63, 10**400, 1e308, float("inf"), float("nan"), [], {}, [[]], {"": {}}, [None] * 50),
 )
-"""Values that programs often forget."""
+"""Values that programs often forget about."""
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "get", "FOO")
 BODIES: tuple[dict[str, Any], ...] = (
-    # No trial is ever run: zero of them is one of the mistakes.
+    # No trial ever runs: zero trials is one of the mistakes.
     {"kind": "sweep", "search_space": "digits_cnn", "overrides": {"trials": 0, "set": {"data.noise": 0.1}}},
     {"kind": "training", "profile": "digits-baseline", "epochs": 0},
     {"note": "n", "set": {"training.learning_rate": 0.1}},
@@ -61,7 +61,7 @@ TIMEOUT_S = 20.0
 
 
 def main() -> None:
-    """Send the requests, read the files, and say what was wrong."""
+    """Send the requests, read the files, and report what was wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--files", type=int, default=1_000)
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def bad_files(count: int, chance: random.Random, counts: Counter[str]) -> Iterator[dict[str, Any]]:
-    """Read `count` search spaces with mistakes; gives those that end in an error of Python."""
+    """Read `count` search spaces with mistakes; yields those that raise an error that is not ours."""
     sources = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "search_spaces").glob("*.yaml"))]
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         path = Path(folder) / "space.yaml"
@@ -88,7 +88,7 @@ def bad_files(count: int, chance: random.Random, counts: Counter[str]) -> Iterat
                 counts["files read"] += 1
             except TuneAppError as error:
                 counts["files refused" if error.message else "files refused without a word"] += 1
-            except Exception as error:  # what should not be
+            except Exception as error:  # must not happen
                 yield {"file": number, "error": f"{type(error).__name__}: {error}"[:300], "text": text[:2_000]}
 
 
@@ -122,7 +122,7 @@ def with_mistakes(text: str, chance: random.Random) -> str:
 
 
 def bad_requests(count: int, chance: random.Random, counts: Counter[str]) -> Iterator[dict[str, Any]]:
-    """Send `count` requests with mistakes; gives those that were answered with a 5xx, or not at all."""
+    """Send `count` requests with mistakes; yields those that got a 5xx or no answer."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder, served(Path(folder)) as port:
         document = _get(port, "/openapi.json")
         known = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]

@@ -1,9 +1,9 @@
-"""Does all of it work on a GPU, and how many trials an hour does one GPU give?
+"""Does everything work on a GPU, and how many trials an hour does one GPU run?
 
 Machine: printed first; one GPU that torch and Ray see, about 16 cores. Each check prints a JSON line with `passed`,
-what it saw, and its seconds; a failing one says why and the rest go on. `pace` trains one configuration of each task
-again and again, 1, 2, 4, 8 and 16 side by side; its peer is one trial at a time. `mps` is `pace` with NVIDIA's
-Multi-Process Service, on nodes that have it. What needs no GPU also runs on a CPU.
+its measurements and its seconds; a failing one says why, and the others still run. `pace` trains one configuration of
+each task repeatedly, 1, 2, 4, 8 and 16 in parallel; its peer is one trial at a time. `mps` is `pace` with NVIDIA's
+Multi-Process Service, on nodes that have it. Checks that need no GPU also run on a CPU.
 
     python benchmarks/gpu_check.py [--device cpu] [--only halves pace …] [--shares 1 2 4 8 16] [--limit 270]
 """
@@ -45,8 +45,8 @@ PACED = {
     "stdlib_docs": ("text_lstm", "val_accuracy", 12),
     "python_reference": ("small_gpt", "val_bits_per_character", 8),
 }
-"""Data set: its task, its metric, and epochs: of the search spaces that come with this program, fewer of the larger
-images. One that is not here is left out."""
+"""Data set: its task, its metric, and epochs, those of the shipped search spaces but fewer for the larger images. A
+missing data set is left out."""
 SCRIPT = """
 import argparse
 import time
@@ -72,7 +72,7 @@ for epoch in range(1, given.epochs + 1):
             weights.grad = None
     print(f"epoch {epoch} loss {loss.item():.6f} on {device}", flush=True)
 """
-"""A user's script, of which this program sees only what it prints; 1e12 floats are more than any GPU has."""
+"""A user's script, of which this program sees only the output; 1e12 floats are more than any GPU holds."""
 FUNCTION = """
 import torch
 
@@ -95,11 +95,11 @@ def tune(config, report):
 """
 """A user's function."""
 READ = ["latency_ms", "health/neuron_utilization", "health/gradient_health", "health/parameter_efficiency"]
-"""What is measured on the device, at every length of a training."""
+"""Measured on the device for trainings of any length."""
 
 
 class Greedy:
-    """A task that trains nothing and takes `taken` of the GPU's memory, for tests of the cap."""
+    """A task that trains nothing and takes `taken` of the GPU's memory, to test the cap."""
 
     data_kind: ClassVar[str] = "none"
     variables: ClassVar[tuple[Variable, ...]] = (
@@ -145,14 +145,14 @@ class Greedy:
 
 
 class Checks:
-    """All checks; each returns what it saw, and raises AssertionError where that is wrong."""
+    """All checks; each returns its measurements, and raises AssertionError if they are wrong."""
 
     def __init__(self, device: str, folder: Path, shares: Sequence[int], ends: float) -> None:
         self.gpu, self.folder, self.shares, self.ends = device != "cpu", folder, shares, ends
         self.store = folder / "store"
 
     def run(self, space: str | Path, name: str, *options: Any, **process: Any) -> str:
-        """One sweep; what it said on stderr."""
+        """One sweep; returns its stderr."""
         words = ["run", space, "--store", self.store, "--name", name, "--json", "--no-preflight", "--no-tensorboard"]
         return self.command(*words, "--no-fuse", *options, **process).stderr
 
@@ -163,7 +163,7 @@ class Checks:
         environment: Mapping[str, str] | None = None,
         folder: Path = ROOT / "benchmarks",
     ) -> subprocess.CompletedProcess[str]:
-        """`tune-app` in a process of its own."""
+        """`tune-app` in a separate process."""
         paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])
         settings = {**os.environ, "PYTHONPATH": paths, **(environment or {})}
         done = subprocess.run(
@@ -178,7 +178,7 @@ class Checks:
         return done
 
     def gpus(self, share: float) -> list[Any]:
-        """The options that give each trial this share of a GPU, or a core where there is none."""
+        """The options that give each trial this share of a GPU, or a core without a GPU."""
         return ["--gpus", share] if self.gpu else ["--gpus", 0, "--concurrent", 2]
 
     def space(self, name: str, **parts: Any) -> Path:
@@ -254,7 +254,7 @@ class Checks:
         return self.repeated("own-function", 1, folder=self.folder)
 
     def greedy(self) -> dict[str, Any]:
-        """A trial that takes more than its share fails alone as `oom`; its neighbors go on."""
+        """A trial that takes more than its share fails alone as `oom`; its neighbors continue."""
         parameters = {"training": {"taken": {"type": "categorical", "choices": [0.05, 0.8]}, "score": _float(0, 1)}}
         space = self.space(
             "greedy",
@@ -296,7 +296,7 @@ class Checks:
         return found
 
     def again(self) -> dict[str, Any]:
-        """Rows of sweeps trained again, alone, to the last digit; health and latency are there."""
+        """Rows of sweeps trained again, alone, to the last digit, with health and latency."""
         return {name: self.again_of(name) for name in ("digits_cnn", "stdlib_docs_lstm", "python_reference_gpt")}
 
     def again_of(self, name: str) -> dict[str, Any]:
@@ -319,7 +319,7 @@ class Checks:
         return {n: float(row[n]) for n in READ}
 
     def refused(self) -> dict[str, Any]:
-        """More devices than there are is an error in words."""
+        """More devices than available give an error message."""
         space = ROOT / "search_spaces" / "digits_cnn.yaml"
         words = ["run", space, "--store", self.store, "--gpus", 1, "--devices", 2, "--no-preflight", "--trials", 2]
         said = self.command(*words, code=2).stderr.strip()
@@ -327,7 +327,7 @@ class Checks:
         return {"said": said}
 
     def pace(self) -> dict[str, Any]:
-        """Trials per hour by how many train side by side; no share where the time was up."""
+        """Trials per hour by how many train in parallel; stops when the time is up."""
         return self._pace(self.shares, list(PACED), None)
 
     def mps(self) -> dict[str, Any]:
@@ -384,7 +384,7 @@ class Checks:
             self.run(space, study, *options, environment=environment)
         table = load_trials(study, self.store)
         assert (table["state"] == "COMPLETED").all(), table[["state", "error"]].to_dict("records")
-        ends = table["ended_at"].sort_values().iloc[share - 1 : len(table) - share + 1]  # no slot starts or is idle
+        ends = table["ended_at"].sort_values().iloc[share - 1 : len(table) - share + 1]  # no slot is starting or idle
         epoch_s = load_epochs(study, self.store).query("epoch > 1" if epochs > 1 else "trial >= @share")["duration_s"]
         return {
             "trials_per_hour": round(3600 * (len(ends) - 1) / (ends.iloc[-1] - ends.iloc[0]).total_seconds()),
@@ -400,7 +400,7 @@ def _float(low: float, high: float) -> dict[str, Any]:
 
 
 def _together(table: pd.DataFrame) -> int:
-    """The most trials that ran at once."""
+    """The largest number of trials that ran at once."""
     moments = [(t, 1) for t in table["started_at"]] + [(t, -1) for t in table["ended_at"]]
     running = most = 0
     for _, step in sorted(moments):
@@ -411,7 +411,7 @@ def _together(table: pd.DataFrame) -> int:
 
 @contextlib.contextmanager
 def _watched_gpu(gpu: bool) -> Iterator[dict[str, Any]]:
-    """A dict that holds, after the block, what nvidia-smi saw: the busiest five seconds and the most memory."""
+    """A dict that holds nvidia-smi's figures after the block: the busiest five seconds and the peak memory."""
     use: dict[str, Any] = {}
     if not gpu:
         yield use
@@ -435,13 +435,13 @@ def _watched_gpu(gpu: bool) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print a line per check; exit with 1 where one failed."""
+    """Print a line per check; exit with 1 if one failed."""
     names = ["refused", "halves", "greedy", "own", "again", "auto", "bf16", "pace", "mps"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--shares", type=int, nargs="+", default=[1, 16, 4, 8, 2])
-    parser.add_argument("--limit", type=float, default=300, help="seconds after which `pace` measures nothing new")
+    parser.add_argument("--limit", type=float, default=300, help="seconds after which `pace` starts nothing new")
     given = parser.parse_args()
     if given.device == "cuda" and not torch.cuda.is_available():
         sys.exit("torch sees no GPU here; --device cpu runs what needs none")
@@ -459,7 +459,7 @@ def _check(name: str, check: Callable[[], dict[str, Any]]) -> bool:
     start, seen, passed = time.monotonic(), {}, True
     try:
         seen = check()
-    except Exception as error:  # whatever went wrong, the other checks are still worth the machine's time
+    except Exception as error:  # whatever went wrong, the other checks are still worth running
         passed, seen = False, {"why": str(error)[-3000:], "at": traceback.format_exc(limit=-1)[-600:]}
     seconds = round(time.monotonic() - start, 1)
     print(json.dumps({"check": name, "passed": passed, "seconds": seconds, **seen}), flush=True)

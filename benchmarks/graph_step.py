@@ -5,14 +5,14 @@ a few configurations each, `EPOCHS` epochs from one seed, trained as a sweep tra
 graphs. Theoretical minimum: what the GPU computes in a step, which nothing here lowers.
 
 One JSON line per configuration: whether the metrics of all epochs and the last weights are `same` to the last digit
-(else the largest differences, and whether the peer repeats itself), how many shapes were `recorded` or `why_not`,
+(otherwise the largest differences, and whether the peer repeats itself), how many shapes were `recorded` or `why_not`,
 whether a checkpoint `restored` in the middle ends with the same weights in a new training and in the used one,
-milliseconds per step of the last epoch both ways and their ratio, and the most memory that torch took. The last line
-is a step that cannot be recorded: it must train all the same. A case that raises prints its error; the others go on.
+milliseconds per step of the last epoch both ways and their ratio, and torch's peak memory. The last line is a step that
+cannot be recorded: it must train all the same. A case that raises prints its error; the others still run.
 
     python benchmarks/graph_step.py [--device cpu]
 
-On a CPU there are no graphs: that only tries this script, on less work.
+A CPU has no graphs: that only tests this script, on less work.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ class Case:
         self.device = device
 
     def begin(self, graphs: bool = True) -> Training:
-        """A training that has not begun, with or without graphs."""
+        """A training that has not started, with or without graphs."""
         training = Training(self.task, self.config, self.data, epochs=EPOCHS, seed=1, device=self.device)
         if not graphs:
             training.state.graphs.why_not = "this is the peer"  # type: ignore[attr-defined]
         return training
 
     def finish(self, training: Training, checkpoint: Path | None = None) -> dict[str, Any]:
-        """Train to the end and say how it went; `checkpoint` is written on the way."""
+        """Train to the end and return the results; `checkpoint` is written on the way."""
         state: Any = training.state
         while training.epoch < EPOCHS - 1:
             training.run_epoch()
@@ -101,7 +101,7 @@ class Case:
 
 
 class Clock:
-    """Seconds that the `steps` steps of an epoch take, on the host and on the GPU; validation is not in them."""
+    """Seconds of the `steps` steps of an epoch, on the host and on the GPU, without validation."""
 
     def __init__(self, graphs: Any, steps: int, device: str) -> None:
         self.graphs, self.steps, self.device, self.seconds = graphs, steps, device, 0.0
@@ -123,10 +123,10 @@ class Clock:
         return self
 
     def __exit__(self, *error: object) -> None:
-        del self.graphs.run  # the method shows again
+        del self.graphs.run  # the method is visible again
 
     def now(self) -> float:
-        """The time when all that was started is done."""
+        """The time when all work in progress is done."""
         if self.device == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
@@ -140,7 +140,7 @@ def weights_of(training: Training) -> Tensor:
 
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
-    """The largest differences of metrics and weights; empty where there is none."""
+    """The largest differences of metrics and weights; empty if there are none."""
     pairs = zip(one["metrics"], other["metrics"], strict=True)
     metrics = max(abs((a[n] or 0.0) - (b[n] or 0.0)) for a, b in pairs for n in a)
     weights = float((one["weights"] - other["weights"]).abs().max())
@@ -196,21 +196,21 @@ def waiting(case: Case) -> dict[str, Any]:
         training.run_epoch()
     del graphs.run
     ours = {"metrics": [row.metrics for row in training.history], "weights": weights_of(training)}
-    # Whether what comes after it in this process can still be recorded.
+    # Whether later steps in this process can still be recorded.
     after = case.begin()
     found = {"why_not": graphs.why_not, **compared(case, peer, ours), "after": compared(case, peer, case.finish(after))}
     return found | {"after_recorded": after.state.graphs.recorded}  # type: ignore[attr-defined]
 
 
 def fresh_memory(device: str) -> None:
-    """Give back what former trainings took."""
+    """Free the memory of earlier trainings."""
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
 def checks() -> Iterator[tuple[str, str, dict[str, Any], Callable[[Case], dict[str, Any]]]]:
-    """Task, what it is called, what differs from the defaults, and what is done."""
+    """Task, name, changes to the defaults, and what is done."""
     for task, cases in CASES.items():
         for name, changes in cases.items():
             yield task, name, changes, compare

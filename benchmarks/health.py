@@ -1,14 +1,14 @@
 """What measuring the health costs: epochs with it and without it, in turns.
 
 Machine: printed with each line. Workloads: each task with its defaults, one thread, on `digits`; on 12,000 synthetic
-images of 28x28 pixels (the size of MNIST, a fifth of its rows); and on the embedded texts. And, as `digits-space`, each
-run with another random configuration of `search_spaces/digits_cnn.yaml`, as its sweep draws them.
-Peer: the same training without any of it. Two trainings of the same seed are trained in turns, an
-epoch of one and an epoch of the other, and the order changes from pair to pair (ABBA). Two figures come of it: `share`,
-the seconds that the measuring took over the seconds of training, both of the same epoch, and `ratio`, the wall time of
-an epoch with health over that of its neighbour without, which also sees what the measuring does to what follows it.
-The first pair of each run is not counted: torch warms up in it. `share_of_all` is of the seconds of all runs together.
-`small_gpt` has 20 batches an epoch instead of its 100, so that its share is five times what it is by default.
+images of 28x28 pixels (the size of MNIST, a fifth of its rows); and on the embedded texts. In `digits-space`, each run
+has another random configuration of `search_spaces/digits_cnn.yaml`, as its sweep draws them.
+Peer: the same training without health. Two trainings with the same seed take turns, one epoch each, and the order
+changes from pair to pair (ABBA). This gives two figures: `share`, the seconds of measuring over the seconds of
+training, both of the same epoch, and `ratio`, the wall time of an epoch with health over that of its neighbor without,
+which includes the effect of measuring on the work that follows.
+The first pair of each run is not counted: torch warms up. `share_of_all` uses the seconds of all runs together.
+`small_gpt` has 20 batches an epoch instead of its 100, so its share is five times that of the default.
 Theoretical minimum: one forward and backward pass over the probe, printed as `pass_share`.
 
     python benchmarks/health.py [--runs 5] [--epochs 12] [--workloads digits mnist-size …]
@@ -55,13 +55,13 @@ WORKLOADS: dict[str, tuple[str, str | Callable[[], Dataset], dict[str, Any]]] = 
     "stdlib_docs": ("text_lstm", "stdlib_docs", {}),
     "python_reference": ("small_gpt", "python_reference", {"iterations": 20}),
 }
-"""Task, data set and what differs from the task's defaults, by name."""
+"""Task, data set and changes to the task's defaults, by name."""
 SPACE = Path(__file__).parents[1] / "search_spaces" / "digits_cnn.yaml"
 FROM_SPACE = "digits-space"
 
 
 def start(workload: str, epochs: int, run: int = 0) -> Callable[[], Training]:
-    """Something that starts trainings of the workload, all the same; of another configuration where `run` is."""
+    """A function that starts identical trainings of the workload; each `run` has another configuration."""
     name, source, changes = WORKLOADS["digits" if workload == FROM_SPACE else workload]
     task = load_task(name)
     config = {v.name: v.default for v in task.variables} | changes

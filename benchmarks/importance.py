@@ -1,7 +1,7 @@
-"""How many completed trials importances take: how well those of few trials agree with those of a whole table.
+"""How many completed trials importances need: how well those of few trials agree with those of a whole table.
 
-Machine: any; only ranks are told. Workload: the three tables in `tables/`, each hundreds of random configurations that
-trained to the end. For each number of trials per searched variable, samples of so many are drawn, and the importances
+Machine: any; only ranks matter. Workload: the three tables in `tables/`, each hundreds of random configurations that
+trained to the end. For each number of trials per searched variable, samples of that size are drawn, and the importances
 of `tune_app.results.importance` are compared with those of the whole table (400 configurations at most). Peers: none.
 Per line: Spearman's correlation of the two orders, how many of the three largest they share, and how often the largest
 of the sample is among the three largest of the table. Chance gives 0, 3 / variables and 3 / variables.

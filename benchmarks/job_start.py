@@ -1,9 +1,9 @@
 """How long it takes from Start on the page to the first running trial.
 
-Machine: printed with each line. Workload: `search_spaces/digits_cnn.yaml` with three trials, given as a job as the page
-and the API do; the store is new, so that the first job of each run starts the Ray head of this machine (`cold`) and the
-second one finds it (`warm`). Measured from the request to the first reading of ``live.json``, every 50 ms, that has a
-running trial.
+Machine: printed with each line. Workload: `search_spaces/digits_cnn.yaml` with three trials, submitted as a job the way
+the page and the API do it; the store is new, so the first job of each run starts the Ray head of this machine (`cold`)
+and the second one finds it running (`warm`). Measured from the request to the first reading of ``live.json``,
+every 50 ms, that has a running trial.
 Peer: none. Theoretical minimum: the start of Python, of a driver and of a worker that imports torch.
 
     python benchmarks/job_start.py [--runs 3]

@@ -1,9 +1,9 @@
 """What a study loses when processes of its sweep are killed at random moments: nothing, if all is well.
 
-Each round runs a sweep of 12 small networks on this machine, kills one kind of process with SIGKILL at some moment,
-and goes on with `resume`, as often as it takes. Kinds: the `driver` (the command itself), a `worker` (the process that
-trains a trial), the `raylet` and the `gcs` of Ray, and `all` of them. Afterwards every trial must have one row, the
-epochs of every row must be there once, and no trial that had ended may have changed or run again.
+Each round runs a sweep of 12 small networks on this machine, kills one kind of process with SIGKILL at a random
+moment, and continues with `resume`, as often as it takes. Kinds: the `driver` (the command itself), a `worker` (the
+process that trains a trial), the `raylet` and the `gcs` of Ray, and `all` of them. Afterward every trial must have
+one row, each epoch of every row must appear once, and no trial that had ended may have changed or run again.
 
     python benchmarks/kills.py [--kills 100] [--kinds driver worker raylet gcs all] [--seed 0] [--s3]
 
@@ -48,14 +48,14 @@ KINDS = {
     "gcs": ("gcs_server",),
     "all": ("tune_app run", "tune_app resume", "ray::", "raylet/raylet", "gcs_server"),
 }
-"""What the command lines of the processes of each kind have in them."""
+"""What the command lines of each kind of process contain."""
 ENDS_S = 90.0
-"""A command that has not ended so long after a kill hangs."""
+"""A command that has not ended this long after a kill hangs."""
 RESUMES = 4
 
 
 def main() -> None:
-    """Kill, resume and look, again and again."""
+    """Kill, resume and inspect, repeatedly."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
@@ -80,7 +80,7 @@ def main() -> None:
 
 @contextmanager
 def store_of(s3: bool, folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """The root of the store, and the environment that leads to it."""
+    """The root of the store, and the environment for it."""
     if not s3:
         yield str(folder / "results"), {}
         return
@@ -105,9 +105,9 @@ def _keys(access: dict[str, str]) -> dict[str, str]:
 
 
 def one_round(name: str, kind: str, after_s: float, root: str) -> dict[str, Any]:
-    """A sweep that is killed after so many seconds, and resumed until it is done."""
-    anew = ["run", str(SPACE), *SETTINGS, "--name", name]
-    process = start(*anew, root=root)
+    """A sweep that is killed after `after_s` seconds, and resumed until it is done."""
+    fresh = ["run", str(SPACE), *SETTINGS, "--name", name]
+    process = start(*fresh, root=root)
     time.sleep(after_s)
     killed = kill(process, kind)
     wrong, errors = end_of(process, killed)
@@ -117,7 +117,7 @@ def one_round(name: str, kind: str, after_s: float, root: str) -> dict[str, Any]
         wrong = "the command ended by itself and left the study locked"
     while not wrong and not is_done(study) and resumes < RESUMES:
         wait_for_lock(study)
-        arguments = ["resume", name, "--no-tensorboard"] if study.exists() else anew
+        arguments = ["resume", name, "--no-tensorboard"] if study.exists() else fresh
         resumes += 1
         wrong, _ = end_of(start(*arguments, root=root))
     wrong = wrong or faults(study, kept)
@@ -125,14 +125,14 @@ def one_round(name: str, kind: str, after_s: float, root: str) -> dict[str, Any]
 
 
 def wait_for_lock(study: Study) -> None:
-    """In an object store the lock of a process that was killed ends some time after."""
+    """In an object store the lock of a killed process expires only after a while."""
     deadline = time.monotonic() + 2 * STALE_S
     while study.being_written() and time.monotonic() < deadline:
         time.sleep(1.0)
 
 
 def start(*arguments: str, root: str) -> subprocess.Popen[str]:
-    """Start a command of tune-app in a session of its own."""
+    """Start a tune-app command in its own session."""
     command = [sys.executable, "-m", "tune_app", *arguments, "--store", root]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -144,7 +144,8 @@ def kill(process: subprocess.Popen[str], kind: str) -> list[int]:
     with suppress(psutil.NoSuchProcess):
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         those = [one for one in family if any(mark in command_line(one) for mark in KINDS[kind])]
-        for one in those[:1] if kind == "worker" else those:
+        those = those[:1] if kind == "worker" else those
+        for one in those:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
         return [one.pid for one in those]
@@ -159,7 +160,7 @@ def command_line(process: psutil.Process) -> str:
 
 
 def end_of(process: subprocess.Popen[str], killed: Collection[int] = ()) -> tuple[str, str]:
-    """Wait for the end of a command; what is wrong with it, if anything, and what it said on stderr."""
+    """Wait for the end of a command; returns what is wrong with it, if anything, and its stderr."""
     try:
         _, errors = process.communicate(timeout=ENDS_S)
     except subprocess.TimeoutExpired:
@@ -175,7 +176,7 @@ def end_of(process: subprocess.Popen[str], killed: Collection[int] = ()) -> tupl
 
 
 def is_killed(process: subprocess.Popen[str], errors: str) -> bool:
-    """Whether it was killed, or Ray's code ended it where its raylet was dead, so that it could not clear away."""
+    """Whether it was killed, or Ray's code ended it because its raylet was dead, so it could not clean up."""
     return process.returncode == -signal.SIGKILL or "killed, or Ray died" in errors
 
 

@@ -1,12 +1,12 @@
-"""How soon a reader of the store sees what happens in a sweep, and what telling it costs.
+"""How soon a reader of the store sees what happens in a sweep, and what reporting it costs.
 
 Machine: printed with each line. Workload: 60 trials of a task that sleeps through two epochs of 0.6 s in 40 batches,
-six at a time; a process of its own reads ``live.json`` every 5 ms, as the page and the API do.
-`start_to_visible_ms`: from the moment a worker begins a trial to the first reading that has it.
-`end_to_visible_ms`: from a trial's last event in the log to the first reading in which it does not run any more.
+six at a time; a separate process reads ``live.json`` every 5 ms, as the page and the API do.
+`start_to_visible_ms`: from the moment a worker starts a trial to the first reading that contains it.
+`end_to_visible_ms`: from a trial's last event in the log to the first reading in which it no longer runs.
 `between_fractions_ms`: from one fraction of an epoch that a reader sees to the next one of the same trial.
 `lost`: trials whose last epoch is not in the tables, or which a reader never saw running.
-`cost`: seconds that telling takes a worker over the seconds of its epochs.
+`cost`: a worker's seconds of reporting over the seconds of its epochs.
 Peer: none. Theoretical minimum: the trial travels through one message of Ray and one file.
 
     python benchmarks/live.py [--runs 3]
@@ -54,7 +54,7 @@ def _variables() -> tuple[Any, ...]:
 
 
 class Sleeper:
-    """A task that sleeps, and notes when its batches are done and what telling so took."""
+    """A task that sleeps, and records when its batches are done and how long reporting took."""
 
     data_kind: ClassVar[str] = "none"
     variables: ClassVar[tuple[Any, ...]] = _variables()
@@ -72,7 +72,7 @@ class Sleeper:
         return _State(config["level"])
 
     def train_epoch(self, state: Any, epoch: int, progress: Any) -> Mapping[str, float]:
-        """Sleep; the moment of the trial's start and the seconds of telling are metrics."""
+        """Sleep; the time of the trial's start and the seconds of reporting are metrics."""
         telling = 0.0
         for batch in range(BATCHES):
             time.sleep(BATCH_S)
@@ -103,7 +103,7 @@ class _State:
 
 
 def watch(path: Path, stop: Path) -> None:
-    """Print a line whenever the live state is another: the moment, and the running trials with epoch and fraction."""
+    """Print a line whenever the live state changes: the time, and the running trials with epoch and fraction."""
     last = b""
     while not stop.exists():
         if path.exists() and (content := path.read_bytes()) != last:
@@ -114,12 +114,12 @@ def watch(path: Path, stop: Path) -> None:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value below which `share` of `values` lie."""
+    """The value below which `share` of `values` are."""
     return round(sorted(values)[min(len(values) - 1, int(share * len(values)))], 1)
 
 
 def run(folder: Path) -> dict[str, Any]:
-    """One sweep with a reader beside it."""
+    """One sweep with a reader."""
     (folder / "space.yaml").write_text(SPACE)
     study = folder / "r" / "studies" / "sleeping"
     with (folder / "seen").open("w") as seen:

@@ -1,4 +1,4 @@
-"""What comes with tune-app for each of its tasks: the best and some other trials of the tables of `make_tables.py`.
+"""The history shipped with tune-app for each task: the best and some other trials of the tables of `make_tables.py`.
 
     python benchmarks/make_shipped.py
 
@@ -28,7 +28,7 @@ def main() -> None:
 def ship(path: Path) -> None:
     """Write the file of one table's task."""
     spec, configs, costs, _ = read_table(path)
-    # One that diverged has no figure from then on: it loses to all others.
+    # One that diverged has no value from then on: it loses to all others.
     curves = [-cost if (cost == cost).all() else cost[:0] for cost in costs]
     past = PastStudy.of(f"tune-app:{path.stem}", [(_short(c), curve) for c, curve in zip(configs, curves, strict=True)])
     assert past is not None

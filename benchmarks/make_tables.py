@@ -9,7 +9,7 @@ has no such study, it is trained first: N random configurations, each to the end
 
 does. `--study` names another study, for one NAME. The tables of this folder are 600 trials of `digits_cnn` (6 minutes
 on two cores), 215 of `stdlib_docs_lstm` (10 minutes on two cores) and 199 of `python_reference_gpt` (4 minutes on an
-NVIDIA H100, 16 trials side by side).
+NVIDIA H100, 16 trials in parallel).
 
 A table has one row per trial that completed or diverged:
 
@@ -17,7 +17,7 @@ A table has one row per trial that completed or diverged:
 - ``objective``: the metric of the search space after each epoch, NaN from the epoch at which the trial diverged
 - ``seconds``: from the start of the training to the end of each epoch
 
-Its Parquet metadata holds the search space as it was run (``search_space``, YAML) and where the curves come from
+Its Parquet metadata holds the search space as it was run (``search_space``, YAML) and the origin of the curves
 (``provenance``, JSON: hash of the data set, commit, versions, machine, device, date).
 
 Prints one JSON line per table, with how well the surrogate of `surrogate.py` predicts a fifth of the trials from the
@@ -55,13 +55,13 @@ TABLES = Path(__file__).resolve().parent / "tables"
 
 
 def main() -> None:
-    """Make the table of each search space that is named."""
+    """Make the table of each named search space."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", metavar="NAME")
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--trials", type=int, default=400)
-    parser.add_argument("--first", type=int, help="only so many trials: what came later ran on a busy machine")
-    parser.add_argument("--study", help="its name in the store; without, that of the search space")
+    parser.add_argument("--first", type=int, help="use only this many trials, if later ones ran on a busy machine")
+    parser.add_argument("--study", help="its name in the store; default: that of the search space")
     given = parser.parse_args()
     TABLES.mkdir(exist_ok=True)
     for name in given.names:
@@ -117,7 +117,7 @@ def curves_of(epochs: pa.Table, metric: str, count: int, trials: pa.ChunkedArray
 
 
 def quality(path: Path) -> dict[str, float]:
-    """How well a table's surrogate predicts what it has not seen; see the top of this file."""
+    """How well a table's surrogate predicts unseen trials; see the top of this file."""
     spec, configs, values, seconds = read_table(path)
     share, silent = spec.objective.direction == "maximize", np.zeros(1 + spec.budget.epochs)
     whole = np.flatnonzero(np.isfinite(values).all(1))

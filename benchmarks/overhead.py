@@ -2,14 +2,14 @@
 
 Machine: printed with each line. Workload: a task whose epoch returns at once, 10 epochs, two slots, the random
 sampler, pruning at its default level, store, Optuna study and live output on (plain lines to a file). The figure is the
-time from the first trial's start to the last trial's end, over the number of trials: start-up is left out, and printed
-beside it.
+time from the first trial's start to the last trial's end, over the number of trials: startup is left out, and printed
+separately.
 Peer: none; Ray Tune with its defaults needs 1,340 ms a trial for the same, 28 to 41 ms with `reuse_actors`.
 Theoretical minimum: two messages there and back per trial and report, about 1 ms each, over two slots.
-The samplers' own cost is measured beside it: milliseconds of one `ask` with tpe after 300 and after 3,000 trials, and
-of one suggestion of `auto` and `random` (the last 500 before 1,000 and before 10,000 trials of 20 variables, 16 at a
-time, pruned as at the level `normal`). Their bars are 5 and 10 ms for `auto` and 0.5 ms for `random`, for the median:
-`auto` fits its models again when there are a twentieth more trials, and the worst suggestions wait for that.
+The samplers' own cost is measured, too: milliseconds of one `ask` with tpe after 300 and after 3,000 trials, and of one
+suggestion of `auto` and `random` (the last 500 before 1,000 and before 10,000 trials of 20 variables, 16 at a time,
+pruned as at the level `normal`). The bars for their medians are 5 and 10 ms for `auto` and 0.5 ms for `random`: `auto`
+refits its models whenever there are a twentieth more trials, and the worst suggestions wait for that.
 
     python benchmarks/overhead.py [--runs 3] [--trials 300 3000] [--no-tensorboard]
 """
@@ -58,7 +58,7 @@ def _variables() -> tuple[Any, ...]:
 
 
 class Nothing:
-    """A task that does nothing: its score is a random number, so that the scheduler has something to compare."""
+    """A task that does nothing: its score is a random number, so the scheduler has something to compare."""
 
     data_kind: ClassVar[str] = "none"
     variables: ClassVar[tuple[Any, ...]] = _variables()
@@ -219,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--trials", type=int, nargs="+", default=[300, 3000])
-    parser.add_argument("--no-tensorboard", action="store_true", help="what TensorBoard's files cost is the difference")
+    parser.add_argument("--no-tensorboard", action="store_true", help="the difference is TensorBoard's cost")
     given = parser.parse_args()
     options = ["--no-tensorboard"] if given.no_tensorboard else []
     machine = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}

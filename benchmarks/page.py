@@ -1,20 +1,20 @@
-"""How long the part Trials of the page takes with a large study: the first view, a filter, each figure.
+"""How long the Trials page takes with a large study: the first view, a filter, each figure.
 
 Machine: printed with each line. Workload: a study of 10,000 trials of `search_spaces/digits_cnn.yaml`, all columns that
-a sweep writes, and 50,000 epochs, made up and written by the package's own table format. Peers: none; the bars are the
+a sweep writes, and 50,000 epochs, made up and written in the package's own table format. Peers: none; the bars are the
 project's: the first view in 3 s, a filter in 0.5 s.
 
 `script` is the page's own run in process, by Streamlit's AppTest. `browser` is what a person sees: from the click or
-the address until table and figure are there and the page is at rest, in Debian's chromium beside the server, on the
-same cores and without a GPU, so that WebGL is done in software. It is left out where chromium or playwright is absent.
-`browser: filter` is over when the page says how many trials meet the filter and the table draws one of them, which no
-earlier row was; `browser: filter, figure too` is over when the page is at rest.
-The connection through which the browser is driven is a debugger's, for which V8 parses the drawing library, of 4.7 MB,
-four times more to learn the places of its errors: 0.8 s, and 2 ms where nobody debugs, by V8's own trace. The browser
-is therefore told to keep these places when it parses the library first, which costs more than a person's browser pays.
+the address until table and figure are drawn and the page is at rest, in Debian's chromium on the server's cores and
+without a GPU, so WebGL runs in software. It is skipped if chromium or playwright is missing.
+`browser: filter` ends when the page shows how many trials meet the filter and the table draws one of them, which was in
+no earlier row; `browser: filter, figure too` ends when the page is at rest.
+The browser is driven over a debugger's connection, for which V8 parses the drawing library of 4.7 MB four more times
+to locate its errors: 0.8 s, or 2 ms without a debugger, by V8's own trace. So the browser is set to record the
+locations on its first parse, which costs more than a person's browser pays.
 The first run of each kind warms up the server's imports and is not counted; `first view` opens a new session each time.
 Theoretical minimum: reading the table, printed as `read`; in the browser, the same page with 12 trials, printed as
-`floor`, which is what Streamlit and the machine's other work take. The two are measured in turns.
+`floor`: the time of Streamlit and the machine's other work. The two are measured in turns.
 
     python benchmarks/page.py [--trials 10000] [--epochs 5] [--runs 5]
 """
@@ -139,14 +139,14 @@ def write_study(root: Path, trials: int, epochs: int) -> Study:
 
 
 def timed(act: Callable[[], object]) -> float:
-    """Seconds that it takes."""
+    """Seconds that `act` takes."""
     start = time.perf_counter()
     act()
     return time.perf_counter() - start
 
 
 def tell(measure: str, times: list[float], **facts: Any) -> None:
-    """One line of JSON; the first of several times warmed up."""
+    """One line of JSON; the first of several times was a warm-up."""
     counted = times[1:] if len(times) > 1 else times
     machine = {"cpus": os.cpu_count(), "machine": platform.machine(), "load": round(os.getloadavg()[0], 1)}
     found = {"median_s": statistics.median(counted), "min_s": min(counted), "max_s": max(counted), "runs": len(counted)}
@@ -156,7 +156,7 @@ def tell(measure: str, times: list[float], **facts: Any) -> None:
 
 
 def measure_script(study: str, runs: int, facts: dict[str, Any]) -> None:
-    """The page's run in process."""
+    """The page's script, run in process."""
 
     def first() -> AppTest:
         page = AppTest.from_string(SCRIPT, default_timeout=120).run()
@@ -213,7 +213,7 @@ def rest(page: Any) -> None:
 
 
 def open_page(context: Any, url: str) -> tuple[Any, float]:
-    """A page at rest, and the seconds that it took."""
+    """A page at rest, and the seconds until then."""
     page = context.new_page()
     start = time.perf_counter()
     page.goto(url)

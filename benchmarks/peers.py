@@ -98,7 +98,7 @@ def run_optuna_worker(path: str, seed: int, number: int) -> None:
 
 
 def run_optuna(seed: int, folder: Path) -> float:
-    """Plain Optuna: two processes on one journal file; gives the best value."""
+    """Plain Optuna: two processes on one journal file; returns the best value."""
     path = str(folder / "optuna.journal")
     command = [sys.executable, __file__, "--worker", path, "--seed", str(seed)]
     processes = [subprocess.Popen([*command, "--number", str(n)]) for n in (0, 1)]
@@ -112,7 +112,7 @@ def run_optuna(seed: int, folder: Path) -> float:
 
 
 def run_tune(seed: int, folder: Path) -> float:
-    """Ray Tune as its documentation writes it; gives the best value."""
+    """Ray Tune as its documentation writes it; returns the best value."""
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
@@ -146,7 +146,7 @@ def run_tune(seed: int, folder: Path) -> float:
 
 
 def run_ours(seed: int, folder: Path) -> float:
-    """tune-app from the command line; gives the best value."""
+    """tune-app from the command line; returns the best value."""
     command = [sys.executable, "-m", "tune_app", "run", str(SPACE), "--seed", str(seed), "--concurrent", "2", "--json"]
     command += ["--store", str(folder), "--profiles", str(folder / "profiles")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -154,7 +154,7 @@ def run_ours(seed: int, folder: Path) -> float:
 
 
 def timed(peer: str, seed: int) -> dict[str, Any]:
-    """Run one peer in a fresh process and folder; ours is a fresh process in itself."""
+    """Run one peer in a fresh process and folder; ours starts its own process."""
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         began = time.perf_counter()
         if peer == "tune":

@@ -1,8 +1,8 @@
-"""Draw docs/images/search.svg: how good a model each arm of `search.py` has found, by what it has cost.
+"""Draw docs/images/search.svg: how good a model each arm of `search.py` has found, and at what cost.
 
-For each task and arm the median over the seeds, divided by where random draws end on that task; of these the median
-over the tasks, with the quartiles as a band. A sweep in which nothing has completed yet counts as infinitely bad, so a
-line begins where three quarters of the tasks have something.
+For each task and arm the median over the seeds, divided by the final value of random draws on that task; of these the
+median over the tasks, with the quartiles as a band. A sweep without a completed trial counts as infinitely bad, so a
+line starts where three quarters of the tasks have one.
 
     python benchmarks/search.py --curves … --arms random stock before normal > LINES
     python benchmarks/plot_search.py LINES
@@ -27,7 +27,7 @@ from plotly.subplots import make_subplots
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "search.svg"
 SIZE = {"width": 900, "height": 380}
-COLOURS = {"random": "#56606b", "stock": "#d55e00", "before": "#c28f00", "normal": "#0072b2"}
+COLORS = {"random": "#56606b", "stock": "#d55e00", "before": "#c28f00", "normal": "#0072b2"}
 NAMES = {
     "random": "random draws<br>with ASHA",
     "stock": "OptunaSearch<br>with ASHA",
@@ -64,10 +64,10 @@ def draw(found: Mapping[str, list[tuple[int, float, float, float]]], tasks: int)
     figure = make_subplots(1, len(found), shared_yaxes=True, subplot_titles=[NAMES[arm] for arm in found])
     for column, (arm, points) in enumerate(found.items(), 1):
         spent, low, middle, high = zip(*points, strict=True)
-        colour, place = COLOURS[arm], {"row": 1, "col": column}
+        color, place = COLORS[arm], {"row": 1, "col": column}
         band = {"x": [*spent, *reversed(spent)], "y": [*high, *reversed(low)], "mode": "lines", "line_width": 0}
-        figure.add_scatter(**band, fill="toself", fillcolor=colour, opacity=0.25, **place)
-        figure.add_scatter(x=spent, y=middle, line_color=colour, mode="lines+markers", **place)
+        figure.add_scatter(**band, fill="toself", fillcolor=color, opacity=0.25, **place)
+        figure.add_scatter(x=spent, y=middle, line_color=color, mode="lines+markers", **place)
         figure.update_xaxes(tickvals=spent, title="full trainings spent", **place)
     figure.add_hline(y=1, line={"dash": "dot", "width": 1})
     figure.update_yaxes(title=f"true final value over that of<br>random draws, {tasks} tasks", row=1, col=1)
@@ -99,7 +99,7 @@ def to_svg(figure: go.Figure) -> str:
 def main() -> None:
     """Read the lines, write the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lines", type=Path, help="what search.py printed")
+    parser.add_argument("lines", type=Path, help="the output of search.py")
     lines = [json.loads(line) for line in parser.parse_args().lines.read_text(encoding="utf-8").splitlines()]
     tasks = len({line["task"] for line in lines if "task" in line})
     PICTURE.parent.mkdir(exist_ok=True)

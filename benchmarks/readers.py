@@ -1,13 +1,12 @@
 """What readers see of a study while a sweep writes it: whole, unique rows at every moment, if all is well.
 
-A sweep of 200 small networks runs on this machine. Beside it pandas, pyarrow, duckdb and polars, each in a process of
-its own, read both tables again and again. Trials and epochs must be there once, their number may not fall, a row of
-`trials` may not change, and the last read must have all of them. A reader that is not installed is skipped, and said to
-be.
+A sweep of 200 small networks runs on this machine. Meanwhile pandas, pyarrow, duckdb and polars, each in a separate
+process, read both tables repeatedly. Each trial and epoch must appear once, their number must not fall, a row of
+`trials` must not change, and the last read must contain all of them. A reader that is not installed is skipped and
+reported.
 
-No read may fail where the file is opened once. Given a glob or a path, duckdb and polars open it twice, for its schema
-and for its rows: where it is replaced in between, they find that the two do not fit. Those reads are counted by
-themselves.
+No read may fail if the reader opens the file once. Given a glob or a path, duckdb and polars open it twice, for its
+schema and for its rows: if it is replaced in between, the two do not match. Those reads are counted separately.
 
     python benchmarks/readers.py [--trials 200]
 
@@ -38,13 +37,13 @@ SETTINGS = (
 )
 COLUMNS = {"trials": ("trial", "state", "objective", "epochs", "ended_at"), "epochs": ("trial", "epoch")}
 PAUSE_S = 0.01
-"""Between two reads, so that the readers leave the sweep a part of two cores."""
+"""Between two reads, so that the readers leave the sweep some of the two cores."""
 
 Rows = list[tuple[Any, ...]]
 
 
 def main() -> None:
-    """Sweep, read, and say what was seen."""
+    """Sweep, read, and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--reader", nargs=2, metavar=("NAME", "STORE"), help="be one of the readers")
@@ -95,9 +94,9 @@ def watch(name: str, store: Path, trials: int) -> dict[str, Any]:
                 rows = read(folder, columns)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # whatever a reader raises is looked for; polars' panics are no `Exception`
+            except BaseException as error:  # catch whatever a reader raises; polars' panics are not an `Exception`
                 failed.append(f"read {reads} of {kind}: {type(error).__name__}: {error}"[:200])
-                over = False  # the last read must be whole
+                over = False  # the last read must be complete
                 continue
             wrong += [f"read {reads} of {kind}: {fault}" for fault in faults(kind, rows, known[kind])]
             known[kind] = rows
@@ -163,7 +162,7 @@ def read_duckdb_once(folder: Path, columns: tuple[str, ...]) -> Rows:
 
 
 def read_polars_once(folder: Path, columns: tuple[str, ...]) -> Rows:
-    """From a file that is open."""
+    """From an open file."""
     import polars as pl
 
     with (folder / "data.parquet").open("rb") as file:
@@ -171,7 +170,7 @@ def read_polars_once(folder: Path, columns: tuple[str, ...]) -> Rows:
 
 
 def plain(rows: Any) -> Rows:
-    """Rows that can be compared: an objective that is missing is NaN for some, and NaN is not equal to itself."""
+    """Comparable rows: for some readers a missing objective is NaN, which is not equal to itself."""
     return [tuple(None if value != value else value for value in row) for row in rows]
 
 

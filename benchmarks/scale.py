@@ -1,10 +1,10 @@
-"""What one driver holds: the searcher and the scheduler at a thousand workers and a million trials, and a real sweep.
+"""How far one driver goes: the searcher and the scheduler at a thousand workers and a million trials, and a real sweep.
 
 Machine: printed with each line. Workload of `replay`: trials of up to 27 epochs in virtual time on 1,000 workers,
 with made-up curves of four variables, the sampler and the scheduler of a sweep (level `normal`) and no store, no Ray
-and no training. Workload of `sweep`: a task that does nothing, see `overhead.py`, with all that a sweep does. Workload
-of `slots`: trials of one second on 16 slots, with all that a sweep does; the theoretical minimum is a second for each
-16 trials, after the slots were filled. Peer: Ray's own test of as many such trials on 16 cores, published with 715 s.
+and no training. Workload of `sweep`: a task that does nothing, see `overhead.py`, in a full sweep. Workload of
+`slots`: trials of one second on 16 slots, in a full sweep; the theoretical minimum is a second for each 16 trials, once
+the slots are filled. Peer: Ray's own test of as many such trials on 16 cores, published with 715 s.
 
 `sweep` prints what the driver used at some numbers of trials. `replay` prints a line for each power of ten, with the
 CPU milliseconds of a trial since the line before, the slowest suggestion, and the memory of the process; the last one
@@ -47,7 +47,7 @@ from tune_app.sweep.replay import Curve, replay
 
 EPOCHS = 27
 MARKS = (1_000, 10_000, 30_000, 60_000, 98_000)
-"""Trials after which the driver of a sweep is looked at."""
+"""Numbers of trials after which the driver of a sweep is measured."""
 VARIABLES = (
     Variable("learning_rate", "training", Float(1e-5, 1.0, log=True), 1e-2, "The best one is 1e-3."),
     Variable("momentum", "training", Float(0.0, 1.0), 0.9, "The best one is 0.9."),
@@ -76,7 +76,7 @@ parameters:
 
 
 class Sleeping(overhead.Nothing):
-    """A task whose epoch takes a second and no processor."""
+    """A task whose epoch takes a second and no CPU time."""
 
     def train_epoch(self, state: Any, epoch: int, progress: Any) -> Mapping[str, float]:
         """A random number, a second later."""
@@ -85,7 +85,7 @@ class Sleeping(overhead.Nothing):
 
 
 class Made:
-    """Curves that fall from 1 towards what a configuration can reach, with noise."""
+    """Curves that fall from 1 toward the best value of a configuration, with noise."""
 
     def __init__(self) -> None:
         self._random = np.random.default_rng(0)
@@ -112,7 +112,7 @@ class Marks:
         search.suggest = self.suggest  # type: ignore[method-assign]
 
     def suggest(self, trial_id: str) -> Config:
-        """What the search suggests; a line before it when it is time."""
+        """The search's suggestion; prints a line first when it is due."""
         if self._count >= 1000 and str(self._count).strip("0") == "1":
             self.tell()
         if time.monotonic() > self._ends:
@@ -161,7 +161,7 @@ def measure_replay(sampler: str, trials: int, workers: int, limit_s: float) -> N
 
 
 def measure_sweep(trials: int) -> None:
-    """One sweep; a line for the driver when it has so many trials behind it, and one at the end."""
+    """One sweep; a line for the driver at each of `MARKS` trials, and one at the end."""
     done = threading.Event()
     with tempfile.TemporaryDirectory() as folder:
         watcher = threading.Thread(target=_watch_driver, args=(Path(folder, "r/studies/nothing/live.json"), done))
@@ -183,7 +183,7 @@ def _watch_driver(live: Path, done: threading.Event) -> None:
             continue
         driver = psutil.Process().children()[0]
         used = sum(driver.cpu_times()[:2])
-        per_trial = round(1000 * (used - cpu_s) / (count - ended), 2) if ended else None  # the first mark has the start
+        per_trial = round(1000 * (used - cpu_s) / (count - ended), 2) if ended else None  # the first includes the start
         line = {"measure": "driver", "trials": count, "cpu_ms_per_trial": per_trial}
         print(json.dumps({**line, "memory_mib": round(driver.memory_info().rss / 2**20)}), flush=True)
         marks, ended, cpu_s = marks[1:], count, used
@@ -202,13 +202,13 @@ def measure_slots(trials: int) -> None:
 
 
 def main() -> None:
-    """Each measurement in a process of its own, because memory that was once taken stays."""
+    """Each measurement in a separate process, because a process keeps memory that it once took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["replay", "sweep", "slots", "one"])
     parser.add_argument("--samplers", nargs="+", default=["random", "auto"])
     parser.add_argument("--trials", nargs="+", type=int)
     parser.add_argument("--workers", type=int, default=1000)
-    parser.add_argument("--limit", type=float, default=900, help="seconds that a sampler's replay may take")
+    parser.add_argument("--limit", type=float, default=900, help="maximum seconds of a sampler's replay")
     given = parser.parse_args()
     if given.what == "one":
         measure_replay(given.samplers[0], given.trials[0], given.workers, given.limit)

@@ -1,22 +1,22 @@
 """How good a model a searcher finds, and at what cost: sweeps replayed in virtual time over recorded learning curves.
 
 Curves: those of `curves.py`, all of them errors or losses, with the noise of one training seed, which is tied to
-configuration and epoch. Workers are asynchronous; the budget is so many full trainings.
+configuration and epoch. Workers are asynchronous; the budget counts full trainings.
 Arms: `random` and `tpe` (told the truth) with ASHA as in Ray Tune's documentation (the first rung after one epoch, a
-quarter goes on); `stock` is Tune's own OptunaSearch with it; `gentle`, `normal` and `aggressive` are tune-app's
-sampler `auto` at these pruning levels, `normal` its default; `before` is what the default was until then, tpe with
-rungs after a tenth of the epochs; `halving` trains as many as fit for one epoch, and then the best three in full.
-What counts is the true final loss of the completed trial that looks best: what a user takes home.
-With `--history` the levels know what they found on other tasks: three with the same variables, the next ones in the
-order of the tasks, each searched cold by `normal` with another seed; the task itself is left out. With `shuffled` the
-scores of those trials are dealt out anew, so that they mislead.
+quarter continues); `stock` is Tune's own OptunaSearch with it; `gentle`, `normal` and `aggressive` are tune-app's
+sampler `auto` at these pruning levels, `normal` its default; `before` is the previous default, tpe with rungs after a
+tenth of the epochs; `halving` trains as many as fit for one epoch, and then the best three in full.
+The score is the true final loss of the completed trial that looks best: what a user takes home.
+With `--history` the levels start from studies of other tasks: the next three tasks with the same variables, each
+searched cold by `normal` with another seed; the task itself is left out. With `shuffled` the scores of those trials are
+shuffled, so that they mislead.
 
     python benchmarks/search.py --curves FOLDER_OR_FILE … [--tasks NAME …] [--arms random normal]
         [--seeds 10] [--workers 16] [--budget 30] [--history related]
 
 `--curves` takes our own tables (`benchmarks/tables`), TaskSet's `.npz` files, folders of either, and the folder of
-LCBench's surrogate, of which `--tasks` takes OpenML ids, `odd` or `even` (the default): develop on one half, judge on
-the other.
+LCBench's surrogate, for which `--tasks` takes OpenML ids, `odd` or `even` (the default): develop on one half, evaluate
+on the other.
 
 Prints one JSON line per task, arm and seed with the best loss so far after 2, 5, 10, 15, 20, 25 and 30 full trainings,
 and a summary: per task and arm the median at the end, and the cost to reach the final best of `random` and `stock`.
@@ -56,7 +56,7 @@ ARMS = ("random", "stock", "tpe", "before", *LEVELS, "halving")
 
 
 class StockSearch(OptunaSearch):
-    """Tune's own searcher as documented: a trial that was stopped is told as complete with its last value."""
+    """Tune's own searcher as documented: a stopped trial is reported to Optuna as complete with its last value."""
 
     def __init__(self, space: Space, seed: int) -> None:
         self._space_ = space
@@ -76,7 +76,7 @@ def run_arm(
     trials: int | None = None,
     past: Sequence[PastPreference] = (),
 ) -> Outcome:
-    """One sweep with `arm`, of `budget` epochs or `trials` trials; the levels begin with what `past` studies like."""
+    """One sweep with `arm`, of `budget` epochs or `trials` trials; the levels start from `past` studies."""
     space, epochs, expected = curves.space, curves.epochs, trials or 10 * budget // curves.epochs
     if arm == "halving":
         return halving(curves, seed, budget)
@@ -113,7 +113,7 @@ RELATED = 3
 
 
 def past_of(tasks: Sequence[Task], position: int, seed: int, shuffled: bool) -> list[PastPreference]:
-    """What the next tasks' studies like, of those that have the variables of the one at `position`."""
+    """The preferences of the next tasks' studies, among tasks with the variables of the one at `position`."""
     space = tasks[position][1](seed).space
     others = [tasks[(position + step) % len(tasks)] for step in range(1, len(tasks))]
     related = [task for task in others if task[1](seed).space.order == space.order][:RELATED]
@@ -132,7 +132,7 @@ def past_of(tasks: Sequence[Task], position: int, seed: int, shuffled: bool) -> 
 
 @cache
 def _studied(source: Callable[[int], Source], seed: int) -> tuple[tuple[Config, Array], ...]:
-    """The trials of a cold study: configurations and what they reported, larger is better."""
+    """The trials of a cold study: configurations and reported values, larger is better."""
     curves = source(seed)
     outcome = run_arm("normal", curves, seed, 16, 30 * curves.epochs)
     return tuple((t.config, _reported(-t.curve.values[: t.epochs])) for t in outcome.trials if t.epochs)
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--workers", type=int, default=16)
     parser.add_argument("--budget", type=int, default=30, help="full trainings")
-    parser.add_argument("--trials", type=int, help="end after so many trials instead, whatever they cost")
+    parser.add_argument("--trials", type=int, help="end after this many trials instead, whatever they cost")
     parser.add_argument("--history", choices=("none", "related", "shuffled"), default="none")
     given = parser.parse_args()
     tasks = list(find_sources(given.curves, given.tasks))
@@ -190,12 +190,12 @@ def summarize(tasks: Sequence[Task], position: int, given: argparse.Namespace) -
 
 
 def _cost(outcome: Outcome, level: float | None, epochs: int) -> float | None:
-    """Full trainings until the best was at `level`; None if it never was."""
+    """Full trainings until the best reached `level`; None if it never did."""
     return next((p.epochs / epochs for p in outcome.progress if level is not None and round(p.truth, 4) <= level), None)
 
 
 def _median(values: list[float | None]) -> float | None:
-    """The median; a run that never got there counts as infinitely bad."""
+    """The median; a run that never got there counts as infinite."""
     middle = statistics.median(np.inf if value is None else value for value in values)
     return None if np.isinf(middle) else round(middle, 4)
 

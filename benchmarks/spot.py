@@ -1,18 +1,18 @@
-"""A sweep on spot nodes, half of which go and come while it runs: does it end exactly, and what is trained twice?
+"""A sweep on spot nodes, half of which are lost and return while it runs: is the result exact, what is trained twice?
 
-Machine: this one; a head without CPUs and eight nodes of one CPU each, as network namespaces with addresses of their
-own (`tests/hosts`), so it needs root and `ip`. Workload: 200 trials of a function that sleeps, six epochs of 0.4 to
-2 s, pruned as by default, with the product's own checkpoints, one a second at most, in a folder that all nodes see.
-Every few seconds one of four nodes goes, and comes back with the same address some seconds later, until each of them
-has gone twice. With `--way kill` all its processes are killed at once. With `--way cut` its link is cut for so long
-that Ray gives it up, while its processes live on and write to the store; then the link is mended and, once they have
-ended, Ray is started again. The head has the settings of docs/cluster.md that find a silent node soon. No peer: Ray
-Tune as documented keeps checkpoints, but does not say which epochs were trained twice.
+Machine: this one; a head without CPUs and eight nodes of one CPU each, as network namespaces with their own
+addresses (`tests/hosts`), so it needs root and `ip`. Workload: 200 trials of a function that sleeps, six epochs of 0.4
+to 2 s, pruned as by default, with tune-app's own checkpoints, one a second at most, in a folder that all nodes share.
+Every few seconds one of four nodes is lost, and returns with the same address some seconds later, until each has been
+lost twice. With `--way kill` all its processes are killed at once. With `--way cut` its link is cut until Ray gives it
+up, while its processes live on and write to the store; then the link is restored and, once they have ended, Ray is
+started again. The head has the settings of docs/cluster.md that detect a silent node quickly. No peer: Ray Tune as
+documented keeps checkpoints, but does not report which epochs were trained twice.
 
     python benchmarks/spot.py [--way kill cut] [--trials 200] [--seed 0]
 
 Prints one JSON line for each loss and, for each way, a summary: what is wrong (the exit code, trials and epochs that
-are missing or there twice, attempts that did not go on from the last checkpoint), how many losses hit a trial and how
+are missing or duplicated, attempts that did not continue from the last checkpoint), how many losses hit a trial and how
 many epochs were trained twice, how long it took, and how many nodes trained in each `SLICE_S` seconds. Ends with 1 if
 anything is wrong.
 """
@@ -45,18 +45,18 @@ from sweeping import PYTHONPATH, WATCHFUL, Sweep, kill, short_folder  # noqa: E4
 NODES, SPOT = 8, 4
 EPOCHS, PACE_S = 6, (0.4, 2.0)
 ROUNDS = 2
-"""How often each spot node goes."""
+"""How often each spot node is lost."""
 PERIOD_S = 6.0
 """Between two losses, about."""
 AWAY_S = {"kill": 5.0, "cut": 15.0}
 SLICE_S = 10.0
 ENDS_S = 900.0
 RAYLET_ENDS_S = 60.0
-"""A raylet that was given up and has not ended so long after its link's return stays for good."""
+"""A raylet that Ray gave up and that has not ended this long after its link's return stays for good."""
 
 
 def main() -> None:
-    """One sweep for each way of going."""
+    """One sweep for each kind of loss."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--way", nargs="+", choices=AWAY_S, default=list(AWAY_S))
     parser.add_argument("--trials", type=int, default=200)
@@ -88,7 +88,7 @@ def start_node(hosts: netns.Hosts, host: netns.Host) -> None:
 
 
 def one_sweep(way: str, trials: int, chance: random.Random) -> dict[str, Any]:
-    """Sweep while nodes go and come; what became of it."""
+    """Sweep while nodes are lost and return; returns the outcome."""
     with tempfile.TemporaryDirectory(prefix="spot-") as folder, spot_cluster() as hosts:
         sweep, diaries = Sweep(hosts, Path(folder, "results"), "spot"), Path(folder, "diaries")
         for made in (sweep.store, diaries):
@@ -109,10 +109,10 @@ def one_sweep(way: str, trials: int, chance: random.Random) -> dict[str, Any]:
 
 
 class Coming:
-    """Spot nodes as they go and come.
+    """Spot nodes that are lost and return.
 
     Attributes:
-        losses: one for each time that a node went.
+        losses: one for each time that a node was lost.
     """
 
     def __init__(self, hosts: netns.Hosts, way: str, chance: random.Random, diaries: Path) -> None:
@@ -120,7 +120,7 @@ class Coming:
         self.losses: list[dict[str, Any]] = []
 
     def run(self, driver: subprocess.Popen[str]) -> list[dict[str, Any]]:
-        """Let each node go `ROUNDS` times while the sweep runs; returns when the last one has come back."""
+        """Lose each node `ROUNDS` times while the sweep runs; returns when the last one is back."""
         returns: dict[str, threading.Thread] = {}
         for _ in range(ROUNDS):
             for host in self._chance.sample(self._hosts.all[1 : SPOT + 1], SPOT):
@@ -149,17 +149,17 @@ class Coming:
         time.sleep(AWAY_S[self._way])
         if self._way == "cut":
             host.mend()
-            mended = time.monotonic()
-            while (stays := runs_ray(host)) and time.monotonic() - mended < RAYLET_ENDS_S:
+            restored = time.monotonic()
+            while (stays := runs_ray(host)) and time.monotonic() - restored < RAYLET_ENDS_S:
                 time.sleep(0.5)
-            loss["raylet_ended_s"] = None if stays else round(time.monotonic() - mended, 1)
+            loss["raylet_ended_s"] = None if stays else round(time.monotonic() - restored, 1)
             host.kill()
         start_node(self._hosts, host)
         loss["came_at"] = time.time()
 
 
 def runs_ray(host: netns.Host) -> bool:
-    """Whether the raylet of a host is there."""
+    """Whether a host's raylet is running."""
     return subprocess.run(host.command("pgrep", "--exact", "raylet"), capture_output=True).returncode == 0
 
 
@@ -172,7 +172,7 @@ def figures(
     errors: str,
     began: float,
 ) -> dict[str, Any]:
-    """What a sweep that has ended left, in figures, and what is wrong with it."""
+    """The figures of a sweep that has ended, and what is wrong with it."""
     told = lives(diaries)
     times = sorted((note["at"], note["host"]) for note in trained(diaries))
     for loss in losses:
@@ -202,13 +202,13 @@ def figures(
 
 
 def trained(diaries: Path) -> list[dict[str, Any]]:
-    """What all diaries say of epochs that were trained."""
+    """The trained epochs in all diaries."""
     notes = [json.loads(line) for path in diaries.glob("*.jsonl") for line in path.read_text().splitlines()]
     return [note for note in notes if note["what"] == "trained"]
 
 
 def faults(sweep: Sweep, told: dict[int, Life], trials: int) -> list[str]:
-    """What is wrong with the study and the diaries of a sweep that has ended well."""
+    """What is wrong with the study and the diaries of a sweep that ended with success."""
     table = pd.read_parquet(sweep.store / "trials" / f"study={sweep.name}")
     epochs = pd.read_parquet(sweep.store / "epochs" / f"study={sweep.name}")
     ended = sorted(event["row"]["trial"] for event in sweep.events("trial_ended"))

@@ -4,7 +4,7 @@ Machine: printed with each line. Workload: search_spaces/digits_cnn.yaml with it
 command starts itself; the clock stops when the line ``first result: …`` can be read, and the command is interrupted.
 `--help` is the whole process.
 Peer: none. Theoretical minimum for the first result: starting Ray's node, 0.8 s, and importing torch three times on two
-cores, in the command and beside it in two workers, a second of processor time each.
+cores, in the command and in two workers at the same time, a second of CPU time each.
 
     python benchmarks/startup.py [--runs 5]
 """

@@ -1,8 +1,8 @@
-"""Learning curves of every configuration of a space, predicted from those of some hundred trained at random.
+"""Learning curves of every configuration of a space, predicted from those of a few hundred trained at random.
 
 Two Gaussian processes with a Matérn 5/2 kernel and a length scale per variable (Rasmussen and Williams, Gaussian
 Processes for Machine Learning, 2006, chapters 2 and 5). One predicts the first principal components of the curves, on a
-scale without bounds: the logarithm of a loss, the log odds of an error. The other predicts how long a training takes.
+scale without bounds: the logarithm of a loss, the log odds of an error. The other predicts the time of a training.
 Random forests and boosted trees predict these curves worse, and they flatten the best and the worst; see README.md.
 """
 
@@ -19,17 +19,17 @@ from tune_app.sweep.replay import Array
 
 COMPONENTS = 4
 SCALE_ROWS = 300
-"""The length scales are fitted on so many rows: more take long and changed nothing."""
+"""The length scales are fitted on this many rows: more take long and changed nothing."""
 LEVELS = 10
-"""The noise is measured at so many heights of the curves."""
+"""The noise is measured at this many heights of the curves."""
 WHOLE_CURVE = 1.5
-"""How much a seed shifts a whole curve, in standard deviations of its noise from epoch to epoch; README.md has the
+"""How much a seed shifts a whole curve, in standard deviations of its noise from epoch to epoch; see README.md for the
 trainings with other seeds that it comes from."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is known of a configuration.
+    """A configuration's curve.
 
     Attributes:
         values: (epochs,), without noise; NaN from the epoch at which it diverges.
@@ -115,7 +115,7 @@ class Process:
         return mean
 
     def nearest(self, points: Array, point: Array) -> int:
-        """The row of `points` that is nearest to `point` in the length scales."""
+        """The row of `points` nearest to `point` in the length scales."""
         return int((((points - point) / self._scales) ** 2).sum(1).argmin())
 
 
@@ -158,8 +158,8 @@ def matern(squares: Array) -> tuple[Array, Array]:
 def noise_by_level(curves: Array) -> tuple[Array, Array]:
     """Heights of curves, rising, and the standard deviation of the noise from epoch to epoch at each.
 
-    Third differences of a curve have 20 times the variance of the noise where it bends evenly, so the second half of
-    the epochs counts.
+    Third differences of a curve have 20 times the variance of the noise where it bends evenly, so only the second
+    half of the epochs counts.
     """
     late = curves[:, curves.shape[1] // 2 - 1 :]
     gaps = np.abs(np.diff(late, 3, axis=1)).ravel()

@@ -25,7 +25,7 @@ NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "analysis.ipynb"
 FIGURE = "application/vnd.plotly.v1+json"
 WIDTH = 900
 COLORS = 64
-"""Of a picture: lines on white need no more, and the file is a third as large."""
+"""Colors of a picture: enough for lines on white, and the file is a third as large."""
 
 
 def main() -> None:

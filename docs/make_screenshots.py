@@ -31,7 +31,7 @@ SIZE = {"width": 1280, "height": 720}
 
 @dataclass(frozen=True)
 class Site:
-    """The page as it is served, and the environment of commands that write its store."""
+    """The served page, and the environment of commands that write its store."""
 
     url: str
     environment: dict[str, str]
@@ -68,7 +68,7 @@ def sweeping(page: Page, site: Site) -> Iterator[None]:
 
 @contextmanager
 def reviewing(page: Page, site: Site) -> Iterator[None]:
-    """A changed value beside what was found."""
+    """A changed value next to the study's."""
     page.get_by_role("tab", name="Training").click()
     page.mouse.move(0, 0)
     rate = page.get_by_label("learning_rate", exact=True)
@@ -106,14 +106,14 @@ def comparing(page: Page, site: Site) -> Iterator[None]:
 
 @contextmanager
 def looking_at_trials(page: Page, site: Site) -> Iterator[None]:
-    """The first view: sums, the history, the table."""
+    """The first view: summary, history, table."""
     page.locator(".js-plotly-plot .main-svg").first.wait_for()
     yield
 
 
 @contextmanager
 def looking_at_a_network(page: Page, site: Site) -> Iterator[None]:
-    """The network of the best trial, a layer chosen."""
+    """The network of the best trial, with a chosen layer."""
     page.locator(".network .list li", has_text="Conv2d").first.click()
     yield
 
@@ -134,7 +134,7 @@ PARTS: dict[str, Callable[[Page, Site], AbstractContextManager[None]]] = {
     "studies": comparing,
     "sweep": sweeping,
 }
-"""Inside of what the picture of each part is taken; the sweep last, because its study is the newest then."""
+"""What the picture of each part shows; the sweep comes last, because its study is then the newest."""
 
 
 def main() -> None:

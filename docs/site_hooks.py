@@ -1,7 +1,7 @@
-"""What mkdocs needs to know of this repository: pages and files outside docs/, and links to them and to folders.
+"""What mkdocs needs to know about this repository: pages and files outside docs/, and links to them and to folders.
 
-Links in the pages work in the repository. On the site, some files of other folders are pages, every other file that a
-page links to lies under ``files/``, and a link to a folder leads to the file that explains it.
+Links in the pages work in the repository. On the site, some files of other folders are pages, every other linked file
+is under ``files/``, and a link to a folder leads to the file that explains it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PAGES = {
 }
 """Files outside docs/ that are pages, and their addresses on the site."""
 EXPLAINING = ("README.md", "train.py", "space.yaml")
-"""The files that stand for their folder, the best one first."""
+"""The files that represent their folder, the best one first."""
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 
 

@@ -22,7 +22,7 @@ BANNED = {
     "anyone who, or the actual subject": ("whoever", "whomever"),
     "continue, continues": ("goes on with", "go on with", "went on with", "goes on from", "go on from", "goes on)"),
     "for the duration, temporarily": ("for the while", "for want of"),
-    "how long, how often, how many": ("so long a", "so long the", "so often a", "so many bytes", "so much of"),
+    "how long, how often, how many": ("so long a", "so long the", "so often a", "so many", "so much of"),
     "gets, receives, or is reported": ("is told", "are told", "was told of", "hears of", "is told of"),
     "there is no, or is not a": ("is none", "are none", "is no number", "is no text", "is no name", "is no file"),
     "any other value": ("what is none", "what are none"),
@@ -32,20 +32,27 @@ BANNED = {
     "must be a string": ("must be a text", "be a text,"),
     "cannot be combined": ("exclude each other",),
     "automatically, or alone": ("by itself does", "does so by itself", "comes by itself", "goes by itself"),
-    "is next to": ("lies beside", "lie beside", "stands beside", "stand beside"),
-    "is in, or overrides": ("stands in the", "stands above", "stands under", "what stands there"),
+    "next to, or during": ("beside",),
+    "is, means, or represents": ("lies", "stands for", "stands in", "stands above", "stands under"),
+    "someone, anyone": ("somebody", "anybody"),
+    "the message says": ("is said", "are said"),
+    "you can": ("may be done",),
+    "distinguishable": ("told apart",),
+    "a separate process": ("a process of its own",),
+    "computed": ("worked out",),
+    "forever": ("for ever",),
     "belongs in": ("belongs into", "belong into"),
     "heartbeat": ("sign of life", "signs of life"),
     "is optional, or omit": ("may be left out", "leave it away", "leave the key away", "leave out the key"),
     "fixed": ("mended",),
     "is required": ("must be given", "must be there"),
     "even while, even if": ("also while", "also where", "also when it fails"),
-    "about": ("some ten ", "some twenty ", "some hundred "),
+    "about": ("some ten", "some twenty", "some hundred"),
     "reject": ("is refused where", "are refused where"),
     "learned, memorized": ("learnt",),
     "American spelling": (
-        "optimiser", "normalisation", "minimised", "maximised", "behaviour", "centre ", "grey ", "colour ", "colours ",
-        "licences", "favourite", "neighbour", "recognise", "initialise", "summarise", "organise",
+        "optimiser", "normalisation", "minimised", "maximised", "behaviour", "centre", "grey", "colour", "colours",
+        "licences", "towards", "favourite", "neighbour", "recognise", "initialise", "summarise", "organise",
     ),
 }  # fmt: skip
 """What to write instead, to what nobody should."""
@@ -83,9 +90,10 @@ def files(*patterns: str) -> list[Path]:
 
 
 PAGES = files(
-    "*.md", "docs/**/*.md", "profiles/*.md", "starter/*", "clusters/*", "cluster.yaml", "search_spaces/*.yaml"
+    *("*.md", "docs/**/*.md", "profiles/*.md", "benchmarks/*.md"),
+    *("starter/*", "clusters/*", "cluster.yaml", "search_spaces/*.yaml", "docs/own_code/**/*.yaml"),
 )
-MODULES = files("tune_app/**/*.py", "ui/*.py", "starter/*.py")
+MODULES = files("tune_app/**/*.py", "ui/*.py", "ui/*.js", "ui/*.css", "starter/*.py", "benchmarks/*.py", "docs/**/*.py")
 
 
 @pytest.mark.parametrize("kind", ["pages", "modules", "help", "notebook"])

@@ -35,6 +35,11 @@ def shown(value: Any, absent: str = "") -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def counted(count: int, what: str) -> str:
+    """A count with its noun: ``1 epoch``, ``3 epochs``."""
+    return f"{count:,} {what if count == 1 else what + 's'}"
+
+
 def in_words(name: str) -> str:
     """The display name of a variable, a metric or a figure: ``neuron_utilization`` as "Neuron utilization"."""
     spaced = name.replace("_", " ")

@@ -1,4 +1,4 @@
-"""YAML that this program wrote, read in a tenth of the time of `document.py`, which knows lines and comments."""
+"""YAML that this program wrote, read in a tenth of the time of `document.py`, which tracks lines and comments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ruamel.yaml.resolver import implicit_resolvers
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's loader, which is libyaml's if that is there, with the plain values of YAML 1.2: `off` is a text."""
+    """PyYAML's loader, libyaml's if available, with the plain values of YAML 1.2: `off` is a string."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
@@ -23,7 +23,7 @@ def read_yaml(content: bytes | str) -> Any:
     """The value of a document.
 
     Raises:
-        ValueError: it is no YAML.
+        ValueError: it is not YAML.
     """
     try:
         return yaml.load(content, Loader=_Loader)

@@ -11,7 +11,7 @@ READ = "address_read"
 
 
 def read_address() -> Mapping[str, str]:
-    """What the address asked for when this browser opened the page; it is asked once."""
+    """What the address requested when this browser opened the page; read once."""
     if READ not in st.session_state:
         asked = {name: st.query_params[name] for name in st.query_params}
         st.session_state[READ] = asked
@@ -22,7 +22,7 @@ def read_address() -> Mapping[str, str]:
 
 
 def asked_of(study: str) -> Mapping[str, str]:
-    """The same for a part that begins to show `study`: what was asked of it, the first time; then nothing."""
+    """The same for a part that starts to show `study`: what was requested the first time, then nothing."""
     asked = read_address()
     if asked.get("study", study) != study or asked.get("taken"):
         return {}
@@ -31,7 +31,7 @@ def asked_of(study: str) -> Mapping[str, str]:
 
 
 def write_address(parts: Mapping[str, str]) -> None:
-    """Keep `parts` in the address, without those that are empty; the page is not run again for it."""
+    """Put the nonempty `parts` in the address, without rerunning the page."""
     wanted = {name: value for name, value in parts.items() if value}
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)

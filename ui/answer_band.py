@@ -12,6 +12,7 @@ from trial_actions import action, apply, architecture, review, train
 from values import escaped, number
 
 from tune_app.cli.progress import duration
+from tune_app.readable import counted
 from tune_app.results.answer import LAST_EPOCHS, Answer, Cost, answer_of, cost_of
 from tune_app.results.review import front_of
 from tune_app.spaces.objective import is_share
@@ -42,16 +43,16 @@ def show_answer(study: Study, spec: Spec, trials: pd.DataFrame) -> None:
 def _found(
     written: tuple[Any, ...], _study: Study, _spec: Spec, _trials: pd.DataFrame
 ) -> tuple[Answer | None, Cost, int]:
-    """Answer, cost, and trials on the front: worked out again when the tables were written, not with every filter."""
+    """Answer, cost, and trials on the front; computed when the tables change, not for every filter."""
     front = len(front_of(_spec.objective, _trials))
     return answer_of(_spec, _trials, epochs_of(_study)), cost_of(_spec, _trials), front
 
 
 def show_buttons(study: Study, trial: int) -> None:
-    """What may be done with the winner."""
+    """What you can do with the winner."""
     key = f"{study.name}-winner"
     with st.container(horizontal=True, horizontal_alignment="right", gap="small", key="winner-buttons"):
-        action("Review", "edit_note", f"{key}-review", review, study, trial, help=f"Trial {trial} as a form")
+        action("Review", "edit_note", f"{key}-review", review, study, trial, help=f"Edit trial {trial}")
         action(
             "Apply",
             "check",
@@ -99,7 +100,7 @@ def _lead(spec: Spec, answer: Answer) -> None:
 
 def _cost(spec: Spec, cost: Cost, ended: int) -> None:
     planned = cost.epochs + cost.saved
-    saved = f"{cost.saved / planned:.0%} of the epochs saved" if cost.saved else f"{cost.epochs:,} epochs"
+    saved = f"{cost.saved / planned:.0%} of the epochs saved" if cost.saved else counted(cost.epochs, "epoch")
     busy = "" if cost.gpu_utilization is None else f", GPU busy {cost.gpu_utilization:.0f}%"
     st.metric(
         "Trials",
@@ -112,7 +113,7 @@ def _cost(spec: Spec, cost: Cost, ended: int) -> None:
         "Cost",
         f"{duration(cost.device_s)} of {cost.device or 'device'}",
         delta=f"{saved}{busy}",
-        help=f"{cost.epochs:,} epochs were trained; pruning saved {cost.saved:,}. As long as the GPU is not "
+        help=f"Epochs trained: {cost.epochs:,}; saved by pruning: {cost.saved:,}. As long as the GPU is not "
         "always busy, more trials can share it: set a smaller share.",
         width="content",
         **QUIET,
@@ -130,10 +131,10 @@ def _variables(answer: Answer) -> None:
 
 
 def _difference(spec: Spec, value: float) -> str:
-    """By how much one objective is better than another: in percentage points for shares."""
+    """How much better one objective is than another; in percentage points for shares."""
     return f"{100 * value:.3g} pp" if is_share("objective", spec.objective) else number(float(value))
 
 
 def _size(spec: Spec, value: float) -> str:
-    """A spread, in the unit of the objective beside it."""
+    """A spread, in the unit of the objective next to it."""
     return f"{100 * value:.2g}%" if is_share("objective", spec.objective) else f"{value:.2g}"

@@ -13,9 +13,10 @@ from network_scene import merged, scene_file, show_scene
 from sources import chosen_study, spec_of, trials_of
 from trial_choice import BEST, choose_trial, row_of
 from trial_report import show_report
-from values import counted, number, sentence
+from values import number, sentence
 
 from tune_app.errors import NotFound, TuneAppError
+from tune_app.readable import counted
 from tune_app.results.network import client
 from tune_app.results.network.client import Layers
 from tune_app.spaces.spec import Spec
@@ -42,20 +43,20 @@ def show() -> None:
 
 @st.fragment(run_every=PERIOD_S)
 def _follow_best(study: Study, spec: Spec) -> None:
-    """The best trial's network while the sweep runs; the drawing changes only when another trial is the best."""
+    """The best trial's network while the sweep runs; the drawing changes only when another trial takes the lead."""
     if not study.being_written():
         st.rerun()
     _show_network(study, spec, BEST)
 
 
 def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
-    """The network of the chosen trial, or of the one that is the best now."""
+    """The network of the chosen trial, or of the current best one."""
     row = row_of(trials_of(study), chosen, spec.objective)
     trial, ended_at = int(row["trial"]), str(row["ended_at"])
     try:
         with st.spinner(f"The network of trial {trial} is being built from its configuration…"):
             layers = read_layers(study.folder.address, study.name, trial, ended_at)
-    except NotFound as error:  # a task without a network has a model and pictures of its training nevertheless
+    except NotFound as error:  # a task without a network still has a model and pictures of its training
         st.info(sentence(error))
         _show_log(study, trial)
         _offer_weights(study, trial)
@@ -73,7 +74,7 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
     if not drawn:
         st.info("This network has no layers that torch knows as modules.")
         return
-    # Without the trial in the key, so that the view stays where it is when another trial becomes the best.
+    # The key omits the trial, so the view stays put when another trial takes the lead.
     show_scene(drawn, name, key=f"{study.name}-scene")
     _show_files(study, trial, drawn, name)
     show_report(study, trial, ended_at)
@@ -160,7 +161,7 @@ def _offer_weights(study: Study, trial: int) -> None:
 
 
 def _table(layers: Layers) -> pd.DataFrame:
-    """One row per layer, as texts where shapes are."""
+    """One row per layer, with shapes as text."""
 
     def shape(axes: list[int] | None) -> str:
         return " × ".join(map(str, axes[1:])) if axes else "–"

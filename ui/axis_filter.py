@@ -15,14 +15,14 @@ from tune_app.results.selection import Selection
 from tune_app.spaces.spec import Spec
 
 Made = dict[str, tuple[tuple[float, float], Any]]
-"""By axis, the range along it and the condition that was made of it."""
+"""For each axis, its range and the condition made from it."""
 
 
 def take_axis_ranges(study: str, spec: Spec, trials: pd.DataFrame) -> Selection:
-    """Bring filter and axes together; gives the filter without what the axes say, for the figure that draws them.
+    """Sync the filter with the axes; returns the filter without their conditions, for the figure that draws them.
 
-    A range that a person drags becomes a condition. One whose condition is changed or removed in the filter goes from
-    its axis.
+    A range that a person drags becomes a condition. If that condition is changed or removed in the filter, the range
+    disappears from its axis.
     """
     made: Made = st.session_state.setdefault(f"{study}-axis-conditions", {})
     ranges, selection = dict(axis_ranges(study)), selection_of(study)

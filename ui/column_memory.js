@@ -12,6 +12,6 @@ export default function ({ data, setTriggerValue }) {
       localStorage.removeItem(place);
     }
   } catch {
-    // A browser that keeps nothing, or something else at that place: the table shows what it shows at first.
+    // The browser stores nothing, or something else under this key: the table keeps its default columns.
   }
 }

@@ -1,6 +1,6 @@
-"""The columns that a person chose for a study's table, also when the page is opened again: the browser keeps them.
+"""The columns that a person chose for a study's table; the browser keeps them for the next visit.
 
-They are a matter of taste and of the screen, so they are neither kept with the study, where others would get them, nor
+They are a matter of taste and screen size, so they are stored neither with the study, where others would get them, nor
 in the address, which a bookmark of the page does not have.
 """
 
@@ -15,17 +15,17 @@ SCRIPT = Path(__file__).with_name("column_memory.js").read_text(encoding="utf-8"
 
 
 def chosen_columns(study: str, known: Sequence[str]) -> list[str]:
-    """The columns that were chosen, without those that the table lacks by now; none if nobody chose any."""
+    """The chosen columns that the table still has; none if nobody chose any."""
     return [column for column in st.session_state.get(f"{study}-own-columns") or [] if column in known]
 
 
 def keep_columns(study: str, columns: Sequence[str]) -> None:
-    """Choose columns from now on; none for those that the table shows at first."""
+    """Set the chosen columns; none means the table's default."""
     st.session_state[f"{study}-own-columns"] = list(columns)
 
 
 def remember_columns(study: str) -> None:
-    """Let the browser keep what is chosen, and ask it once for what was chosen another day."""
+    """Let the browser keep the choice, and ask it once for an earlier one."""
     key = f"{study}-column-memory"
 
     def take() -> None:

@@ -55,7 +55,7 @@ def title(column: str, objective: Objective) -> str:
 
 
 def shown(column: str, value: Any, objective: Objective) -> str:
-    """A value of the column as a text, with four significant digits."""
+    """A value of the column as text, with four significant digits."""
     if is_share(column, objective):
         return figure_text(column, value, objective)
     text = number(value)
@@ -63,7 +63,7 @@ def shown(column: str, value: Any, objective: Objective) -> str:
 
 
 def narrow(columns: list[str], spec: Spec) -> list[str]:
-    """The columns that tell trials apart at a glance, the most telling first: no ids, and no metric twice."""
+    """The columns that tell trials apart at a glance, the most useful first: no ids, and no metric twice."""
     first = [
         "trial",
         "star",
@@ -86,7 +86,7 @@ def _searched(spec: Spec) -> list[tuple[str, str]]:
 
 
 def column_config(table: pd.DataFrame, spec: Spec) -> dict[str, Any]:
-    """How `st.dataframe` shows the columns of the table; what trials are known by stays at the left."""
+    """How `st.dataframe` shows the columns of the table; the columns that identify trials stay at the left."""
     described = {v.column: v.description for v in spec.space.variables}
     return {str(column): _column(str(column), table[column], described.get(column), spec) for column in table.columns}
 
@@ -102,6 +102,6 @@ def _column(column: str, values: pd.Series[Any], help_text: str | None, spec: Sp
         return st.column_config.DatetimeColumn(name, format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
     if is_share(column, spec.objective):
         return st.column_config.NumberColumn(name, format="percent", **facts)
-    if pd.api.types.is_float_dtype(values):  # four digits after the point would make 0.00004 a zero
+    if pd.api.types.is_float_dtype(values):  # four decimals would turn 0.00004 into zero
         return st.column_config.NumberColumn(name, format="%.4g", **facts)
     return st.column_config.Column(name, **facts)

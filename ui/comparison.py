@@ -19,7 +19,7 @@ from tune_app.spaces.variable import Direction
 from tune_app.store.study import Study
 
 LEFT_OUT = ("study", "trial_id", "checkpoint", "started_at", "ended_at", "seed")
-"""Different for every trial, without telling anything about it."""
+"""Different for every trial, but uninformative."""
 MARK = "background-color: rgba(250, 176, 5, 0.22)"
 BEST = "background-color: rgba(0, 114, 178, 0.28); font-weight: 700"
 STAR = "★ "
@@ -27,7 +27,7 @@ HEIGHT = 300
 """Of the curves."""
 ROW, MOST_ROWS = 35, 40
 WIDTHS = {"What": 150, "Differs": 62, "Trial": 96}
-"""Of the columns, in pixels: six trials fit at 1440, and at 900 the names stay while the trials are scrolled."""
+"""Of the columns, in pixels: six trials fit at 1440, and at 900 the names stay while the trials scroll."""
 
 
 def show_comparison(study: Study, spec: Spec, trials: pd.DataFrame, on_trial: OnTrial | None = None) -> None:
@@ -73,7 +73,7 @@ def _show_curves(study: Study, spec: Spec, chosen: Sequence[int], on_trial: OnTr
 
 
 def _show_table(spec: Spec, trials: pd.DataFrame, chosen: Sequence[int], only: bool) -> None:
-    # The objective says the main metric already, but for a mixed one.
+    # The objective already shows the main metric, unless it is a mixed one.
     twice = [] if spec.objective.mode == "health" else [f"metric/{spec.objective.metric}"]
     table, differs = side_by_side(trials.drop(columns=[*LEFT_OUT, *twice], errors="ignore"), chosen)
     columns = [str(column) for column in table.index]
@@ -89,7 +89,7 @@ def _show_table(spec: Spec, trials: pd.DataFrame, chosen: Sequence[int], only: b
     )
     texts.insert(0, "Differs", ["≠" if differ else "" for differ in differs])
     texts.insert(0, "What", [_name(column, spec) for column in columns])
-    # If only rows that differ are listed, a color in all of them would tell nothing.
+    # If only rows that differ are listed, a color in all of them would mean nothing.
     marks = [MARK if differ and not only else "" for differ in differs]
     styles = pd.DataFrame("", index=texts.index, columns=texts.columns)
     for place, number in enumerate(table.columns):
@@ -111,7 +111,7 @@ def _show_table(spec: Spec, trials: pd.DataFrame, chosen: Sequence[int], only: b
 
 
 def direction_of(spec: Spec, column: str) -> Direction | None:
-    """In which direction a column of the trials is better; None for what is no figure of quality, or unknown."""
+    """The direction in which a column is better; None if it does not measure quality, or is unknown."""
     if column == "objective":
         return spec.objective.direction
     if column.startswith("health/"):
@@ -120,7 +120,7 @@ def direction_of(spec: Spec, column: str) -> Direction | None:
 
 
 def best_of(row: Sequence[Any], direction: Direction | None) -> list[bool]:
-    """Which values of a row are the best ones; none if all are equal or nobody knows which are better."""
+    """Which values of a row are the best ones; none if all are equal or the better direction is unknown."""
     if direction is None:
         return [False] * len(row)
     values = pd.to_numeric(pd.Series(row), errors="coerce")

@@ -1,4 +1,4 @@
-"""The drafts of one browser: kept beside the widgets, whose state Streamlit drops with the part that shows them."""
+"""The drafts of one browser, kept apart from the widgets: Streamlit drops their state with the part that shows them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def drafts() -> dict[str, Draft]:
 
 
 def _kept() -> dict[str, Any]:
-    """What of each draft was saved or applied last."""
+    """What was last saved or applied of each draft."""
     found: dict[str, Any] = st.session_state.setdefault("kept_drafts", {})
     return found
 
@@ -36,7 +36,7 @@ def _state(draft: Draft) -> tuple[Mapping[str, Any], str]:
 
 
 def keep(subject: str) -> None:
-    """Note that the draft was saved or applied as it stands."""
+    """Record that the draft was saved or applied as it is."""
     _kept()[subject] = _state(drafts()[subject])
 
 
@@ -48,7 +48,7 @@ def is_unsaved(subject: str) -> bool:
 
 
 def forget(subject: str) -> None:
-    """Let go of a draft, and of its widgets, which would bring its values back."""
+    """Drop a draft and its widgets, which would restore its values."""
     drafts().pop(subject, None)
     for key in [key for key in st.session_state if str(key).startswith(f"{subject} | ")]:
         del st.session_state[key]
@@ -60,15 +60,15 @@ def _discard(subjects: list[str]) -> None:
 
 
 def show_unsaved() -> None:
-    """Say in the side bar, from every part, which edits are not saved; the browser asks before it leaves them."""
+    """Show unsaved edits in the sidebar of every part; the browser asks before it leaves them."""
     unsaved = [subject for subject in drafts() if is_unsaved(subject)]
     if unsaved:
         names = ", ".join(f"**{subject}**" for subject in unsaved)
-        st.sidebar.warning(f"Unsaved edits: {names}. Apply or save them on the page Review.", icon=":material/edit:")
+        st.sidebar.warning(f"Unsaved edits: {names}. Apply or save them on the Review page.", icon=":material/edit:")
         with st.sidebar.popover("Discard…", icon=":material/delete:"):
-            st.markdown("What was edited and not saved will be lost.")
+            st.markdown("Unsaved edits will be lost.")
             st.button("Discard all unsaved edits", on_click=_discard, args=(unsaved,))
-    # The number makes it another element when the answer changes: a script runs when its element appears.
+    # The number makes this a new element when the answer changes: a script runs when its element appears.
     handler = ASK if unsaved else "null"
     with st.sidebar:
         st.html(LEAVING % handler + f"<!-- {json.dumps(len(unsaved))} -->", unsafe_allow_javascript=True)

@@ -1,11 +1,11 @@
-// Beside a chart: tells the page which trial was clicked, and saves the chart as a picture.
+// Belongs to a chart: reports the clicked trial to the page, and saves the chart as a picture.
 
 export default function ({ data, parentElement, setTriggerValue }) {
   for (const button of parentElement.querySelectorAll("button[data-format]")) {
     button.onclick = () => save(chartOf(data.chart), button.dataset.format, data.name);
   }
   if (!data.clicks) return undefined;
-  // The chart may come later and be drawn again as another element, so it is looked for when it is touched.
+  // The chart may appear later or be redrawn as a new element, so look it up on each press.
   const follow = (event) => {
     const chart = event.target.closest?.(".js-plotly-plot");
     if (!chart || chart !== chartOf(data.chart)) return;
@@ -23,7 +23,7 @@ function chartOf(key) {
   return document.querySelector(`.st-key-${CSS.escape(key)} .js-plotly-plot`);
 }
 
-// Streamlit's plotly.js is no global, but the chart's own camera button saves what its options say.
+// Streamlit's plotly.js is not global, but the chart's own camera button saves with the options set here.
 function save(chart, format, filename) {
   if (!chart) return;
   const options = { format, filename, scale: format === "png" ? 2 : 1 };

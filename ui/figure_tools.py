@@ -1,7 +1,7 @@
 """The tools next to a figure: its downloads as picture and data, and the trial that was clicked in it.
 
-A selection of Streamlit's own charts stays until it is taken back, so a second click on the same point would tell
-nothing, and lines cannot be selected at all. A component of ours listens to the chart instead; zoom and pan stay.
+A selection in Streamlit's own charts stays until it is cleared, so a second click on the same point would have no
+effect, and lines cannot be selected at all. Our component listens to the chart instead; zoom and pan still work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).with_name("figure_tools.js").read_text(encoding="utf-8")
 PICTURES = """
 <div class="pictures">
   <button data-format="png" title="For slides and messages">PNG</button>
-  <button data-format="svg" title="For papers: lines stay sharp, texts can be edited">SVG</button>
+  <button data-format="svg" title="For papers: lines stay sharp, text stays editable">SVG</button>
 </div>
 """
 STYLE = """
@@ -48,11 +48,11 @@ def follow_clicks(chart: str, on_trial: OnTrial) -> None:
 
 
 def show_downloads(chart: str, name: str, data: Callable[[], pd.DataFrame]) -> None:
-    """A popover with the chart as PNG and SVG, saved by the browser, and its data as CSV, written when asked for.
+    """A popover with the chart as PNG and SVG, saved by the browser, and its data as CSV, written on request.
 
     Args:
         chart: the key of the container that holds it.
-        name: of the files, without ending.
+        name: of the files, without extension.
         data: what it shows.
     """
     with st.popover("", icon=":material/download:", help="Save this figure as a picture, or its data"):

@@ -1,4 +1,4 @@
-"""Following a sweep: what is being written is shown again when there is more of it."""
+"""Following a sweep: the page refreshes as more is written."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ PERIOD_S = 3
 
 
 def say_state(study: Study, trials: pd.DataFrame, follow: bool = True) -> bool:
-    """Say what there is to say about the study as a whole; gives whether trials have ended.
+    """Show what matters about the study as a whole; returns whether trials have ended.
 
-    That is: nothing has ended yet, nothing completed, or a sweep is running.
+    It says if nothing has ended yet, nothing completed, or a sweep is running.
 
     Args:
-        follow: show the whole part again when more has been written; a part that follows in its own way does not.
+        follow: rerun the whole part when more has been written; a part that follows in its own way does not.
     """
     running = study.being_written()
     if running and (follow or trials.empty):

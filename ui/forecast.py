@@ -1,4 +1,4 @@
-"""The preflight of a search space, in a process of its own: a user's task may fail, hang, or need much memory."""
+"""The preflight of a search space, in a separate process: a user's task may fail, hang, or need much memory."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from values import number, sentence
 
 from tune_app.cli.progress import duration
 from tune_app.credentials import inherited_environment
+from tune_app.readable import counted
 from tune_app.spaces.override import OVERRIDES
 
 SPACE = "space.yaml"
@@ -28,7 +29,7 @@ class Preflight:
     """A preflight that runs or has ended.
 
     Attributes:
-        settings: fingerprint of the settings that it was asked for.
+        settings: fingerprint of the requested settings.
         source: the search space as the person knows it.
         folder: what it reads and prints; removed with it.
     """
@@ -47,7 +48,7 @@ class Preflight:
         return self.process.poll() is not None
 
     def result(self) -> dict[str, Any] | str:
-        """The forecast, or what was found wrong, in words."""
+        """The forecast, or what is wrong, in words."""
         if self.process.returncode == 0:
             found: dict[str, Any] = json.loads((self.folder / "out").read_bytes())["forecast"]
             return found
@@ -79,7 +80,7 @@ def begin(settings: SweepSettings) -> Preflight:
 
 
 def show_forecast(settings: SweepSettings) -> None:
-    """The forecast that was asked for last, live while it is worked out."""
+    """The latest forecast, live while it is computed."""
     found: Preflight | None = st.session_state.get("preflight")
     if found is not None:
         st.fragment(_show, run_every=None if found.ended else 1.0)(settings.fingerprint())
@@ -101,7 +102,7 @@ def _show(settings: str) -> None:
         return
     rungs = ", ".join(map(str, result["rungs"]))
     st.success(
-        f"**About {duration(result['seconds'])}** for {result['trials']} trials on {result['slots']} at once: "
+        f"**About {duration(result['seconds'])}** for {counted(result['trials'], 'trial')}, {result['slots']} at once: "
         f"{number(result['epochs'])} epochs in total, {result['device_hours']:.2g} device hours. "
         + (f"Bad trials stop at epoch {rungs}." if rungs else "Every trial runs to the end."),
         icon=":material/schedule:",

@@ -1,6 +1,6 @@
-"""The review page behind a guard, as `tune-app ui` serves it: only what is asked for under its own name is answered.
+"""The review page behind a guard, as `tune-app ui` serves it: it answers only requests under its own name.
 
-Streamlit itself compares names without their ports and lets pages of every server on this machine in.
+Streamlit itself compares names without their ports and lets in pages of every server on this machine.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from tune_app.api.listening import LOCAL_HOSTS, is_loopback, name_and_port
 
 
 class PageGuard:
-    """Refuses what names another host (400), or comes from a web page of another origin (403).
+    """Rejects requests that name another host (400) or come from a web page of another origin (403).
 
     Args:
-        names: under which the page is reached on this machine; None if it is reached from elsewhere and has a token.
-        port: at which it listens.
+        names: of the page on this machine; None if it is reachable from elsewhere and has a token.
+        port: that it listens on.
     """
 
     def __init__(self, app: ASGIApp, names: Sequence[str], port: int) -> None:
@@ -32,7 +32,7 @@ class PageGuard:
         self._port = port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what is refused, hand on the rest."""
+        """Answer rejected requests, pass on the rest."""
         refused = self._refused(scope) if scope["type"] in ("http", "websocket") else None
         if refused is None:
             await self._app(scope, receive, send)

@@ -10,16 +10,15 @@ from columns import column_config, shown, title
 from following import say_state
 from sources import chosen_study, epochs_of, spec_of, trials_of
 from trial_choice import choose_trial, row_of
-from values import counted
 
-from tune_app.readable import in_words
+from tune_app.readable import counted, in_words
 from tune_app.results import plots
 from tune_app.results.review import config_of
 from tune_app.spaces.spec import Spec
 from tune_app.training.diagnosis import Finding, findings, grade_of
 from tune_app.training.health import FIGURES, LEAST_FIGURES, MEANINGS, WEIGHTS, told
 
-COLOURS = {"good": "green", "fair": "orange", "poor": "red", "unknown": "gray"}
+COLORS = {"good": "green", "fair": "orange", "poor": "red", "unknown": "gray"}
 COLUMNS = ["trial", "state", "objective", *(f"health/{name}" for name in ("overall", *WEIGHTS))]
 
 
@@ -66,7 +65,7 @@ def _show_trial(row: pd.Series, epochs: pd.DataFrame, spec: Spec) -> None:
     st.markdown(
         f"**Trial {row['trial']}** ({str(row['state']).lower()}): {score} · {counted(row['epochs'], 'epoch')} · "
         f"overall health **{shown('health/overall', overall, spec.objective)}** {_badge(grade_of(overall))}"
-        + (f" {told(figures)} can be told, and it takes {LEAST_FIGURES}" if overall is None else "")
+        + (f" {told(figures)} are known; it needs {LEAST_FIGURES}" if overall is None else "")
     )
     config = config_of(row, spec.space.variables)
     with_effect = {variable.name for variable in spec.space.variables if spec.space.active(variable.name, config)}
@@ -90,9 +89,9 @@ def _show_finding(finding: Finding, spec: Spec) -> None:
 
 
 def _badge(grade: str) -> str:
-    return f":{COLOURS[grade]}-badge[{grade}]"
+    return f":{COLORS[grade]}-badge[{grade}]"
 
 
 def _figure(value: object) -> float | None:
-    """A cell of a table as a figure; None for what is absent."""
+    """A table cell as a number; None if it is absent."""
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Jobs on the page: given to Ray without making the page wait, followed live, stopped."""
+"""Jobs on the page: submitted to Ray without blocking the page, followed live, stopped."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ WORDS = {
 
 
 def address() -> str | None:
-    """The cluster's job server, as the command line and the API take it; this machine's own head without it."""
+    """The cluster's job server, as the command line and the API choose it; otherwise this machine's own head."""
     return os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS") or None
 
 
 def start(request: JobRequest) -> Job:
-    """Record a job at once, and give it to Ray beside the page; where that fails, its record says why.
+    """Record a job immediately, and submit it to Ray in the background; if that fails, its record says why.
 
     Raises:
         Conflict: the name of the study is taken.
@@ -47,14 +47,14 @@ def _give(opened: Jobs, job: Job, request: JobRequest) -> None:
     try:
         opened.give(job, request)
     except TuneAppError:
-        pass  # it is in the record, which the page shows
+        pass  # the page shows the record, which has it
     except Exception as error:
         opened.records.end(job.id, "FAILED", reason="error", message=f"{type(error).__name__}: {error}")
         raise
 
 
 def follow(job_id: str) -> None:
-    """The job as it stands, with the end of its log; refreshed until it has ended."""
+    """The job's state and the end of its log, refreshed until it ends."""
     with said():
         job = jobs().get(job_id)
     st.fragment(_show, run_every=None if job.ended else PERIOD_S)(job_id)
@@ -71,14 +71,14 @@ def _show(job_id: str) -> None:
         st.code("\n".join(log[-LAST_LINES:]), language=None, wrap_lines=True)
     if not job.ended:
         stop_button(job)
-    elif shown.get(job_id) is False:  # it ended while it was followed: nothing more to ask for
+    elif shown.get(job_id) is False:  # it ended meanwhile: nothing more to refresh
         shown[job_id] = True
         st.rerun()
     shown[job_id] = job.ended
 
 
 def _training(job: Job) -> None:
-    """How far a training is, and its latest metrics."""
+    """A training's progress and latest metrics."""
     live = jobs().progress(job)
     if job.kind != "training" or live is None:
         return
@@ -96,7 +96,7 @@ def _training(job: Job) -> None:
 
 
 def show_state(job: Job) -> None:
-    """The job's state in a sentence; a silence is said, because then the state may be an old one."""
+    """The job's state in a sentence; it mentions a missing heartbeat, because then the state may be outdated."""
     text = f"Job **{job.id}**: {WORDS[job.state]}."
     if job.state == "FAILED":
         st.error(f"{text} {sentence(job.message or '')}", icon=":material/error:")

@@ -38,7 +38,7 @@ KINDS = {
 
 
 def show_live(study: Study, job: Job | None) -> None:
-    """The study's state as it is written now."""
+    """The study's current state."""
     try:
         live, running = study.json("live.json"), study.being_written()
         document = study.document()
@@ -99,7 +99,7 @@ def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]
     top = values.max() if objective["direction"] == "maximize" else values.min()
     if simple and best:  # the table is written a moment later than the live state
         top = best["objective"]
-    # A score of metric and health is no share of anything, so it is written as the number that it is.
+    # A score of metric and health is not a share of anything, so it is shown as a plain number.
     score = best and (measured(metric, best["objective"]) if simple else number(best["objective"]))
     second = st.container(key="sweep-tiles").columns(4)
     second[0].metric(
@@ -109,10 +109,10 @@ def _tiles(live: dict[str, Any], trials: pd.DataFrame, objective: dict[str, Any]
     mean, left = live.get("mean_duration_s"), live.get("left_s") if running else None
     second[2].metric("Average duration", "–" if mean is None else f"{number(float(mean))} s", border=True)
     if running:
-        second[3].metric("Time left, about", "–" if left is None else duration(left), border=True)
+        second[3].metric("Time left (estimate)", "–" if left is None else duration(left), border=True)
     else:
         took = live.get("elapsed_s")
-        second[3].metric("It took", "–" if took is None else duration(took), border=True)
+        second[3].metric("Duration", "–" if took is None else duration(took), border=True)
 
 
 def _figures(study: Study, live: dict[str, Any], trials: pd.DataFrame) -> None:
@@ -146,7 +146,7 @@ def _figures(study: Study, live: dict[str, Any], trials: pd.DataFrame) -> None:
 
 
 def _low(figure: go.Figure) -> go.Figure:
-    """The figure as it fits beside another one."""
+    """The figure, sized to fit next to another one."""
     return plots.set_height(figure.update_layout(title=None, margin_t=12), LOW)
 
 
@@ -191,7 +191,7 @@ def _errors(trials: pd.DataFrame) -> None:
         kind = KINDS.get(str(row["failure_kind"]), "failed")
         st.error(f"Trial {row['trial']} {kind}: {escaped(row['error'] or 'no details')}", icon=":material/error:")
     if len(failed) > SHOWN_ERRORS:
-        st.caption(f"and {len(failed) - SHOWN_ERRORS} more; the page Trials lists all of them")
+        st.caption(f"and {len(failed) - SHOWN_ERRORS} more; the Trials page lists them all")
 
 
 def job_of(study: str) -> Job | None:

@@ -1,6 +1,6 @@
 """A trial's network for the page, kept between its runs; `tune_app.results.network.client` says where it comes from.
 
-Everywhere `ended_at` tells a trial from one of a former study of the same name.
+`ended_at` tells a trial apart from one of an earlier study of the same name.
 """
 
 from __future__ import annotations

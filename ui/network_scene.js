@@ -3,14 +3,14 @@
 
 const GAP = 0.7;
 const ROW = 10; // more layers than this in one row are too small to hit
-const GREY = "#9aa0a6";
+const GRAY = "#9aa0a6";
 const SCALE = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"]; // viridis
 const TURN = Math.PI / 24;
 const STEP = 0.9;
-const FREE = 1.35; // tools stand above the network, the legend below it
+const FREE = 1.35; // the tools are above the network, the legend below it
 
 const share = (value) => `${format(100 * value)}%`;
-const COLOURS = {
+const COLORS = {
   parameters: { words: "Parameters", of: (layer) => layer.parameters || null, log: true, text: format },
   used: { words: "Health: units used", text: share, ends: [0, 1],
     of: (layer) => (layer.seen?.units ? layer.seen.used / layer.seen.units : null) },
@@ -24,7 +24,7 @@ function drawNetwork(root, data) {
   const drawn = JSON.stringify(data);
   if (root.scene?.drawn === drawn) return root.scene.leave;
   const chosen = root.scene?.chosen() ?? 0;
-  const colouring = root.scene?.colouring() ?? "parameters";
+  let color = root.scene?.color() ?? "parameters";
   root.scene?.leave();
   root.replaceChildren();
   const stage = add(root, "div", "stage");
@@ -34,7 +34,6 @@ function drawNetwork(root, data) {
   const tools = add(stage, "div", "tools");
   const view = new View(stage, data, (index) => choose(index));
   let current = 0;
-  let colour = colouring;
 
   const choose = (index, focus = true) => {
     current = index;
@@ -66,20 +65,20 @@ function drawNetwork(root, data) {
   };
 
   const select = add(tools, "select", "");
-  select.setAttribute("aria-label", "Colour by");
-  for (const [key, { words, of }] of Object.entries(COLOURS)) {
-    const option = add(select, "option", "", `Colour: ${words}`);
+  select.setAttribute("aria-label", "Color by");
+  for (const [key, { words, of }] of Object.entries(COLORS)) {
+    const option = add(select, "option", "", `Color: ${words}`);
     option.value = key;
     option.disabled = !data.layers.some((layer) => of(layer) !== null);
   }
-  if (select.querySelector(`[value=${colour}]`).disabled) colour = "parameters";
-  select.value = colour;
-  select.onchange = () => view.colour((colour = select.value));
+  if (select.querySelector(`[value=${color}]`).disabled) color = "parameters";
+  select.value = color;
+  select.onchange = () => view.color((color = select.value));
   const reset = add(tools, "button", "", "Reset view");
   reset.onclick = () => view.reset();
-  view.colour(colour);
+  view.color(color);
   choose(Math.min(chosen, data.layers.length - 1));
-  root.scene = { drawn, leave: () => { view.leave(); root.scene = undefined; }, chosen: () => current, colouring: () => colour };
+  root.scene = { drawn, leave: () => { view.leave(); root.scene = undefined; }, chosen: () => current, color: () => color };
   return root.scene.leave;
 }
 
@@ -167,8 +166,8 @@ class View {
     this.draw();
   }
 
-  colour(key) {
-    const { words, of, log, text, ends } = COLOURS[key];
+  color(key) {
+    const { words, of, log, text, ends } = COLORS[key];
     const values = this.layers.map(of);
     const known = values.filter((value) => value !== null);
     const [low, high] = ends ?? [Math.min(...known), Math.max(...known)];
@@ -177,7 +176,7 @@ class View {
       return b > a ? (v - a) / (b - a) : 0.5;
     };
     this.boxes?.forEach((box, index) => {
-      box.material.color.set(values[index] === null ? GREY : mix(place(values[index])));
+      box.material.color.set(values[index] === null ? GRAY : mix(place(values[index])));
     });
     this.legend.replaceChildren();
     add(this.legend, "div", "", words + (log ? " (log scale)" : ""));
@@ -186,7 +185,7 @@ class View {
     const row = add(this.legend, "div", "ends");
     add(row, "span", "", known.length ? text(low) : "–");
     add(row, "span", "", known.length ? text(high) : "–");
-    if (known.length < values.length) add(this.legend, "div", "", "Grey: has none, or is not measured");
+    if (known.length < values.length) add(this.legend, "div", "", "Gray: none, or not measured");
     this.draw();
   }
 
@@ -222,14 +221,14 @@ class View {
     if (!this.renderer) return;
     const bounds = new THREE.Box3();
     this.boxes.forEach((box) => bounds.expandByObject(box));
-    const centre = bounds.getCenter(new THREE.Vector3());
+    const center = bounds.getCenter(new THREE.Vector3());
     const direction = new THREE.Vector3(-0.3, 0.75, 1).normalize();
-    this.controls.target.copy(centre);
-    // The nearer the camera, the more perspective counts, so the distance is found in a few steps.
+    this.controls.target.copy(center);
+    // Perspective grows as the camera comes closer, so the distance takes a few iterations.
     let distance = bounds.getSize(new THREE.Vector3()).length() * 3;
     for (let step = 0; step < 4; step += 1) {
-      this.camera.position.copy(centre).addScaledVector(direction, distance);
-      this.camera.lookAt(centre);
+      this.camera.position.copy(center).addScaledVector(direction, distance);
+      this.camera.lookAt(center);
       this.camera.updateMatrixWorld();
       let filled = 0.02;
       for (const x of [bounds.min.x, bounds.max.x])
@@ -240,7 +239,7 @@ class View {
           }
       distance *= filled * 1.06;
     }
-    this.camera.position.copy(centre).addScaledVector(direction, distance);
+    this.camera.position.copy(center).addScaledVector(direction, distance);
     this.controls.update();
     this.draw();
   }
@@ -260,7 +259,7 @@ class View {
     this.place();
   }
 
-  // Labels above the boxes; the chosen one first, then those that overlap none before them.
+  // Labels above the boxes: the chosen one first, then those that do not overlap earlier ones.
   place() {
     const { clientWidth: width, clientHeight: height } = this.stage;
     const taken = [];

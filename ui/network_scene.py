@@ -22,7 +22,7 @@ Layers = list[dict[str, Any]]
 
 
 def merged(layers: Layers, statistics: Layers) -> Layers:
-    """The layers with what was seen of them under the key ``seen``; None if there were none."""
+    """The layers with their statistics under the key ``seen``; None if there are none."""
     by_name = {layer["name"]: layer for layer in statistics}
     return [{**layer, "seen": by_name.get(layer["name"])} for layer in layers]
 

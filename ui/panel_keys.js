@@ -1,4 +1,4 @@
-// The left and right arrow keys lead to another trial from within the table, too, where they would move to another cell.
+// The left and right arrow keys open another trial from within the table, too, instead of moving to another cell.
 
 export default function ({ data }) {
   const lead = (event) => {

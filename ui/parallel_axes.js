@@ -1,5 +1,5 @@
-// Parallel coordinates: draws the figure, and sends the ranges along its axes back, by the axes' labels. The line
-// nearest to the mouse says which trial it is; a click on it tells the page.
+// Parallel coordinates: draws the figure and reports the ranges along its axes by the axes' labels. The line nearest to
+// the mouse shows its trial in a tooltip; a click on it opens the trial.
 
 const WAIT_MS = 50;
 const LONGEST_WAIT_MS = 15000;
@@ -23,8 +23,8 @@ function whenThere(found, act, waited = 0) {
 
 async function draw(place, { figure, ranges, lines, clicks }) {
   const style = getComputedStyle(place);
-  const colour = style.getPropertyValue("--st-text-color").trim() || style.color;
-  const font = { color: colour, family: style.getPropertyValue("--st-font").trim() || style.fontFamily, size: 12 };
+  const color = style.getPropertyValue("--st-text-color").trim() || style.color;
+  const font = { color, family: style.getPropertyValue("--st-font").trim() || style.fontFamily, size: 12 };
   const traces = figure.data.map((trace) => ({
     ...trace,
     labelfont: font,
@@ -40,7 +40,7 @@ async function draw(place, { figure, ranges, lines, clicks }) {
   await globalThis.Plotly.react(place, traces, layout, { displayModeBar: false, responsive: true });
   place.removeAllListeners("plotly_restyle");
   place.on("plotly_restyle", () => {
-    place.order = place.data[0].dimensions.map((axis) => axis.label); // axes can be dragged, and stay there
+    place.order = place.data[0].dimensions.map((axis) => axis.label); // keep the order of dragged axes
     const kept = {};
     for (const axis of place.data[0].dimensions) if (axis.constraintrange) kept[axis.label] = axis.constraintrange;
     if (JSON.stringify(kept) !== JSON.stringify(place.kept ?? ranges)) place.tell.ranges(kept);
@@ -56,7 +56,7 @@ function inOrder(axes, order) {
   return [...axes].sort((one, other) => at(one) - at(other));
 }
 
-// The tooltip and the click: plotly tells neither of lines.
+// The tooltip and the click: plotly reports neither for lines.
 function follow(place, lines, clicks) {
   const tip = place.parentElement.querySelector(".axes-tip");
   const mark = place.parentElement.querySelector(".axes-mark");
@@ -81,7 +81,7 @@ function follow(place, lines, clicks) {
     mark.querySelector("polyline").setAttribute("points", found.path.map((at) => at.join(",")).join(" "));
   };
   place.onmouseleave = hide;
-  // Pressed and let go at the same spot: dragging along an axis or of an axis ends in a click too.
+  // Pressed and released at the same spot: dragging an axis or a range ends in a click, too.
   place.onpointerdown = (event) => {
     place.pressed = place.near === undefined ? undefined : [event.clientX, event.clientY, place.near];
   };
@@ -102,7 +102,7 @@ function nearest(place, event) {
   const right = axes.findIndex((axis) => axis.x >= x);
   if (right < 1) return undefined;
   const [one, other] = [axes[right - 1], axes[right]];
-  if (Math.min(x - one.x, other.x - x) < 6) return undefined; // there ranges are dragged
+  if (Math.min(x - one.x, other.x - x) < 6) return undefined; // here ranges are dragged
   const share = (x - one.x) / (other.x - one.x);
   let best = { gap: NEAR_PX };
   for (let line = 0; line < one.values.length; line += 1) {
@@ -115,7 +115,7 @@ function nearest(place, event) {
   return { line: best.line, path };
 }
 
-// Where the axes lie on the screen, from left to right, and where their values lie along them.
+// The positions of the axes on the screen, from left to right, and of the values along them.
 function drawnAxes(place) {
   const known = new Map(place._fullData[0].dimensions.map((axis) => [axis.label, axis]));
   const ranges = new Map(place.data[0].dimensions.map((axis) => [axis.label, axis.constraintrange]));
@@ -135,7 +135,7 @@ function drawnAxes(place) {
   return drawn.sort((one, other) => one.x - other.x);
 }
 
-// As plotly does it: an axis of one value is given room around it.
+// As in plotly, an axis with a single value gets room around it.
 function extent(values) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   if (low < high) return [low, high];

@@ -1,6 +1,6 @@
-"""Parallel coordinates whose dragged ranges and clicked lines come back to the page; Streamlit's charts tell neither.
+"""Parallel coordinates that report dragged ranges and clicked lines to the page; Streamlit's charts report neither.
 
-Drawn by the plotly.js of the Python package, which a component of its own hands to the browser once a session.
+Drawn by the plotly.js of the Python package, which a separate component sends to the browser once a session.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STYLE = """
 HEIGHT = 360
 ZERO_WIDTH = "\u200b"
 GRAIN = 100
-"""Places along a continuous axis to which the end of a range snaps."""
+"""Places along a continuous axis that the end of a range snaps to."""
 
 Ranges = dict[str, tuple[float, float]]
 
@@ -51,22 +51,22 @@ def _plotly_js() -> str:
 
 
 def axis_ranges(study: str) -> Ranges:
-    """The ranges that are kept along the axes now, by the axes' labels."""
+    """The current ranges along the axes, by the axes' labels."""
     ranges: Ranges = st.session_state.get(f"{study}-axis-ranges", {})
     return ranges
 
 
 def set_axis_ranges(study: str, ranges: Ranges) -> None:
-    """Keep these ranges from now on, none for ``{}``; before the axes are drawn."""
+    """Set the ranges, none for ``{}``; call it before the axes are drawn."""
     st.session_state[f"{study}-axis-ranges"] = dict(ranges)
-    # Drawn as another component: one keeps what it last sent.
+    # Drawn as a new component, because a component keeps what it last sent.
     st.session_state[f"{study}-axes-turn"] = st.session_state.get(f"{study}-axes-turn", 0) + 1
 
 
 def _refine(axis: Any) -> None:
-    """Let ranges along a continuous axis with texts end anywhere: plotly snaps them to the texts.
+    """Let ranges along a continuous axis with labels end anywhere: plotly snaps them to the labels.
 
-    Each place gets a text of its own that cannot be seen, because plotly finds places by their texts.
+    Each place gets its own invisible label, because plotly finds places by their labels.
     """
     if axis.name != CONTINUOUS or axis.tickvals is None:
         return
@@ -80,7 +80,7 @@ def _refine(axis: Any) -> None:
 def show_axes(
     study: str, figure: go.Figure, lines: Sequence[tuple[int, str]], on_trial: OnTrial | None = None
 ) -> str | None:
-    """Draw the figure of `plots.parallel_coordinates`; `axis_ranges` gives what is dragged along its axes.
+    """Draw the figure of `plots.parallel_coordinates`; `axis_ranges` returns the ranges dragged along its axes.
 
     Args:
         lines: the trial of each line, in their order, and what its tooltip says.

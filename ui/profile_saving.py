@@ -1,4 +1,4 @@
-"""Saving a configuration to a profile: what it changes there, and never over something that was not looked at."""
+"""Saving a configuration to a profile: shows what changes, and never overwrites a revision that nobody looked at."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ NEW, EXISTING = "A new profile", "An existing one"
 
 
 def changes(found: Mapping[str, tuple[Any, Any]]) -> str:
-    """Differences as a list: the variable, what was there, what is there now."""
+    """Differences as a list: the variable, its old value, its new value."""
     return "\n".join(f"- `{key}`: {_code(*pair)}" for key, pair in found.items())
 
 
 def _code(before: Any, after: Any) -> str:
     shown = number(before), number(after)
-    if shown[0] == shown[1]:  # they differ behind the fourth digit
+    if shown[0] == shown[1]:  # they differ after the fourth digit
         shown = repr(before), repr(after)
     return " → ".join(f"`{text.replace('`', '´') or ' '}`" for text in shown)
 
@@ -79,7 +79,7 @@ def _save_new(subject: str, profile: Profile, names: list[str]) -> None:
 
 def _save_existing(subject: str, profile: Profile, names: list[str], own: str | None) -> None:
     if st.session_state.setdefault(f"{subject} | existing", own) not in names:
-        st.session_state[f"{subject} | existing"] = None  # nobody's profile is proposed to be overwritten
+        st.session_state[f"{subject} | existing"] = None  # propose no profile to overwrite
     name = st.selectbox(
         "Profile",
         names,
@@ -95,7 +95,7 @@ def _save_existing(subject: str, profile: Profile, names: list[str], own: str | 
     except TuneAppError as error:
         st.error(f"{sentence(error)}\n\nSave under another name instead.")
         return
-    # The revision that this person looked at: what is saved must know of everything up to it.
+    # The revision that this person has seen: a save builds on it.
     looked_at = st.session_state.setdefault(f"{subject} | looked at", {})
     draft = drafts()[subject]
     seen = looked_at.setdefault(name, draft.found.revision if name == own else now.revision)
@@ -112,7 +112,7 @@ def _save_existing(subject: str, profile: Profile, names: list[str], own: str | 
 
 
 def _changed_meanwhile(subject: str, profile: Profile, name: str, seen: int, now: Profile) -> None:
-    """Somebody else saved it: show theirs and ours, and let the person decide."""
+    """Someone else saved it: show theirs and ours, and let the person decide."""
     st.warning(
         f"**{name}** has changed: you looked at revision {seen}, and revision {now.revision} is now current. Nothing "
         "was overwritten. Save on top of it, or save as a new profile.",
@@ -121,11 +121,11 @@ def _changed_meanwhile(subject: str, profile: Profile, name: str, seen: int, now
     try:
         theirs = differences(profiles().load(name, seen), now)
         st.markdown(f"Revision {now.revision} changed:\n\n{changes(theirs) or '- no value'}")
-    except TuneAppError as error:  # that revision is not kept, or no longer valid
+    except TuneAppError as error:  # that revision was not stored, or is no longer valid
         st.caption(sentence(error))
     try:
         mine = _on_top(subject, profile, now)
-    except TuneAppError as error:  # what both changed does not go together
+    except TuneAppError as error:  # the two sets of changes conflict
         st.error(f"Your changes do not fit on top of revision {now.revision}: {sentence(error)}")
         return
     st.markdown(f"Yours would change in revision {now.revision}:\n\n{changes(differences(now, mine)) or '- no value'}")
@@ -134,14 +134,14 @@ def _changed_meanwhile(subject: str, profile: Profile, name: str, seen: int, now
     pressed = st.button(
         f"Save on top of revision {now.revision}", key=f"{subject} | save on top", icon=":material/save_as:"
     )
-    if pressed and before == now.revision:  # else yet another revision came before the button was pressed
+    if pressed and before == now.revision:  # otherwise yet another revision was saved before the button was pressed
         _save(subject, mine, name, now.revision)
 
 
 def _on_top(subject: str, profile: Profile, now: Profile) -> Profile:
     """What this person saves on top of another's revision.
 
-    Who edits the profile itself changed some of its values, and the others' stay; who brings a trial brings all values.
+    If they edited the profile, their changed values are set and the others stay; a trial replaces all values.
     """
     if subject != f"profile {now.name}":
         return profile
@@ -153,7 +153,7 @@ def _on_top(subject: str, profile: Profile, now: Profile) -> Profile:
 def _save(subject: str, profile: Profile, name: str, loaded_revision: int) -> None:
     try:
         saved = profiles().save(replace(profile, name=name), loaded_revision=loaded_revision)
-    except Conflict:  # within this very moment; the next look shows both
+    except Conflict:  # saved at this very moment; the next rerun shows both
         st.rerun()
     except TuneAppError as error:
         st.error(sentence(error))

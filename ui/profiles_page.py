@@ -1,4 +1,4 @@
-"""Profiles: which there are and whether they are valid today, what is in them, how they came to be, and the session."""
+"""Profiles: all of them and whether they are valid today, their values, their history, and the session."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tune_app.profiles.profiles import Profiles, differences
 from tune_app.spaces.objective import figure_text
 from tune_app.spaces.variable import GROUPS
 
-NO_PROFILE = "There are no profiles in {folder} yet. Save one on the page **Review**, or with `tune-app profile save`."
+NO_PROFILE = "There are no profiles in {folder} yet. Save one on the **Review** page, or with `tune-app profile save`."
 SESSION = "the session"
 
 
@@ -58,7 +58,7 @@ def show() -> None:
 
 
 def _load() -> tuple[dict[str, Profile], dict[str, str]]:
-    """The profiles that are valid, and what is wrong with the others."""
+    """The valid profiles, and what is wrong with the others."""
     loaded, invalid = {}, {}
     for name in profiles().names():
         try:
@@ -69,20 +69,20 @@ def _load() -> tuple[dict[str, Profile], dict[str, str]]:
 
 
 def _profile(name: str, revision: int | None = None) -> Profile:
-    """A profile, or a former revision of it; read again only when the profile was written again."""
+    """A profile, or an earlier revision of it; read again only when the file changes."""
     return _read(str(profiles().folder), name, revision, _stamp(name))
 
 
 def _revisions(name: str) -> list[int]:
-    """The numbers of its revisions, the present one last."""
+    """The numbers of its revisions, the current one last."""
     return _read_revisions(str(profiles().folder), name, _stamp(name))
 
 
 def _stamp(name: str) -> int:
-    """Another number after each writing: whatever changes a profile or its history writes its file."""
+    """A number that changes with each write: every change to a profile or its history writes its file."""
     try:
         return (profiles().folder / f"{name}.yaml").stat().st_mtime_ns
-    except OSError:  # it was removed this moment
+    except OSError:  # it was just removed
         return 0
 
 
@@ -101,7 +101,7 @@ def _session(loaded: dict[str, Profile]) -> Profile | None:
     try:
         session = profiles().session()
     except NotFound:
-        st.caption("No current configuration: nothing was applied yet, so `tune-app train` needs a profile's name.")
+        st.caption("No current configuration: nothing has been applied yet, so `tune-app train` needs a profile name.")
         return None
     except TuneAppError as error:
         st.error(f"The current configuration is no longer valid: {sentence(error)}")
@@ -127,24 +127,24 @@ def _list(loaded: dict[str, Profile], invalid: dict[str, str], session: Profile 
     rows = []
     for name, profile in loaded.items():
         kept = profile.provenance
-        # With mode health it is a mean of metric and health, which is no share of anything.
+        # With mode health it is a mean of metric and health, which is not a share of anything.
         measured = f"metric/{kept['metric']}" if kept.get("mode") in ("simple", "pareto") else ""
         rows.append(
             {
                 "Profile": name,
                 "Current": "yes" if session is not None and not differences(profile, session) else "",
-                "Valid today": "yes",
+                "Valid": "yes",
                 "Revision": str(profile.revision),
                 "Task": profile.task,
                 "Data set": dataset_title(profile.dataset),
-                "Found in": _origin(profile) or "–",
-                # What an edited configuration reaches nobody has measured.
+                "Origin": _origin(profile) or "–",
+                # Nobody has measured what an edited configuration reaches.
                 "Objective": "unknown" if kept.get("edited") else figure_text(measured, profile.measured),
                 "Edited": str(len(kept.get("edited") or {})),
-                "Saved": str(kept.get("saved_at") or "–")[:10],  # the time is under History, and has no room here
+                "Saved": str(kept.get("saved_at") or "–")[:10],  # no room for the time; it is under History
             }
         )
-    rows += [{"Profile": name, "Valid today": "no"} for name in invalid]
+    rows += [{"Profile": name, "Valid": "no"} for name in invalid]
     st.dataframe(pd.DataFrame(rows).fillna("–"), hide_index=True, width="stretch")
 
 
@@ -175,7 +175,7 @@ def _values(profile: Profile) -> None:
 
 
 def _shown_revision(name: str) -> int:
-    """The revision that this person saw when they pressed a button: what is done to a later one is a conflict."""
+    """The revision that this person saw when they pressed a button: acting on a later one is a conflict."""
     shown: dict[str, int] = st.session_state.setdefault("profiles_shown", {})
     now = profiles().revisions(name)[-1]
     before, shown[name] = shown.get(name, now), now
@@ -186,7 +186,7 @@ def _manage(name: str, revision: int) -> None:
     apply, edit, rename, delete = st.columns([2, 2, 3, 3], vertical_alignment="bottom")
     if apply.button("Apply", icon=":material/check:", width="stretch", help="Makes it the current configuration."):
         _do(lambda: profiles().apply(profiles().load(name)), f"**{name}** is now the current configuration.")
-    if edit.button("Edit", icon=":material/edit:", width="stretch", help="Opens it on the page Review."):
+    if edit.button("Edit", icon=":material/edit:", width="stretch", help="Opens it on the Review page."):
         st.session_state["review_source"] = "A profile"
         st.session_state["review_profile"] = name
         st.switch_page(st.session_state["pages"]["review"])
@@ -209,7 +209,7 @@ def _manage(name: str, revision: int) -> None:
 
 
 def _do(work: Callable[[], object], done: str) -> bool:
-    """Do something that changes the profiles, then show them again; shows an error in place."""
+    """Change the profiles, then show them again; shows an error in place."""
     try:
         work()
     except TuneAppError as error:
@@ -220,7 +220,7 @@ def _do(work: Callable[[], object], done: str) -> bool:
 
 
 def _compare(name: str, loaded: dict[str, Profile], session: Profile | None) -> None:
-    """Any two: profiles, their former revisions, the session."""
+    """Any two of the profiles, their earlier revisions, and the session."""
     options: list[str] = []
     for known in loaded:
         former = _revisions(known)[:-1]
@@ -236,8 +236,8 @@ def _compare(name: str, loaded: dict[str, Profile], session: Profile | None) -> 
         st.session_state["compare_old"] = name if name in options else options[0]
     if st.session_state.get("compare_new") not in options:
         st.session_state["compare_new"] = next(o for o in options if o != st.session_state["compare_old"])
-    old = str(left.selectbox("One", options, key="compare_old", persist_state="session"))
-    new = str(right.selectbox("The other", options, key="compare_new", persist_state="session"))
+    old = str(left.selectbox("Compare", options, key="compare_old", persist_state="session"))
+    new = str(right.selectbox("with", options, key="compare_new", persist_state="session"))
     try:
         found = differences(_named(old, session), _named(new, session))
     except TuneAppError as error:
@@ -251,12 +251,12 @@ def _compare(name: str, loaded: dict[str, Profile], session: Profile | None) -> 
 
 
 def _shown(value: Any, other: Any) -> str:
-    """Four significant digits, or all of them where the difference lies behind."""
+    """Four significant digits, or all of them if the two differ only after the fourth."""
     return number(value) if number(value) != number(other) else repr(value)
 
 
 def _named(text: str, session: Profile | None) -> Profile:
-    """The profile that ``name``, ``name@revision`` or the session stands for."""
+    """The profile that ``name``, ``name@revision`` or the session refers to."""
     if text == SESSION and session is not None:
         return session
     name, at, revision = text.partition("@")

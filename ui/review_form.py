@@ -1,4 +1,4 @@
-"""Review: one configuration as a form, every field with its range and what was found, and what may be done with it."""
+"""Review: one configuration as a form, each field with its range and the study's value, and what you can do with it."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _field(subject: str, field: DraftField) -> None:
 
 
 def _widget(subject: str, field: DraftField) -> None:
-    """The widget that fits the type; it is given what the draft holds, so that nothing is lost between parts."""
+    """The widget that fits the type, filled from the draft so that nothing is lost between parts."""
     variable, key = field.variable, _key(subject, field.variable.name)
     st.session_state.setdefault(key, _as_widget(variable, field.entered))
     given: dict[str, Any] = {
@@ -189,12 +189,12 @@ def _is_switch(variable: Variable) -> bool:
 
 
 def _as_widget(variable: Variable, value: Value) -> Value:
-    """The value as the widget holds it: numbers with a fraction are texts, which keep every digit and take 1e-4."""
+    """The value as the widget holds it: floats are text, which keeps every digit and accepts 1e-4."""
     return value if isinstance(variable.domain, (Categorical, Int)) else str(value)
 
 
 def _about(field: DraftField) -> str:
-    """Marks, description, range, and what was found."""
+    """Marks, description, range, and the value that the study found."""
     variable = field.variable
     marks = ":orange-badge[:material/edit: changed] " if field.changed else ""
     if not field.applies:

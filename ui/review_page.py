@@ -1,4 +1,4 @@
-"""The review page: what a sweep found, changed by a person, made the current configuration.
+"""The review page: a person edits the result of a sweep and makes it the current configuration.
 
 `tune-app ui` serves it, behind guarded_page.py.
 """
@@ -28,13 +28,13 @@ from sources import choose_study
 
 @st.cache_resource
 def _keep_imports() -> None:
-    """Leave what the imports made out of the garbage collection after each run, which takes 0.12 s longer with it."""
+    """Exclude the imported objects from the garbage collection after each run, which saves 0.12 s."""
     gc.freeze()
 
 
 _keep_imports()
 st.set_page_config(page_title="tune-app", page_icon="🎛️", layout="wide")
-# With more than a style, it is part of the page: Streamlit puts a lone style where the next toast replaces it.
+# The empty span keeps it part of the page: Streamlit puts a lone style where the next toast replaces it.
 st.html(f"<style>{Path(__file__).with_name('page_style.css').read_text(encoding='utf-8')}</style><span></span>")
 require_token()
 pages = {
@@ -49,7 +49,7 @@ pages = {
     "health": st.Page(health_page.show, title="Health", icon=":material/monitor_heart:", url_path="health"),
 }
 st.session_state["pages"] = pages  # for a part that leads to another one
-# What opens first has no path of its own, yet people type the one that it would have.
+# The first part has no path of its own, yet people type the one that it would have.
 typed = st.Page(lambda: st.switch_page(pages["trials"]), title="Trials", url_path="trials", visibility="hidden")
 page = st.navigation([*pages.values(), typed])
 read_address()

@@ -1,4 +1,4 @@
-"""Where the parts of the page have what they show from: the store, the chosen study, its tables, jobs and profiles."""
+"""What the parts of the page show: the store, the chosen study, its tables, jobs and profiles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.store.trial_notes import TrialNotes
 
-NO_STUDY = "There are no studies yet. Start a sweep on the page **Sweep**, or with `tune-app run`."
+NO_STUDY = "There are no studies yet. Start a sweep on the **Sweep** page, or with `tune-app run`."
 
 
 def store() -> Store:
@@ -39,12 +39,12 @@ def profiles() -> Profiles:
 
 
 def imports_nothing(task: str) -> bool:
-    """The page runs no code of a user's own: a catalog is with each study, beside each profile, or from a process."""
+    """The page never runs user code: a catalog comes with a study, next to a profile, or from a separate process."""
     return False
 
 
 def studies() -> list[str]:
-    """The studies of the store, the one that was written last first."""
+    """The studies of the store, most recently written first."""
     opened = store()
     return sorted(opened.studies(), key=lambda name: _last_written(opened.study(name)), reverse=True)
 
@@ -52,21 +52,21 @@ def studies() -> list[str]:
 def _last_written(study: Study) -> str:
     try:
         return str(study.json("live.json").get("at", ""))
-    except TuneAppError:  # a damaged live state; what is damaged is said where the study is shown
+    except TuneAppError:  # a damaged live state; the error appears where the study is shown
         return ""
 
 
 def choose_study() -> None:
-    """The study of all parts, in the side bar; the newest one at first."""
+    """The study of all parts, in the sidebar; initially the newest one."""
     names = studies()
-    # By a part or by the address: what a widget holds may be set only before it.
+    # Set by a part or by the address: a widget's value can only be set before the widget exists.
     wanted = st.session_state.pop("study_wanted", None)
     if wanted in names:
         st.session_state["study"] = wanted
     elif wanted is not None:
         st.warning(f"There is no study `{wanted}` in the store.")
     if names:
-        # Streamlit forgets what the widget holds when one part opens another.
+        # Streamlit drops the widget's value when one part opens another.
         former = st.session_state.setdefault("study", st.session_state.get("study_shown"))
         if former not in names:
             st.session_state["study"] = names[0]
@@ -79,7 +79,7 @@ def choose_study() -> None:
 
 
 def chosen_study() -> Study:
-    """The study that was chosen; where there is none, the part says so and ends here."""
+    """The chosen study; if there is none, the part says so and ends here."""
     name = st.session_state.get("study")
     if name is None:
         st.info(NO_STUDY)
@@ -91,7 +91,7 @@ def chosen_study() -> Study:
 
 @contextmanager
 def said() -> Iterator[None]:
-    """Show an error of ours as a sentence, and end the part there."""
+    """Show one of our errors as a sentence, and end the part there."""
     try:
         yield
     except TuneAppError as error:
@@ -100,7 +100,7 @@ def said() -> Iterator[None]:
 
 
 def spec_of(study: Study) -> Spec:
-    """The search space as the study ran it, read against the catalog that the study keeps."""
+    """The search space as the study ran it, read against the catalog stored with the study."""
     with said():
         return read_spec(study)
 
@@ -117,15 +117,15 @@ def read_spec(study: Study) -> Spec:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _spec(_study: Study, root: str, name: str, files: tuple[bytes | None, ...]) -> Spec:
-    # Reading it draws configurations, to see that its constraints can be met: a tenth of a second with every rerun.
+    # Reading it samples configurations to check its constraints, which takes a tenth of a second with every rerun.
     return _study.spec()
 
 
 def trials_of(study: Study, told: bool = False) -> pd.DataFrame:
-    """The study's trials; read again only when they were written again.
+    """The study's trials; read again only when the file changes.
 
     Args:
-        told: what is wrong beside the table stands on the page already.
+        told: the page already shows what else is wrong.
     """
     with said():
         noted = str(TrialNotes(study).stamp())
@@ -136,14 +136,14 @@ def trials_of(study: Study, told: bool = False) -> pd.DataFrame:
 
 
 def epochs_of(study: Study) -> pd.DataFrame:
-    """The study's epochs; read again only when they were written again."""
+    """The study's epochs; read again only when the file changes."""
     with said():
         return _epochs(study.name, study.folder.address, stamp(study, "epochs"))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _trials(name: str, root: str, stamp: float, noted: str) -> tuple[pd.DataFrame, list[str]]:
-    """The table, and what is wrong beside it."""
+    """The table, and what else is wrong."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
         trials = load_trials(name, root).sort_values("trial", ignore_index=True)
@@ -156,7 +156,7 @@ def _epochs(name: str, root: str, stamp: float) -> pd.DataFrame:
 
 
 def stamp(study: Study, kind: str) -> float:
-    """Another number after each writing of a table; on an object store every two seconds, so as to ask rarely."""
+    """A number that changes with each write of a table; on an object store every two seconds, to save requests."""
     if isinstance(study.folder, LocalFolder):
         path = study.folder.root / kind / f"study={study.name}" / "data.parquet"
         return path.stat().st_mtime if path.exists() else 0.0

@@ -1,4 +1,4 @@
-"""What a person may ask of a sweep while it runs: stop or retry a trial, more or fewer trials, how many at once."""
+"""Steering a running sweep: stop or retry a trial, set the number of trials and how many run at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tune_app.store.sweep_changes import Kind, SweepChange, SweepChanges
 
 
 def ask(study: Study, kind: Kind, value: int) -> None:
-    """Ask the sweep of the study for a change; its answer is shown beside its state."""
+    """Ask the study's sweep for a change; its answer appears next to its state."""
     try:
         SweepChanges(study).ask(SweepChange(kind, value, user_name()))
     except TuneAppError as error:
@@ -37,7 +37,7 @@ def stop_trial_button(study: Study, trial: int) -> None:
 
 
 def retry_button(study: Study, trial: int, key: str) -> None:
-    """A button that tries one trial again, with the same configuration and seed, as a new one."""
+    """A button that retries a trial as a new one, with the same configuration and seed."""
     if study.being_written():
         st.button("Retry", icon=":material/replay:", key=key, on_click=ask, args=(study, "retry", trial))
         return
@@ -47,14 +47,14 @@ def retry_button(study: Study, trial: int, key: str) -> None:
 
 
 def change_form(study: Study, live: dict[str, Any]) -> None:
-    """The total number of trials, and how many at once, in a popover; and what came of the last change."""
+    """The total number of trials, and how many at once, in a popover; and the result of the last change."""
     with st.popover("Change…", icon=":material/tune:"):
         total = st.number_input(
             "Trials in total", 1, value=max(1, live.get("total") or 1), key=f"{study.name}-new-total"
         )
         st.button("Set trials", key=f"{study.name}-set-total", on_click=ask, args=(study, "trials", int(total)))
         now = int(live.get("concurrent") or 0)
-        at_once = st.number_input("At once, 0 for as many as fit", 0, value=now, key=f"{study.name}-new-at-once")
+        at_once = st.number_input("Trials at once (0: as many as fit)", 0, value=now, key=f"{study.name}-new-at-once")
         st.button("Set", key=f"{study.name}-set-at-once", on_click=ask, args=(study, "concurrent", int(at_once)))
     if live.get("answer"):
         st.caption(f":material/info: {sentence(live['answer'])}")

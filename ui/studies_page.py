@@ -108,7 +108,7 @@ def _list(rows: list[dict[str, Any]]) -> None:
 
 
 def _compare(chosen: list[Study]) -> None:
-    """What each of them reached at what cost, and the configurations that won."""
+    """What each of them reached at what cost, and the winning configurations."""
     objectives = {study.name: Objective.model_validate(study.document()["objective"]) for study in chosen}
     first = objectives[chosen[0].name]
     others = [name for name, objective in objectives.items() if not _same(objective, first)]

@@ -1,4 +1,4 @@
-"""What a sweep is started with: a search space, and its overrides."""
+"""The form that starts a sweep: a search space, and its overrides."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
-from values import counted, sentence
+from values import sentence
 
 from tune_app.document import Document
 from tune_app.errors import InputError, TuneAppError
+from tune_app.readable import counted
 from tune_app.spaces.override import describe
 from tune_app.spaces.section import LEVELS, MODES, Budget, Pruning, Resources, Search, Section, read_section
 from tune_app.spaces.space_file import default_spaces_folder
@@ -28,11 +29,11 @@ SECTIONS: dict[str, type[Section]] = {
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """What the form says.
+    """The contents of the form.
 
     Attributes:
         document: the search space file.
-        overrides: by the key in the file; only what differs from it.
+        overrides: by key in the file; only those that differ from it.
         problems: what is wrong with the entries, by key.
     """
 
@@ -41,12 +42,12 @@ class SweepSettings:
     problems: dict[str, str] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
-        """Another text for other settings."""
+        """A text that differs for different settings."""
         return hashlib.sha256(repr((self.document.data, sorted(self.overrides.items()))).encode()).hexdigest()
 
 
 def sweep_form() -> SweepSettings | None:
-    """Show the form; None if no search space is chosen, or the one that is cannot be read."""
+    """Show the form; None if no search space is chosen or it cannot be read."""
     document = _space()
     if document is None:
         return None
@@ -56,7 +57,7 @@ def sweep_form() -> SweepSettings | None:
     except TuneAppError as error:
         st.error(sentence(error))
         return None
-    # Widgets of another space are others, so that each begins with the values of its own file.
+    # Each space has its own widgets, so they start with the values of its file.
     prefix = hashlib.sha256(f"{document.source}{document.data}".encode()).hexdigest()[:12]
     form = _Form(document, read, prefix)
     first, second = st.columns(4), st.columns(4)
@@ -85,7 +86,7 @@ def _strategies() -> list[str]:
 
 
 def _space() -> Document | None:
-    """The search space that was chosen or uploaded."""
+    """The chosen or uploaded search space."""
     files = {path.stem: path for path in sorted(default_spaces_folder().glob("*.yaml")) if path.is_file()}
     left, right = st.columns(2, vertical_alignment="bottom")
     with right:
@@ -112,7 +113,7 @@ def _space() -> Document | None:
 
 
 def _searched(document: Document) -> str:
-    """How many variables are searched, as the file says."""
+    """How many variables the file searches."""
     parameters = document.data.get("parameters")
     groups = parameters.values() if isinstance(parameters, dict) else []
     count = sum(isinstance(value, dict) for group in groups if isinstance(group, dict) for value in group.values())
@@ -131,7 +132,7 @@ def _number_or_text(text: str) -> float | str:
 
 
 class _Form:
-    """The entries above a search space; each is checked by the section that it belongs to."""
+    """The entries above a search space; each is checked by its section."""
 
     def __init__(self, document: Document, read: dict[str, Section], prefix: str) -> None:
         self._document = document

@@ -22,7 +22,7 @@ LAST_LINES = 12
 def show() -> None:
     """The part."""
     st.header("Sweep")
-    # Asked once: after a stop it is the sweep that a person looks at, not the form.
+    # Evaluated once: after a stop the person looks at the sweep, not at the form.
     opened = st.session_state.setdefault("sweep_form_open", not _busy())
     with st.expander("Start a sweep", expanded=opened, icon=":material/rocket_launch:"):
         settings = sweep_form()
@@ -33,7 +33,7 @@ def show() -> None:
 
 
 def _busy() -> bool:
-    """Whether a sweep was asked for and has not ended, or the chosen study is being written."""
+    """Whether a requested sweep has not ended, or the chosen study is being written."""
     if any(job.kind == "sweep" and not job.ended for job in jobs().records.all()):
         return True
     name = st.session_state.get("study")
@@ -70,13 +70,13 @@ def _buttons(settings: SweepSettings) -> None:
 
 
 def _was_just_started() -> bool:
-    """Whether the sweep of this page still waits for Ray: a second click on Start is no second sweep."""
+    """Whether this page's sweep still waits for Ray: a second click on Start must not start a second sweep."""
     waiting = st.session_state.get("sweep_job")
     return waiting is not None and any(j.id == waiting and j.submitted_at is None for j in _waiting())
 
 
 def _waiting() -> list[Job]:
-    """Sweeps that were asked for and have no study yet."""
+    """Requested sweeps that have no study yet."""
     studies = store().studies()
     return [job for job in jobs().all() if job.kind == "sweep" and not job.ended and job.study not in studies]
 
@@ -93,17 +93,17 @@ def _live() -> None:
             stop_button(job)
         name = st.session_state.get("study")
         if waiting and (name is None or not Study(store().folder, name).being_written()):
-            return  # what an older sweep found would be taken for the new one's
+            return  # an older sweep's results would look like the new one's
         if name is not None:
             show_live(store().study(name), job_of(name))
         else:
             st.info("There are no studies yet. Start the first one above, or with `tune-app run`.")
-    except TuneAppError as error:  # a study that was removed this moment, a store that cannot be read
+    except TuneAppError as error:  # a study that was just removed, or a store that cannot be read
         st.error(sentence(error))
 
 
 def _follow_own() -> None:
-    """The sweep that was started here: chosen as the page's study once it is there, explained where it never was."""
+    """The sweep that was started here: becomes the page's study once it exists; if it never does, says why."""
     job_id = st.session_state.get("sweep_job")
     if job_id is None:
         return

@@ -1,4 +1,4 @@
-"""What may be done with one trial, from wherever it is shown: look at it closely, apply it, train it, compare it."""
+"""What you can do with a trial wherever it is shown: inspect it, apply it, train it, compare it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tune_app.store.study import Study
 
 
 def action(label: str, icon: str, key: str, act: Callable[..., None], *args: Any, **more: Any) -> None:
-    """A button of a row of them; an error of ours becomes a message beside it."""
+    """One button of a row; one of our errors becomes a message next to it."""
     if st.button(label, icon=f":material/{icon}:", key=key, **more):
         try:
             act(*args)
@@ -53,7 +53,7 @@ def apply(study: Study, trial: int) -> None:
 
 
 def train(study: Study, trial: int) -> None:
-    """Start a full training with the trial's configuration, and follow it on the page Review.
+    """Start a full training with the trial's configuration, and follow it on the Review page.
 
     Raises:
         TuneAppError: it cannot be started.
@@ -64,7 +64,7 @@ def train(study: Study, trial: int) -> None:
 
 
 def toggle_compared(study: Study, trial: int) -> None:
-    """Take the trial into the comparison, or out of it."""
+    """Add the trial to the comparison, or remove it."""
     key = f"{study.name}-compared"
     compared: list[int] = st.session_state.get(key, [])
     if trial in compared:

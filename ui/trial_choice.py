@@ -1,4 +1,4 @@
-"""One trial of a study, chosen by a person or the best one, for the parts that show a single trial."""
+"""The trial of a study that a part shows: the best one, or one chosen by a person."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BEST = "best"
 
 
 def choose_trial(trials: pd.DataFrame, objective: Objective, study: str) -> int | str:
-    """A select box: the best trial, which it is at first, or one by number."""
+    """A select box: the best trial (initially), or one by number."""
     rows = ranked(trials, objective.direction)
     labels = {
         int(number): f"Trial {number}: {state.lower()}, {shown('objective', value, objective)}"
@@ -34,7 +34,7 @@ def choose_trial(trials: pd.DataFrame, objective: Objective, study: str) -> int 
 
 
 def set_trial(study: str, number: int) -> None:
-    """Choose for the parts that show a single trial, from another one."""
+    """Choose a trial for the parts that show a single one, from another part."""
     st.session_state[_key(study)] = number
 
 

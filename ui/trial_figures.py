@@ -26,10 +26,10 @@ from tune_app.store.study import Study
 
 HEIGHT = 340
 MOST_FITTED = 300
-"""Completed trials that the importances are computed from: with 1,000 the forests take ten seconds and more."""
+"""Completed trials that the importances are computed from: with 1,000 the forests take more than ten seconds."""
 AGAINSTS = [column for column, _ in AGAINST.values()]
 AXES = 7
-"""Variables that parallel coordinates have room for beside the objective."""
+"""Variables that fit next to the objective in parallel coordinates."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Shown:
 
     Attributes:
         trials: those that meet the filter.
-        unbrushed: those that meet it but for the ranges along the axes of Parallel, which draws these.
+        unbrushed: those that meet it apart from the ranges along the axes of Parallel, which draws these.
         compared: numbers of trials that stand out.
-        tools: where its downloads have their place, beside the choice of figures.
-        on_trial: told the number of a trial that is clicked.
+        tools: where its downloads go, next to the choice of figures.
+        on_trial: called with the number of a clicked trial.
     """
 
     study: Study
@@ -54,7 +54,7 @@ class Shown:
 
 
 def figures_of(spec: Spec) -> dict[str, Callable[[Shown], None]]:
-    """The figures of a study by name, in the order in which they are offered."""
+    """The figures of a study by name, in the order of the menu."""
     draw: dict[str, Callable[[Shown], None]] = {
         "History": _history,
         "Learning curves": _curves,
@@ -98,8 +98,8 @@ def show_figure(
 def _draw(
     shown: Shown, name: str, figure: go.Figure, alt: str, data: Callable[[], pd.DataFrame], height: int = HEIGHT
 ) -> None:
-    """The figure, its downloads, and what a click on a trial in it does."""
-    figure.update_layout(title=None, margin_t=12)  # the choice of figures says it
+    """The figure, its downloads, and the action of a click on a trial."""
+    figure.update_layout(title=None, margin_t=12)  # the choice of figures already shows it
     plots.set_height(figure, height)
     chart = f"{shown.study.name}-{name}-chart"
     with st.container(key=chart):
@@ -111,21 +111,21 @@ def _draw(
 
 
 def _log_switch(shown: Shown, figure: str, column: str) -> bool | None:
-    """Of the vertical axis: the logarithm of the error of a share, which is on at first, or of the value."""
+    """Of the vertical axis: the logarithm of a share's error (on by default), or of the value."""
     share = is_share(column, shown.spec.objective)
     if share and column.startswith("health/"):
         return False
     name = title(column, shown.spec.objective)
     words = "Log of the error" if share else "Log scale"
-    far = f"{name}: the distance from 98% to 99% is that from 80% to 90%, half of the error."
-    help_text = far if share else f"{name} by its logarithm."
+    far = f"{name}: 98% to 99% spans as much as 80% to 90%, half of the error."
+    help_text = far if share else f"{name} on a log scale."
     key = f"{shown.study.name}-{figure}-log-{'error' if share else 'value'}"
     return st.toggle(words, value=share, help=help_text, key=key, persist_state="session")
 
 
 def _pruned_switch(shown: Shown, figure: str) -> bool:
     return st.toggle(
-        "Pruned too",
+        "Include pruned",
         help="They stopped early, so their figures come from fewer epochs and are worse than they could be.",
         key=f"{shown.study.name}-{figure}-pruned",
         persist_state="session",
@@ -133,7 +133,7 @@ def _pruned_switch(shown: Shown, figure: str) -> bool:
 
 
 def _columns(shown: Shown, *names: str) -> pd.DataFrame:
-    """The trials with their objective and these variables, as a download has them."""
+    """The trials with their objective and these variables, for a download."""
     columns = [shown.spec.space.by_name[name].column for name in names]
     return shown.trials[["trial", "state", "objective", *columns]]
 
@@ -185,7 +185,7 @@ def _parallel(shown: Shown) -> None:
             "Axes",
             list(spec.space.searched),
             default=names,
-            help="At first the variables most closely associated with the objective, and the learning rate.",
+            help="Default: the variables most closely associated with the objective, and the learning rate.",
             key=f"{study.name}-axes",
             persist_state="session",
         )
@@ -212,10 +212,10 @@ def _importance(shown: Shown) -> None:
         return
     if _lack_completed(shown, needed := needed_trials(spec)):
         return
-    if _completed(trials) < needed:  # the study lacks them too, and what is said counts all of them
+    if _completed(trials) < needed:  # the study lacks them, too, and the message counts all of them
         trials = trials_of(shown.study)
     try:
-        with st.spinner("Optuna fits forests to the completed trials…"):
+        with st.spinner("Fitting Optuna's forests to the completed trials…"):
             found = _importances(spec.sha256(), trials, spec)
     except WorkFailed as error:
         said_so = sentence(error)
@@ -240,9 +240,9 @@ def _importance(shown: Shown) -> None:
 
 
 def _lack_completed(shown: Shown, needed: int) -> bool:
-    """Whether fewer completed trials meet the filter than a figure needs, though the study has enough; then it says so.
+    """Whether too few completed trials meet the filter for a figure, although the study has enough; then it says so.
 
-    What the study itself lacks, the figure says.
+    If the study itself lacks them, the figure says so.
     """
     met, every = _completed(shown.trials), _completed(trials_of(shown.study))
     if met >= needed or every < needed:
@@ -290,13 +290,13 @@ def _rank(shown: Shown) -> None:
 
 
 def _pair(shown: Shown, figure: str, words: str) -> tuple[str, str, bool] | None:
-    """Two variables, and whether pruned trials count; None if there are not two."""
+    """Two variables, and whether pruned trials count; None without two variables."""
     left, middle, right = st.columns([3, 3, 2], vertical_alignment="bottom")
     first = plots.first_pair(shown.trials, shown.spec)
     with left:
-        x = _variable(shown, "Variable across", f"{figure}-x", first[:1])
+        x = _variable(shown, "Horizontal axis", f"{figure}-x", first[:1])
     with middle:
-        y = _variable(shown, "Variable upwards", f"{figure}-y", first[1:])
+        y = _variable(shown, "Vertical axis", f"{figure}-y", first[1:])
     with right:
         pruned = _pruned_switch(shown, figure)
     if x is None or y is None or x == y:
@@ -306,7 +306,7 @@ def _pair(shown: Shown, figure: str, words: str) -> tuple[str, str, bool] | None
 
 
 def _variable(shown: Shown, label: str, key: str, first: Sequence[str]) -> str | None:
-    """One of the searched variables, at first the first of `first`; None if that is empty."""
+    """One of the searched variables, by default the first of `first`; None if that is empty."""
     if not first:
         return None
     names = list(shown.spec.space.searched)

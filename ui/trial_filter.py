@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from columns import shown, title
-from values import counted, escaped, number
+from values import escaped, number
 
+from tune_app.readable import counted
 from tune_app.results.selection import STAR, STATES, TAGS, TEXT, Selection, tags_of
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Categorical
@@ -20,13 +21,13 @@ ENDS = ("at least", "at most")
 
 
 def selection_of(study: str) -> Selection:
-    """The filter as it is set now."""
+    """The current filter."""
     found: Selection = st.session_state.get(f"{study}-selection", Selection())
     return found
 
 
 def set_selection(study: str, selection: Selection) -> None:
-    """Set it, from wherever on the page."""
+    """Set it, from anywhere on the page."""
     st.session_state[f"{study}-selection"] = selection
 
 
@@ -40,10 +41,10 @@ def choose_selection(trials: pd.DataFrame, spec: Spec, study: str) -> None:
 
 
 def show_chips(trials: pd.DataFrame, spec: Spec, study: str) -> None:
-    """Each condition with a cross that takes it away, and how many trials meet them all; nothing without conditions."""
+    """Each condition with a cross that removes it, and how many trials meet them all; nothing without conditions."""
     selection = selection_of(study)
     conditions = selection.conditions()
-    place = st.empty()  # always there: the browser would draw all that is below it again when it came or went
+    place = st.empty()  # always there: if it came and went, the browser would redraw everything below it
     if not conditions:
         return
     with place.container(horizontal=True, vertical_alignment="center", gap="small", key="filter-chips"):
@@ -61,7 +62,7 @@ def show_chips(trials: pd.DataFrame, spec: Spec, study: str) -> None:
 
 
 def say_emptied(trials: pd.DataFrame, spec: Spec, study: str) -> None:
-    """That no trial meets the filter, and which condition is to blame."""
+    """Say that no trial meets the filter, and which condition is to blame."""
     selection = selection_of(study)
     lines = [
         f"- without **{_in_words(selection, condition, spec)}**, {counted(count, 'trial')}"
@@ -71,7 +72,7 @@ def say_emptied(trials: pd.DataFrame, spec: Spec, study: str) -> None:
         if low is not None and high is not None and low > high:
             lines.append(f"- **{_name(column, spec)}** must be at least {number(low)} and at most {number(high)}")
     if not lines and len(selection.conditions()) > 1:
-        lines.append("- no single condition is the cause: several together leave nothing")
+        lines.append("- no single condition is the cause, but together they leave nothing")
     st.info("No trial meets the filter:\n\n" + "\n".join(lines) if lines else "No trial meets the filter.")
 
 
@@ -87,12 +88,12 @@ def _clear(study: str) -> None:
 
 
 def _name(column: str, spec: Spec) -> str:
-    """A column as the filter calls it."""
+    """A column's name in the filter."""
     return column.split("/")[-1] if column.startswith("config/") else title(column, spec.objective)
 
 
 def _in_words(selection: Selection, condition: str, spec: Spec) -> str:
-    """One condition as a chip says it."""
+    """The text of a condition's chip."""
     if condition == STATES:
         return " or ".join(sorted(map(str.lower, selection.states)))
     if condition == STAR:
@@ -136,7 +137,7 @@ def _widgets(trials: pd.DataFrame, spec: Spec, study: str) -> None:
 
 
 def _said(trials: pd.DataFrame, study: str) -> None:
-    """By stars and tags, if anybody gave some."""
+    """By stars and tags, if there are any."""
     selection = selection_of(study)
     tags = sorted({tag for said in trials["tags"].dropna().unique() for tag in tags_of(said)} | set(selection.tags))
 
@@ -153,7 +154,7 @@ def _said(trials: pd.DataFrame, study: str) -> None:
 
 
 def _columns(trials: pd.DataFrame, spec: Spec, study: str) -> list[str]:
-    """The columns that the person filters by, which have conditions or are to get some."""
+    """The columns that the person filters by, with conditions or about to get some."""
     names = {spec.space.by_name[name].column: name for name in spec.space.searched}
     figures = [*FIGURES, *(c for c in trials.columns if c.startswith(("metric/", "health/")))]
     names |= {column: title(column, spec.objective) for column in figures if column in trials}
@@ -212,7 +213,7 @@ def _condition(column: str, trials: pd.DataFrame, spec: Spec, study: str) -> Non
 
 
 def _held(key: str, value: Any, change: Callable[[Any], None]) -> dict[str, Any]:
-    """What ties a widget to the filter: it shows `value`, and `change` gets what a person makes of it."""
+    """Binds a widget to the filter: it shows `value`, and `change` receives what the person sets."""
     st.session_state[key] = value
 
     def changed() -> None:

@@ -10,8 +10,9 @@ import pandas as pd
 import streamlit as st
 from columns import shown, title
 from trial_panel import MARKS, open_trial
-from values import counted, escaped
+from values import escaped
 
+from tune_app.readable import counted
 from tune_app.results.review import ranked
 from tune_app.results.selection import MOST_COMPARED
 from tune_app.spaces.spec import Spec
@@ -20,11 +21,11 @@ from tune_app.store.study import Study
 PAGE = 12
 COLUMNS = 3
 METRICS = 3
-"""Metrics on a card beside the score."""
+"""Metrics on a card next to the score."""
 
 
 def show_gallery(study: Study, spec: Spec, trials: pd.DataFrame) -> None:
-    """The cards, in an order of one's choice."""
+    """The cards, in the order that the person chooses."""
     orders = ["objective", "trial", *(c for c in ("health/overall", "duration_s", "model_parameters") if c in trials)]
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     with left:

@@ -1,4 +1,4 @@
-"""What people say about one trial, to be read and written: a star, tags, a note."""
+"""What people say about a trial: a star, tags and a note, to read and edit."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if (!window.fieldsAreLeftByEscape) {
   }, true);
 }
 </script>"""
-"""Escape in a field leaves the field, with what was typed, and not the trial."""
+"""Escape in a field leaves the field and keeps its text, instead of closing the trial."""
 
 
 def show_star(study: Study, trial: int) -> None:
-    """The star, which a click gives or takes."""
+    """The star, which a click sets or removes."""
     notes = TrialNotes(study)
     starred = _read(notes).get(trial, TrialNote()).star
     st.button(
@@ -63,7 +63,7 @@ def show_notes(study: Study, trial: int) -> None:
         placeholder="Add a tag…",
         on_change=retag,
     )
-    # What is typed stays when somebody else writes meanwhile; the edit then says which note it has seen.
+    # Typed text survives when someone else writes meanwhile; the edit then says which note it has seen.
     seen: dict[str, TrialNote] = st.session_state.setdefault("notes_seen", {})
     if key not in st.session_state or (seen.get(key) != note and st.session_state[key] == seen[key].text):
         st.session_state[key], seen[key] = note.text, note
@@ -87,7 +87,7 @@ def _read(notes: TrialNotes) -> dict[int, TrialNote]:
 
 
 def _edit(act: Callable[..., None], *args: Any) -> None:
-    """One edit; what is refused is said."""
+    """One edit; a rejected one shows why."""
     try:
         act(*args)
     except Conflict as error:

@@ -1,4 +1,4 @@
-"""One trial beside the page: what it reached, what it was trained with, how it went, and what may be done with it."""
+"""One trial next to the page: its result, its configuration, its training, and what you can do with it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sources import epochs_of
 from steering_form import retry_button
 from trial_actions import action, architecture, review, toggle_compared, train
 from trial_notes_form import show_notes, show_star
-from values import counted, escaped, number
+from values import escaped, number
 
-from tune_app.readable import in_words
+from tune_app.readable import counted, in_words
 from tune_app.results.review import config_of
 from tune_app.results.trial_curve import trial_curve
 from tune_app.spaces.spec import Spec
@@ -49,13 +49,13 @@ KEYS = Path(__file__).with_name("panel_keys.js").read_text(encoding="utf-8")
 
 
 def opened_trial(study: str) -> int | None:
-    """The number of the trial that is open; None if none is."""
+    """The number of the open trial; None if none is open."""
     found: int | None = st.session_state.get(f"{study}-open")
     return found
 
 
 def open_trial(study: str, trial: int | None) -> None:
-    """Open a trial beside the page; None closes it."""
+    """Open a trial next to the page; None closes it."""
     st.session_state[f"{study}-open"] = trial
 
 
@@ -64,7 +64,7 @@ def show_panel(study: Study, spec: Spec, trials: pd.DataFrame, listed: pd.DataFr
 
     Args:
         trials: all trials of the study, the best first.
-        listed: those that the filter leaves, in the order of the list, through which the arrow keys lead.
+        listed: those that meet the filter, in the order of the list; the arrow keys step through them.
     """
     _lead_from_table(study.name)
     trial = opened_trial(study.name)
@@ -96,7 +96,7 @@ def show_panel(study: Study, spec: Spec, trials: pd.DataFrame, listed: pd.DataFr
 
 
 def _steps(study: str, trial: int, order: list[int]) -> None:
-    """To the trial before and after this one, and away."""
+    """Buttons for the previous and the next trial, and to close this one."""
     place = order.index(trial) if trial in order else -1
     before = order[place - 1] if place > 0 else None
     after = order[place + 1] if place + 1 < len(order) else None
@@ -128,7 +128,7 @@ def _steps(study: str, trial: int, order: list[int]) -> None:
 
 
 def _lead_from_table(study: str) -> None:
-    """Let the arrow keys lead on while the table has the focus, as it has after a click on a row."""
+    """Let the arrow keys work while the table has the focus, as it does after a click on a row."""
     keys = st.components.v2.component("panel_keys", html="<span></span>", js=KEYS)
     with st.container(height=1, border=False):
         keys(
@@ -178,7 +178,7 @@ def _failure(row: pd.Series) -> None:
 
 
 def _parameters(spec: Spec, row: pd.Series, best: pd.Series | None) -> None:
-    """All variables by group; those without effect as such, and the best trial's values beside them."""
+    """All variables by group, those without effect marked, next to the best trial's values."""
     config = config_of(row, spec.space.variables)
     others = None if best is None else config_of(best, spec.space.variables)
     for group in GROUPS:

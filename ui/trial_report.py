@@ -1,4 +1,4 @@
-"""The pictures of one trial, as `tune-app report` writes them, made when somebody asks for them."""
+"""The pictures of one trial, as `tune-app report` writes them, created on request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEIGHT = 900
 
 
 def show_report(study: Study, trial: int, ended_at: str) -> None:
-    """A button, and what it makes: the training, confusion matrix, gradients, weights, activation maps, a text."""
+    """A button, and its pictures: the training, confusion matrix, gradients, weights, activation maps, a text."""
     wanted = f"{study.name}-report"
     asked = st.button(
         "Pictures of this trial",

@@ -1,4 +1,4 @@
-"""The table of trials, whose chosen rows are compared, and the downloads."""
+"""The table of trials with rows to choose for comparison, and the downloads."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import streamlit as st
 from column_memory import chosen_columns, keep_columns
 from columns import CURVE, column_config, narrow, title
 from trial_panel import open_trial, opened_trial
-from values import counted
 
+from tune_app.readable import counted
 from tune_app.results.effect import effective
 from tune_app.results.selection import MOST_COMPARED, varying
 from tune_app.spaces.spec import Spec
 
 HEIGHT = 360
 MOST_CURVES = 500
-"""Trials whose learning curve is drawn in the table; beyond, a person sorts or filters first."""
+"""Trials whose learning curve is drawn in the table; to see others, sort or filter first."""
 
 
 def choose_columns(study: str, spec: Spec, trials: pd.DataFrame) -> list[str]:
-    """The columns of the table, in a popover: those that tell the trials apart, until a person chooses others."""
+    """The columns of the table, in a popover: by default those that tell the trials apart."""
     known = narrow([*trials.columns, CURVE], spec)
     known += [column for column in trials.columns if column not in known and column != "study"]
     different = {"trial", "state", "objective", "duration_s", CURVE, *varying(trials)}
@@ -33,7 +33,7 @@ def choose_columns(study: str, spec: Spec, trials: pd.DataFrame) -> list[str]:
     st.session_state[key] = chosen_columns(study, known) or telling
     with st.popover("Columns", icon=":material/view_column:", width="stretch"):
         left, right = st.columns(2)
-        left.button("Varying ones", key=f"{key}-telling", on_click=keep_columns, args=(study, []), width="stretch")
+        left.button("Only varying", key=f"{key}-telling", on_click=keep_columns, args=(study, []), width="stretch")
         right.button("All", key=f"{key}-all", on_click=keep_columns, args=(study, known), width="stretch")
         chosen = st.multiselect(
             "Columns",
@@ -46,17 +46,17 @@ def choose_columns(study: str, spec: Spec, trials: pd.DataFrame) -> list[str]:
 
 
 def show_table(study: str, spec: Spec, listed: pd.DataFrame, columns: list[str], epochs: pd.DataFrame) -> pd.DataFrame:
-    """The table, where a click opens a trial and the boxes choose trials to compare.
+    """The table: a click opens a trial, and the boxes choose trials to compare.
 
     Args:
-        listed: the trials that are shown.
+        listed: the trials to show.
         epochs: rows of all of the study's epochs, for the curves.
 
     Returns:
-        the rows that are chosen, all of them if none is.
+        the chosen rows, or all of them if none is chosen.
     """
     numbers = [int(number) for number in listed["trial"]]
-    # Positions are what Streamlit keeps of a choice: with other rows there must be another choice.
+    # Streamlit stores a choice as positions, so other rows need a new choice.
     key = f"{study}-table-{zlib.crc32(listed['trial'].to_numpy().tobytes())}"
     compared = st.session_state.get(f"{study}-compared", [])
 
@@ -95,7 +95,7 @@ def show_table(study: str, spec: Spec, listed: pd.DataFrame, columns: list[str],
 
 
 def _curves(listed: pd.DataFrame, epochs: pd.DataFrame, column: str) -> pd.Series[Any]:
-    """The metric over the epochs of each trial; of the first `MOST_CURVES`, so that a large table stays small."""
+    """The metric over the epochs of each of the first `MOST_CURVES` trials, so that a large table stays small."""
     curves: dict[Any, list[float]] = {}
     if column in epochs:
         told = epochs["trial"].isin(listed["trial"].head(MOST_CURVES)) & epochs[column].notna()
@@ -107,7 +107,7 @@ def _curves(listed: pd.DataFrame, epochs: pd.DataFrame, column: str) -> pd.Serie
 
 
 def show_downloads(study: str, chosen: pd.DataFrame) -> None:
-    """The rows as CSV and Parquet, with all columns; written when they are asked for."""
+    """The rows as CSV and Parquet, with all columns; written on request."""
     count = counted(len(chosen), "trial")
     row = st.container(horizontal=True)
     row.download_button(

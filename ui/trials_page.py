@@ -1,4 +1,4 @@
-"""Trials: who won and what to do with it, then what was tried, as figures, a table and cards, filtered and compared."""
+"""Trials: the winner and what to do with it, then all trials as figures, a table and cards, to filter and compare."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def show() -> None:
     trials = trials_of(study)
     try:
         spec = read_spec(study)
-    except TuneAppError as error:  # what was found is there all the same
+    except TuneAppError as error:  # the results are there all the same
         st.error(sentence(error))
         if say_state(study, trials):
             _show_as_stored(study, trials)
@@ -55,7 +55,7 @@ def show() -> None:
 
 @st.fragment
 def _show_below(study: Study, spec: Spec) -> None:
-    """All that a filter changes: it runs alone, so that the browser draws the rest of the page no second time."""
+    """Everything that a filter changes: it reruns alone, so that the browser does not redraw the rest of the page."""
     trials = trials_of(study, told=True)
     order = ranked(trials, spec.objective.direction)
     unbrushed = take_axis_ranges(study.name, spec, trials).of(order)
@@ -71,7 +71,7 @@ def _show_below(study: Study, spec: Spec) -> None:
             say_emptied(trials, spec, study.name)
     else:
         _show_trials(study, spec, order, listed, (view, switch))
-        with figure:  # after the table, which a filter is seen in: the browser takes longest to draw a figure
+        with figure:  # after the table, which shows the filter's effect: the browser takes longest to draw a figure
             show_figure(study, spec, listed, unbrushed, _compared(study.name), partial(open_trial, study.name))
     show_panel(study, spec, order, listed)
     _keep_address(study.name)
@@ -84,7 +84,7 @@ def _show_trials(
     listed: pd.DataFrame,
     places: tuple[st.delta_generator.DeltaGenerator, ...],
 ) -> None:
-    """The chosen view of the trials that the filter leaves."""
+    """The chosen view of the trials that meet the filter."""
     view, switch = places
     with view:
         chosen = st.segmented_control(
@@ -109,13 +109,13 @@ def _show_trials(
 
 
 def _compared(study: str) -> list[int]:
-    """The numbers of the trials that are chosen to be compared."""
+    """The numbers of the trials chosen for comparison."""
     found: list[int] = st.session_state.get(f"{study}-compared", [])
     return found
 
 
 def _take_address(study: str, spec: Spec, trials: pd.DataFrame) -> None:
-    """Show what the address asked for; what it asks wrongly is said, and the rest is shown."""
+    """Show what the address requests; report what is wrong in it, and show the rest."""
     asked = asked_of(study)
     for part, known in (("view", VIEWS), ("figure", figures_of(spec))):
         if asked.get(part) in known:
@@ -136,7 +136,7 @@ def _take_address(study: str, spec: Spec, trials: pd.DataFrame) -> None:
 
 
 def _keep_address(study: str) -> None:
-    """Let the address open this very view for somebody else."""
+    """Let the address open this very view for someone else."""
     state, trial = st.session_state, opened_trial(study)
     view, figure = state.get(f"{study}-view"), state.get(f"{study}-figure")
     write_address(
@@ -152,7 +152,7 @@ def _keep_address(study: str) -> None:
 
 
 def _show_as_stored(study: Study, trials: pd.DataFrame) -> None:
-    """The trials without what the search space tells: which figure counts, what the variables are called."""
+    """The trials without what the search space provides: the objective and the names of the variables."""
     st.caption("Without its search space, the trials are shown as stored.")
     st.dataframe(
         trials.drop(columns="study"), hide_index=True, placeholder="–", alt=f"Trials of the study {study.name}"

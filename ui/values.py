@@ -10,29 +10,24 @@ from tune_app.spaces.objective import figure_text
 
 
 def number(value: Any) -> str:
-    """A value with four significant digits; a dash where there is none."""
+    """A value with four significant digits; a dash if there is none."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else shown(value, absent="–")
 
 
 def measured(name: str, value: Any) -> str:
-    """A metric's value as people expect it."""
+    """A metric's value as people expect to see it."""
     return figure_text(f"metric/{name}", value)
 
 
-def counted(count: int, what: str) -> str:
-    """A count with its noun: ``1 epoch``, ``3 epochs``."""
-    return f"{count:,} {what if count == 1 else what + 's'}"
-
-
 def escaped(text: object) -> str:
-    """A text that Markdown shows as it is."""
+    """Text escaped so that Markdown shows it unchanged."""
     return re.sub(r"([\\`*_{}\[\]<>$:|~#])", r"\\\1", str(text))
 
 
 def sentence(message: object) -> str:
-    """A message of ours as Markdown: its backticks are meant, nothing else is, and its lines stay lines."""
-    # In code, too, a bracket would end the colour around it.
+    """One of our messages as Markdown: only its backticks are markup, and its line breaks stay."""
+    # In code, too, a bracket would end the color around it.
     pieces = (re.split(r"(`[^`\[\]]+`)", line.strip()) for line in str(message).splitlines())
     return "  \n".join("".join(p if n % 2 else escaped(p) for n, p in enumerate(line)) for line in pieces)

@@ -24,7 +24,7 @@ def docstring_lines(source: str) -> set[int]:
 
 
 def lines(path: Path) -> int:
-    """How many lines of a Python or YAML file say something to a computer."""
+    """The number of lines of code in a Python or YAML file."""
     source = path.read_text(encoding="utf-8")
     skipped = docstring_lines(source) if path.suffix == ".py" else set()
     numbered = enumerate(source.splitlines(), 1)

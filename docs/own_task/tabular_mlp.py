@@ -1,4 +1,4 @@
-"""A task of one's own: an MLP on a table, scikit-learn's breast cancer data. docs/own_task.md explains the contract."""
+"""Your own task: an MLP on a table, scikit-learn's breast cancer data. docs/own_task.md explains the contract."""
 
 import numpy as np
 import torch

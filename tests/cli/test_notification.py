@@ -218,7 +218,7 @@ def test_slack_gets_its_own_form(make_spec: Any) -> None:
     ("given", "found"),
     [
         (f"ftp://example.org/{SECRET}", "one that starts with `ftp://`"),
-        (f"/{SECRET}", "another text"),
+        (f"/{SECRET}", "another string"),
         (f"https:///{SECRET}", "one that starts with `https://`"),
         (f"https://example.org/a b {SECRET}", "one that starts with `https://`"),
         (["https://example.org/a", 7], "int"),

@@ -78,7 +78,7 @@ def test_one_document(replay: Replay) -> None:
         (["whole", "--pruning", "agressive"], "did you mean `aggressive`?"),
         (["whole", "--sampler", "grid"], "Valid: auto, cma-es"),
         (["whole", "--seeds", "0"], "--seeds"),
-        (["digits-small"], "1 of 5 trials of `digits-small` were pruned"),
+        (["digits-small"], "`digits-small` pruned 1 of 5 trials"),
         (["wole"], "did you mean `whole`?"),
     ],
 )

@@ -70,7 +70,7 @@ def test_fetch_and_verify(data: Command, mirror: Server, cache: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"First", b"first"))
     code, out, err = data("verify", "--json")
     assert (code, json.loads(out)[0]["state"]) == (1, "damaged")
-    assert err.startswith("error: 1 of 1 files are damaged or missing")
+    assert err.startswith("error: damaged or missing files: 1 of 1")
     assert "`tune-app data fetch tinyshakespeare`" in err
     assert data("fetch", "tinyshakespeare")[0] == 0
     assert data("verify", "tinyshakespeare")[0] == 0

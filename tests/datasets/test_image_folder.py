@@ -102,7 +102,7 @@ def test_parts_of_their_own(tmp_path: Path) -> None:
     assert (np.bincount(data.train["labels"]).tolist(), np.bincount(data.test["labels"]).tolist()) == ([4, 3], [1, 2])
 
 
-def test_one_size_and_colours(tmp_path: Path) -> None:
+def test_one_size_and_colors(tmp_path: Path) -> None:
     save(tmp_path / "a" / "1.png", 200, size=(10, 20), mode="RGB")
     save(tmp_path / "a" / "2.png", 100, size=(7, 7))
     save(tmp_path / "b" / "1.bmp", 200, size=(10, 20), mode="RGB")

@@ -52,7 +52,7 @@ def test_a_node_without_the_code_or_with_another_version_is_named(hosts: netns.H
         if content is not None:
             there.write_text(content)
         done = sweep(hosts, tmp_path, document)
-        rule = f"the node {hosts.all[1].address} must have the module `mine` of the task as it is here, but {what}"
+        rule = f"the node {hosts.all[1].address} must have the same module `mine` of the task, but {what}"
         assert done.returncode == 2
         assert f"error: {rule}\n  copy {hosts.here}/project/mine.py there" in done.stderr
     there.write_text((HERE / "steady.py").read_text())

@@ -352,7 +352,7 @@ def test_an_invalid_profile_can_be_deleted(profiles: Profiles) -> None:
 
 
 def test_session(profiles: Profiles) -> None:
-    with pytest.raises(InputError, match="nothing was applied yet") as caught:
+    with pytest.raises(InputError, match="nothing has been applied yet") as caught:
         profiles.session()
     assert "tune-app apply" in caught.value.hint
     profiles.apply(make("from-trial", filters=8))

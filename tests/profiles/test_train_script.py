@@ -67,7 +67,7 @@ def test_one_that_fails_keeps_what_its_script_wrote_and_says_where(
     tmp_path: Path, remote: bool, request: pytest.FixtureRequest
 ) -> None:
     store = Store(request.getfixturevalue("s3_url") if remote else str(tmp_path / "results"))
-    with pytest.raises(WorkFailed, match="must report each of 5 epochs, but ended after 2") as told:
+    with pytest.raises(WorkFailed, match="must report 5 epochs, but ended after 2") as told:
         train(profile(tmp_path, 0), store, epochs=5, seed=1, name="once")
     assert told.value.hint.count("trainings/once/") == 2
     assert store.folder.names("trainings/once") == ["files", "output.log"]

@@ -102,7 +102,7 @@ def test_too_few_reports_are_the_trials_error_with_its_function(
     document = make_space(**{**SECTIONS, "task": "own_function:silent"}, budget={"trials": 1, "epochs": 3})
     (row,) = run_space(tmp_path, document).trials.to_dict("records")
     assert (row["state"], row["failure_kind"]) == ("FAILED", "error")
-    assert "`own_function:silent` must report each of 3 epochs, but returned after 1" in row["error"]
+    assert "`own_function:silent` must report 3 epochs, but returned after 1" in row["error"]
 
 
 def test_the_command_line_takes_a_function_to_a_profile_and_a_training(

@@ -11,7 +11,7 @@ import pytest
 from plotly.colors import hex_to_rgb, unlabel_rgb
 
 from tune_app.results import plots
-from tune_app.results.plots.palette import COLOURS, DASHES, MARKS, RANKS, SERIES, SYMBOLS, TIMES
+from tune_app.results.plots.palette import COLORS, DASHES, MARKS, RANKS, SERIES, SYMBOLS, TIMES
 from tune_app.training.health import FIGURES
 
 BACKGROUNDS = {"light": "#ffffff", "dark": "#0e1117"}
@@ -73,19 +73,19 @@ def test_the_simulation_takes_away_what_it_should() -> None:
 @pytest.mark.parametrize("theme", BACKGROUNDS)
 def test_every_color_is_seen_on_the_background(theme: str) -> None:
     middle = [color for _, color in RANKS]
-    for color in [*COLOURS.values(), *SERIES, *middle, *TIMES]:
+    for color in [*COLORS.values(), *SERIES, *middle, *TIMES]:
         assert contrast(color, BACKGROUNDS[theme]) >= LEAST_CONTRAST, color
 
 
 @pytest.mark.parametrize("vision", VISIONS)
 def test_states_and_lines_are_told_apart(vision: str) -> None:
-    assert nearest(COLOURS.values(), vision) > LEAST_DISTANCE
+    assert nearest(COLORS.values(), vision) > LEAST_DISTANCE
     assert nearest(SERIES, vision) > LEAST_DISTANCE
     assert nearest((RANKS[0][1], RANKS[1][1], RANKS[2][1]), vision) > LEAST_DISTANCE
 
 
 def test_color_is_never_the_only_sign() -> None:
-    assert len(set(SYMBOLS.values())) == len(SYMBOLS) == len(COLOURS)
+    assert len(set(SYMBOLS.values())) == len(SYMBOLS) == len(COLORS)
     assert len(set(zip(DASHES, MARKS, strict=True))) >= 6
 
 

@@ -138,7 +138,7 @@ def test_a_grid_gives_back_what_it_was_not_to_run(tmp_path: Path, make_spec: Cal
     study = Study(Store(tmp_path).folder, spec.name)
     with study.writing(), open_study_files(spec, study, study.history(), DATA, {}, (), False) as files:
         sweep = Sweep(spec, study, files)
-        assert sweep.ask("trials", 1) == "the study now has 1 trials"
+        assert sweep.ask("trials", 1) == "the study now has 1 trial"
         assert sweep.ask("trials", 2) == "the study now has 2 trials"
         assert sweep.ask("trials", 9) == "the study now has 2 trials, because its grid has no more"
         assert len({str(request.config) for request in sweep.backend.requests}) == 2

@@ -141,10 +141,10 @@ def test_a_pareto_front_is_refused(write: Write) -> None:
 @pytest.mark.parametrize(
     ("ends", "said"),
     [
-        (["COMPLETED", "PRUNED", *["COMPLETED"] * 4], r"1 of 6 trials of `whole` were pruned.*\n.*--pruning off"),
-        (["COMPLETED"] * 4, r"2 of 6 trials of `whole` are left\n.*tune-app resume whole"),
-        ([], r"6 of 6 trials of `whole` are left\n.*tune-app resume whole"),
-        (["FAILED"] * 6, r"none of the 6 trials of `whole` completed\n.*tune-app trials whole"),
+        (["COMPLETED", "PRUNED", *["COMPLETED"] * 4], r"`whole` pruned 1 of 6 trials.*\n.*--pruning off"),
+        (["COMPLETED"] * 4, r"`whole` has 2 of 6 trials left\n.*tune-app resume whole"),
+        ([], r"`whole` has 6 of 6 trials left\n.*tune-app resume whole"),
+        (["FAILED"] * 6, r"no trial of `whole` completed\n.*tune-app trials whole"),
     ],
     ids=["pruned", "unfinished", "empty", "failed"],
 )

@@ -224,7 +224,7 @@ def reporting(*given: Any) -> Function:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (reporting({"val_loss": 1.0}), "must report each of 4 epochs, but returned after 1"),
+        (reporting({"val_loss": 1.0}), "must report 4 epochs, but returned after 1"),
         (reporting({"val_loss": 1.0}, {}), "must report its metrics, val_loss, but leaves out val_loss"),
         (reporting({"val_loss": 1.0, "loss": 1.0}), "but reports loss, which the search space does not list"),
         (reporting(0.3), "must report a mapping with val_loss, but reports 0.3"),

@@ -306,7 +306,7 @@ def dot(height: int = 9, width: int = 9) -> Tensor:
 
 
 def positions(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Centre of mass of each image in pixels from the middle: down and right."""
+    """Center of mass of each image in pixels from the middle: down and right."""
     height, width = images.shape[-2:]
     mass = images.sum(dim=(1, 2, 3))
     rows = torch.arange(height) - (height - 1) / 2
@@ -367,8 +367,8 @@ def color_jitter() -> None:
     assert spread.min() < 0.8  # contrast and saturation
     assert spread.max() > 1.2
     assert jitter(images, 1.0, 100.0).max() <= 100
-    grey = torch.rand(4, 1, 8, 8)
-    assert jitter(grey, 0.5, 1.0).shape == grey.shape
+    gray = torch.rand(4, 1, 8, 8)
+    assert jitter(gray, 0.5, 1.0).shape == gray.shape
     assert not torch.equal(weights(trained(color_jitter=0.5)[0]), weights(trained()[0]))
 
 

@@ -206,7 +206,7 @@ RATE = Variable("rate", "training", Float(0, 1), 0.1, "Learning rate.")
         ("variables", (RATE, RATE), "has rate more than once"),
         ("constraints", "rate < 1", "`constraints` must be a tuple"),
         ("variables", (), "must have at least one"),
-        ("constraints", ("filtres <= 3",), "reads `filtres`, which is no variable; did you mean `filters`?"),
+        ("constraints", ("filtres <= 3",), "reads `filtres`, which is not a variable; did you mean `filters`?"),
         ("constraints", ("filters <",), "'filters <': an expression must be well-formed"),
         ("prepared_by", ("filters",), "there is only `prepared_by`"),
         ("prepare", lambda self, config, data: data, "there is only `prepare`"),
@@ -224,7 +224,7 @@ def test_malformed_part(part: str, value: object, expected: str) -> None:
 @pytest.mark.parametrize(
     ("prepared_by", "expected"),
     [
-        (("vocabulary",), "names `vocabulary`, which is no variable; did you mean `vocabulary_size`?"),
+        (("vocabulary",), "names `vocabulary`, which is not a variable; did you mean `vocabulary_size`?"),
         ("vocabulary_size", "must be a tuple of names of variables"),
     ],
 )
@@ -238,7 +238,7 @@ def test_a_condition_that_reads_no_variable() -> None:
     stray = Variable("stray", "training", Float(0, 1), 0.1, "Not used.", when="rates > 1")
     cnn = type(load_task("image_cnn"))
     (fault,) = contract_faults(type("Changed", (cnn,), {"variables": (*cnn.variables, stray)})())
-    assert "`when` of `stray` reads `rates`, which is no variable" in fault
+    assert "`when` of `stray` reads `rates`, which is not a variable" in fault
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_too_little_history_is_said_and_nothing_is_made_up(page: AppTest) -> Non
     assert "Too little history: it needs four epochs." in said
     page.selectbox(key="digits-small-trial").set_value(3).run()
     said = texts(page)
-    assert "overall health **–** :gray-badge[unknown] 0 of 6 figures can be told, and it takes 3" in said
+    assert "overall health **–** :gray-badge[unknown] 0 of 6 figures are known; it needs 3" in said
     assert "Probable cause" not in said
     assert "What to change" not in said
 
@@ -92,6 +92,6 @@ def test_what_cannot_be_told_without_a_network_is_said(sgd_study: Study, monkeyp
     said = texts(page)
     for name in ("Neuron utilization", "Parameter efficiency", "Gradient health"):
         assert f"{name}: –** :gray-badge[unknown]" in said
-    assert said.count("Cannot be told: the task has no network or gives no probe") == 3
+    assert said.count("Unknown: the task has no network or no probe") == 3
     for name in ("Training stability", "Convergence quality", "Accuracy consistency"):
         assert f"{name}: –" not in said

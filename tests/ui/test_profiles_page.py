@@ -66,12 +66,12 @@ def test_a_value_without_effect_is_no_value(page: AppTest, profiles: Profiles) -
 
 
 def test_the_list_says_what_is_valid_and_what_is_in_force(page: AppTest, profiles: Profiles) -> None:
-    assert "No current configuration: nothing was applied yet" in texts(page)
+    assert "No current configuration: nothing has been applied yet" in texts(page)
     press(page, "Apply")
     table = page.dataframe[0].value
     assert list(table["Profile"]) == ["best", "other"]
     assert list(table["Current"]) == ["yes", ""]
-    assert list(table["Valid today"]) == ["yes", "yes"]
+    assert list(table["Valid"]) == ["yes", "yes"]
     assert list(table["Revision"]) == ["2", "1"]
     assert list(table["Objective"]) == ["unknown", "70%"], "nobody measured what was edited"
     assert "**Current configuration**: **best**, from trial 0 of digits-small" in texts(page)
@@ -133,10 +133,10 @@ def test_a_profile_that_is_not_valid_today(page: AppTest, profiles: Profiles) ->
     path = profiles.folder / "best.yaml"
     path.write_text(path.read_text().replace("filters: ", "filters: 9999 #"))
     clean(page.run())
-    assert list(page.dataframe[0].value["Valid today"]) == ["yes", "no"]
+    assert list(page.dataframe[0].value["Valid"]) == ["yes", "no"]
     assert "`filters` must be a whole number" in texts(page)
     clean(page.button(key="restore best 1").click().run())
-    assert list(page.dataframe[0].value["Valid today"]) == ["yes", "yes"]
+    assert list(page.dataframe[0].value["Valid"]) == ["yes", "yes"]
 
 
 def test_no_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

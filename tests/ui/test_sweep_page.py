@@ -69,12 +69,12 @@ def texts(page: AppTest) -> str:
     return "\n".join(element.value for kind in kinds for element in kind)
 
 
-def labelled(page: AppTest, kind: str, label: str) -> Any:
+def labeled(page: AppTest, kind: str, label: str) -> Any:
     return next(found for found in getattr(page, kind) if found.label == label)
 
 
 def press(page: AppTest, label: str) -> AppTest:
-    return clean(labelled(page, "button", label).click().run())
+    return clean(labeled(page, "button", label).click().run())
 
 
 def until(page: AppTest, holds: Callable[[], Any], seconds: float = 60) -> None:
@@ -87,20 +87,20 @@ def until(page: AppTest, holds: Callable[[], Any], seconds: float = 60) -> None:
 
 def test_an_empty_store_is_of_use_at_first_sight(page: AppTest) -> None:
     assert "There are no studies yet" in texts(page)
-    assert labelled(page, "selectbox", "Search space").value == "small"
-    assert labelled(page, "number_input", "Trials").value == 3
-    assert labelled(page, "text_input", "Trials at once").value == "auto"
+    assert labeled(page, "selectbox", "Search space").value == "small"
+    assert labeled(page, "number_input", "Trials").value == 3
+    assert labeled(page, "text_input", "Trials at once").value == "auto"
     assert "searching 5 variables on the data set digits" in texts(page)
-    assert not labelled(page, "button", "Start").disabled
+    assert not labeled(page, "button", "Start").disabled
 
 
 def test_what_is_wrong_is_said_at_the_entry_and_cannot_be_started(page: AppTest) -> None:
-    clean(labelled(page, "text_input", "Time limit").set_value("soon").run())
+    clean(labeled(page, "text_input", "Time limit").set_value("soon").run())
     assert "`time` must be a time above 0 such as 90s, 30m, 2h" in texts(page)
-    assert labelled(page, "button", "Start").disabled
-    assert labelled(page, "button", "Preflight").disabled
-    clean(labelled(page, "text_input", "Time limit").set_value("30m").run())
-    assert not labelled(page, "button", "Start").disabled
+    assert labeled(page, "button", "Start").disabled
+    assert labeled(page, "button", "Preflight").disabled
+    clean(labeled(page, "text_input", "Time limit").set_value("30m").run())
+    assert not labeled(page, "button", "Start").disabled
 
 
 def test_the_code_of_an_own_task_is_read_anew_by_each_start_and_stays_out_of_the_page(
@@ -114,7 +114,7 @@ def test_the_code_of_an_own_task_is_read_anew_by_each_start_and_stays_out_of_the
              "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}}}}  # fmt: skip
     (tmp_path / "search_spaces" / "own.yaml").write_text(yaml.safe_dump(space))
     clean(page.run())
-    clean(labelled(page, "selectbox", "Search space").set_value("own").run())
+    clean(labeled(page, "selectbox", "Search space").set_value("own").run())
     press(page, "Start")
     assert "must be a variable of the task" in texts(page), page.error[0].value
     (tmp_path / "own_task.py").write_text(task)
@@ -128,13 +128,13 @@ def test_the_code_of_an_own_task_is_read_anew_by_each_start_and_stays_out_of_the
 
 
 def test_start_with_what_was_entered_where_no_job_server_answers(page: AppTest, store: Store) -> None:
-    labelled(page, "number_input", "Trials").set_value(2)
-    labelled(page, "text_input", "Time limit").set_value("1h")
-    labelled(page, "text_input", "Trials at once").set_value("1")
-    labelled(page, "text_input", "GPUs per device").set_value("0.5")
-    labelled(page, "selectbox", "Pruning").set_value("gentle")
-    labelled(page, "selectbox", "Sampler").set_value("random")
-    labelled(page, "selectbox", "Objective").set_value("health")
+    labeled(page, "number_input", "Trials").set_value(2)
+    labeled(page, "text_input", "Time limit").set_value("1h")
+    labeled(page, "text_input", "Trials at once").set_value("1")
+    labeled(page, "text_input", "GPUs per device").set_value("0.5")
+    labeled(page, "selectbox", "Pruning").set_value("gentle")
+    labeled(page, "selectbox", "Sampler").set_value("random")
+    labeled(page, "selectbox", "Objective").set_value("health")
     press(page, "Start")
     (job,) = Jobs(store).records.all()
     asked = yaml.safe_load(job.request["space"])
@@ -149,8 +149,8 @@ def test_start_with_what_was_entered_where_no_job_server_answers(page: AppTest, 
 def test_an_uploaded_space(page: AppTest, make_spec: Any) -> None:
     content = yaml.safe_dump(replace(make_spec(), name="mine").to_dict()).encode()
     clean(page.file_uploader[0].set_value(("mine.yaml", content, "application/yaml")).run())
-    assert labelled(page, "selectbox", "Search space").value == "uploaded: mine.yaml"
-    assert labelled(page, "number_input", "Trials").value == 5
+    assert labeled(page, "selectbox", "Search space").value == "uploaded: mine.yaml"
+    assert labeled(page, "number_input", "Trials").value == 5
     clean(page.file_uploader[0].set_value(("bad.yaml", b"budget: [", "application/yaml")).run())
     assert "YAML must be well-formed" in texts(page)
 
@@ -159,9 +159,9 @@ def test_the_preflight_forecasts_in_a_process_of_its_own(page: AppTest) -> None:
     press(page, "Preflight")
     assert "Building and briefly training the smallest, the largest" in texts(page)
     until(page, lambda: page.success)
-    assert "for 3 trials on" in page.success[0].value
+    assert "for 3 trials, " in page.success[0].value
     assert list(page.table[0].value["Tried"]) == ["smallest", "largest", "random", "random"]
-    clean(labelled(page, "number_input", "Trials").set_value(30).run())
+    clean(labeled(page, "number_input", "Trials").set_value(30).run())
     assert "The settings have changed since this forecast" in texts(page)
 
 
@@ -215,7 +215,7 @@ def test_while_it_runs(running: Study) -> None:
         "Best val accuracy": "90%",
         "Best score (trial 0)": "90%",
         "Average duration": "1.235 s",
-        "Time left, about": "3 min 10 s",
+        "Time left (estimate)": "3 min 10 s",
     }
     bars = [element.proto.text for element in page.get("progress")]
     assert bars[0] == "5 of 9 trials ended"
@@ -244,7 +244,7 @@ def test_only_failures(store: Store, make_study: Any) -> None:
     study.folder.write(f"{study.base}/live.json", json.dumps(live).encode())
     page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
     tiles = {tile.label: tile.value for tile in page.metric}
-    assert (tiles["Failed"], tiles["Best val accuracy"], tiles["It took"]) == ("7", "–", "–")
+    assert (tiles["Failed"], tiles["Best val accuracy"], tiles["Duration"]) == ("7", "–", "–")
     assert len(page.error) == 5
     assert "and 2 more" in texts(page)
 

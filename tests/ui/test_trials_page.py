@@ -415,7 +415,7 @@ def test_downloads_hold_every_column_of_the_selection(
 def test_an_empty_store(open_page: Callable[..., AppTest], tmp_path: Path) -> None:
     page = open_page(None, tmp_path / "nothing")
     assert page.header[0].value == "Trials"
-    assert "There are no studies yet. Start a sweep on the page **Sweep**" in texts(page)
+    assert "There are no studies yet. Start a sweep on the **Sweep** page" in texts(page)
 
 
 def test_a_study_in_which_nothing_has_ended(open_page: Callable[..., AppTest]) -> None:

@@ -26,5 +26,5 @@ def test_what_is_no_markdown_of_ours_is_shown_as_it_is(text: str) -> None:
         assert text.count(mark) == escaped(text).count(f"\\{mark}")
 
 
-def test_a_bracket_in_code_does_not_end_the_colour_around_it() -> None:
+def test_a_bracket_in_code_does_not_end_the_color_around_it() -> None:
     assert sentence("but got `1e]`") == "but got \\`1e\\]\\`"

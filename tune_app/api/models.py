@@ -220,29 +220,29 @@ class ProfileRequest(_Asked):
 
 
 class NoteRequest(_Asked):
-    """What to say about a trial."""
+    """A note, tags and a star for a trial."""
 
     note: Annotated[str, Field(max_length=LONGEST_NOTE)] | None = None
     """The note; an empty one removes it."""
     edits: Count = 0
-    """The `edits` of the note that was read, which `note` replaces; a note that nobody read is not replaced."""
+    """The `edits` of the note that was read, which `note` replaces; a note that you have not read is never replaced."""
     star: bool | None = None
     """Whether it has a star."""
     tags: list[Annotated[str, Field(pattern=f"^{TAG.pattern}$")]] = []
     """Tags to add."""
     untags: list[str] = []
-    """Tags to take away."""
+    """Tags to remove."""
 
 
 class NoteFacts(_Told):
-    """What was said about a trial."""
+    """The note, tags and star of a trial."""
 
     trial: int
     star: bool
     tags: list[str]
     note: str | None
     edits: int
-    """How often the note was written; who replaces it says so."""
+    """How often the note was written; pass it back to replace the note."""
     by: str | None
     """Who wrote it last."""
 

@@ -92,7 +92,7 @@ def data_verify(names: tuple[str, ...], as_json: bool) -> None:
     if wrong:
         again = " ".join(dict.fromkeys(row["dataset"] for row in wrong))
         raise WorkFailed(
-            f"{len(wrong)} of {len(rows)} files are damaged or missing, first {wrong[0]['path']}",
+            f"damaged or missing files: {len(wrong)} of {len(rows)}, first {wrong[0]['path']}",
             hint=f"`tune-app data fetch {again}` downloads the incomplete files",
         )
 

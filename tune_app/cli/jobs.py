@@ -14,6 +14,7 @@ from tune_app.cli.results import print_table
 from tune_app.cli.space_argument import SpaceFile
 from tune_app.cli.sweeps import override_options, read_overrides
 from tune_app.errors import InputError, Interrupted, WorkFailed
+from tune_app.readable import counted
 from tune_app.standard_output import reserved
 
 if TYPE_CHECKING:
@@ -243,11 +244,11 @@ def jobs_purge(
         click.echo(f"no job that is {' or '.join(chosen)} is older than {older_than}")
     else:
         print_table([_short(_row(opened, job)) for job in found])
-        counted = f"{len(found)} job{'s' * (len(found) != 1)}"
+        jobs = counted(len(found), "job")
         if yes:
-            click.echo(f"removed {counted}{' with their results' if with_studies else '; their results are kept'}")
+            click.echo(f"removed {jobs}{' with their results' if with_studies else '; their results are kept'}")
         else:
-            click.echo(f"would remove {counted}{' with their results' if with_studies else ''}; pass --yes to remove")
+            click.echo(f"would remove {jobs}{' with their results' if with_studies else ''}; pass --yes to remove")
     if refused:
         raise refused[0]
 

@@ -12,7 +12,7 @@ import click
 from tune_app.cli.options import json_option, print_json, store_option
 from tune_app.cli.results import print_table
 from tune_app.errors import InputError, nearest
-from tune_app.readable import shown
+from tune_app.readable import counted, shown
 
 if TYPE_CHECKING:
     from tune_app.sweep.recorded_study import RecordedStudy
@@ -98,8 +98,8 @@ def _show(recorded: RecordedStudy, runs: list[ReplayedStudy], workers: int) -> N
     metric, best = recorded.objective.metric, recorded.best
     count, name = len(recorded.trials), recorded.spec.name
     click.echo(
-        f"{name}: {count} trials, {recorded.epochs} epochs; the best is trial {best.trial} with {metric} "
-        f"{shown(best.curve.truth)}. Replayed with {workers} at a time:\n"
+        f"{name}: {counted(count, 'trial')}, {counted(recorded.epochs, 'epoch')}; "
+        f"the best is trial {best.trial} with {metric} {shown(best.curve.truth)}. Replayed with {workers} at a time:\n"
     )
     grouped = groupby(runs, key=lambda run: (run.sampler, run.pruning))
     print_table([_line(metric, sampler, level, list(found)) for (sampler, level), found in grouped])
@@ -138,7 +138,7 @@ def _fate(runs: list[ReplayedStudy]) -> str:
     if len(runs) > 1:
         return f"completed in {sum(run.best_state == 'COMPLETED' for run in runs)} of {len(runs)}"
     state, epochs = runs[0].best_state, runs[0].best_epochs
-    return "completed" if state == "COMPLETED" else f"pruned after {epochs} epoch{'s' * (epochs != 1)}"
+    return "completed" if state == "COMPLETED" else f"pruned after {counted(epochs, 'epoch')}"
 
 
 def _spread(values: Sequence[Any], text: Callable[[Any], str]) -> str:

@@ -18,6 +18,7 @@ from tune_app.cli.options import json_option, parse_settings, print_json, profil
 from tune_app.cli.space_argument import SpaceFile
 from tune_app.errors import InputError, Terminated, WorkFailed
 from tune_app.extras import missing
+from tune_app.readable import counted
 from tune_app.spaces.override import OVERRIDES, describe
 from tune_app.standard_output import reserved
 from tune_app.sweep.watchdog import STOPS, TERMINATED, Cause, Watchdog
@@ -287,7 +288,7 @@ class Prepared:
         """Load the data, and run the preflight if requested."""
         data = _load_data(spec)
         forecast = _preflight(spec, data) if preflight else None
-        from tune_app.ray_backend import backend  # noqa: F401  # half a second of imports, here beside the start of Ray
+        from tune_app.ray_backend import backend  # noqa: F401  # half a second of imports, in parallel with Ray's start
 
         return cls(spec, study, data, time_limit, forecast, start_with, past, not study.exists(), retry)
 
@@ -427,7 +428,8 @@ def _print_space(spec: Spec) -> None:
 
     searched = ", ".join(spec.space.searched)
     title = dataset_title(spec.dataset)
-    click.echo(f"{spec.name}: {spec.task} on {title}, {len(spec.space.searched)} variables searched: {searched}")
+    count = counted(len(spec.space.searched), "variable")
+    click.echo(f"{spec.name}: {spec.task} on {title}, {count} searched: {searched}")
 
 
 def _print_history(history: History, err: bool) -> None:
@@ -447,8 +449,9 @@ def _print_forecast(forecast: Forecast, err: bool) -> None:
         click.echo(f"preflight: {probe.label:<8} {size}{state}", err=err)
     rungs = ", ".join(map(str, forecast.rungs)) or "none"
     click.echo(
-        f"forecast: {forecast.trials} trials, rungs at epochs {rungs}: {forecast.epochs:.0f} epochs, about "
-        f"{duration(forecast.seconds)} on {forecast.slots} slots, {forecast.device_hours:.2g} device hours",
+        f"forecast: {counted(forecast.trials, 'trial')}, rungs at epochs {rungs}: "
+        f"{counted(round(forecast.epochs), 'epoch')}, about "
+        f"{duration(forecast.seconds)} on {counted(forecast.slots, 'slot')}, {forecast.device_hours:.2g} device hours",
         err=err,
     )
     _print_notes(forecast.notes, err)

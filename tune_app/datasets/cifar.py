@@ -114,7 +114,7 @@ class ArrayState:
         except (TypeError, AttributeError, IndexError, ValueError):
             fits = False
         if not fits or not isinstance(content, bytes):
-            raise ValueError("is no array of bytes in rows of 3,072")
+            raise ValueError("is not an array of bytes in rows of 3,072")
         rows = np.frombuffer(content, dtype=np.uint8).reshape(count, width, order="F" if by_column else "C")
         return rows.reshape(count, 3, 32, 32)
 

@@ -19,7 +19,7 @@ SPLIT_SEED = 0
 def load_digits(_: Sequence[Path] = ()) -> Dataset:
     """Load scikit-learn's digits: 1,797 images of 8x8 pixels, 0..16, ten classes; no download.
 
-    The file is scikit-learn's own, beside this module with its licence: scikit-learn itself is not needed. The order of
+    The file is scikit-learn's, next to this module with its license: scikit-learn itself is not needed. The order of
     the file groups writers, so the split is a permutation with a fixed seed: 1,500 images to train and validate, 297 to
     test.
     """

@@ -22,7 +22,7 @@ FILM = re.compile(r"/title/(tt\d+)")
 
 
 def load_imdb(files: Sequence[Path]) -> Dataset:
-    """Load the labelled reviews; the split is the official one, the order mixed by a fixed seed.
+    """Load the labeled reviews; the split is the official one, the order mixed by a fixed seed.
 
     A film has up to 30 reviews. The official parts share no films, and if the archive names the film of each review,
     as the official one does, the reviews of a film are one group, so that validation also has separate films.

@@ -36,7 +36,7 @@ def load_reuters(files: Sequence[Path]) -> Dataset:
     to train and 2,570 to test, known as R52. Classes are in alphabetical order; a fixed seed mixes the stories.
 
     Raises:
-        InputError: the archive is damaged, or has no two topics that stand in both parts.
+        InputError: the archive is damaged, or does not have two topics that are in both parts.
     """
     (path,) = files
     stories: dict[str, list[tuple[str, str]]] = {"TRAIN": [], "TEST": []}

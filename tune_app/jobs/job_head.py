@@ -187,7 +187,7 @@ def main() -> None:
     """Run the head for the store in the arguments, until nobody needs it."""
     parser = argparse.ArgumentParser(prog="python -m tune_app.jobs.job_head")
     parser.add_argument("store")
-    parser.add_argument("--idle", type=float, default=IDLE_S, help="end when no job has run for so many seconds")
+    parser.add_argument("--idle", type=float, default=IDLE_S, help="end when no job has run for this many seconds")
     given = parser.parse_args()
     folder = open_folder(given.store)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))

@@ -118,8 +118,8 @@ class Profiles:
         return (self.folder / ".catalogs" / path.relative_to(self.folder)).with_suffix(".json")
 
     def _kept_catalog(self, path: Path) -> str | None:
-        beside = self._catalog_path(path)
-        return beside.read_text(encoding="utf-8") if beside.is_file() else None
+        catalog = self._catalog_path(path)
+        return catalog.read_text(encoding="utf-8") if catalog.is_file() else None
 
     def _keep(self, path: Path, text: str, catalog: str | None) -> None:
         """Write a profile's file, after the catalog of a user's own task, which not everyone may import."""
@@ -278,12 +278,12 @@ class Profiles:
         """The current configuration.
 
         Raises:
-            InputError: nothing was applied yet.
+            InputError: nothing has been applied yet.
         """
         path = self.folder / ".session.yaml"
         if not path.is_file():
             raise NotFound(
-                f"there is no current configuration in {self.folder}: nothing was applied yet",
+                f"there is no current configuration in {self.folder}: nothing has been applied yet",
                 hint="`tune-app apply STUDY` applies the best trial of a study",
             )
         return self._read(path)

@@ -165,7 +165,7 @@ class TrialQueue(SearchGenerator):
         return list(reversed(self._requests))
 
     def replace_waiting(self, requests: Sequence[Request]) -> None:
-        """Hand these out instead."""
+        """Return these instead."""
         self._requests = list(reversed(requests))
 
     @property
@@ -178,7 +178,7 @@ class TrialQueue(SearchGenerator):
         return not self._requests
 
     def set_finished(self) -> None:
-        """Hand out no more trials."""
+        """Return no more trials."""
         self._requests.clear()
 
 
@@ -195,11 +195,11 @@ class _ActorClasses:
 
 
 def without_room(workers: Sequence[Any], started: Container[Any], slots: int) -> Sequence[Any]:
-    """Of the `workers`, in the order in which they were asked for, those that Ray cannot start.
+    """The last requested of the `workers` if Ray cannot start all of them, in the order of their requests.
 
-    Where a node was lost and its trials asked for new workers before the slots were counted again, there are more
-    workers than slots: as many wait for ever for what others hold. These are the last ones of those that have not
-    `started`. A former one may be nearly there on another node, and would have started for nothing.
+    If a node was lost and its trials requested new workers before the slots were counted again, there are more workers
+    than slots, and the surplus would wait forever for resources that others hold. These are the last requested ones
+    that have not `started`: an earlier one may have nearly started on another node.
     """
     too_many = len(workers) - slots
     return [worker for worker in workers if worker not in started][-too_many:] if too_many > 0 else ()

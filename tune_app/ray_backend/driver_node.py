@@ -1,4 +1,4 @@
-"""The node of this process, which a sweep stands and falls with."""
+"""The node of this process: if it dies, so does the sweep."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 
 def on_driver_node() -> dict[str, Any]:
-    """Options of an actor that all trials ask for something.
+    """Options of an actor that serves all trials.
 
-    It runs where the sweep was started, because any other node may go, and what the actor put into the object store
-    would be lost with it. It takes no CPU from the trials. An actor that needs nothing goes anywhere, says Ray, unless
-    the strategy is a hard one.
+    It runs on the node that started the sweep, because any other node may be lost, and with it everything the actor put
+    into the object store. It takes no CPU from the trials. Ray places an actor without resources anywhere unless the
+    strategy is hard.
     """
     node = ray.get_runtime_context().get_node_id()
     return {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}

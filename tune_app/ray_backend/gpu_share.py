@@ -13,6 +13,7 @@ from tune_app.document import Document
 from tune_app.errors import InputError
 from tune_app.import_path import put_last
 from tune_app.ray_backend.autoscaling import Autoscaler
+from tune_app.readable import counted
 from tune_app.spaces.spec import Spec
 from tune_app.sweep.preflight import GpuMemory, gpu_memory
 from tune_app.tasks import load_task
@@ -55,8 +56,8 @@ def measured_share(spec: Spec, data: Dataset) -> tuple[float, str]:
             hint="install torch with CUDA there, or pass a number, such as --gpus 0.25",
         )
     count = trials_per_gpu(memory)
-    used, total = memory.used / 2**20, memory.total / 2**20
-    return 1 / count, f"the largest configuration takes {used:,.0f} of {total:,.0f} MiB: {count} trials on each GPU"
+    taken = f"{memory.used / 2**20:,.0f} of {memory.total / 2**20:,.0f} MiB"
+    return 1 / count, f"the largest configuration takes {taken}: {counted(count, 'trial')} on each GPU"
 
 
 def _measure(document: dict[str, Any], data: Dataset, import_path: str) -> GpuMemory | None:

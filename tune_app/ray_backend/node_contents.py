@@ -56,7 +56,7 @@ def check_nodes(spec: Spec, folder: str) -> None:
         if found != content:
             what = "it is missing" if found is None else "its version differs"
             raise InputError(
-                f"the node {address} must have the module `{module}` of the task as it is here, but {what}",
+                f"the node {address} must have the same module `{module}` of the task, but {what}",
                 hint=f"copy {file} there at the same path, or mount a shared folder on all nodes (docs/cluster.md)",
             )
 

@@ -119,7 +119,7 @@ def answer_of(spec: Spec, trials: pd.DataFrame, epochs: pd.DataFrame) -> Answer 
 
 
 def _spread(spec: Spec, epochs: pd.DataFrame) -> float | None:
-    """See `Answer.spread`: by how far each epoch lies from the line between its neighbors.
+    """See `Answer.spread`: by how far each epoch is from the line between its neighbors.
 
     Gasser, Sroka and Jennen-Steinmetz (1986), "Residual variance and residual pattern in nonlinear regression",
     Biometrika 73: a steady climb adds nothing, and a bent one little.

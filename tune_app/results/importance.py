@@ -15,7 +15,7 @@ from optuna.trial import TrialState, create_trial
 from scipy.special import fdtrc
 
 from tune_app.errors import WorkFailed
-from tune_app.readable import shown
+from tune_app.readable import counted, shown
 from tune_app.results.effect import active_rows
 from tune_app.results.review import config_of
 from tune_app.spaces.spec import Spec
@@ -31,7 +31,7 @@ TRIALS_PER_VARIABLE = 3
 `benchmarks/importance.py` draws samples from three tables of hundreds of trained configurations. With 3 trials a
 variable the order of the variables correlates by 0.41, 0.80 and 0.75 with that of the whole table, with 1 by 0.22, 0.46
 and 0.47; the largest is among the table's three largest in 50, 100 and 75 percent of the samples, with 1 in 50, 62 and
-62. More would be better, but few sweeps would ever show a figure; the error bars tell the rest.
+62. More would be better, but few sweeps would ever show importances; the error bars show the rest.
 """
 SEEDS = 5
 """Number of forests, each with its own seed; their spread is the error bar."""
@@ -43,11 +43,11 @@ BINS = 3
 """Number of bins of a numeric variable's values, of which the middle one may be best."""
 UNCLEAR = "no clear direction"
 QUANTILES = 5
-"""Groups of a numeric variable's values whose ranks are compared, with `LEAST_GROUP` trials and more in each."""
+"""Groups of a numeric variable's values whose ranks are compared, with at least `LEAST_GROUP` trials in each."""
 LEAST_GROUP = 4
 CHANCE = 0.05
-"""How often, at most, any variable of a space is above chance of which none has an effect: each gets an equal part of
-it (Bonferroni; Dunn 1961)."""
+"""Maximum probability that any variable of a space without effects appears above chance, split equally between the
+variables (Bonferroni; Dunn 1961)."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Importance:
         share: of the objective's variance over the completed trials, the mean over the forests; all add up to 1.
         low: the smallest share among the forests.
         high: the largest one.
-        direction: what its ranks say: ``higher is better``, ``lower is better``, ``best: adamw``, ``best: 0.001 to
+        direction: according to its ranks: ``higher is better``, ``lower is better``, ``best: adamw``, ``best: 0.001 to
             0.02``, or ``no clear direction``.
     """
 
@@ -94,14 +94,14 @@ def importances(spec: Spec, trials: pd.DataFrame, most: int | None = None) -> di
     """How much of the objective's variance over the completed trials each searched variable explains, largest first.
 
     Hutter, Hoos and Leyton-Brown (2014), as Optuna computes it, by `SEEDS` forests. Each tree sees its own resample of
-    the trials, so the spread over the forests also says how much a figure hangs on single trials. A variable that was
-    not active has the value that the trial ran with, the task's default. Pruned trials are left out: their figures are
-    of fewer epochs. The same trials give the same figures.
+    the trials, so the spread over the forests also shows how much a share depends on single trials. A variable that was
+    not active has the value that the trial ran with, the task's default. Pruned trials are left out: their metrics come
+    from fewer epochs. The same trials give the same shares.
 
     Args:
-        trials: of the study of `spec`, as `tune_app.results.review` gives them.
-        most: completed trials that count, drawn at random with a fixed seed if there are more; the time grows faster
-            than their number. None for all.
+        trials: of the study of `spec`, as `tune_app.results.review` returns them.
+        most: completed trials to use at most, drawn at random with a fixed seed; the time grows faster than their
+            number. None for all.
 
     Raises:
         WorkFailed: fewer than `needed_trials` completed, or all have the same objective.
@@ -110,7 +110,8 @@ def importances(spec: Spec, trials: pd.DataFrame, most: int | None = None) -> di
     needed, variables = needed_trials(spec), len(spec.space.searched)
     if len(completed) < needed:
         raise WorkFailed(
-            f"importances of {variables} variables need {needed} completed trials, but the study has {len(completed)}",
+            f"importances of {counted(variables, 'variable')} need {needed} completed trials, but the study has "
+            f"{len(completed)}",
             hint=f"`tune-app resume {spec.name} --trials N` adds more",
         )
     if completed["objective"].nunique() == 1:
@@ -154,8 +155,8 @@ def _as_study(spec: Spec, completed: pd.DataFrame) -> optuna.Study:
 def direction(spec: Spec, completed: pd.DataFrame, name: str) -> str:
     """Which values of the searched variable `name` are better, by ranks over the trials in which it was active.
 
-    For choices whether they differ (Kruskal and Wallis 1952); for numbers whether the thirds of the values do and the
-    middle one is best, and otherwise Spearman's correlation with the objective. If chance would look as clear in more
+    For choices: whether they differ (Kruskal and Wallis 1952). For numbers: whether the thirds of the values differ and
+    the middle one is best, otherwise Spearman's correlation with the objective. If chance would look as clear in more
     than `CERTAIN` of all cases, the result is ``no clear direction``.
     """
     from scipy.stats import kruskal, spearmanr  # comes with scikit-learn, which the forests also need
@@ -195,16 +196,16 @@ def by_association(spec: Spec, trials: pd.DataFrame) -> list[str]:
 def associations(spec: Spec, trials: pd.DataFrame) -> dict[str, Association]:
     """How strongly the order of the trials is associated with each single searched variable, strongest first; fast.
 
-    Completed trials are ordered by their objective; behind them come pruned ones, by the epochs they reached and then
-    by their objective, which compares only trials of equally many epochs. That is what successive halving says of
-    them: what it stops was worse at that epoch than most of what continues (Jamieson and Talwalkar 2016; Li et al.
-    2020, section 3, count the few exceptions if trials do not wait for one another). Others are left out, and so are
-    values that had no effect.
+    Completed trials are ordered by their objective; pruned ones follow, by the epochs they reached and then by their
+    objective, which compares only trials with the same number of epochs. This matches successive halving: a trial that
+    it stops was worse at that epoch than most that continue (Jamieson and Talwalkar 2016; Li et al. 2020, section 3,
+    count the few exceptions if trials do not wait for one another). Other trials and values without effect are left
+    out.
 
-    A variable's values are groups, numbers by quantiles, so that a best value in the middle counts as much as one at an
-    end. Its strength is the share of the variance of the ranks between groups, without what chance puts there (epsilon
-    squared, Kelley 1935; the least biased of its kind in Okada 2013). It orders variables; `importances` says how much
-    they matter.
+    A variable's values form groups, numbers by quantiles, so a best value in the middle counts as much as one at an
+    end. Its strength is the share of the variance of the ranks between groups, corrected for chance (epsilon squared,
+    Kelley 1935; the least biased of its kind in Okada 2013). It orders variables; `importances` shows how much they
+    matter.
 
     Args:
         trials: rows with ``state``, ``epochs``, ``objective`` and the searched variables.

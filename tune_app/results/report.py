@@ -34,7 +34,7 @@ CONTOURS = 3
 SLICES = 6
 """Variables that matter most, each with a slice plot."""
 HEIGHT = 450
-"""Of a figure that names none, in pixels, as plotly draws it."""
+"""Plotly's default height for a figure that sets none, in pixels."""
 
 
 def study_report(study: Study) -> str:
@@ -51,7 +51,7 @@ def study_report(study: Study) -> str:
         mattered = importances(spec, trials)
     except WorkFailed as error:
         notes.append(f"No importances: {error.message}.")
-    # If they are unknown, the order in which the objective goes along with each variable stands in for them.
+    # If they are unknown, use the order of association with the objective instead.
     first = [*mattered] or by_association(spec, trials)
     metric = f"metric/{spec.objective.metric}"
     figures = [
@@ -106,13 +106,13 @@ def _tables(spec: Spec, trials: pd.DataFrame, variables: Sequence[str]) -> list[
 
 
 def trial_report(study: Study, number: int | None) -> str:
-    """The pictures of trial `number`, the best one for None; of its network only where its checkpoint is there.
+    """The pictures of trial `number`, the best one for None; of its network only if it has a checkpoint.
 
     Raises:
         NotFound: no such trial has ended.
-        WorkFailed: the best one is wanted and none completed; the task's code raised.
+        WorkFailed: the best one is requested and none completed; the task's code raised.
     """
-    from tune_app.results.network.inspection import inspect_trial  # it imports torch, which a study's report spares
+    from tune_app.results.network.inspection import inspect_trial  # imports torch, which a study's report does not need
 
     row = trial_row(study, number)
     number = int(row["trial"])
@@ -175,7 +175,7 @@ def _page(
     template = Environment(autoescape=True).from_string(
         (files("tune_app.results") / "report.html").read_text(encoding="utf-8")
     )
-    # As plotly writes its own pages: nothing in a script may read as markup.
+    # As plotly does for its own pages: nothing in a script may be parsed as markup.
     drawn = [(figure.to_json().replace("<", "\\u003c"), figure.layout.height or HEIGHT) for figure in figures]
     return template.render(
         title=title,
@@ -196,7 +196,7 @@ def _about(study: Study) -> str:
 
 
 def _pairs(spec: Spec, trials: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, str]]:
-    """At most `CONTOURS` pairs of names that vary together, those of the first ones first."""
+    """At most `CONTOURS` pairs of names that vary together, earlier names first."""
     numbered = [(i + j, x, y) for i, x in enumerate(names) for j, y in enumerate(names) if i < j]
     ordered = ((x, y) for _, x, y in sorted(numbered, key=lambda pair: pair[0]))
     completed = trials[trials["state"] == "COMPLETED"]

@@ -31,7 +31,7 @@ DEFAULT_STORE = "results"
 ENDS = [TrialState.COMPLETED, TrialState.PRUNED, TrialState.CANCELLED, TrialState.RUNNING, TrialState.FAILED]
 """The states in the order in which trials are listed."""
 NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-"""Types for whole numbers and truth values where some are absent, so that they stay what they are."""
+"""Types that keep whole numbers and booleans unchanged if some are absent."""
 
 
 def default_store() -> str:
@@ -40,10 +40,10 @@ def default_store() -> str:
 
 
 def load_trials(studies: str | Sequence[str] | None = None, store: str | Path | None = None) -> pd.DataFrame:
-    """One row per finished trial of one or several studies, with a column `study` in front.
+    """One row per finished trial of one or several studies, with `study` as the first column.
 
-    Columns that only some of the studies have are empty in the others. A column of whole numbers or truth values has
-    pandas' nullable type where something is absent.
+    Columns that only some of the studies have are empty in the others. A column of whole numbers or booleans has
+    pandas' nullable type if a value is absent.
 
     Args:
         studies: a name, several, or None for all.
@@ -61,10 +61,10 @@ def load_epochs(studies: str | Sequence[str] | None = None, store: str | Path | 
 
 
 def best(study: str, store: str | Path | None = None) -> pd.Series[Any]:
-    """The row of the best completed trial of a study; what is absent is None.
+    """The row of the best completed trial of a study; absent values are None.
 
     Raises:
-        WorkFailed: nothing completed, so there is no best one.
+        WorkFailed: no trial completed, so there is no best one.
     """
     return best_row(Store(store or default_store()).study(study))
 
@@ -86,18 +86,18 @@ def ranked_trials(study: Study) -> pd.DataFrame:
 
 
 def noted_trials(study: Study) -> pd.DataFrame:
-    """All trials of a study, with what people say about them: the columns `star`, `tags` and `note`.
+    """All trials of a study, with people's notes about them: the columns `star`, `tags` and `note`.
 
-    Tags are one text, with commas between them; `tags` and `note` are None if nothing was said.
+    Tags are one string, separated by commas; `tags` and `note` are None if there are none.
     """
     frame = _frame(table := study.table("trials"))
     return pd.concat([frame, _said(study, table["trial"].to_pylist())], axis=1)
 
 
 def ranked(trials: pd.DataFrame, direction: str) -> pd.DataFrame:
-    """Completed trials first and best first; then the pruned, the cancelled and the failed ones.
+    """Completed trials first, best first; then the pruned, the cancelled and the failed ones.
 
-    Those are sorted by how far they came, and among equals by their objective, the best first; then by number.
+    The latter are sorted by epochs, then by objective, best first, then by number.
     """
     states = trials["state"].map(ENDS.index)
     reached = trials["epochs"].where(trials["state"] != TrialState.COMPLETED, 0)
@@ -107,7 +107,7 @@ def ranked(trials: pd.DataFrame, direction: str) -> pd.DataFrame:
 
 
 def front_trials(study: Study) -> pd.DataFrame:
-    """The Pareto front of a study with that mode, the best metric first; without rows for another mode."""
+    """The Pareto front of a study with that mode, best metric first; empty for any other mode."""
     return front_of(Objective.model_validate(study.document()["objective"]), ranked_trials(study))
 
 
@@ -121,11 +121,11 @@ def front_of(objective: Objective, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def trial_row(study: Study, number: int | None) -> pd.Series[Any]:
-    """The row of trial `number`, of the best one for None; what is absent is None.
+    """The row of trial `number`, or of the best one for None; absent values are None.
 
     Raises:
         NotFound: no such trial has ended.
-        WorkFailed: the best one is wanted and nothing completed.
+        WorkFailed: the best one is requested and no trial completed.
     """
     if number is None:
         return best_row(study)
@@ -141,7 +141,7 @@ def trial_log(study: Study, number: int) -> str:
     """Name of the log of trial `number` in the store's folder, even while it runs.
 
     Raises:
-        NotFound: there is no such trial, or it has printed nothing.
+        NotFound: there is no such trial, or it printed nothing.
     """
     trials = study.history().trials
     if number not in trials:
@@ -153,10 +153,10 @@ def trial_log(study: Study, number: int) -> str:
 
 
 def config_of(row: pd.Series[Any], variables: Variables = ()) -> Config:
-    """The full configuration of a trial from its row, with plain Python values; what the row lacks is left out.
+    """The full configuration of a trial from its row, with plain Python values; missing ones are left out.
 
-    With the task's `variables`, what the row lacks has its default (the task got the variable later), and choices of
-    several types, which the store keeps as texts, are what they were.
+    With the task's `variables`, missing values take their defaults (the task got the variable later), and choices of
+    several types, which the store keeps as strings, get their types back.
     """
     config: Config = {}
     for name, value in row.items():
@@ -174,7 +174,7 @@ def summary(study: Study) -> dict[str, Any]:
     """One study in a few values, for the table of studies."""
     document = study.document()
     objective, metric = document["objective"], document["objective"]["metric"]
-    # Without pandas, for a store may hold thousands of studies.
+    # Without pandas, because a store may hold thousands of studies.
     trials = study.table("trials", ["trial", "state", "objective"]).to_pylist()
     states = Counter(row["state"] for row in trials)
     completed = [row for row in trials if row["state"] == TrialState.COMPLETED]
@@ -205,7 +205,7 @@ def _load(kind: str, studies: str | Sequence[str] | None, store: str | Path | No
     tables = [opened.study(name).table(kind) for name in names]
     try:
         frame = _frame(pa.concat_tables(tables, promote_options="permissive"))
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a variable is a text in one study and a number in another
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a variable is a string in one study and a number in another
         frame = pd.concat([_frame(table) for table in tables], ignore_index=True)
     if kind == "trials":
         said = [
@@ -220,7 +220,7 @@ def _said(study: Study, numbers: Sequence[int]) -> pd.DataFrame:
     """The columns `star`, `tags` and `note` of these trials; empty, with a warning, if the notes are damaged."""
     try:
         notes = TrialNotes(study).read()
-    except InputError as error:  # what trials reached is there all the same
+    except InputError as error:  # the results are there all the same
         warnings.warn(f"the notes of `{study.name}` cannot be read: {error}", stacklevel=2)
         notes = {}
     said = [notes.get(number, TrialNote()) for number in numbers]

@@ -1,4 +1,4 @@
-"""Some of a study's trials, picked by what they are and did, and a few of them side by side."""
+"""A filter over a study's trials, and a side-by-side table of a few of them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pandas as pd
 from tune_app.errors import InputError
 
 STATES, TEXT, STAR, TAGS = "state", "text", "star", "tags"
-"""Names of the conditions of a `Selection` that are about no column of choices or numbers."""
+"""Names of the conditions of a `Selection` that do not concern a column of choices or numbers."""
 
 MOST_COMPARED = 6
-"""More columns than this do not fit beside one another on a laptop's screen."""
+"""More columns than this do not fit next to one another on a laptop's screen."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What trials must meet, all of it; empty parts ask for nothing.
+    """The conditions that trials must meet, all of them; empty ones do not count.
 
     Attributes:
         states: the state is one of these.
@@ -65,7 +65,7 @@ class Selection:
         return trials[kept.astype(bool)]
 
     def conditions(self) -> list[str]:
-        """Names of the conditions that ask for something: `STATES`, `TEXT`, and columns."""
+        """Names of the nonempty conditions: `STATES`, `TEXT`, and columns."""
         columns = [column for column, texts in self.choices.items() if texts]
         columns += [column for column, bounds in self.ranges.items() if bounds != (None, None)]
         asked = {STAR: self.starred, TAGS: self.tags, TEXT: self.text}
@@ -87,12 +87,12 @@ class Selection:
         return replace(self, choices=choices, ranges=ranges)
 
     def emptied_by(self, trials: pd.DataFrame) -> dict[str, int]:
-        """By condition how many trials there would be without it, for those whose removal alone leaves any."""
+        """For each condition whose removal alone would leave trials, how many it would leave."""
         counts = {condition: len(self.without(condition).of(trials)) for condition in self.conditions()}
         return {condition: count for condition, count in counts.items() if count}
 
     def to_text(self) -> str:
-        """One line from which `from_text` makes it again, such as for an address; empty if nothing is asked for."""
+        """One line that `from_text` reads back, for example for an address; empty without conditions."""
         asked = set(self.conditions())
         parts = {
             "states": sorted(self.states),
@@ -107,13 +107,13 @@ class Selection:
 
     @classmethod
     def from_text(cls, text: str, trials: pd.DataFrame) -> Selection:
-        """What `to_text` wrote.
+        """Read what `to_text` wrote.
 
         Args:
-            trials: of the study; conditions about columns that it lacks, and ranges of texts, are left out.
+            trials: of the study; conditions about missing columns, and ranges of strings, are left out.
 
         Raises:
-            InputError: the text is no selection.
+            InputError: the text is not a selection.
         """
         try:
             parts, columns = json.loads(text), set(trials.columns)
@@ -146,7 +146,7 @@ def varying(trials: pd.DataFrame) -> list[str]:
 def side_by_side(trials: pd.DataFrame, numbers: Sequence[int]) -> tuple[pd.DataFrame, list[bool]]:
     """The trials of these `numbers` as columns, one row per column of `trials`, and which rows differ.
 
-    Numbers of trials that are not there are left out.
+    Numbers without a trial are left out.
     """
     rows = trials.set_index("trial")
     chosen = rows.loc[[number for number in numbers if number in rows.index]]

@@ -1,4 +1,4 @@
-"""Studies side by side: how good the best trial was at what cost, and in what their winners differ."""
+"""Studies side by side: how good the best trial was at what cost, and how their winners differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tune_app.spaces.section import Objective
 from tune_app.store.trial_row import TrialState
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Of Okabe and Ito, "Color Universal Design" (2008), in an order in which neighbors differ most."""
+"""Okabe and Ito, "Color Universal Design" (2008), ordered so that neighbors differ most."""
 MOST_STUDIES = len(COLORS)
 
 
@@ -22,8 +22,8 @@ def best_so_far(trials: pd.DataFrame, direction: str) -> pd.DataFrame:
     """The best completed trial after each one that ended.
 
     Returns:
-        the columns ``epochs``, which all trials together had trained by then, and ``best``, in the order of time, from
-        the first trial that completed on.
+        the columns ``epochs``, which all trials together had trained by then, and ``best``, in order of time, starting
+        with the first trial that completed.
     """
     order = trials.sort_values("ended_at")
     known = order["objective"].where(order["state"] == TrialState.COMPLETED)
@@ -36,7 +36,7 @@ def cost_curves(studies: Mapping[str, pd.DataFrame], objective: Objective) -> go
     """The best so far of each study against the epochs that it took.
 
     Args:
-        studies: the trials of each, which were compared by the same objective.
+        studies: the trials of each; all studies have the same objective.
     """
     digits = figure_digits("objective", objective)
     figure = titled_figure("", "Epochs of all trials together", axis_title(label_of(objective)))

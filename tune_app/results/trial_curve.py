@@ -1,4 +1,4 @@
-"""The learning curves of a few trials, beside what is usual in their study and beside the best."""
+"""The learning curves of a few trials, next to the median of their study and the best one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from tune_app.results.plots import (
-    COLOURS,
+    COLORS,
     axis_title,
     empty_figure,
     figure_digits,
@@ -37,10 +37,10 @@ def trial_curve(epochs: pd.DataFrame, trials: Sequence[int], best: int | None, o
     figure.update_xaxes(**whole_numbers(epochs["epoch"]))
     known = epochs[epochs[column].notna()] if column in epochs else epochs.head(0)
     median = known.groupby("epoch")[column].median()
-    usual = {"color": COLOURS["PRUNED"], "dash": "dot", "width": 2}
+    usual = {"color": COLORS["PRUNED"], "dash": "dot", "width": 2}
     lines = [("Median of trials that got this far", list(median.index), list(median), usual)]
-    others = [] if best in (None, *trials) else [(f"Trial {best}, the best", best, COLOURS["COMPLETED"], 2)]
-    palette = [COLOURS["RUNNING"]] if len(trials) == 1 else sample_colorscale("Plasma", _spread(len(trials)))
+    others = [] if best in (None, *trials) else [(f"Trial {best}, the best", best, COLORS["COMPLETED"], 2)]
+    palette = [COLORS["RUNNING"]] if len(trials) == 1 else sample_colorscale("Plasma", _spread(len(trials)))
     chosen = [
         (f"Trial {trial}", trial, color, 4 if len(trials) == 1 else 2)
         for trial, color in zip(trials, palette, strict=True)
@@ -62,5 +62,5 @@ def trial_curve(epochs: pd.DataFrame, trials: Sequence[int], best: int | None, o
 
 
 def _spread(count: int) -> list[float]:
-    """Places on a color scale, without its ends, which cannot be seen on a dark or on a light page."""
+    """Places on a color scale without its ends, which are invisible on a dark or a light page."""
     return [0.15 + 0.6 * place / max(1, count - 1) for place in range(count)]

@@ -1,4 +1,4 @@
-"""Pictures of one trial, as plotly figures: its training, its answers, its layers."""
+"""Pictures of one trial, as plotly figures: its training, its predictions, its layers."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from tune_app.results.network.layer import Inspection, LayerStatistics
-from tune_app.results.plots import COLOURS, SCALE, axis_title, empty_figure, figure_digits, titled_figure, whole_numbers
+from tune_app.results.plots import COLORS, SCALE, axis_title, empty_figure, figure_digits, titled_figure, whole_numbers
 from tune_app.spaces.objective import is_share
 
 LEAST_GRADIENT = 1e-12
-"""What a gradient of zero is drawn as on a log scale."""
+"""The value that represents a gradient of zero on a log scale."""
 ROW_HEIGHT, ROW_GAP = 150, 30
 """Of the activation maps, in pixels."""
 
 
 def training_history(epochs: pd.DataFrame) -> go.Figure:
-    """Every metric of a trial's epochs, the losses in a picture of their own.
+    """Every metric of a trial's epochs, with the losses in a separate picture.
 
     Args:
         epochs: the trial's rows of the study's epochs.
@@ -51,7 +51,7 @@ def training_history(epochs: pd.DataFrame) -> go.Figure:
 def training_animation(epochs: pd.DataFrame) -> go.Figure:
     """The training replayed: metrics and health figures as bars that move from epoch to epoch.
 
-    Only those that are shares of a whole are shown, so that one axis fits them; the others are in `training_history`.
+    Only shares of a whole are shown, so that one axis fits them all; the others are in `training_history`.
     """
     rows = epochs.sort_values("epoch")
     names = [name for name in map(str, rows.columns) if is_share(name) and rows[name].notna().any()]
@@ -59,7 +59,7 @@ def training_animation(epochs: pd.DataFrame) -> go.Figure:
     if not names:
         return empty_figure(figure, "No fraction, such as an accuracy, was measured.")
     labels = [axis_title(name) for name in names]
-    colors = [COLOURS["RUNNING"] if name.startswith("metric/") else COLOURS["COMPLETED"] for name in names]
+    colors = [COLORS["RUNNING"] if name.startswith("metric/") else COLORS["COMPLETED"] for name in names]
 
     def bars(row: pd.Series[Any]) -> go.Bar:
         values = [None if pd.isna(row[name]) else float(row[name]) for name in names]
@@ -95,7 +95,7 @@ def training_animation(epochs: pd.DataFrame) -> go.Figure:
 
 
 def confusion_matrix(inspection: Inspection) -> go.Figure:
-    """How often rows of each class got each answer; the shares are of the rows of a class."""
+    """How often the model predicted each class for the rows of each class; shares are of the true class's rows."""
     figure = titled_figure("Confusion matrix (validation part)", "Answer of the model", "True class")
     if not inspection.labels:
         return empty_figure(figure, "This task does not predict classes.")
@@ -115,7 +115,7 @@ def confusion_matrix(inspection: Inspection) -> go.Figure:
         texttemplate="%{text}" if len(names) <= 20 else None,
         hovertemplate="true %{y}, answered %{x}: %{text} rows, %{z:.1%}<extra></extra>",
     )
-    # Numbers as names would be read as positions on a line.
+    # Plotly would read numeric names as positions on a line.
     figure.update_xaxes(type="category", side="bottom")
     figure.update_yaxes(type="category", autorange="reversed")
     figure.update_layout(height=max(420, 140 + 24 * min(len(names), 46)))
@@ -131,14 +131,14 @@ def gradient_flow(inspection: Inspection) -> go.Figure:
     figure.add_bar(
         x=[layer.name for layer in layers],
         y=[max(layer.gradient or 0.0, LEAST_GRADIENT) for layer in layers],
-        marker={"color": COLOURS["RUNNING"]},
+        marker={"color": COLORS["RUNNING"]},
         hovertemplate="%{x}: %{y:.3g}<extra></extra>",
     )
     return figure
 
 
 def weight_histograms(layer: LayerStatistics) -> go.Figure:
-    """How the weights of a layer are spread, and beside them its biases and scales."""
+    """The distribution of a layer's weights, next to that of its biases and scales."""
     figure = make_subplots(1, 2, subplot_titles=("Weights", "Biases" if layer.biases else "No biases"))
     for column, histogram in ((1, layer.weights), (2, layer.biases)):
         if histogram is None:
@@ -150,7 +150,7 @@ def weight_histograms(layer: LayerStatistics) -> go.Figure:
             x=(edges[1:] + edges[:-1]) / 2,
             y=histogram.counts,
             width=np.diff(edges),
-            marker={"color": COLOURS["RUNNING"] if column == 1 else COLOURS["COMPLETED"]},
+            marker={"color": COLORS["RUNNING"] if column == 1 else COLORS["COMPLETED"]},
             hovertemplate="%{x:.3g}: %{y} values<extra></extra>",
             row=1,
             col=column,
@@ -166,10 +166,10 @@ def weight_histograms(layer: LayerStatistics) -> go.Figure:
 
 
 def activation_maps(inspection: Inspection, image: int = 0) -> go.Figure:
-    """One image as the network gets it, and below it what each convolution makes of it.
+    """One image as the network receives it, and below it the output of each convolution.
 
-    The channels of a row stand side by side in one picture, for a drawing of each takes a browser long; each is
-    scaled from its own least to its own largest value.
+    The channels of a row share one picture, because separate pictures slow the browser down; each is scaled from its
+    own smallest to its own largest value.
     """
     if inspection.images is None or not inspection.maps:
         return empty_figure(titled_figure("Activation maps", "", ""), "This network has no convolutions to show.")
@@ -201,13 +201,13 @@ def activation_maps(inspection: Inspection, image: int = 0) -> go.Figure:
 
 
 def _stretched(channel: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """From its least value at 0 to its largest at 1; all 0 where they are equal."""
+    """Scaled from its smallest value at 0 to its largest at 1; all 0 if they are equal."""
     low, high = channel.min(), channel.max()
     return np.asarray((channel - low) / (high - low or 1.0))
 
 
 def _side_by_side(channels: Sequence[np.ndarray[Any, Any]], columns: int) -> np.ndarray[Any, Any]:
-    """Channels of one size in one row of `columns` places with gaps between them; what is not there is NaN."""
+    """Channels of one size in one row of `columns` places with gaps between them; empty places are NaN."""
     height, width = channels[0].shape
     gap = max(1, width // 10)
     row = np.full((height, columns * (width + gap) - gap), np.nan, dtype=np.float32)

@@ -29,7 +29,7 @@ def win_rates(curves: Sequence[Array], rng: np.random.Generator) -> Array:
     theirs = lengths[rivals]
     wins = np.where(lengths > 0, (theirs == 0).sum(), 0.5 * (theirs == 0).sum())
     for length in np.unique(lengths[lengths > 0]):
-        # Who ends here meets all rivals that came so far; who goes on, those that end here.
+        # Trials that end here meet all rivals that got this far; longer ones meet those that end here.
         ending, further = lengths == length, lengths > length
         values, places = table[:, length - 1], rivals[theirs >= length]
         wins[ending] += _beaten(values[ending], values[places])

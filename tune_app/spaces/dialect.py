@@ -20,7 +20,7 @@ KEYS: Mapping[str, str] = {
     "_value": "write `choices` for a categorical variable, `low` and `high` for a number",
     # Katib
     "parameterType": "write `type`: float for double, int for int, categorical for categorical and discrete",
-    "feasibleSpace": "write its `min` and `max` as `low` and `high`, and its `list` as `choices`, beside `type`",
+    "feasibleSpace": "write its `min` and `max` as `low` and `high`, and its `list` as `choices`, next to `type`",
     "list": "write `choices`",
     # Ray Tune, Ax
     "lower": "write `low`",

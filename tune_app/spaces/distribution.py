@@ -8,7 +8,7 @@ from tune_app.spaces.variable import Categorical, Domain, Float, Int
 
 
 def to_optuna(domain: Domain) -> BaseDistribution:
-    """The distribution that stands for `domain`; `from_optuna` gives an equal domain back."""
+    """The distribution for `domain`; `from_optuna` returns an equal domain."""
     match domain:
         case Float():
             return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
@@ -19,10 +19,10 @@ def to_optuna(domain: Domain) -> BaseDistribution:
 
 
 def from_optuna(distribution: BaseDistribution) -> Domain:
-    """The domain that stands for `distribution`.
+    """The domain for `distribution`.
 
     Raises:
-        ValueError: it holds what no domain holds, such as a choice that is None.
+        ValueError: it contains something that no domain can, such as a choice that is None.
     """
     match distribution:
         case FloatDistribution():

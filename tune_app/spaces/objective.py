@@ -1,4 +1,4 @@
-"""What trials are compared by: one figure, or two of which neither is given up for the other."""
+"""How trials are compared: by one figure, or by two without trading one for the other."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ AGAINST: dict[str, tuple[str, Direction]] = {
 }
 """The second figure of a Pareto front: its column and its direction."""
 SHARES = ("accuracy", "coverage", "health")
-"""Metrics that are named so are shares of a whole."""
+"""Metrics with these names are shares of a whole."""
 
 
 def objective_of(objective: Objective, row: Mapping[str, Any]) -> float | None:
     """The figure by which single values are compared: by schedulers, in leaderboards, in the column `objective`.
 
     With mode ``health`` it is the weighted mean of the metric and the overall health, ``(1 - w) * metric + w *
-    health``. Where the metric is minimized, health counts as ``1 - health``, so that less is better in both. The
-    metric should be of the order of 1, as accuracies are, for the weight to mean what it says.
+    health``. If the metric is minimized, health counts as ``1 - health``, so that less is better in both. The
+    metric should be of the order of 1, like an accuracy, for the weight to be meaningful.
 
     Args:
         row: with the columns ``metric/…`` and ``health/…``, of an epoch or a trial.
@@ -45,13 +45,13 @@ def objective_of(objective: Objective, row: Mapping[str, Any]) -> float | None:
 
 
 def rank(direction: str, objective: float, trial: int) -> tuple[bool, float, int]:
-    """What completed trials are sorted by, the best first: their objective, then their number; NaN comes last."""
+    """The sort key of completed trials, best first: their objective, then their number; NaN comes last."""
     unknown = objective != objective
     return unknown, 0.0 if unknown else -objective if direction == "maximize" else objective, trial
 
 
 def label_of(objective: Objective) -> str:
-    """What tables and the live display call the figure of `objective_of`."""
+    """The name of the figure of `objective_of` in tables and the live display."""
     return "objective" if objective.mode == "health" else objective.metric
 
 
@@ -59,16 +59,16 @@ def is_share(column: str, objective: Objective | None = None) -> bool:
     """Whether people expect the column in percent.
 
     Args:
-        objective: what the column ``objective`` stands for.
+        objective: defines the column ``objective``.
     """
-    if column == "objective" and objective is not None:  # a mean of metric and health is no share of anything
+    if column == "objective" and objective is not None:  # a mean of metric and health is not a share of anything
         return objective.mode != "health" and is_share(f"metric/{objective.metric}")
     family, _, name = column.partition("/")
     return family == "health" or (family == "metric" and name.endswith(SHARES))
 
 
 def figure_text(column: str, value: Any, objective: Objective | None = None) -> str:
-    """A figure with four significant digits, in percent where people expect it; a dash if there is none."""
+    """A figure with four significant digits, in percent if people expect that; a dash if there is none."""
     if is_absent(value) or not is_share(column, objective):
         return shown(value, absent="–")
     return f"{100 * value:.4g}%"
@@ -87,7 +87,7 @@ def directions_of(objective: Objective) -> list[Direction]:
 
 
 def front(objective: Objective, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Positions of the `rows` that no other one beats: none is as good in both figures and better in one.
+    """Positions of the `rows` that no other one beats: no other is as good in both figures and better in one.
 
     Rows that lack a figure are left out. The best metric comes first.
     """

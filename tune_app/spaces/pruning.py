@@ -7,7 +7,7 @@ import math
 from tune_app.spaces.section import Pruning
 
 LEVELS: dict[str, tuple[float, int]] = {
-    # level: (epochs before the first decision as a share of all, reduction factor: one in so many continues).
+    # level: (epochs before the first decision as a share of all, reduction factor: one in this many continues).
     # Set by benchmarks/search.py: early rungs find better models, see docs/search.md.
     "gentle": (0.1, 3),
     "normal": (0.0, 4),
@@ -23,7 +23,7 @@ def rungs(section: Pruning, epochs: int) -> tuple[tuple[int, ...], int]:
     """The epochs after which a trial of at most `epochs` epochs may be stopped, and the reduction factor.
 
     For successive halving they are grace, grace * factor, grace * factor ** 2, …, up to `epochs`; for the median rule
-    they are evenly apart, after the same grace. Empty if pruning is off.
+    they are evenly spaced, after the same grace. Empty if pruning is off.
     """
     if section.scheduler == "none" or section.level == "off":
         return (), 1
@@ -40,8 +40,8 @@ def rungs(section: Pruning, epochs: int) -> tuple[tuple[int, ...], int]:
 def expected_epochs(section: Pruning, epochs: int) -> float:
     """Mean epochs of a trial, if as many are stopped as the scheduler aims to.
 
-    Successive halving lets one in `factor` continue at each rung; of Hyperband's brackets, which begin at the first,
-    the second and the third rung, a trial is in any with the same chance; the median rule stops half.
+    Successive halving lets one in `factor` continue at each rung; in Hyperband, a trial is equally likely to be in any
+    bracket (they start at the first, the second and the third rung); the median rule stops half.
     """
     found, factor = rungs(section, epochs)
     found = tuple(rung for rung in found if rung < epochs)

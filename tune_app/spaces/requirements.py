@@ -34,7 +34,7 @@ def read_requirements(document: Document) -> tuple[str, ...]:
 
 
 def lacking(requirements: Sequence[str]) -> list[str]:
-    """The `requirements` that this machine's Python does not meet, each in words."""
+    """The `requirements` that this machine's Python does not meet, each as text."""
     found = []
     for requirement in map(Requirement, requirements):
         if requirement.marker is not None and not requirement.marker.evaluate():

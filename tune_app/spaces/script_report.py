@@ -1,4 +1,4 @@
-"""What of a script's output is an epoch: the section `report` of its search space."""
+"""Which of a script's output is an epoch: the section `report` of its search space."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ STEP = "step"
 
 @dataclass(frozen=True)
 class ScriptReport:
-    """Where a script tells its figures, and which of them are an epoch.
+    """Where a script reports its metrics, and which of them are an epoch.
 
     Attributes:
         kind: ``stdout``: lines that it prints; ``jsonl``: lines of a file; ``tensorboard``: event files in a folder.
         source: the regular expression with a group for each metric; the file; the folder.
         every: steps of an epoch: step / every is its number. None if each step above the last one is the next.
-        skip: steps that are no epoch.
+        skip: steps that are not epochs.
     """
 
     kind: str
@@ -42,7 +42,7 @@ def read_report(document: Document, metrics: Collection[str]) -> ScriptReport:
     """Read the section `report`.
 
     Args:
-        metrics: names of the figures that the script reports.
+        metrics: names of the metrics that the script reports.
 
     Raises:
         InputError: the first thing that breaks a rule, with its place.
@@ -75,7 +75,7 @@ def read_report(document: Document, metrics: Collection[str]) -> ScriptReport:
     if kind == "stdout":
         _check_expression(source, metrics, where, counts=every is not None or bool(skip))
     else:
-        # What all trials share holds another trial's figures, too, and they would be read as this one's.
+        # A shared file also contains other trials' metrics, which would be read as this trial's.
         hint = f"also pass the folder to the script: `command: python train.py --out_dir={{{FOLDER}}}`"
         check_placeholders(source, (FOLDER,), where, (FOLDER,), hint)
     return ScriptReport(kind, source, every, tuple(skip))

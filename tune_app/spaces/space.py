@@ -1,4 +1,4 @@
-"""A search space: which variables of a task are searched and how, which are fixed, and what must hold between them."""
+"""A search space: which variables of a task are searched and how, which are fixed, and their constraints."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tune_app.spaces.variable import Config, Domain, Value, Variable
 
 @dataclass(frozen=True)
 class Space:
-    """The variables of a task and what is done with each in a sweep.
+    """The variables of a task and the role of each in a sweep.
 
     A configuration (`Config`) has every variable of the catalog; parameters (`params`) are only the searched
-    variables that are active, as Optuna sees them. A searched variable is active where its condition holds and
-    every searched variable that the condition reads is itself active; if it is not, it has the task's default.
+    variables that are active, as Optuna sees them. A searched variable is active if its condition holds and
+    every searched variable that the condition reads is itself active; otherwise it has the task's default.
 
     Attributes:
         variables: the task's whole catalog, in its order.
         searched: the domain of each searched variable.
-        fixed: the value of each variable that was named with one.
+        fixed: the value of each variable that the file fixes.
         when: the condition of each searched variable that has one.
-        constraints: what every configuration must meet, the task's own among them.
-        remarks: what a person may not have meant in the file that this was read from.
+        constraints: those that every configuration must satisfy, including the task's own.
+        remarks: possible mistakes in the file that this was read from.
     """
 
     variables: tuple[Variable, ...]
@@ -42,7 +42,7 @@ class Space:
 
     @classmethod
     def of_catalog(cls, catalog: Catalog, constraints: Iterable[str] = ()) -> Space:
-        """The space in which nothing is searched, with further `constraints`: for checking configurations of a task."""
+        """The space in which nothing is searched, with more `constraints`: for checking configurations of a task."""
         texts = dict.fromkeys([*catalog.constraints, *constraints])
         return cls(catalog.variables, {}, {}, {}, tuple(map(Expression.parse, texts)))
 
@@ -61,7 +61,7 @@ class Space:
         """The searched names, each after those that its condition reads.
 
         Raises:
-            InputError: conditions in a circle; `where` is the text of a condition of the circle.
+            InputError: conditions in a cycle; `where` is the text of a condition in the cycle.
         """
         conditions = {name: [self.when[name]] if name in self.when else [] for name in self.searched}
         reads = {name: sorted(self.searched_in(conditions[name])) for name in self.searched}
@@ -97,14 +97,14 @@ class Space:
         return direct.union(*(self.deciding(other) for other in direct))
 
     def complete(self, params: Mapping[str, Value]) -> Config:
-        """The full configuration for the values of the active searched variables; others in `params` do not count.
+        """The full configuration for the values of the active searched variables; others in `params` are ignored.
 
         A variable that is not in `params` keeps the task's default.
         """
         return self.fill(lambda name: params.get(name, self.unsearched[name]))
 
     def fill(self, choose: Callable[[str], Value]) -> Config:
-        """The full configuration that `choose` gives; it is called in `order`, for active searched variables only."""
+        """The full configuration made by `choose`, which is called in `order`, for active searched variables only."""
         config = dict(self.unsearched)
         off: set[str] = set()
         for name in self.order:
@@ -120,7 +120,7 @@ class Space:
         return {n: as_member(self.searched[n], config[n]) for n in self.order if self.active(n, config)}
 
     def fitted(self, config: Mapping[str, Value]) -> Config | None:
-        """`config` with this space's fixed values; None if a searched value lies outside or a constraint breaks."""
+        """`config` with this space's fixed values; None if a searched value is out of range or a constraint fails."""
         params = {name: config[name] for name in self.searched if name in config}
         # Another task may have a variable of the same name and another kind.
         if set(params) != set(self.searched) or not all(self.by_name[n].domain.contains(v) for n, v in params.items()):
@@ -131,14 +131,14 @@ class Space:
         return None if self.violated(complete) else complete
 
     def violated(self, config: Mapping[str, Value]) -> list[Expression]:
-        """The constraints that `config` does not meet."""
+        """The constraints that `config` does not satisfy."""
         return [constraint for constraint in self.constraints if not constraint(config)]
 
     def validate(self, config: Mapping[str, object], where: str = "") -> Config:
-        """Check a full configuration against the catalog and the constraints; give it in the catalog's order.
+        """Check a full configuration against the catalog and the constraints; returns it in the catalog's order.
 
         Raises:
-            InputError: an unknown or missing variable, a value outside its domain, or a constraint that is not met.
+            InputError: an unknown or missing variable, a value outside its domain, or an unsatisfied constraint.
         """
         prefix = f"{where} " if where else ""
         for name in config:

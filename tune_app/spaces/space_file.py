@@ -13,7 +13,7 @@ SEARCH_SPACES = "search_spaces"
 
 
 def default_spaces_folder() -> Path:
-    """``TUNE_APP_SEARCH_SPACES``, else ``./search_spaces`` if there is one, else what ships with the package."""
+    """``TUNE_APP_SEARCH_SPACES``, else ``./search_spaces`` if it exists, else the folder shipped with the package."""
     chosen = os.environ.get("TUNE_APP_SEARCH_SPACES")
     if chosen:
         return Path(chosen)
@@ -29,7 +29,7 @@ def space_names() -> list[str]:
 def find_space(text: str) -> Path:
     """The file that `text` names: a path, or a bare name such as ``digits_cnn``.
 
-    A path wins over a name, and the user's own folder over what ships with the package.
+    A path takes precedence over a name, and the user's own folder over the shipped one.
 
     Raises:
         NotFound: `text` looks like a name, and no search space has it.

@@ -116,8 +116,8 @@ def read_spec(
 
     Args:
         find_catalog: the catalog of the task that the document names, see `tune_app.tasks.spec_file`.
-        overrides: what overrides the file: dotted keys such as ``budget.trials``, and under ``parameters`` the
-            variables to fix, by ``group.name``, as ``--set`` gives them (a text is read as the variable's type).
+        overrides: settings that override the file: dotted keys such as ``budget.trials``, and under ``parameters`` the
+            variables to fix, by ``group.name``, as in ``--set`` (a string is read as the variable's type).
 
     Raises:
         InputError: the first violation, with file, line and key.
@@ -164,7 +164,7 @@ def read_spec(
 
 
 def _check_keys(document: Document, catalog: Catalog) -> None:
-    """Reject keys of a function or a script where the task is something else."""
+    """Reject keys of a function or a script if the task is something else."""
     kind = "a script" if catalog.script else "a function" if catalog.open else "a class"
     owners = {METRICS: ("a function", "a script"), FLAT: ("a function",), **dict.fromkeys(SCRIPT_KEYS, ("a script",))}
     for key, kinds in owners.items():
@@ -202,7 +202,7 @@ def read_dataset(document: Document) -> DatasetReference:
 
 
 def read_text(document: Document, key: str) -> str:
-    """The text under `key`.
+    """The string under `key`.
 
     Raises:
         InputError: there is none.

@@ -1,4 +1,4 @@
-"""Variables: the named settings of a task, and the domains their values come from.
+"""Variables: the named settings of a task, and the domains of their values.
 
 A domain is plain data, frozen, with the three types of Optuna: `Float`, `Int` and `Categorical`.
 """
@@ -23,7 +23,7 @@ GROUPS: tuple[Group, ...] = get_args(Group)
 
 Value: TypeAlias = bool | int | float | str
 Config: TypeAlias = dict[str, Value]
-"""A full configuration: every variable of a task by name, whatever its group."""
+"""A full configuration: every variable of a task by name, regardless of group."""
 DatasetReference: TypeAlias = str | Mapping[str, Any]
 """A data set by name, or the user's own: ``{kind: image_folder, path: …}``; `tune_app.datasets` reads it."""
 Direction = Literal["maximize", "minimize"]
@@ -32,7 +32,7 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 @dataclass(frozen=True)
 class Float:
-    """Real numbers from `low` to `high`, both included; on a grid of `step` from `low` if it is given.
+    """Real numbers from `low` to `high`, both included; on a grid of `step` from `low` if there is a step.
 
     As in Optuna, a `high` between two points of the grid becomes the lower one.
 
@@ -90,11 +90,11 @@ class Float:
         return float(rng.uniform(self.low, self.high))
 
     def describe(self) -> str:
-        """Say the domain in words: ``a number from 0.0001 to 1.0``."""
+        """Describe the domain: ``a number from 0.0001 to 1.0``."""
         return f"a number from {self.low:g} to {self.high:g}" + (f" in steps of {self.step:g}" if self.step else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """The mapping that stands for this domain in a search space file."""
+        """This domain as a mapping in a search space file."""
         extra: dict[str, Any] = {"log": True} if self.log else {}
         if self.step is not None:
             extra["step"] = self.step
@@ -147,11 +147,11 @@ class Int:
         return self.low + int(rng.integers((self.high - self.low) // self.step + 1)) * self.step
 
     def describe(self) -> str:
-        """Say the domain in words: ``a whole number from 1 to 3``."""
+        """Describe the domain: ``a whole number from 1 to 3``."""
         return f"a whole number from {self.low} to {self.high}" + (f" in steps of {self.step}" if self.step > 1 else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """The mapping that stands for this domain in a search space file."""
+        """This domain as a mapping in a search space file."""
         extra: dict[str, Any] = {"log": True} if self.log else {}
         if self.step != 1:
             extra["step"] = self.step
@@ -160,7 +160,7 @@ class Int:
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of `choices`: texts, numbers or truth values, without order.
+    """One of `choices`: strings, numbers or booleans, without order.
 
     Raises:
         ValueError: the rule that does not hold, with the values.
@@ -178,7 +178,7 @@ class Categorical:
                 raise ValueError(f"a choice that is a string must be Unicode, but got {choice!a}")
         object.__setattr__(self, "choices", tuple(self.choices))
         texts = [str(choice) for choice in self.choices if not isinstance(choice, str)]
-        if alike := {text for text in texts if text in self.choices}:  # tables have choices of several kinds as texts
+        if alike := {text for text in texts if text in self.choices}:  # tables store mixed choices as strings
             raise ValueError(f"`choices` must be distinct, but {min(alike)} is also there as a string")
         twice = [c for c in self.choices if self.choices.count(c) > 1]
         if twice:  # Optuna looks a choice up by equality, so 1, 1.0 and true are one choice to it
@@ -189,7 +189,7 @@ class Categorical:
         return isinstance(value, (bool, int, float, str)) and _choice_key(value) in map(_choice_key, self.choices)
 
     def nearest(self, value: object) -> Value:
-        """`value` if it is one of the choices; else the nearest number among them, or the first choice."""
+        """`value` if it is one of the choices; otherwise the nearest number among them, or the first choice."""
         if self.contains(value):
             return self.choices[list(map(_choice_key, self.choices)).index(_choice_key(value))]  # type: ignore[arg-type]
         numbers = [choice for choice in self.choices if _is_number(choice)]
@@ -202,11 +202,11 @@ class Categorical:
         return self.choices[int(rng.integers(len(self.choices)))]
 
     def describe(self) -> str:
-        """Say the domain in words: ``one of sgd, adam``."""
+        """Describe the domain: ``one of sgd, adam``."""
         return "one of " + ", ".join(str(c) for c in self.choices)
 
     def to_dict(self) -> dict[str, Any]:
-        """The mapping that stands for this domain in a search space file."""
+        """This domain as a mapping in a search space file."""
         return {"type": "categorical", "choices": list(self.choices)}
 
 
@@ -253,17 +253,16 @@ class Variable:
     """One named setting of a task.
 
     Attributes:
-        name: what spaces, profiles and results call it; unique within its task. A function gets names with dots as
-            nested mappings.
+        name: its name in spaces, profiles and results; unique within its task. A function gets dotted names as nested
+            mappings.
         group: architecture, training, data or inference.
         domain: every value the task accepts; a search space may search any part of it.
-        default: the value it takes if nobody names one.
+        default: the value it takes if none is set.
         description: one sentence, used by help texts and forms.
         when: an expression over the task's variables; if it is false the variable has no effect.
-        searchable: whether a space may search it; not where its values cannot be compared, since they change what
-            trials are compared on.
-        values: what choices stand for that are not plain values themselves, such as a list, by the names that stand in
-            configurations; a function gets these.
+        searchable: whether a space may search it; false if it changes what trials are compared on.
+        values: the actual values of named choices, such as a list, by their names in configurations; a function gets
+            these values.
 
     Raises:
         ValueError: the rule that does not hold, with the value.
@@ -302,7 +301,7 @@ class Variable:
 
 
 def resolved(variable: Variable, value: Value) -> Any:
-    """What `value` of `variable` stands for: itself, but for named choices."""
+    """The actual value of `value` of `variable`: itself, except for named choices."""
     return value if variable.values is None else variable.values.get(value, value)  # type: ignore[arg-type]
 
 

@@ -1,6 +1,6 @@
-"""The addresses that are notified of a sweep's end, as a search space or an option names them.
+"""The addresses to notify at the end of a sweep, from a search space or an option.
 
-Who knows such an address may write there: it is a secret. It stands in no study and in no message; these show its host.
+Anyone who knows such an address can post there, so it is a secret. Studies and messages only show its host.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def read_webhooks(document: Document) -> tuple[str, ...]:
     """The addresses under `notify` in a search space; none if the key is absent.
 
     Raises:
-        InputError: one is no address of http or https.
+        InputError: one is not an http or https address.
     """
     found = document.data.get(NOTIFY)
     listed = found if isinstance(found, list) else [] if found is None else [found]
@@ -28,10 +28,10 @@ def read_webhooks(document: Document) -> tuple[str, ...]:
 
 
 def checked_webhooks(addresses: Iterable[object], where: str) -> tuple[str, ...]:
-    """These addresses, which no text shows from now on; `where` is what messages call their place.
+    """These addresses, redacted from all later messages; `where` is their place in messages.
 
     Raises:
-        InputError: one is no address of http or https.
+        InputError: one is not an http or https address.
     """
     return tuple(keep_secret(_checked(address, where)) for address in addresses)
 
@@ -47,6 +47,6 @@ def _checked(address: object, where: str) -> str:
         known = False
     if not known or not address.isascii() or not address.isprintable() or " " in address:
         scheme, colon, _ = address.partition("://")
-        found = f"one that starts with `{scheme}://`" if colon and scheme.isalnum() else "another text"
+        found = f"one that starts with `{scheme}://`" if colon and scheme.isalnum() else "another string"
         raise InputError(f"{rule}, but got {found}", where=where, hint=EXAMPLE)
     return address

@@ -19,7 +19,7 @@ from tune_app.store.columns import SCHEMA_VERSION, Row, check_version
 from tune_app.store.trial_row import Source, TrialRow, TrialState
 
 LARGE = 2**20
-"""Minimum bytes of a log that is left out of the garbage collection."""
+"""Logs of at least this many bytes are excluded from garbage collection once read."""
 
 
 @dataclass
@@ -132,7 +132,7 @@ class EventLog:
         self._read(lambda event: None)
 
     def new_events(self) -> list[Row]:
-        """As `read_on`, and return the events: all at once, which takes more memory.
+        """Like `read_on`, but returns the events, all at once, which takes more memory.
 
         Raises:
             InputError: as `read_on`.
@@ -171,9 +171,9 @@ class EventLog:
 
 @contextmanager
 def _without_collection(size: int) -> Iterator[None]:
-    """No garbage collection while `size` bytes are read: nothing of it is garbage.
+    """No garbage collection while `size` bytes are read: none of it is garbage.
 
-    A large log is also left out of all later collections, each of which would take a tenth of a second longer.
+    A large log is also excluded from all later collections, each of which would take a tenth of a second longer.
     """
     collecting = gc.isenabled()
     gc.disable()

@@ -17,7 +17,7 @@ import numpy as np
 
 from tune_app.datasets.dataset import Dataset
 from tune_app.errors import InputError
-from tune_app.readable import shown
+from tune_app.readable import counted, shown
 from tune_app.spaces import pruning
 from tune_app.spaces.feasibility import largest, sample, smallest
 from tune_app.spaces.objective import objective_of, objectives_of
@@ -271,8 +271,9 @@ def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
     }
     if None in (objective_of(objective, expected), *objectives_of(objective, expected)):
         against = f" against {objective.against}" if objective.mode == "pareto" else ""
+        epochs = counted(spec.budget.epochs, "epoch")
         raise InputError(
-            f"the objective, {objective.mode}{against}, has a figure that no trial of {spec.budget.epochs} epochs has: "
+            f"the objective, {objective.mode}{against}, has a figure that no trial of {epochs} has: "
             "latency needs the task's `probe_loss`, health needs three figures and has "
             f"{told({**later, **there})}: more epochs or losses give more; size needs a model of torch"
         )

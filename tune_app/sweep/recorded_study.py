@@ -87,7 +87,7 @@ def read_study(study: Study) -> RecordedStudy:
     _check_whole(study, [row for _, row in ended], where)
     if left := len(requests_of(spec, history, ())):
         raise InputError(
-            f"a replay needs a finished study, but {left} of {spec.budget.trials} trials of `{study.name}` are left",
+            f"a replay needs a finished study, but `{study.name}` has {left} of {spec.budget.trials} trials left",
             where=where,
             hint="it is running: wait until it ends"
             if study.being_written()
@@ -103,15 +103,14 @@ def _check_whole(study: Study, ended: list[TrialRow], where: str) -> None:
     """Reject a study with trials that stopped early, or without completed trials."""
     if pruned := sum(row.state == TrialState.PRUNED for row in ended):
         raise InputError(
-            f"a replay needs complete learning curves, but {pruned} of {len(ended)} trials of `{study.name}` were "
-            f"pruned, "
-            "and nobody knows how they would have continued",
+            f"a replay needs complete learning curves, but `{study.name}` pruned {pruned} of {len(ended)} trials, and "
+            "nobody knows how they would have continued",
             where=where,
             hint="run the same space with `--pruning off` under another name, and replay that study",
         )
     if ended and not any(row.state == TrialState.COMPLETED for row in ended):
         raise InputError(
-            f"a replay needs a completed trial, but none of the {len(ended)} trials of `{study.name}` completed",
+            f"a replay needs a completed trial, but no trial of `{study.name}` completed",
             where=where,
             hint=f"`tune-app trials {study.name}` shows what happened",
         )

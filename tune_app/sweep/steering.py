@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from tune_app.errors import InputError, TuneAppError
 from tune_app.folder import LocalFolder
+from tune_app.readable import counted
 from tune_app.spaces.spec import Spec
 from tune_app.store.columns import Row
 from tune_app.store.sweep_changes import SweepChange, SweepChanges
@@ -149,7 +150,7 @@ class Steering:
         self._set_total(len(self._numbers))
         why = f", because {len(begun)} had started" if now > total else ""
         why = ", because its grid has no more" if len(self._numbers) < total else why
-        return f"the study now has {len(self._numbers)} trials{why}"
+        return f"the study now has {counted(len(self._numbers), 'trial')}{why}"
 
     def _set_total(self, total: int) -> None:
         """Store the number in the study, so that a resumed sweep also has it."""

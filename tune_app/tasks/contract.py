@@ -81,7 +81,7 @@ def _expression_faults(task: object, names: Collection[str]) -> list[str]:
             faults.append(f"{place}: {error.message}")
             continue
         if unknown:
-            faults.append(f"{place} reads `{unknown[0]}`, which is no variable; {nearest(unknown[0], names)}")
+            faults.append(f"{place} reads `{unknown[0]}`, which is not a variable; {nearest(unknown[0], names)}")
     return faults
 
 
@@ -98,9 +98,7 @@ def _preparation_faults(task: object, names: Collection[str]) -> list[str]:
     if not isinstance(prepared_by, tuple) or not all(isinstance(name, str) for name in prepared_by):
         return [f"`prepared_by` must be a tuple of names of variables, but is {prepared_by!r:.120}"]
     unknown = [name for name in prepared_by if name not in names]
-    return (
-        [f"`prepared_by` names `{unknown[0]}`, which is no variable; {nearest(unknown[0], names)}"] if unknown else []
-    )
+    return [f"`prepared_by` names `{name}`, which is not a variable; {nearest(name, names)}" for name in unknown[:1]]
 
 
 def data_faults(loaded: object) -> list[str]:

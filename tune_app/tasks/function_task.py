@@ -16,6 +16,7 @@ from greenlet import greenlet
 from torch import Tensor
 
 from tune_app.datasets.dataset import Dataset
+from tune_app.readable import counted
 from tune_app.spaces.catalog import Catalog, arranged
 from tune_app.spaces.variable import Config
 from tune_app.tasks.open_task import OpenTask
@@ -108,7 +109,7 @@ class FunctionState:
         self._switch()
         if self.report.epoch == before:
             raise ReportError(
-                f"`{self._name}` must report each of {self.report.epochs} epochs, but returned after {before}"
+                f"`{self._name}` must report {counted(self.report.epochs, 'epoch')}, but returned after {before}"
             )
         return self.report.metrics
 

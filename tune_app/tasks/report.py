@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from tune_app.readable import counted
 from tune_app.tasks.seeding import seed_everything
 from tune_app.tasks.shared_data import NotShareable, shared
 
@@ -129,7 +130,9 @@ class Report:
         if self._ended:
             raise ReportError(f"`{self._function}` must not report after it has ended")
         if self._epoch == self.epochs:
-            raise ReportError(f"`{self._function}` must report {self.epochs} epochs, but reports another one")
+            raise ReportError(
+                f"`{self._function}` must report {counted(self.epochs, 'epoch')}, but reports another one"
+            )
         for is_on, name in ((torch.is_inference_mode_enabled(), "inference_mode"), (_is_autocast(), "autocast")):
             if is_on:
                 raise ReportError(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 
 from tune_app.errors import WorkFailed
+from tune_app.readable import counted
 
 OOM_SIGNS = (
     *("out of memory", "outofmemoryerror", "memoryerror", "cannot allocate memory", "can't allocate memory"),
@@ -50,7 +51,7 @@ def silence_failure(epochs: int, epoch: int, report: str, errors: Iterable[str],
         errors: the last lines of its standard error, where Python's ``logging`` writes.
         lines: those of its standard output.
     """
-    found = f"the script must report each of {epochs} epochs, but ended after {epoch}"
+    found = f"the script must report {counted(epochs, 'epoch')}, but ended after {epoch}"
     aside = f"; the last lines of standard error, which is not read: {said}" if (said := _tail(errors)) else ""
     return ScriptError(
         f"{found}; `{report}` reported nothing else, and the last lines were: {_tail(lines) or 'nothing'}{aside}"

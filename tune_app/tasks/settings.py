@@ -1,4 +1,4 @@
-"""Settings: a task's variables as one dataclass, so that name, type, range, default and description stand once.
+"""Settings: a task's variables as one dataclass, with name, type, range, default and description in one place.
 
     @dataclass(frozen=True)
     class Settings:

@@ -226,9 +226,9 @@ class SmallGPT(nn.Module):
         half = width // settings.n_head // 2
         frequencies = ROTARY_BASE ** (-torch.arange(half) / max(1, half))
         self.register_buffer("angles", torch.outer(torch.arange(settings.block_size), frequencies), persistent=False)
-        self._initialise(settings.n_layer)
+        self._initialize(settings.n_layer)
 
-    def _initialise(self, layers: int) -> None:
+    def _initialize(self, layers: int) -> None:
         """As GPT-2 (Radford et al. 2019): standard deviation 0.02, less for layers whose outputs are summed over the
         blocks."""
         for name, parameter in self.named_parameters():

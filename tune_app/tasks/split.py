@@ -47,7 +47,7 @@ def split_rows(
 def _validated_groups(order: Tensor, groups: Tensor, classes: Tensor, fraction: float) -> Tensor:
     """Which rows are in groups to validate on: of each class the first ones, whose rows come nearest to `fraction`.
 
-    Groups stand in the order of their first rows in `order`, which does not depend on how large they are.
+    Groups are in the order of their first rows in `order`, which does not depend on how large they are.
     """
     _, numbers = torch.unique(groups, return_inverse=True)
     rows = torch.arange(len(order))

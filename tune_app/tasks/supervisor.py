@@ -2,10 +2,10 @@
 
     python -I supervisor.py CONTROL STATUS FOLDER COMMAND…
 
-It runs alone, from the standard library. CONTROL is the reading end of a pipe: when it is closed, by a byte or by the
-death of the process at its other end, the script is ended by SIGTERM and, after `GRACE_S`, SIGKILL, with all that it
-started; what outlives a script that ends by itself is ended in the same way. Without a byte, nobody else can remove
-FOLDER, so this process does. It writes the script's process id to STATUS, then its exit code, negative for a signal,
+It runs alone, using only the standard library. CONTROL is the reading end of a pipe: when it is closed, by a byte or by
+the death of the process at its other end, SIGTERM and, after `GRACE_S`, SIGKILL end the script and everything it
+started; processes that outlive a script are ended in the same way. Without a byte, no other process can remove FOLDER,
+so this one does. It writes the script's process id to STATUS, then its exit code, negative for a signal,
 and its peak memory from ``getrusage``.
 """
 

@@ -369,7 +369,7 @@ class TextLSTMTask:
     )
 
     def load_data(self, dataset: DatasetReference) -> Dataset:
-        """Load `dataset`; an `InputError` says if it is unknown or not of labelled texts."""
+        """Load `dataset`; an `InputError` says if it is unknown or not of labeled texts."""
         return load_dataset_of_kind(dataset, self.data_kind)
 
     def prepare(self, config: Config, data: Dataset) -> Dataset:

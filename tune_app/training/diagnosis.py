@@ -18,11 +18,10 @@ Changes = tuple[tuple[str, str], ...]
 FAIR, GOOD = 0.5, 0.75
 """At `GOOD` or above, nothing needs to change; below `FAIR`, something is probably wrong."""
 ABSENT = {
-    "neuron_utilization": "Cannot be told: the task has no network or gives no probe, or there is no hidden layer.",
+    "neuron_utilization": "Unknown: the task has no network or no probe, or there is no hidden layer.",
     "training_stability": "Too little history: it needs three epochs.",
-    "parameter_efficiency": "Cannot be told: the task has no network or gives no probe, or there is no hidden layer.",
-    "gradient_health": "Cannot be told: the task has no network or gives no probe, or fewer than two layers get a "
-    "gradient.",
+    "parameter_efficiency": "Unknown: the task has no network or no probe, or there is no hidden layer.",
+    "gradient_health": "Unknown: the task has no network or no probe, or fewer than two layers get a gradient.",
     "convergence_quality": "Too little history: it needs four epochs.",
     "accuracy_consistency": "Too little history: it needs four epochs.",
 }

@@ -20,7 +20,7 @@ class GpuUse:
     """Samples the utilization of `device`: the percentage of time in which anything computed on it.
 
     Everything that runs on the GPU counts, not only this training: 100 with four trials means that a fifth one would
-    slow down the others. A sample stands for the time since the previous one.
+    slow down the others. A sample counts for the time since the previous one.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -30,7 +30,7 @@ class GpuUse:
 
     @property
     def mean(self) -> float | None:
-        """Percentage, 0 to 100, over the watched time; None on a CPU, and if NVML does not tell."""
+        """Percentage, 0 to 100, over the watched time; None on a CPU, and if NVML does not report it."""
         return self._busy / self._watched_s if self._watched_s else None
 
     @contextlib.contextmanager

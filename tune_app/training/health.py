@@ -114,7 +114,7 @@ def overall(figures: Mapping[str, float | None]) -> float | None:
 
 
 def told(figures: Mapping[str, float | None]) -> str:
-    """How many figures are available, in words: ``1 of 6 figures``."""
+    """How many figures are available: ``1 of 6 figures``."""
     return f"{sum(figures.get(name) is not None for name in WEIGHTS)} of {len(WEIGHTS)} figures"
 
 
@@ -122,11 +122,11 @@ def neuron_utilization(layers: Sequence[Layer]) -> float | None:
     """Share of the hidden units that are used; each unit that falls silent lowers it.
 
     One minus the share of dormant units of Sokar et al. (2023), "The dormant neuron phenomenon in deep reinforcement
-    learning": a unit is dormant where its score, relative to its layer's mean, is at most `reading.DORMANT`. Their
+    learning": a unit is dormant if its score, relative to its layer's mean, is at most `reading.DORMANT`. Their
     score is the mean magnitude of the unit, ours its deviation over the probe: the same for a dead ReLU. To find a
-    saturated tanh too, a unit must vary beside its own mean as well. A unit by which the loss has no gradient on any
-    row is not used either; that shows dead units of activations which no hook sees. The output layer does not count,
-    as with them. None without hidden layers.
+    saturated tanh, too, a unit must also vary relative to its own mean. A unit by which the loss has no gradient on any
+    row is not used, either; that shows dead units of activations which no hook sees. As in their work, the output layer
+    does not count. None without hidden layers.
     """
     units = sum(layer.units for layer in layers)
     return sum(layer.used for layer in layers) / units if units else None
@@ -152,7 +152,7 @@ def parameter_efficiency(layers: Sequence[Layer]) -> float | None:
 
 
 def gradient_health(norms: Sequence[float]) -> float | None:
-    """How evenly the gradient reaches the layers: 1 where its norm is the same everywhere, lower as it decays or grows.
+    """How evenly the gradient reaches the layers: 1 if its norm is the same everywhere, lower as it decays or grows.
 
     The norms of the gradient by the layers' outputs are compared, as in Glorot and Bengio (2010), "Understanding the
     difficulty of training deep feedforward neural networks", section 4.2: gradients by the weights can hide an
@@ -161,7 +161,7 @@ def gradient_health(norms: Sequence[float]) -> float | None:
     smallest norm and is 0 at `LOST_DECADES`, where float32 loses the smaller one next to the larger. Also 0 if a norm
     is zero or not finite.
 
-    It does not depend on the scale of the loss. What decays over time inside one recurrent module is not seen. None if
+    It does not depend on the scale of the loss. Decay over time inside a recurrent module is invisible. None if
     fewer than two layers get a gradient, or the loss has none at all.
     """
     if len(norms) < 2 or not any(norms):
@@ -192,10 +192,10 @@ def convergence_quality(losses: Sequence[float]) -> float | None:
     """How much of its best descent the loss keeps: 1 if it has settled at its lowest value.
 
     The descent from the first epoch to the mean of the last three, over that to the lowest epoch. That is the
-    generalisation loss of Prechelt (1998), "Early stopping - but when?", which compares a loss with its lowest so far
+    generalization loss of Prechelt (1998), "Early stopping - but when?", which compares a loss with its lowest so far
     over a strip of epochs, brought to a scale on which neither scale nor offset of the loss matters. A loss that is
     still falling, swings, or has risen again is above its lowest value in the mean; one that never fell, or is back
-    where it began, gets 0.
+    at its start, gets 0.
 
     Uses `val_loss`, otherwise `train_loss`. None before the fourth epoch.
     """
@@ -215,7 +215,7 @@ def accuracy_consistency(values: Sequence[float]) -> float | None:
     Over the last five epochs, in parts of the range of all values so far, the worse of two: one minus twice the mean
     fall from one epoch to the next, and one minus the mean distance to the best value until then. The first tells a
     metric that jumps between two values, which gets 0 or little more, the second one that goes down steadily. Our own
-    figure. Neither scale nor offset matters, so it serves an accuracy and a loss alike; a metric that does not move is
+    figure. Neither scale nor offset matters, so it works for an accuracy and for a loss; a metric that does not move is
     consistent.
 
     Args:
@@ -241,7 +241,7 @@ def _values(history: Sequence[Mapping[str, float | None]], metric: str) -> list[
 
 
 def _steps(values: Sequence[float]) -> list[float]:
-    """Differences from epoch to epoch, in parts of the largest magnitude: with it they would not always be finite."""
+    """Differences from epoch to epoch, in parts of the largest magnitude: otherwise they would not always be finite."""
     largest = max(map(abs, values)) or 1.0
     scaled = [value / largest for value in values]
     return [after - before for before, after in itertools.pairwise(scaled)]

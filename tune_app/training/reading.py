@@ -40,7 +40,7 @@ class _Trace:
     """One layer while the network is being read.
 
     Attributes:
-        axis: of `made` and `output`, along which its units lie.
+        axis: of `made` and `output`, along which its units are.
         made: the layer's own output.
         output: the output of the modules that relay its units; `made` if there are none.
     """
@@ -56,13 +56,13 @@ def read_network(model: nn.Module, probe_loss: Callable[[], Tensor]) -> Reading:
     """Measure the layers of `model` in one forward and backward pass of `probe_loss`.
 
     A layer begins at a module without children that owns a matrix (a linear map, a convolution, an embedding, a
-    recurrent module, with its parametrizations) and takes in the modules that get its output as it is and keep its
-    units: normalization, pooling, activation. So units are judged by what comes out of the activation, if that is a
+    recurrent module, with its parametrizations) and includes the modules that get its output unchanged and keep its
+    units: normalization, pooling, activation. So units are judged by the output of the activation, if that is a
     module. A module that is called several times counts by its last call. The layer that is computed last is the
     output; the others are hidden.
 
-    A unit is used where its deviation over the probe's rows and positions is more than `DORMANT` of its layer's mean
-    deviation, and of its own mean, and where the gradient of the loss by what the layer gives is not always zero.
+    A unit is used if its deviation over the probe's rows and positions is more than `DORMANT` of its layer's mean
+    deviation and of its own mean, and if the gradient of the loss by the layer's output is not always zero.
 
     The pass runs in evaluation mode: no dropout, and batch normalization by its running statistics. The training is
     not affected: modes, `grad` and buffers stay unchanged, and no hook is left.
@@ -135,7 +135,7 @@ def _wait(tensor: Tensor) -> None:
 
 @contextmanager
 def _tracing(modules: list[nn.Module]) -> Iterator[dict[nn.Module, _Trace]]:
-    """Collect each layer's output, in the order of the calls; removes the hooks afterwards."""
+    """Collect each layer's output, in the order of the calls; removes the hooks afterward."""
     traces: dict[nn.Module, _Trace] = {}
     latest: list[_Trace] = []
 
@@ -236,9 +236,9 @@ def _activity(trace: _Trace) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     # An odd step, to avoid sampling the same pixel or token of every row.
     some = samples[:: max(1, len(samples) // SAMPLES) | 1][:SAMPLES]
     # Divided, because the fourth power of large activations would overflow.
-    centred = (some - mean) / spread
+    centered = (some - mean) / spread
     # Both products have the same eigenvalues except for zeros.
-    scatter = centred @ centred.T if len(centred) < trace.units else centred.T @ centred
+    scatter = centered @ centered.T if len(centered) < trace.units else centered.T @ centered
     root = scatter.trace() / torch.linalg.vector_norm(scatter)
     return deviation, mean, spread, root.view(1)
 

@@ -1,4 +1,4 @@
-"""The same with Ray Tune, as its documentation has it: `python raytune.py`."""
+"""The same with Ray Tune, as in its documentation: `python raytune.py`."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""A Lightning module on handwritten digits, and its loaders. Knows nothing of any tuner."""
+"""A Lightning module on handwritten digits, and its loaders. Knows nothing about tuners."""
 
 import lightning
 import torch

@@ -1,4 +1,4 @@
-"""Handwritten digits, as a script for MNIST has them: rows, network, epoch, accuracy. Knows nothing of any tuner."""
+"""Handwritten digits, as in a script for MNIST: rows, network, epoch, accuracy. Knows nothing about tuners."""
 
 import torch
 from sklearn.datasets import load_digits

@@ -1,4 +1,4 @@
-"""The same with Optuna, as its documentation has it: `python optuna_study.py`."""
+"""The same with Optuna, as in its documentation: `python optuna_study.py`."""
 
 import digits
 import optuna

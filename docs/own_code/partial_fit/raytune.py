@@ -1,4 +1,4 @@
-"""The same with Ray Tune, as its documentation has it: `python raytune.py`. Like the function, it saves nothing."""
+"""The same with Ray Tune, as in its documentation: `python raytune.py`. Like the function, it saves nothing."""
 
 import rows
 from ray import tune

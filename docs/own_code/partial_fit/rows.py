@@ -1,4 +1,4 @@
-"""Handwritten digits in three parts, and one pass of scikit-learn's `partial_fit`. Knows nothing of any tuner."""
+"""Handwritten digits in three parts, and one pass of scikit-learn's `partial_fit`. Knows nothing about tuners."""
 
 import numpy as np
 from sklearn.datasets import load_digits

@@ -1,4 +1,4 @@
-"""A corridor to walk along, a policy, and REINFORCE. Knows nothing of any tuner."""
+"""A corridor to walk along, a policy, and REINFORCE. Knows nothing about tuners."""
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ def policy(width):
 
 
 def episode(model):
-    """Walk from the left end until the right end: the logarithms of the chances of what was done, and the rewards."""
+    """Walk from the left end to the right end: the log probabilities of the actions, and the rewards."""
     place, chances, rewards = 0, [], []
     for _ in range(STEPS):
         choices = Categorical(logits=model(torch.eye(LENGTH)[place]))

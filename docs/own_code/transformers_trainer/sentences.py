@@ -1,4 +1,4 @@
-"""Sentences made by a formula and a tiny GPT-2 from scratch. Knows nothing of any tuner."""
+"""Sentences made by a formula and a tiny GPT-2 from scratch. Knows nothing about tuners."""
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel

@@ -45,7 +45,7 @@ def page(browser: Any) -> Iterator[Any]:
     assert not problems
 
 
-def centre(box: dict[str, float]) -> tuple[float, float]:
+def center(box: dict[str, float]) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
@@ -55,7 +55,7 @@ def test_a_range_along_an_axis_filters_the_table(page: Any, url: str) -> None:
     brush = page.locator(".axes .axis-brush .background").last
     brush.wait_for()
     frame = brush.bounding_box()
-    across, _ = centre(frame)
+    across, _ = center(frame)
     page.mouse.move(across, frame["y"] + frame["height"] * 0.4)
     page.mouse.down()
     page.mouse.move(across, frame["y"] - 4, steps=8)

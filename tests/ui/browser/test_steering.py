@@ -89,7 +89,7 @@ def test_a_running_sweep_is_changed_from_the_page(
     ask_for(page, "Trials in total", 5, "Set trials")
     page.get_by_text("1 of 5 trials ended").wait_for()
     page.get_by_role("button", name="Stop trial 2").wait_for(state="detached")
-    ask_for(page, "At once, 0 for as many as fit", 2, "Set")
+    ask_for(page, "Trials at once (0: as many as fit)", 2, "Set")
     page.get_by_role("button", name="Stop trial 2").wait_for()
     assert page.get_by_role("button", name="Stop trial 1").is_visible(), "two trials run at once"
 

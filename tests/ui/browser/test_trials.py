@@ -157,7 +157,7 @@ def test_the_chosen_columns_are_there_another_day(open_trials: Callable[..., Any
     page = another_tab(page, site)
     page.locator(f"[role=grid][aria-colcount='{chosen}']").first.wait_for(state="attached")
     page.get_by_role("button", name="Columns", exact=True).click()
-    page.get_by_role("button", name="Varying ones").click()
+    page.get_by_role("button", name="Only varying").click()
     page.locator(f"[role=grid][aria-colcount='{at_first}']").first.wait_for(state="attached")
     page = another_tab(page, site)
     page.wait_for_timeout(1_000)

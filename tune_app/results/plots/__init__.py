@@ -1,7 +1,7 @@
 """Figures of a study, as plotly figures: for the page, reports and notebooks.
 
-Tables are those of `tune_app.results.review`. A figure without anything to show says so in words. Every point of a
-single trial has ``customdata`` whose first element is the trial's number, which is what a click on it gives.
+Tables are those of `tune_app.results.review`. A figure with nothing to show says so in words. Every point of a single
+trial has ``customdata`` whose first element is the trial's number, which a click on it returns.
 """
 
 from tune_app.results.plots.cells import contour_plot
@@ -11,7 +11,7 @@ from tune_app.results.plots.health import health_over_epochs
 from tune_app.results.plots.history import optimisation_history
 from tune_app.results.plots.importance_bars import importances
 from tune_app.results.plots.lanes import timeline
-from tune_app.results.plots.palette import COLOURS, SCALE
+from tune_app.results.plots.palette import COLORS, SCALE
 from tune_app.results.plots.parallel import (
     drawn_lines,
     first_pair,
@@ -35,7 +35,7 @@ from tune_app.results.plots.style import (
 )
 
 __all__ = [
-    "COLOURS",
+    "COLORS",
     "SCALE",
     "axis_title",
     "compared_curves",

@@ -1,4 +1,4 @@
-"""The objective over two searched variables, as cells: what was measured there, and nothing between."""
+"""The objective over two searched variables, as cells: only measured values, nothing interpolated."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from tune_app.readable import counted
 from tune_app.results.plots.objective_axis import ObjectiveAxis, objective_axis
 from tune_app.results.plots.palette import SCALE
 from tune_app.results.plots.style import empty_figure, points, titled_figure
@@ -23,9 +24,9 @@ from tune_app.results.plots.variable_axis import (
 from tune_app.spaces.spec import Spec
 
 WRITTEN = 150
-"""Cells up to which each has room for its count."""
+"""Maximum number of cells that have room for their counts."""
 SEEN = 300
-"""Trials up to which single ones are drawn over the cells; more would hide them."""
+"""Maximum number of trials drawn over the cells; more would hide them."""
 GAP = 2
 """Pixels between cells."""
 
@@ -35,11 +36,11 @@ def contour_plot(
 ) -> go.Figure:
     """The median objective of the trials in each cell of two searched variables, with their count; the best has a star.
 
-    A discrete value is a cell, a continuous range is cut into cells alike on its scale. A cell without trials stays
-    empty: nothing is interpolated. The number of the best trial is what a click on a cell gives.
+    Each discrete value is a cell; a continuous range is cut into cells of equal width on its scale. A cell without
+    trials stays empty. A click on a cell returns the number of its best trial.
 
     Args:
-        pruned: count trials too that were stopped early; their figures are of fewer epochs.
+        pruned: include trials that were stopped early; their metrics come from fewer epochs.
     """
     rows = compared_trials(trials, spec, (x, y), pruned)
     axis = objective_axis(rows, spec.objective, log)
@@ -72,14 +73,14 @@ def _nothing(trials: pd.DataFrame, pruned: bool) -> str:
     return "No trial has both variables in effect." if pruned else "No completed trial has both variables in effect."
 
 
-def colour_bar(axis: ObjectiveAxis) -> dict[str, Any]:
-    """Of heights of this axis."""
+def color_bar(axis: ObjectiveAxis) -> dict[str, Any]:
+    """The color bar for heights of this axis."""
     levels, texts = axis.ticks()
     return {"title": {"text": axis.title, "side": "right"}, "tickvals": levels.tolist(), "ticktext": texts}
 
 
-def colours(axis: ObjectiveAxis, scale: Any = SCALE) -> dict[str, Any]:
-    """How heights of this axis are colored: from the worst to the best of the contest."""
+def colors(axis: ObjectiveAxis, scale: Any = SCALE) -> dict[str, Any]:
+    """How heights of this axis are colored: from the worst to the best of the completed trials."""
     low, high = axis.edges
     reverse = axis.direction == "minimize"
     return {"colorscale": scale, "reversescale": reverse, "low": low, "high": high}
@@ -99,10 +100,10 @@ def _add_cells(figure: go.Figure, axis: ObjectiveAxis, spec: Spec, x: str, y: st
         best[at] = [int(part["trial"].iloc[0])]
         texts[at] = (
             f"{x}: {across.texts[at[1]]}<br>{y}: {upwards.texts[at[0]]}<br>"
-            f"{counts[at]:,} trial{'s' if counts[at] > 1 else ''}, median {axis.text(medians[at])}<br>"
+            f"{counted(int(counts[at]), 'trial')}, median {axis.text(medians[at])}<br>"
             f"best {axis.text(part['objective'].iloc[0])} (trial {best[at][0]})"
         )
-    of = colours(axis)
+    of = colors(axis)
     figure.add_heatmap(
         x=on_axis(spec, x, across.edges),
         y=on_axis(spec, y, upwards.edges),
@@ -111,7 +112,7 @@ def _add_cells(figure: go.Figure, axis: ObjectiveAxis, spec: Spec, x: str, y: st
         zmax=of["high"],
         colorscale=of["colorscale"],
         reversescale=of["reversescale"],
-        colorbar=colour_bar(axis),
+        colorbar=color_bar(axis),
         customdata=best.tolist(),
         hovertext=texts.tolist(),
         hovertemplate="%{hovertext}<extra></extra>",
@@ -129,7 +130,7 @@ def _positions(spec: Spec, name: str, rows: pd.DataFrame) -> pd.Series[Any]:
 
 
 def _add_trials(figure: go.Figure, axis: ObjectiveAxis, spec: Spec, x: str, y: str, rows: pd.DataFrame) -> None:
-    of = colours(axis)
+    of = colors(axis)
     points(
         figure,
         x=scattered(spec, x, rows),

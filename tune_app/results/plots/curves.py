@@ -1,4 +1,4 @@
-"""Learning curves: of all trials of a study, and of a few beside one another."""
+"""Learning curves of all trials of a study, and of a few side by side."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tune_app.results.plots.objective_axis import ObjectiveAxis, use_axis, value_axis
-from tune_app.results.plots.palette import COLOURS, DASHES, MARKS, SERIES
+from tune_app.results.plots.palette import COLORS, DASHES, MARKS, SERIES
 from tune_app.results.plots.style import MANY, counted_state, empty_figure, thinned, titled_figure, whole_numbers
 from tune_app.results.plots.style import without_family as plain
 from tune_app.spaces.variable import Direction
 
 CURVES = 1000
-"""Curves of one state; more lie over one another and are thinned, evenly over what they ended with."""
+"""Maximum curves of one state; more would overlap and are thinned, evenly over their final values."""
 EPOCHS = 100
-"""Epochs of a curve that are drawn; a longer one is thinned, evenly, its last epoch included."""
+"""Maximum epochs drawn of a curve; a longer one is thinned evenly, including its last epoch."""
 Add = Callable[..., Any]
 ORDER = ("PRUNED", "CANCELLED", "FAILED", "RUNNING", "COMPLETED")
-"""What is drawn later lies on top."""
+"""Later ones are drawn on top."""
 WIDTHS = {"COMPLETED": 1.4, "RUNNING": 1.4, "FAILED": 1.0, "CANCELLED": 0.8, "PRUNED": 0.8}
 FADED = {"COMPLETED": 0.6, "PRUNED": 0.4}
-"""Opacity of a state's curves from `CROWD` of them on."""
+"""Opacity of a state's curves if there are `CROWD` or more."""
 CROWD = 100
 
 
@@ -40,7 +40,7 @@ def learning_curves(
     """`column` over the epochs of every trial; pruned ones thin and gray, the median of the completed ones dashed.
 
     All curves of one state are one line with gaps, so that thousands of trials stay fast. If some are left out, the
-    legend says how many.
+    legend says how many are drawn.
 
     Args:
         epochs: rows of the study's epochs, with ``metric/…`` and ``health/…`` columns.
@@ -48,7 +48,7 @@ def learning_curves(
         log: see `objective_axis`.
         highlight: numbers of trials that stand out.
         rungs: epochs after which the scheduler decided, as thin vertical lines.
-        direction: in which the column is better; with it, one trial that diverged does not flatten the others.
+        direction: the column's better direction; with it, one trial that diverged does not flatten the others.
     """
     states = dict(zip(trials["trial"], trials["state"], strict=True))
     shown = epochs[epochs[column].notna()] if column in epochs else epochs.head(0).assign(**{column: []})
@@ -62,8 +62,8 @@ def learning_curves(
         return empty_figure(figure, f"No trial has a figure for {plain(column).replace('_', ' ')} yet.")
     for epoch in rungs:
         if epoch < shown["epoch"].max():
-            figure.add_vline(x=epoch, line={"width": 1, "dash": "dot", "color": COLOURS["PRUNED"]}, layer="below")
-    # All by WebGL or none: its lines cover those of SVG, whatever their order.
+            figure.add_vline(x=epoch, line={"width": 1, "dash": "dot", "color": COLORS["PRUNED"]}, layer="below")
+    # All by WebGL or none: its lines cover those of SVG in any order.
     add: Add = figure.add_scattergl if len(shown) > MANY else figure.add_scatter
     for state in ORDER:
         _add_state(add, axis, shown[(shown["state"] == state) & ~shown["trial"].isin(highlight)], column, state)
@@ -74,7 +74,7 @@ def learning_curves(
 
 
 def compared_curves(epochs: pd.DataFrame, numbers: Sequence[int], column: str, log: bool | None = None) -> go.Figure:
-    """`column` over the epochs of the trials `numbers`, each with a color, a dash and a symbol of its own."""
+    """`column` over the epochs of the trials `numbers`, each with its own color, dash and symbol."""
     shown = epochs[epochs["trial"].isin(numbers) & epochs[column].notna()] if column in epochs else epochs.head(0)
     shown = shown.sort_values(["trial", "epoch"], kind="stable")
     values = shown[column] if len(shown) else pd.Series(dtype=float)
@@ -99,7 +99,7 @@ def _axis_of(shown: pd.DataFrame, column: str, log: bool | None, direction: Dire
 
 
 def _add_state(add: Add, axis: ObjectiveAxis, rows: pd.DataFrame, column: str, state: str) -> None:
-    """The curves of one state as one line, and as markers those of a single epoch, which a line would not show."""
+    """The curves of one state as one line, and those of a single epoch as markers, which a line would not show."""
     if rows.empty:
         return
     ends = rows.groupby("trial")[column].last().sort_values()
@@ -114,11 +114,11 @@ def _add_state(add: Add, axis: ObjectiveAxis, rows: pd.DataFrame, column: str, s
         f"%{{customdata[1]:{axis.digits}}}<extra></extra>",
     }
     if not single.all():
-        line = {"color": COLOURS[state], "width": WIDTHS[state]}
+        line = {"color": COLORS[state], "width": WIDTHS[state]}
         add(**_in_one_line(axis, drawn[~single], column), mode="lines", connectgaps=False, line=line, **looks)
     if single.any():
-        marker = {"color": COLOURS[state], "size": 5}
-        alone = bool(single.all())  # else the line stands for both in the legend
+        marker = {"color": COLORS[state], "size": 5}
+        alone = bool(single.all())  # otherwise the line represents both in the legend
         add(**_in_one_line(axis, drawn[single], column), mode="markers", marker=marker, showlegend=alone, **looks)
 
 

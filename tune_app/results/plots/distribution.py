@@ -9,18 +9,18 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tune_app.results.plots.objective_axis import objective_axis, use_axis
-from tune_app.results.plots.palette import COLOURS, DASHES, SERIES
+from tune_app.results.plots.palette import COLORS, DASHES, SERIES
 from tune_app.results.plots.style import empty_figure, thinned, titled_figure
 from tune_app.spaces.section import Objective
 
 STEPS = 2000
-"""Steps of a line that are drawn."""
+"""Maximum steps drawn of a line."""
 
 
 def empirical_distribution(
     trials: Mapping[str, pd.DataFrame], objective: Objective, log: bool | None = None
 ) -> go.Figure:
-    """Which share of the completed trials has an objective of at most so much, one line for each study by its name."""
+    """The share of the completed trials with an objective of at most each value, one line per study."""
     completed = {
         name: rows[(rows["state"] == "COMPLETED") & rows["objective"].notna()].sort_values("objective")
         for name, rows in trials.items()
@@ -36,7 +36,7 @@ def empirical_distribution(
             continue
         shares = np.arange(1, len(rows) + 1) / len(rows)
         drawn = thinned(rows.assign(share=shares), STEPS)
-        color = COLOURS["COMPLETED"] if len(completed) == 1 else SERIES[place % len(SERIES)]
+        color = COLORS["COMPLETED"] if len(completed) == 1 else SERIES[place % len(SERIES)]
         figure.add_scatter(
             x=axis.drawn(drawn["objective"]),
             y=drawn["share"],

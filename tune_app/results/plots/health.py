@@ -11,12 +11,12 @@ from tune_app.training.health import WEIGHTS
 
 COLUMNS = ("health/overall", *(f"health/{name}" for name in WEIGHTS))
 OVERALL = 4
-"""The place of the quietest color of `SERIES`, for the widest line."""
+"""The index of the most muted color of `SERIES`, for the widest line."""
 PLACES = (0, 1, 2, 3, 5, 6)
 
 
 def health_over_epochs(epochs: pd.DataFrame) -> go.Figure:
-    """The figures of health of one trial over its epochs; the overall one stands out.
+    """The health figures of one trial over its epochs; the overall one stands out.
 
     Args:
         epochs: rows of that trial, in the order of the epochs.
@@ -38,4 +38,4 @@ def health_over_epochs(epochs: pd.DataFrame) -> go.Figure:
     figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.03])
     figure.update_xaxes(**whole_numbers(epochs["epoch"]))
     figure.update_layout(title={"text": ""}, margin={"t": 20})
-    return figure if known else empty_figure(figure, "No epoch of this trial has figures of health.")
+    return figure if known else empty_figure(figure, "No epoch of this trial has health figures.")

@@ -7,13 +7,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tune_app.results.plots.objective_axis import ObjectiveAxis, add_outside, objective_axis, use_axis
-from tune_app.results.plots.palette import COLOURS, state_marker
+from tune_app.results.plots.palette import COLORS, state_marker
 from tune_app.results.plots.style import DISTINCT, counted_state, empty_figure, thinned, titled_figure, whole_numbers
 from tune_app.spaces.section import Objective
 
 
 def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool | None = None) -> go.Figure:
-    """The objective of each trial by number, with the best so far; failed trials stand at the worse edge.
+    """The objective of each trial by number, with the best so far; failed trials are at the worse edge.
 
     The axis is that of the completed trials, see `objective_axis`.
     """
@@ -46,7 +46,7 @@ def _add_failed(figure: go.Figure, axis: ObjectiveAxis, trials: pd.DataFrame, al
     every = trials[trials["state"] == "FAILED"]
     if every.empty:
         return
-    if alone:  # the height at which they stand is then no figure of theirs
+    if alone:  # their height is then not a value of theirs
         figure.update_yaxes(showticklabels=False)
     failed = thinned(every, DISTINCT)
     figure.add_scatter(
@@ -63,7 +63,7 @@ def _add_failed(figure: go.Figure, axis: ObjectiveAxis, trials: pd.DataFrame, al
 
 
 def _add_best(figure: go.Figure, axis: ObjectiveAxis, completed: pd.DataFrame, objective: Objective, last: int) -> None:
-    """The best completed trial up to each one, to the `last` one that ended."""
+    """The best completed trial up to each one, through the `last` one that ended."""
     if completed.empty:
         return
     values = completed["objective"].astype(float)
@@ -73,7 +73,7 @@ def _add_best(figure: go.Figure, axis: ObjectiveAxis, completed: pd.DataFrame, o
         x=np.append(completed["trial"][first], last),
         y=axis.drawn(np.append(so_far[first], so_far.iloc[-1])),
         mode="lines",
-        line={"shape": "hv", "color": COLOURS["COMPLETED"]},
+        line={"shape": "hv", "color": COLORS["COMPLETED"]},
         name="Best so far",
         hoverinfo="skip",
     )

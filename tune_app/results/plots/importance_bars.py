@@ -8,15 +8,15 @@ import plotly.graph_objects as go
 
 from tune_app.results.importance import Importance
 from tune_app.results.plots.objective_axis import round_between
-from tune_app.results.plots.palette import COLOURS
+from tune_app.results.plots.palette import COLORS
 from tune_app.results.plots.style import titled_figure
 
 ROOM = 1.35
-"""Widths of the widest bar that the axis has, for the words beside it."""
+"""Width of the axis in multiples of the widest bar, to leave room for the words next to it."""
 
 
 def importances(found: Mapping[str, Importance]) -> go.Figure:
-    """What `tune_app.results.importance.importances` found, the largest at the top, with its spread and direction."""
+    """The result of `tune_app.results.importance.importances`, largest at the top, with spread and direction."""
     figure = titled_figure("What mattered", "Share of the objective's variance", "")
     names = list(found)[::-1]
     shares, lows, highs = ([getattr(found[name], end) for name in names] for end in ("share", "low", "high"))
@@ -24,12 +24,12 @@ def importances(found: Mapping[str, Importance]) -> go.Figure:
         x=shares,
         y=names,
         orientation="h",
-        marker={"color": COLOURS["COMPLETED"]},
+        marker={"color": COLORS["COMPLETED"]},
         error_x={
             "type": "data",
             "array": [high - share for high, share in zip(highs, shares, strict=True)],
             "arrayminus": [share - low for low, share in zip(lows, shares, strict=True)],
-            "color": COLOURS["PRUNED"],
+            "color": COLORS["PRUNED"],
             "thickness": 2,
         },
         customdata=[[lows[place], highs[place], found[name].direction] for place, name in enumerate(names)],

@@ -7,17 +7,17 @@ from datetime import datetime
 import pandas as pd
 import plotly.graph_objects as go
 
-from tune_app.results.plots.palette import COLOURS
+from tune_app.results.plots.palette import COLORS
 from tune_app.results.plots.style import MANY, duration_text, empty_figure, set_height, titled_figure
 
 LANE = 22
 """Height of a lane, in pixels."""
 LEGIBLE = 60
-"""Trials in the busiest lane up to which each bar has room for its number."""
+"""Maximum trials in the busiest lane for bars to have room for their numbers."""
 
 
 def timeline(trials: pd.DataFrame) -> go.Figure:
-    """When each trial ran, by the node it ran on; trials that ran at the same time on a node lie above one another."""
+    """When each trial ran, by the node it ran on; trials that ran at the same time on a node are stacked."""
     figure = titled_figure("Trials over time (UTC)", "", "")
     rows = trials[trials["started_at"].notna() & trials["ended_at"].notna()].sort_values("started_at")
     if len(rows) > MANY:
@@ -33,7 +33,7 @@ def timeline(trials: pd.DataFrame) -> go.Figure:
             y=part["lane"],
             orientation="h",
             name=str(state).capitalize(),
-            marker={"color": COLOURS[str(state)], "line": {"width": 1, "color": "rgba(255,255,255,0.7)"}},
+            marker={"color": COLORS[str(state)], "line": {"width": 1, "color": "rgba(255,255,255,0.7)"}},
             text=part["trial"] if legible else None,
             textangle=0,
             textposition="inside",
@@ -44,7 +44,7 @@ def timeline(trials: pd.DataFrame) -> go.Figure:
         )
     figure.update_xaxes(type="date")
     figure.update_yaxes(categoryorder="array", categoryarray=lanes[::-1], automargin=True, type="category")
-    # Texts that do not fit are hidden, not squeezed over one another.
+    # Text that does not fit is hidden, not squeezed.
     figure.update_layout(
         barmode="overlay",
         uniformtext={"minsize": 9, "mode": "hide"},
@@ -54,7 +54,7 @@ def timeline(trials: pd.DataFrame) -> go.Figure:
 
 
 def _lanes(rows: pd.DataFrame) -> list[str]:
-    """The lane of each row: the first of its node that is free when it begins."""
+    """The lane of each row: the first of its node that is free when it starts."""
     ends: dict[str, list[datetime]] = {}
     taken = []
     for node, began, ended in zip(rows["node"].fillna("no node"), rows["started_at"], rows["ended_at"], strict=True):

@@ -1,8 +1,8 @@
-"""The axis of an objective or a metric, scaled to the contest.
+"""The axis of an objective or a metric, scaled to the values that compete.
 
-It shows what completed trials reached, and much of what the others did. One trial that diverged would flatten all
-others, so what lies far on the worse side is drawn at the edge, with a mark and its true value. A share, such as an
-accuracy, is drawn by the logarithm of the error: from 98% to 99% is as far as from 80% to 90%.
+It shows the completed trials' values and many of the others'. One trial that diverged would flatten all others, so
+outliers on the worse side are drawn at the edge, with a mark and their true value. A share, such as an accuracy, is
+drawn by the logarithm of the error: 98% to 99% spans as much as 80% to 90%.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from tune_app.results.plots.palette import COLOURS, CROWD
+from tune_app.results.plots.palette import COLORS, CROWD
 from tune_app.results.plots.style import DISTINCT, axis_title, figure_digits, thinned
 from tune_app.spaces.objective import is_share, label_of
 from tune_app.spaces.section import Objective
@@ -25,35 +25,35 @@ from tune_app.spaces.variable import Direction
 
 Kind = Literal["linear", "log", "error"]
 FAR = 5.0 * 1.4826
-"""Median absolute deviations from the median beyond which a value lies far out: five standard deviations of a normal
-distribution. Iglewicz and Hoaglin (1993) take 3.5; the worse side of a contest has a longer tail."""
+"""Median absolute deviations from the median beyond which a value is an outlier: five standard deviations of a normal
+distribution. Iglewicz and Hoaglin (1993) take 3.5; the worse side of a sweep has a longer tail."""
 MOST_OUTSIDE = 0.25
-"""Of all trials, so many may lie outside a logarithmic axis: it has room for the early ends of pruned ones."""
+"""Maximum share of all trials outside a logarithmic axis, which has room for the early ends of pruned ones."""
 LEAST_HEIGHT = 1 / 3
-"""Of a linear axis, which has room for the better half of the others: what completed trials keep of it at least."""
+"""Minimum share of a linear axis for completed trials; the axis has room for the better half of the others."""
 LEAST = 4
-"""With fewer values nothing says what is usual."""
+"""With fewer values there is no way to tell outliers."""
 PAD = 0.06
-"""Of the axis, left free at each end."""
+"""Share of the axis left free at each end."""
 RIM = 0.015
-"""Of the axis, between its end and what is drawn at its edge."""
+"""Share of the axis between its end and the marks at its edge."""
 MOST_TICKS = 7
 TICK_ROOM = 0.07
-"""Of the axis, that the text of a tick takes."""
+"""Share of the axis that the text of a tick takes."""
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class ObjectiveAxis:
-    """Which values of a figure an axis shows, and how.
+    """Which values of a metric an axis shows, and how.
 
     Attributes:
         title: of the axis.
-        digits: how d3 writes its values.
+        digits: d3's format for its values.
         kind: ``linear``, ``log``, or ``error`` for the logarithm of one minus the value.
-        low, high: the smallest and the largest value of the contest.
-        floor: what an error of zero is drawn as.
-        direction: in which the figure is better; None if nobody knows.
+        low, high: the smallest and the largest value that the axis is scaled to.
+        floor: the value that represents an error of zero.
+        direction: the metric's better direction; None if unknown.
     """
 
     title: str
@@ -82,21 +82,21 @@ class ObjectiveAxis:
 
     @property
     def _rims(self) -> tuple[float, float]:
-        """Just inside the edges, for plotly draws nothing that rounding puts beyond them."""
+        """Just inside the edges, because plotly drops points that rounding moves outside."""
         low, high = self.edges
         return low + RIM * (high - low), high - RIM * (high - low)
 
     def drawn(self, values: Any) -> Values:
-        """Values as plotly's axis takes them, what lies outside at the edge."""
+        """Values in the form that plotly's axis takes, with outliers at the edge."""
         low, high = self._rims
         return self._of_levels(np.clip(np.nan_to_num(self.levels(values), nan=low), low, high))
 
     def curve(self, values: Any) -> Values:
-        """Values as plotly's axis takes them, wherever they lie; NaN for what the axis has no place for."""
+        """Values in the form that plotly's axis takes, outliers unmoved; NaN if the axis has no place for them."""
         return self._of_levels(self.levels(values))
 
     def outside(self, values: Any) -> NDArray[np.bool_]:
-        """Which of the values lie outside, and so are drawn at the edge."""
+        """Which of the values are outside, and so drawn at the edge."""
         low, high = self.edges
         levels = self.levels(values)
         return ~((levels >= low) & (levels <= high))
@@ -107,12 +107,12 @@ class ObjectiveAxis:
         return 1.0 - 10.0**-heights if self.kind == "error" else self._of_levels(heights)
 
     def text(self, value: float, significant: int = 4) -> str:
-        """A value as people read it, with so many significant digits."""
+        """A value for people, with this many significant digits."""
         return f"{100 * value:.{significant}g}%" if self.digits.endswith("p") else f"{value:,.{significant}g}"
 
     @property
     def _significant(self) -> int:
-        """Digits that tell round values of the contest apart: four, and more where all values are nearly equal."""
+        """Digits that tell round values on the axis apart: four, or more if all values are nearly equal."""
         spread = self.high - self.low
         largest = max(abs(self.low), abs(self.high))
         return max(4, math.ceil(math.log10(largest / spread)) + 2) if spread > 0 else 4
@@ -122,7 +122,7 @@ class ObjectiveAxis:
 
     @property
     def worse_edge(self) -> float:
-        """Where plotly draws what has no value, such as a failed trial."""
+        """Where plotly draws points without a value, such as a failed trial."""
         low, high = self._rims
         return float(self._of_levels(np.array([high if self.direction == "minimize" else low]))[0])
 
@@ -136,11 +136,11 @@ class ObjectiveAxis:
             return {"title": self.title, "type": "log", "range": [low, high], "tickformat": self.digits, "dtick": None}
         values, texts = self.ticks()
         title = f"{self.title}, log of the error"
-        # Not plotly's own log axis, reversed: with WebGL it loses the lines of which a part lies outside.
+        # Not plotly's own log axis, reversed: with WebGL it drops lines that are partly outside.
         return {"title": title, "range": [low, high], "tickvals": values.tolist(), "ticktext": texts}
 
     def ticks(self) -> tuple[Values, list[str]]:
-        """Heights of round values of the contest, and their texts; for an axis or a color bar of `levels`."""
+        """Heights of round values on the axis, and their labels; for an axis or a color bar of `levels`."""
         low, high = self.edges
         if self.kind == "linear":
             marks = round_between(low, high)
@@ -179,11 +179,11 @@ def value_axis(
     """The axis of a column.
 
     Args:
-        values: those of the contest, of completed trials; what lies far out among them may lie outside.
-        ends: what trials ended with, others too; the best of it lies inside.
-        direction: in which the column is better; None if nobody knows, then nothing lies outside.
+        values: those of completed trials; outliers among them may be outside.
+        ends: the final values of all trials; the best of them are inside.
+        direction: the column's better direction; None if unknown, then nothing is outside.
         log: see `objective_axis`.
-        others: those of `ends` that are no ends of the contest.
+        others: those of `ends` that are not from completed trials.
     """
     title = axis_title(label_of(objective) if column == "objective" and objective else column)
     digits = figure_digits(column, objective)
@@ -224,7 +224,7 @@ def _kind(
 
 
 def _fenced(axis: ObjectiveAxis, known: pd.Series[Any]) -> tuple[float, float]:
-    """The ends of the axis without what lies far out on the worse side, by the heights."""
+    """The ends of the axis, by height, without outliers on the worse side."""
     levels = axis.levels(known)
     middle = float(np.median(levels))
     reach = FAR * float(np.median(np.abs(levels - middle)))
@@ -236,14 +236,14 @@ def _fenced(axis: ObjectiveAxis, known: pd.Series[Any]) -> tuple[float, float]:
 
 
 def round_between(low: float, high: float) -> Values:
-    """Round values from `low` to `high`, evenly apart, at most `MOST_TICKS` and the first."""
+    """Round values from `low` to `high`, evenly spaced, at most `MOST_TICKS` plus the first."""
     step = 10.0 ** math.floor(math.log10((high - low) / MOST_TICKS))
     step *= next(times for times in (1, 2, 5, 10) if (high - low) / (step * times) <= MOST_TICKS)
     return np.asarray(np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step, dtype=np.float64)
 
 
 def _round_logs(low: float, high: float) -> Values:
-    """Round numbers whose decimal logarithms lie from `low` to `high`: powers of ten, and more between if need be."""
+    """Round numbers whose decimal logarithms are between `low` and `high`: powers of ten, more if needed."""
     for marks in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
         powers = range(math.floor(low), math.ceil(high) + 1)
         found = [mark * 10.0**power for power in powers for mark in marks]
@@ -263,7 +263,7 @@ def use_axis(figure: go.Figure, axis: ObjectiveAxis, side: str = "y") -> None:
 def add_outside(
     figure: go.Figure, axis: ObjectiveAxis, x: Any, rows: pd.DataFrame, texts: Sequence[str], hover: str
 ) -> None:
-    """Mark the `rows` whose objective lies outside, at the edge, with a triangle that points to where they lie.
+    """Mark the `rows` whose objective is outside with a triangle at the edge that points toward their value.
 
     Args:
         x: their positions across.
@@ -282,7 +282,7 @@ def add_outside(
             y=axis.drawn(drawn["objective"]),
             name=f"{str(state).capitalize()}, outside the axis ({count})",
             marker={
-                "color": COLOURS[str(state)],
+                "color": COLORS[str(state)],
                 "symbol": ["triangle-up-open" if up else "triangle-down-open" for up in above],
                 "size": 9 if len(drawn) < CROWD else 6,
                 "line": {"width": 2 if len(drawn) < CROWD else 1},

@@ -1,4 +1,4 @@
-"""Parallel coordinates, and the trials that pass ranges along their axes."""
+"""Parallel coordinates, and the trials within ranges along their axes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import plotly.graph_objects as go
 
 from tune_app.results.effect import active_rows
 from tune_app.results.importance import by_association
-from tune_app.results.plots.cells import colour_bar
+from tune_app.results.plots.cells import color_bar
 from tune_app.results.plots.objective_axis import ObjectiveAxis, objective_axis
-from tune_app.results.plots.palette import COLOURS, RANKS
+from tune_app.results.plots.palette import COLORS, RANKS
 from tune_app.results.plots.style import FEW, empty_figure
 from tune_app.results.plots.variable_axis import Values, choices_of, is_log, positions
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import Int
 
 ALWAYS = "learning_rate"
-"""The variable that people look for first: the most important one of nearly every training (Bengio 2012)."""
+"""The variable that people look for first: the most important one in nearly every training (Bengio 2012)."""
 CONTINUOUS = "continuous"
-"""The name of an axis whose texts are no choices: plotly takes them for choices, and ranges snap to them."""
+"""The name of an axis whose labels are not choices: plotly treats them as choices, and ranges snap to them."""
 OTHERS = 0.12
-"""Of the color bar, for trials that did not complete."""
+"""The part of the color bar for trials that did not complete."""
 MOST_LINES = 1000
-"""Lines that are drawn, the best among them; more are one area, and take a browser seconds."""
+"""Maximum lines drawn, including the best; more merge into one area, and take a browser seconds."""
 
 
 def parallel_axes(trials: pd.DataFrame, spec: Spec, most: int) -> list[str]:
-    """At most `most` variables: those of `by_association` that come first, `ALWAYS` among them if it is searched."""
+    """At most `most` variables: the first of `by_association`, including `ALWAYS` if it is searched."""
     names = by_association(spec, trials)
     chosen = names[:most]
     return chosen if ALWAYS in chosen or ALWAYS not in names else [*chosen[: most - 1], ALWAYS]
@@ -41,8 +41,8 @@ def parallel_axes(trials: pd.DataFrame, spec: Spec, most: int) -> list[str]:
 def first_pair(trials: pd.DataFrame, spec: Spec) -> list[str]:
     """The first two variables of `by_association` that both vary among the trials in which both have an effect.
 
-    The optimizer and the momentum are no such pair if only one of the optimizers has a momentum. The first two if no
-    pair is one, fewer if fewer are searched.
+    The optimizer and the momentum are not such a pair if only one of the optimizers has a momentum. The first two if
+    there is no such pair; fewer if fewer are searched.
     """
     names = by_association(spec, trials)
     found = next((pair for pair in itertools.combinations(names, 2) if vary_together(trials, spec, *pair)), names[:2])
@@ -61,8 +61,8 @@ def parallel_coordinates(
 ) -> go.Figure:
     """One line per trial with an objective, through its value of each searched variable, or of each of `names`.
 
-    A range dragged along an axis keeps the lines that pass it; `within` gives the trials of such ranges. What lies
-    outside the contest goes through the end of the objective's axis.
+    A range dragged along an axis keeps the lines that pass it; `within` returns the trials in such ranges. Outliers
+    pass through the end of the objective's axis.
     """
     figure = go.Figure()
     figure.update_layout(title="Parallel coordinates", margin={"l": 90, "r": 60, "t": 120, "b": 40})
@@ -86,20 +86,20 @@ def parallel_coordinates(
 
 
 def _line(axis: ObjectiveAxis, levels: Values, completed: pd.Series[bool]) -> dict[str, Any]:
-    """How lines are colored: completed ones by their objective, others gray, as the lower end of the color bar says."""
+    """How lines are colored: completed ones by their objective, others gray, as at the lower end of the color bar."""
     low, high = axis.edges
     below = low - OTHERS * (high - low)
     first = (low - below) / (high - below)
-    scale = RANKS if axis.direction == "minimize" else [(1 - at, colour) for at, colour in RANKS[::-1]]
-    gray = COLOURS["PRUNED"]
+    scale = RANKS if axis.direction == "minimize" else [(1 - at, color) for at, color in RANKS[::-1]]
+    gray = COLORS["PRUNED"]
     ticks, texts = axis.ticks()
     return {
         "color": np.where(completed, levels, below),
-        "colorscale": [[0.0, gray], [first, gray], *([first + (1 - first) * at, colour] for at, colour in scale)],
+        "colorscale": [[0.0, gray], [first, gray], *([first + (1 - first) * at, color] for at, color in scale)],
         "cmin": below,
         "cmax": high,
         "showscale": True,
-        "colorbar": {**colour_bar(axis), "tickvals": [below, *ticks], "ticktext": ["not completed", *texts]},
+        "colorbar": {**color_bar(axis), "tickvals": [below, *ticks], "ticktext": ["not completed", *texts]},
     }
 
 
@@ -116,8 +116,8 @@ def drawn_lines(trials: pd.DataFrame, spec: Spec) -> pd.DataFrame:
 def within(trials: pd.DataFrame, spec: Spec, ranges: Mapping[str, tuple[float, float]]) -> pd.DataFrame:
     """The trials with an objective whose values lie in all `ranges` along the axes of `parallel_coordinates`.
 
-    An axis is named as it is labelled there, and counts as it does there: a choice by its position, a variable on a log
-    scale by its decimal logarithm, an objective by its height on an `objective_axis` of its kind.
+    Axes have the labels and scales of that figure: a choice is its position, a variable on a log scale its decimal
+    logarithm, an objective its height on an `objective_axis` of its kind.
     """
     kept = trials[trials["objective"].notna()]
     axis: ObjectiveAxis | None = None
@@ -134,9 +134,9 @@ def within(trials: pd.DataFrame, spec: Spec, ranges: Mapping[str, tuple[float, f
 def range_values(
     trials: pd.DataFrame, spec: Spec, name: str, ends: tuple[float, float]
 ) -> list[str] | tuple[float | None, float | None]:
-    """What a range along an axis keeps: the texts of choices, or the lowest and the highest value.
+    """What a range along an axis selects: the texts of choices, or the lowest and the highest value.
 
-    An end of None has no bound: the range reaches the end of the objective's axis, where all lies that is further out.
+    An end of None has no bound: the range reaches the end of the objective's axis, where all outliers are.
     """
     low, high = ends
     if name not in spec.space.searched:
@@ -164,10 +164,10 @@ def range_text(trials: pd.DataFrame, spec: Spec, name: str, ends: tuple[float, f
 
 
 def _ticks(spec: Spec, name: str, values: pd.Series[Any]) -> dict[str, Any]:
-    """How an axis of numbers is written: choices by name, powers of ten and the ends on a log scale."""
+    """The ticks of an axis: names of choices; powers of ten and the ends on a log scale."""
     choices = choices_of(spec, name)
     if choices is not None:
-        # Else choices that no trial took lie outside.
+        # Otherwise choices that no trial took are outside.
         ends = {"range": [0, len(choices) - 1]} if len(choices) > 1 else {}
         return {"tickvals": list(range(len(choices))), "ticktext": choices, **ends}
     low, high = float(values.min()), float(values.max())

@@ -1,4 +1,4 @@
-"""The front of a study with two figures."""
+"""The Pareto front of a study with two objectives."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from tune_app.results.plots.objective_axis import use_axis, value_axis
-from tune_app.results.plots.palette import COLOURS
+from tune_app.results.plots.palette import COLORS
 from tune_app.results.plots.style import axis_title, empty_figure, figure_digits, points, titled_figure
 from tune_app.spaces.objective import AGAINST
 from tune_app.spaces.spec import Spec
 
 
 def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Figure:
-    """Both figures of a study with mode pareto, and the front between them; every completed trial lies inside."""
+    """Both objectives of a study with mode pareto, and their front; every completed trial is inside the axes."""
     metric, against = f"metric/{spec.objective.metric}", AGAINST[spec.objective.against][0]
     across, upwards = figure_digits(metric), figure_digits(against)
     figure = titled_figure(f"{axis_title(against)} over {axis_title(metric).lower()}", "", axis_title(against))
@@ -23,9 +23,9 @@ def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Fi
     axis = value_axis(metric, completed[metric], completed[metric], None)
     use_axis(figure, axis, "x")
     figure.update_layout(yaxis_tickformat=upwards)
-    for rows, name, colour, symbol, mode in (
-        (completed, "Completed", COLOURS["PRUNED"], "circle-open", "markers"),
-        (front.sort_values(metric), "Front", COLOURS["COMPLETED"], "circle", "lines+markers"),
+    for rows, name, color, symbol, mode in (
+        (completed, "Completed", COLORS["PRUNED"], "circle-open", "markers"),
+        (front.sort_values(metric), "Front", COLORS["COMPLETED"], "circle", "lines+markers"),
     ):
         points(
             figure,
@@ -33,7 +33,7 @@ def pareto_front(trials: pd.DataFrame, front: pd.DataFrame, spec: Spec) -> go.Fi
             y=rows[against],
             mode=mode,
             name=name,
-            marker={"color": colour, "symbol": symbol, "size": 9, "line": {"width": 2}},
+            marker={"color": color, "symbol": symbol, "size": 9, "line": {"width": 2}},
             customdata=rows[["trial", metric]],
             hovertemplate=f"trial %{{customdata[0]}}<br>%{{customdata[1]:{across}}}, %{{y:{upwards}}}",
         )

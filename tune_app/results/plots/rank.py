@@ -13,10 +13,10 @@ from tune_app.spaces.spec import Spec
 
 
 def rank_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str, pruned: bool = False) -> go.Figure:
-    """The trials over two searched variables, colored by the place of their objective: no scale can hide an order.
+    """The trials over two searched variables, colored by the rank of their objective, which no scale can hide.
 
     Args:
-        pruned: rank trials too that were stopped early; their figures are of fewer epochs.
+        pruned: include trials that were stopped early; their metrics come from fewer epochs.
     """
     label = label_of(spec.objective).replace("_", " ")
     digits = figure_digits("objective", spec.objective)
@@ -29,7 +29,7 @@ def rank_plot(trials: pd.DataFrame, spec: Spec, x: str, y: str, pruned: bool = F
         return empty_figure(figure, words)
     ranks = rows["objective"].rank(method="min", ascending=spec.objective.direction == "minimize").astype(int)
     rows = rows.assign(rank=ranks, x=shown_values(spec, x, rows), y=shown_values(spec, y, rows))
-    rows = rows.sort_values("rank", ascending=False)  # the best lie on top
+    rows = rows.sort_values("rank", ascending=False)  # the best ones on top
     last = max(2, len(rows))
     points(
         figure,

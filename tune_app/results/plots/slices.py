@@ -22,17 +22,17 @@ from tune_app.results.plots.variable_axis import (
 from tune_app.spaces.spec import Spec
 
 FULL = 150
-"""Points up to which each is opaque; with more they fade, so that what is dense looks dense."""
+"""Maximum number of opaque points; with more they fade, so that dense areas look dense."""
 FAINTEST = 0.15
 LEAST_MEDIAN = 2
-"""Trials of a part of the axis that have a median."""
+"""Minimum trials in a part of the axis for a median."""
 
 
 def slice_plot(trials: pd.DataFrame, spec: Spec, name: str, log: bool | None = None) -> go.Figure:
     """The objective over one searched variable, later trials darker, with the median of the completed ones.
 
-    Points of one discrete value are scattered beside one another. Trials in which the variable had no effect are left
-    out. The quartiles of each part of the axis lie around its median.
+    Points of one discrete value are scattered around it. Trials in which the variable had no effect are left out. Each
+    part of the axis has its median with quartiles.
     """
     axis = objective_axis(trials, spec.objective, log)
     figure = titled_figure(f"{axis.title} over {name}", name, "")

@@ -13,21 +13,21 @@ from tune_app.spaces.objective import is_share
 from tune_app.spaces.section import Objective
 
 MANY = 1000
-"""From here on points are drawn by WebGL, and a timeline shows the latest trials only: SVG takes seconds for more."""
+"""With more points than this, WebGL draws them and a timeline shows only the latest trials: SVG would take seconds."""
 TOP, BOTTOM, ROW = 48, 56, 22
 """Pixels above a figure for its title, below it for the title of its axis, and of a row of the legend."""
 HEIGHT = 450
-"""Of a figure that names none, as plotly draws it."""
+"""Plotly's default height for a figure that sets none."""
 DISTINCT = 300
-"""Points of one state in the history, which is seen first and drawn with every filter: more lie over another."""
+"""Maximum points of one state in the history, which opens first and is redrawn for every filter: more would overlap."""
 FEW = 20
-"""Whole numbers up to this many have a tick each; plotly would put some between them."""
+"""Up to this many whole numbers have one tick each; plotly would add fractions between them."""
 
 
 def titled_figure(title: str, x: str, y: str, log_y: bool = False) -> go.Figure:
     """An empty figure with this title and these axes, in the style of all others.
 
-    The legend lies below: above, a toolbar would cover it, and the title if it takes several rows.
+    The legend is below: above, a toolbar would cover it, and several rows would cover the title.
     """
     figure = go.Figure()
     figure.update_layout(
@@ -62,18 +62,18 @@ def empty_figure(figure: go.Figure, words: str) -> go.Figure:
 
 
 def points(figure: go.Figure, *, mode: str = "markers", **trace: Any) -> None:
-    """Add markers; many of them by WebGL."""
+    """Add markers, by WebGL if there are many."""
     add = figure.add_scattergl if len(trace["x"]) > MANY else figure.add_scatter
     add(mode=mode, **trace)
 
 
 def figure_digits(column: str, objective: Objective | None = None) -> str:
-    """How d3 writes a figure: four significant digits, in percent if people expect that, thousands with commas."""
+    """How d3 formats a value: four significant digits, in percent if people expect that, thousands with commas."""
     return ".4~p" if is_share(column, objective) else ",.4~g"
 
 
 def axis_title(column: str) -> str:
-    """What a figure's axis, or its line in a legend, is called in words."""
+    """The display name of a column for an axis or a legend."""
     return in_words(without_family(column))
 
 
@@ -94,7 +94,7 @@ def thinned(rows: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def whole_numbers(values: pd.Series[Any]) -> dict[str, Any]:
-    """How an axis of these whole numbers is written: without halves between them."""
+    """The ticks of an axis of these whole numbers, without fractions."""
     few = len(values) == 0 or values.max() - values.min() <= FEW
     return {"tickformat": ",d", "dtick": 1 if few else None}
 

@@ -19,11 +19,11 @@ from tune_app.spaces.variable import Categorical, Float, Int
 
 Values = NDArray[np.float64]
 CELLS = 10
-"""Parts of a continuous axis, each with a median of its own."""
+"""Parts of a continuous axis, each with its own median."""
 SPREAD = 0.56
-"""Of the distance between two discrete values: how widely their points are scattered around each."""
+"""How widely points are scattered around a discrete value, as a share of the distance to the next one."""
 GOLDEN = 0.6180339887498949
-"""Its multiples, without their whole parts, are spread evenly: the same trial always lies at the same place."""
+"""The fractional parts of its multiples are spread evenly, so a trial is always at the same place."""
 
 
 def is_log(spec: Spec, name: str) -> bool:
@@ -32,7 +32,7 @@ def is_log(spec: Spec, name: str) -> bool:
 
 
 def choices_of(spec: Spec, name: str) -> list[str] | None:
-    """The texts of the variable's choices; None for numbers."""
+    """The names of the variable's choices; None for numbers."""
     domain = spec.space.searched[name]
     return [str(choice) for choice in domain.choices] if isinstance(domain, Categorical) else None
 
@@ -49,7 +49,7 @@ def grid_of(spec: Spec, name: str) -> Values | None:
 
 
 def positions(spec: Spec, name: str, values: pd.Series[Any]) -> pd.Series[Any]:
-    """Values as distances are measured: choices by position, logarithms on a log scale."""
+    """Values on the scale that distances are measured on: choices by position, logarithms on a log scale."""
     choices = choices_of(spec, name)
     if choices is not None:
         return values.astype(str).map(choices.index).astype(float)
@@ -58,12 +58,12 @@ def positions(spec: Spec, name: str, values: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def on_axis(spec: Spec, name: str, found: Any) -> Any:
-    """Positions as the axis of `use_variable` takes them: a log axis takes the values."""
+    """Positions in the form that the axis of `use_variable` takes: a log axis takes the values."""
     return 10.0**found if is_log(spec, name) else found
 
 
 def scattered(spec: Spec, name: str, trials: pd.DataFrame) -> Values:
-    """Where points of the trials lie along the axis: those of one discrete value beside one another."""
+    """The trials' positions along the axis; those of one discrete value are scattered around it."""
     found = positions(spec, name, trials[spec.space.by_name[name].column]).to_numpy()
     grid = grid_of(spec, name)
     if grid is not None:
@@ -73,7 +73,7 @@ def scattered(spec: Spec, name: str, trials: pd.DataFrame) -> Values:
 
 
 def shown_values(spec: Spec, name: str, trials: pd.DataFrame) -> list[str]:
-    """The trials' values of the variable as texts."""
+    """The trials' values of the variable as text."""
     values = trials[spec.space.by_name[name].column]
     if isinstance(spec.space.searched[name], Float):
         return [f"{value:,.4g}" for value in values]
@@ -103,8 +103,8 @@ class Cells:
     """A variable's axis in parts.
 
     Attributes:
-        edges: their ends as positions, one more than cells.
-        texts: what each is called.
+        edges: their ends as positions, one more than there are cells.
+        texts: the name of each.
     """
 
     edges: Values
@@ -121,7 +121,7 @@ class Cells:
 
 
 def cells_of(spec: Spec, name: str) -> Cells:
-    """One for each value of a discrete variable, `CELLS` of the range of a continuous one, alike on its scale."""
+    """One for each value of a discrete variable, or `CELLS` of equal width on its scale for a continuous one."""
     grid = grid_of(spec, name)
     if grid is not None:
         gap = float(np.diff(grid).min()) if len(grid) > 1 else 1.0
@@ -136,10 +136,10 @@ def cells_of(spec: Spec, name: str) -> Cells:
 
 
 def compared_trials(trials: pd.DataFrame, spec: Spec, names: tuple[str, ...], pruned: bool) -> pd.DataFrame:
-    """The trials that a figure of these variables compares: with an objective, and all of the variables in effect.
+    """The trials that a figure of these variables compares: those with an objective and all of the variables in effect.
 
     Args:
-        pruned: whether those that were stopped early count too, though their figures are of fewer epochs.
+        pruned: include trials that were stopped early; their metrics come from fewer epochs.
     """
     states = ["COMPLETED", "PRUNED"] if pruned else ["COMPLETED"]
     rows = trials[trials["objective"].notna() & trials["state"].isin(states)]
