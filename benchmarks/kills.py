@@ -14,6 +14,7 @@ summary; ends with 1 if anything is.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -69,10 +70,13 @@ def main() -> None:
         wrong, _ = end_of(start("run", str(SPACE), *SETTINGS, "--name", "whole", root=root))
         assert not wrong
         whole_s = time.monotonic() - began
-        for number in range(given.kills):
+        for number in itertools.count():
+            if found["whole"] + found["wrong"] == given.kills:
+                break
             kind = given.kinds[number % len(given.kinds)]
             facts = one_round(f"kill-{number}", kind, chance.uniform(0.0, whole_s), root)
-            found["wrong" if facts["wrong"] else "whole"] += 1
+            hit = bool(facts["killed"] or facts["wrong"])
+            found[("wrong" if facts["wrong"] else "whole") if hit else "nothing to kill"] += 1
             print(json.dumps({"kill": number, "kind": kind, **facts}), flush=True)
     print(json.dumps({"summary": dict(found)}))
     sys.exit(1 if found["wrong"] else 0)
