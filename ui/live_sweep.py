@@ -122,7 +122,7 @@ def _figures(study: Study, live: dict[str, Any], trials: pd.DataFrame) -> None:
     left, right = st.container(key="sweep-figures").columns(2)
     if len(trials):
         left.plotly_chart(
-            _low(plots.optimisation_history(trials, objective)),
+            _low(plots.optimization_history(trials, objective)),
             alt="The best so far",
             config=BARE,
             key=f"{study.name}-live-history",

@@ -140,7 +140,7 @@ def _columns(shown: Shown, *names: str) -> pd.DataFrame:
 
 def _history(shown: Shown) -> None:
     log = _log_switch(shown, "history", "objective")
-    figure = plots.optimisation_history(shown.trials, shown.spec.objective, log)
+    figure = plots.optimization_history(shown.trials, shown.spec.objective, log)
     _draw(shown, "history", figure, "Objective of each trial", lambda: _columns(shown))
 
 

@@ -46,7 +46,7 @@ def found(data: Any) -> set[tuple[str, str]]:
 
 def test_csv(tmp_path: Path) -> None:
     data = load(csv(tmp_path, rows()))
-    assert (data.kind, data.info) == ("labelled_text", {"classes": 2, "class_names": ("bad", "good")})
+    assert (data.kind, data.info) == ("labeled_text", {"classes": 2, "class_names": ("bad", "good")})
     assert found(data) == set(zip(TEXTS, CLASSES, strict=True))
     assert (data.train["texts"].dtype, data.train["labels"].dtype) == (np.dtype(object), np.dtype(np.int64))
     assert np.bincount(data.test["labels"]).tolist() == [2, 2]

@@ -545,7 +545,7 @@ class DatasetLine(_Told):
     name: str
     kind: str
     description: str
-    licence: str
+    license: str
     terms: str | None
     state: Literal["embedded", "fetched", "incomplete", "absent"]
     bytes: int

@@ -42,7 +42,7 @@ def data_list(as_json: bool) -> None:
                 "MB": round(entry.bytes / 1e6, 1) if entry.files else None,
                 "state": state_of(entry),
                 "description": entry.description,
-                "licence": entry.licence,
+                "license": entry.license,
             }
             for entry in DATASETS.values()
         ]
@@ -114,7 +114,7 @@ def _described(entry: Entry) -> dict[str, Any]:
         "dataset": entry.name,
         "kind": entry.kind,
         "description": entry.description,
-        "licence": entry.licence,
+        "license": entry.license,
         "terms": entry.terms,
         "state": state_of(entry),
         "bytes": entry.bytes,

@@ -21,7 +21,7 @@ class Dataset:
 
     - ``image``: ``images`` uint8 (N, channels, height, width) and ``labels`` int64 (N,); `info` has ``classes``,
       ``max_value`` (the brightest value) and, where classes have names, ``class_names``.
-    - ``labelled_text``: ``texts`` object (N,) of str and ``labels`` int64 (N,); `info` has ``classes`` and
+    - ``labeled_text``: ``texts`` object (N,) of str and ``labels`` int64 (N,); `info` has ``classes`` and
       ``class_names``.
     - ``text``: ``text`` uint32 (N,), one Unicode code point per row, the test part following on the training part.
 

@@ -52,7 +52,7 @@ def load_table(path: Path, text: str, label: str) -> Dataset:
     classes = np.array([numbers[name] for name in labels], dtype=np.int64)
     train, test = ({"texts": texts[part], "labels": classes[part]} for part in set_apart(classes))
     info = {"classes": len(names), "class_names": tuple(names), **lonely_classes(train["labels"], names)}
-    return Dataset(name=path.name, kind="labelled_text", train=train, test=test, info=info)
+    return Dataset(name=path.name, kind="labeled_text", train=train, test=test, info=info)
 
 
 def _read_csv(path: Path, text: str, label: str) -> Rows:

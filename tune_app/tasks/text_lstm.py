@@ -337,7 +337,7 @@ class TextState:
 class TextLSTMTask:
     """Classification of texts.
 
-    Uses data sets of kind ``labelled_text``: ``texts`` (count) of str, and ``labels`` (count) from 0 to
+    Uses data sets of kind ``labeled_text``: ``texts`` (count) of str, and ``labels`` (count) from 0 to
     ``info["classes"]`` - 1. The vocabulary comes from the training texts without validation.
 
     Metrics: `train_loss` is the mean over the epoch, with label smoothing, while the weights changed. `val_loss` is
@@ -346,7 +346,7 @@ class TextLSTMTask:
     `val_selective_accuracy` are as in `image_cnn`.
     """
 
-    data_kind: ClassVar[str] = "labelled_text"
+    data_kind: ClassVar[str] = "labeled_text"
     data_parallel: ClassVar[bool] = True
     variables = variables_of(Settings)
     constraints: ClassVar[tuple[str, ...]] = ()
