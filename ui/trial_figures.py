@@ -247,9 +247,9 @@ def _lack_completed(shown: Shown, needed: int) -> bool:
     met, every = _completed(shown.trials), _completed(trials_of(shown.study))
     if met >= needed or every < needed:
         return False
-    among = f"{met:,} completed trial{'s are' if met > 1 else ' is'}" if met else "No completed trials are"
+    verb = "meets" if met == 1 else "meet"
     takes = f", and this figure needs {needed:,}" if needed > 1 else ""
-    st.info(f"{among} among those that meet the filter{takes}: the study has {every:,}.")
+    st.info(f"{met:,} of {counted(every, 'completed trial')} {verb} the filter{takes}.")
     return True
 
 
