@@ -186,7 +186,7 @@ def _errors(trials: pd.DataFrame) -> None:
     failed = trials[trials["state"] == "FAILED"].sort_values("ended_at", ascending=False)
     if failed.empty:
         return
-    st.markdown("**Newest errors**")
+    st.markdown("**Latest errors**")
     for _, row in failed.head(SHOWN_ERRORS).iterrows():
         kind = KINDS.get(str(row["failure_kind"]), "failed")
         st.error(f"Trial {row['trial']} {kind}: {escaped(row['error'] or 'no details')}", icon=":material/error:")

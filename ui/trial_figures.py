@@ -17,6 +17,7 @@ from sources import epochs_of, said, trials_of
 from values import sentence
 
 from tune_app.errors import WorkFailed
+from tune_app.readable import counted
 from tune_app.results import plots
 from tune_app.results.importance import SEEDS, Importance, by_association, importances, needed_trials
 from tune_app.spaces.objective import AGAINST, front, is_share
