@@ -251,7 +251,7 @@ def test_what_is_said_about_a_trial(tune_app: Command) -> None:
     assert "has no trial 9; its trials: 0 to 4" in tune_app("note", "digits-small", "9").error.replace("\n  ", "; ")
     both = tune_app("note", "digits-small", "2", "--tag", "a", "--untag", "a")
     assert both.code == 2
-    assert "`a` is in --tag and --untag" in both.error
+    assert "cannot be in both --tag and --untag, but `a` is" in both.error
 
 
 def test_a_running_sweep_is_asked_for_changes_one_after_the_other(tune_app: Command, root: Path) -> None:
