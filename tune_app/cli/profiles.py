@@ -268,7 +268,7 @@ def train(
     from tune_app.store.store import Store
 
     if name is not None:
-        check_name("a training's name", name, "--name")
+        check_name("a training run's name", name, "--name")
     opened = Store(store)
     chosen = chosen_to_train(profile_name, trial_text, settings, store, profiles_folder)
     if epochs is not None and "epochs" in chosen.config:
