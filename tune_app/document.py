@@ -203,7 +203,7 @@ def _plain(value: object, path: KeyPath, source: str, places: dict[KeyPath, str]
     enormously."""
     if len(path) > MAX_DEPTH or len(places) > MAX_VALUES:
         raise InputError(
-            f"a file may nest {MAX_DEPTH} levels deep and have {MAX_VALUES:,} values, but got more", where=source
+            f"a file may have at most {MAX_DEPTH} levels and {MAX_VALUES:,} values, but got more", where=source
         )
     children: list[tuple[Any, object]] = []
     if isinstance(value, Mapping):
@@ -241,7 +241,7 @@ def _scalar(value: Any, path: KeyPath, source: str, places: Mapping[KeyPath, str
         value.encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON allows
         raise InputError(
-            f"a text must be Unicode, but got {value!a:.100}", where=_place(path, source, places)
+            f"a string must be Unicode, but got {value!a:.100}", where=_place(path, source, places)
         ) from None
     return str(value)
 

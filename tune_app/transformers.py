@@ -109,8 +109,8 @@ class TuneCallback(TrainerCallback):
         for name, theirs in self._metrics.items():
             if theirs not in evaluated:
                 raise ReportError(
-                    f"each metric of `TuneCallback` must be evaluated by the trainer, but `{theirs}`, which is to be "
-                    f"`{name}`, is not after step {state.global_step}; {nearest(theirs, evaluated)}; the trainer "
+                    f"each metric of `TuneCallback` must be evaluated by the trainer, but `{theirs}`, for "
+                    f"`{name}`, was not after step {state.global_step}; {nearest(theirs, evaluated)}; the trainer "
                     "adds the prefix `eval_` to what `compute_metrics` returns"
                 )
         self._reports = {name: evaluated[theirs] for name, theirs in self._metrics.items()}

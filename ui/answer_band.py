@@ -62,7 +62,7 @@ def show_buttons(study: Study, trial: int) -> None:
             trial,
             help="Makes it the configuration that `tune-app train` uses",
         )
-        action("Train", "model_training", f"{key}-train", train, study, trial, help="A full training, as a job")
+        action("Train", "model_training", f"{key}-train", train, study, trial, help="A full training run, as a job")
         action("Architecture", "deployed_code", f"{key}-architecture", architecture, study, trial)
 
 

@@ -11,6 +11,7 @@ from columns import shown, title
 from figure_tools import OnTrial, follow_clicks
 from sources import epochs_of
 
+from tune_app.readable import counted
 from tune_app.results import plots
 from tune_app.results.effect import effective
 from tune_app.results.selection import MOST_COMPARED, side_by_side
@@ -107,7 +108,8 @@ def _show_table(spec: Spec, trials: pd.DataFrame, chosen: Sequence[int], only: b
         },
         alt="The chosen trials side by side",
     )
-    st.caption(f"{sum(differs)} of {len(differs)} rows differ (≠). A star marks the best of a metric.")
+    verb = "differs" if sum(differs) == 1 else "differ"
+    st.caption(f"{sum(differs)} of {counted(len(differs), 'row')} {verb} (≠). A star marks the best of a metric.")
 
 
 def direction_of(spec: Spec, column: str) -> Direction | None:

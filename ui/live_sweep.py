@@ -122,7 +122,7 @@ def _figures(study: Study, live: dict[str, Any], trials: pd.DataFrame) -> None:
     left, right = st.container(key="sweep-figures").columns(2)
     if len(trials):
         left.plotly_chart(
-            _low(plots.optimisation_history(trials, objective)),
+            _low(plots.optimization_history(trials, objective)),
             alt="The best so far",
             config=BARE,
             key=f"{study.name}-live-history",
@@ -186,7 +186,7 @@ def _errors(trials: pd.DataFrame) -> None:
     failed = trials[trials["state"] == "FAILED"].sort_values("ended_at", ascending=False)
     if failed.empty:
         return
-    st.markdown("**Newest errors**")
+    st.markdown("**Latest errors**")
     for _, row in failed.head(SHOWN_ERRORS).iterrows():
         kind = KINDS.get(str(row["failure_kind"]), "failed")
         st.error(f"Trial {row['trial']} {kind}: {escaped(row['error'] or 'no details')}", icon=":material/error:")

@@ -21,7 +21,7 @@ from tune_app.spaces.objective import figure_text
 from tune_app.spaces.variable import GROUPS
 
 NO_PROFILE = "There are no profiles in {folder} yet. Save one on the **Review** page, or with `tune-app profile save`."
-SESSION = "the session"
+SESSION = "the current configuration"
 
 
 def show() -> None:

@@ -280,7 +280,7 @@ def _apply(subject: str, profile: Profile) -> None:
 def _train(subject: str, profile: Profile) -> None:
     with st.container(border=True):
         st.markdown("**Train with this**")
-        st.caption("A full training with these values, as a job; saves a checkpoint and metrics in the store.")
+        st.caption("A full training run with these values, as a job; saves a checkpoint and metrics in the store.")
         jobs_of = st.session_state.setdefault("training_jobs", {})
         if st.button("Train with this", key=_key(subject, "train"), icon=":material/model_training:"):
             try:

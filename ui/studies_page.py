@@ -10,7 +10,7 @@ from sources import NO_STUDY, stamp, store, studies, trials_of
 from values import number, sentence
 
 from tune_app.errors import TuneAppError
-from tune_app.readable import in_words
+from tune_app.readable import counted, in_words
 from tune_app.results import plots
 from tune_app.results.review import summary
 from tune_app.results.study_comparison import MOST_STUDIES, cost_curves, winners
@@ -133,7 +133,8 @@ def _compare(chosen: list[Study]) -> None:
     only = st.toggle("Only differences", value=True, key="studies-only-differences", persist_state="session")
     shown = (table[differs] if only else table).map(number).rename_axis("Winner's").reset_index()
     st.dataframe(shown, hide_index=True, placeholder="–", alt="The winners' configurations side by side")
-    st.caption(f"{int(differs.sum())} of {len(table)} variables differ between the winners.")
+    verb = "differs" if differs.sum() == 1 else "differ"
+    st.caption(f"{int(differs.sum())} of {counted(len(table), 'variable')} {verb} between the winners.")
 
 
 def _same(one: Objective, other: Objective) -> bool:

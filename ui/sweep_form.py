@@ -117,7 +117,8 @@ def _searched(document: Document) -> str:
     parameters = document.data.get("parameters")
     groups = parameters.values() if isinstance(parameters, dict) else []
     count = sum(isinstance(value, dict) for group in groups if isinstance(group, dict) for value in group.values())
-    return f"{counted(count, 'variable')} on the data set {document.data.get('dataset')}"
+    data = f" on the data set {document.data['dataset']}" if "dataset" in document.data else ""
+    return f"{counted(count, 'variable')}{data}"
 
 
 def _whole_or_text(text: str) -> int | str:

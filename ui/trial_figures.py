@@ -17,6 +17,7 @@ from sources import epochs_of, said, trials_of
 from values import sentence
 
 from tune_app.errors import WorkFailed
+from tune_app.readable import counted
 from tune_app.results import plots
 from tune_app.results.importance import SEEDS, Importance, by_association, importances, needed_trials
 from tune_app.spaces.objective import AGAINST, front, is_share
@@ -140,7 +141,7 @@ def _columns(shown: Shown, *names: str) -> pd.DataFrame:
 
 def _history(shown: Shown) -> None:
     log = _log_switch(shown, "history", "objective")
-    figure = plots.optimisation_history(shown.trials, shown.spec.objective, log)
+    figure = plots.optimization_history(shown.trials, shown.spec.objective, log)
     _draw(shown, "history", figure, "Objective of each trial", lambda: _columns(shown))
 
 
@@ -247,9 +248,9 @@ def _lack_completed(shown: Shown, needed: int) -> bool:
     met, every = _completed(shown.trials), _completed(trials_of(shown.study))
     if met >= needed or every < needed:
         return False
-    among = f"{met:,} completed trial{'s are' if met > 1 else ' is'}" if met else "No completed trials are"
+    verb = "meets" if met == 1 else "meet"
     takes = f", and this figure needs {needed:,}" if needed > 1 else ""
-    st.info(f"{among} among those that meet the filter{takes}: the study has {every:,}.")
+    st.info(f"{met:,} of {counted(every, 'completed trial')} {verb} the filter{takes}.")
     return True
 
 

@@ -58,7 +58,8 @@ def show_chips(trials: pd.DataFrame, spec: Spec, study: str) -> None:
             )
         if len(conditions) > 1:
             st.button("Clear all", key=f"{study}-chip-all", type="tertiary", on_click=_clear, args=(study,))
-        st.caption(f"{len(selection.of(trials)):,} of {counted(len(trials), 'trial')} meet the filter.")
+        met = len(selection.of(trials))
+        st.caption(f"{met:,} of {counted(len(trials), 'trial')} {'meets' if met == 1 else 'meet'} the filter.")
 
 
 def say_emptied(trials: pd.DataFrame, spec: Spec, study: str) -> None:

@@ -138,13 +138,13 @@ def test_cancelled_it_stops_within_seconds_and_its_events_are_told_to_the_end(
 
 
 def test_a_class_whose_module_would_end_the_server_is_refused_in_words(project: Path) -> None:
-    (project / "ending.py").write_text("import sys\nsys.exit('no licence')\n")
+    (project / "ending.py").write_text("import sys\nsys.exit('no license')\n")
     with served(project, "--allow-class", "ending:Faulty") as client:
         answer = client.post(
             "/jobs", json={"kind": "sweep", "space": yaml.safe_dump({**SPACE, "task": "ending:Faulty"})}
         )
         assert answer.status_code == 422
-        assert "sys.exit('no licence')" in answer.json()["error"]["message"]
+        assert "sys.exit('no license')" in answer.json()["error"]["message"]
         assert client.get("/jobs").status_code == 200
 
 

@@ -15,7 +15,7 @@ from tune_app.datasets.entry import Entry, RemoteFile
 TEXTS = np.array(["one", "", "drei 😀", "four"], dtype=object)
 DATA = Dataset(
     "slow",
-    "labelled_text",
+    "labeled_text",
     {"texts": TEXTS, "labels": np.arange(4)},
     {"texts": TEXTS[:1], "labels": np.arange(1)},
     {"classes": 4, "class_names": ("a", "b", "c", "d")},
@@ -31,7 +31,7 @@ class Slow:
         self.file.write_bytes(b"content")
         digest = hashlib.sha256(b"content").hexdigest()
         files = (RemoteFile("a.tar.gz", (), f"sha256:{digest}", 7),)
-        self.entry = Entry("slow", "labelled_text", "", "", self._load, files, slow=True)
+        self.entry = Entry("slow", "labeled_text", "", "", self._load, files, slow=True)
 
     def _load(self, _: object) -> Dataset:
         self.reads += 1

@@ -43,7 +43,7 @@ def test_list(data: Command, cache: Path) -> None:
     code, out, err = data("list")
     assert (code, err) == (0, "")
     for name, entry in DATASETS.items():
-        assert any(line.startswith(f"{name} ") and entry.licence in line for line in out.splitlines())
+        assert any(line.startswith(f"{name} ") and entry.license in line for line in out.splitlines())
     (cache / "mnist").mkdir(parents=True)
     (cache / "mnist" / DATASETS["mnist"].files[0].name).write_bytes(b"")
     found = {row["dataset"]: row for row in json.loads(data("list", "--json")[1])}

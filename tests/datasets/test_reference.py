@@ -15,11 +15,11 @@ from tune_app.errors import InputError
 TABLE = {"kind": "table", "path": "a.csv", "text": "review", "label": "class"}
 GOOD: dict[str, tuple[Any, str, str]] = {
     "name": ("digits", "image", "digits"),
-    "name in a mapping": ({"name": "imdb"}, "labelled_text", "imdb"),
-    "own files": ({"name": "imdb", "path": "/data/imdb"}, "labelled_text", "imdb from /data/imdb"),
+    "name in a mapping": ({"name": "imdb"}, "labeled_text", "imdb"),
+    "own files": ({"name": "imdb", "path": "/data/imdb"}, "labeled_text", "imdb from /data/imdb"),
     "folder": ({"kind": "image_folder", "path": "x", "size": [32, 48], "channels": 3}, "image", "image_folder x"),
     "npz": ({"kind": "npz", "path": "x.npz"}, "image", "npz x.npz"),
-    "table": (TABLE, "labelled_text", "table a.csv"),
+    "table": (TABLE, "labeled_text", "table a.csv"),
     "text": ({"kind": "text_file", "path": "a.txt"}, "text", "text_file a.txt"),
 }
 
@@ -127,14 +127,14 @@ def test_entries_say_what_they_are() -> None:
     assert len(DATASETS) == 11
     for name, entry in DATASETS.items():
         assert entry.name == name
-        assert entry.kind in ("image", "labelled_text", "text")
+        assert entry.kind in ("image", "labeled_text", "text")
         assert entry.description
-        assert entry.licence
+        assert entry.license
         for file in entry.files:
             algorithm, _, digest = file.checksum.partition(":")
             assert len(bytes.fromhex(digest)) == {"md5": 16, "sha256": 32}[algorithm]
             assert all(address.startswith(("https://", "http://")) for address in file.addresses)
             assert all(address.endswith(file.name) for address in file.addresses)
             assert file.bytes > 0
-    for kind in ("image", "labelled_text", "text"):
+    for kind in ("image", "labeled_text", "text"):
         assert any(entry.kind == kind and not entry.files for entry in DATASETS.values())

@@ -46,7 +46,7 @@ def found(data: Any) -> set[tuple[str, str]]:
 
 def test_csv(tmp_path: Path) -> None:
     data = load(csv(tmp_path, rows()))
-    assert (data.kind, data.info) == ("labelled_text", {"classes": 2, "class_names": ("bad", "good")})
+    assert (data.kind, data.info) == ("labeled_text", {"classes": 2, "class_names": ("bad", "good")})
     assert found(data) == set(zip(TEXTS, CLASSES, strict=True))
     assert (data.train["texts"].dtype, data.train["labels"].dtype) == (np.dtype(object), np.dtype(np.int64))
     assert np.bincount(data.test["labels"]).tolist() == [2, 2]
@@ -93,7 +93,7 @@ def test_classes_and_their_order(labels: list[Any], names: tuple[str, ...], tmp_
 
 CSV_FAULTS = {
     "an empty label": (rows().replace("text 3,bad", "text 3,"), ":5", "must have a class, but `class` is empty"),
-    "an empty text": (rows().replace("text 3,bad", " ,bad"), ":5", "must have a text, but `review` is"),
+    "an empty text": (rows().replace("text 3,bad", " ,bad"), ":5", "must have text, but `review` is"),
     "too few columns": (rows().replace("text 3,bad", "text 3"), ":5", "must have 3 columns like the header, but has 2"),
     "too many columns": (rows().replace("text 3,bad", "text,3,bad"), ":5", "like the header, but has 4"),
     "an open quote": (rows().replace("text 3", '"text 3'), ":21", "must be well-formed CSV"),
@@ -125,8 +125,8 @@ PARQUET_FAULTS: dict[str, tuple[Any, Any, str, str]] = {
     "no label": (TEXTS, [*CLASSES[:3], None, *CLASSES[4:]], ":row 3", "must have a class, but `class` is empty"),
     "NaN": (TEXTS, [0.0, 1.0, float("nan"), *[1.0] * 17], ":row 2", "must have a class, but `class` is empty"),
     "a measure": (TEXTS, [n / 7 for n in range(20)], ":row 1", "must have a class, but `class` is 0.14"),
-    "no text": ([*TEXTS[:3], None, *TEXTS[4:]], CLASSES, ":row 3", "must have a text, but `review` is empty"),
-    "numbers for texts": (list(range(20)), CLASSES, ":row 0", "must have a text, but `review` is 0"),
+    "no text": ([*TEXTS[:3], None, *TEXTS[4:]], CLASSES, ":row 3", "must have text, but `review` is empty"),
+    "numbers for texts": (list(range(20)), CLASSES, ":row 0", "must have text, but `review` is 0"),
     "lists for classes": (TEXTS, [[1]] * 20, ":row 0", r"must have a class, but `class` is \[1\]"),
 }
 

@@ -135,7 +135,7 @@ def test_a_metric_that_was_not_evaluated_is_refused_with_those_that_were(make_tr
     def wrong(config: Any, report: Report) -> None:
         trainer_of(TuneCallback(report, metrics={"val_loss": "eval_los"})).train()
 
-    with pytest.raises(ReportError, match="`eval_los`, which is to be `val_loss`, is not after step 5") as refused:
+    with pytest.raises(ReportError, match="`eval_los`, for `val_loss`, was not after step 5") as refused:
         make_training(wrong, METRICS).run_epoch()
     assert "did you mean `eval_loss`?" in str(refused.value)
 

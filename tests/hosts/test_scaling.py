@@ -123,7 +123,7 @@ def test_machines_are_asked_for_and_used(scaling: str, tmp_path: Path) -> None:
 def test_what_no_machine_of_it_can_hold_is_refused(scaling: str, tmp_path: Path) -> None:
     done = run(tmp_path, "--gpus", "4", address=scaling)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "a trial needs 1 CPUs and 4 GPUs on one node" in done.stderr
+    assert "a trial needs 1 CPU and 4 GPUs on one node" in done.stderr
 
 
 def test_auto_measures_where_the_gpu_is(scaling: str, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ space = {"lr": tune.uniform(0, 1), "model": {"sizes": tune.choice([[1], [1, 2]])
 common = {"space": space, "metrics": {"loss": "minimize"}, "epochs": 2, "check": False}
 study = tune_app.run(train, trials=4, store="results", resources={"concurrent": 1}, pruning={"level": "off"}, **common)
 best = study.best_config
+assert repr(study).startswith("<study train in ") and repr(study).endswith("results: 4 completed>"), repr(study)
 print(json.dumps([study.name, study.outcome.states, best, float(study.best["objective"]), len(study.epochs)]))
 """
 

@@ -47,7 +47,7 @@ def copied(trials: pd.DataFrame, times: int) -> pd.DataFrame:
 
 
 def test_the_history_marks_pruned_and_failed_trials(trials: pd.DataFrame, spec: Spec) -> None:
-    traces = named(plots.optimisation_history(trials, spec.objective))
+    traces = named(plots.optimization_history(trials, spec.objective))
     counts = trials["state"].value_counts()
     drawn = {name: len(traces[name].x) for name in ("Completed", "Pruned", "Failed")}
     outside = sum(len(trace.x) for name, trace in traces.items() if "outside the axis" in name)
@@ -62,7 +62,7 @@ def test_the_history_marks_pruned_and_failed_trials(trials: pd.DataFrame, spec: 
 
 def test_the_best_so_far_of_a_loss_falls(trials: pd.DataFrame, spec_with: Callable[..., Spec]) -> None:
     losses = spec_with(objective={"metric": "val_loss"}).objective
-    traces = named(plots.optimisation_history(trials, losses))
+    traces = named(plots.optimization_history(trials, losses))
     assert (np.diff(np.asarray(traces["Best so far"].y, float)) <= 0).all()
     assert set(traces["Failed"].y) == {max(traces["Failed"].y)}, "failures stand at the worse edge"
     assert traces["Failed"].y[0] > max(traces["Completed"].y)
@@ -72,7 +72,7 @@ def test_one_diverged_trial_does_not_flatten_the_others(trials: pd.DataFrame, sp
     losses = spec_with(objective={"metric": "val_loss"}).objective
     first = trials.loc[trials["state"] == "COMPLETED", "trial"].iloc[0]
     diverged = trials.assign(objective=trials["objective"].where(trials["trial"] != first, 1e6))
-    figure = plots.optimisation_history(diverged, losses)
+    figure = plots.optimization_history(diverged, losses)
     assert figure.layout.yaxis.range[1] < 2
     (outside,) = [trace for trace in figure.data if (trace.name or "").endswith("outside the axis (1)")]
     assert outside.name.startswith("Completed")
@@ -293,7 +293,7 @@ def test_a_long_history_draws_a_spread_of_each_state_and_says_so(trials: pd.Data
     rng = np.random.default_rng(0)
     many = copied(trials, 100)
     many["objective"] = many["objective"].where(many["objective"].isna(), 0.5 + rng.random(len(many)) / 10)
-    traces = named(plots.optimisation_history(many, spec.objective))
+    traces = named(plots.optimization_history(many, spec.objective))
     for state in ("COMPLETED", "PRUNED"):
         rows = many[many["state"] == state]
         assert len(rows) > DISTINCT
@@ -331,7 +331,7 @@ def test_importances_show_their_spread_and_direction() -> None:
 def test_an_empty_study_says_so_in_every_figure(trials: pd.DataFrame, epochs: pd.DataFrame, spec: Spec) -> None:
     none = trials.head(0)
     for figure in (
-        plots.optimisation_history(none, spec.objective),
+        plots.optimization_history(none, spec.objective),
         plots.learning_curves(epochs.head(0), none, "metric/val_accuracy"),
         plots.parallel_coordinates(none, spec),
         plots.slice_plot(none, spec, "filters"),
@@ -351,7 +351,7 @@ def test_an_axis_has_room_for_choices_that_no_trial_took(trials: pd.DataFrame, s
 def test_every_point_of_a_trial_says_which_one_it_is(trials: pd.DataFrame, epochs: pd.DataFrame, spec: Spec) -> None:
     numbers = set(trials["trial"])
     figures = [
-        plots.optimisation_history(trials, spec.objective),
+        plots.optimization_history(trials, spec.objective),
         plots.learning_curves(epochs, trials, "metric/val_accuracy"),
         plots.slice_plot(trials, spec, "learning_rate"),
         plots.rank_plot(trials, spec, "filters", "momentum"),
@@ -367,6 +367,6 @@ def test_every_point_of_a_trial_says_which_one_it_is(trials: pd.DataFrame, epoch
 
 def test_failures_alone_stand_at_no_figure(trials: pd.DataFrame, spec: Spec) -> None:
     failed = trials[trials["state"] == "FAILED"]
-    assert plots.optimisation_history(failed, spec.objective).layout.yaxis.showticklabels is False
+    assert plots.optimization_history(failed, spec.objective).layout.yaxis.showticklabels is False
     assert plots.slice_plot(failed, spec, "momentum").layout.yaxis.showticklabels is False
-    assert plots.optimisation_history(trials, spec.objective).layout.yaxis.showticklabels is None
+    assert plots.optimization_history(trials, spec.objective).layout.yaxis.showticklabels is None

@@ -43,7 +43,7 @@ def made_up(name: str) -> Dataset:
         texts = np.empty(24, dtype=object)
         texts[:] = [" ".join(rng.choice(["good", "bad", "film", "price"], 30)) for _ in range(24)]
         labels = rng.integers(0, CLASSES[name], 24)
-        return Dataset(name, "labelled_text", {"texts": texts, "labels": labels}, {}, {"classes": CLASSES[name]})
+        return Dataset(name, "labeled_text", {"texts": texts, "labels": labels}, {}, {"classes": CLASSES[name]})
     return Dataset(name, "text", {"text": rng.integers(32, 96, 600, dtype=np.uint32)}, {}, {})
 
 

@@ -22,7 +22,7 @@ CATALOGUE = (
     Variable("layers", "architecture", Int(1, 6), 2, "Layers."),
     Variable("filters", "architecture", Int(1, 512), 16, "Filters."),
     Variable("dropout", "architecture", Float(0, 0.9), 0.1, "Dropout."),
-    Variable("optimizer", "training", Categorical(("sgd", "adam", "adamw")), "adamw", "Optimiser."),
+    Variable("optimizer", "training", Categorical(("sgd", "adam", "adamw")), "adamw", "Optimizer."),
     Variable("momentum", "training", Float(0, 0.99), 0.9, "Momentum.", when="optimizer == 'sgd'"),
     Variable("nesterov", "training", Categorical((True, False)), False, "Nesterov."),
     Variable("rate", "training", Float(1e-6, 10, log=True), 0.01, "Learning rate."),

@@ -47,7 +47,7 @@ def data_of(task: str) -> Dataset:
         texts = np.empty(len(labels), dtype=object)
         for row, label in enumerate(labels):
             texts[row] = " ".join(rng.choice(WORDS, 5 + 3 * label))
-        return Dataset("texts", "labelled_text", {"texts": texts, "labels": labels}, {}, {"classes": 2})
+        return Dataset("texts", "labeled_text", {"texts": texts, "labels": labels}, {}, {"classes": 2})
     text = np.array([ord(c) for c in "the cat sat on the mat, the dog sat on the log. " * 40], dtype=np.uint32)
     return Dataset("text", "text", {"text": text}, {}, {})
 

@@ -135,7 +135,7 @@ def test_no_such_class(folder: Path) -> None:
             "import argparse\nargparse.ArgumentParser().parse_args(['run', 'x.yaml'])\n",
             "unrecognized arguments: run x.yaml",
         ),
-        ("import sys\nsys.exit('no licence')\n", "sys.exit('no licence')"),
+        ("import sys\nsys.exit('no license')\n", "sys.exit('no license')"),
         ("raise KeyboardInterrupt\n", "KeyboardInterrupt"),
     ],
 )

@@ -34,7 +34,7 @@ def reviews(count: int, classes: int = 2) -> Dataset:
         words = rng.choice(WORDS, rng.integers(1, 12)).tolist()
         texts[row] = " ".join([("Good", "Bad", "Film", "Plot")[label], *words])
     return Dataset(
-        "reviews", "labelled_text", {"texts": texts, "labels": labels.astype(np.int64)}, {}, {"classes": classes}
+        "reviews", "labeled_text", {"texts": texts, "labels": labels.astype(np.int64)}, {}, {"classes": classes}
     )
 
 

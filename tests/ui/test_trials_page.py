@@ -165,6 +165,8 @@ def test_filters_by_choice_range_and_text(open_page: Callable[..., AppTest], res
     assert [button.label for button in page.button if button.key.startswith(f"{STUDY}-chip")] == [
         "Val accuracy ≥ 55% ✕"
     ]
+    page.number_input(key=f"{STUDY}-filter-objective-at least").set_value(0.85)
+    assert "1 of 16 trials meets the filter." in texts(clean(page.run()))
     page.number_input(key=f"{STUDY}-filter-objective-at least").set_value(None)
     page.multiselect(key=f"{STUDY}-filter-config/training/optimizer").set_value(["sgd"])
     page = clean(page.run())
@@ -308,7 +310,7 @@ def test_a_figure_of_completed_trials_says_that_the_filter_leaves_none(open_page
     page = open_page()
     page.pills(key=f"{STUDY}-filter-states").set_value(["PRUNED"])
     page = pick(page, "figure", "Distribution")
-    assert "No completed trials are among those that meet the filter: the study has 14." in texts(page)
+    assert "0 of 14 completed trials meet the filter." in texts(page)
     assert not page.get("plotly_chart")
     assert "the study has 14" in texts(pick(page, "figure", "Importance")), "too few without a filter, too"
 

@@ -32,9 +32,9 @@ def routes(server: Server) -> APIRouter:
 
     @router.get("", response_model=BestModel, responses=documented(404))
     def best_model(job_id: str) -> dict[str, Any]:
-        """The best completed trial so far, or the result of a training: configuration, metrics, the network's layers.
+        """The best completed trial so far, or the result of a training run: configuration, metrics, layers.
 
-        The first request for a trial or a training takes seconds, because its network is rebuilt.
+        The first request for a trial or a training run takes seconds, because its network is rebuilt.
         """
         job = server.views.job(job_id)
         return _of_training(server, job) if job.kind == "training" else _of_sweep(server, job)
@@ -49,7 +49,7 @@ def routes(server: Server) -> APIRouter:
         },
     )
     def download(job_id: str) -> TemporaryFile:
-        """The weights of the best trial, or of a training, with the configuration.
+        """The weights of the best trial, or of a training run, with the configuration.
 
         For `torch.load(file, weights_only=True)`. Range and If-Range resume a download.
         """
@@ -113,7 +113,7 @@ def _network(server: Server, source: dict[str, Any], name: str, trial: int | Non
 
 
 def _trained(server: Server, job: Job) -> TrainingRecord:
-    """The result of a training.
+    """The result of a training run.
 
     Raises:
         NotFound: it did not succeed.

@@ -48,7 +48,7 @@ def routes(server: Server) -> APIRouter:
     @router.get("/datasets", response_model=list[DatasetLine])
     def datasets() -> list[dict[str, Any]]:
         """The data sets that tune-app knows by name, and whether they are in the server's cache folder."""
-        keys = ("name", "kind", "description", "licence", "terms", "bytes")
+        keys = ("name", "kind", "description", "license", "terms", "bytes")
         return [{**{key: getattr(entry, key) for key in keys}, "state": state_of(entry)} for entry in DATASETS.values()]
 
     @router.get("/healthz", tags=["server"])

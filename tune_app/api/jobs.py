@@ -44,7 +44,7 @@ def routes(server: Server) -> APIRouter:
 def _add_changing(router: APIRouter, server: Server) -> None:
     @router.post("", status_code=202, responses=documented(404, 409))
     def submit(asked: JobAsked, request: Request, response: Response) -> JobId:
-        """Submit a sweep or a training. It is checked and recorded now, and submitted to Ray right after the
+        """Submit a sweep or a training run. It is checked and recorded now, and submitted to Ray right after the
         response."""
         wanted = asked_request(server, asked)
         job = server.jobs.accept(wanted, address=server.settings.address, by=asker(request))
@@ -66,7 +66,7 @@ def _add_changing(router: APIRouter, server: Server) -> None:
     @router.delete("/{job_id}", status_code=204, responses=documented(404, 409))
     def remove(
         job_id: str,
-        with_study: Annotated[bool, Query(description="Also remove its study, or the files of its training.")] = False,
+        with_study: Annotated[bool, Query(description="Also remove its study, or its training files.")] = False,
     ) -> None:
         """Remove the record and the log of an ended job; results stay unless `with_study` is set."""
         with server.removing:  # the second client learns that it is gone

@@ -150,7 +150,7 @@ class Source(_Asked):
 
 
 class TrainingRequest(Source):
-    """A full training with a profile, or with a trial's configuration."""
+    """A full training run with a profile, or with a trial's configuration."""
 
     kind: Literal["training"]
     epochs: Positive | None = None
@@ -287,7 +287,7 @@ class ProgressFacts(_Told):
 
 
 class TrainingProgress(_Told):
-    """Progress of a training."""
+    """Progress of a training run."""
 
     epoch: int
     """Completed epochs."""
@@ -305,7 +305,7 @@ class JobFacts(_Told):
     id: str
     kind: Literal["sweep", "training"]
     space: str
-    """What its run number counts: the name of the space; `train-<profile>` for a training."""
+    """What its run number counts: the name of the space; `train-<profile>` for a training run."""
     run: int
     study: str | None
     """The study that a sweep writes."""
@@ -437,7 +437,7 @@ class LayerFacts(_Told):
 
 
 class TrainingFacts(_Told):
-    """A successful training."""
+    """A successful training run."""
 
     training: str
     """Its name: the id of its job."""
@@ -452,10 +452,10 @@ class TrainingFacts(_Told):
 
 
 class BestModel(_Told):
-    """The best trial of a job's study, or the result of a training, and its network."""
+    """The best trial of a job's study, or the result of a training run, and its network."""
 
     study: str | None
-    """Null for a training, as are `metric`, `direction` and `trial`."""
+    """Null for a training run, as are `metric`, `direction` and `trial`."""
     task: str
     dataset: str | Json
     metric: str | None
@@ -465,7 +465,7 @@ class BestModel(_Told):
     """Null for a sweep."""
     configuration: Configuration
     metrics: Figures
-    """After the last epoch; for a training, also `test_…`."""
+    """After the last epoch; for a training run, also `test_…`."""
     layers: list[LayerFacts] | None
     """In the order in which the network computes them; null if the network could not be built here."""
     layers_missing: str | None
@@ -545,7 +545,7 @@ class DatasetLine(_Told):
     name: str
     kind: str
     description: str
-    licence: str
+    license: str
     terms: str | None
     state: Literal["embedded", "fetched", "incomplete", "absent"]
     bytes: int

@@ -110,7 +110,7 @@ class Server:
         self._work.shutdown(wait=True)
 
     def study(self, job: Job) -> Study | None:
-        """The study of a job; None for a training, and before the study exists."""
+        """The study of a job; None for a training run, and before the study exists."""
         study = Study(self.store.folder, job.study) if job.study else None
         return study if study and study.exists() else None
 

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 def data() -> None:
     """List data sets, download them to the cache folder, and verify the downloaded files.
 
-    The cache folder is TUNE_APP_DATA_DIR; by default, the system's cache folder. TUNE_APP_DATA_MIRROR is an address
-
-      to try first: MIRROR/DATASET/FILE. Your own data needs none of this: `dataset: {kind: image_folder, path: …}`.
+    The cache folder is TUNE_APP_DATA_DIR; by default, the system's cache folder. TUNE_APP_DATA_MIRROR is a base URL to
+    try first: MIRROR/DATASET/FILE. Your own data needs none of this: `dataset: {kind: image_folder, path: …}`.
     """
 
 
@@ -42,7 +41,7 @@ def data_list(as_json: bool) -> None:
                 "MB": round(entry.bytes / 1e6, 1) if entry.files else None,
                 "state": state_of(entry),
                 "description": entry.description,
-                "licence": entry.licence,
+                "license": entry.license,
             }
             for entry in DATASETS.values()
         ]
@@ -54,7 +53,7 @@ def data_list(as_json: bool) -> None:
 @click.option("--accept-terms", is_flag=True, help="Accept the terms of the data sets that have them.")
 @json_option
 def data_fetch(names: tuple[str, ...], accept_terms: bool, as_json: bool) -> None:
-    """Download data sets to the cache folder; skips files that are already complete."""
+    """Download data sets to the cache folder, and skip files that are already complete."""
     from tune_app.datasets.download import fetch
 
     rows: list[dict[str, Any]] = []
@@ -114,7 +113,7 @@ def _described(entry: Entry) -> dict[str, Any]:
         "dataset": entry.name,
         "kind": entry.kind,
         "description": entry.description,
-        "licence": entry.licence,
+        "license": entry.license,
         "terms": entry.terms,
         "state": state_of(entry),
         "bytes": entry.bytes,

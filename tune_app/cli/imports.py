@@ -10,7 +10,7 @@ from tune_app.errors import InputError
 @click.command("import")
 @click.argument("file", type=click.Path())
 def import_(file: str) -> None:
-    """Convert a Weights & Biases sweep FILE to a search space on stdout; lists what has no equivalent on stderr."""
+    """Convert a Weights & Biases sweep FILE to a search space on stdout, and list what has no equivalent on stderr."""
     from tune_app.document import Document, to_yaml
     from tune_app.spaces.wandb_sweep import read_sweep
     from tune_app.tasks.spec_file import read_spec

@@ -119,11 +119,11 @@ def _check_training_options(given: dict[str, Any]) -> None:
     if wrong:
         options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
         raise InputError(
-            f"a training does not accept sweep options, but got {', '.join(str(options[name]) for name in wrong)}",
+            f"a training run does not accept sweep options, but got {', '.join(str(options[name]) for name in wrong)}",
             hint="it accepts --epochs, --seed, --cpus, --gpus and --set",
         )
     if given["gpus"] == "auto":
-        raise InputError("`--gpus` must be a number for a training, but got auto", hint="--gpus 1")
+        raise InputError("`--gpus` must be a number for a training run, but got auto", hint="--gpus 1")
 
 
 @click.group()
@@ -213,7 +213,9 @@ def jobs_cancel(job_id: str, as_json: bool, store: str) -> None:
     help="Only jobs that ended longer ago than this: 30m, 2h, 7d; 0 for all.",
 )
 @click.option(
-    "--with-studies", is_flag=True, help="Also remove their studies and trainings, with all results and checkpoints."
+    "--with-studies",
+    is_flag=True,
+    help="Also remove their studies and training runs, with results and checkpoints.",
 )
 @click.option("--yes", is_flag=True, help="Remove them instead of listing them.")
 @json_option
@@ -221,7 +223,7 @@ def jobs_cancel(job_id: str, as_json: bool, store: str) -> None:
 def jobs_purge(
     states: tuple[str, ...], older_than: str, with_studies: bool, yes: bool, as_json: bool, store: str
 ) -> None:
-    """Remove the records and logs of ended jobs; without --yes, only lists them."""
+    """Remove the records and logs of ended jobs; without --yes, only list them."""
     from tune_app.jobs.job import END_STATES
 
     opened = _jobs(store)

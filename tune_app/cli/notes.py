@@ -42,7 +42,7 @@ def note(
         known = f"{min(numbers)} to {max(numbers)}" if numbers else "none"
         raise NotFound(f"the study `{study}` has no trial {trial}", hint=f"its trials: {known}")
     if both := sorted(set(tags) & set(untags)):
-        raise InputError(f"a tag must be added or removed, but `{both[0]}` is in --tag and --untag")
+        raise InputError(f"a tag cannot be in both --tag and --untag, but `{both[0]}` is")
     notes, by = TrialNotes(opened), user_name()
     if text is not None:
         former = notes.read().get(trial, TrialNote())

@@ -242,7 +242,7 @@ def profile_delete(name: str, yes: bool, profiles_folder: str) -> None:
 @click.option("--trial", "trial_text", metavar="STUDY:N", help="Train the configuration of this trial instead.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs. Default: the configuration's own.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed. Default: the trial's own.")
-@click.option("--name", help="Name of the training's folder. Default: the profile's name and the time.")
+@click.option("--name", help="Name of the training run's folder. Default: the profile's name and the time.")
 @set_option
 @json_option
 @store_option
@@ -258,7 +258,7 @@ def train(
     store: str,
     profiles_folder: str,
 ) -> None:
-    """Train PROFILE, a trial, or by default the current configuration; saves a checkpoint and metrics."""
+    """Train PROFILE, a trial, or by default the current configuration, and save a checkpoint and metrics."""
     from dataclasses import replace
 
     from tune_app.naming import check_name
@@ -268,7 +268,7 @@ def train(
     from tune_app.store.store import Store
 
     if name is not None:
-        check_name("a training's name", name, "--name")
+        check_name("a training run's name", name, "--name")
     opened = Store(store)
     chosen = chosen_to_train(profile_name, trial_text, settings, store, profiles_folder)
     if epochs is not None and "epochs" in chosen.config:
@@ -330,6 +330,6 @@ def _at(profiles: Profiles, text: str) -> Profile:
 
 def _origin(profile: Profile) -> str:
     kept = profile.provenance
-    edited = ", ".join(kept.get("edited") or {}) or "nothing"
+    edited = ", ".join(kept.get("edited") or {})
     source = f"trial {kept.get('trial')} of {kept['study']}" if kept.get("study") else f"profile {profile.name}"
-    return f"{source} (edited: {edited})"
+    return f"{source} (edited: {edited})" if edited else source

@@ -149,7 +149,7 @@ def check(space: str, settings: tuple[str, ...], as_json: bool, store: str, **gi
 @address_option
 @fallback_option
 @click.option("--no-preflight", is_flag=True, help="Skip the preflight.")
-@click.option("--no-fuse", is_flag=True, help="Continue when trials keep failing.")
+@click.option("--no-fuse", is_flag=True, help="Continue even if trials keep failing.")
 @tensorboard_option
 @notify_option
 @json_option
@@ -215,7 +215,7 @@ def run(
 @click.option("--time", "time_", help="Stop after this long, such as 30m or 2h.")
 @address_option
 @fallback_option
-@click.option("--no-fuse", is_flag=True, help="Continue when trials keep failing.")
+@click.option("--no-fuse", is_flag=True, help="Continue even if trials keep failing.")
 @tensorboard_option
 @notify_option
 @json_option
@@ -425,11 +425,12 @@ def _preflight(spec: Spec, data: Dataset) -> Forecast:
 
 def _print_space(spec: Spec) -> None:
     from tune_app.datasets.reference import dataset_title
+    from tune_app.spaces.spec import NO_DATASET
 
     searched = ", ".join(spec.space.searched)
-    title = dataset_title(spec.dataset)
+    data = f" on {dataset_title(spec.dataset)}" if spec.dataset != NO_DATASET else ""
     count = counted(len(spec.space.searched), "variable")
-    click.echo(f"{spec.name}: {spec.task} on {title}, {count} searched: {searched}")
+    click.echo(f"{spec.name}: {spec.task}{data}, {count} searched: {searched}")
 
 
 def _print_history(history: History, err: bool) -> None:
@@ -447,9 +448,9 @@ def _print_forecast(forecast: Forecast, err: bool) -> None:
         state = f"{probe.epoch_s:.3g} s an epoch" if probe.epoch_s is not None else f"{probe.kind}: {probe.error}"
         size = f"{probe.model_parameters:,} parameters, " if probe.model_parameters is not None else ""
         click.echo(f"preflight: {probe.label:<8} {size}{state}", err=err)
-    rungs = ", ".join(map(str, forecast.rungs)) or "none"
+    rungs = f"rungs at epochs {', '.join(map(str, forecast.rungs))}" if forecast.rungs else "no rungs"
     click.echo(
-        f"forecast: {counted(forecast.trials, 'trial')}, rungs at epochs {rungs}: "
+        f"forecast: {counted(forecast.trials, 'trial')}, {rungs}: "
         f"{counted(round(forecast.epochs), 'epoch')}, about "
         f"{duration(forecast.seconds)} on {counted(forecast.slots, 'slot')}, {forecast.device_hours:.2g} device hours",
         err=err,

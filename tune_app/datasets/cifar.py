@@ -172,7 +172,7 @@ def _fault(path: Path, member: str, text: str) -> InputError:
 
 
 _entry = partial(
-    Entry, kind="image", licence="none stated; its author asks for a citation (Krizhevsky, 2009)", archives="*.tar.gz"
+    Entry, kind="image", license="none stated; its author asks for a citation (Krizhevsky, 2009)", archives="*.tar.gz"
 )
 
 CIFAR10 = _entry(

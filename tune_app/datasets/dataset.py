@@ -20,8 +20,8 @@ class Dataset:
     Ours have one of three kinds:
 
     - ``image``: ``images`` uint8 (N, channels, height, width) and ``labels`` int64 (N,); `info` has ``classes``,
-      ``max_value`` (the brightest value) and, where classes have names, ``class_names``.
-    - ``labelled_text``: ``texts`` object (N,) of str and ``labels`` int64 (N,); `info` has ``classes`` and
+      ``max_value`` (the brightest value) and, if classes have names, ``class_names``.
+    - ``labeled_text``: ``texts`` object (N,) of str and ``labels`` int64 (N,); `info` has ``classes`` and
       ``class_names``.
     - ``text``: ``text`` uint32 (N,), one Unicode code point per row, the test part following on the training part.
 

@@ -41,6 +41,6 @@ DIGITS = Entry(
     name="digits",
     kind="image",
     description="1,797 handwritten digits, 8x8, 10 classes; split 1,500 / 297 by a fixed permutation",
-    licence="BSD-3-Clause (scikit-learn); UCI: CC BY 4.0",
+    license="BSD-3-Clause (scikit-learn); UCI: CC BY 4.0",
     load=load_digits,
 )

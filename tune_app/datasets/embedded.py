@@ -71,7 +71,7 @@ def load_stdlib_docs(_: Sequence[Path] = ()) -> Dataset:
             (test if fits else train).extend((text, label, number) for text in texts)
     info = {"classes": len(PACKAGES), "class_names": PACKAGES}
     parts = {"train": _part(train), "test": _part(test, by_file=False)}
-    return Dataset(name="stdlib_docs", kind="labelled_text", **parts, info=info)
+    return Dataset(name="stdlib_docs", kind="labeled_text", **parts, info=info)
 
 
 def _files(folder: Path, package: str) -> list[Path]:
@@ -109,14 +109,14 @@ PYTHON_REFERENCE = Entry(
     name="python_reference",
     kind="text",
     description="about 500,000 characters of Python's manual; split 90% / 10% in the order of the text",
-    licence="PSF-2.0",
+    license="PSF-2.0",
     load=load_python_reference,
 )
 
 STDLIB_DOCS = Entry(
     name="stdlib_docs",
-    kind="labelled_text",
+    kind="labeled_text",
     description="about 2,100 docstrings of Python's library, 10 packages as classes; split 80% / 20% by file",
-    licence="PSF-2.0",
+    license="PSF-2.0",
     load=load_stdlib_docs,
 )

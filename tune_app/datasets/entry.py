@@ -35,9 +35,9 @@ class Entry:
 
     Attributes:
         name: what search spaces call it.
-        kind: ``image``, ``labelled_text`` or ``text``; see `tune_app.datasets.dataset.Dataset`.
+        kind: ``image``, ``labeled_text`` or ``text``; see `tune_app.datasets.dataset.Dataset`.
         description: one line: how many of what, and the split.
-        licence: as stated by its authors.
+        license: as stated by its authors.
         load: creates it from its files.
         files: what is downloaded; empty for an embedded data set.
         archives: if the files are archives: the name pattern of others with the same layout.
@@ -48,7 +48,7 @@ class Entry:
     name: str
     kind: str
     description: str
-    licence: str
+    license: str
     load: Loader
     files: tuple[RemoteFile, ...] = ()
     archives: str | None = None

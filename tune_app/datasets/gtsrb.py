@@ -127,7 +127,7 @@ GTSRB = Entry(
     name="gtsrb",
     kind="image",
     description="German traffic signs, cropped to 32x32 in color, 43 classes; official split 26,640 / 12,630",
-    licence="none stated; its authors ask for a citation (Stallkamp et al., IJCNN 2011)",
+    license="none stated; its authors ask for a citation (Stallkamp et al., IJCNN 2011)",
     load=load_gtsrb,
     files=tuple(
         RemoteFile(name, (ADDRESS + name,), f"md5:{checksum}", size)

@@ -93,7 +93,7 @@ MNIST = Entry(
     name="mnist",
     kind="image",
     description="70,000 handwritten digits, 28x28, 10 classes; official split 60,000 / 10,000",
-    licence="CC BY-SA 3.0",
+    license="CC BY-SA 3.0",
     load=partial(load_idx, name="mnist", class_names=tuple("0123456789")),
     files=_files(
         ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
@@ -111,7 +111,7 @@ FASHION_MNIST = Entry(
     name="fashion_mnist",
     kind="image",
     description="70,000 articles of clothing, 28x28, 10 classes; official split 60,000 / 10,000",
-    licence="MIT",
+    license="MIT",
     load=partial(load_idx, name="fashion_mnist", class_names=CLOTHES),
     files=_files(
         (

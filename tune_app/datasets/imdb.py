@@ -45,7 +45,7 @@ def load_imdb(files: Sequence[Path]) -> Dataset:
             raise InputError("a review must be text in UTF-8", where=f"{path}:{name}") from None
     return Dataset(
         name="imdb",
-        kind="labelled_text",
+        kind="labeled_text",
         train=_part(rows["train"], path, "train", films),
         test=_part(rows["test"], path, "test"),
         info={"classes": len(CLASS_NAMES), "class_names": CLASS_NAMES},
@@ -84,9 +84,9 @@ def _groups(rows: list[tuple[int, int, str]], path: Path, films: Mapping[str, Se
 
 IMDB = Entry(
     name="imdb",
-    kind="labelled_text",
+    kind="labeled_text",
     description="50,000 film reviews, negative or positive; official split 25,000 / 25,000",
-    licence="none stated; its authors ask for a citation (Maas et al., ACL 2011)",
+    license="none stated; its authors ask for a citation (Maas et al., ACL 2011)",
     load=load_imdb,
     files=(
         RemoteFile(

@@ -85,7 +85,7 @@ class Npz(Own):
 class Table(Own):
     """A .csv, .tsv or .parquet file with a column of texts and one of classes."""
 
-    data_kind = "labelled_text"
+    data_kind = "labeled_text"
     kind: Literal["table"]
     text: Text
     """The name of the column with the texts."""
@@ -153,7 +153,7 @@ def read_reference(reference: DatasetReference, where: Where = default_where) ->
 
 
 def dataset_kind(reference: DatasetReference, where: Where = default_where) -> str:
-    """The kind of the data set in `reference`, without loading it: ``image``, ``labelled_text`` or ``text``.
+    """The kind of the data set in `reference`, without loading it: ``image``, ``labeled_text`` or ``text``.
 
     Raises:
         InputError: as `read_reference`.

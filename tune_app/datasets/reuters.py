@@ -54,7 +54,7 @@ def load_reuters(files: Sequence[Path]) -> Dataset:
         )
     return Dataset(
         name="reuters",
-        kind="labelled_text",
+        kind="labeled_text",
         train=_part(train, classes),
         test=_part(test, classes),
         info={"classes": len(classes), "class_names": tuple(classes)},
@@ -79,9 +79,9 @@ def _part(stories: list[tuple[str, str]], classes: list[str]) -> Arrays:
 
 REUTERS = Entry(
     name="reuters",
-    kind="labelled_text",
+    kind="labeled_text",
     description="about 9,100 newswire stories of one topic, 52 topics (R52); ModApte split, about 6,500 / 2,570",
-    licence="free for research purposes only; copyright Reuters Ltd.",
+    license="free for research purposes only; copyright Reuters Ltd.",
     load=load_reuters,
     files=(
         RemoteFile(

@@ -44,7 +44,7 @@ def load_table(path: Path, text: str, label: str) -> Dataset:
         raise InputError("a table must have rows, but has none below its header", where=str(path))
     for place, found, _ in rows:
         if not isinstance(found, str) or not found.strip():
-            raise InputError(f"each row must have a text, but `{text}` is {_shown(found)}", where=place)
+            raise InputError(f"each row must have text, but `{text}` is {_shown(found)}", where=place)
     labels = [_class(value, place, label) for place, _, value in rows]
     names = _class_names(labels, str(path), label)
     numbers = {name: number for number, name in enumerate(names)}
@@ -52,7 +52,7 @@ def load_table(path: Path, text: str, label: str) -> Dataset:
     classes = np.array([numbers[name] for name in labels], dtype=np.int64)
     train, test = ({"texts": texts[part], "labels": classes[part]} for part in set_apart(classes))
     info = {"classes": len(names), "class_names": tuple(names), **lonely_classes(train["labels"], names)}
-    return Dataset(name=path.name, kind="labelled_text", train=train, test=test, info=info)
+    return Dataset(name=path.name, kind="labeled_text", train=train, test=test, info=info)
 
 
 def _read_csv(path: Path, text: str, label: str) -> Rows:

@@ -21,7 +21,7 @@ def load_text_file(path: Path) -> Dataset:
     text = read_text(path)
     if len(text) < MIN_CHARACTERS:
         raise InputError(
-            f"a text must have at least {MIN_CHARACTERS} characters, but has {len(text)}",
+            f"the text must have at least {MIN_CHARACTERS} characters, but has {len(text)}",
             where=str(path),
             hint="use a longer text; a model needs hundreds of thousands of characters to learn from",
         )

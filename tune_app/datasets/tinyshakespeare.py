@@ -26,7 +26,7 @@ TINYSHAKESPEARE = Entry(
     name="tinyshakespeare",
     kind="text",
     description="1,115,394 characters of Shakespeare; split 90% / 10% in the order of the text",
-    licence="public domain; its repository: MIT",
+    license="public domain; its repository: MIT",
     load=load_tinyshakespeare,
     files=(
         RemoteFile(

@@ -79,7 +79,7 @@ def _of_ray(name: str, domain: Any) -> dict[str, Any]:
     drawn = type(sampler.sampler if step is not None else sampler).__name__.lstrip("_")
     if kind not in ("Float", "Integer") or drawn not in ("Uniform", "LogUniform", "NoneType"):
         raise InputError(
-            f"a domain of Ray Tune must be uniform, loguniform, a choice or whole numbers, but `{name}` is "
+            f"a Ray Tune domain must be uniform, loguniform, a choice or whole numbers, but `{name}` is "
             + (f"a {kind} drawn by {drawn}" if kind in ("Float", "Integer") else f"a {kind}"),
             hint="use a range or choices that cover it",
         )

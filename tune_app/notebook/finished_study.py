@@ -29,6 +29,11 @@ class FinishedStudy:
     _study: Study
     _catalog: Catalog
 
+    def __repr__(self) -> str:
+        """One line: what a notebook shows if a cell ends with the study."""
+        ended = ", ".join(f"{count} {state.lower()}" for state, count in self.outcome.states.items())
+        return f"<study {self.name} in {self.store}: {ended}>"
+
     @property
     def trials(self) -> pd.DataFrame:
         """One row per trial, see `tune_app.load_trials`."""

@@ -65,9 +65,9 @@ class Slots:
         have = ray.cluster_resources()
         a_trial = "a trial" if self._devices == 1 else f"each of a trial's {self._devices} devices"
         return InputError(
-            f"{a_trial} needs {self._cpus:g} CPUs and {self._gpus:g} GPUs on one node, but the largest node has "
-            f"{max((n['Resources'].get('CPU', 0) for n in _nodes()), default=0):g} CPUs and the cluster "
-            f"{have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs",
+            f"{a_trial} needs {_units(self._cpus, 'CPU')} and {_units(self._gpus, 'GPU')} on one node, but the largest "
+            f"node has {_units(max((n['Resources'].get('CPU', 0) for n in _nodes()), default=0), 'CPU')} and the "
+            f"cluster {_units(have.get('CPU', 0), 'CPU')} and {_units(have.get('GPU', 0), 'GPU')}",
             where="resources",
             hint="request less, for example --gpus 0 --cpus 1" + (" --devices 1" if self._devices > 1 else ""),
         )
@@ -98,6 +98,11 @@ class Slots:
             have = resources.get("GPU", 0)
             counts.append(have * math.floor(1 / self._gpus + 1e-9) if self._gpus <= 1 else have // self._gpus)
         return int(min(counts))
+
+
+def _units(count: float, what: str) -> str:
+    """An amount that may be a fraction, with its unit: ``1 CPU``, ``0.25 GPUs``."""
+    return f"{count:g} {what if count == 1 else what + 's'}"
 
 
 def _nodes() -> list[dict[str, dict[str, float]]]:

@@ -55,7 +55,7 @@ def study_report(study: Study) -> str:
     first = [*mattered] or by_association(spec, trials)
     metric = f"metric/{spec.objective.metric}"
     figures = [
-        plots.optimisation_history(trials, spec.objective),
+        plots.optimization_history(trials, spec.objective),
         plots.learning_curves(
             epochs,
             trials,

@@ -52,7 +52,7 @@ def check_grid(space: Space) -> None:
         )
     if count > LARGEST_GRID:
         raise InputError(
-            f"a grid may have {LARGEST_GRID:,} combinations, but this one takes {count:,} trials",
+            f"a grid may have at most {LARGEST_GRID:,} combinations, but this one has {count:,}",
             hint="fix some variables, take larger steps, or use the sampler quasi-random",
         )
 

@@ -80,7 +80,7 @@ class Float:
         return self.low + min(last, round((clipped - self.low) / self.step)) * self.step
 
     def sample(self, rng: np.random.Generator) -> float:
-        """Draw one value, uniform (in the logarithm where `log` is set)."""
+        """Draw one value, uniform (in the logarithm if `log` is set)."""
         if self.step is not None:
             count = math.floor((self.high - self.low) / self.step + 1e-8)
             return min(self.high, self.low + int(rng.integers(count + 1)) * self.step)
@@ -140,7 +140,7 @@ class Int:
         return self.low + min((self.high - self.low) // self.step, round((clipped - self.low) / self.step)) * self.step
 
     def sample(self, rng: np.random.Generator) -> int:
-        """Draw one value, uniform (in the logarithm where `log` is set)."""
+        """Draw one value, uniform (in the logarithm if `log` is set)."""
         if self.log:
             drawn = math.exp(rng.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5)))
             return min(self.high, max(self.low, round(drawn)))

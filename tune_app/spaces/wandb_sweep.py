@@ -95,7 +95,7 @@ def _name(document: Document) -> str:
 
 def _report(metric: str, notes: list[str]) -> dict[str, str]:
     notes.append(
-        "`report`: tune-app cannot see what a script sends to W&B: check where it prints or writes its metrics"
+        "`report`: tune-app cannot see what a script sends to W&B; check where it prints or writes its metrics"
     )
     if metric.isidentifier():
         return {"stdout": rf"(?<![\w.]){metric}[^\w.+-]+(?P<{metric}>[-+\w.]+)"}

@@ -273,9 +273,9 @@ def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
         against = f" against {objective.against}" if objective.mode == "pareto" else ""
         epochs = counted(spec.budget.epochs, "epoch")
         raise InputError(
-            f"the objective, {objective.mode}{against}, has a figure that no trial of {epochs} has: "
-            "latency needs the task's `probe_loss`, health needs three figures and has "
-            f"{told({**later, **there})}: more epochs or losses give more; size needs a model of torch"
+            f"the objective {objective.mode}{against} needs a figure that no trial of {epochs} has: "
+            "latency needs the task's `probe_loss`, size needs a torch model, health has "
+            f"{told({**later, **there})} and needs three: more epochs or losses give more"
         )
 
 

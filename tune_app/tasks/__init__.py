@@ -29,7 +29,7 @@ TASKS: dict[str, str] = {
     "small_gpt": "tune_app.tasks.small_gpt:SmallGPTTask",
 }
 
-TASK_OF_KIND: dict[str, str] = {"image": "image_cnn", "labelled_text": "text_lstm", "text": "small_gpt"}
+TASK_OF_KIND: dict[str, str] = {"image": "image_cnn", "labeled_text": "text_lstm", "text": "small_gpt"}
 """The task for a search space that names only its data set."""
 
 

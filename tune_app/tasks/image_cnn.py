@@ -129,7 +129,7 @@ class Settings:
     gradient_clip: float = setting(
         "training", Float(0.0, 1000.0), 0.0, "Maximum norm of the gradient over all parameters; 0: no clipping."
     )
-    epochs: int = setting("training", Int(1, 10_000), 15, "Epochs of a full training; the schedule spans all of them.")
+    epochs: int = setting("training", Int(1, 10_000), 15, "Epochs of a full training run; the schedule spans all.")
     precision: str = setting(
         "training", Categorical(PRECISIONS), "fp32", "Precision of the forward pass; the weights are always fp32."
     )

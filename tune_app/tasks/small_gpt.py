@@ -116,7 +116,7 @@ class Settings:
         100,
         "Batches per epoch, but at most enough to read the text once.",
     )
-    epochs: int = setting("training", Int(1, 10_000), 5, "Epochs of a full training; the cosine spans all of them.")
+    epochs: int = setting("training", Int(1, 10_000), 5, "Epochs of a full training run; the cosine spans all.")
     precision: str = setting(
         "training", Categorical(PRECISIONS), "fp32", "Precision of the forward pass; the weights are always fp32."
     )
@@ -456,7 +456,7 @@ def split_text(tokens: Tensor, settings: Settings) -> tuple[int, int]:
     starts = starts_character(tokens, settings).nonzero().flatten()
     count = len(starts)
     if count < FEWEST_CHARACTERS:
-        raise InputError(f"a text must have at least {FEWEST_CHARACTERS} characters to train on, but has {count}")
+        raise InputError(f"the text must have at least {FEWEST_CHARACTERS} characters to train on, but has {count}")
     validation = min(max(2, round(count * settings.validation_fraction)), count - 2)
     training = max(2, round((count - validation) * settings.training_fraction))
     return int(starts[training]), int(starts[count - validation])

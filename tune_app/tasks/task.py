@@ -33,7 +33,7 @@ class State(Protocol):
 
 
 class Task(Protocol):
-    """What to train. A task keeps no state: one instance may serve many trainings.
+    """What to train. A task keeps no state: one instance may serve many training runs.
 
     The optional parts of a task are in `Preparing`, `Probed`, `Sampling`, `Paced` and `DataParallel`.
 

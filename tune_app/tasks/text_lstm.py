@@ -121,7 +121,7 @@ class Settings:
     gradient_clip: float = setting(
         "training", Float(0.0, 1000.0), 1.0, "Maximum norm of the gradient over all parameters; 0: no clipping."
     )
-    epochs: int = setting("training", Int(1, 10_000), 6, "Epochs of a full training; the schedule spans all of them.")
+    epochs: int = setting("training", Int(1, 10_000), 6, "Epochs of a full training run; the schedule spans all.")
     precision: str = setting(
         "training", Categorical(PRECISIONS), "fp32", "Precision of the forward pass; the weights are always fp32."
     )
@@ -337,7 +337,7 @@ class TextState:
 class TextLSTMTask:
     """Classification of texts.
 
-    Uses data sets of kind ``labelled_text``: ``texts`` (count) of str, and ``labels`` (count) from 0 to
+    Uses data sets of kind ``labeled_text``: ``texts`` (count) of str, and ``labels`` (count) from 0 to
     ``info["classes"]`` - 1. The vocabulary comes from the training texts without validation.
 
     Metrics: `train_loss` is the mean over the epoch, with label smoothing, while the weights changed. `val_loss` is
@@ -346,7 +346,7 @@ class TextLSTMTask:
     `val_selective_accuracy` are as in `image_cnn`.
     """
 
-    data_kind: ClassVar[str] = "labelled_text"
+    data_kind: ClassVar[str] = "labeled_text"
     data_parallel: ClassVar[bool] = True
     variables = variables_of(Settings)
     constraints: ClassVar[tuple[str, ...]] = ()

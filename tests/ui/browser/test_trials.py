@@ -214,5 +214,5 @@ def test_two_studies_side_by_side(new_page: Callable[[str], Any]) -> None:
     rest(page)
     for row in (0, 1):
         click_row(page, row, across=15)
-    page.get_by_text("variables differ between the winners").wait_for()
+    page.get_by_text("between the winners.").wait_for()
     page.locator(".js-plotly-plot").first.wait_for()

@@ -8,7 +8,7 @@ from tune_app.results.plots.cells import contour_plot
 from tune_app.results.plots.curves import compared_curves, learning_curves
 from tune_app.results.plots.distribution import empirical_distribution
 from tune_app.results.plots.health import health_over_epochs
-from tune_app.results.plots.history import optimisation_history
+from tune_app.results.plots.history import optimization_history
 from tune_app.results.plots.importance_bars import importances
 from tune_app.results.plots.lanes import timeline
 from tune_app.results.plots.palette import COLORS, SCALE
@@ -48,7 +48,7 @@ __all__ = [
     "health_over_epochs",
     "importances",
     "learning_curves",
-    "optimisation_history",
+    "optimization_history",
     "parallel_axes",
     "parallel_coordinates",
     "pareto_front",

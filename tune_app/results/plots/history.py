@@ -12,7 +12,7 @@ from tune_app.results.plots.style import DISTINCT, counted_state, empty_figure, 
 from tune_app.spaces.section import Objective
 
 
-def optimisation_history(trials: pd.DataFrame, objective: Objective, log: bool | None = None) -> go.Figure:
+def optimization_history(trials: pd.DataFrame, objective: Objective, log: bool | None = None) -> go.Figure:
     """The objective of each trial by number, with the best so far; failed trials are at the worse edge.
 
     The axis is that of the completed trials, see `objective_axis`.
