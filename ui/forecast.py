@@ -102,7 +102,8 @@ def _show(settings: str) -> None:
         return
     rungs = ", ".join(map(str, result["rungs"]))
     st.success(
-        f"**About {duration(result['seconds'])}** for {counted(result['trials'], 'trial')}, {result['slots']} at once: "
+        f"**About {duration(max(1, result['seconds']))}** for {counted(result['trials'], 'trial')}, "
+        f"{result['slots']} at once: "
         f"{number(result['epochs'])} epochs in total, {result['device_hours']:.2g} device hours. "
         + (f"Bad trials stop at epoch {rungs}." if rungs else "Every trial runs to the end."),
         icon=":material/schedule:",

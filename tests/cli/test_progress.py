@@ -32,7 +32,7 @@ def test_one_line_says_counts_best_and_time_left() -> None:
         "about 3 min 10 s left"
     )
     nothing = {**LIVE, "trials": {"RUNNING": 0}, "best": None, "left_s": None}
-    assert line(nothing) == "0/40 trials: none yet; no best yet; time left unknown"
+    assert line(nothing) == "0/40 trials: starting; no best yet; time left unknown"
 
 
 def test_the_panel_has_a_bar_the_line_and_one_line_per_running_trial() -> None:

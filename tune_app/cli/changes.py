@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import click
 
 from tune_app.cli.options import store_option
+from tune_app.cli.study_argument import study_argument
 from tune_app.errors import InputError
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.option(
     "--stop", multiple=True, type=click.IntRange(min=0), metavar="TRIAL", help="Stop a trial after its current epoch."
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from tune_app.cli.options import json_option, print_json, store_option
+from tune_app.cli.study_argument import study_argument
 from tune_app.errors import InputError, NotFound
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.argument("trial", type=click.IntRange(min=0))
 @click.argument("text", required=False)
 @click.option("--star/--no-star", default=None, help="Add or remove a star.")

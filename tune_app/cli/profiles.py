@@ -16,6 +16,7 @@ from tune_app.cli.options import (
     store_option,
 )
 from tune_app.cli.results import print_table
+from tune_app.cli.study_argument import study_argument
 from tune_app.errors import InputError
 from tune_app.readable import shown
 from tune_app.standard_output import reserved
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("study", required=False)
+@study_argument(required=False)
 @click.argument("trial", type=int, required=False)
 @click.option("--profile", "profile_name", metavar="NAME", help="Apply this profile instead of a trial.")
 @set_option

@@ -64,7 +64,7 @@ def line(live: dict[str, Any]) -> str:
     counts = ", ".join(f"{live['trials'][s]} {s.lower()}" for s in STATES if live["trials"].get(s))
     best = live["best"]
     found = f"best {live['metric']} {best['objective']:.4g} (trial {best['trial']})" if best else "no best yet"
-    waiting = "none yet" if live["slots"] else "waiting for a node"
+    waiting = "starting" if live["slots"] else "waiting for a node"
     return f"{ended}/{live['total']} trials: {counts or waiting}; {found}; {_left(live)}"
 
 
@@ -95,7 +95,7 @@ def _first_line(live: dict[str, Any]) -> str:
 def _left(live: dict[str, Any]) -> str:
     if live["left_s"] is None:
         return "time left unknown"
-    return f"about {duration(live['left_s'])} left"
+    return f"about {duration(max(1, live['left_s']))} left"
 
 
 def duration(seconds: float) -> str:

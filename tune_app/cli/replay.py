@@ -11,6 +11,7 @@ import click
 
 from tune_app.cli.options import json_option, print_json, store_option
 from tune_app.cli.results import print_table
+from tune_app.cli.study_argument import study_argument
 from tune_app.errors import InputError, nearest
 from tune_app.readable import counted, shown
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.option("--pruning", multiple=True, metavar="LEVEL", help="A pruning level; repeatable. Default: all.")
 @click.option(
     "--sampler",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tune_app.cli.options import json_option, print_json, store_option
+from tune_app.cli.study_argument import study_argument
 from tune_app.errors import TuneAppError, WorkFailed
 from tune_app.extras import require
 from tune_app.readable import is_absent, shown
@@ -55,7 +56,7 @@ def studies(as_json: bool, as_csv: bool, store: str) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @json_option
 @csv_option
 @store_option
@@ -79,7 +80,7 @@ def trials(study: str, as_json: bool, as_csv: bool, store: str) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.argument("trial", type=int, required=False)
 @json_option
 @store_option
@@ -106,7 +107,7 @@ def show(study: str, trial: int | None, as_json: bool, store: str) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.argument("trial", type=click.IntRange(min=0))
 @store_option
 def logs(study: str, trial: int, store: str) -> None:
@@ -255,7 +256,7 @@ class TrialNumber(click.ParamType[Any]):
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.option("--trial", type=TrialNumber(), help="Report on one trial: its number, or best.")
 @click.option("-o", "--output", default="report.html", show_default=True, help="The file to write.")
 @store_option

@@ -16,6 +16,7 @@ from tune_app.cli.last_words import LastWords
 from tune_app.cli.notification import EndNotification, notify_option
 from tune_app.cli.options import json_option, parse_settings, print_json, profiles_option, set_option, store_option
 from tune_app.cli.space_argument import SpaceFile
+from tune_app.cli.study_argument import study_argument
 from tune_app.errors import InputError, Terminated, WorkFailed
 from tune_app.extras import missing
 from tune_app.readable import counted
@@ -203,7 +204,7 @@ def run(
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.option("--trials", type=click.IntRange(min=1), help="Add this many trials.")
 @click.option(
     "--retry",
@@ -452,7 +453,8 @@ def _print_forecast(forecast: Forecast, err: bool) -> None:
     click.echo(
         f"forecast: {counted(forecast.trials, 'trial')}, {rungs}: "
         f"{counted(round(forecast.epochs), 'epoch')}, about "
-        f"{duration(forecast.seconds)} on {counted(forecast.slots, 'slot')}, {forecast.device_hours:.2g} device hours",
+        f"{duration(max(1, forecast.seconds))} on {counted(forecast.slots, 'slot')}, "
+        f"{forecast.device_hours:.2g} device hours",
         err=err,
     )
     _print_notes(forecast.notes, err)

@@ -10,6 +10,7 @@ import click
 from tune_app.cli.ending import report_end
 from tune_app.cli.jobs import raise_end
 from tune_app.cli.options import store_option
+from tune_app.cli.study_argument import study_argument
 from tune_app.errors import Interrupted, NotFound, WorkFailed
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ SILENT_S = 4.0
 
 
 @click.command()
-@click.argument("study")
+@study_argument()
 @click.option("--wait", is_flag=True, help="Wait for a study that has not started yet.")
 @store_option
 def watch(study: str, wait: bool, store: str) -> None:

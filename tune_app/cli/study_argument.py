@@ -1,0 +1,26 @@
+"""The argument STUDY of several commands."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from tune_app.cli.options import Decorator
+from tune_app.errors import TuneAppError
+
+
+def study_argument(*, required: bool = True) -> Decorator:
+    """The name of a study; the shell completes those of the store."""
+    return click.argument("study", required=required, shell_complete=_names)
+
+
+def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from tune_app.store.store import Store
+
+    root = context.params.get("store") or os.environ.get("TUNE_APP_STORE") or "results"
+    try:
+        names = Store(root).folder.names("studies")
+    except TuneAppError:
+        return []  # a shell shows no errors while a person types
+    return [name for name in names if name.startswith(incomplete)]
