@@ -158,5 +158,5 @@ def test_slots_count_all_devices_of_a_trial(connected: str) -> None:
     assert Slots(1.0, 0.0, None, devices=2).count == 1
     assert Slots(0.5, 0.0, None, devices=2).count == 2
     assert Slots(0.5, 0.0, 1, devices=2).count == 1
-    with pytest.raises(InputError, match="each of a trial's 3 devices needs 1 CPUs"):
+    with pytest.raises(InputError, match="each of a trial's 3 devices needs 1 CPU and"):
         Slots(1.0, 0.0, None, devices=3)

@@ -213,6 +213,6 @@ def test_no_cluster_at_the_address_is_said_in_two_lines(command: Any, space_file
 
 
 def test_a_trial_that_fits_no_node_is_refused(connected: str, run_space: Any, make_space: Any, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="1 GPUs") as caught:
+    with pytest.raises(InputError, match="1 GPU on") as caught:
         run_space(tmp_path, make_space(resources={"gpus": 1}))
     assert "--gpus 0" in caught.value.hint
