@@ -18,18 +18,15 @@ from torch.nn import functional
 
 from tune_app.datasets.dataset import Dataset
 from tune_app.spaces.variable import Categorical, Config, DatasetReference, Direction, Float, Int
+from tune_app.tasks import classifier_settings as shared
 from tune_app.tasks import load_dataset_of_kind, replica
 from tune_app.tasks.activations import ACTIVATIONS
 from tune_app.tasks.augmentation import VIEW_OFFSETS, augment, views
 from tune_app.tasks.classification import answers_of, selective_figures
 from tune_app.tasks.normalization import METHODS, Normalize
 from tune_app.tasks.optimization import (
-    OPTIMIZERS,
-    PRECISIONS,
-    SCHEDULES,
     Optimization,
     autocast,
-    build_optimizer,
     count_batches,
 )
 from tune_app.tasks.settings import setting, variables_of
@@ -94,45 +91,22 @@ class Settings:
         "architecture", Float(0.0, 0.9), 0.1, "Fraction of the features dropped before each dense layer and the output."
     )
 
-    optimizer: str = setting("training", Categorical(OPTIMIZERS), "adamw", "The optimizer.")
-    learning_rate: float = setting(
-        "training", Float(1e-6, 10.0, log=True), 5e-3, "Learning rate after warmup, before the schedule lowers it."
-    )
-    momentum: float = setting(
-        "training",
-        Float(0.0, 0.999),
-        0.9,
-        "Momentum of sgd and rmsprop.",
-        when="optimizer == 'sgd' or optimizer == 'rmsprop'",
-    )
-    weight_decay: float = setting(
-        "training", Float(0.0, 1.0), 1e-2, "Weight decay: decoupled for adamw, an L2 penalty for the others."
-    )
+    optimizer: str = shared.optimizer()
+    learning_rate: float = shared.learning_rate(5e-3)
+    momentum: float = shared.momentum()
+    weight_decay: float = shared.weight_decay()
     batch_size: int = setting(
         "training",
         Int(1, 8192, log=True),
         128,
         "Maximum images per batch; batches of an epoch differ by at most one image.",
     )
-    schedule: str = setting(
-        "training",
-        Categorical(SCHEDULES),
-        "cosine",
-        "How the learning rate changes: constant, down to 0 (cosine, linear), or in two steps to a hundredth.",
-    )
-    warmup_epochs: float = setting(
-        "training", Float(0.0, 20.0), 1.0, "Epochs, possibly a fraction, during which the learning rate rises from 0."
-    )
-    label_smoothing: float = setting(
-        "training", Float(0.0, 0.9), 0.0, "Fraction of each label spread evenly over all classes in the training loss."
-    )
-    gradient_clip: float = setting(
-        "training", Float(0.0, 1000.0), 0.0, "Maximum norm of the gradient over all parameters; 0: no clipping."
-    )
-    epochs: int = setting("training", Int(1, 10_000), 15, "Epochs of a full training run; the schedule spans all.")
-    precision: str = setting(
-        "training", Categorical(PRECISIONS), "fp32", "Precision of the forward pass; the weights are always fp32."
-    )
+    schedule: str = shared.schedule()
+    warmup_epochs: float = shared.warmup_epochs(1.0)
+    label_smoothing: float = shared.label_smoothing()
+    gradient_clip: float = shared.gradient_clip(0.0)
+    epochs: int = shared.epochs(15)
+    precision: str = shared.precision()
 
     normalization: str = setting(
         "data",
@@ -170,20 +144,10 @@ class Settings:
     cutout: float = setting(
         "data", Float(0.0, 1.0), 0.0, "Side of a random blank rectangle, as a fraction of each side; 0: off."
     )
-    training_fraction: float = setting(
-        "data", Float(0.01, 1.0), 1.0, "Fraction of the training images (without validation) to use."
-    )
-    validation_fraction: float = setting(
-        "data",
-        Float(0.01, 0.9),
-        0.2,
-        "Fraction of the images held out for validation: always the same ones, so that trials are comparable.",
-        searchable=False,
-    )
+    training_fraction: float = shared.training_fraction("images")
+    validation_fraction: float = shared.validation_fraction("images")
 
-    temperature: float = setting(
-        "inference", Float(0.01, 100.0, log=True), 1.0, "Divides the logits before they become probabilities."
-    )
+    temperature: float = shared.temperature()
     confidence_threshold: float = setting(
         "inference",
         Float(0.0, 1.0),
@@ -348,26 +312,12 @@ class ImageCNNTask:
         training, validation = training.to(device), validation.to(device)
         model = build_model(config, data).to(device)
         model.normalize.fit((images.rows(chosen)[0] for chosen in torch.split(training, EVALUATION_BATCH)), max_value)
-        optimizer = build_optimizer(
-            settings.optimizer,
-            model.parameters(),
-            learning_rate=settings.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-        )
         batches = count_batches(len(training), settings.batch_size)
         return ImageState(
             settings=settings,
             model=model,
             network=replica.wrap(model),
-            optimization=Optimization(
-                optimizer,
-                learning_rate=settings.learning_rate,
-                schedule=settings.schedule,
-                total_steps=epochs * batches,
-                warmup=settings.warmup_epochs * batches,
-                gradient_clip=settings.gradient_clip,
-            ),
+            optimization=shared.optimization_of(settings, model.parameters(), epochs=epochs, batches=batches),
             graphs=StepGraphs(device),
             max_value=max_value,
             images=images,

@@ -18,16 +18,13 @@ from torch.nn import functional
 
 from tune_app.datasets.dataset import Arrays, Dataset
 from tune_app.spaces.variable import Categorical, Config, DatasetReference, Direction, Float, Int
+from tune_app.tasks import classifier_settings as shared
 from tune_app.tasks import load_dataset_of_kind, replica
 from tune_app.tasks.activations import ACTIVATIONS
 from tune_app.tasks.classification import answers_of, macro_f1, roc_auc, selective_figures
 from tune_app.tasks.optimization import (
-    OPTIMIZERS,
-    PRECISIONS,
-    SCHEDULES,
     Optimization,
     autocast,
-    build_optimizer,
     count_batches,
 )
 from tune_app.tasks.settings import setting, variables_of
@@ -86,45 +83,22 @@ class Settings:
         "architecture", Float(0.0, 0.9), 0.3, "Fraction of the features dropped before each dense layer and the output."
     )
 
-    optimizer: str = setting("training", Categorical(OPTIMIZERS), "adamw", "The optimizer.")
-    learning_rate: float = setting(
-        "training", Float(1e-6, 10.0, log=True), 1e-2, "Learning rate after warmup, before the schedule lowers it."
-    )
-    momentum: float = setting(
-        "training",
-        Float(0.0, 0.999),
-        0.9,
-        "Momentum of sgd and rmsprop.",
-        when="optimizer == 'sgd' or optimizer == 'rmsprop'",
-    )
-    weight_decay: float = setting(
-        "training", Float(0.0, 1.0), 1e-2, "Weight decay: decoupled for adamw, an L2 penalty for the others."
-    )
+    optimizer: str = shared.optimizer()
+    learning_rate: float = shared.learning_rate(1e-2)
+    momentum: float = shared.momentum()
+    weight_decay: float = shared.weight_decay()
     batch_size: int = setting(
         "training",
         Int(1, 4096, log=True),
         32,
         "Maximum texts per batch; batches of an epoch differ by at most one text.",
     )
-    schedule: str = setting(
-        "training",
-        Categorical(SCHEDULES),
-        "cosine",
-        "How the learning rate changes: constant, down to 0 (cosine, linear), or in two steps to a hundredth.",
-    )
-    warmup_epochs: float = setting(
-        "training", Float(0.0, 20.0), 0.5, "Epochs, possibly a fraction, during which the learning rate rises from 0."
-    )
-    label_smoothing: float = setting(
-        "training", Float(0.0, 0.9), 0.0, "Fraction of each label spread evenly over all classes in the training loss."
-    )
-    gradient_clip: float = setting(
-        "training", Float(0.0, 1000.0), 1.0, "Maximum norm of the gradient over all parameters; 0: no clipping."
-    )
-    epochs: int = setting("training", Int(1, 10_000), 6, "Epochs of a full training run; the schedule spans all.")
-    precision: str = setting(
-        "training", Categorical(PRECISIONS), "fp32", "Precision of the forward pass; the weights are always fp32."
-    )
+    schedule: str = shared.schedule()
+    warmup_epochs: float = shared.warmup_epochs(0.5)
+    label_smoothing: float = shared.label_smoothing()
+    gradient_clip: float = shared.gradient_clip(1.0)
+    epochs: int = shared.epochs(6)
+    precision: str = shared.precision()
 
     vocabulary_size: int = setting(
         "data",
@@ -141,20 +115,10 @@ class Settings:
     word_dropout: float = setting(
         "data", Float(0.0, 0.9), 0.0, "Fraction of a text's words hidden from the network in training."
     )
-    training_fraction: float = setting(
-        "data", Float(0.01, 1.0), 1.0, "Fraction of the training texts (without validation) to use."
-    )
-    validation_fraction: float = setting(
-        "data",
-        Float(0.01, 0.9),
-        0.2,
-        "Fraction of the texts held out for validation: always the same ones, so that trials are comparable.",
-        searchable=False,
-    )
+    training_fraction: float = shared.training_fraction("texts")
+    validation_fraction: float = shared.validation_fraction("texts")
 
-    temperature: float = setting(
-        "inference", Float(0.01, 100.0, log=True), 1.0, "Divides the logits before they become probabilities."
-    )
+    temperature: float = shared.temperature()
     decision_threshold: float = setting(
         "inference", Float(0.0, 1.0), 0.5, "With two classes, the probability from which the answer is the second one."
     )
@@ -423,26 +387,12 @@ class TextLSTMTask:
         vocabulary = data.info["vocabulary"]
         words = len(vocabulary) + UNKNOWN + 1
         model = TextLSTM(settings, words=words, classes=int(data.info["classes"])).to(device)
-        optimizer = build_optimizer(
-            settings.optimizer,
-            model.parameters(),
-            learning_rate=settings.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-        )
         batches = count_batches(len(training), settings.batch_size)
         return TextState(
             settings=settings,
             model=model,
             network=replica.wrap(model),
-            optimization=Optimization(
-                optimizer,
-                learning_rate=settings.learning_rate,
-                schedule=settings.schedule,
-                total_steps=epochs * batches,
-                warmup=settings.warmup_epochs * batches,
-                gradient_clip=settings.gradient_clip,
-            ),
+            optimization=shared.optimization_of(settings, model.parameters(), epochs=epochs, batches=batches),
             graphs=StepGraphs(device),
             texts=texts,
             training_rows=training,
