@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from tune_app.cli.options import Decorator
@@ -18,9 +16,8 @@ def study_argument(*, required: bool = True) -> Decorator:
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     from tune_app.store.store import Store
 
-    root = context.params.get("store") or os.environ.get("TUNE_APP_STORE") or "results"
     try:
-        names = Store(root).folder.names("studies")
+        names = Store(context.params["store"]).folder.names("studies")
     except TuneAppError:
         return []  # a shell shows no errors while a person types
     return [name for name in names if name.startswith(incomplete)]

@@ -31,7 +31,9 @@ def made_object(actor: ray.actor.ActorHandle, ask: Callable[[], ray.ObjectRef], 
         Exception: what the actor's code raised.
         WorkFailed: it died in each of `ATTEMPTS` attempts, for example because its node ran out of memory.
     """
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            _wait_for(actor)
         try:
             (made,) = ray.get(ask())
             return ray.get(made)
@@ -39,7 +41,6 @@ def made_object(actor: ray.actor.ActorHandle, ask: Callable[[], ray.ObjectRef], 
             raise error.cause from None  # without Ray's frames around it
         except (RayActorError, ObjectLostError) as error:
             last = error
-            _wait_for(actor)
     reason = " ".join(str(last).split())[:300]
     raise WorkFailed(f"the {name} died in each of {ATTEMPTS} attempts: {reason}")
 

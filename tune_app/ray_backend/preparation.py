@@ -71,6 +71,5 @@ def prepared_data(actor: ray.actor.ActorHandle, config: Config, data: ray.Object
         Exception: what the task's own `prepare` raised.
         WorkFailed: as `made_object`.
     """
-    asked = made_object(actor, lambda: actor.get.remote(config, [data]), "process that prepares the data")
-    made: Dataset = asked
-    return made
+    found: Dataset = made_object(actor, lambda: actor.get.remote(config, [data]), "process that prepares the data")
+    return found

@@ -19,7 +19,7 @@ from tune_app.store.columns import SCHEMA_VERSION, Row, check_version
 from tune_app.store.trial_row import Source, TrialRow, TrialState
 
 LARGE = 2**20
-"""Logs of at least this many bytes are excluded from garbage collection once read."""
+"""Logs of at least this many bytes are excluded from garbage collection once read, with all else alive by then."""
 
 
 @dataclass

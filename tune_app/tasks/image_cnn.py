@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from tune_app.datasets.dataset import Dataset
 from tune_app.spaces.variable import Categorical, Config, DatasetReference, Direction, Float, Int
-from tune_app.tasks import classifier_settings as shared
 from tune_app.tasks import load_dataset_of_kind, replica
+from tune_app.tasks import shared_settings as shared
 from tune_app.tasks.activations import ACTIVATIONS
 from tune_app.tasks.augmentation import VIEW_OFFSETS, augment, views
 from tune_app.tasks.classification import answers_of, selective_figures

@@ -21,7 +21,8 @@ from tune_app.datasets.dataset import Arrays, Dataset
 from tune_app.errors import InputError
 from tune_app.spaces.variable import Categorical, Config, DatasetReference, Direction, Float, Int
 from tune_app.tasks import load_dataset_of_kind, replica
-from tune_app.tasks.optimization import PRECISIONS, Optimization, autocast, lean
+from tune_app.tasks import shared_settings as shared
+from tune_app.tasks.optimization import Optimization, autocast, lean
 from tune_app.tasks.settings import setting, variables_of
 from tune_app.tasks.step_graphs import StepGraphs
 from tune_app.tasks.task import Progress
@@ -95,9 +96,7 @@ class Settings:
     final_learning_rate: float = setting(
         "training", Float(0.0, 1.0), 0.1, "Where the cosine ends, as a fraction of the learning rate."
     )
-    warmup_epochs: float = setting(
-        "training", Float(0.0, 20.0), 0.5, "Epochs, possibly a fraction, during which the learning rate rises from 0."
-    )
+    warmup_epochs: float = shared.warmup_epochs(0.5)
     beta1: float = setting("training", Float(0.0, 0.999), 0.9, "AdamW's decay of the mean of the gradients.")
     beta2: float = setting("training", Float(0.0, 0.9999), 0.99, "AdamW's decay of the mean of the squared gradients.")
     weight_decay: float = setting(
@@ -106,9 +105,7 @@ class Settings:
         0.1,
         "Decoupled weight decay for embeddings and dense layers, but not for norms and biases.",
     )
-    gradient_clip: float = setting(
-        "training", Float(0.0, 1000.0), 1.0, "Maximum norm of the gradient over all parameters; 0: no clipping."
-    )
+    gradient_clip: float = shared.gradient_clip(1.0)
     batch_size: int = setting("training", Int(1, 4096, log=True), 32, "Blocks of text per batch.")
     iterations: int = setting(
         "training",
@@ -117,9 +114,7 @@ class Settings:
         "Batches per epoch, but at most enough to read the text once.",
     )
     epochs: int = setting("training", Int(1, 10_000), 5, "Epochs of a full training run; the cosine spans all.")
-    precision: str = setting(
-        "training", Categorical(PRECISIONS), "fp32", "Precision of the forward pass; the weights are always fp32."
-    )
+    precision: str = shared.precision()
 
     tokenizer: str = setting(
         "data", Categorical(("char", "byte")), "char", "What a token is: a character, or a UTF-8 byte."

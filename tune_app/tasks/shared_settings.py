@@ -1,8 +1,10 @@
-"""Variables that the classifiers share, each with the default of its task, and the optimization that they describe.
+"""Variables that several tasks have, each with the default of its task, and the optimization that classifiers describe.
 
-@dataclass(frozen=True)
-class Settings:
-    learning_rate: float = shared.learning_rate(5e-3)
+    @dataclass(frozen=True)
+    class Settings:
+        learning_rate: float = shared.learning_rate(5e-3)
+
+Ranges, conditions and descriptions are the same in all of them.
 """
 
 from __future__ import annotations
