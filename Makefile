@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 SPACE ?= search_spaces/digits_cnn.yaml
-# Else each of the tests' hundred processes would compile our modules anew.
+# Otherwise each of the hundred processes that the tests start would compile our modules.
 export PYTHONDONTWRITEBYTECODE :=
-# One thread each: of several processes that take every core, all wait for one another.
+# One thread each: processes that all use every core slow each other down.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN)/python -m pytest -q
-# Three processes on two cores, each with whole modules, for sweeps mostly wait.
-TESTS := $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder
+# Three processes on two cores, because sweeps mostly wait; each runs whole modules. If one crashes, the run ends and
+# names its test: pytest-xdist would hang when it hands out modules again.
+TESTS := $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .PHONY: install install-node canary sweep test test-hosts test-browser test-frameworks check bench lock ui gpu-check
 install: $(VENV)/.installed
@@ -20,7 +21,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-# What a machine of a cluster needs, in the versions of the lock file: neither page nor server nor tests.
+# What a cluster machine needs, in the versions of the lock file: no page, server or tests.
 install-node: $(VENV)/.installed-node
 
 $(VENV)/.installed-node: requirements.lock pyproject.toml
@@ -58,7 +59,7 @@ check: install
 	$(RUN)/mypy
 	$(TESTS)
 
-# All of it on a GPU, and where it is at hand what many configurations in one process would gain.
+# Everything that needs a GPU; also what many configurations in one process would gain, if that script is there.
 LANES := ../shared/fused_gpu_bench.py
 gpu-check: install
 	$(RUN)/python benchmarks/gpu_check.py

@@ -58,6 +58,7 @@ def main(torch: str) -> int:
         "3",
         "--dist",
         "loadfile",
+        "--max-worker-restart=0",  # after a crash, pytest-xdist would hang
     ]
     return subprocess.run([*tests, *(f"tests/{suite}" for suite in SUITES)], cwd=ROOT, check=False).returncode
 

@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ import pytest
 from ray._private.ray_constants import ENABLE_RAY_CLUSTERS_ENV_VAR
 
 from tune_app.environment import changed_environment
-from tune_app.ray_backend.local_node import end_node, start_node
 from tune_app.store.store import Store
 
 HERE = Path(__file__).parent
@@ -122,17 +122,33 @@ def test_a_ray_that_dies_is_said_in_one_error(sweeping: Any, tmp_path: Path, par
     check_whole(tmp_path / "results", "lost")
 
 
+@contextmanager
+def node_elsewhere() -> Iterator[tuple[str, psutil.Process]]:
+    """A node of another process, its address and its GCS: a minute after a GCS is dead, Ray ends who started it."""
+    code = (
+        "from tune_app.ray_backend.local_node import start_node\n"
+        "node = start_node()\n"
+        "print(node.address, node.all_processes['gcs_server'][0].process.pid, flush=True)\n"
+        "input()"
+    )
+    starter = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with starter:
+        assert starter.stdout is not None
+        address, pid = starter.stdout.readline().split()
+        try:
+            yield address, psutil.Process(int(pid))
+        finally:
+            starter.kill()  # its processes end with it
+
+
 def test_a_cluster_that_dies_is_said_in_one_error(sweeping: Any, tmp_path: Path) -> None:
     """One that the sweep did not start: it is dead when it has not responded for some seconds."""
-    node = start_node()
-    try:
+    with node_elsewhere() as (address, gcs):
         with changed_environment({ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # only so does a command find a node on loopback
-            process = sweeping("--address", node.address)
+            process = sweeping("--address", address)
         began = time.monotonic()
-        node.all_processes["gcs_server"][0].process.kill()
+        gcs.kill()
         assert process.wait(timeout=60) == 1
         assert time.monotonic() - began < 15
-    finally:
-        end_node(node)
     assert "the head of the Ray cluster died" in (tmp_path / "errors").read_text()
     check_whole(tmp_path / "results", "lost")
