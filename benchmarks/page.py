@@ -49,7 +49,7 @@ from tune_app.store.columns import EPOCH_COLUMNS, TRIAL_COLUMNS, column_types, m
 from tune_app.store.store import Store
 from tune_app.store.study import Study
 from tune_app.tasks.spec_file import load_spec
-from tune_app.training.health import FIGURES
+from tune_app.training.health import SCORES
 
 ROOT = Path(__file__).parents[1]
 SPACE = ROOT / "search_spaces" / "digits_cnn.yaml"
@@ -104,7 +104,7 @@ def write_study(root: Path, trials: int, epochs: int) -> Study:
         config = sample(spec.space, rng)
         state = "COMPLETED" if number % 10 == 0 else "FAILED" if number % 20 == 1 else "PRUNED"
         level = 1.0 - abs(np.log10(float(config["learning_rate"])) + 2) / 4 - rng.random() / 10
-        measured = {f"metric/{name}": level for name in METRICS} | {f"health/{name}": rng.random() for name in FIGURES}
+        measured = {f"metric/{name}": level for name in METRICS} | {f"health/{name}": rng.random() for name in SCORES}
         start = began + timedelta(seconds=5 * (number // 8))
         row = {
             "trial": number,

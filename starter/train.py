@@ -51,7 +51,7 @@ def tune(config, report):
         accuracy, loss = measure(model, *validation)
         report(
             {"val_accuracy": accuracy, "val_loss": loss},
-            probe=lambda: functional.cross_entropy(model(points[:64]), classes[:64]),  # for the health figures
+            probe=lambda: functional.cross_entropy(model(points[:64]), classes[:64]),  # for the health scores
         )
     if report.final:  # only `tune-app train` uses the test rows
         return {"test_accuracy": measure(model, *test)[0]}

@@ -95,7 +95,7 @@ class TuneCallback(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the first batch for the health figures, and report the progress of the epoch."""
+        """Keep the first batch for the health scores, and report the progress of the epoch."""
         if self._batch is None and pl_module.automatic_optimization and outputs is not None:
             self._batch = batch
         if math.isfinite(trainer.num_training_batches):
@@ -129,7 +129,7 @@ class TuneCallback(Checkpoint):
         self._report({name: logged[name] for name in self._metrics}, probe=probe)
 
     def state_dict(self) -> dict[str, Any]:
-        """The batch for the health figures, if it is plain tensors, so that a restored trial uses the same one."""
+        """The batch for the health scores, if it is plain tensors, so that a restored trial uses the same one."""
         return {"batch": self._batch} if _is_plain(self._batch) else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

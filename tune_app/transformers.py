@@ -72,7 +72,7 @@ class TuneCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **held: Any
     ) -> None:
-        """Remember the model, and the rows for its health figures."""
+        """Remember the model, and the rows for its health scores."""
         self._is_training = self._report.epoch < self._report.epochs
         self._report.model = held["model"]
         self._report.seed_epoch(0)  # a collator may draw random numbers; make them the same in every attempt

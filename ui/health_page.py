@@ -1,4 +1,4 @@
-"""Health: the six figures of one trial, what they mean and what to change, and all trials by their health."""
+"""Health: the six scores of one trial, what they mean and what to change, and all trials by their health."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tune_app.results import plots
 from tune_app.results.review import config_of
 from tune_app.spaces.spec import Spec
 from tune_app.training.diagnosis import Finding, findings, grade_of
-from tune_app.training.health import FIGURES, LEAST_FIGURES, MEANINGS, WEIGHTS, told
+from tune_app.training.health import LEAST_SCORES, MEANINGS, SCORES, WEIGHTS, told
 
 COLORS = {"good": "green", "fair": "orange", "poor": "red", "unknown": "gray"}
 COLUMNS = ["trial", "state", "objective", *(f"health/{name}" for name in ("overall", *WEIGHTS))]
@@ -32,7 +32,7 @@ def show() -> None:
         return
     if "health/overall" not in trials or trials["health/overall"].isna().all():
         st.info(
-            "No trial of this study has health figures: no epoch was measured, or the task has neither losses nor a "
+            "No trial of this study has health scores: no epoch was measured, or the task has neither losses nor a "
             "probe."
         )
         return
@@ -55,21 +55,21 @@ def show() -> None:
 
 
 def _show_trial(row: pd.Series, epochs: pd.DataFrame, spec: Spec) -> None:
-    figures = {name: _figure(row.get(f"health/{name}")) for name in FIGURES}
+    scores = {name: _score(row.get(f"health/{name}")) for name in SCORES}
     history = [
-        {str(key).removeprefix("metric/"): _figure(value) for key, value in epoch.items() if "metric/" in str(key)}
+        {str(key).removeprefix("metric/"): _score(value) for key, value in epoch.items() if "metric/" in str(key)}
         for epoch in epochs.to_dict(orient="records")
     ]
-    overall = figures["overall"]
+    overall = scores["overall"]
     score = f"{title('objective', spec.objective)} {shown('objective', row['objective'], spec.objective)}"
     st.markdown(
         f"**Trial {row['trial']}** ({str(row['state']).lower()}): {score} · {counted(row['epochs'], 'epoch')} · "
         f"overall health **{shown('health/overall', overall, spec.objective)}** {_badge(grade_of(overall))}"
-        + (f" {told(figures)} are known; it needs {LEAST_FIGURES}" if overall is None else "")
+        + (f" {told(scores)} are known; it needs {LEAST_SCORES}" if overall is None else "")
     )
     config = config_of(row, spec.space.variables)
     with_effect = {variable.name for variable in spec.space.variables if spec.space.active(variable.name, config)}
-    found = findings(figures, with_effect, history)
+    found = findings(scores, with_effect, history)
     for start in range(0, len(found), 2):
         for place, finding in zip(st.columns(2), found[start : start + 2], strict=False):
             with place.container(border=True, height="stretch"):
@@ -77,11 +77,11 @@ def _show_trial(row: pd.Series, epochs: pd.DataFrame, spec: Spec) -> None:
 
 
 def _show_finding(finding: Finding, spec: Spec) -> None:
-    name, weight = in_words(finding.figure), WEIGHTS[finding.figure]
-    value = shown(f"health/{finding.figure}", finding.value, spec.objective)
+    name, weight = in_words(finding.score), WEIGHTS[finding.score]
+    value = shown(f"health/{finding.score}", finding.value, spec.objective)
     st.markdown(f"**{name}: {value}** {_badge(finding.grade)} :gray[weight {100 * weight:.0f}%]")
     st.progress(finding.value or 0.0)
-    st.caption(MEANINGS[finding.figure])
+    st.caption(MEANINGS[finding.score])
     if finding.cause:
         st.markdown(finding.cause if finding.grade == "unknown" else f"Probable cause: {finding.cause}")
     if finding.changes:
@@ -92,6 +92,6 @@ def _badge(grade: str) -> str:
     return f":{COLORS[grade]}-badge[{grade}]"
 
 
-def _figure(value: object) -> float | None:
+def _score(value: object) -> float | None:
     """A table cell as a number; None if it is absent."""
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

@@ -21,7 +21,7 @@ from tune_app.spaces.variable import GROUPS, Config
 from tune_app.store.log_lines import last_lines
 from tune_app.store.study import Study
 from tune_app.store.trial_row import TrialState
-from tune_app.training.health import FIGURES
+from tune_app.training.health import SCORES
 
 MARKS = {"COMPLETED": "green", "PRUNED": "gray", "FAILED": "red", "CANCELLED": "orange", "RUNNING": "blue"}
 SOURCES = {
@@ -209,7 +209,7 @@ def _parameter(spec: Spec, name: str, config: Config, others: Config | None) -> 
 def _figures(spec: Spec, row: pd.Series) -> None:
     """Metrics, health, and facts of the training."""
     metrics = [str(c) for c in row.index if str(c).startswith("metric/")]
-    health = [f"health/{name}" for name in FIGURES]
+    health = [f"health/{name}" for name in SCORES]
     for words, columns, opened in (
         ("Metrics", metrics, True),
         ("Health", health, False),

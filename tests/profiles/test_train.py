@@ -26,7 +26,7 @@ from tune_app.tasks import load_task
 from tune_app.tasks.catalogs import load_catalog
 from tune_app.tasks.image_cnn import ImageCNNTask, ImageState
 from tune_app.tasks.task import Progress
-from tune_app.training.health import FIGURES
+from tune_app.training.health import SCORES
 from tune_app.training.trial import Training
 
 # Every variable has another value than its default, so that a default that slips in is seen.
@@ -131,7 +131,7 @@ def test_what_it_leaves(store: Store, tmp_path: Path) -> None:
     assert record["metrics"] == trained.metrics
     assert set(trained.metrics) == {
         *ImageCNNTask.metrics,
-        *(f"health/{name}" for name in FIGURES),
+        *(f"health/{name}" for name in SCORES),
         *(f"test_{name}" for name in ("loss", "accuracy", "coverage", "selective_accuracy")),
     }
     assert [row["epoch"] for row in record["history"]] == [1, 2]

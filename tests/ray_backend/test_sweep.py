@@ -21,7 +21,7 @@ from tune_app.ray_backend.controller import SweepController, SweepTrial
 from tune_app.spaces.pruning import rungs
 from tune_app.spaces.section import Pruning
 from tune_app.store.best_layers import read_best_layers
-from tune_app.training.health import FIGURES
+from tune_app.training.health import SCORES
 from tune_app.training.seed import derive_seed
 
 
@@ -81,7 +81,7 @@ def test_every_variable_of_every_trial_is_kept(pruned: Any) -> None:
 
 def test_health_of_every_epoch_and_of_every_trial_is_kept(pruned: Any) -> None:
     epochs, trials = pruned.epochs, pruned.trials
-    for name in FIGURES:
+    for name in SCORES:
         assert epochs[f"health/{name}"].dtype == trials[f"health/{name}"].dtype == "float64"
     assert epochs["health/neuron_utilization"].between(0.5, 1).all()
     assert epochs["health/training_stability"].isna().all(), "the task has no loss"

@@ -12,7 +12,7 @@ from plotly.colors import hex_to_rgb, unlabel_rgb
 
 from tune_app.results import plots
 from tune_app.results.plots.palette import COLORS, DASHES, MARKS, RANKS, SERIES, SYMBOLS, TIMES
-from tune_app.training.health import FIGURES
+from tune_app.training.health import SCORES
 
 BACKGROUNDS = {"light": "#ffffff", "dark": "#0e1117"}
 """Of Streamlit's two themes."""
@@ -90,7 +90,7 @@ def test_color_is_never_the_only_sign() -> None:
 
 
 def test_the_figures_of_health_differ_in_color_and_in_form() -> None:
-    rows = pd.DataFrame({"epoch": [1, 2], **{f"health/{name}": [0.5, 0.6] for name in FIGURES}})
+    rows = pd.DataFrame({"epoch": [1, 2], **{f"health/{name}": [0.5, 0.6] for name in SCORES}})
     lines = plots.health_over_epochs(rows).data
     assert len(lines) == 7
     assert len({line.line.color for line in lines}) == 7

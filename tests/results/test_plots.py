@@ -314,7 +314,7 @@ def test_health_over_the_epochs_leaves_out_what_was_never_measured() -> None:
     assert set(traces) == {"Overall", "Gradient health"}
     assert list(traces["Overall"].y) == [0.5, 0.75]
     empty = plots.health_over_epochs(pd.DataFrame({"epoch": []}))
-    assert empty.layout.annotations[0].text == "No epoch of this trial has health figures."
+    assert empty.layout.annotations[0].text == "No epoch of this trial has health scores."
 
 
 def test_importances_show_their_spread_and_direction() -> None:

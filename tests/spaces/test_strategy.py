@@ -134,7 +134,7 @@ def test_a_grid_refuses_what_cannot_be_counted() -> None:
         (
             {"objective": {"mode": "pareto"}, "pruning": {"scheduler": "asha"}},
             "pruning.scheduler",
-            ("no single figure can stop a trial", "asha", "--pruning off"),
+            ("no single objective can stop a trial", "asha", "--pruning off"),
         ),
         (
             {
@@ -165,7 +165,7 @@ def test_a_grid_refuses_what_cannot_be_counted() -> None:
         (
             {"objective": {"mode": "pareto"}, "pruning": {"level": "normal"}},
             "pruning.level",
-            ("no single figure can stop a trial", "normal"),
+            ("no single objective can stop a trial", "normal"),
         ),
         ({"task": "text_lstm"}, "task", ("does not support data sets of kind `image`", "image_cnn")),
         ({"dataset": "digit"}, "dataset", ("did you mean `digits`",)),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tune_app.tasks import load_task
 from tune_app.training.diagnosis import ABSENT, CAUSES, CHANGES, OVERFITTED, STILL_FALLING, findings, grade_of
-from tune_app.training.health import FIGURES, MEANINGS, WEIGHTS
+from tune_app.training.health import MEANINGS, SCORES, WEIGHTS
 
 TASKS = ("image_cnn", "text_lstm", "small_gpt")
 GRADES = ("poor", "fair", "good")
@@ -17,7 +17,7 @@ SHARES = st.floats(0.0, 1.0)
 
 
 def test_every_figure_has_its_words() -> None:
-    assert set(MEANINGS) == set(FIGURES)
+    assert set(MEANINGS) == set(SCORES)
     assert set(ABSENT) == set(CAUSES) == set(CHANGES) == set(WEIGHTS)
 
 
@@ -42,18 +42,18 @@ def test_less_never_stands_later(name: str, one: float, other: float) -> None:
 
     def place(value: float) -> int:
         found = findings({**dict.fromkeys(WEIGHTS, 0.6), name: value}, VARIABLES)
-        return [finding.figure for finding in found].index(name)
+        return [finding.score for finding in found].index(name)
 
     assert place(low) <= place(high)
 
 
 def test_an_absent_figure_gets_no_cause_and_no_advice() -> None:
     found = findings({**dict.fromkeys(WEIGHTS, None), "gradient_health": 0.9}, VARIABLES)
-    assert found[0].figure == "gradient_health"
+    assert found[0].score == "gradient_health"
     assert (found[0].grade, found[0].cause, found[0].changes) == ("good", "", ())
     for one in found[1:]:
         assert (one.grade, one.changes) == ("unknown", ())
-        assert one.cause == ABSENT[one.figure]
+        assert one.cause == ABSENT[one.score]
     assert "Too little history" in ABSENT["training_stability"]
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tune_app.training.health import (
-    FIGURES,
     LOST_DECADES,
+    SCORES,
     WEIGHTS,
     Layer,
     Reading,
@@ -158,21 +158,21 @@ def test_overall_is_the_weighted_mean_of_what_is_there() -> None:
 def test_one_or_two_figures_judge_no_training() -> None:
     figures: dict[str, float | None] = {**dict.fromkeys(WEIGHTS), "accuracy_consistency": 1.0}
     assert overall(figures) is None
-    assert told(figures) == "1 of 6 figures"
+    assert told(figures) == "1 of 6 scores"
     assert overall({**figures, "training_stability": 1.0}) is None
 
 
 def test_which_metrics_are_looked_at() -> None:
     steady = [{"val_accuracy": 0.1 * e, "val_loss": 1.0 - 0.1 * e, "train_loss": float(e)} for e in range(5)]
     found = health(None, steady, DIRECTIONS)
-    assert tuple(found) == FIGURES
+    assert tuple(found) == SCORES
     assert found["training_stability"] == 0.0, "of train_loss, which rises"
     assert found["convergence_quality"] == pytest.approx(0.75), "of val_loss"
     assert found["accuracy_consistency"] == 1.0, "of the first metric"
     assert found["neuron_utilization"] is found["parameter_efficiency"] is found["gradient_health"] is None
     reading = Reading(layers(8), (1.0, 1.0))
     assert health(reading, steady[:1], DIRECTIONS) == {
-        **dict.fromkeys(FIGURES),
+        **dict.fromkeys(SCORES),
         "neuron_utilization": 0.8,
         "parameter_efficiency": 0.5,
         "gradient_health": 1.0,
@@ -183,7 +183,7 @@ def test_which_metrics_are_looked_at() -> None:
 def test_a_task_without_losses_and_with_a_main_metric_to_minimize() -> None:
     history: list[dict[str, float | None]] = [{"error": 1.0 / e} for e in range(1, 6)]
     found = health(None, history, {"error": "minimize"})
-    assert found == {**dict.fromkeys(FIGURES), "accuracy_consistency": 1.0}
+    assert found == {**dict.fromkeys(SCORES), "accuracy_consistency": 1.0}
     assert health(None, [*history, {"error": None}], {"error": "minimize"}) == found, (
         "an undefined value does not count"
     )

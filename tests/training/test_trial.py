@@ -22,7 +22,7 @@ from tune_app.spaces.variable import Config, Value, Variable
 from tune_app.tasks import load_task
 from tune_app.training.device import pick_device
 from tune_app.training.failure import Diverged, TaskError, describe_error, failure_kind
-from tune_app.training.health import FIGURES
+from tune_app.training.health import SCORES
 from tune_app.training.reading import ProbeError
 from tune_app.training.seed import derive_seed
 from tune_app.training.trial import Training, prepared
@@ -165,7 +165,7 @@ def test_every_epoch_has_its_health() -> None:
     training = cnn()
     rows = [training.run_epoch() for _ in range(4)]
     for row in rows:
-        assert tuple(row.health) == FIGURES
+        assert tuple(row.health) == SCORES
         assert 0 < row.health_s < (row.ended_at - row.started_at).total_seconds()
         for name in ("neuron_utilization", "parameter_efficiency", "gradient_health", "overall"):
             assert 0.0 < (row.health[name] or 0.0) <= 1.0
@@ -228,9 +228,9 @@ def test_what_a_task_need_not_have() -> None:
     torch.rand(3)
     assert rich.sample() == text, "the same for the same state"
     plain = Training(Returning(returned), {}, NO_DATA, epochs=1, seed=0)
-    assert plain.run_epoch().health == dict.fromkeys(FIGURES), "neither a probe nor a history"
+    assert plain.run_epoch().health == dict.fromkeys(SCORES), "neither a probe nor a history"
     assert (plain.latency_ms, plain.sample()) == (None, None)
-    assert row.health == dict.fromkeys(FIGURES), "one layer has nothing to compare with"
+    assert row.health == dict.fromkeys(SCORES), "one layer has nothing to compare with"
     assert prepared(Rich(returned), {}, NO_DATA).kind == "prepared"
     assert prepared(Returning(returned), {}, NO_DATA) is NO_DATA
 

@@ -57,7 +57,7 @@ def test_too_little_history_is_said_and_nothing_is_made_up(page: AppTest) -> Non
     assert "Too little history: it needs four epochs." in said
     page.selectbox(key="digits-small-trial").set_value(3).run()
     said = texts(page)
-    assert "overall health **–** :gray-badge[unknown] 0 of 6 figures are known; it needs 3" in said
+    assert "overall health **–** :gray-badge[unknown] 0 of 6 scores are known; it needs 3" in said
     assert "Probable cause" not in said
     assert "What to change" not in said
 
@@ -75,7 +75,7 @@ def test_a_study_without_figures(tmp_path: Path, make_study: Any, monkeypatch: p
     make_study(tmp_path / "results")
     monkeypatch.setenv("TUNE_APP_STORE", str(tmp_path / "results"))
     page = AppTest.from_string(SCRIPT, default_timeout=60).run()
-    assert "No trial of this study has health figures: no epoch was measured, or the task has" in texts(page)
+    assert "No trial of this study has health scores: no epoch was measured, or the task has" in texts(page)
 
 
 def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

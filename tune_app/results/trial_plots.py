@@ -49,7 +49,7 @@ def training_history(epochs: pd.DataFrame) -> go.Figure:
 
 
 def training_animation(epochs: pd.DataFrame) -> go.Figure:
-    """The training replayed: metrics and health figures as bars that move from epoch to epoch.
+    """The training replayed: metrics and health scores as bars that move from epoch to epoch.
 
     Only shares of a whole are shown, so that one axis fits them all; the others are in `training_history`.
     """

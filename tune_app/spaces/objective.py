@@ -1,4 +1,4 @@
-"""How trials are compared: by one figure, or by two without trading one for the other."""
+"""How trials are compared: by one objective, or by two without trading one for the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AGAINST: dict[str, tuple[str, Direction]] = {
     "size": ("model_parameters", "minimize"),
     "latency": ("latency_ms", "minimize"),
 }
-"""The second figure of a Pareto front: its column and its direction."""
+"""The second objective of a Pareto front: its column and its direction."""
 SHARES = ("accuracy", "coverage", "health")
 """Metrics with these names are shares of a whole."""
 

@@ -110,15 +110,15 @@ class Objective(Section):
 
     mode: Annotated[str, AfterValidator(one_of(MODES))] = "simple"
     """How trials are ranked. simple: by one metric; health: by a weighted mean of the metric and the network's health;
-    pareto: by two figures, trading neither for the other."""
+    pareto: by two objectives, trading neither for the other."""
     metric: str
     """The metric of the task that decides which trial is best."""
     direction: Annotated[Literal["maximize", "minimize"], BeforeValidator(one_of(DIRECTIONS))]
     """Whether a higher or a lower metric is better. Default: the task's direction."""
     health_weight: Annotated[Finite, Field(ge=0, le=1)] = 0.3
-    """In mode health: the weight of the health figure against the metric."""
+    """In mode health: the weight of the health score against the metric."""
     against: Annotated[Literal["health", "size", "latency"], BeforeValidator(one_of(SECOND_OBJECTIVES))] = "health"
-    """In mode pareto: the second figure: overall health, number of parameters, or milliseconds per row."""
+    """In mode pareto: the second objective: overall health, number of parameters, or milliseconds per row."""
 
 
 class Budget(Section):

@@ -240,7 +240,7 @@ def _read_pruning(document: Document, objective: Objective) -> Pruning:
     if pareto and pruning.level != "off" and ({"scheduler", "level"} & set(given)) and given.get("scheduler") != "none":
         key = "scheduler" if "scheduler" in given else "level"
         raise InputError(
-            f"with mode pareto no single figure can stop a trial, but the {key} is `{given[key]}`",
+            f"with mode pareto no single objective can stop a trial, but the {key} is `{given[key]}`",
             where=document.where("pruning", key),
             hint="write `scheduler: none` or omit the section; --pruning off does the same",
         )
@@ -280,7 +280,7 @@ def _check_sampler(search: Search, objective: Objective, space: Space, document:
     sampler, place = SAMPLERS[search.sampler], document.where("search", "sampler")
     if objective.mode == "pareto" and not sampler.many_objectives:
         able = ", ".join(name for name, strategy in SAMPLERS.items() if strategy.many_objectives)
-        raise InputError(f"`{search.sampler}` optimizes one figure, but mode pareto has two", where=place, hint=able)
+        raise InputError(f"`{search.sampler}` optimizes one objective, but mode pareto has two", where=place, hint=able)
     if search.history not in ("auto", "none") and (search.sampler != "auto" or objective.mode == "pareto"):
         found = "mode pareto" if objective.mode == "pareto" else f"the sampler {search.sampler}"
         rule = f"`history` must be auto or none unless the sampler learns from it, but got {shown(search.history)}"

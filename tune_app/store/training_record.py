@@ -61,7 +61,7 @@ class TrainingRecord:
 
     @property
     def health(self) -> dict[str, float | None]:
-        """The health figures after the last epoch, from 0 to 1."""
+        """The health scores after the last epoch, from 0 to 1."""
         return family(self.facts["metrics"], "health")
 
 

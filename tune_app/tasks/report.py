@@ -121,7 +121,7 @@ class Report:
 
         Args:
             metrics: exactly the `metrics` in the search space; None if one is undefined.
-            probe: returns the training loss on a few fixed rows, with its graph, for the health figures.
+            probe: returns the training loss on a few fixed rows, with its graph, for the health scores.
 
         Raises:
             ReportError: the metrics do not match, or the trial has ended.

@@ -36,7 +36,7 @@ PROGRESS_EVERY = 5
 """Batches between two calls of `progress`."""
 EVALUATION_TOKENS = 16384
 PROBE_BLOCKS = 4
-"""Number of text blocks for the health figures."""
+"""Number of text blocks for the health scores."""
 ROTARY_BASE = 10_000.0
 """Su et al. 2021, RoFormer."""
 

@@ -65,5 +65,5 @@ def _validated_groups(order: Tensor, groups: Tensor, classes: Tensor, fraction: 
 
 
 def probe_rows(count: int) -> int:
-    """How many of `count` training rows to use for the health figures: 1/50, but 8 to 64, to keep the cost low."""
+    """How many of `count` training rows to use for the health scores: 1/50, but 8 to 64, to keep the cost low."""
     return min(count, max(8, min(64, count // 50)))

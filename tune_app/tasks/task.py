@@ -106,7 +106,7 @@ class Preparing(Protocol):
 
 @runtime_checkable
 class Probed(Protocol):
-    """A task whose network can be inspected, for the health figures and the latency."""
+    """A task whose network can be inspected, for the health scores and the latency."""
 
     def probe_loss(self, state: Any) -> Tensor:
         """The training loss on a small, fixed batch of training rows, with its graph.

@@ -1,6 +1,6 @@
-"""What the health figures mean, in words: how serious, the probable cause, and the variables to change.
+"""What the health scores mean, in words: how serious, the probable cause, and the variables to change.
 
-The thresholds and the advice are judgments based on how each figure is computed (see `health.py`): a starting point,
+The thresholds and the advice are judgments based on how each score is computed (see `health.py`): a starting point,
 not a proof.
 """
 
@@ -25,7 +25,7 @@ ABSENT = {
     "convergence_quality": "Too little history: it needs four epochs.",
     "accuracy_consistency": "Too little history: it needs four epochs.",
 }
-"""Why a figure is missing."""
+"""Why a score is missing."""
 CAUSES = {
     "neuron_utilization": "Hidden units have died: steps that are too large push them to where they no longer react "
     "to the input.",
@@ -86,14 +86,14 @@ OVERFITTED: Changes = (
 
 @dataclass(frozen=True)
 class Finding:
-    """The diagnosis of one figure.
+    """The diagnosis of one score.
 
     Attributes:
-        cause: the probable cause in a sentence, or why the figure is missing; empty if it is good.
-        changes: variables of the task to change, and how; empty if the figure is good or missing.
+        cause: the probable cause in a sentence, or why the score is missing; empty if it is good.
+        changes: variables of the task to change, and how; empty if the score is good or missing.
     """
 
-    figure: str
+    score: str
     value: float | None
     grade: Grade
     cause: str
@@ -101,26 +101,26 @@ class Finding:
 
 
 def grade_of(value: float | None) -> Grade:
-    """The grade of a figure, or of the overall one."""
+    """The grade of a score, or of the overall one."""
     if value is None:
         return "unknown"
     return "good" if value >= GOOD else "fair" if value >= FAIR else "poor"
 
 
 def findings(
-    figures: Mapping[str, float | None],
+    scores: Mapping[str, float | None],
     variables: Collection[str],
     history: Sequence[Mapping[str, float | None]] = (),
 ) -> list[Finding]:
-    """The diagnoses of the six figures, those that cost the overall figure most first, missing ones last.
+    """The diagnoses of the six scores, those that cost the overall score most first, missing ones last.
 
     Args:
-        figures: by name, as returned by `health.health`.
+        scores: by name, as returned by `health.health`.
         variables: names of the task's variables; there is no advice about others.
         history: the metrics of each epoch, to find the cause of poor convergence; may be empty.
     """
-    found = [_finding(name, figures.get(name), variables, history) for name in WEIGHTS]
-    return sorted(found, key=lambda one: -WEIGHTS[one.figure] * (0.0 if one.value is None else 1.001 - one.value))
+    found = [_finding(name, scores.get(name), variables, history) for name in WEIGHTS]
+    return sorted(found, key=lambda one: -WEIGHTS[one.score] * (0.0 if one.value is None else 1.001 - one.value))
 
 
 def _finding(

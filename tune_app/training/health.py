@@ -1,6 +1,6 @@
-"""Health: six figures from 0 (sick) to 1 (healthy) that judge a training by more than its metric, and their mean.
+"""Health: six scores from 0 (sick) to 1 (healthy) that judge a training by more than its metric, and their mean.
 
-Three use the network as read by `reading.py`, three the history of the metrics. A figure is None if it is unknown: the
+Three use the network as read by `reading.py`, three the history of the metrics. A score is None if it is unknown: the
 task has no network or no probe, the history is too short, or there is nothing to compare.
 """
 
@@ -19,7 +19,7 @@ WEIGHTS = {
     "convergence_quality": 0.15,
     "accuracy_consistency": 0.10,
 }
-FIGURES = (*WEIGHTS, "overall")
+SCORES = (*WEIGHTS, "overall")
 MEANINGS = {
     "neuron_utilization": "Fraction of the hidden units that the network uses. The others give the same output for "
     "every input, or do not affect the loss.",
@@ -31,13 +31,13 @@ MEANINGS = {
     "convergence_quality": "How much of its best descent the validation loss keeps at the end. Low if the loss never "
     "settled, or rose again.",
     "accuracy_consistency": "How little the main metric drops over the last five epochs, in jumps or steadily.",
-    "overall": "Weighted mean of the available figures; unknown with fewer than three.",
+    "overall": "Weighted mean of the available scores; unknown with fewer than three.",
 }
-"""What each figure means, for users."""
+"""What each score means, for users."""
 LOST_DECADES = 24 * math.log10(2)
 """Orders of magnitude between two numbers at which float32, with 24 binary digits, loses the smaller one in a sum."""
-LEAST_FIGURES = 3
-"""With fewer of the six, a figure that cannot be low yet would look like a healthy training."""
+LEAST_SCORES = 3
+"""With fewer of the six, a score that cannot be low yet would look like a healthy training."""
 LAST_EPOCHS = 3
 """Number of epochs averaged for the current level of a loss."""
 LAST_STEPS = 5
@@ -80,10 +80,10 @@ class Reading:
 def health(
     reading: Reading | None, history: Sequence[Mapping[str, float | None]], directions: Mapping[str, str]
 ) -> Health:
-    """All of `FIGURES`, after the epoch that `history` ends with.
+    """All of `SCORES`, after the epoch that `history` ends with.
 
-    `overall` is the mean of the available figures, weighted by `WEIGHTS`; None with fewer than
-    `LEAST_FIGURES`.
+    `overall` is the mean of the available scores, weighted by `WEIGHTS`; None with fewer than
+    `LEAST_SCORES`.
 
     Args:
         reading: of the current network; None without a probe.
@@ -94,7 +94,7 @@ def health(
     sign = 1.0 if direction == "maximize" else -1.0
     training_loss, validation_loss = _values(history, "train_loss"), _values(history, "val_loss")
     layers, gradients = (reading.layers, reading.gradients) if reading else ((), ())
-    figures: Health = {
+    scores: Health = {
         "neuron_utilization": neuron_utilization(layers),
         "training_stability": training_stability(training_loss or validation_loss),
         "parameter_efficiency": parameter_efficiency(layers),
@@ -102,20 +102,20 @@ def health(
         "convergence_quality": convergence_quality(validation_loss or training_loss),
         "accuracy_consistency": accuracy_consistency([sign * value for value in _values(history, main)]),
     }
-    return {**figures, "overall": overall(figures)}
+    return {**scores, "overall": overall(scores)}
 
 
-def overall(figures: Mapping[str, float | None]) -> float | None:
-    """Mean of the available figures, weighted by `WEIGHTS`; None with fewer than `LEAST_FIGURES`."""
-    there = {name: value for name in WEIGHTS if (value := figures.get(name)) is not None}
-    if len(there) < LEAST_FIGURES:
+def overall(scores: Mapping[str, float | None]) -> float | None:
+    """Mean of the available scores, weighted by `WEIGHTS`; None with fewer than `LEAST_SCORES`."""
+    there = {name: value for name in WEIGHTS if (value := scores.get(name)) is not None}
+    if len(there) < LEAST_SCORES:
         return None
     return sum(WEIGHTS[name] * value for name, value in there.items()) / sum(WEIGHTS[name] for name in there)
 
 
-def told(figures: Mapping[str, float | None]) -> str:
-    """How many figures are available: ``1 of 6 figures``."""
-    return f"{sum(figures.get(name) is not None for name in WEIGHTS)} of {len(WEIGHTS)} figures"
+def told(scores: Mapping[str, float | None]) -> str:
+    """How many scores are available: ``1 of 6 scores``."""
+    return f"{sum(scores.get(name) is not None for name in WEIGHTS)} of {len(WEIGHTS)} scores"
 
 
 def neuron_utilization(layers: Sequence[Layer]) -> float | None:
@@ -135,14 +135,14 @@ def neuron_utilization(layers: Sequence[Layer]) -> float | None:
 def parameter_efficiency(layers: Sequence[Layer]) -> float | None:
     """How much of its width the network fills: the wider it is for the same features, the lower.
 
-    A layer's share is the dimensions that its activations fill over its units; the figure is the mean over the hidden
+    A layer's share is the dimensions that its activations fill over its units; the score is the mean over the hidden
     layers, each weighted with its parameters. Dimensions are the participation ratio of the activations' covariance
     C, tr(C)² / tr(C²), after Gao et al. (2017), "A theory of multineuronal dimensionality, dynamics and measurement";
     that features of far lower rank than width are parameters without use is the case of Kumar et al. (2021), "Implicit
     under-parameterization inhibits data-efficient deep reinforcement learning".
 
     A network that is widened by copying each unit k times, which has k² times the parameters and the same outputs, has
-    1/k of the figure. The probe bounds what can be found: no layer fills more dimensions than `reading.SAMPLES`. None
+    1/k of the score. The probe bounds what can be found: no layer fills more dimensions than `reading.SAMPLES`. None
     without hidden layers.
     """
     parameters = sum(layer.parameters for layer in layers)
@@ -157,7 +157,7 @@ def gradient_health(norms: Sequence[float]) -> float | None:
     The norms of the gradient by the layers' outputs are compared, as in Glorot and Bengio (2010), "Understanding the
     difficulty of training deep feedforward neural networks", section 4.2: gradients by the weights can hide an
     explosion. Both vanishing and exploding are products over the depth (Pascanu et al., 2013, "On the difficulty of
-    training recurrent neural networks"), so the figure falls in equal steps per decade between the largest and the
+    training recurrent neural networks"), so the score falls in equal steps per decade between the largest and the
     smallest norm and is 0 at `LOST_DECADES`, where float32 loses the smaller one next to the larger. Also 0 if a norm
     is zero or not finite.
 
@@ -175,7 +175,7 @@ def gradient_health(norms: Sequence[float]) -> float | None:
 def training_stability(losses: Sequence[float]) -> float | None:
     """Share of the training loss's movement that went down: 1 for a loss that never rises, 0 for one that only rises.
 
-    Falls over falls and rises together, from epoch to epoch, over the whole training: our own figure for the loss
+    Falls over falls and rises together, from epoch to epoch, over the whole training: our own score for the loss
     spikes and divergence that Chowdhery et al. (2022), "PaLM", section 5.1, describe. A loss that swings forever
     approaches 1/2, and the small swings at the end of a good training hardly count against its descent. Neither scale
     nor offset of the loss matters. A loss that does not move is stable. Uses `train_loss`, otherwise `val_loss`. None
@@ -215,7 +215,7 @@ def accuracy_consistency(values: Sequence[float]) -> float | None:
     Over the last five epochs, in parts of the range of all values so far, the worse of two: one minus twice the mean
     fall from one epoch to the next, and one minus the mean distance to the best value until then. The first tells a
     metric that jumps between two values, which gets 0 or little more, the second one that goes down steadily. Our own
-    figure. Neither scale nor offset matters, so it works for an accuracy and for a loss; a metric that does not move is
+    score. Neither scale nor offset matters, so it works for an accuracy and for a loss; a metric that does not move is
     consistent.
 
     Args:
@@ -247,5 +247,5 @@ def _steps(values: Sequence[float]) -> list[float]:
     return [after - before for before, after in itertools.pairwise(scaled)]
 
 
-def _within(figure: float) -> float:
-    return min(1.0, max(0.0, figure))
+def _within(score: float) -> float:
+    return min(1.0, max(0.0, score))

@@ -54,7 +54,7 @@ def look(
 ) -> tuple[tuple[LayerStatistics, ...], Array | None, dict[str, Array]]:
     """Statistics of the layers with matrices, images and activation maps, as in `Inspection`.
 
-    Without a probe, there are only weights. The passes run in evaluation mode, like those of the health figures.
+    Without a probe, there are only weights. The passes run in evaluation mode, like those of the health scores.
     """
     gradients: dict[str, Tensor] = {}
     if probe_loss is None:

@@ -16,7 +16,7 @@ PLACES = (0, 1, 2, 3, 5, 6)
 
 
 def health_over_epochs(epochs: pd.DataFrame) -> go.Figure:
-    """The health figures of one trial over its epochs; the overall one stands out.
+    """The health scores of one trial over its epochs; the overall one stands out.
 
     Args:
         epochs: rows of that trial, in the order of the epochs.
@@ -38,4 +38,4 @@ def health_over_epochs(epochs: pd.DataFrame) -> go.Figure:
     figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.03])
     figure.update_xaxes(**whole_numbers(epochs["epoch"]))
     figure.update_layout(title={"text": ""}, margin={"t": 20})
-    return figure if known else empty_figure(figure, "No epoch of this trial has health figures.")
+    return figure if known else empty_figure(figure, "No epoch of this trial has health scores.")

@@ -25,7 +25,7 @@ SYMBOLS = {"COMPLETED": "circle", "PRUNED": "line-ew-open", "FAILED": "x", "CANC
 CROWD = 200
 """Number of points above which smaller ones show more."""
 SERIES = ("#c90438", "#9016fa", "#d77b05", "#2ca682", "#536785", "#ce60f0", "#9988c5")
-"""Colors of lines side by side, such as the six health figures or six compared trials."""
+"""Colors of lines side by side, such as the six health scores or six compared trials."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "12px,3px")
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon")
 """Dashes and symbols of the same lines, for people who see no colors at all."""
