@@ -1,4 +1,4 @@
-"""What people say about trials, and what they ask of a running sweep, over HTTP."""
+"""Notes on trials, and changes to a running sweep, over HTTP."""
 
 from __future__ import annotations
 
