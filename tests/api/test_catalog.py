@@ -15,7 +15,7 @@ from tune_app.spaces.strategy import SAMPLERS, SCHEDULERS
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_strategies_and_datasets_are_those_of_the_package(client: httpx.Client) -> None:
+def test_strategies_and_datasets_match_the_package(client: httpx.Client) -> None:
     told = client.get("/strategies").json()
     assert {line["name"]: line["summary"] for line in told["samplers"]} == {n: s.summary for n, s in SAMPLERS.items()}
     assert [line["name"] for line in told["schedulers"]] == list(SCHEDULERS)

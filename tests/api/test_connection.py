@@ -135,7 +135,7 @@ def test_an_unread_body_is_skipped(guarded: httpx.Client) -> None:
         assert found.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
-def test_requests_on_one_connection_are_answered_as_before(guarded: httpx.Client) -> None:
+def test_several_requests_on_one_connection_are_answered(guarded: httpx.Client) -> None:
     request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
     last = b"GET /jobs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     with opened(guarded) as found:

@@ -225,7 +225,7 @@ def test_the_list_is_filtered_and_paged_latest_first(client: httpx.Client, place
     assert refused(client.get("/jobs", params={"state": "running"}), 422, "invalid")["where"].startswith("query.state")
 
 
-def test_a_damaged_record_is_named_and_hides_no_other(client: httpx.Client, place: Any) -> None:
+def test_a_damaged_record_is_named_and_hides_no_others(client: httpx.Client, place: Any) -> None:
     folder = place.root / "results" / "jobs" / "torn-1"
     folder.mkdir()
     (folder / "job.json").write_text("{")

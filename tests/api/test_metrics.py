@@ -1,4 +1,4 @@
-"""What Prometheus reads, parsed by its own client."""
+"""The metrics for Prometheus, parsed by its own client."""
 
 from __future__ import annotations
 

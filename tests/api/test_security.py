@@ -150,7 +150,7 @@ def test_a_large_request_is_rejected_whether_or_not_it_declares_its_size(client:
 
 @pytest.fixture
 def marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module in the current folder that leaves a mark when it is imported."""
+    """A file that a module in the current folder creates when it is imported."""
     mark = tmp_path / "imported"
     (tmp_path / "intruder.py").write_text(f"import pathlib\npathlib.Path({str(mark)!r}).touch()\nclass Task: pass\n")
     monkeypatch.chdir(tmp_path)

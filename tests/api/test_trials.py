@@ -227,7 +227,7 @@ def test_a_damaged_record_of_a_training_is_named(client: httpx.Client, place: An
     assert response.json()["error"]["where"].endswith(f"trainings/{job.id}/metrics.json")
 
 
-def test_layers_are_those_of_the_study_that_has_the_name_now(
+def test_layers_come_from_the_study_that_has_the_name_now(
     client: httpx.Client, place: Any, make_study: Any, make_spec: Any
 ) -> None:
     job = place.add_job("again", "SUCCEEDED")

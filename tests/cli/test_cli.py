@@ -361,7 +361,9 @@ def test_profiles_from_save_to_delete(tune_app: Command) -> None:
 
 
 @pytest.mark.parametrize(("answer", "kept"), [("y\n", False), ("n\n", True), ("\n", True)])
-def test_delete_asks(answer: str, kept: bool, tune_app: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delete_asks_for_confirmation(
+    answer: str, kept: bool, tune_app: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tune_app("profile", "save", "mine", "--trial", "digits-small")
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     ran = tune_app("profile", "delete", "mine")

@@ -30,7 +30,7 @@ class Diary:
         self.epoch = 0
 
     def note(self, what: str) -> None:
-        """Add a line on the current epoch, at once."""
+        """Write a line about the current epoch immediately."""
         line = json.dumps({**self._facts, "what": what, "epoch": self.epoch, "at": time.time()})
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(line + "\n")

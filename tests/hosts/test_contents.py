@@ -59,7 +59,7 @@ def test_a_node_without_the_code_or_with_another_version_is_named(hosts: netns.H
     assert sweep(hosts, tmp_path, document).returncode == 0
 
 
-def test_a_trial_that_misses_its_data_names_its_node(hosts: netns.Hosts, tmp_path: Path) -> None:
+def test_a_trial_that_lacks_its_data_names_its_node(hosts: netns.Hosts, tmp_path: Path) -> None:
     (hosts.all[1].own / "project" / "reads.py").write_text(READS)
     document = yaml.safe_load(space("reading", trials=8, epochs=2, pace=0.0, gpus=0.0))
     words = f"{hosts.here}/project/words.txt"

@@ -33,7 +33,7 @@ def test_every_slot_is_used_and_the_data_travels_to_every_host_once(hosts: netns
         assert DATA_BYTES < count < 1.5 * DATA_BYTES
 
 
-def test_a_driver_that_is_killed_is_followed_by_one_on_another_host(hosts: netns.Hosts, sweep_on: Any) -> None:
+def test_a_killed_driver_is_replaced_by_one_on_another_host(hosts: netns.Hosts, sweep_on: Any) -> None:
     sweep = sweep_on(hosts)
     driver = sweep.run(hosts.all[0], trials=18, epochs=3)
     sweep.until(lambda: len(sweep.events("trial_ended")) >= 5)
@@ -82,7 +82,7 @@ def test_a_host_that_joins_is_used_within_15_s(hosts: netns.Hosts, sweep_on: Any
     assert sweep.most_at_once() == 4
 
 
-def test_a_host_that_goes_and_comes_back_costs_what_its_last_checkpoint_lacked(
+def test_a_host_that_leaves_and_returns_costs_only_the_epochs_since_its_checkpoint(
     hosts: netns.Hosts, sweep_on: Any, tmp_path: Path
 ) -> None:
     sweep, diaries, file = sweep_on(hosts), tmp_path / "diaries", tmp_path / "space.yaml"

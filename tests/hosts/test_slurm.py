@@ -48,7 +48,7 @@ def test_a_sweep_ends_cleanly_at_the_time_limit_and_a_second_job_resumes_it(slur
         time.sleep(0.2)
     print(f"four trials run after {time.monotonic() - began:.0f} s")
     (script,) = netns.children(job.pid)
-    os.kill(script, signal.SIGTERM)  # as `--signal=B:TERM` tells the script alone
+    os.kill(script, signal.SIGTERM)  # as `--signal=B:TERM` signals only the script
     said = job.communicate(timeout=60)[0]
     assert job.returncode == 143, said
     assert "error: stopped by a request to terminate; results are kept" in said
@@ -65,6 +65,6 @@ def test_a_sweep_ends_cleanly_at_the_time_limit_and_a_second_job_resumes_it(slur
 
 
 def processes(host: netns.Host) -> str:
-    """What runs on a host."""
+    """The processes that run on a host."""
     shown = subprocess.run(host.command("ps", "ax", "-o", "stat,args"), capture_output=True, text=True, check=True)
     return "".join(line for line in shown.stdout.splitlines(keepends=True) if not line.startswith("Z"))

@@ -149,6 +149,6 @@ def check_swept(store: Path, study: str) -> None:
 
 
 def processes(host: netns.Host) -> str:
-    """What runs on a host."""
+    """The processes that run on a host."""
     shown = subprocess.run(host.command("ps", "ax", "-o", "stat,args"), capture_output=True, text=True, check=True)
     return "".join(line for line in shown.stdout.splitlines(keepends=True) if not line.startswith("Z"))

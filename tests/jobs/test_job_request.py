@@ -41,7 +41,7 @@ def profiles(tmp_path: Path, store: Store) -> Profiles:
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:
-    """Where a job's files are written."""
+    """The folder for a job's files."""
     found = tmp_path / "scratch"
     found.mkdir()
     return found

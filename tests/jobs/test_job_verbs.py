@@ -23,7 +23,7 @@ Command = Callable[..., tuple[int, str, str]]
 def tune_app(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Command:
-    """Run the command in process: exit code, stdout, stderr."""
+    """Run the command in process; returns exit code, stdout, stderr."""
     monkeypatch.setenv("TUNE_APP_STORE", jobs.store.folder.url)
     monkeypatch.chdir(tmp_path)
 

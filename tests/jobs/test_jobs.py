@@ -397,7 +397,7 @@ def _own_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def test_only_the_thread_that_sends_a_package_is_quiet_about_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_only_the_thread_that_sends_a_package_hides_its_messages(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger(jobs_module.PACKAGE_LOGGERS[0])
     with caplog.at_level(logging.INFO, logger.name):
         with jobs_module._untold_packages():

@@ -119,7 +119,7 @@ def test_every_variable_in_turn(store: Store) -> None:
         assert getattr(training.state.settings, variable.name) == value
 
 
-def test_what_it_leaves(store: Store, tmp_path: Path) -> None:
+def test_what_a_training_leaves_behind(store: Store, tmp_path: Path) -> None:
     seen: list[int] = []
     trained = train(profile(), store, epochs=2, seed=5, threads=1, on_epoch=lambda row: seen.append(row.epoch))
     assert seen == [1, 2]

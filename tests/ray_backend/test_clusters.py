@@ -99,7 +99,7 @@ def test_the_ray_job_runs_a_space_with_options_that_exist() -> None:
         assert (context.params["address"], context.params["gpus"]) == ("auto", 0.25)
 
 
-def test_versions_are_those_of_the_project() -> None:
+def test_versions_match_the_project() -> None:
     (ray,) = re.findall(r"^ray==(.*)$", (ROOT / "requirements.lock").read_text(), re.M)
     assert read(KUBERAY)["spec"]["rayClusterSpec"]["rayVersion"] == ray
     images = {container["image"] for pod in pods() for container in pod["containers"]}

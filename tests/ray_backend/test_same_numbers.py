@@ -90,7 +90,7 @@ def _wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def test_eight_configurations_here_and_on_two_nodes(two_nodes: str, tmp_path: Path) -> None:
+def test_eight_configurations_give_the_same_figures_here_and_on_two_nodes(two_nodes: str, tmp_path: Path) -> None:
     (tmp_path / "space.json").write_text(json.dumps(SPACE))  # JSON is YAML
     command = [sys.executable, "-m", "tune_app", "run", str(tmp_path / "space.json"), "--no-preflight"]
     done = subprocess.run(

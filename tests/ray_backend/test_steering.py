@@ -28,7 +28,7 @@ class Person:
 
     @property
     def again(self) -> int | None:
-        """The number under which trial 0 runs again, from the answer."""
+        """The number of the trial that repeats trial 0, from the answer."""
         found = re.search(r"trial (\d+) repeats trial 0", " ".join(self.answers))
         return int(found.group(1)) if found else None
 
@@ -81,7 +81,7 @@ def test_a_trial_is_retried_unchanged(steered: tuple[Any, Person]) -> None:
     assert again["started_at"] < swept.trials.loc[4, "started_at"], "it must run before trials that have not started"
 
 
-def test_the_number_of_trials_and_how_many_run_at_once_change(steered: tuple[Any, Person]) -> None:
+def test_the_number_of_trials_and_how_many_run_at_once_can_be_changed(steered: tuple[Any, Person]) -> None:
     swept, person = steered
     assert person.most_at_once == 2
     assert person.answers == [

@@ -85,7 +85,7 @@ def check_whole(store: Path, reason: str) -> None:
 
 
 def test_a_signal_to_the_whole_group_ends_it_within_seconds(sweeping: Any, tmp_path: Path) -> None:
-    """As `timeout` and a shell send it."""
+    """The way `timeout` and a shell send it."""
     process = sweeping()
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGTERM)
@@ -124,7 +124,7 @@ def test_a_ray_that_dies_is_reported_in_one_error(sweeping: Any, tmp_path: Path,
 
 @contextmanager
 def node_elsewhere() -> Iterator[tuple[str, psutil.Process]]:
-    """Another process's node, as its address and GCS: a minute after a GCS dies, Ray ends the process that started it."""
+    """Another process's node: its address and GCS. A minute after a GCS dies, Ray ends the process that started it."""
     code = (
         "from tune_app.ray_backend.local_node import start_node\n"
         "node = start_node()\n"
