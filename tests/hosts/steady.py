@@ -1,4 +1,4 @@
-"""A user's task for tests on several hosts: it trains nothing, takes a set time, and its data shows up in the traffic."""
+"""A user's task for tests on several hosts: it trains nothing, takes a set time, and its data shows up in traffic."""
 
 from __future__ import annotations
 
