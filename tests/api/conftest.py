@@ -1,4 +1,4 @@
-"""A store with jobs in every state, and real servers over it, on free ports of loopback in threads of the tests."""
+"""A store with jobs in every state, and real servers for it, in threads on free loopback ports."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Serve = Callable[..., Any]
 
 @dataclass
 class Place:
-    """What a server stands on."""
+    """The folders that a server uses."""
 
     root: Path
 
@@ -63,7 +63,7 @@ class Place:
         return Profiles(self.settings.profiles)
 
     def add_job(self, space: str, state: str, **given: Any) -> Job:
-        """A job of this space in this state, as the server's own would be."""
+        """Add a job for this space in this state, as if the server had made it."""
 
         def make(run: int) -> Job:
             facts = {
@@ -98,13 +98,13 @@ class Place:
 
 @pytest.fixture(scope="session")
 def whole_place(tmp_path_factory: pytest.TempPathFactory, make_study: Any, make_spec: Any) -> Place:
-    """See `_make_place`; never served itself, but copied."""
+    """See `_make_place`; only copied, never served."""
     return _make_place(tmp_path_factory.mktemp("whole"), make_study, make_spec)
 
 
 @pytest.fixture(scope="session")
 def make_place(whole_place: Place) -> Callable[[Path], Place]:
-    """Make a place like `whole_place` in a folder."""
+    """Copies `whole_place` into a folder."""
 
     def copy(root: Path) -> Place:
         shutil.copytree(whole_place.root, root, dirs_exist_ok=True)
@@ -117,7 +117,7 @@ def make_place(whole_place: Place) -> Callable[[Path], Place]:
 
 
 def _make_place(root: Path, make_study: Any, make_spec: Any) -> Place:
-    """A study that ended, one in which all failed, one that runs, with their jobs; a profile; a search space."""
+    """A finished study, one whose trials all failed, and a running one, with their jobs; a profile; a search space."""
     place = Place(root)
     for name in ("ended-1", "failed-1", "running-1"):
         spec = replace(make_spec(), name=name)
@@ -143,7 +143,7 @@ def _make_place(root: Path, make_study: Any, make_spec: Any) -> Place:
 
 
 def _start_trial(place: Place) -> None:
-    """Have trial 5 of `running-1` in its second epoch."""
+    """Put trial 5 of `running-1` into its second epoch."""
     from tune_app.store.columns import column_types
     from tune_app.store.study_writer import StudyWriter
     from tune_app.tasks import load_task
@@ -166,7 +166,7 @@ def _start_trial(place: Place) -> None:
 
 
 def _add_checkpoint(place: Place) -> None:
-    """Give the best trial of `ended-1` the checkpoint that training it would have left."""
+    """Give the best trial of `ended-1` the checkpoint that its training would have left."""
     from tune_app.tasks import load_task
 
     study = place.store.study("ended-1")
@@ -177,7 +177,7 @@ def _add_checkpoint(place: Place) -> None:
 
 
 def _add_training(place: Place) -> None:
-    """The job of a training of the profile `mine`, and what it left."""
+    """Add the job of a training of the profile `mine`, and its results."""
     from tune_app.profiles.train import train
 
     job = place.add_job("train-mine", "SUCCEEDED", kind="training", study=None)
@@ -186,7 +186,7 @@ def _add_training(place: Place) -> None:
 
 @contextmanager
 def running(settings: Settings) -> Iterator[httpx.Client]:
-    """A server in a thread, and a client of it that shows the token."""
+    """Run a server in a thread; yields a client that sends the token."""
     with bind("127.0.0.1", 0) as listening:
         port = listening.getsockname()[1]
         listening.listen(128)
@@ -219,6 +219,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, make_place: Callable[[Path],
 
 @pytest.fixture(scope="module")
 def client(place: Place) -> Iterator[httpx.Client]:
-    """A client of a server over `place`, without a token."""
+    """A client of a server for `place`, without a token."""
     with running(place.settings) as found:
         yield found

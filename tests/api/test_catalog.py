@@ -1,4 +1,4 @@
-"""What there is to choose from, over HTTP."""
+"""The available choices, over HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tune_app.spaces.strategy import SAMPLERS, SCHEDULERS
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_strategies_and_datasets_are_those_of_the_package(client: httpx.Client) -> None:
+def test_strategies_and_datasets_match_the_package(client: httpx.Client) -> None:
     told = client.get("/strategies").json()
     assert {line["name"]: line["summary"] for line in told["samplers"]} == {n: s.summary for n, s in SAMPLERS.items()}
     assert [line["name"] for line in told["schedulers"]] == list(SCHEDULERS)
@@ -33,9 +33,9 @@ def test_every_shipped_search_space_is_listed(place: Any, serve: Any) -> None:
     assert next(line for line in lines if line["search_space"] == "digits_cnn")["document"]["name"] == "digits-cnn"
 
 
-def test_a_search_space_is_read_again_when_it_changed(client: httpx.Client, place: Any) -> None:
+def test_a_search_space_is_read_again_when_it_changes(client: httpx.Client, place: Any) -> None:
     file = place.root / "search_spaces" / "mine.yaml"
-    told = {"name": "two", "notify": ["https://a.org"]}  # all that is shown of the address
+    told = {"name": "two", "notify": ["https://a.org"]}  # only this part of the address is shown
     for text, document in (
         ("name: one", {"name": "one"}),
         ("name: two\nnotify: https://a.org/secret", told),
@@ -47,6 +47,6 @@ def test_a_search_space_is_read_again_when_it_changed(client: httpx.Client, plac
     assert "mine.yaml:2" in line["invalid"] or "mine.yaml:1" in line["invalid"]
 
 
-def test_the_server_says_that_it_answers(client: httpx.Client) -> None:
+def test_the_server_reports_its_health(client: httpx.Client) -> None:
     assert client.get("/healthz").json() == {"status": "ok", "version": __version__}
     assert "swagger" in client.get("/docs").text

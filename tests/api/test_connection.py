@@ -1,4 +1,4 @@
-"""What a client may take of the server before it has shown a token."""
+"""What a client can use of the server before it has sent a token."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKEN = "correct-horse-battery-staple"
 
 @pytest.fixture(scope="module")
 def guarded(place: Any, serve: Any) -> Iterator[httpx.Client]:
-    """A client that does not show the token of its server."""
+    """A client that does not send the server's token."""
     with serve(replace(place.settings, token=TOKEN)) as found:
         del found.headers["Authorization"]
         yield found
@@ -33,7 +33,7 @@ def opened(client: httpx.Client) -> socket.socket:
 
 
 def answer(found: socket.socket) -> tuple[int, str]:
-    """The status of the answer, and the code of the error; the server must close then."""
+    """The response's status and error code; the server must then close the connection."""
     content = b""
     while piece := found.recv(65_536):
         content += piece
@@ -71,7 +71,7 @@ def test_a_head_that_does_not_end_is_refused_while_it_arrives(guarded: httpx.Cli
         except ConnectionError:
             pass
         else:
-            raise AssertionError("all of it was taken")
+            raise AssertionError("the server accepted everything")
     with opened(guarded) as found:
         found.sendall(begin.encode())
         time.sleep(0.1)
@@ -79,13 +79,13 @@ def test_a_head_that_does_not_end_is_refused_while_it_arrives(guarded: httpx.Cli
         assert answer(found) == (status, "too_large")
 
 
-def test_a_request_that_is_no_http_is_answered_in_the_one_shape(guarded: httpx.Client) -> None:
+def test_a_request_that_is_not_http_gets_the_standard_error(guarded: httpx.Client) -> None:
     with opened(guarded) as found:
         found.sendall(b"what is this\r\n\r\n")
         assert answer(found) == (400, "bad_request")
 
 
-def test_a_head_must_arrive_in_time_also_behind_an_answered_request(
+def test_a_head_must_arrive_in_time_even_after_an_answered_request(
     guarded: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "HEAD_S", 0.5)
@@ -111,7 +111,7 @@ def test_a_body_must_arrive_in_time(client: httpx.Client, monkeypatch: pytest.Mo
         assert answer(found) == (408, "timeout")
 
 
-def test_connections_are_counted_and_come_free_again(guarded: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_are_limited_and_freed(guarded: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MOST_CONNECTIONS", 10)
     monkeypatch.setattr(connection, "HEAD_S", 1.0)
     with ExitStack() as held:
@@ -120,13 +120,13 @@ def test_connections_are_counted_and_come_free_again(guarded: httpx.Client, monk
         with opened(guarded) as one_more:
             assert answer(one_more) == (503, "work_failed")
         time.sleep(1.2)
-        assert httpx.get(f"{guarded.base_url}/docs", trust_env=False).status_code == 200, "idle ones were closed"
+        assert httpx.get(f"{guarded.base_url}/docs", trust_env=False).status_code == 200, "idle ones must be closed"
 
 
-def test_a_body_that_nobody_waits_for_is_passed_over(guarded: httpx.Client) -> None:
+def test_an_unread_body_is_skipped(guarded: httpx.Client) -> None:
     with opened(guarded) as found:
         found.sendall(b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n")
-        time.sleep(0.2)  # head and body of the answer come apart
+        time.sleep(0.2)  # the response's head and body arrive separately
         assert found.recv(65_536).startswith(b"HTTP/1.1 401")
         for _ in range(5):
             found.sendall(b"a" * 100_000)
@@ -135,7 +135,7 @@ def test_a_body_that_nobody_waits_for_is_passed_over(guarded: httpx.Client) -> N
         assert found.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
-def test_requests_on_one_connection_are_answered_as_before(guarded: httpx.Client) -> None:
+def test_several_requests_on_one_connection_are_answered(guarded: httpx.Client) -> None:
     request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
     last = b"GET /jobs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     with opened(guarded) as found:

@@ -1,4 +1,4 @@
-"""Events: numbered, from the log alone, none missed and none twice."""
+"""Events: numbered, taken only from the log, none missed, none repeated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFIG = {v.name: v.default for v in VARIABLES}
 def listen(client: httpx.Client, job_id: str, after: int | None = None) -> ClientConnection:
     """A WebSocket with the events of a job."""
     query = "" if after is None else f"?after={after}"
-    # Without a bound: a client that leaves with its queue full does not hear the server's goodbye.
+    # No limit on the queue: a client that disconnects with a full queue misses the server's close.
     return connect(f"ws://{client.base_url.netloc.decode()}/jobs/{job_id}/events{query}", max_queue=None)
 
 
@@ -44,7 +44,7 @@ def epoch(trial: int, number: int) -> dict[str, Any]:
     return {"trial": trial, "epoch": number, "ended_at": now(), "duration_s": 0.1, "metric/val_accuracy": number / 10}
 
 
-def test_what_happened_is_told_in_order_and_ends_with_the_job(client: httpx.Client) -> None:
+def test_events_come_in_order_and_end_with_the_job(client: httpx.Client) -> None:
     events = all_of(client, "ended-1")
     assert [event["number"] for event in events] == list(range(1, len(events) + 1))
     kinds = [event["type"] for event in events]
@@ -62,14 +62,14 @@ def test_what_happened_is_told_in_order_and_ends_with_the_job(client: httpx.Clie
     assert (events[-1]["state"], events[-1]["exit_code"]) == ("SUCCEEDED", 0)
 
 
-def test_whoever_comes_again_misses_nothing_wherever_it_was_cut(client: httpx.Client) -> None:
+def test_a_client_that_reconnects_anywhere_misses_nothing(client: httpx.Client) -> None:
     events = all_of(client, "ended-1")
     for cut in range(len(events) + 1):
         assert all_of(client, "ended-1", after=cut) == events[cut:]
 
 
-def test_events_come_while_they_happen_and_over_several_connections(client: httpx.Client, place: Any) -> None:
-    """A writer writes, a client drops its connection after every few events; what it saw is the log, once."""
+def test_events_arrive_live_and_over_several_connections(client: httpx.Client, place: Any) -> None:
+    """A client that drops its connection every few events sees each event of the log exactly once."""
     job = place.add_job("live", "RUNNING")
     study = place.store.folder
     study.write(f"studies/{job.study}/spec.yaml", study.read("studies/ended-1/spec.yaml"))
@@ -90,7 +90,7 @@ def test_events_come_while_they_happen_and_over_several_connections(client: http
 
     writing = threading.Thread(target=write)
     seen: list[dict[str, Any]] = []
-    with listen(client, job.id) as socket:  # before anything is there
+    with listen(client, job.id) as socket:  # before there are any events
         writing.start()
         seen.append(json.loads(socket.recv(10)))
     connections = 1
@@ -106,7 +106,7 @@ def test_events_come_while_they_happen_and_over_several_connections(client: http
     assert told == [(trial, number) for trial in range(8) for number in (1, 2, 3)]
 
 
-def test_what_a_later_resume_adds_is_not_of_the_job(client: httpx.Client, place: Any) -> None:
+def test_events_of_a_later_resume_do_not_belong_to_the_job(client: httpx.Client, place: Any) -> None:
     before = all_of(client, "failed-1")
     study = place.store.study("failed-1")
     with StudyWriter(study, study.history(), column_types(VARIABLES)) as writer:
@@ -115,7 +115,7 @@ def test_what_a_later_resume_adds_is_not_of_the_job(client: httpx.Client, place:
     assert all_of(client, "failed-1") == before
 
 
-def test_half_a_line_is_told_when_it_is_whole(client: httpx.Client, place: Any) -> None:
+def test_a_partial_line_is_sent_once_it_is_complete(client: httpx.Client, place: Any) -> None:
     job = place.add_job("torn", "RUNNING", study="torn-1")
     folder = place.store.folder
     folder.write("studies/torn-1/spec.yaml", folder.read("studies/ended-1/spec.yaml"))
@@ -130,13 +130,13 @@ def test_half_a_line_is_told_when_it_is_whole(client: httpx.Client, place: Any) 
         assert json.loads(socket.recv(5))["type"] == "trial_started"
 
 
-def test_a_training_has_its_end_alone(client: httpx.Client, place: Any) -> None:
+def test_a_training_has_only_its_end_event(client: httpx.Client, place: Any) -> None:
     job = place.add_job("train-mine", "FAILED", kind="training", study=None)
     (event,) = all_of(client, job.id)
     assert (event["number"], event["type"], event["state"], event["reason"]) == (1, "job_ended", "FAILED", "error")
 
 
-def test_a_job_that_is_not_there_and_one_that_goes(client: httpx.Client, place: Any) -> None:
+def test_a_missing_job_and_one_that_is_removed(client: httpx.Client, place: Any) -> None:
     with pytest.raises(InvalidStatus) as caught:
         listen(client, "none-1")
     assert caught.value.response.status_code == 404
@@ -150,14 +150,14 @@ def test_a_job_that_is_not_there_and_one_that_goes(client: httpx.Client, place: 
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "1e3"])
-def test_a_number_that_is_none(client: httpx.Client, after: str) -> None:
+def test_an_invalid_event_number(client: httpx.Client, after: str) -> None:
     with pytest.raises(InvalidStatus) as caught:
         connect(f"ws://{client.base_url.netloc.decode()}/jobs/ended-1/events?after={after}")
     assert caught.value.response.status_code == 422
     assert json.loads(caught.value.response.body or b"")["error"]["where"] == "query.after"
 
 
-def test_on_s3_only_what_is_new_of_the_log_is_read(
+def test_on_s3_only_the_new_part_of_the_log_is_read(
     s3_url: str, serve: Any, place: Any, make_study: Any, make_spec: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = make_study(s3_url, replace(make_spec(), name="live-1"))
@@ -184,7 +184,7 @@ def test_on_s3_only_what_is_new_of_the_log_is_read(
         while json.loads(socket.recv(10))["type"] != "trial_ended":
             pass
         for change in (folder.merge, lambda name: None):
-            time.sleep(0.6)  # the server looks twice
+            time.sleep(0.6)  # the server polls twice
             change(log)
             read.clear()
             folder.append(log, line)

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: asked for, listed, looked at, cancelled, removed."""
+"""Jobs over HTTP: submit, list, inspect, cancel, remove."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def space(make_spec: Any) -> dict[str, Any]:
-    """A search space as a request carries it."""
+    """A search space as it appears in a request."""
     document: dict[str, Any] = make_spec().to_dict()
     return document
 
 
 def submitted(client: httpx.Client, place: Any, **asked: Any) -> Any:
-    """The record of a job that was asked for; what Ray is told cannot reach it."""
+    """Submit a job and return its record; Ray is unreachable, so it never runs."""
     response = client.post("/jobs", json=asked)
     assert response.status_code == 202, response.text
     told = response.json()
@@ -45,7 +45,7 @@ def submitted(client: httpx.Client, place: Any, **asked: Any) -> Any:
 
 
 def refused(response: httpx.Response, status: int, code: str) -> dict[str, str]:
-    """The error of a response, which must have the one shape."""
+    """The error in a response, which must have the standard keys."""
     assert response.status_code == status, response.text
     document = response.json()
     assert set(document) == {"error"}
@@ -54,7 +54,7 @@ def refused(response: httpx.Response, status: int, code: str) -> dict[str, str]:
     return dict(document["error"])
 
 
-def test_a_sweep_of_a_space_of_the_server(client: httpx.Client, place: Any) -> None:
+def test_a_sweep_of_a_space_on_the_server(client: httpx.Client, place: Any) -> None:
     overrides = {
         "trials": 3,
         "time": "30m",
@@ -89,7 +89,7 @@ def test_a_training(client: httpx.Client, place: Any, source: dict[str, Any]) ->
     assert profile["provenance"]["trial"] == source.get("trial", 0)
 
 
-def test_a_job_that_ray_does_not_take_has_failed_and_says_why(client: httpx.Client, place: Any) -> None:
+def test_a_job_that_ray_does_not_accept_fails_and_says_why(client: httpx.Client, place: Any) -> None:
     job = submitted(client, place, kind="training", profile="mine")
     deadline = time.monotonic() + 20
     while (found := client.get(f"/jobs/{job.id}").json())["state"] == "QUEUED":
@@ -119,13 +119,13 @@ def test_a_job_that_ray_does_not_take_has_failed_and_says_why(client: httpx.Clie
         ({"kind": "training", "profile": "mine", "epochs": 0}, "body.epochs", "must be greater than or equal"),
     ],
 )
-def test_a_request_of_a_wrong_form(client: httpx.Client, asked: Any, where: str, said: str) -> None:
+def test_a_malformed_request(client: httpx.Client, asked: Any, where: str, said: str) -> None:
     error = refused(client.post("/jobs", json=asked), 422, "invalid")
     assert error["where"] == where
     assert said in error["message"]
 
 
-def test_what_is_mistyped_is_answered_with_the_nearest(client: httpx.Client) -> None:
+def test_a_typo_gets_the_nearest_name_as_a_hint(client: httpx.Client) -> None:
     asked = {"kind": "sweep", "search_space": "small", "overrides": {"tirals": 3}}
     for response, where, near in (
         (client.post("/jobs", json=asked), "body.overrides.tirals", "trials"),
@@ -156,7 +156,7 @@ def test_what_is_mistyped_is_answered_with_the_nearest(client: httpx.Client) -> 
         ({}, {"start_from": ["nobody"]}, "search.start_from", "must list profiles or studies", "mine"),
     ],
 )
-def test_a_space_that_is_not_valid(
+def test_an_invalid_space(
     client: httpx.Client, space: dict[str, Any], change: Any, overrides: Any, where: str, said: str, hint: str
 ) -> None:
     asked = {"kind": "sweep", "space": {**space, **change}, "overrides": overrides}
@@ -177,26 +177,26 @@ def test_a_space_that_is_not_valid(
         ({"kind": "training", "study": "ended-1", "trial": 99}, "has no trial 99"),
     ],
 )
-def test_what_is_not_there(client: httpx.Client, asked: dict[str, Any], said: str) -> None:
+def test_a_missing_space_profile_study_or_trial(client: httpx.Client, asked: dict[str, Any], said: str) -> None:
     assert said in refused(client.post("/jobs", json=asked), 404, "not_found")["message"]
 
 
-def test_a_link_out_of_the_folder_of_search_spaces_is_none(client: httpx.Client, place: Any) -> None:
+def test_a_link_out_of_the_search_space_folder_is_ignored(client: httpx.Client, place: Any) -> None:
     (place.root / "outside.yaml").write_text("name: outside")
     (place.root / "search_spaces" / "linked.yaml").symlink_to(place.root / "outside.yaml")
     assert "linked" not in [line["search_space"] for line in client.get("/search-spaces").json()]
     refused(client.post("/jobs", json={"kind": "sweep", "search_space": "linked"}), 404, "not_found")
 
 
-def test_the_name_of_a_study_that_is_taken(client: httpx.Client) -> None:
+def test_a_study_name_that_is_taken(client: httpx.Client) -> None:
     asked = {"kind": "sweep", "search_space": "small", "overrides": {"name": "ended-1"}}
     error = refused(client.post("/jobs", json=asked), 409, "conflict")
     assert "the study `ended-1` exists" in error["message"]
-    assert "--" not in error["hint"], "an option is no help to who sent a request"
+    assert "--" not in error["hint"], "a command-line option does not help an HTTP client"
 
 
 @pytest.mark.parametrize("edits", [{"training.momentun": 1}, {"training.learning_rate": -1}])
-def test_an_edit_that_is_not_valid_is_told_where_it_stands(client: httpx.Client, edits: dict[str, Any]) -> None:
+def test_an_invalid_edit_is_reported_with_its_place(client: httpx.Client, edits: dict[str, Any]) -> None:
     source = {"study": "ended-1", "set": edits}
     for response in (
         client.post("/jobs", json={"kind": "training", **source}),
@@ -206,7 +206,7 @@ def test_an_edit_that_is_not_valid_is_told_where_it_stands(client: httpx.Client,
         assert refused(response, 422, "invalid")["where"].startswith("body.set training.")
 
 
-def test_the_list_is_filtered_and_paged_the_latest_first(client: httpx.Client, place: Any) -> None:
+def test_the_list_is_filtered_and_paged_latest_first(client: httpx.Client, place: Any) -> None:
     everything = client.get("/jobs").json()
     assert everything["total"] == len(everything["items"]) == len(place.records.all())
     times = [job["requested_at"] for job in everything["items"]]
@@ -225,7 +225,7 @@ def test_the_list_is_filtered_and_paged_the_latest_first(client: httpx.Client, p
     assert refused(client.get("/jobs", params={"state": "running"}), 422, "invalid")["where"].startswith("query.state")
 
 
-def test_a_damaged_record_is_named_and_hides_no_other(client: httpx.Client, place: Any) -> None:
+def test_a_damaged_record_is_named_and_hides_no_others(client: httpx.Client, place: Any) -> None:
     folder = place.root / "results" / "jobs" / "torn-1"
     folder.mkdir()
     (folder / "job.json").write_text("{")
@@ -239,7 +239,7 @@ def test_a_damaged_record_is_named_and_hides_no_other(client: httpx.Client, plac
         folder.rmdir()
 
 
-def test_a_job_is_as_its_record_says_at_any_moment(client: httpx.Client, place: Any) -> None:
+def test_a_job_always_matches_its_record(client: httpx.Client, place: Any) -> None:
     job = place.add_job("changing", "RUNNING")
     found = client.get(f"/jobs/{job.id}").json()
     assert {key: value for key, value in found.items() if key != "progress"} == dataclasses.asdict(job)
@@ -248,12 +248,12 @@ def test_a_job_is_as_its_record_says_at_any_moment(client: httpx.Client, place: 
 
 
 @pytest.mark.parametrize("job_id", ["none-1", "..%2f..%2fprofiles", "%00", "A" * 200])
-def test_a_job_that_is_not_there(client: httpx.Client, job_id: str) -> None:
+def test_a_missing_job(client: httpx.Client, job_id: str) -> None:
     for suffix in ("", "/logs", "/trials", "/trials/0", "/best-model", "/best-model/download"):
         refused(client.get(f"/jobs/{job_id}{suffix}"), 404, "not_found")
 
 
-def test_what_a_job_printed_is_read_on(client: httpx.Client) -> None:
+def test_a_jobs_log_is_read_in_parts(client: httpx.Client) -> None:
     whole = client.get("/jobs/ended-1/logs")
     assert whole.text == "ended-1 speaks\nsecond line\n"
     assert whole.headers["content-type"].startswith("text/plain")
@@ -290,7 +290,7 @@ def test_many_readers_of_a_long_log_take_little_memory(client: httpx.Client, pla
     assert peak < 200_000_000, "30 readers of a line of 100 MB"
 
 
-def test_cancelling_leaves_the_request_at_once_and_ends_what_has_ended_never(client: httpx.Client, place: Any) -> None:
+def test_cancelling_returns_at_once_and_never_changes_an_ended_job(client: httpx.Client, place: Any) -> None:
     job = place.add_job("stopping", "RUNNING")
     response = client.post(f"/jobs/{job.id}/cancel")
     assert (response.status_code, response.json()["id"]) == (202, job.id)
@@ -321,7 +321,7 @@ def test_removing_keeps_the_study_unless_asked(client: httpx.Client, place: Any,
     assert "old-1" not in place.store.studies()
 
 
-def test_of_two_who_remove_a_job_at_once_one_does(client: httpx.Client, place: Any) -> None:
+def test_only_one_of_several_concurrent_removals_succeeds(client: httpx.Client, place: Any) -> None:
     for _ in range(5):
         job = place.add_job("gone", "SUCCEEDED", study=None)
         with ThreadPoolExecutor(4) as threads:
@@ -329,7 +329,7 @@ def test_of_two_who_remove_a_job_at_once_one_does(client: httpx.Client, place: A
         assert sorted(answers) == [204, 404, 404, 404]
 
 
-def test_a_job_that_an_earlier_server_accepted_is_given_to_ray_or_cancelled(
+def test_a_job_that_an_earlier_server_accepted_is_submitted_or_cancelled(
     tmp_path: Path, make_place: Any, serve: Any
 ) -> None:
     place = make_place(tmp_path)
@@ -344,9 +344,9 @@ def test_a_job_that_an_earlier_server_accepted_is_given_to_ray_or_cancelled(
         while (found := client.get(f"/jobs/{accepted[0].id}").json())["state"] == "QUEUED":
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert "no job server answers" in found["message"], "it was tried"
+        assert "no job server answers" in found["message"], "the submission was tried"
         waiting = client.get(f"/jobs/{accepted[1].id}").json()
-        assert waiting["state"] == "QUEUED", "the command that asked may still give it"
+        assert waiting["state"] == "QUEUED", "the command that requested it may still submit it"
         began = time.monotonic()
         assert client.post(f"/jobs/{accepted[1].id}/cancel").json()["state"] == "CANCELLED"
         assert time.monotonic() - began < 3
@@ -356,13 +356,13 @@ def test_a_study_that_takes_the_name_of_a_removed_one_is_shown(
     client: httpx.Client, place: Any, finished: str, make_study: Any, make_spec: Any
 ) -> None:
     assert client.get(f"/jobs/{finished}/trials").json()["total"] == 5
-    jobs_module.Jobs(place.store).purge(place.records.get(finished), study=True)  # by the command line, say
+    jobs_module.Jobs(place.store).purge(place.records.get(finished), study=True)  # e.g. from the command line
     make_study(place.store.folder.url, dataclasses.replace(make_spec(), name="old-1"), ends=("PRUNED",))
     again = place.add_job("old", "SUCCEEDED", study="old-1").id
     assert [trial["state"] for trial in client.get(f"/jobs/{again}/trials").json()["items"]] == ["PRUNED"]
 
 
-def test_a_method_or_a_path_that_there_is_not(client: httpx.Client) -> None:
+def test_an_unknown_method_or_path(client: httpx.Client) -> None:
     for path, methods in (("/jobs", "GET, POST"), ("/profiles/mine", "DELETE, GET, PUT"), ("/docs", "GET, HEAD")):
         response = client.patch(path)
         assert refused(response, 405, "method_not_allowed")["hint"] == f"Valid: {methods}"
@@ -370,7 +370,7 @@ def test_a_method_or_a_path_that_there_is_not(client: httpx.Client) -> None:
     assert refused(client.get("/job"), 404, "not_found")["where"] == "GET /job"
 
 
-def test_a_body_that_is_no_json(client: httpx.Client) -> None:
+def test_a_body_that_is_not_json(client: httpx.Client) -> None:
     for content in (b"{", b"\xff\xfe", b"[" * 100_000, b'{"kind": ' + b"9" * 5000 + b"}"):
         response = client.post("/jobs", content=content, headers={"Content-Type": "application/json"})
         assert response.status_code in (400, 422), response.text
@@ -378,7 +378,7 @@ def test_a_body_that_is_no_json(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("key", ["\ud800", "over\udce9rides"])
-def test_an_unknown_key_that_is_no_unicode_is_refused(client: httpx.Client, key: str) -> None:
+def test_an_unknown_key_that_is_not_unicode_is_rejected(client: httpx.Client, key: str) -> None:
     body = json.dumps({"kind": "sweep", "search_space": "digits_cnn", key: 1})
     told = refused(client.post("/jobs", content=body, headers={"Content-Type": "application/json"}), 422, "invalid")
     assert "valid Unicode" in told["message"]

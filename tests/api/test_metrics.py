@@ -1,4 +1,4 @@
-"""What Prometheus reads, parsed by its own client."""
+"""The metrics for Prometheus, parsed by its own client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 
 def scraped(client: httpx.Client) -> dict[str, float]:
-    """Every sample under its name, with its labels behind."""
+    """The value of every sample, keyed by its name and labels."""
     response = client.get("/metrics")
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -24,13 +24,13 @@ def scraped(client: httpx.Client) -> dict[str, float]:
     }
 
 
-def test_jobs_running_sweeps_and_the_process_are_told(client: httpx.Client, place: Any) -> None:
+def test_jobs_running_sweeps_and_the_process_are_reported(client: httpx.Client, place: Any) -> None:
     study = place.store.study("running-1")
     live = {**study.json("live.json"), "slots": 4, "suggestions": {"count": 7, "seconds": 1.25}}
     study.folder.write(f"{study.base}/live.json", json.dumps(live).encode())
     place.records.beat("running-1")
     told = scraped(client)
-    assert len([name for name in told if name.startswith("tune_app_jobs ")]) == 10, "states without a job, too"
+    assert len([name for name in told if name.startswith("tune_app_jobs ")]) == 10, "states without jobs count, too"
     ours = {name.removeprefix("tune_app_"): value for name, value in told.items() if name.startswith("tune_app_")}
     assert {name: value for name, value in ours.items() if value} == {
         "jobs kind=sweep state=SUCCEEDED": 1,
@@ -50,7 +50,7 @@ def test_jobs_running_sweeps_and_the_process_are_told(client: httpx.Client, plac
     assert told["process_resident_memory_bytes"] > 1e7
 
 
-def test_a_sweep_of_an_older_version_does_not_tell_of_its_suggestions(place: Any, serve: Any) -> None:
+def test_a_sweep_of_an_older_version_reports_no_suggestions(place: Any, serve: Any) -> None:
     study = place.store.study("running-1")
     live = {name: value for name, value in study.json("live.json").items() if name not in ("slots", "suggestions")}
     study.folder.write(f"{study.base}/live.json", json.dumps(live).encode())

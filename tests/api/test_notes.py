@@ -1,4 +1,4 @@
-"""What people say about trials, and what they ask of a running sweep, over HTTP."""
+"""Notes on trials, and changes to a running sweep, over HTTP."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_running_sweep_is_asked_for_changes(client: httpx.Client, place: Any) 
     asked: list[SweepChange] = []
 
     def sweep() -> None:
-        """Answer as a sweep does."""
+        """Answer like a sweep."""
         live = study.json("live.json")
         while len(asked) < 4:
             asked[:] = SweepChanges(study).read()

@@ -1,4 +1,4 @@
-"""Profiles and the session over HTTP: nothing is replaced unseen."""
+"""Profiles and the session over HTTP: a client cannot replace a revision that it has not seen."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import pytest
 
 @pytest.fixture
 def place(tmp_path: Path, make_place: Callable[[Path], Any]) -> Any:
-    """One for each test, which changes it."""
+    """A new place for each test, since the tests change it."""
     return make_place(tmp_path)
 
 
 @pytest.fixture
 def client(place: Any, serve: Any) -> Iterator[httpx.Client]:
-    """A client of a server over it."""
+    """A client of a server for it."""
     with serve(place.settings) as found:
         yield found
 
 
-def test_a_profile_is_saved_replaced_and_deleted_only_by_who_saw_it(client: httpx.Client, place: Any) -> None:
+def test_only_a_client_that_saw_a_profile_can_replace_or_delete_it(client: httpx.Client, place: Any) -> None:
     made = client.put("/profiles/new", json={"source": {"study": "ended-1"}, "note": "first"})
     assert (made.status_code, made.json()["revision"], made.headers["ETag"]) == (201, 1, '"1"')
     unseen = client.put("/profiles/new", json={"source": {"profile": "mine"}})
@@ -48,7 +48,7 @@ def test_a_profile_is_saved_replaced_and_deleted_only_by_who_saw_it(client: http
     assert [line["name"] for line in client.get("/profiles").json()] == ["mine"]
 
 
-def test_a_profile_in_full_is_what_get_gives(client: httpx.Client) -> None:
+def test_what_get_returns_can_be_put(client: httpx.Client) -> None:
     mine = client.get("/profiles/mine").json()
     keys = ("task", "dataset", "config", "constraints", "provenance")
     saved = client.put("/profiles/copy", json={key: mine[key] for key in keys})
@@ -67,7 +67,7 @@ def test_if_match_names_one_revision(client: httpx.Client, tag: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["..%2fsecret", ".session", "UPPER", "a" * 65, "%00"])
-def test_a_name_leads_nowhere_else(client: httpx.Client, place: Any, name: str) -> None:
+def test_a_name_cannot_lead_out_of_the_folder(client: httpx.Client, place: Any, name: str) -> None:
     (place.root / "secret.yaml").write_text("name: secret")
     assert client.get(f"/profiles/{name}").status_code in (404, 422)
     assert client.put(f"/profiles/{name}", json={"source": {"study": "ended-1"}}).status_code in (404, 422)
@@ -89,7 +89,7 @@ def test_the_session_is_what_was_applied_last(client: httpx.Client, place: Any) 
     assert failed.status_code == 404
 
 
-def test_a_profile_that_is_damaged_is_listed_with_what_is_wrong(client: httpx.Client, place: Any) -> None:
+def test_a_damaged_profile_is_listed_with_its_error(client: httpx.Client, place: Any) -> None:
     (Path(place.settings.profiles) / "torn.yaml").write_text("name: [")
     lines = {line["name"]: line["invalid"] for line in client.get("/profiles").json()}
     assert lines["mine"] is None

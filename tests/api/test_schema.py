@@ -1,4 +1,4 @@
-"""What schemathesis makes up from the OpenAPI document: no 5xx, nothing that the document does not say."""
+"""Requests that schemathesis generates from the OpenAPI document get no 5xx and no undocumented response."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ SAID_BY_TASKS = (
     "POST /session",
     "GET /jobs/{job_id}/trials",
 )
-"""What is valid there depends on a task, a space or a study, too, or 1.0 is refused as a whole number; elsewhere the
-document says all of it."""
+"""Here, what is valid also depends on a task, a space or a study, or 1.0 is rejected as a whole number; elsewhere the
+document defines it completely."""
 KNOWN = {"job_id": ("ended-1", "failed-1", "running-1", "train-mine-1"), "name": ("mine",), "trial": (0, 3)}
-"""What is there; made-up names are tried, too."""
+"""Names that exist; made-up ones are tried, too."""
 schema = schemathesis.openapi.from_dict(make_app(Settings("results", "profiles", "search_spaces")).openapi())
 answered: Counter[int] = Counter()
 
 
 @schema.hook
 def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Every other time, name what is there."""
+    """Use a name that exists every other time."""
     if path_parameters is None:
         return None
     chosen = {}
@@ -60,7 +60,7 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
         # Only one of the jobs can be cancelled.
         known = ("running-1",) if context.operation.path.endswith("/cancel") else KNOWN[key]
         number = len(str(value)) + sum(map(ord, str(value)))
-        # What is removed would be missed by the others.
+        # The other tests need what a DELETE would remove.
         is_kept = context.operation.method != "delete" or key == "name"
         chosen[key] = known[number // 2 % len(known)] if number % 2 and is_kept else value
     return chosen
@@ -72,7 +72,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _test_of(operation: Any) -> Any:
-    """The test of one operation."""
+    """The test for one operation."""
 
     @schema.include(path=operation.path, method=operation.method).parametrize()
     @settings(
@@ -91,18 +91,18 @@ def _test_of(operation: Any) -> Any:
     return nothing_that_the_document_does_not_say
 
 
-# By names of their own: schemathesis gives the tests of all operations one, of which pytest-xdist runs a single one.
+# Each test gets its own name: schemathesis gives all of them the same one, so pytest-xdist would run only one.
 for _found in schema.get_all_operations():
     _name = "test_" + "_".join(re.findall(r"\w+", _found.ok().label)).lower()
     assert _name not in globals()
     globals()[_name] = _test_of(_found.ok())
 
 
-def test_the_document_that_was_tried_is_the_one_served(client: httpx.Client) -> None:
+def test_the_tested_document_is_the_one_served(client: httpx.Client) -> None:
     assert client.get("/openapi.json").json() == schema.raw_schema
 
 
-def test_what_was_made_up_reached_the_routes() -> None:
+def test_generated_requests_reached_the_routes() -> None:
     if not answered:
         pytest.skip("the tests above did not run")
     assert {200, 202, 404, 422} <= set(answered), answered

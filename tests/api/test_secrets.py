@@ -1,4 +1,4 @@
-"""No secret of the server's is found in what a job leaves, shows or starts."""
+"""None of the server's secrets appears in what a job leaves behind, shows, or starts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Telling(Faulty):
 
 
 def until(holds: Callable[[], Any], seconds: float = 90) -> Any:
-    """Wait for it; what it gives."""
+    """Wait until `holds()` is true; returns its value."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -60,7 +60,7 @@ def until(holds: Callable[[], Any], seconds: float = 90) -> Any:
 
 @contextmanager
 def served(project: Path, seen: Path) -> Iterator[httpx.Client]:
-    """A server in `project` with both secrets in its environment; what it says goes to a file there."""
+    """A server in `project` with both secrets in its environment; its output goes to a file there."""
     secrets = {
         "TUNE_APP_API_TOKEN": TOKEN,
         "TUNE_APP_DATA_MIRROR": f"http://someone:{PASSWORD}@127.0.0.1:9",
@@ -86,7 +86,7 @@ def served(project: Path, seen: Path) -> Iterator[httpx.Client]:
 
 
 def process_of(text: str) -> int:
-    """The process with `text` in its command line that Python runs."""
+    """The Python process with `text` in its command line."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -98,7 +98,7 @@ def process_of(text: str) -> int:
 
 
 def command_lines() -> dict[str, str]:
-    """What `ps` shows of every process to everyone."""
+    """The command line of every process, which anyone can see with `ps`."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -109,14 +109,14 @@ def command_lines() -> dict[str, str]:
 
 
 def answers(client: httpx.Client, job_id: str, head: JobHead) -> dict[str, str]:
-    """What the server says of a job, and what Ray's job server does."""
+    """What the server and Ray's job server say about a job."""
     of_job = [f"/jobs/{job_id}{part}" for part in ("", "/logs", "/trials", "/trials/0", "/best-model")]
     found = {path: client.get(path).text for path in ["/jobs", *of_job]}
     submission_id = client.get(f"/jobs/{job_id}").json()["submission_id"]
     shown = {"Authorization": f"Bearer {head.token()}"}
     for path in ("/api/jobs/", f"/api/jobs/{submission_id}/logs"):
         answer = httpx.get(f"{head.address}{path}", headers=shown, trust_env=False)
-        assert submission_id in answer.text, "Ray says something of the job"
+        assert submission_id in answer.text, "Ray must say something about the job"
         found[path] = answer.text
     return found
 
@@ -129,7 +129,7 @@ def files(folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Path]:
-    """A user's folder with a task that says what its process was given."""
+    """A user's folder with a task that writes down the environment of its process."""
     folder = tmp_path / "project"
     folder.mkdir()
     shutil.copy(REPOSITORY / "tests" / "ray_backend" / "faulty.py", folder)
@@ -147,7 +147,7 @@ def test_a_whole_job_shows_and_leaves_no_secret(project: Path, tmp_path: Path) -
         head = find_head(Store(project / "results").folder)
         assert head is not None
         texts = {**command_lines(), **answers(client, job_id, head)}
-        # A moment lies between two trials in which none runs; the next one then takes two seconds.
+        # Between two trials there is a moment when none runs; the next one then takes two seconds.
         until(lambda: client.get(f"/jobs/{job_id}/trials", params={"state": "RUNNING"}).json()["total"])
         os.kill(process_of(f"job_runner {project / 'results'} {job_id}"), signal.SIGKILL)
         until(lambda: client.get(f"/jobs/{job_id}").json()["state"] == "FAILED", 60)
@@ -164,9 +164,9 @@ def test_a_whole_job_shows_and_leaves_no_secret(project: Path, tmp_path: Path) -
     for secret in (TOKEN, PASSWORD, WEBHOOK):
         assert not [name for name, text in texts.items() if secret in text]
     given = json.loads((tmp_path / "seen").read_text())
-    assert PASSWORD in given["TUNE_APP_DATA_MIRROR"], "a job has the settings that it needs"
+    assert PASSWORD in given["TUNE_APP_DATA_MIRROR"], "a job must have the settings that it needs"
     assert {"TUNE_APP_API_TOKEN", "TUNE_APP_NOTIFY"}.isdisjoint(given)
-    assert not list(Path(head.token_path).parent.glob("*.json")), "the job has removed its settings"
+    assert not list(Path(head.token_path).parent.glob("*.json")), "the job must remove its settings"
     assert Path(head.token_path).stat().st_mode & 0o777 == 0o600
     kept = [path for path in (project / "results").rglob("*") if not path.name.startswith(".scratch-")]
-    assert {oct(path.stat().st_mode & 0o777) for path in kept} == {"0o750", "0o640"}, "as the umask says"
+    assert {oct(path.stat().st_mode & 0o777) for path in kept} == {"0o750", "0o640"}, "the umask must apply"

@@ -1,4 +1,4 @@
-"""Who may use the server, and what may be named over HTTP."""
+"""Who can use the server, and what a request can name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TOKEN = "correct-horse-battery-staple"
 
 
 def code(response: httpx.Response, status: int) -> str:
-    """The code of an error, which must have the one shape."""
+    """The code of an error, which must have the standard keys."""
     assert response.status_code == status, response.text
     error = response.json()["error"]
     assert set(error) == {"code", "message", "where", "hint"}
@@ -41,19 +41,19 @@ def code(response: httpx.Response, status: int) -> str:
 
 @pytest.fixture(scope="module")
 def guarded(place: Any, serve: Any) -> Iterator[httpx.Client]:
-    """A client that does not show the token of its server."""
+    """A client that does not send the server's token."""
     with serve(replace(place.settings, token=TOKEN, origins=["https://tune.example"])) as found:
         del found.headers["Authorization"]
         yield found
 
 
 def paths(client: httpx.Client) -> list[tuple[str, str]]:
-    """Every method and path of the document."""
+    """Every method and path in the OpenAPI document."""
     document = client.get("/openapi.json").json()
     return [(method, path) for path, methods in document["paths"].items() for method in methods]
 
 
-def test_every_route_asks_for_the_token(guarded: httpx.Client) -> None:
+def test_every_route_requires_the_token(guarded: httpx.Client) -> None:
     found = paths(guarded)
     assert len(found) > 20
     for method, path in found:
@@ -88,7 +88,7 @@ def test_the_token_is_compared_in_constant_time(guarded: httpx.Client, monkeypat
     assert [len(one) == len(other) for one, other in compared] == [True]
 
 
-def test_a_websocket_asks_for_the_token_before_it_opens(guarded: httpx.Client) -> None:
+def test_a_websocket_requires_the_token_before_it_opens(guarded: httpx.Client) -> None:
     url = f"ws://{guarded.base_url.netloc.decode()}/jobs/ended-1/events"
     for given in ({}, {"subprotocols": ["bearer", "wrong"]}, {"additional_headers": {"Authorization": "Bearer no"}}):
         with pytest.raises(InvalidStatus) as caught:
@@ -101,7 +101,7 @@ def test_a_websocket_asks_for_the_token_before_it_opens(guarded: httpx.Client) -
         assert "trial_started" in str(socket.recv())
 
 
-def test_a_refused_websocket_is_no_error_in_the_log(
+def test_a_rejected_websocket_is_not_logged_as_an_error(
     guarded: httpx.Client, client: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     for server, path in ((guarded, "ended-1/events"), (client, "none-1/events"), (client, "ended-1/events?after=x")):
@@ -139,7 +139,7 @@ def test_without_a_token_the_host_must_be_this_machine(client: httpx.Client, gua
     assert guarded.get("/jobs", headers=shown).status_code == 200
 
 
-def test_a_large_request_is_refused_whether_or_not_it_says_so(client: httpx.Client) -> None:
+def test_a_large_request_is_rejected_whether_or_not_it_declares_its_size(client: httpx.Client) -> None:
     large = b'{"kind": "sweep", "space": "' + b"a" * 1_000_000 + b'"}'
     headers = {"Content-Type": "application/json"}
     assert code(client.post("/jobs", content=large, headers=headers), 413) == "too_large"
@@ -150,7 +150,7 @@ def test_a_large_request_is_refused_whether_or_not_it_says_so(client: httpx.Clie
 
 @pytest.fixture
 def marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module in the current folder that leaves a mark when it is imported."""
+    """A file that a module in the current folder creates when it is imported."""
     mark = tmp_path / "imported"
     (tmp_path / "intruder.py").write_text(f"import pathlib\npathlib.Path({str(mark)!r}).touch()\nclass Task: pass\n")
     monkeypatch.chdir(tmp_path)
@@ -212,7 +212,7 @@ def test_a_script_is_refused_wherever_it_is_named(client: httpx.Client, place: A
     place.profiles.delete("commanded")
 
 
-def test_a_script_that_is_let_in_is_accepted(place: Any, serve: Any) -> None:
+def test_a_script_that_is_allowed_is_accepted(place: Any, serve: Any) -> None:
     with serve(replace(place.settings, classes=["script"])) as client:
         response = client.post("/jobs", json={"kind": "sweep", "space": SCRIPT})
         assert response.status_code == 202
@@ -220,7 +220,7 @@ def test_a_script_that_is_let_in_is_accepted(place: Any, serve: Any) -> None:
     assert "touch, intruded" in str(request)
 
 
-def test_a_listed_class_is_looked_at(place: Any, serve: Any, make_spec: Any, marked: Path) -> None:
+def test_a_listed_class_is_imported_and_checked(place: Any, serve: Any, make_spec: Any, marked: Path) -> None:
     with serve(replace(place.settings, classes=["intruder:Task"])) as client:
         for method, path, body in naming(make_spec().to_dict(), task="intruder:Task"):
             response = client.request(method, path, json=body)
@@ -261,7 +261,7 @@ WAYS_TO_A_PROFILE: list[tuple[str, str, dict[str, Any] | None]] = [
 
 
 @pytest.mark.parametrize("keeps_catalog", [True, False])
-def test_a_class_that_a_profile_names_is_imported_by_no_way_to_it(
+def test_no_way_to_a_profile_imports_the_class_it_names(
     tmp_path: Path, make_place: Any, serve: Any, marked: Path, make_spec: Any, keeps_catalog: bool
 ) -> None:
     place = make_place(tmp_path / "place")
@@ -316,7 +316,7 @@ def test_admission_refuses_what_is_not_listed(task: str, dataset: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "short", "with space and more", "é" * 20, "a" * 20 + "/"])
-def test_a_token_that_is_none(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_token(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "token").write_text(text + "\n", encoding="utf-8")
     with pytest.raises(InputError, match="a token must have at least 16"):
         listening.read_token(str(tmp_path / "token"))
@@ -325,7 +325,7 @@ def test_a_token_that_is_none(text: str, tmp_path: Path, monkeypatch: pytest.Mon
         listening.read_token(None)
 
 
-def test_the_file_of_the_token_stands_above_the_environment(
+def test_the_token_file_takes_precedence_over_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(API_TOKEN, raising=False)
@@ -336,7 +336,7 @@ def test_the_file_of_the_token_stands_above_the_environment(
     (tmp_path / "token").chmod(0o600)
     monkeypatch.setenv(API_TOKEN, "a" * 16)
     assert listening.read_token(str(tmp_path / "token")) == TOKEN
-    assert API_TOKEN not in os.environ, "a process that this one starts would inherit it"
+    assert API_TOKEN not in os.environ, "a child process would inherit it"
     assert capsys.readouterr().err == ""
     (tmp_path / "token").chmod(0o644)
     assert listening.read_token(str(tmp_path / "token")) == TOKEN
@@ -346,7 +346,7 @@ def test_the_file_of_the_token_stands_above_the_environment(
 
 
 class Bound:
-    """A socket that says where it listens; nothing here is open to others."""
+    """A fake socket that reports an address, so that nothing here is open to others."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -364,7 +364,7 @@ def test_off_loopback_a_token_is_required(address: str) -> None:
     listening.check_token(bound, TOKEN)
 
 
-def test_on_loopback_none_is() -> None:
+def test_on_loopback_no_token_is_required() -> None:
     for host in ("127.0.0.1", "localhost"):
         with listening.bind(host, 0) as bound:
             listening.check_token(bound, None)

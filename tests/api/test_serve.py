@@ -1,4 +1,4 @@
-"""The command `tune-app serve`: a real server, and a real job on a Ray head of this machine."""
+"""The command `tune-app serve`: a real server, and a real job on a Ray head on this machine."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def served(folder: Path, *options: str, **environment: str) -> Iterator[httpx.Cl
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A user's folder with a task of their own; the head that its jobs start ends with the tests."""
+    """A user's folder with their own task; the head that its jobs start ends with the tests."""
     folder = tmp_path_factory.mktemp("project")
     shutil.copy(REPOSITORY / "tests" / "ray_backend" / "faulty.py", folder)
     yield folder
@@ -72,19 +72,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def client(project: Path) -> Iterator[httpx.Client]:
-    """A client of a server that lets that task in."""
+    """A client of a server that allows this task."""
     with served(project, "--allow-class", "faulty:Faulty", RAY_JOB_STOP_WAIT_TIME_S="1") as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def job_id(client: httpx.Client) -> str:
-    """A long sweep that was asked for over HTTP, some trials of which have ended."""
+    """A long sweep that was submitted over HTTP; some of its trials have ended."""
     overrides = {"trials": 5000, "set": {"training.pace": 0.1}}
     asked = {"kind": "sweep", "space": yaml.safe_dump(SPACE), "preflight": False, "overrides": overrides}
     began = time.monotonic()
     accepted = client.post("/jobs", json=asked)
-    assert time.monotonic() - began < 10, "the answer does not wait for the head"
+    assert time.monotonic() - began < 10, "the response must not wait for the head"
     assert accepted.status_code == 202, accepted.text
     assert accepted.json() == {"id": "faulty-1", "study": "faulty-1", "state": "QUEUED"}
     deadline = time.monotonic() + 90
@@ -106,8 +106,8 @@ def test_a_running_sweep_shows_its_progress_and_its_best_model(client: httpx.Cli
     assert "first result" in client.get(f"/jobs/{job_id}/logs").text
 
 
-def test_many_requests_are_answered_beside_it(client: httpx.Client, job_id: str) -> None:
-    """The benchmark itself for a few seconds, with a bound that a busy machine keeps to, too."""
+def test_many_requests_are_answered_while_it_runs(client: httpx.Client, job_id: str) -> None:
+    """Run the benchmark for a few seconds, with a limit that even a busy machine meets."""
     command = [sys.executable, str(REPOSITORY / "benchmarks" / "api.py"), "--seconds", "2", "--at"]
     measured = subprocess.run(
         [*command, f"{client.base_url}/jobs/{job_id}"], capture_output=True, text=True, timeout=60
@@ -117,14 +117,12 @@ def test_many_requests_are_answered_beside_it(client: httpx.Client, job_id: str)
     assert found["p50_ms"] < 50, found
 
 
-def test_cancelled_it_stops_within_seconds_and_its_events_are_told_to_the_end(
-    client: httpx.Client, job_id: str
-) -> None:
+def test_cancelling_stops_it_within_seconds_and_all_its_events_arrive(client: httpx.Client, job_id: str) -> None:
     with connect(f"ws://{client.base_url.netloc.decode()}/jobs/{job_id}/events", max_queue=None) as socket:
         assert client.delete(f"/jobs/{job_id}").status_code == 409
         began = time.monotonic()
         assert client.post(f"/jobs/{job_id}/cancel").status_code == 202
-        assert time.monotonic() - began < 2, "the answer does not wait for the end"
+        assert time.monotonic() - began < 2, "the response must not wait for the end"
         events = [json.loads(message) for message in socket]
         assert time.monotonic() - began < 25
     assert [event["number"] for event in events] == list(range(1, len(events) + 1))
@@ -137,7 +135,7 @@ def test_cancelled_it_stops_within_seconds_and_its_events_are_told_to_the_end(
     assert {trial["trial"] for trial in kept["items"]} == set(ended)
 
 
-def test_a_class_whose_module_would_end_the_server_is_refused_in_words(project: Path) -> None:
+def test_a_class_whose_module_exits_is_rejected_with_a_message(project: Path) -> None:
     (project / "ending.py").write_text("import sys\nsys.exit('no license')\n")
     with served(project, "--allow-class", "ending:Faulty") as client:
         answer = client.post(
@@ -164,7 +162,7 @@ def test_it_starts_within_seconds_without_torch(tmp_path: Path) -> None:
         (("--address", "head:8265"), "must be http://HOST:PORT"),
     ],
 )
-def test_it_does_not_start_wrongly(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+def test_it_does_not_start_with_invalid_options(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "TUNE_APP_API_TOKEN"}
     done = subprocess.run(
         [sys.executable, "-m", "tune_app", "serve", "--port", "0", *options],

@@ -37,7 +37,7 @@ def test_trials_come_as_a_leaderboard_with_everything(client: httpx.Client) -> N
     assert failed["error"].startswith("ValueError")
 
 
-def test_a_store_that_cannot_be_read_is_no_fault_of_the_request(client: httpx.Client, place: Any) -> None:
+def test_an_unreadable_store_is_not_the_clients_error(client: httpx.Client, place: Any) -> None:
     log = Path(place.store.folder.path("studies/ended-1/events.jsonl"))
     log.rename(log.with_name("kept"))
     log.mkdir()
@@ -74,7 +74,7 @@ def test_trials_are_sorted_filtered_and_paged(client: httpx.Client, asked: dict[
     assert numbers(client.get("/jobs/running-1/trials", params=asked).json()) == expected
 
 
-def test_an_unknown_sort_is_refused_with_the_nearest(client: httpx.Client) -> None:
+def test_an_unknown_sort_key_gets_the_nearest_as_a_hint(client: httpx.Client) -> None:
     for sort, near in (("objectiv", "objective"), ("metrics.val_los", "metrics.val_loss"), ("config", "")):
         error = client.get("/jobs/ended-1/trials", params={"sort": sort}).json()["error"]
         assert (error["code"], error["where"]) == ("invalid", "query.sort")
@@ -96,7 +96,7 @@ def test_a_job_that_has_no_study_yet_has_no_trials(client: httpx.Client, place: 
     assert client.get(f"/jobs/{job.id}/best-model").status_code == 404
 
 
-def test_the_best_model_is_what_its_network_is_made_of(client: httpx.Client) -> None:
+def test_the_best_model_shows_its_layers(client: httpx.Client) -> None:
     found = client.get("/jobs/ended-1/best-model").json()
     assert (found["trial"]["trial"], found["metric"], found["layers_missing"]) == (0, "val_accuracy", None)
     config = found["configuration"]["architecture"]
@@ -129,14 +129,14 @@ def test_the_weights_come_with_their_configuration_and_load_safely(client: httpx
 
 @pytest.fixture
 def weights_folders(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The folder in which the server makes its temporary ones; empty again after each answer."""
+    """The folder for the server's temporary folders; it must be empty after each response."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     return tmp_path / "temporary"
 
 
 def assert_empties(folder: Any) -> None:
-    """Soon after the answer nothing is left in `folder`."""
+    """Check that nothing is left in `folder` soon after the response."""
     deadline = time.monotonic() + 5
     while left := list(folder.iterdir()):
         assert time.monotonic() < deadline, left
@@ -163,7 +163,7 @@ def test_a_download_can_be_resumed(client: httpx.Client, weights_folders: Any) -
         ("bytes=9999999-", 416, "range_not_satisfiable"),
     ],
 )
-def test_a_range_that_is_none_leaves_nothing(
+def test_an_invalid_range_leaves_no_files(
     client: httpx.Client, weights_folders: Any, header: str, status: int, code: str
 ) -> None:
     response = client.get("/jobs/ended-1/best-model/download", headers={"Range": header})
@@ -172,14 +172,14 @@ def test_a_range_that_is_none_leaves_nothing(
     assert_empties(weights_folders)
 
 
-def test_there_is_no_best_model_where_nothing_completed(client: httpx.Client) -> None:
+def test_there_is_no_best_model_if_nothing_completed(client: httpx.Client) -> None:
     for path in ("/jobs/failed-1/best-model", "/jobs/failed-1/best-model/download"):
         response = client.get(path)
         assert response.status_code == 404
         assert "no trial of the job `failed-1` completed" in response.json()["error"]["message"]
 
 
-def test_a_checkpoint_that_is_gone(client: httpx.Client) -> None:
+def test_a_missing_checkpoint(client: httpx.Client) -> None:
     response = client.get("/jobs/running-1/best-model/download")
     assert response.status_code == 404
     assert "has no checkpoint" in response.json()["error"]["message"]
@@ -208,7 +208,7 @@ def test_the_model_of_a_training_is_the_one_it_made(client: httpx.Client, place:
     assert sum(tensor.numel() for tensor in saved["weights"].values()) >= found["training"]["model_parameters"]
 
 
-def test_a_training_that_has_not_ended_well_has_no_model(client: httpx.Client, place: Any) -> None:
+def test_a_training_that_did_not_succeed_has_no_model(client: httpx.Client, place: Any) -> None:
     for state in ("RUNNING", "FAILED"):
         job = place.add_job("train-other", state, kind="training", study=None)
         for path in ("best-model", "best-model/download"):
@@ -227,7 +227,7 @@ def test_a_damaged_record_of_a_training_is_named(client: httpx.Client, place: An
     assert response.json()["error"]["where"].endswith(f"trainings/{job.id}/metrics.json")
 
 
-def test_layers_are_those_of_the_study_that_has_the_name_now(
+def test_layers_come_from_the_study_that_has_the_name_now(
     client: httpx.Client, place: Any, make_study: Any, make_spec: Any
 ) -> None:
     job = place.add_job("again", "SUCCEEDED")

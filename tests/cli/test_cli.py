@@ -50,7 +50,7 @@ class Ran:
 
     @property
     def json(self) -> Any:
-        """The one JSON document on stdout; fails on anything more."""
+        """The JSON document on stdout; fails if there is anything else."""
         return json.loads(self.out)
 
     @property
@@ -114,7 +114,7 @@ def test_help_is_fast_and_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 def _children_cpu_s() -> float:
-    """CPU time of all processes that this one has waited for: what a busy machine does not change."""
+    """CPU time of all child processes so far, which does not depend on how busy the machine is."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -132,10 +132,10 @@ def test_the_bare_command_prints_its_help(tune_app: Command) -> None:
     assert "Commands:" in ran.err
 
 
-def test_a_store_that_cannot_be_read_is_a_failure_of_the_work(tune_app: Command, tmp_path: Path) -> None:
+def test_an_unreadable_store_exits_with_1(tune_app: Command, tmp_path: Path) -> None:
     (tmp_path / "results" / "studies" / "s" / "spec.yaml").mkdir(parents=True)
     ran = tune_app("trials", "s", "--store", str(tmp_path / "results"))
-    assert ran.code == 2, "a study without its file is none"
+    assert ran.code == 2, "a folder without spec.yaml is not a study"
     (tmp_path / "results" / "studies" / "s" / "spec.yaml").rmdir()
     (tmp_path / "results" / "studies" / "s" / "spec.yaml").write_text("name: s")
     (tmp_path / "results" / "trials" / "study=s" / "data.parquet").mkdir(parents=True)
@@ -144,7 +144,7 @@ def test_a_store_that_cannot_be_read_is_a_failure_of_the_work(tune_app: Command,
     assert len(ran.err.splitlines()) == 2
 
 
-def test_a_note_that_is_no_unicode_is_kept_escaped(tune_app: Command) -> None:
+def test_a_note_that_is_not_unicode_is_saved_escaped(tune_app: Command) -> None:
     tune_app("profile", "save", "noted", "--trial", "digits-small", "--note", os.fsdecode(b"caf\xe9"))
     assert tune_app("profile", "show", "noted", "--json").json["note"] == "caf\\udce9"
 
@@ -160,7 +160,7 @@ def test_studies(tune_app: Command) -> None:
     assert [row["study"] for row in rows] == ["digits-small", "empty", "hopeless"]
 
 
-def test_studies_of_an_empty_store(tune_app: Command, tmp_path: Path) -> None:
+def test_studies_in_an_empty_store(tune_app: Command, tmp_path: Path) -> None:
     ran = tune_app("studies", "--store", str(tmp_path / "none"))
     assert (ran.code, "no studies in" in ran.out) == (0, True)
     assert tune_app("studies", "--json", "--store", str(tmp_path / "none")).json == []
@@ -191,7 +191,7 @@ def test_trials(tune_app: Command) -> None:
     table = tune_app("trials", "digits-small").out.splitlines()
     assert len(table) == 6
     assert table[0].split()[:4] == ["trial", "state", "objective", "conv_layers"]
-    assert "no [/bracket] fits" in table[5], "an error is printed as it is"
+    assert "no [/bracket] fits" in table[5], "an error must be printed unchanged"
 
 
 def test_trials_of_a_study_without_any(tune_app: Command) -> None:
@@ -206,14 +206,14 @@ def test_show(tune_app: Command) -> None:
     assert best["config"]["training"]["batch_size"] == 500
     text = tune_app("show", "digits-small", "2").out
     assert "COMPLETED" in text
-    assert "1234569" in text, "whole numbers are shown whole"
+    assert "1234569" in text, "whole numbers must be shown in full"
     (searched,) = (line for line in text.splitlines() if line.strip().startswith("learning_rate"))
     (fixed,) = (line for line in text.splitlines() if line.strip().startswith("batch_size"))
     assert searched.endswith("searched")
     assert fixed.endswith("500")
 
 
-def test_logs_of_a_script_s_trial(tune_app: Command, root: Path) -> None:
+def test_logs_of_a_scripts_trial(tune_app: Command, root: Path) -> None:
     log = root / "studies" / "digits-small" / "logs" / "000002.log"
     log.parent.mkdir()
     log.write_bytes(b"$ python train.py\nstep 20\n")
@@ -222,7 +222,7 @@ def test_logs_of_a_script_s_trial(tune_app: Command, root: Path) -> None:
     assert "its trials: 0 to 4" in tune_app("logs", "digits-small", "9").error
 
 
-def test_a_table_of_many_trials_is_printed_at_once_and_each_row_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_of_many_trials_is_printed_fast_with_one_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:
     values = {f"v{k}": k / 3 for k in range(20)}
     rows = [{"trial": n, **values, "error": "a [b]\nc" if n == 7 else None} for n in range(10_000)]
     began = time.process_time()
@@ -235,7 +235,7 @@ def test_a_table_of_many_trials_is_printed_at_once_and_each_row_is_a_line(capsys
     assert lines[8].index("a [b]") == lines[0].index("error")
 
 
-def test_what_is_said_about_a_trial(tune_app: Command) -> None:
+def test_notes_on_a_trial(tune_app: Command) -> None:
     assert tune_app("note", "digits-small", "2").out == "trial 2: no note, star or tags\n"
     ran = tune_app("note", "digits-small", "2", "Look again", "--star", "--tag", "run 2", "--tag", "odd")
     assert ran.out == "trial 2: ★ [run 2] [odd] Look again\n"
@@ -254,7 +254,7 @@ def test_what_is_said_about_a_trial(tune_app: Command) -> None:
     assert "cannot be in both --tag and --untag, but `a` is" in both.error
 
 
-def test_a_running_sweep_is_asked_for_changes_one_after_the_other(tune_app: Command, root: Path) -> None:
+def test_a_running_sweep_is_asked_for_changes_one_by_one(tune_app: Command, root: Path) -> None:
     study = Store(root).study("digits-small")
     refused = tune_app("change", "digits-small", "--stop", "0")
     assert refused.code == 2
@@ -262,7 +262,7 @@ def test_a_running_sweep_is_asked_for_changes_one_after_the_other(tune_app: Comm
     asked: list[SweepChange] = []
 
     def sweep() -> None:
-        """Answer as a sweep does."""
+        """Answer like a sweep."""
         while len(asked) < 3:
             asked[:] = SweepChanges(study).read()
             live = {"state": "running", "changes": len(asked), "answer": f"answer {len(asked)}"}
@@ -280,7 +280,7 @@ def test_a_running_sweep_is_asked_for_changes_one_after_the_other(tune_app: Comm
     assert "there is nothing to change" in tune_app("change", "digits-small").error
 
 
-def test_show_where_nothing_completed(tune_app: Command) -> None:
+def test_show_if_nothing_completed(tune_app: Command) -> None:
     ran = tune_app("show", "hopeless")
     assert ran.code == 1
     assert "no trial of the study `hopeless` completed" in ran.error
@@ -303,7 +303,7 @@ def test_apply_and_train(tune_app: Command, root: Path) -> None:
     assert "applied trial 2 of digits-small; `tune-app train` uses it" in other.out
 
 
-def test_train_a_trial_has_its_seed_and_threads(tune_app: Command, root: Path) -> None:
+def test_training_a_trial_uses_its_seed_and_threads(tune_app: Command, root: Path) -> None:
     row = tune_app("show", "digits-small", "2", "--json").json
     one = tune_app("train", "--trial", "digits-small:2", "--json").json
     two = tune_app("train", "--trial", "digits-small:2", "--json").json
@@ -333,7 +333,7 @@ def test_profiles_from_save_to_delete(tune_app: Command) -> None:
     (row,) = tune_app("profile", "list", "--json").json
     assert (row["profile"], row["revision"], row["study"], row["trial"], row["objective"]) == (
         *("mine", 2, "digits-small", 2),
-        None,  # nobody measured what was edited
+        None,  # the edited configuration was never measured
     )
     assert "mine" in tune_app("profile", "list").out
     shown = tune_app("profile", "show", "mine", "--json").json
@@ -361,7 +361,9 @@ def test_profiles_from_save_to_delete(tune_app: Command) -> None:
 
 
 @pytest.mark.parametrize(("answer", "kept"), [("y\n", False), ("n\n", True), ("\n", True)])
-def test_delete_asks(answer: str, kept: bool, tune_app: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delete_asks_for_confirmation(
+    answer: str, kept: bool, tune_app: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tune_app("profile", "save", "mine", "--trial", "digits-small")
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
     ran = tune_app("profile", "delete", "mine")
@@ -377,21 +379,21 @@ def test_an_invalid_profile_is_listed_as_such(tune_app: Command, tmp_path: Path)
     assert "broken" in tune_app("profile", "list").out
 
 
-def test_apply_of_a_profile_that_no_study_found(tune_app: Command) -> None:
+def test_show_a_profile_that_no_study_found(tune_app: Command) -> None:
     folder = ["--profiles", str(REPOSITORY / "profiles")]
     assert tune_app("profile", "list", *folder).code == 0
     shown = tune_app("profile", "show", "digits-example", "--json", *folder).json
     assert shown["config"]["training"]["epochs"] == 15
 
 
-def test_an_example_profile_is_there_until_a_profile_of_the_user_has_its_name(tune_app: Command) -> None:
+def test_a_users_profile_hides_an_example_with_the_same_name(tune_app: Command) -> None:
     assert "digits-example" in tune_app("profile", "list").out
     assert tune_app("profile", "diff", "digits-example", "digits-example").code == 0
     assert tune_app("profile", "show", "digits-example", "--json").json["config"]["architecture"]["filters"] == 16
     own = ("--trial", "digits-small", "--set", "architecture.filters=2")
     assert tune_app("profile", "save", "digits-example", *own).code == 0
     assert tune_app("profile", "show", "digits-example", "--json").json["config"]["architecture"]["filters"] == 2
-    assert tune_app("profile", "delete", "python-reference-example", "--yes").code == 2, "what ships is not the user's"
+    assert tune_app("profile", "delete", "python-reference-example", "--yes").code == 2, "shipped profiles must stay"
 
 
 def test_init_overwrites_nothing(tune_app: Command, tmp_path: Path) -> None:
@@ -469,7 +471,7 @@ def test_a_users_mistake_is_two_lines_and_exit_code_2(what: str, tune_app: Comma
     assert part in ran.error
 
 
-SPACES_THAT_ARE_WRONG: dict[str, tuple[str, str]] = {
+INVALID_SPACES: dict[str, tuple[str, str]] = {
     "malformed": ("a: [", "YAML must be well-formed"),
     "empty": ("", "must hold a mapping, but got nothing"),
     "key": ("schema_version: 1\nnmae: x\n", "did you mean `name`"),
@@ -478,9 +480,9 @@ SPACES_THAT_ARE_WRONG: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", SPACES_THAT_ARE_WRONG)
-def test_a_space_that_is_wrong(what: str, tune_app: Command, tmp_path: Path) -> None:
-    content, part = SPACES_THAT_ARE_WRONG[what]
+@pytest.mark.parametrize("what", INVALID_SPACES)
+def test_an_invalid_space(what: str, tune_app: Command, tmp_path: Path) -> None:
+    content, part = INVALID_SPACES[what]
     (tmp_path / "space.yaml").write_text(content)
     for json_ in ([], ["--json"]):
         ran = tune_app("check", "space.yaml", *json_)
@@ -489,7 +491,7 @@ def test_a_space_that_is_wrong(what: str, tune_app: Command, tmp_path: Path) -> 
         assert "space.yaml" in ran.err
 
 
-def test_a_file_in_the_place_of_a_folder(tune_app: Command, tmp_path: Path) -> None:
+def test_a_file_instead_of_a_folder(tune_app: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert tune_app("studies", "--store", str(tmp_path / "file")).code == 0
     ran = tune_app("apply", "digits-small", "--profiles", str(tmp_path / "file"))
@@ -506,7 +508,7 @@ def test_debug_shows_the_traceback(tune_app: Command) -> None:
         assert "error: there is no study `none`" in ran.err
 
 
-def test_interrupts_are_130(tune_app: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupts_exit_with_130(tune_app: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     for error in (KeyboardInterrupt(), Interrupted("stopped", hint="`tune-app resume x` continues")):
 
         def stop(self: object, error: BaseException = error) -> None:
@@ -539,19 +541,19 @@ def test_output_on_a_full_disk() -> None:
     assert ran.stderr == "error: the disk of the output: the output needs disk space, but the disk is full\n"
 
 
-def test_a_reader_that_goes_away_is_no_error(root: Path) -> None:
+def test_a_reader_that_goes_away_is_not_an_error(root: Path) -> None:
     command = f"{sys.executable} -m tune_app trials digits-small --json --store {root} | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=REPOSITORY)
     assert (done.stdout, done.stderr) == ("[", "")
 
 
-def test_closed_output_is_no_error(root: Path) -> None:
+def test_closed_output_is_not_an_error(root: Path) -> None:
     command = f"{sys.executable} -m tune_app trials digits-small --store {root} >&-"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=REPOSITORY)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_what_the_terminal_cannot_spell_is_escaped(root: Path) -> None:
+def test_what_the_terminal_cannot_encode_is_escaped(root: Path) -> None:
     code = "import sys; from tune_app.standard_output import keep_steady; keep_steady(); print('caf\\udce9')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=REPOSITORY)
     assert (done.returncode, done.stdout) == (0, b"caf\\udce9\n")
@@ -581,7 +583,7 @@ def test_check(tune_app: Command) -> None:
     assert [probe["label"] for probe in found["forecast"]["probes"]][:2] == ["smallest", "largest"]
 
 
-def test_check_of_a_function_without_data_set_and_pruning(tune_app: Command, tmp_path: Path) -> None:
+def test_check_a_function_without_data_set_and_pruning(tune_app: Command, tmp_path: Path) -> None:
     (tmp_path / "rising.py").write_text(
         "def tune(config, report):\n    for epoch in range(report.epochs):\n        report({'score': epoch})\n"
     )
@@ -612,7 +614,7 @@ def test_values_that_json_does_not_have(capfd: pytest.CaptureFixture[str]) -> No
     assert [readable.shown(v) for v in values[:1] + values[3:6] + [0.123456, "x"]] == ["", "3", "", "", "0.1235", "x"]
 
 
-def test_profiles_of_the_environment(tune_app: Command, tmp_path: Path) -> None:
+def test_profiles_folder_from_the_environment(tune_app: Command, tmp_path: Path) -> None:
     tune_app("profile", "save", "mine", "--trial", "digits-small")
     assert Profiles().names() == ["mine"]
     assert (tmp_path / "profiles" / "mine.yaml").is_file()
@@ -656,12 +658,12 @@ def test_the_page_is_not_open_to_others_without_a_token(tune_app: Command, monke
 
 
 @pytest.mark.parametrize(("host", "allowed"), [("0.0.0.0", ["*"]), ("127.0.0.2", ["localhost", "127.0.0.2"])])
-def test_the_page_answers_to_the_names_that_it_listens_at(
+def test_the_page_allows_the_hosts_that_it_listens_on(
     tune_app: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, allowed: list[str]
 ) -> None:
     started: list[list[str]] = []
     monkeypatch.setattr("os.execv", lambda _, arguments: started.append(arguments))
-    for name in ("TUNE_APP_API_TOKEN", "TUNE_APP_STORE", "TUNE_APP_PROFILES"):  # as they were, after the test
+    for name in ("TUNE_APP_API_TOKEN", "TUNE_APP_STORE", "TUNE_APP_PROFILES"):  # restored after the test
         monkeypatch.setenv(name, str(tmp_path))
     (tmp_path / "token").write_text("a-long-enough-token\n")
     tune_app("ui", "--host", host, "--port", "0", "--token-file", str(tmp_path / "token"))
@@ -673,11 +675,11 @@ def test_the_page_answers_to_the_names_that_it_listens_at(
     assert os.environ["TUNE_APP_API_TOKEN"] == "a-long-enough-token"
 
 
-def test_a_sweep_file_of_another_tuner_is_printed_as_a_search_space(tune_app: Command, tmp_path: Path) -> None:
+def test_another_tuners_sweep_file_is_printed_as_a_search_space(tune_app: Command, tmp_path: Path) -> None:
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(
         "program: train.py\nmetric: {name: val_loss}\nproject: mine\n"
-        'parameters: {lr: {min: 0.0, max: 1.0}, kind: {values: ["a\\Nb", é]}}\n'  # \N: a line end that YAML 1.1 knows
+        'parameters: {lr: {min: 0.0, max: 1.0}, kind: {values: ["a\\Nb", é]}}\n'  # \N: a line break in YAML 1.1
     )
     ran = tune_app("import", str(sweep))
     assert ran.code == 0

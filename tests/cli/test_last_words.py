@@ -1,4 +1,4 @@
-"""An end of the process that no code of Python sees is told all the same."""
+"""A process that dies without running any Python code still leaves an error message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SWEEPING = """error: the process of the sweep was killed, or Ray died; results a
 
 
 @pytest.mark.parametrize(("how", "told"), [("begun", BEGUN), ("sweeping", SWEEPING), ("withdrawn", ""), ("ended", "")])
-def test_only_an_end_that_nobody_tells_of_is_told(how: str, told: str) -> None:
+def test_only_an_unreported_end_is_reported(how: str, told: str) -> None:
     done = subprocess.run([sys.executable, "-c", CODE, how], capture_output=True, text=True, timeout=60)
     assert (done.stderr, done.stdout, done.returncode) == (told, "", 0 if how == "ended" else 1)
 

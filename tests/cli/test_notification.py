@@ -1,4 +1,4 @@
-"""What learns of a sweep's end, to a server on loopback that answers as a test wants."""
+"""Notifications of a sweep's end, sent to a loopback server that answers as each test wants."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIVE = {"trials": {"COMPLETED": 3, "PRUNED": 2, "RUNNING": 0}, "total": 5, "best
 
 
 class Hook(ThreadingHTTPServer):
-    """Gives one answer of `answers` after the other, the last one again and again; 0 is none at all."""
+    """Returns the statuses in `answers` one by one, then repeats the last one; 0 means no answer at all."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
@@ -92,7 +92,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def end(make_spec: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
-    """End a sweep with an error or none; the lines on standard error that tell of its notification."""
+    """End a sweep, optionally with an error; returns the warnings on standard error."""
 
     def ended(*given: str, error: Exception | None = None, reason: str | None = None, **sections: Any) -> list[str]:
         spec = make_spec(**sections)
@@ -108,7 +108,7 @@ def end(make_spec: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> C
     return ended
 
 
-def test_a_summary_is_told_of_a_sweep_that_ended_well(hook: Hook, end: Any, tmp_path: Path) -> None:
+def test_a_successful_sweep_sends_a_summary(hook: Hook, end: Any, tmp_path: Path) -> None:
     assert end(hook.address) == []
     (told,) = hook.told
     assert told.pop("elapsed_s") >= 0
@@ -138,7 +138,7 @@ def test_a_summary_is_told_of_a_sweep_that_ended_well(hook: Hook, end: Any, tmp_
         (ZeroDivisionError("division by zero"), None, ("FAILED", "error")),
     ],
 )
-def test_an_end_that_was_not_wanted_says_why(error: Any, reason: Any, told: Any, hook: Hook, end: Any) -> None:
+def test_an_unsuccessful_end_says_why(error: Any, reason: Any, told: Any, hook: Hook, end: Any) -> None:
     assert end(hook.address, error=error, reason=reason) == []
     assert (hook.told[0]["state"], hook.told[0]["reason"]) == told
     assert str(error) in hook.told[0]["message"]
@@ -156,7 +156,7 @@ def test_a_server_that_refuses_is_not_tried_again(hook: Hook, end: Any) -> None:
     assert len(hook.told) == 1
 
 
-def test_a_server_that_never_answers_holds_nobody_up(hook: Hook, end: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_answers_causes_no_long_wait(hook: Hook, end: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notification, "WAIT_S", 0.5)
     hook.answers = [0]
     began = time.monotonic()
@@ -165,7 +165,7 @@ def test_a_server_that_never_answers_holds_nobody_up(hook: Hook, end: Any, monke
     assert line.endswith("was not notified: no answer within 0.5 s")
 
 
-def test_one_try_takes_only_so_long(hook: Hook, end: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_try_has_a_time_limit(hook: Hook, end: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "TIMEOUT_S", 0.1)
     hook.answers = [0]
     (line,) = end(hook.address)
@@ -173,11 +173,11 @@ def test_one_try_takes_only_so_long(hook: Hook, end: Any, monkeypatch: pytest.Mo
     assert len(hook.told) == 3
 
 
-def test_where_nobody_listens_there_is_one_line(end: Any) -> None:
+def test_an_unreachable_server_gives_one_line(end: Any) -> None:
     assert end(f"http://127.0.0.1:9/{SECRET}") == ["warning: http://127.0.0.1:9 was not notified: connection refused"]
 
 
-def test_nothing_goes_where_a_redirect_leads(make_hook: Any, end: Any) -> None:
+def test_a_redirect_is_not_followed(make_hook: Any, end: Any) -> None:
     hook, other = make_hook(), make_hook()
     hook.answers, hook.headers = [307], {"Location": other.address}
     (line,) = end(hook.address)
@@ -190,7 +190,7 @@ def test_a_password_in_the_address_goes_into_a_header(hook: Hook, end: Any) -> N
     assert hook.told[0]["authorization"] == "Basic bWU6aGlkIGRlbg=="
 
 
-def test_the_option_stands_above_the_search_space_and_that_above_the_environment(
+def test_the_option_overrides_the_search_space_which_overrides_the_environment(
     make_hook: Any, end: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     option, file, default = make_hook(), make_hook(), make_hook()
@@ -201,7 +201,7 @@ def test_the_option_stands_above_the_search_space_and_that_above_the_environment
     assert [len(hook.told) for hook in (option, file, default)] == [1, 1, 1]
 
 
-def test_slack_gets_its_own_form(make_spec: Any) -> None:
+def test_slack_gets_its_own_format(make_spec: Any) -> None:
     told = {
         "study": "digits", "state": "FAILED", "host": "gpu1", "elapsed_s": 75.0, "message": "loss < 0 & worse",
         "trials": {"COMPLETED": 1, "FAILED": 9}, "total": 40, "best": {"trial": 3, "objective": 0.51239},
@@ -225,13 +225,13 @@ def test_slack_gets_its_own_form(make_spec: Any) -> None:
         ({"url": SECRET}, "dict"),
     ],
 )
-def test_what_is_no_address_is_refused_without_being_shown(given: object, found: str) -> None:
+def test_an_invalid_address_is_rejected_without_being_shown(given: object, found: str) -> None:
     with pytest.raises(InputError, match=f"must be an http or https address, but got {found}") as caught:
         read_webhooks(Document.of({"notify": given}, "a.yaml"))
     assert SECRET not in str(caught.value)
 
 
-def test_no_text_shows_an_address_that_was_read(make_spec: Any) -> None:
+def test_no_text_shows_the_whole_address(make_spec: Any) -> None:
     spec = make_spec(notify=f"https://example.org:8443/{SECRET}?token=1")
     assert str(InputError(f"cannot reach {spec.notify[0]}")) == "cannot reach https://example.org:8443/…"
     assert SECRET not in str(InputError(f"POST /{SECRET}?token=1 failed"))

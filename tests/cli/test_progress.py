@@ -1,4 +1,4 @@
-"""The sweep on the terminal, as a person reads it."""
+"""A sweep's progress on the terminal."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert text.count("first result: trial 13 epoch 3: val_accuracy 0.9123") == 1
-    assert text.count("13/40 trials") == 1, "a line every 10 s, not at every update"
+    assert text.count("13/40 trials") == 1, "a line every 10 s, not for every update"
     assert "\x1b" not in text
 
 
-def test_durations_are_said_in_words() -> None:
+def test_durations_are_readable() -> None:
     assert [duration(s) for s in (0.4, 59, 61, 7500)] == ["0 s", "59 s", "1 min 1 s", "2 h 5 min"]
 
 
-def test_the_panel_is_drawn_a_few_times_a_second_however_often_it_is_told() -> None:
+def test_the_panel_is_drawn_a_few_times_a_second_however_often_it_is_updated() -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     with Progress(console) as progress:
         for _ in range(50):

@@ -23,7 +23,7 @@ def replay(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Replay:
-    """Run the command on a store with a study that was trained in full and one that was pruned."""
+    """Run the command on a store with an unpruned study and a pruned one."""
     spec = make_spec(name="whole", budget={"trials": 8, "epochs": 5})
     make_study(tmp_path, spec, ends=["COMPLETED"] * 7 + ["FAILED"])
     make_study(tmp_path)
@@ -67,7 +67,7 @@ def test_one_document(replay: Replay) -> None:
     replays = document["replays"]
     assert [(run["pruning"], run["seed"]) for run in replays] == [(p, s) for p in ("off", "aggressive") for s in (0, 1)]
     assert replays[0]["sampler"] is None
-    assert replays[0]["seconds"] == 10.0  # 35 epochs of half a second for two: one of them trains the odd trial
+    assert replays[0]["seconds"] == 10.0  # 35 epochs of half a second on two workers, one of which trains the odd trial
     assert replays[2]["epochs"] < replays[0]["epochs"] == 35
     assert replays[2]["best_state"] == "COMPLETED"
 

@@ -1,4 +1,4 @@
-"""The shell completes the names of studies."""
+"""Shell completion of study names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tune_app.cli.main import cli
 
 
 def completed(*arguments: str, word: str) -> list[str]:
-    """What the shell offers for the word."""
+    """The completions that the shell offers for a word."""
     shell = ShellComplete(cli, {}, "tune-app", "_TUNE_APP_COMPLETE")
     return [item.value for item in shell.get_completions(list(arguments), word)]
 

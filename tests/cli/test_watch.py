@@ -1,4 +1,4 @@
-"""A sweep that another process runs, as `tune-app watch` follows it with the store alone."""
+"""`tune-app watch` follows a sweep in another process through the store alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LIVE: dict[str, Any] = {
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set when a live state was shown."""
+    """An event that is set once a live state has been shown."""
     shown = threading.Event()
     update = Progress.update
 
@@ -43,7 +43,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 
 def elsewhere(study: Study, spec: Spec, seen: threading.Event, end: dict[str, Any] | None) -> None:
-    """What a sweep does that begins in a moment and, once it was seen, ends as `end` says; it is killed for None."""
+    """Act as a sweep that starts soon and, once it has been seen, ends as `end` says; None means it is killed."""
     time.sleep(0.3)
     with study.writing():
         study.folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
@@ -61,7 +61,7 @@ def elsewhere(study: Study, spec: Spec, seen: threading.Event, end: dict[str, An
 def follow(
     seen: threading.Event, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], make_spec: Any
 ) -> Callable[..., Any]:
-    """Watch a sweep; the exit code and what standard error got."""
+    """Watch a sweep; returns the exit code and standard error."""
     monkeypatch.setattr(watch, "SILENT_S", 0.8)
     monkeypatch.setattr(watch, "REMOTE_PERIOD_S", 0.1)
 
@@ -77,7 +77,7 @@ def follow(
 
 
 @pytest.mark.parametrize("remote", [False, True])
-def test_a_sweep_is_followed_from_before_its_begin_to_its_end(
+def test_a_sweep_is_followed_from_before_its_start_to_its_end(
     remote: bool, follow: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     store = request.getfixturevalue("s3_url") if remote else str(tmp_path)
@@ -92,7 +92,7 @@ def test_a_sweep_is_followed_from_before_its_begin_to_its_end(
     assert lines[3] == "error: the sweep was stopped: all failed"
 
 
-def test_an_interrupted_sweep_gives_its_own_exit_code(follow: Any, tmp_path: Path) -> None:
+def test_an_interrupted_sweep_has_its_own_exit_code(follow: Any, tmp_path: Path) -> None:
     code, shown = follow(str(tmp_path), {"reason": "interrupt", "message": "stopped by the user"})
     assert (code, "stopped by the user; results are kept" in shown) == (130, True)
 
@@ -104,9 +104,7 @@ def test_a_sweep_that_was_killed_is_noticed(follow: Any, tmp_path: Path) -> None
     assert "tune-app resume digits-small" in shown
 
 
-def test_a_study_that_ended_shows_what_it_found(
-    make_study: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_ended_study_shows_its_results(make_study: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = make_study(tmp_path)
     assert run(["watch", study.name, "--store", str(tmp_path)]) == 0
     shown = capsys.readouterr()
@@ -114,16 +112,12 @@ def test_a_study_that_ended_shows_what_it_found(
     assert "first result" not in shown.err
 
 
-def test_what_does_not_exist_is_not_waited_for_unless_that_is_wanted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_with_wait_is_a_missing_study_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["watch", "digits", "--store", str(tmp_path)]) == 2
     assert "--wait waits for a study to start" in capsys.readouterr().err
 
 
-def test_waiting_ends_where_the_job_that_was_to_begin_the_study_failed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_waiting_ends_if_the_studys_job_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = JobStore(Store(tmp_path).folder)
     facts = {"kind": "sweep", "space": "digits", "study": "mine", "request": {}, "requested_by": "someone",
              "requested_at": now(), "address": None, "host": "here", "folder": ".", "submission_id": "a"}  # fmt: skip

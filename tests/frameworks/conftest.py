@@ -1,4 +1,4 @@
-"""A training of a function without Ray, as a worker has it."""
+"""Training of a function without Ray, as a worker runs it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tune_app.lightning import TuneCallback  # noqa: E402
 from tune_app.tasks.report import Report, ReportError, Stopped  # noqa: E402
 from tune_app.training.trial import Training  # noqa: E402
 
-# Lightning advises on loaders, and calls what torch has deprecated.
+# Lightning gives advice about data loaders, and calls deprecated parts of torch.
 pytestmark = pytest.mark.filterwarnings("ignore")
 METRICS = {"val_loss": "minimize", "train_loss": "minimize", "mean": "minimize"}
 ROWS = torch.arange(80.0).reshape(20, 4).sin()
@@ -99,7 +99,7 @@ def test_a_restored_trial_goes_on_as_if_it_had_never_stopped(make_training: Any,
         training.close()
 
 
-def test_a_trial_that_is_stopped_runs_what_cleans_up(make_training: Any) -> None:
+def test_a_trial_that_is_stopped_cleans_up(make_training: Any) -> None:
     seen: list[Any] = []
 
     class Watched(Module):
@@ -129,7 +129,7 @@ def test_a_trial_that_is_stopped_runs_what_cleans_up(make_training: Any) -> None
     assert torch.is_grad_enabled()
 
 
-def test_only_epochs_that_were_validated_count_and_several_validations_are_one(make_training: Any) -> None:
+def test_only_validated_epochs_count_and_several_validations_count_once(make_training: Any) -> None:
     def half(config: Any, report: Report) -> Any:
         return tune(config, report, val_check_interval=0.5)
 
@@ -149,7 +149,7 @@ def test_only_epochs_that_were_validated_count_and_several_validations_are_one(m
     assert steps == [32]
 
 
-def test_a_metric_that_was_not_logged_per_epoch_is_refused_with_those_that_were(make_training: Any) -> None:
+def test_a_metric_that_was_not_logged_per_epoch_is_rejected_with_those_that_were(make_training: Any) -> None:
     for name in ("val_los", "of_a_step"):
 
         def wrong(config: Any, report: Report, name: str = name) -> None:
@@ -162,7 +162,7 @@ def test_a_metric_that_was_not_logged_per_epoch_is_refused_with_those_that_were(
         assert "of_a_step," not in str(refused.value)
 
 
-def test_without_a_loss_of_its_own_there_is_no_probe(make_training: Any) -> None:
+def test_without_a_loss_from_the_training_step_there_is_no_probe(make_training: Any) -> None:
     class Manual(Module):
         automatic_optimization = False
 
@@ -182,7 +182,7 @@ def test_without_a_loss_of_its_own_there_is_no_probe(make_training: Any) -> None
     training.close()
 
 
-def test_health_changes_nothing_of_the_training(make_training: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_does_not_affect_the_training(make_training: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = told(make_training(tune, METRICS))
     monkeypatch.setattr(TuneCallback, "on_train_batch_end", lambda *arguments: None)
     plain = told(make_training(tune, METRICS))

@@ -15,7 +15,7 @@ from tune_app.tasks.report import Report, ReportError, Stopped  # noqa: E402
 from tune_app.training.trial import Training  # noqa: E402
 from tune_app.transformers import TuneCallback  # noqa: E402
 
-# Both packages call what torch has deprecated.
+# Both packages call deprecated parts of torch.
 pytestmark = pytest.mark.filterwarnings("ignore")
 METRICS = {"val_loss": "minimize"}
 NAMES = {"val_loss": "eval_loss"}
@@ -80,7 +80,7 @@ def test_a_restored_trial_goes_on_as_if_it_had_never_stopped(
     for _ in range(after):
         cut.run_epoch()
         cut.save(tmp_path / "checkpoint.pt")
-        cut.save(tmp_path / "checkpoint.pt")  # the second time from what the trainer has saved
+        cut.save(tmp_path / "checkpoint.pt")  # the second time, from the trainer's own checkpoint
     cut.close()
     again.restore(tmp_path / "checkpoint.pt")
     assert again.epoch == after
@@ -92,9 +92,7 @@ def test_a_restored_trial_goes_on_as_if_it_had_never_stopped(
         training.close()
 
 
-def test_a_trainer_that_evaluates_more_often_than_it_should_is_told(
-    make_training: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_trainer_that_evaluates_too_often_is_reported(make_training: Any, capsys: pytest.CaptureFixture[str]) -> None:
     training = make_training(lambda config, report: tune(config, report, num_train_epochs=5), METRICS)
     assert len(told(training)) == 4
     training.close()
@@ -125,13 +123,13 @@ def test_a_trial_that_is_stopped_runs_its_finally(make_training: Any, saved: boo
     assert not seen[0].exists()
 
 
-def test_an_evaluation_before_the_training_is_none(make_training: Any) -> None:
+def test_an_evaluation_before_the_training_does_not_count(make_training: Any) -> None:
     training = make_training(lambda config, report: tune(config, report, eval_on_start=True), METRICS)
     assert len(told(training)) == 4
     training.close()
 
 
-def test_a_metric_that_was_not_evaluated_is_refused_with_those_that_were(make_training: Any) -> None:
+def test_a_metric_that_was_not_evaluated_is_rejected_with_a_hint(make_training: Any) -> None:
     def wrong(config: Any, report: Report) -> None:
         trainer_of(TuneCallback(report, metrics={"val_loss": "eval_los"})).train()
 
@@ -140,7 +138,7 @@ def test_a_metric_that_was_not_evaluated_is_refused_with_those_that_were(make_tr
     assert "did you mean `eval_loss`?" in str(refused.value)
 
 
-def test_rows_that_only_come_in_turn_have_no_probe(make_training: Any) -> None:
+def test_rows_from_an_iterable_have_no_probe(make_training: Any) -> None:
     class Stream(torch.utils.data.IterableDataset[Any]):
         def __iter__(self) -> Any:
             return iter(ROWS)
@@ -154,7 +152,7 @@ def test_rows_that_only_come_in_turn_have_no_probe(make_training: Any) -> None:
     training.close()
 
 
-def test_health_and_saving_change_nothing_of_the_training(
+def test_health_and_saving_do_not_affect_the_training(
     make_training: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     measured = make_training(tune, METRICS)

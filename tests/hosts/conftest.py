@@ -19,7 +19,7 @@ def hosts() -> Iterator[netns.Hosts]:
 
 @pytest.fixture
 def watchful_hosts() -> Iterator[netns.Hosts]:
-    """Two hosts whose head finds a silent one dead soon."""
+    """Two hosts whose head declares a silent node dead quickly."""
     with cluster(2, **WATCHFUL) as made:
         yield made
 
@@ -29,7 +29,7 @@ MakeSweep = Callable[[netns.Hosts], Sweep]
 
 @pytest.fixture
 def sweep_on(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MakeSweep]:
-    """A study of its own for each test, in a store that all hosts see."""
+    """Make a separate study for each test, in a store that all hosts see."""
     made: list[Sweep] = []
 
     def make(hosts: netns.Hosts) -> Sweep:

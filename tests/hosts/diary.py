@@ -1,4 +1,4 @@
-"""A user's function that trains nothing and keeps a diary of each trial, which tells what was trained twice."""
+"""A user's function that trains nothing and keeps a diary of each trial, which shows what was trained twice."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SHARED_BYTES = 2**20
 
 
 class Diary:
-    """Of one attempt at a trial; those of all attempts are lines of one file, `folder`/`seed`.jsonl.
+    """The diary of one attempt at a trial; all attempts write to one file, `folder`/`seed`.jsonl.
 
-    It is what the function has saved and put back, so that it knows of both.
+    The function checkpoints and restores the diary itself, so the diary sees both.
     """
 
     def __init__(self, folder: str, seed: int) -> None:
@@ -30,7 +30,7 @@ class Diary:
         self.epoch = 0
 
     def note(self, what: str) -> None:
-        """Add a line on the current epoch, at once."""
+        """Write a line about the current epoch immediately."""
         line = json.dumps({**self._facts, "what": what, "epoch": self.epoch, "at": time.time()})
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -44,14 +44,14 @@ class Diary:
 
 
 def load(folder: str) -> np.ndarray:
-    """What all trials share; where it was loaded is a line in a file."""
+    """The data that all trials share; each load adds the host's name to a file."""
     with open(Path(folder, LOADS), "a", encoding="utf-8") as file:
         file.write(socket.gethostname() + "\n")
     return np.ones(SHARED_BYTES, np.uint8)
 
 
 def tune(config: dict[str, Any], report: Any) -> None:
-    """The score is `level` plus a little for every epoch, which takes `pace` seconds."""
+    """The score is `level` plus a little for each epoch; an epoch takes `pace` seconds."""
     assert report.shared(load, config["diary"]).sum() == SHARED_BYTES
     diary = Diary(config["diary"], report.seed)
     began = report.restore(diary=diary)
@@ -68,7 +68,7 @@ def diary_space(
     name: str, folder: Path, *, trials: int, epochs: int, pace: tuple[float, float], gpus: float, pruning: str
 ) -> str:
     """A search space file for `tune`, with diaries in `folder`; an epoch takes from `pace[0]` to `pace[1]` seconds."""
-    from sweeping import space  # with pandas and pytest, which no worker needs
+    from sweeping import space  # imports pandas and pytest, which no worker needs
 
     document = yaml.safe_load(space(name, trials=trials, epochs=epochs, pace=0.0, gpus=gpus))
     del document["dataset"]
@@ -83,9 +83,9 @@ class Attempt:
     """What one attempt at a trial wrote.
 
     Attributes:
-        began: the epoch after which it went on; 0 for one that began with nothing.
-        may_begin: the epochs after which it had to: that of the last checkpoint, and the one before if nobody knows
-            whether the last one was written to its end.
+        began: the epoch after which it continued; 0 if it started from scratch.
+        may_begin: the allowed values of `began`: the epoch of the last checkpoint, and of the one before it if the
+            last one may be incomplete.
         trained: the epochs that it trained, in order.
     """
 
@@ -97,7 +97,7 @@ class Attempt:
 
 @dataclass
 class Life:
-    """A trial by its diary: all attempts at it, in the order in which they began."""
+    """A trial according to its diary: all attempts, in the order in which they began."""
 
     attempts: list[Attempt]
 
@@ -123,12 +123,12 @@ class Life:
 
     @property
     def epochs(self) -> set[int]:
-        """Those that were trained, by whichever attempt."""
+        """All epochs that any attempt trained."""
         return {epoch for attempt in self.attempts for epoch in attempt.trained}
 
     @property
     def repeated(self) -> list[int]:
-        """How many epochs each attempt but the first trained that a former one had trained."""
+        """For each attempt after the first, how many epochs it trained that an earlier one had already trained."""
         counts, known = [], set[int]()
         for attempt in self.attempts:
             counts.append(len(known & set(attempt.trained)))
@@ -136,7 +136,7 @@ class Life:
         return counts[1:]
 
     def faults(self) -> list[str]:
-        """What is wrong with it."""
+        """What is wrong with this trial's attempts."""
         found = []
         for number, attempt in enumerate(self.attempts, 1):
             if attempt.began not in attempt.may_begin:
@@ -147,5 +147,5 @@ class Life:
 
 
 def lives(folder: Path) -> dict[int, Life]:
-    """All trials that have a diary in `folder`, by their seeds."""
+    """All trials that have a diary in `folder`, by seed."""
     return {int(path.stem): Life.read(path) for path in sorted(folder.glob("*.jsonl"))}

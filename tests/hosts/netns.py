@@ -1,7 +1,7 @@
-"""Hosts on this machine: network namespaces with addresses of their own, plugged into one bridge.
+"""Hosts on this machine: network namespaces, each with its own address, plugged into one bridge.
 
-The bridge lies in a namespace too, so that nothing of the machine's own network is touched. All hosts share the file
-system, as machines with one mounted folder do, but for a folder of its own that each has under the same path.
+The bridge has a namespace too, so the machine's own network is not touched. All hosts share the file system, like
+machines with a mounted folder, except for one private folder that each host sees under the same path.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-NETWORK = "10.0.0"  # that of clusters/on_prem.yaml
+NETWORK = "10.0.0"  # the one in clusters/on_prem.yaml
 USER = "ubuntu"
 PORT = 6379
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -43,12 +43,12 @@ def why_not() -> str | None:
 
 @dataclass
 class Host:
-    """One host: namespaces of its own for network, processes, mounts and name, and its plug in the bridge.
+    """One host: its own network, process, mount and hostname namespaces, and its port on the bridge.
 
     Attributes:
-        address: its own, on the bridge's network.
-        own: its folder, with its user's home; its own processes see it under the path that all hosts share.
-        keeper: the process that holds the namespaces; its end is that of the host's first process, and so of all.
+        address: its address on the bridge's network.
+        own: its private folder, with its user's home; its processes see it under the path that all hosts share.
+        keeper: the process that holds the namespaces; when it ends, the host's first process ends, and so do all.
     """
 
     name: str
@@ -60,13 +60,13 @@ class Host:
 
     @classmethod
     def boot(cls, number: int, bridge: str, own: Path, here: Path) -> Host:
-        """A running host; its processes see its folder `own` as `here`, where those of others see theirs."""
+        """Start a host; its processes see its folder `own` as `here`, as other hosts' processes see theirs."""
         namespace, name, address = f"{bridge}-{number}", f"host{number}", f"{NETWORK}.{number}"
         (own / "home").mkdir(parents=True)
-        # Its own name must be known to a host, or each question for it waits for a name server that does not answer.
+        # A host must be able to resolve its own name, or each lookup waits for a name server that does not answer.
         (own / "hosts").write_text(f"127.0.0.1 localhost\n{address} {name}\n")
         (own / "passwd").write_text(f"{USER}:x:0:0::{here}/home:/bin/bash\n{Path('/etc/passwd').read_text()}")
-        # Ray looks for the node of a driver among all processes that it sees, and in the files under one path.
+        # Ray looks for a driver's node among all processes that it sees, and in the files under one path.
         first = f"""hostname {name} && mount -t tmpfs tmpfs /run && mount --bind {own} {here} &&
             mount --bind {here}/hosts /etc/hosts && mount --bind {here}/passwd /etc/passwd &&
             echo up || exit
@@ -85,40 +85,40 @@ class Host:
         return host
 
     def plug_in(self) -> None:
-        """Connect it with the bridge, as its network says it should be."""
+        """Connect the host to the bridge and configure its network."""
         _ip("-n", self.bridge, "link", "add", self.name, "type", "veth", "peer", "eth0", "netns", self.namespace)
         _ip("-n", self.bridge, "link", "set", self.name, "master", "switch", "up")
         _ip("-n", self.namespace, "address", "add", f"{self.address}/24", "dev", "eth0")
         for link in ("lo", "eth0"):
             _ip("-n", self.namespace, "link", "set", link, "up")
-        # Nobody answers there, but Ray finds its own address by asking which one a way out would have.
+        # Nothing answers there, but Ray finds its own address by asking which one an outgoing route would use.
         _ip("-n", self.namespace, "route", "add", "default", "via", f"{NETWORK}.254")
 
     def command(self, *arguments: str) -> list[str]:
-        """What runs `arguments` on this host, as the one child of the process that it starts."""
+        """The command that runs `arguments` on this host, as the only child of the process it starts."""
         (first,) = children(self.keeper.pid)
         return ["nsenter", "--target", str(first), "--net", "--pid", "--mount", "--uts", *arguments]
 
     def cut(self) -> None:
-        """Cut its link: packets get lost and nobody is told, as when a cable is pulled behind the next switch."""
+        """Cut the link: packets are silently lost, as when a cable is pulled behind the next switch."""
         _ip("-n", self.bridge, "link", "set", self.name, "nomaster")
 
     def mend(self) -> None:
-        """Plug it in again."""
+        """Restore the link."""
         _ip("-n", self.bridge, "link", "set", self.name, "master", "switch")
 
     def received_bytes(self) -> int:
-        """What came in over its link so far."""
+        """How many bytes came in over the link so far."""
         shown = subprocess.run(self.command("cat", "/proc/net/dev"), capture_output=True, text=True, check=True)
         (line,) = [line for line in shown.stdout.splitlines() if line.strip().startswith("eth0:")]
         return int(line.split(":")[1].split()[0])
 
     def kill(self) -> None:
-        """End all its processes; the host itself stays, and tells whoever talks to them that they are gone."""
+        """Kill all its processes; the host itself stays up, and its peers learn that they are gone."""
         subprocess.run(self.command("sh", "-c", "kill -KILL -1"))  # it does not survive this itself
 
     def end(self) -> None:
-        """Take its power: processes and link are gone at once."""
+        """Cut its power: processes and link are gone at once."""
         for first in children(self.keeper.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(first, signal.SIGKILL)
@@ -129,7 +129,7 @@ class Host:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that `pid` started and that are still there."""
+    """The processes that `pid` started and that still exist."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except FileNotFoundError:
@@ -137,15 +137,15 @@ def children(pid: int) -> list[int]:
 
 
 class Hosts:
-    """A bridge, the hosts that are plugged into it, and a Ray cluster on them; the first host is its head.
+    """A bridge, the hosts plugged into it, and a Ray cluster on them; the first host is the head.
 
     Args:
-        folder: an empty one for the files of the hosts. Its name, which must be unique, is the bridge's too; its path
-            must be short, because those of Ray's sockets must be.
-        environment: what every process of Ray sees beside this process's environment.
+        folder: an empty folder for the hosts' files. Its name must be unique, since the bridge gets it too; its path
+            must be short, because the paths of Ray's sockets must be.
+        environment: variables for every Ray process, in addition to this process's environment.
 
     Attributes:
-        environment: what Ray's processes and drivers see: the cluster asks for a token.
+        environment: the environment of Ray's processes and drivers; the cluster requires a token.
         here: the path under which each host sees its own folder.
     """
 
@@ -171,7 +171,7 @@ class Hosts:
 
     @property
     def address(self) -> str:
-        """Of the head, for drivers."""
+        """The head's address, for drivers."""
         return f"{self.all[0].address}:{PORT}"
 
     def __enter__(self) -> Hosts:
@@ -191,7 +191,7 @@ class Hosts:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self) -> Host:
-        """One more host, without Ray."""
+        """Add a host, without Ray."""
         self._made += 1
         host = Host.boot(self._made, self._name, self._folder / str(self._made), self.here)
         self.all.append(host)
@@ -199,7 +199,7 @@ class Hosts:
         return host
 
     def end(self, host: Host) -> None:
-        """Take the power from a host, which is none of them any more."""
+        """Cut a host's power and remove it."""
         self.all.remove(host)
         host.end()
 

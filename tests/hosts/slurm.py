@@ -1,6 +1,6 @@
-"""As much of Slurm as a batch script sees, over hosts in network namespaces: `srun`, `scontrol`, and SLURM_… variables.
+"""The part of Slurm that a batch script sees, on hosts in network namespaces: `srun`, `scontrol`, SLURM_… variables.
 
-`srun` tells this process which node is to run what, and passes on the signal to end and the exit code, as Slurm's does.
+`srun` tells this process which node must run what, and forwards SIGTERM and the exit code, as Slurm's does.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Slurm:
     """An allocation of `hosts`; the batch script runs on the first one.
 
     Args:
-        folder: an empty one that all hosts see, with a path short enough for a socket.
+        folder: an empty folder that all hosts see, with a path short enough for a socket.
     """
 
     def __init__(self, hosts: netns.Hosts, folder: Path) -> None:
@@ -68,7 +68,7 @@ class Slurm:
         self._server.server_close()
 
     def sbatch(self, script: Path, *arguments: str, submitted_in: Path) -> subprocess.Popen[str]:
-        """Start the batch script as Slurm does: on the first node, wherever, with what it says of the allocation."""
+        """Start the batch script as Slurm does: on the first node, in any folder, with the allocation's variables."""
         names = [host.name for host in self.hosts.all]
         facts = {
             "SLURM_JOB_ID": str(JOB),
@@ -105,7 +105,7 @@ class Slurm:
         )
 
         def pass_on() -> None:
-            for _ in lines:  # one line, TERM; or none, where srun was killed
+            for _ in lines:  # one line, TERM; or none, if srun was killed
                 break
             for pid in netns.children(process.pid):
                 os.kill(pid, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Hosts as Ray's cluster launcher wants them: reached by SSH with a key, with tune-app's environment made already."""
+"""Hosts as Ray's cluster launcher wants them: reachable by SSH with a key, with tune-app's environment already made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INSTALLED = "tune-app"  # where clusters/on_prem.yaml puts the project, below th
 
 
 def why_not() -> str | None:
-    """Why there can be no such hosts here; None if there can."""
+    """Why such hosts cannot be made here; None if they can."""
     for program, package in ((SSHD, "openssh-server"), ("ssh-keygen", "openssh-client"), ("rsync", "rsync")):
         if shutil.which(program) is None:
             return f"the cluster launcher's tests need {program} (Debian: {package})"
@@ -25,7 +25,7 @@ def why_not() -> str | None:
 
 
 def make_key(host: netns.Host) -> str:
-    """Give the user of `host` a key where ssh looks for it; the public half."""
+    """Put an SSH key into the home folder of `host`'s user; returns the public half."""
     folder = host.own / "home" / ".ssh"
     folder.mkdir(mode=0o700)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "id_ed25519"], check=True)
@@ -33,7 +33,7 @@ def make_key(host: netns.Host) -> str:
 
 
 def serve(host: netns.Host, key: str, here: Path) -> None:
-    """Start sshd on `host`; whoever has `key` may log in. It ends with the host."""
+    """Start sshd on `host`; anyone who has `key` can log in. It ends with the host."""
     home = host.own / "home"
     (home / ".ssh").mkdir(mode=0o700)
     (home / ".ssh" / "authorized_keys").write_text(key)
@@ -44,12 +44,12 @@ def serve(host: netns.Host, key: str, here: Path) -> None:
         "HostKey": here / "host_key",
         "AuthorizedKeysFile": here / "home/.ssh/authorized_keys",
         "PasswordAuthentication": "no",
-        "StrictModes": "no",  # the folders above belong to whoever runs the tests
+        "StrictModes": "no",  # the folders above belong to the user who runs the tests
         "PidFile": "none",
         "SetEnv": f"RAY_TMPDIR={here} RAY_USAGE_STATS_ENABLED=0",
     }
     (host.own / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-    # sshd wants this folder, which is the host's own.
+    # sshd needs /run/sshd, which is private to the host.
     start = f"mkdir -p /run/sshd && setsid --fork {SSHD} -D -f {here}/sshd_config -E {here}/sshd.log"
     subprocess.run(host.command("sh", "-c", start), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
     deadline = time.monotonic() + 10
@@ -59,7 +59,7 @@ def serve(host: netns.Host, key: str, here: Path) -> None:
 
 
 def install(host: netns.Host, here: Path) -> None:
-    """Make what `make install-node` makes, out of the packages of this process: the launcher's own finds it done.
+    """Make what `make install-node` makes, from this process's packages, so that the launcher has nothing to install.
 
     The project's code itself comes from the launcher.
     """

@@ -1,4 +1,4 @@
-"""A user's task for tests on several hosts: it trains nothing, takes its time, and has data that is seen travelling."""
+"""A user's task for tests on several hosts: it trains nothing, takes a set time, and its data shows up in traffic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DATA_BYTES = 32 * 2**20
 
 
 class State:
-    """A layer that nobody trains, and what was read of the data."""
+    """A layer that is never trained, and the sum of the data that was read."""
 
     def __init__(self, config: dict[str, Any], data: Dataset) -> None:
         self.config = config
@@ -31,7 +31,7 @@ class State:
 
 
 class Steady:
-    """Its score is `level` plus a little for every epoch."""
+    """The score is `level` plus a little for every epoch."""
 
     data_kind: ClassVar[str] = "none"
     variables: ClassVar[tuple[Variable, ...]] = (

@@ -1,4 +1,4 @@
-"""Clusters of hosts, sweeps over them, and what their stores tell."""
+"""Clusters of hosts, sweeps over them, and queries on their stores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WATCHFUL = {
     f"RAY_health_check_{name}": value
     for name, value in {"period_ms": "1000", "timeout_ms": "2000", "failure_threshold": "3"}.items()
 }
-"""A head with these finds a silent node dead soon; docs/cluster.md has them."""
+"""With these, a head declares a silent node dead quickly; see docs/cluster.md."""
 SPACE: dict[str, Any] = {
     "schema_version": 1,
     "task": "steady:Steady",
@@ -55,13 +55,13 @@ def space(name: str, *, trials: int, epochs: int, pace: float, gpus: float) -> s
 
 
 def short_folder() -> Path:
-    """For the files of hosts, see `netns.Hosts`."""
+    """A folder for the hosts' files, see `netns.Hosts`."""
     return Path(tempfile.mkdtemp(prefix="tn", dir="/tmp"))
 
 
 @contextmanager
 def cluster(count: int, **environment: str) -> Iterator[netns.Hosts]:
-    """Hosts, each a Ray node with four CPUs and one logical GPU; their cluster asks for a token."""
+    """Hosts, each a Ray node with four CPUs and one logical GPU; the cluster requires a token."""
     if reason := netns.why_not():
         pytest.skip(reason)
     with netns.Hosts(short_folder(), {**PYTHONPATH, **environment}) as made:
@@ -72,7 +72,7 @@ def cluster(count: int, **environment: str) -> Iterator[netns.Hosts]:
 
 @dataclass
 class Sweep:
-    """A study that is swept from a host, and what its store tells."""
+    """A study whose sweep is started from a host, and queries on its store."""
 
     hosts: netns.Hosts
     store: Path
@@ -80,7 +80,7 @@ class Sweep:
     drivers: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def command(self, host: netns.Host, *arguments: str) -> subprocess.Popen[str]:
-        """Start ``tune-app`` on `host`, connected with the cluster."""
+        """Start ``tune-app`` on `host`, connected to the cluster."""
         given = [*arguments, "--address", self.hosts.address, "--store", str(self.store)]
         process = subprocess.Popen(
             host.command("env", f"--chdir={HERE}", sys.executable, "-m", "tune_app", *given),
@@ -95,19 +95,19 @@ class Sweep:
     def run(
         self, host: netns.Host, *, trials: int, epochs: int, pace: float = 1.0, gpus: float = 0.5
     ) -> subprocess.Popen[str]:
-        """Start the sweep from `host`, with as many trials at once as fit; one takes `epochs` times `pace` seconds."""
+        """Start the sweep from `host`, with as many trials at once as fit; each takes `epochs` times `pace` seconds."""
         file = self.store / f"{self.name}.yaml"
         file.write_text(space(self.name, trials=trials, epochs=epochs, pace=pace, gpus=gpus))
         return self.command(host, "run", str(file), "--no-preflight")
 
     def events(self, kind: str) -> list[dict[str, Any]]:
-        """Events of one kind so far."""
+        """The events of one kind so far."""
         path = self.store / "studies" / self.name / "events.jsonl"
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         return [event for event in map(json.loads, lines) if event["type"] == kind]
 
     def until(self, reached: Callable[[], Any], seconds: float = DEADLINE_S) -> float:
-        """Wait for it while the sweep runs; how long it took."""
+        """Wait until `reached()` is true while the sweep runs; returns how many seconds it took."""
         began = time.monotonic()
         while not reached():
             driver = self.drivers[-1]
@@ -117,15 +117,15 @@ class Sweep:
         return time.monotonic() - began
 
     def nodes(self) -> dict[int, str]:
-        """Which host each ended trial ended on."""
+        """The host on which each finished trial ended."""
         return {event["row"]["trial"]: event["row"]["node"] for event in self.events("trial_ended")}
 
     def restarts(self) -> list[dict[str, Any]]:
-        """The starts of trials that had been started before."""
+        """The start events of trials that had already started before."""
         return [event for event in self.events("trial_started") if event["attempt"] > 1]
 
     def finish(self, trials: int) -> pd.DataFrame:
-        """Wait for the end; the trials' rows, once it is shown that they are exactly those asked for."""
+        """Wait for the end and check that exactly the requested trials ran; returns their rows."""
         driver = self.drivers[-1]
         _, errors = driver.communicate(timeout=DEADLINE_S)
         assert driver.returncode == 0, errors
@@ -141,7 +141,7 @@ class Sweep:
         return table.set_index("trial", drop=False).sort_index()
 
     def most_at_once(self) -> int:
-        """How many trials ran at the same moment, by the event log."""
+        """The largest number of trials that ran at the same time, according to the event log."""
         changes = [(event["at"], 1) for event in self.events("trial_started")]
         changes += [(event["row"]["ended_at"], -1) for event in self.events("trial_ended")]
         running = most = 0
@@ -152,7 +152,7 @@ class Sweep:
 
 
 def kill(driver: subprocess.Popen[str]) -> None:
-    """End a driver at once: the process on the host, and the one here that started it there."""
+    """Kill a driver: the process on the host, and the one here that started it."""
     if driver.poll() is None:
         for pid in netns.children(driver.pid):
             os.kill(pid, signal.SIGKILL)

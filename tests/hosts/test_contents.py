@@ -1,4 +1,4 @@
-"""Nodes that lack what a user's code needs: the error names node, thing and remedy."""
+"""Nodes that lack what a user's code needs: the error names the node, what is missing, and the fix."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tune(config, report):
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[netns.Hosts]:
-    """Two nodes; a user's project lies on the first one alone, as it does if nothing is mounted."""
+    """Two nodes; a user's project is only on the first one, as it is if nothing is mounted."""
     with cluster(2) as made:
         project = made.all[0].own / "project"
         project.mkdir()
@@ -35,7 +35,7 @@ def hosts() -> Iterator[netns.Hosts]:
 
 
 def sweep(hosts: netns.Hosts, store: Path, document: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Run a sweep in the project's folder of the first host."""
+    """Run a sweep in the project folder on the first host."""
     (store / "space.yaml").write_text(yaml.safe_dump(document))
     given = ["--no-preflight", "--address", hosts.address, "--store", str(store)]
     return subprocess.run(
@@ -59,7 +59,7 @@ def test_a_node_without_the_code_or_with_another_version_is_named(hosts: netns.H
     assert sweep(hosts, tmp_path, document).returncode == 0
 
 
-def test_a_trial_that_misses_its_data_names_its_node(hosts: netns.Hosts, tmp_path: Path) -> None:
+def test_a_trial_that_lacks_its_data_names_its_node(hosts: netns.Hosts, tmp_path: Path) -> None:
     (hosts.all[1].own / "project" / "reads.py").write_text(READS)
     document = yaml.safe_load(space("reading", trials=8, epochs=2, pace=0.0, gpus=0.0))
     words = f"{hosts.here}/project/words.txt"

@@ -1,6 +1,6 @@
-"""Sweeps over several hosts with addresses of their own, and what becomes of them when the network or a host fails.
+"""Sweeps over several hosts with separate addresses, and what happens to them when the network or a host fails.
 
-The hosts stay up from test to test; the last one of those that share them ends one.
+The hosts stay up from test to test; the last test that shares them takes one down.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def test_every_slot_is_used_and_the_data_travels_to_every_host_once(hosts: netns
     assert len(list((sweep.store / "studies" / sweep.name / "checkpoints").iterdir())) == 24
     received = [host.received_bytes() - start for host, start in zip(hosts.all, before, strict=True)]
     print("received, in data sets:", [f"{count / DATA_BYTES:.2f}" for count in received])
-    assert received[0] < 0.5 * DATA_BYTES, "the head has the data, it gets reports only"
+    assert received[0] < 0.5 * DATA_BYTES, "the head has the data and receives only reports"
     for count in received[1:]:
         assert DATA_BYTES < count < 1.5 * DATA_BYTES
 
 
-def test_a_driver_that_is_killed_is_followed_by_one_on_another_host(hosts: netns.Hosts, sweep_on: Any) -> None:
+def test_a_killed_driver_is_replaced_by_one_on_another_host(hosts: netns.Hosts, sweep_on: Any) -> None:
     sweep = sweep_on(hosts)
     driver = sweep.run(hosts.all[0], trials=18, epochs=3)
     sweep.until(lambda: len(sweep.events("trial_ended")) >= 5)
@@ -43,12 +43,12 @@ def test_a_driver_that_is_killed_is_followed_by_one_on_another_host(hosts: netns
     sweep.command(hosts.all[1], "resume", sweep.name)
     table = sweep.finish(18)
     again = {event["trial"] for event in sweep.restarts()}
-    assert again, "nothing ran when it was killed"
+    assert again, "nothing was running when the driver was killed"
     assert not again & ended
     assert len(set(table["node"])) == 3
 
 
-def test_a_link_that_is_cut_for_20_s_and_comes_back(hosts: netns.Hosts, sweep_on: Any) -> None:
+def test_a_link_that_is_cut_for_20_s_and_restored(hosts: netns.Hosts, sweep_on: Any) -> None:
     sweep = sweep_on(hosts)
     sweep.run(hosts.all[0], trials=30, epochs=4)
     sweep.until(lambda: len(sweep.events("trial_ended")) >= 1)
@@ -82,7 +82,7 @@ def test_a_host_that_joins_is_used_within_15_s(hosts: netns.Hosts, sweep_on: Any
     assert sweep.most_at_once() == 4
 
 
-def test_a_host_that_goes_and_comes_back_costs_what_its_last_checkpoint_lacked(
+def test_a_host_that_leaves_and_returns_costs_only_the_epochs_since_its_checkpoint(
     hosts: netns.Hosts, sweep_on: Any, tmp_path: Path
 ) -> None:
     sweep, diaries, file = sweep_on(hosts), tmp_path / "diaries", tmp_path / "space.yaml"
@@ -102,8 +102,8 @@ def test_a_host_that_goes_and_comes_back_costs_what_its_last_checkpoint_lacked(
     print("epochs trained twice, by the attempts that were lost:", repeated)
     assert len(repeated) <= 1
     assert sum(repeated) <= 3, "a checkpoint is written once a second"
-    assert (table.loc[table["node"] == host.address, "started_at"] > came_at).any(), "it is used again"
-    assert (diaries / LOADS).read_text().split() == [hosts.all[0].name], "it could not go with a node"
+    assert (table.loc[table["node"] == host.address, "started_at"] > came_at).any(), "the host must be used again"
+    assert (diaries / LOADS).read_text().split() == [hosts.all[0].name], "only the head loads it, so it is never lost"
 
 
 def test_a_host_whose_processes_are_killed(hosts: netns.Hosts, sweep_on: Any) -> None:
@@ -130,7 +130,7 @@ def test_a_host_that_loses_its_power(watchful_hosts: netns.Hosts, sweep_on: Any)
 
 
 def check_run_again(sweep: Any, since: datetime, within_s: float) -> None:
-    """The trials of a host that ended at `since` were run again, elsewhere and soon."""
+    """Check that the trials of a host that ended at `since` were soon run again elsewhere."""
     restarts = sweep.restarts()
     assert 1 <= len(restarts) <= 2, "two trials share its GPU"
     seconds = [(datetime.fromisoformat(event["at"]) - since).total_seconds() for event in restarts]

@@ -1,4 +1,4 @@
-"""A store behind the S3 protocol: hosts that share nothing but an object server, which one of them runs."""
+"""A store on S3: hosts that share nothing but an object server, which one of them runs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ boto3.client("s3").create_bucket(Bucket="results")
 
 
 class Site:
-    """Two hosts, the second of which a person works on."""
+    """Two hosts; the user works on the second one."""
 
     def __init__(self, hosts: netns.Hosts) -> None:
         self.hosts = hosts
@@ -66,22 +66,22 @@ class Site:
         )
 
     def __call__(self, *command: str) -> str:
-        """Run Python on the second host; what it printed."""
+        """Run Python on the second host; returns what it printed."""
         started = self.start(self.hosts.all[1], *command)
         output, errors = started.communicate(timeout=120)
         assert started.returncode == 0, errors
         return output
 
     def tune_app(self, *arguments: str) -> Any:
-        """Run ``tune-app`` on the second host; the document that it printed."""
+        """Run ``tune-app`` on the second host; returns the document that it printed."""
         return json.loads(self("-m", "tune_app", *arguments, "--store", STORE, "--json"))
 
     def live(self) -> dict[str, Any]:
-        """The live state, as it is in the store; empty before it is there."""
+        """The live state in the store; empty before there is one."""
         return dict(json.loads(self("-c", LIVE)))
 
     def objects(self) -> list[str]:
-        """Names of all objects."""
+        """The names of all objects."""
         return [str(key) for key in json.loads(self("-c", LIST))]
 
 

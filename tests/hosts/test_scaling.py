@@ -1,4 +1,4 @@
-"""A cluster whose machines are started when they are asked for, and the share of a GPU that is left open."""
+"""A cluster whose machines start on demand, and a GPU share that is set to `auto`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tune_app.ray_backend.gpu_share import SPARE, trials_per_gpu
 from tune_app.sweep.preflight import GpuMemory
 
 SWEEPS = Path(__file__).parents[1] / "ray_backend"
-"""Where the task of these sweeps is: one that takes no time."""
+"""The folder with these sweeps' task, which takes no time."""
 SPACE = {
     "schema_version": 1,
     "name": "scaling",
@@ -43,7 +43,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A head without CPUs, whose autoscaler may start two nodes of two CPUs and one GPU in name; its address."""
+    """The address of a head without CPUs; its autoscaler can start two nodes with two CPUs and one nominal GPU each."""
     folder = tmp_path_factory.mktemp("scaling")
     address = f"127.0.0.1:{free_port()}"
     node = {"CPU": 2, "GPU": 1, "object_store_memory": 200 * 2**20}
@@ -51,7 +51,7 @@ def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     cluster = {
         "cluster_name": "scaling",
         "max_workers": 2,
-        # Ray's own stand-in for a cloud: its machines are processes.
+        # Ray's own fake cloud: its machines are processes.
         "provider": {
             "type": "fake_multinode",
             "gcs_address": address,
@@ -72,7 +72,7 @@ def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         **{f"{name}_commands": [] for name in lists},
     }
     (folder / "cluster.yaml").write_text(json.dumps(cluster))
-    # A short path, because Ray's sockets lie below it and may have 107 characters.
+    # A short path, because Ray's sockets are below it and their paths can have at most 107 characters.
     command = ["start", "--head", "--block", "--num-cpus=0", "--num-gpus=0", "--include-dashboard=false"]
     command += [f"--port={address.partition(':')[2]}", f"--autoscaling-config={folder / 'cluster.yaml'}"]
     command += ["--object-store-memory=200000000", "--node-ip-address=127.0.0.1"]
@@ -97,7 +97,7 @@ def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def run(folder: Path, *options: str, address: str | None) -> subprocess.CompletedProcess[str]:
-    """``tune-app run`` with the space of these tests, on the cluster at `address` or on this machine."""
+    """Run ``tune-app run`` with these tests' search space, on the cluster at `address` or on this machine."""
     (folder / "space.json").write_text(json.dumps(SPACE))  # JSON is YAML
     command = ["run", str(folder / "space.json"), "--no-preflight", "--store", str(folder / "results"), *options]
     command += ["--profiles", str(folder / "profiles"), *(["--address", address] if address else [])]
@@ -112,7 +112,7 @@ def run(folder: Path, *options: str, address: str | None) -> subprocess.Complete
     )
 
 
-def test_machines_are_asked_for_and_used(scaling: str, tmp_path: Path) -> None:
+def test_machines_are_requested_and_used(scaling: str, tmp_path: Path) -> None:
     done = run(tmp_path, "--gpus", "0.5", "--json", address=scaling)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["states"] == {"COMPLETED": 8}
@@ -120,7 +120,7 @@ def test_machines_are_asked_for_and_used(scaling: str, tmp_path: Path) -> None:
     assert "waiting for a node" in done.stderr
 
 
-def test_what_no_machine_of_it_can_hold_is_refused(scaling: str, tmp_path: Path) -> None:
+def test_a_trial_that_fits_on_no_machine_is_rejected(scaling: str, tmp_path: Path) -> None:
     done = run(tmp_path, "--gpus", "4", address=scaling)
     assert (done.returncode, done.stdout) == (2, "")
     assert "a trial needs 1 CPU and 4 GPUs on one node" in done.stderr

@@ -1,4 +1,4 @@
-"""clusters/slurm.sh over two hosts: its own commands, real Ray nodes, a sweep that its time limit ends."""
+"""clusters/slurm.sh on two hosts: its own commands, real Ray nodes, and a sweep that hits the time limit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def slurm() -> Iterator[Slurm]:
             yield made
 
 
-def test_a_sweep_ends_whole_at_the_time_limit_and_a_second_job_goes_on(slurm: Slurm, tmp_path: Path) -> None:
+def test_a_sweep_ends_cleanly_at_the_time_limit_and_a_second_job_resumes_it(slurm: Slurm, tmp_path: Path) -> None:
     shutil.copy(HERE / "steady.py", tmp_path)
     (tmp_path / "space.yaml").write_text(space("long", trials=8, epochs=12, pace=0.5, gpus=0.0))
     began = time.monotonic()
@@ -48,11 +48,11 @@ def test_a_sweep_ends_whole_at_the_time_limit_and_a_second_job_goes_on(slurm: Sl
         time.sleep(0.2)
     print(f"four trials run after {time.monotonic() - began:.0f} s")
     (script,) = netns.children(job.pid)
-    os.kill(script, signal.SIGTERM)  # as `--signal=B:TERM` tells the script alone
+    os.kill(script, signal.SIGTERM)  # as `--signal=B:TERM` signals only the script
     said = job.communicate(timeout=60)[0]
     assert job.returncode == 143, said
     assert "error: stopped by a request to terminate; results are kept" in said
-    assert not [host.name for host in slurm.hosts.all if "raylet" in processes(host)], "Ray ends with its job"
+    assert not [host.name for host in slurm.hosts.all if "raylet" in processes(host)], "Ray must end with its job"
 
     job = slurm.sbatch(SCRIPT, "resume", "long", submitted_in=tmp_path)
     said = job.communicate(timeout=150)[0]
@@ -65,6 +65,6 @@ def test_a_sweep_ends_whole_at_the_time_limit_and_a_second_job_goes_on(slurm: Sl
 
 
 def processes(host: netns.Host) -> str:
-    """What runs on a host."""
+    """The processes that run on a host."""
     shown = subprocess.run(host.command("ps", "ax", "-o", "stat,args"), capture_output=True, text=True, check=True)
     return "".join(line for line in shown.stdout.splitlines(keepends=True) if not line.startswith("Z"))

@@ -1,4 +1,4 @@
-"""The three ways in, to a cluster that Ray's launcher made of hosts with clusters/on_prem.yaml as it is shipped.
+"""The three ways into a cluster that Ray's launcher made from hosts, with clusters/on_prem.yaml as shipped.
 
 The launcher runs on a fourth host, which has nothing but the key and the cluster's token.
 """
@@ -27,13 +27,13 @@ JOB_SERVER = "http://127.0.0.1:8265"
 
 @dataclass
 class Laptop:
-    """Where a person sits."""
+    """The machine where the user works."""
 
     host: netns.Host
     environment: dict[str, str]
 
     def start(self, *command: str, stdout: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
-        """Start a Python module's command in the project's folder."""
+        """Start a Python module in the project's folder."""
         return subprocess.Popen(
             self.host.command("env", f"--chdir={ROOT}", sys.executable, "-m", *command),
             env={**self.environment, **environment},
@@ -44,7 +44,7 @@ class Laptop:
         )
 
     def __call__(self, *command: str, code: int = 0, **environment: str) -> str:
-        """Run it; what it printed."""
+        """Run a Python module; returns what it printed."""
         started = self.start(*command, **environment)
         try:
             output, _ = started.communicate(timeout=150)
@@ -60,7 +60,7 @@ class Laptop:
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[netns.Hosts]:
-    """Three hosts with sshd, as on_prem.yaml names them, and the laptop."""
+    """The three hosts that on_prem.yaml names, with sshd, and the laptop."""
     if reason := netns.why_not() or ssh.why_not():
         pytest.skip(reason)
     with netns.Hosts(short_folder(), PYTHONPATH) as made:
@@ -75,7 +75,7 @@ def hosts() -> Iterator[netns.Hosts]:
 
 @pytest.fixture(scope="module")
 def laptop(hosts: netns.Hosts) -> Iterator[Laptop]:
-    """The laptop, with a cluster that it started, whose job server is forwarded to it."""
+    """The laptop, with a cluster that it started; the cluster's job server is forwarded to the laptop."""
     document = yaml.safe_load((ROOT / FILE).read_text())
     named = [document["provider"]["head_ip"], *document["provider"]["worker_ips"]]
     assert [host.address for host in hosts.all[:3]] == named
@@ -116,7 +116,7 @@ def test_tune_app_submit(laptop: Laptop, tmp_path: Path) -> None:
     assert "SUCCEEDED" in laptop("tune_app", "jobs", "status", "digits-cnn-1", "--store", str(tmp_path))
 
 
-def test_without_the_token_nobody_gets_in(laptop: Laptop, hosts: netns.Hosts, tmp_path: Path) -> None:
+def test_nobody_gets_in_without_the_token(laptop: Laptop, hosts: netns.Hosts, tmp_path: Path) -> None:
     stranger = {"HOME": "/nonexistent", "RAY_AUTH_MODE": "disabled"}
     ours = laptop("tune_app", "submit", SPACE, "--address", JOB_SERVER, "--store", str(tmp_path), code=2, **stranger)
     assert "refused us" in ours
@@ -130,7 +130,7 @@ def test_ray_down_leaves_no_ray_behind(laptop: Laptop, hosts: netns.Hosts) -> No
     assert all("raylet" in processes(host) for host in hosts.all[:3])
     said = laptop.ray("down", "--yes", FILE)
     assert "raylet" not in processes(hosts.all[0]), said
-    # Ray's launcher ends the head; the others end when they have missed it for a minute.
+    # Ray's launcher ends the head; the other nodes end after a minute without it.
     began = time.monotonic()
     while any("raylet" in processes(host) for host in hosts.all[1:3]):
         assert time.monotonic() - began < 120
@@ -139,7 +139,7 @@ def test_ray_down_leaves_no_ray_behind(laptop: Laptop, hosts: netns.Hosts) -> No
 
 
 def check_swept(store: Path, study: str) -> None:
-    """Six trials were completed or pruned, on more than one host, and their checkpoints are there."""
+    """Check that six trials completed or were pruned, on more than one host, and left checkpoints."""
     table = pd.read_parquet(store / "trials" / f"study={study}")
     assert sorted(table["trial"]) == list(range(6))
     assert set(table["state"]) <= {"COMPLETED", "PRUNED"}
@@ -149,6 +149,6 @@ def check_swept(store: Path, study: str) -> None:
 
 
 def processes(host: netns.Host) -> str:
-    """What runs on a host."""
+    """The processes that run on a host."""
     shown = subprocess.run(host.command("ps", "ax", "-o", "stat,args"), capture_output=True, text=True, check=True)
     return "".join(line for line in shown.stdout.splitlines(keepends=True) if not line.startswith("Z"))

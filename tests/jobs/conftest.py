@@ -1,4 +1,4 @@
-"""A store for jobs, records that need no Ray, and one head of this machine for all tests that do."""
+"""A store for jobs, records that need no Ray, and one head on this machine for all tests that do."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def new_job() -> MakeJob:
 
 
 def training(name: str, task: str = "faulty:Faulty", epochs: int = 2, **config: Any) -> dict[str, Any]:
-    """What the record of a training has besides: a profile of a task of this folder."""
+    """The extra facts in a training's record, with a profile for one of the project's tasks."""
     values = {"level": 0.5, "pace": 0.0, "fault": "none", **config}
     profile = {
         "schema_version": 1,
@@ -93,7 +93,7 @@ def records(tmp_path: Path) -> JobStore:
 
 @pytest.fixture
 def jobs(tmp_path: Path) -> Jobs:
-    """The same with what talks to Ray."""
+    """The same, with the part that talks to Ray."""
     return Jobs(Store(tmp_path / "results"))
 
 
@@ -108,7 +108,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Shell:
-    """Runs `tune-app` in the project's folder, with one store for all."""
+    """Runs `tune-app` in the project's folder, with one store for all runs."""
 
     def __init__(self, project: Path) -> None:
         self.project = project
@@ -126,7 +126,7 @@ class Shell:
         )
 
     def submit(self, *arguments: str) -> Job:
-        """Submit a job; the record as it is then."""
+        """Submit a job; returns its record."""
         before = {job.id for job in self.jobs.records.all()}
         done = self("submit", *arguments)
         assert done.returncode == 0, done.stderr
@@ -134,7 +134,7 @@ class Shell:
         return new
 
     def until(self, holds: Callable[[], Any], seconds: float = 60) -> None:
-        """Wait for it."""
+        """Wait until `holds()` is true."""
         deadline = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < deadline, "it did not happen in time"
@@ -143,7 +143,7 @@ class Shell:
 
 @pytest.fixture(scope="session")
 def shell(project: Path) -> Iterator[Shell]:
-    """The command, and the head that the first job starts; it ends with the tests."""
+    """Run the command; the head that the first job starts ends with the tests."""
     former = os.environ.get("RAY_JOB_STOP_WAIT_TIME_S")
     os.environ["RAY_JOB_STOP_WAIT_TIME_S"] = "1"  # the head inherits it
     found = Shell(project)

@@ -1,4 +1,4 @@
-"""A task whose process hears neither an interrupt nor a request to terminate."""
+"""A task whose process ignores SIGINT and SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from faulty import Faulty
 
 
 class Deaf(Faulty):
-    """It never comes to the training."""
+    """It never gets to the training."""
 
     def load_data(self, dataset: str) -> Any:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -17,9 +17,7 @@ MakeJob = Callable[..., Job]
 
 
 @given(wanted=st.lists(st.sampled_from(STATES), max_size=8))
-def test_whatever_is_tried_only_allowed_states_follow_and_nothing_leaves_an_end_state(
-    new_job: MakeJob, wanted: list[str]
-) -> None:
+def test_only_allowed_states_follow_and_nothing_leaves_an_end_state(new_job: MakeJob, wanted: list[str]) -> None:
     job = new_job()
     seen = [job.state]
     for state in wanted:
@@ -51,7 +49,7 @@ def test_a_record_says_why_it_ended(new_job: MakeJob) -> None:
     "change",
     [{"schema_version": 2}, {"state": "PAUSED"}, {"kind": "dance"}],
 )
-def test_a_record_of_another_kind_is_refused_with_its_place(new_job: MakeJob, change: dict[str, Any]) -> None:
+def test_an_invalid_record_is_rejected_with_its_place(new_job: MakeJob, change: dict[str, Any]) -> None:
     document = json.loads(new_job().to_json()) | change
     with pytest.raises(InputError, match=r"must be") as caught:
         read_job(json.dumps(document).encode(), "jobs/x/job.json")

@@ -12,7 +12,7 @@ from tune_app.folder import LocalFolder
 from tune_app.jobs.job_folder import check_size, excludes
 
 
-def test_the_store_and_what_git_ignores_stay_at_home(tmp_path: Path) -> None:
+def test_the_store_and_what_git_ignores_are_not_sent(tmp_path: Path) -> None:
     for name in ("task.py", "data/a.bin", "results/trials/x.parquet", ".git/objects", ".venv/lib.so", "ignored/b.bin"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,7 +23,7 @@ def test_the_store_and_what_git_ignores_stay_at_home(tmp_path: Path) -> None:
     assert excludes(tmp_path, LocalFolder(tmp_path.parent)) == excludes(tmp_path, LocalFolder(tmp_path))
 
 
-def test_a_folder_that_is_too_large_is_refused_by_its_largest_part(
+def test_a_folder_that_is_too_large_is_rejected_with_its_largest_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packaging, "GCS_STORAGE_MAX_SIZE", 5_000_000)

@@ -1,4 +1,4 @@
-"""The head of this machine: when it ends, and what a killed one leaves."""
+"""The head on this machine: when it ends, and what a killed one leaves behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tune_app.jobs.job_head import PREFIX, _name, _wait_until_idle, end_head, en
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalFolder:
-    """A store's folder that knows a head."""
+    """A store's folder that names a head."""
     monkeypatch.setattr(job_head, "LOOK_S", 0.01)
     found = LocalFolder(tmp_path)
     found.write(_name(), b"mine")
@@ -28,11 +28,11 @@ def test_it_ends_when_nothing_has_run_for_a_while(folder: LocalFolder) -> None:
     busy = [True, False, True, False, *[False] * 100]
     left = iter(busy)
     _wait_until_idle(folder, b"mine", 0.05, lambda: next(left), lambda: True)
-    assert len(list(left)) < 98, "being busy puts it off"
+    assert len(list(left)) < 98, "being busy must delay the end"
     assert folder.read(_name()) is None
 
 
-def test_a_job_that_came_at_the_last_moment_keeps_it(folder: LocalFolder) -> None:
+def test_a_job_that_comes_at_the_last_moment_keeps_it_alive(folder: LocalFolder) -> None:
     answers = iter([False, True, False, False])
     _wait_until_idle(folder, b"mine", -1, lambda: next(answers), lambda: True)
     assert list(answers) == []
@@ -49,17 +49,17 @@ def test_it_ends_when_a_part_of_it_has_died(folder: LocalFolder) -> None:
     whole = iter([True, False])
     _wait_until_idle(folder, b"mine", 1e9, lambda: True, lambda: next(whole))
     assert list(whole) == []
-    assert folder.read(_name()) == b"mine", "whoever runs it removes the file"
+    assert folder.read(_name()) == b"mine", "the process that runs the head removes the file"
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"address": "x"}'])
-def test_a_file_that_tells_of_no_head_is_passed_over(folder: LocalFolder, content: bytes) -> None:
+def test_a_file_that_names_no_head_is_ignored(folder: LocalFolder, content: bytes) -> None:
     folder.write(_name(), content)
     assert find_head(folder) is None
     assert end_head(folder) is None
 
 
-def test_a_head_whose_process_or_port_is_gone_is_none(folder: LocalFolder) -> None:
+def test_a_head_whose_process_or_port_is_gone_is_not_found(folder: LocalFolder) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -73,7 +73,7 @@ def test_a_head_whose_process_or_port_is_gone_is_none(folder: LocalFolder) -> No
     assert find_head(folder) is None
 
 
-def test_one_that_cannot_start_says_why_and_what_a_killed_one_left_is_removed(
+def test_a_head_that_cannot_start_says_why_and_a_killed_ones_files_are_removed(
     folder: LocalFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = tmp_path / f"{PREFIX}abc"

@@ -1,4 +1,4 @@
-"""What a job is asked to do: validated where it is asked for, a command where it runs."""
+"""Job requests: validated where they are made, turned into a command where the job runs."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def profiles(tmp_path: Path, store: Store) -> Profiles:
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:
-    """Where a job's files are written."""
+    """The folder for a job's files."""
     found = tmp_path / "scratch"
     found.mkdir()
     return found
 
 
-def test_a_sweep_is_carried_whole(store: Store, profiles: Profiles, scratch: Path, new_job: MakeJob) -> None:
+def test_a_sweeps_request_is_complete(store: Store, profiles: Profiles, scratch: Path, new_job: MakeJob) -> None:
     request = sweep_request(DIGITS, {"budget.trials": 7}, store, profiles, preflight=False)
     assert (request.kind, request.space, request.study) == ("sweep", "digits-cnn", None)
     job = new_job(3, space="digits-cnn", request=request.content)
@@ -71,21 +71,21 @@ def test_profiles_that_it_starts_from_go_with_it(
     assert Profiles(scratch / "profiles").load("mine") == profiles.load("mine")
 
 
-def test_what_it_starts_from_must_be_there(store: Store, profiles: Profiles, tmp_path: Path, make_spec: Any) -> None:
+def test_what_it_starts_from_must_exist(store: Store, profiles: Profiles, tmp_path: Path, make_spec: Any) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(make_spec(search={"start_from": ["nobody"]}).to_yaml())
     with pytest.raises(InputError, match="must list profiles or studies"):
         sweep_request(space, {}, store, profiles)
 
 
-def test_a_name_given_is_the_studys_and_the_space_is_still_counted(store: Store) -> None:
+def test_a_name_is_for_the_study_and_runs_are_still_counted_by_space(store: Store) -> None:
     request = sweep_request(DIGITS, {"name": "mine"}, store, Profiles())
     assert (request.space, request.study) == ("digits-cnn", "mine")
     with pytest.raises(InputError, match="the study `digits-small` exists"):
         sweep_request(DIGITS, {"name": "digits-small"}, store, Profiles())
 
 
-def test_a_wrong_space_is_refused_before_a_job_is_made(store: Store, tmp_path: Path) -> None:
+def test_an_invalid_space_is_rejected_before_a_job_is_made(store: Store, tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text(yaml.safe_dump({**yaml.safe_load(DIGITS.read_text()), "budget": {"trials": 0}}))
     with pytest.raises(InputError, match="trials"):

@@ -1,4 +1,4 @@
-"""The process that Ray starts for a job, here without Ray, running trainings, which need none."""
+"""The process that Ray starts for a job, tested without Ray on trainings, which need none."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def test_a_training_runs_in_the_users_folder_and_leaves_record_and_log(
     assert done.requested_at < str(done.started_at) < str(done.ended_at)
     log = jobs.records.log(job.id).decode()
     assert "epoch 2: score 0.52" in log
-    assert printed == log, "Ray's log of the job shows it too"
+    assert printed == log, "Ray's log of the job must show it, too"
     assert jobs.store.folder.names("trainings")
     progress = jobs.progress(done)
     assert progress is not None
     assert (progress["epoch"], progress["epochs"], progress["metrics"]["score"]) == (2, 2, 0.52)
 
 
-def test_a_job_that_fails_tells_its_reason(jobs: Jobs, add: Callable[..., Job], start: Start) -> None:
+def test_a_job_that_fails_reports_its_reason(jobs: Jobs, add: Callable[..., Job], start: Start) -> None:
     job = add("bad", fault="start")
     assert start(job.id).wait(timeout=60) == 1
     failed = jobs.get(job.id)
@@ -112,7 +112,7 @@ def test_a_signal_from_ray_is_a_cancellation(jobs: Jobs, add: Callable[..., Job]
     assert (stopped.state, stopped.message) == ("CANCELLED", "cancelled by SIGTERM from Ray")
 
 
-def test_one_that_was_asked_to_stop_does_not_begin(jobs: Jobs, add: Callable[..., Job], start: Start) -> None:
+def test_a_job_that_was_asked_to_stop_does_not_begin(jobs: Jobs, add: Callable[..., Job], start: Start) -> None:
     job = add("early")
     jobs.records.ask_to_stop(job.id, "me")
     assert start(job.id).wait(timeout=30) == 130

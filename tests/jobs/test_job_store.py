@@ -1,4 +1,4 @@
-"""The jobs of a store, without Ray; several processes at once."""
+"""The jobs of a store, without Ray, including several processes at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ for _ in range(5):
 
 @pytest.fixture(params=["local", "remote", "s3"])
 def any_records(request: pytest.FixtureRequest, tmp_path: Path) -> JobStore:
-    """The jobs of a folder, and of an object store."""
+    """The jobs in a folder and in an object store."""
     if request.param == "local":
         return JobStore(LocalFolder(tmp_path))
     if request.param == "s3":
@@ -59,7 +59,7 @@ def test_processes_that_submit_at_once_get_different_run_numbers(
 
 
 @pytest.mark.parametrize("kind", ["local", "s3"])
-def test_of_those_who_claim_a_name_at_once_one_gets_it(
+def test_only_one_of_several_concurrent_claims_gets_a_name(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, new_job: MakeJob
 ) -> None:
     records = JobStore(open_folder(str(tmp_path) if kind == "local" else request.getfixturevalue("s3_url")))
@@ -88,7 +88,7 @@ def test_runs_are_counted_per_space_and_never_used_twice(any_records: JobStore, 
     assert any_records.ids() == ["digits-1", "digits-3", "other-1"]
 
 
-def test_a_number_whose_place_is_taken_is_passed_over(any_records: JobStore, new_job: MakeJob) -> None:
+def test_a_run_number_that_is_taken_is_skipped(any_records: JobStore, new_job: MakeJob) -> None:
     assert any_records.create("digits", new_job, taken=lambda job: job.study in ("digits-1", "digits-2")).run == 3
 
 
@@ -118,7 +118,7 @@ def test_records_logs_and_requests_to_stop(any_records: JobStore, new_job: MakeJ
     assert any_records.log(job.id) == b""
 
 
-def test_a_clock_that_is_ahead_is_no_silence(records: JobStore, new_job: MakeJob) -> None:
+def test_a_clock_that_is_ahead_does_not_count_as_silence(records: JobStore, new_job: MakeJob) -> None:
     job = records.create("digits", new_job)
     ahead = datetime.now(UTC) + timedelta(minutes=5)
     records.folder.write(f"jobs/{job.id}/heartbeat", ahead.isoformat().encode())
@@ -133,12 +133,12 @@ def test_the_first_end_counts(records: JobStore, new_job: MakeJob) -> None:
     assert records.get("digits-1").reason == "cancelled"
 
 
-def test_changes_at_once_are_all_kept(any_records: JobStore, new_job: MakeJob) -> None:
+def test_concurrent_changes_are_all_kept(any_records: JobStore, new_job: MakeJob) -> None:
     any_records.create("digits", new_job)
     late = threading.Event()
 
     def change(job: Job) -> Job:
-        if not late.is_set():  # another process comes between the look and the put
+        if not late.is_set():  # another process writes between the read and the write
             late.set()
             JobStore(any_records.folder).end("digits-1", "CANCELLED", reason="cancelled")
         return replace(job, submitted_at="now")
@@ -148,7 +148,7 @@ def test_changes_at_once_are_all_kept(any_records: JobStore, new_job: MakeJob) -
     assert (found.state, found.submitted_at) == ("CANCELLED", "now")
 
 
-def test_an_end_that_nobody_saw_begin(records: JobStore, new_job: MakeJob) -> None:
+def test_a_job_that_ends_without_having_started(records: JobStore, new_job: MakeJob) -> None:
     records.create("digits", new_job)
     done = records.end("digits-1", "SUCCEEDED", code=0)
     assert done.state == "SUCCEEDED"
@@ -183,7 +183,7 @@ def test_an_unchanged_record_is_not_written(records: JobStore, new_job: MakeJob)
 
 
 @pytest.mark.parametrize("kind", ["local", "s3"])
-def test_many_that_change_one_record_lose_no_change(
+def test_many_writers_of_one_record_lose_no_change(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, new_job: MakeJob
 ) -> None:
     root = str(tmp_path) if kind == "local" else request.getfixturevalue("s3_url")
@@ -191,7 +191,7 @@ def test_many_that_change_one_record_lose_no_change(
     begin = threading.Barrier(4)
 
     def add_marks() -> None:
-        records = JobStore(open_folder(root))  # as a process of its own would
+        records = JobStore(open_folder(root))  # as a separate process would
         begin.wait()
         for _ in range(5):
             records.change("digits-1", lambda job: replace(job, message=f"{job.message or ''}x"))

@@ -23,7 +23,7 @@ Command = Callable[..., tuple[int, str, str]]
 def tune_app(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Command:
-    """Run the command in process: exit code, stdout, stderr."""
+    """Run the command in process; returns exit code, stdout, stderr."""
     monkeypatch.setenv("TUNE_APP_STORE", jobs.store.folder.url)
     monkeypatch.chdir(tmp_path)
 
@@ -37,7 +37,7 @@ def tune_app(
 
 @pytest.fixture
 def ended(jobs: Jobs, new_job: MakeJob) -> list[Job]:
-    """A job that succeeded, one that failed, one that waits."""
+    """A job that succeeded, one that failed, and one that is queued."""
     for _ in range(3):
         jobs.records.create("digits", new_job)
     jobs.records.add_to_log("digits-2", b"epoch 1\nerror: it broke\n")
@@ -87,7 +87,7 @@ def test_purge_shows_first_and_removes_with_yes(tune_app: Command, jobs: Jobs) -
 
 
 @pytest.mark.usefixtures("ended")
-def test_purge_passes_over_a_study_that_is_being_written(tune_app: Command, jobs: Jobs) -> None:
+def test_purge_skips_a_study_that_is_being_written(tune_app: Command, jobs: Jobs) -> None:
     with Study(jobs.store.folder, "digits-1").writing():
         code, out, err = tune_app("jobs", "purge", "--older-than", "0", "--with-studies", "--yes")
     assert (code, jobs.records.ids()) == (2, ["digits-1", "digits-3"])
@@ -95,14 +95,14 @@ def test_purge_passes_over_a_study_that_is_being_written(tune_app: Command, jobs
     assert "digits-1" in err
 
 
-def test_a_study_is_of_the_last_job_that_was_asked_for_under_its_name(tune_app: Command, jobs: Jobs) -> None:
+def test_a_study_belongs_to_the_last_job_requested_under_its_name(tune_app: Command, jobs: Jobs) -> None:
     request = JobRequest("sweep", "digits", "mine", {})
     lost = jobs.accept(request)
     jobs.records.end(lost.id, "FAILED", reason="lost")
     second = jobs.accept(request)
     written = jobs.store.folder
     written.write("studies/mine/spec.yaml", b"name: mine")
-    written.write(f"trainings/{lost.id}/metrics.json", b"{}")  # someone named a training so
+    written.write(f"trainings/{lost.id}/metrics.json", b"{}")  # a manual training has the same name
     assert (jobs.get(lost.id).study, jobs.records.get(second.id).study) == (None, "mine")
     assert tune_app("jobs", "purge", "--older-than", "0", "--state", "failed", "--with-studies", "--yes")[0] == 0
     assert written.exists("studies/mine/spec.yaml")
@@ -110,7 +110,7 @@ def test_a_study_is_of_the_last_job_that_was_asked_for_under_its_name(tune_app: 
 
 
 @pytest.mark.usefixtures("ended")
-def test_a_damaged_record_is_told_of(tune_app: Command, jobs: Jobs) -> None:
+def test_a_damaged_record_is_reported(tune_app: Command, jobs: Jobs) -> None:
     jobs.records.folder.write("jobs/digits-2/job.json", b"{")
     code, out, err = tune_app("jobs", "list", "--json")
     assert (code, [row["id"] for row in json.loads(out)]) == (0, ["digits-1", "digits-3"])
@@ -141,7 +141,7 @@ def test_a_damaged_record_is_told_of(tune_app: Command, jobs: Jobs) -> None:
         (["jobs", "purge", "--older-than", "soon"], "`--older-than` must be a time"),
     ],
 )
-def test_a_users_mistake_is_told_in_two_lines(tune_app: Command, arguments: list[str], error: str) -> None:
+def test_a_users_mistake_is_reported_in_two_lines(tune_app: Command, arguments: list[str], error: str) -> None:
     code, out, err = tune_app(*arguments)
     assert (code, out) == (2, "")
     assert error in err
@@ -151,7 +151,7 @@ def test_a_users_mistake_is_told_in_two_lines(tune_app: Command, arguments: list
 @pytest.mark.parametrize(
     ("state", "reason", "code"), [("SUCCEEDED", None, 0), ("FAILED", "error", 1), ("CANCELLED", "cancelled", 130)]
 )
-def test_waiting_ends_as_the_job_did(
+def test_waiting_exits_with_the_jobs_code(
     tune_app: Command,
     jobs: Jobs,
     new_job: MakeJob,

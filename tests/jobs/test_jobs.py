@@ -1,4 +1,4 @@
-"""Jobs through Ray's job server, on a head of this machine that all tests here share."""
+"""Jobs through Ray's job server, on a head on this machine that all tests here share."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_sweep_from_submit_to_its_results(shell: Any) -> None:
     assert shell("jobs", "logs", "faulty-1").stdout == Path(row["log"]).read_text()
 
 
-def test_the_head_listens_on_loopback_alone_and_asks_for_its_token(shell: Any) -> None:
+def test_the_head_listens_only_on_loopback_and_requires_its_token(shell: Any) -> None:
     with head_lock(shell.jobs.store.folder):
         head = ensure_head(shell.jobs.store.folder)
     assert Path(head.token_path).parent.stat().st_mode & 0o077 == 0
@@ -71,7 +71,7 @@ def test_cancelling_a_sweep_keeps_what_it_finished(shell: Any) -> None:
     assert f"{job.id} is CANCELLED: cancelled by" in done.stdout
     states = pd.read_parquet(shell.store / "trials" / "study=mine")["state"]
     assert 2 <= len(states) < 50
-    assert set(states) <= {"COMPLETED", "CANCELLED"}, "a trial that was about to end did so"
+    assert set(states) <= {"COMPLETED", "CANCELLED"}, "a trial that was about to end may complete"
 
 
 def test_a_job_in_rays_queue_is_cancelled_within_seconds(
@@ -87,7 +87,7 @@ def test_a_job_in_rays_queue_is_cancelled_within_seconds(
     head = find_head(shell.jobs.store.folder)
     assert head is not None
     (waiting,) = [j for j in connect(head.address, head.token()).list_jobs() if j.submission_id == job.submission_id]
-    assert _is_withdrawn(shell.jobs.records, waiting), "it does not keep the head from ending"
+    assert _is_withdrawn(shell.jobs.records, waiting), "it must not keep the head from ending"
     shell.jobs.records.remove(job.id)
     assert _is_withdrawn(shell.jobs.records, waiting)
 
@@ -123,13 +123,13 @@ def test_jobs_of_a_head_that_was_killed_are_lost_and_a_new_head_takes_the_next(
     assert "the Ray head on" in str(lost.message)
     shell.until(lambda: not _of_job(shell, job), 20)
     assert shell("jobs", "shutdown").stdout.startswith("no head is running")
-    assert not Path(head.token_path).parent.exists(), "what it left is cleared away"
-    for process in below:  # Ray's agent, which else spends a minute and a core on telling it to the head
+    assert not Path(head.token_path).parent.exists(), "what it left behind must be removed"
+    for process in below:  # Ray's agent, which otherwise spends a minute and a core on trying to tell the head
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
 
-# What follows needs no head.
+# The tests below need no head.
 
 
 def test_a_job_is_lost_when_the_job_server_does_not_know_it(
@@ -143,12 +143,12 @@ def test_a_job_is_lost_when_the_job_server_does_not_know_it(
         assert "tune-app resume" not in str(job.message), "its study has not begun"
 
 
-def test_a_training_passes_over_a_number_that_a_training_by_hand_has_taken(jobs: Jobs) -> None:
+def test_a_training_skips_a_number_that_a_manual_training_has_taken(jobs: Jobs) -> None:
     jobs.store.folder.write("trainings/train-mine-1/metrics.json", b"{}")
     assert jobs.accept(JobRequest("training", "train-mine", None, {})).id == "train-mine-2"
 
 
-def test_a_lost_job_names_what_goes_on_with_its_study(
+def test_a_lost_job_names_the_command_that_resumes_its_study(
     jobs: Jobs, new_job: MakeJob, make_study: Any, make_spec: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs_module, "SILENT_S", -1)
@@ -161,7 +161,7 @@ def test_a_lost_job_names_what_goes_on_with_its_study(
     ("status", "state", "reason"),
     [("RUNNING", "RUNNING", None), ("STOPPED", "CANCELLED", "cancelled"), ("FAILED", "FAILED", "lost")],
 )
-def test_a_silent_job_is_what_ray_says(
+def test_a_silent_job_has_the_state_that_ray_reports(
     jobs: Jobs, new_job: MakeJob, monkeypatch: pytest.MonkeyPatch, status: str, state: str, reason: str | None
 ) -> None:
     monkeypatch.setattr(jobs_module, "SILENT_S", -1)
@@ -187,7 +187,7 @@ def test_a_job_whose_cluster_is_silent_is_lost_only_after_a_while(
         jobs.cancel("digits-1")
 
 
-def test_a_job_that_was_never_given_to_ray_is_not_queued_for_ever(
+def test_a_job_that_was_never_submitted_to_ray_is_not_queued_forever(
     jobs: Jobs, new_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs.records.create("digits", new_job)
@@ -209,7 +209,7 @@ def test_a_job_that_has_not_begun_is_cancelled_at_once_whatever_ray_does(jobs: J
         assert jobs.give(cancelled, JobRequest("sweep", "digits", None, {})).state == "CANCELLED"
 
 
-def test_a_job_that_was_accepted_and_not_given_is_given_from_its_record(
+def test_a_job_that_was_accepted_but_not_submitted_is_submitted_from_its_record(
     jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -220,7 +220,7 @@ def test_a_job_that_was_accepted_and_not_given_is_given_from_its_record(
         (found,) = jobs.never_given()
         assert found == accepted
         given = jobs.give(found, request_of(found))
-        assert jobs.give(found, request_of(found)) == given, "once"
+        assert jobs.give(found, request_of(found)) == given, "a job must be submitted only once"
     assert given.submitted_at is not None
     assert jobs.never_given() == []
     assert [told["entrypoint_num_cpus"] for told in asked] == [2.0]
@@ -243,7 +243,7 @@ def test_a_job_that_was_accepted_and_not_given_is_given_from_its_record(
         ({}, "lost", "Ray lost the job's process: it does not say why"),
     ],
 )
-def test_the_end_of_a_process_that_said_nothing_is_a_sentence(
+def test_the_end_of_a_silent_process_gets_a_readable_message(
     jobs: Jobs, new_job: MakeJob, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any], reason: str, said: str
 ) -> None:
     monkeypatch.setattr(jobs_module, "SILENT_S", -1)
@@ -296,13 +296,13 @@ def test_an_address_without_a_job_server_is_refused_in_two_lines(address: str, e
     assert len(str(caught.value).splitlines()) == 2
 
 
-def test_another_server_than_rays_is_refused() -> None:
+def test_a_server_other_than_rays_is_rejected() -> None:
     with _job_server([], status=404) as address, pytest.raises(InputError, match="is not the job server of a Ray"):
         connect(address)
 
 
 def _train(shell: Any, new_training: Any, monkeypatch: pytest.MonkeyPatch, name: str, **config: Any) -> Job:
-    """Submit a training: it needs no Ray, so that the job is there sooner."""
+    """Submit a training, which starts sooner because it needs no Ray."""
     facts = new_training(name, **config)
     monkeypatch.chdir(shell.project)
     return shell.jobs.submit(JobRequest("training", facts["space"], None, facts["request"], cpus=1))
@@ -316,7 +316,7 @@ def _running(jobs: Jobs, new_job: MakeJob, address: str) -> Job:
     return jobs.get(job.id)
 
 
-def test_the_keys_in_the_address_of_a_store_reach_a_job_through_its_environment_alone(
+def test_keys_in_a_store_address_reach_a_job_only_through_its_environment(
     s3_url: str, s3_access: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
@@ -340,7 +340,7 @@ def test_the_keys_in_the_address_of_a_store_reach_a_job_through_its_environment_
 def _job_server(
     known: list[dict[str, Any]], status: int = 200, asked: list[dict[str, Any]] | None = None
 ) -> Iterator[str]:
-    """A server that answers as Ray's does, knows these jobs, and takes others, which come into `asked`."""
+    """A server that answers like Ray's, knows these jobs, and appends submitted ones to `asked`."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -378,7 +378,7 @@ def _of_job(shell: Any, job: Job) -> list[int]:
 
 
 def _processes(text: str) -> list[int]:
-    """Processes with `text` in their command line, those of a shell around them left out."""
+    """Python processes with `text` in their command line, without the shells around them."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -397,7 +397,7 @@ def _own_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def test_only_the_thread_that_sends_a_package_is_quiet_about_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_only_the_thread_that_sends_a_package_hides_its_messages(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger(jobs_module.PACKAGE_LOGGERS[0])
     with caplog.at_level(logging.INFO, logger.name):
         with jobs_module._untold_packages():

@@ -1,4 +1,4 @@
-"""Domains of Python, of Ray Tune and of Optuna as those of a search space."""
+"""Domains from Python, Ray Tune, and Optuna, converted to those of a search space."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read(domain: Any) -> Any:
         ({"type": "int", "low": 1, "high": 3}, tune_app.Int(1, 3)),
     ],
 )
-def test_a_domain_of_another_tuner_is_the_same_here(theirs: Any, ours: Any) -> None:
+def test_another_tuners_domain_is_the_same_here(theirs: Any, ours: Any) -> None:
     assert read(theirs) == ours
 
 

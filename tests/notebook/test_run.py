@@ -1,4 +1,4 @@
-"""`tune_app.run`: a function that no import finds, swept from Python."""
+"""`tune_app.run`: a function that cannot be imported, swept from Python."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ print(json.dumps([study.name, study.outcome.states, best, float(study.best["obje
 
 
 def tune(*arguments: str, folder: Path, exit_code: int) -> str:
-    """What ``tune-app`` says in a separate process."""
+    """Run ``tune-app`` in a separate process; returns its standard error."""
     command = [sys.executable, "-m", "tune_app", *arguments]
     told = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert told.returncode == exit_code, told.stderr
@@ -51,19 +51,19 @@ def quadratic(config: dict[str, Any], report: Any) -> None:
         report({"loss": config["x"]})
 
 
-def test_a_function_of_a_script_is_sent_to_the_workers(tmp_path: Path) -> None:
+def test_a_function_in_a_script_is_sent_to_the_workers(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     told = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert told.returncode == 0, told.stderr
     name, states, best, loss, epochs = json.loads(told.stdout.splitlines()[-1])
     assert (name, states, epochs) == ("train", {"COMPLETED": 4}, 8)
     assert loss == pytest.approx((best["lr"] - 0.3) ** 2 + 0.5 + len(best["model"]["sizes"]))
-    # Whoever has not the function says so, where it is needed.
+    # A process that lacks the function says so if it needs it.
     assert "is from a notebook or a script" in tune("resume", "train", folder=tmp_path, exit_code=2)
     tune("show", "train", folder=tmp_path, exit_code=0)
 
 
-def test_what_is_wrong_is_said_before_anything_starts(tmp_path: Path, make_study: Any, make_spec: Any) -> None:
+def test_mistakes_are_reported_before_anything_starts(tmp_path: Path, make_study: Any, make_spec: Any) -> None:
     common: dict[str, Any] = {"metrics": {"loss": "minimize"}, "store": tmp_path}
     with pytest.raises(InputError, match="the smallest configuration cannot be trained"):
         tune_app.run(lambda config, report: 1 / 0, space={"x": tune_app.Float(0.0, 1.0)}, **common)
@@ -119,7 +119,7 @@ print([actor["ActorClassName"] for actor in alive if actor["State"] == "ALIVE"])
 """
 
 
-def test_a_module_of_another_folder_on_a_cluster_that_the_user_has_connected_to(node: str, tmp_path: Path) -> None:
+def test_a_module_in_another_folder_on_a_cluster_that_the_user_has_connected_to(node: str, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "mine.py").write_text(
         "OFFSET = 1\ndef loss(x): return x + OFFSET\n"
@@ -135,4 +135,4 @@ def test_a_module_of_another_folder_on_a_cluster_that_the_user_has_connected_to(
     assert found == "dict_keys(['x'])"
     assert "no trial of `broken` completed; the first failure: ValueError: it is broken" in failed
     assert connected.startswith("`address` must be omitted if this process is already connected")
-    assert left == "[]", "what the sweeps started is gone"
+    assert left == "[]", "the sweeps must leave no actors behind"

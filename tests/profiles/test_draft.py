@@ -1,4 +1,4 @@
-"""Drafts: what is entered, what is wrong with it, what has no effect, and the profile that comes of it."""
+"""Drafts: what is entered, what is wrong with it, what has no effect, and the resulting profile."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_fresh_draft_changes_nothing() -> None:
     assert fresh.profile("kept").name == "kept"
 
 
-def test_a_text_is_read_as_the_type_of_the_variable() -> None:
+def test_an_entry_is_read_as_the_variables_type() -> None:
     edited = draft().with_entry("learning_rate", " 1e-4 ").with_entry("batch_norm", False).with_entry("filters", 8)
     assert [field.variable.name for field in edited.changed] == ["filters", "batch_norm", "learning_rate"]
     saved = edited.profile("kept")
@@ -48,12 +48,12 @@ def test_a_text_is_read_as_the_type_of_the_variable() -> None:
     }
 
 
-def test_the_same_value_written_otherwise_is_no_change() -> None:
+def test_the_same_value_written_differently_is_not_a_change() -> None:
     assert draft(learning_rate=0.01).with_entry("learning_rate", "1e-2").changed == []
 
 
 @pytest.mark.parametrize("entered", ["abc", "", "nan", "1e9"])
-def test_what_is_no_value_is_named_and_cannot_be_saved(entered: str) -> None:
+def test_an_invalid_value_is_named_and_cannot_be_saved(entered: str) -> None:
     edited = draft().with_entry("learning_rate", entered)
     field = edited.fields["learning_rate"]
     assert "`learning_rate` must be a number from" in field.problems[0]

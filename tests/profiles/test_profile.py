@@ -1,4 +1,4 @@
-"""Profiles: round trip, revisions, validation, provenance, names that stay in their folder, and many writers."""
+"""Profiles: round trip, revisions, validation, provenance, names that stay in their folder, concurrent writers."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "profiles" / ".session.yaml").mkdir(parents=True)
     with pytest.raises(WorkFailed, match=r"cannot write .*session"):
         inside.apply(make())
-    assert sorted(os.listdir(inside.folder)) == [".lock", ".session.yaml"], "nothing is left aside"
+    assert sorted(os.listdir(inside.folder)) == [".lock", ".session.yaml"], "no temporary file must be left"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_edits_are_recorded() -> None:
     assert twice.provenance["edited"] == {
         "training.learning_rate": {"found": 0.005, "saved": 0.04},
         "architecture.batch_norm": {"found": True, "saved": False},
-    }, "what was found stays, and an edit back to it disappears"
+    }, "the found value stays, and an edit back to it disappears"
     assert make().edited({"filters": "16"}).provenance["edited"] == {}
     assert replace(make(), provenance={"edited": None}).edited({"filters": "8"}).provenance["edited"]
 
@@ -282,7 +282,7 @@ def test_edits_survive_the_file(profiles: Profiles) -> None:
 @example("a\n")
 @example("x" * 65)
 @settings(max_examples=200, deadline=None)
-def test_a_name_reaches_nothing_else(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+def test_a_name_cannot_reach_other_files(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     folder = tmp_path_factory.getbasetemp() / "beside" / "names"
     folder.mkdir(parents=True, exist_ok=True)
     (folder.parent / "b.yaml").write_text(make("b").to_yaml())
@@ -301,7 +301,7 @@ def test_a_name_reaches_nothing_else(tmp_path_factory: pytest.TempPathFactory, n
     assert {p for p in folder.parent.rglob("*") if p.name != ".lock"} == before
 
 
-def test_a_link_leads_nowhere_else(profiles: Profiles, tmp_path: Path) -> None:
+def test_a_link_cannot_lead_out_of_the_folder(profiles: Profiles, tmp_path: Path) -> None:
     profiles.save(make(), loaded_revision=0)
     secret = tmp_path / "secret.yaml"
     secret.write_text(make("link").to_yaml())
@@ -359,7 +359,7 @@ def test_session(profiles: Profiles) -> None:
     profiles.apply(make("from-trial", filters=9))
     assert profiles.session().config["filters"] == 9
     assert profiles.session().provenance["trial"] == 3
-    assert profiles.names() == [], "the session is no profile"
+    assert profiles.names() == [], "the session is not a profile"
     with pytest.raises(InputError):
         profiles.apply(replace(make(), config={**DEFAULTS, "filters": 0}))
     assert profiles.session().config["filters"] == 9
@@ -429,7 +429,7 @@ def test_no_bytes_are_a_traceback(tmp_path_factory: pytest.TempPathFactory, cont
 
 
 def test_a_profile_of_version_1_is_read() -> None:
-    """tests/fixtures/profile_v1.yaml was written by version 1 of the format and stays as it is."""
+    """tests/fixtures/profile_v1.yaml was written by version 1 of the format and must not change."""
     old = read_document(Document.read(OLD_PROFILE), load_catalog)
     assert (old.name, old.revision, old.note) == ("digits-best", 3, "Wärmer.")
     assert old.config["learning_rate"] == 0.03
@@ -450,7 +450,7 @@ def test_there_is_an_example_with_the_defaults_for_each_task() -> None:
     assert examples == {name: {v.name: v.default for v in load_task(name).variables} for name in TASKS}
 
 
-def test_a_variable_that_the_task_got_later_has_its_default(tmp_path: Path) -> None:
+def test_a_variable_that_was_added_to_the_task_later_has_its_default(tmp_path: Path) -> None:
     shipped = (REPOSITORY / "profiles" / "digits-example.yaml").read_text(encoding="utf-8")
     (tmp_path / "digits-example.yaml").write_text(shipped.replace("    crop: 0.0\n", ""), encoding="utf-8")
     assert "crop" not in (tmp_path / "digits-example.yaml").read_text(encoding="utf-8")
@@ -462,7 +462,7 @@ def test_from_a_trial(tmp_path: Path, make_study: MakeStudy, make_spec: MakeSpec
     for number, record in study.history().trials.items():
         found = from_trial(study, review.trial_row(study, number), "x").validated()
         assert found.config == record.config
-        assert found.provenance["epochs"] == found.config["epochs"] == 2, "those of a whole training"
+        assert found.provenance["epochs"] == found.config["epochs"] == 2, "the epochs of a full training"
         assert found.provenance["seed"] == record.seed
     winner = from_trial(study, review.best_row(study), "x")
     assert winner.provenance == {
@@ -485,9 +485,7 @@ def test_from_a_trial(tmp_path: Path, make_study: MakeStudy, make_spec: MakeSpec
         winner.edited({"filters": "7"})
 
 
-def test_epochs_that_were_searched_are_those_of_the_profile(
-    tmp_path: Path, make_study: MakeStudy, make_spec: MakeSpec
-) -> None:
+def test_searched_epochs_are_the_profiles_epochs(tmp_path: Path, make_study: MakeStudy, make_spec: MakeSpec) -> None:
     parameters = {"training": {"epochs": {"type": "int", "low": 1, "high": 9}}}
     study = make_study(tmp_path, make_spec(budget={"trials": 5, "epochs": 9}, parameters=parameters, constraints=[]))
     for number, record in study.history().trials.items():
@@ -546,11 +544,11 @@ def nothing(task: str) -> bool:
     return False
 
 
-def test_a_profile_of_an_own_task_is_read_without_the_task(tmp_path: Path) -> None:
+def test_a_profile_of_a_users_task_is_read_without_the_task(tmp_path: Path) -> None:
     kept = Profiles(tmp_path, nothing)
     first = kept.save(Profile("a", OWN, "table", {"width": 64}), loaded_revision=0)
     kept.save(Profile("b", NARROW, "table", {"width": 6}), loaded_revision=0)
-    assert kept.load("a") == first, "another catalog of the same task does not stand in its place"
+    assert kept.load("a") == first, "another catalog of the same task must not replace it"
     kept.save(Profile("a", NARROW, "table", {"width": 5}), loaded_revision=1)
     assert kept.load("a", 1).config == {"width": 64}
     assert kept.load("a").config == {"width": 5}
@@ -564,7 +562,7 @@ def test_a_profile_of_an_own_task_is_read_without_the_task(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "1", '{"schema_version": 1}'])
-def test_a_damaged_catalog_is_said_in_words(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_catalog_is_reported(tmp_path: Path, damage: str) -> None:
     kept = Profiles(tmp_path, nothing)
     kept.save(Profile("a", OWN, "table", {"width": 64}), loaded_revision=0)
     (tmp_path / ".catalogs" / "a.json").write_text(damage)

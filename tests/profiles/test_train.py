@@ -1,4 +1,4 @@
-"""A full training with a profile: every variable arrives, and what it leaves can be used."""
+"""A full training with a profile: every variable takes effect, and the results can be used."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tune_app.tasks.task import Progress
 from tune_app.training.health import SCORES
 from tune_app.training.trial import Training
 
-# Every variable has another value than its default, so that a default that slips in is seen.
+# Every value differs from the variable's default, so that a default that slips in is noticed.
 # fmt: off
 CHANGED: dict[str, Value] = {
     "conv_layers": 1, "filters": 3, "kernel_size": 5, "pooling": "average", "batch_norm": False,
@@ -45,7 +45,7 @@ CHANGED: dict[str, Value] = {
 
 
 class Recording(ImageCNNTask):
-    """The real task; it keeps what its `start` was given, and fails where a test wants it to."""
+    """The real task; it records the arguments of `start`, and fails where a test wants it to."""
 
     started: ClassVar[list[dict[str, Any]]] = []
     fails: ClassVar[str] = ""
@@ -103,7 +103,7 @@ def test_every_variable_reaches_the_training(store: Store) -> None:
 
 
 def test_every_variable_in_turn(store: Store) -> None:
-    """One at a time from the defaults, at the other end of its domain, through a real `start`."""
+    """Change one variable at a time from the defaults, through a real `start`."""
     task = load_task("image_cnn")
     data = task.load_data("digits").head(64)
     defaults = {v.name: v.default for v in task.variables}
@@ -119,7 +119,7 @@ def test_every_variable_in_turn(store: Store) -> None:
         assert getattr(training.state.settings, variable.name) == value
 
 
-def test_what_it_leaves(store: Store, tmp_path: Path) -> None:
+def test_what_a_training_leaves_behind(store: Store, tmp_path: Path) -> None:
     seen: list[int] = []
     trained = train(profile(), store, epochs=2, seed=5, threads=1, on_epoch=lambda row: seen.append(row.epoch))
     assert seen == [1, 2]
@@ -138,12 +138,12 @@ def test_what_it_leaves(store: Store, tmp_path: Path) -> None:
     assert record["history"][-1]["val_loss"] == trained.metrics["val_loss"]
     assert record["history"][-1]["health/overall"] == trained.metrics["health/overall"]
     assert record["latency_ms"] > 0
-    assert record["sample"] is None, "this task writes none"
+    assert record["sample"] is None, "this task writes no sample"
     assert (record["seed"], record["epochs"], record["threads"], record["dataset"]) == (5, 2, 1, "digits")
     assert record["dataset_sha256"] == load_task("image_cnn").load_data("digits").sha256()
 
 
-def test_the_checkpoint_gives_the_model_back(store: Store) -> None:
+def test_the_checkpoint_restores_the_model(store: Store) -> None:
     trained = train(profile(), store, epochs=2, seed=5, threads=1)
     task = load_task(f"{__name__}:Recording")
     data = task.load_data("digits")
@@ -153,7 +153,7 @@ def test_the_checkpoint_gives_the_model_back(store: Store) -> None:
     assert {f"test_{name}": value for name, value in measured.items()}.items() <= trained.metrics.items()
 
 
-def test_the_same_profile_and_seed_give_the_same_digits(store: Store) -> None:
+def test_the_same_profile_and_seed_give_identical_metrics(store: Store) -> None:
     one, two = (train(profile(), store, epochs=2, seed=5, threads=1).metrics for _ in range(2))
     assert one == two
     assert train(profile(), store, epochs=2, seed=6, threads=1).metrics != one
@@ -172,10 +172,10 @@ def test_a_training_that_fails(fails: str, part: str, store: Store, tmp_path: Pa
         train(profile(), store, epochs=2, seed=5, threads=1)
     assert part in caught.value.message
     assert len(str(caught.value).splitlines()) <= 2
-    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [], "nothing half done is left"
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [], "no partial file must be left"
 
 
-def test_a_trained_model_is_kept_where_measuring_it_fails(store: Store, tmp_path: Path) -> None:
+def test_a_trained_model_is_kept_if_measuring_it_fails(store: Store, tmp_path: Path) -> None:
     Recording.fails = "evaluate"
     with pytest.raises(
         WorkFailed, match="trained and saved, but measuring it failed: RuntimeError: no test part"
@@ -190,14 +190,14 @@ def test_a_trained_model_is_kept_where_measuring_it_fails(store: Store, tmp_path
     assert not any(name.startswith("test_") for name in figures)
 
 
-def test_a_test_metric_that_is_no_number_is_null_in_the_file(store: Store) -> None:
+def test_a_test_metric_that_is_not_a_number_is_null_in_the_file(store: Store) -> None:
     Recording.fails = "test nan"
     trained = train(profile(), store, epochs=1, seed=5, threads=1)
     assert math.isnan(trained.metrics["test_loss"])
     assert record_of(trained)["metrics"]["test_loss"] is None
 
 
-def test_a_training_goes_into_an_object_store(store: Store) -> None:
+def test_a_training_is_saved_to_an_object_store(store: Store) -> None:
     remote = Store("mock:///bucket")
     trained = train(profile(), remote, epochs=1, seed=5, threads=1)
     name = trained.folder.removeprefix("mock:///bucket/")

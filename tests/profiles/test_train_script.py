@@ -1,4 +1,4 @@
-"""A full training of a script: its folder and its output lie beside the record, also behind an object store."""
+"""A full training of a script: its folder and its output are next to the record, even in an object store."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def test_it_leaves_its_folder_and_its_output(tmp_path: Path, remote: bool, reque
     assert folder.read("trainings/once/files/models/last") == b"whole"
     assert b"step 2 loss 0.5\n" in (folder.read("trainings/once/output.log") or b"")
     assert json.loads(folder.read("trainings/once/metrics.json") or b"")["metrics"]["loss"] == 0.5
-    assert (folder.size("trainings/once/checkpoint.pt") or 0) < 10_000  # the folder lies beside it
+    assert (folder.size("trainings/once/checkpoint.pt") or 0) < 10_000  # the folder is next to it
 
 
-def test_one_that_fails_while_it_saves_keeps_what_there_is(tmp_path: Path) -> None:
+def test_a_training_that_fails_while_it_saves_keeps_its_files(tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
     with pytest.raises(WorkFailed, match=r"trained and saved, but measuring it failed.*exit code 3"):
         train(profile(tmp_path, 3), store, epochs=2, seed=1, name="once")
@@ -63,7 +63,7 @@ def test_one_that_fails_while_it_saves_keeps_what_there_is(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("remote", [False, True])
-def test_one_that_fails_keeps_what_its_script_wrote_and_says_where(
+def test_a_training_that_fails_keeps_what_its_script_wrote_and_says_where(
     tmp_path: Path, remote: bool, request: pytest.FixtureRequest
 ) -> None:
     store = Store(request.getfixturevalue("s3_url") if remote else str(tmp_path / "results"))
@@ -77,7 +77,7 @@ def test_one_that_fails_keeps_what_its_script_wrote_and_says_where(
         train(profile(tmp_path, 0), store, epochs=2, seed=1, name="once")
 
 
-def test_one_whose_script_was_never_begun_leaves_nothing(tmp_path: Path) -> None:
+def test_a_training_whose_script_never_started_leaves_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
     with pytest.raises(InputError, match="there is no `pyton` on the PATH"):
         train(profile(tmp_path, 0, "pyton"), store, epochs=5, seed=1, name="once")

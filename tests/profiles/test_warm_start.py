@@ -1,4 +1,4 @@
-"""Warm start: what profiles and studies give another space, and what does not fit is rejected."""
+"""Warm start: what profiles and studies contribute to another space, and what is rejected because it does not fit."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def test_from_the_best_of_a_study(study: Study, profiles: str, make_spec: MakeSp
     assert configs == [config_of(trial_row(study, number)) for number in (0, 2, 4)], "best first, completed only"
 
 
-def test_order_and_each_once(study: Study, profiles: str, make_spec: MakeSpec) -> None:
+def test_configurations_are_in_order_and_unique(study: Study, profiles: str, make_spec: MakeSpec) -> None:
     names = ["mine", "digits-small", "mine"]
     configs = starting_configs(few(make_spec, names), study.folder, Profiles(profiles))
     filters = [config["filters"] for config in configs]
     assert filters[0] == 3
-    assert sorted(filters) == sorted(set(filters)), "trials that differ in what is fixed here are one"
+    assert sorted(filters) == sorted(set(filters)), "trials that differ only in what is fixed here count once"
     assert 4 in filters or 2 in filters
     assert all(config["batch_size"] == 300 for config in configs)
 
@@ -97,7 +97,7 @@ def test_nothing_to_start_from(tmp_path: Path, make_spec: MakeSpec) -> None:
     assert starting_configs(few(make_spec, []), folder, Profiles(tmp_path / "none")) == []
 
 
-def test_another_tasks_variables_of_the_same_names(make_spec: MakeSpec) -> None:
+def test_another_tasks_variables_with_the_same_names(make_spec: MakeSpec) -> None:
     space = make_spec().space
     fits: Config = {**DEFAULTS, "filters": 2, "conv_layers": 1}
     assert space.fitted(fits) == {**fits, "batch_size": 500, "epochs": 2}

@@ -1,4 +1,4 @@
-"""Sweeps in this process, on the node of the tests, and the command in a separate process."""
+"""Sweeps in this process, on the tests' Ray node, and the command in a separate process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import ray
-import threadpoolctl  # noqa: F401  # sets KMP_DUPLICATE_LIB_OK: here, and not in the first sweep that needs it
+import threadpoolctl  # noqa: F401  # sets KMP_DUPLICATE_LIB_OK here rather than in the first sweep
 import yaml
 
 from tune_app.document import Document
@@ -38,14 +38,14 @@ SPACE: dict[str, Any] = {
     "budget": {"trials": 8, "epochs": 6},
     "search": {"sampler": "random"},
     "pruning": {"level": "off"},
-    "resources": {"concurrent": 1},  # the start of each worker costs seconds
+    "resources": {"concurrent": 1},  # each worker takes seconds to start
     "parameters": {"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}}},
 }
 
 
 @pytest.fixture(scope="session")
 def connected(node: str) -> Iterator[str]:
-    """This process as a driver of the node."""
+    """Connect this process to the node as a driver."""
     ray.init(address=node, log_to_driver=False, logging_level="ERROR")
     yield node
     ray.shutdown()
@@ -70,7 +70,7 @@ class Swept:
 
 
 def space(**sections: Any) -> dict[str, Any]:
-    """The space of this folder with other sections."""
+    """This folder's search space with other sections."""
     return copy.deepcopy({**SPACE, **sections})
 
 
@@ -81,9 +81,9 @@ def sweep(
     fuse: bool = False,
     show: Callable[[dict[str, Any]], None] = lambda live: None,
 ) -> Swept:
-    """Run a sweep in this process; `configs` say what the first trials have other than the defaults.
+    """Run a sweep in this process; `configs` override the defaults in the first trials.
 
-    It begins with the past studies that `search.history` names or finds.
+    It starts with the past studies that `search.history` names or finds.
     """
     before, environment = Path.cwd(), dict(os.environ)
     os.chdir(HERE)
@@ -124,7 +124,7 @@ def make_space() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def command(node: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start ``tune-app`` in a separate process, beside the tasks of this folder, on the node of the tests."""
+    """Start ``tune-app`` in a separate process, in this folder with its tasks, on the tests' node."""
 
     def start(
         *arguments: str, address: str | None = node, cwd: Path = HERE, store: Path = tmp_path / "results"
@@ -155,7 +155,7 @@ def command(node: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Pope
 
 @pytest.fixture
 def space_file(tmp_path: Path) -> Callable[..., str]:
-    """Write a space of this folder with other sections; returns its path."""
+    """Write this folder's search space with other sections; returns its path."""
 
     def write(**sections: Any) -> str:
         path = tmp_path / "space.yaml"

@@ -21,7 +21,7 @@ FAULTS = (
 
 
 class State:
-    """Two layers that nobody trains."""
+    """Two layers that are never trained."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
@@ -37,7 +37,7 @@ class State:
 
 
 class Faulty:
-    """Its score is `level` plus a little for every epoch; nothing is trained."""
+    """The score is `level` plus a little for every epoch; nothing is trained."""
 
     data_kind: ClassVar[str] = "none"
     variables: ClassVar[tuple[Variable, ...]] = (
@@ -85,7 +85,7 @@ class Faulty:
                 raise SystemExit(4)
             if fault == "interrupt":
                 raise KeyboardInterrupt
-            if fault == "latin1":  # a file whose name is no UTF-8
+            if fault == "latin1":  # a file whose name is not UTF-8
                 raise ValueError(f"no image in {os.fsdecode(b'caf' + bytes([0xE9]))}.png")
         if fault == "exit_once" and epoch == 4:
             marker = Path(os.environ["FAULTY_MARKERS"], "died")
@@ -105,7 +105,7 @@ class Faulty:
 
 
 class DyingState(State):
-    """Ends its process when the worker lets go of it, which is when it takes the next trial: at level 0.5, once."""
+    """Kills its process once, at level 0.5, when the worker drops it to take the next trial."""
 
     def __del__(self) -> None:
         marker = Path(os.environ["FAULTY_MARKERS"], "died-between")
@@ -115,14 +115,14 @@ class DyingState(State):
 
 
 class DiesBetween(Faulty):
-    """Its first trial is fine, and its worker dies before it has taken the next one."""
+    """The first trial succeeds, and its worker dies before it has taken the next one."""
 
     def start(self, config: dict[str, Any], data: Dataset, *, epochs: int, seed: int, device: torch.device) -> State:
         return DyingState(config)
 
 
 class Deadly(Faulty):
-    """Its preparation ends the process that it runs in, as the kernel does where memory runs out."""
+    """Preparing its data kills the process, as the kernel does when memory runs out."""
 
     prepared_by: ClassVar[tuple[str, ...]] = ("width",)
 

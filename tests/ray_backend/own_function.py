@@ -1,4 +1,4 @@
-"""A user's function, for tests: its score is `level` plus a little for every epoch; nothing is trained."""
+"""A user's function, for tests: the score is `level` plus a little for every epoch; nothing is trained."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def sharing(config: dict[str, Any], report: Any) -> None:
     atexit.register(Path(os.environ["FAULTY_MARKERS"], f"own-function-left-{os.getpid()}").touch)
     print("begins with", config["level"])
     if not logging.getLogger("own").handlers:
-        logging.getLogger("own").addHandler(logging.StreamHandler())  # which keeps the stream that it meets here
+        logging.getLogger("own").addHandler(logging.StreamHandler())  # which keeps the current stream
     logging.getLogger("own").warning("logged %s", config["level"])
     sys.stderr.buffer.write(b"caf\xe9\n")
     rows = report.shared(load_rows, 1000)
-    assert not rows.flags.writeable, "it is read in place"
+    assert not rows.flags.writeable, "shared data must be read in place"
     for _ in range(report.epochs):
         report({"score": float(rows.sum()), "epochs_here": os.getpid()})

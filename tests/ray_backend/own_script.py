@@ -1,4 +1,4 @@
-"""A user's training script, for tests: its score is `level` plus a little for every step; it dies once if asked to."""
+"""A user's training script, for tests: the score is `level` plus a little for every step; it dies once if asked to."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ parser.add_argument("--pace", type=float, default=0.0)
 parser.add_argument("--resume", action="store_true")
 given = parser.parse_args()
 markers = Path(os.environ["FAULTY_MARKERS"])
-subprocess.Popen(["sleep", f"{given.level + 600:.6f}"], start_new_session=True)  # as data loaders that outlive it
+subprocess.Popen(["sleep", f"{given.level + 600:.6f}"], start_new_session=True)  # like a data loader that outlives it
 start = int((given.out / "step").read_text()) if given.resume else 0
 for step in range(start, 61):
     if step % 10 == 0:

@@ -1,4 +1,4 @@
-"""A task for tests that trains on several devices and lets one of its processes die, raise or hang."""
+"""A task for tests that trains on several devices and lets one of its processes die, raise, or diverge."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class State:
 
 
 class Parallel:
-    """Gradient descent on all rows at once; every rank leaves its process's number where the test looks."""
+    """Gradient descent on all rows at once; every rank leaves its process ID where the test looks."""
 
     data_kind: ClassVar[str] = "none"
     data_parallel: ClassVar[bool] = True

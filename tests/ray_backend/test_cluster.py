@@ -29,7 +29,7 @@ with connected("127.0.0.1:1", lambda error: print(error.message)):
 """
 
 
-def test_a_sweep_may_fall_back_to_this_machine_is_told_so_and_reaches_its_node_through_loopback_alone() -> None:
+def test_a_sweep_falls_back_to_this_machine_with_a_message_and_only_on_loopback() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
@@ -40,7 +40,7 @@ def test_a_sweep_may_fall_back_to_this_machine_is_told_so_and_reaches_its_node_t
 
 
 @pytest.mark.parametrize("address", ["http://head:8265", "head", ":6379", "head:port", "ray://head"])
-def test_what_is_no_address_of_a_cluster_is_refused_and_no_reason_to_fall_back(address: str) -> None:
+def test_an_invalid_cluster_address_is_rejected_without_falling_back(address: str) -> None:
     with pytest.raises(InputError, match="must be HOST:PORT") as caught, connected(address, pytest.fail):
         pass
     assert "`tune-app submit`" in caught.value.hint
@@ -78,7 +78,7 @@ print("as before")
 
 
 @pytest.mark.parametrize("own", [{}, {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_USAGE_STATS_ENABLED": "1"}])
-def test_the_environment_is_as_before_whatever_happened(own: dict[str, str]) -> None:
+def test_the_environment_is_unchanged_whatever_happens(own: dict[str, str]) -> None:
     command = [sys.executable, "-c", ENVIRONMENT]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **own})
     assert (done.stdout, done.returncode) == ("as before\n", 0), done.stderr
@@ -102,7 +102,7 @@ def is_running(pid: int) -> bool:
 
 
 def left_after(started: dict[int, str], seconds: float) -> list[str]:
-    """The commands of those that still run after so long."""
+    """The commands of the processes that still run after this many seconds."""
     deadline = time.monotonic() + seconds
     while any(map(is_running, started)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -110,17 +110,17 @@ def left_after(started: dict[int, str], seconds: float) -> list[str]:
 
 
 @pytest.mark.parametrize("how", ["ended", "killed"])
-def test_nothing_is_left_of_the_node_of_a_sweep(how: str) -> None:
+def test_a_sweeps_node_leaves_no_process_behind(how: str) -> None:
     done = subprocess.run([sys.executable, "-c", NODE, how], capture_output=True, text=True, timeout=120)
     started = {int(line.split()[0]): line for line in done.stdout.splitlines()}
     others = [command for command in started.values() if "/gcs_server" not in command and "/raylet " not in command]
     assert len(started) == len(others) + 2
-    assert not any("agent.py" in command or "/agent/" in command for command in others), "they take a core"
+    assert not any("agent.py" in command or "/agent/" in command for command in others), "Ray's agents use up a core"
     assert left_after(started, 5) == []
 
 
 def family_of(process: subprocess.Popen[str]) -> dict[int, str]:
-    """The processes below it, each with its command."""
+    """The descendants of a process, each with its command."""
     found = {}
     for one in psutil.Process(process.pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it has ended
@@ -128,8 +128,8 @@ def family_of(process: subprocess.Popen[str]) -> dict[int, str]:
     return found
 
 
-def test_nothing_is_left_of_a_driver_that_is_killed_while_its_workers_start() -> None:
-    """By itself a worker of Ray tries for 25 s to reach the node that is gone."""
+def test_a_driver_killed_while_its_workers_start_leaves_no_process_behind() -> None:
+    """On its own, a Ray worker tries for 25 s to reach the node that is gone."""
     process = subprocess.Popen([sys.executable, "-c", NODE, "ended"], stdout=subprocess.DEVNULL, text=True)
     deadline = time.monotonic() + 60
     started: dict[int, str] = {}
@@ -142,7 +142,7 @@ def test_nothing_is_left_of_a_driver_that_is_killed_while_its_workers_start() ->
     assert left_after(started, 5) == []
 
 
-OTHER_INSIDE = """
+OTHER_INTERNALS = """
 import ray
 from tune_app.ray_backend import local_node
 from tune_app.ray_backend.cluster import connected
@@ -156,14 +156,14 @@ with connected(None):
 """
 
 
-def test_where_rays_inside_differs_ray_starts_the_node() -> None:
-    done = subprocess.run([sys.executable, "-c", OTHER_INSIDE], capture_output=True, text=True, timeout=150)
+def test_if_rays_internals_differ_ray_starts_the_node() -> None:
+    done = subprocess.run([sys.executable, "-c", OTHER_INTERNALS], capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["True"]
     assert "differs inside (Node has no start_raylet)" in done.stderr
 
 
-def test_a_folder_whose_name_is_no_unicode_is_said_to_be_the_reason(tmp_path: Path) -> None:
+def test_a_folder_name_that_is_not_unicode_is_named_as_the_reason(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, cwd=folder)

@@ -1,4 +1,4 @@
-"""The files for clusters, against Ray's own schema if there is one, and what they promise."""
+"""The cluster files: checked against Ray's own schema if there is one, and for what they promise."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def read(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_it_is_what_the_launcher_takes(name: str) -> None:
+def test_the_launcher_accepts_it(name: str) -> None:
     validate_config(prepare_config(read(name)))
-    with pytest.raises(jsonschema.ValidationError, match="max_wrokers"):  # so what it takes means something
+    with pytest.raises(jsonschema.ValidationError, match="max_wrokers"):  # so accepting a file means something
         validate_config(prepare_config({**read(name), "max_wrokers": 3}))
 
 
@@ -47,8 +47,8 @@ def test_the_cloud_scales_from_nothing_and_the_head_trains_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_nothing_of_the_program_is_left_behind(name: str) -> None:
-    """As rsync reads them: a pattern that begins with / means the top, one without it a name at any depth."""
+def test_rsync_excludes_no_part_of_the_program(name: str) -> None:
+    """To rsync, a pattern that begins with / means the top folder; one without it matches a name at any depth."""
     patterns = read(name)["rsync_exclude"]
     anchored = {pattern[1:] for pattern in patterns if pattern.startswith("/")}
     anywhere = {pattern.removeprefix("**/") for pattern in patterns if not pattern.startswith("/")}
@@ -63,7 +63,7 @@ KUBERAY = "clusters/kuberay_job.yaml"
 
 
 def pods() -> list[dict[str, Any]]:
-    """The pod of the head and those of the workers."""
+    """The pods of the head and the workers."""
     cluster = read(KUBERAY)["spec"]["rayClusterSpec"]
     return [group["template"]["spec"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
 
@@ -81,25 +81,25 @@ def test_the_ray_job_has_what_kuberay_requires() -> None:
             v["name"] for v in pod.get("volumes", [])
         }
         assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
-        # KubeRay rejects both, `autoscalerOptions.version` and the variable that it sets because of it.
+        # KubeRay rejects `autoscalerOptions.version` together with the variable that it sets because of it.
         assert not [one for one in container.get("env", []) if one["name"] == "RAY_enable_autoscaler_v2"]
     assert cluster["autoscalerOptions"]["version"] == "v1", (
-        "of the other one `ray_backend/autoscaling.py` knows nothing"
+        "`ray_backend/autoscaling.py` does not know the other version"
     )
     assert cluster["headGroupSpec"]["rayStartParams"] == {"num-cpus": "0"}
 
 
-def test_the_ray_job_runs_a_space_with_options_that_there_are() -> None:
+def test_the_ray_job_runs_a_space_with_options_that_exist() -> None:
     program, verb, space, *options = shlex.split(read(KUBERAY)["spec"]["entrypoint"])
     assert (program, verb) == ("tune-app", "run")
     assert (ROOT / space).is_file()
-    # A command keeps what its first context says of --help, and another test prints it.
+    # A command keeps the --help settings of its first context, and another test prints the help.
     parent = click.Context(cli, info_name="tune-app", **cli.context_settings)
     with cli.commands[verb].make_context(verb, [space, *options], parent=parent) as context:
         assert (context.params["address"], context.params["gpus"]) == ("auto", 0.25)
 
 
-def test_versions_are_those_of_the_project() -> None:
+def test_versions_match_the_project() -> None:
     (ray,) = re.findall(r"^ray==(.*)$", (ROOT / "requirements.lock").read_text(), re.M)
     assert read(KUBERAY)["spec"]["rayClusterSpec"]["rayVersion"] == ray
     images = {container["image"] for pod in pods() for container in pod["containers"]}
@@ -123,6 +123,6 @@ def test_the_image_has_what_its_installation_reads_and_what_jobs_need() -> None:
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed (Debian: shellcheck)")
-def test_the_slurm_script_is_one_that_shellcheck_finds_nothing_in() -> None:
+def test_shellcheck_finds_nothing_in_the_slurm_script() -> None:
     checked = subprocess.run(["shellcheck", ROOT / "clusters" / "slurm.sh"], capture_output=True, text=True)
     assert (checked.returncode, checked.stdout) == (0, "")

@@ -1,4 +1,4 @@
-"""The README's path as a user walks it: one real sweep on real data, then show, apply, profile and train."""
+"""The README's steps as a user follows them: one real sweep on real data, then show, apply, profile, and train."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Shell:
-    """Runs `tune-app` from the project's folder with a store and profiles of its own."""
+    """Runs `tune-app` from the project's folder with its own store and profiles."""
 
     def __init__(self, folder: Path) -> None:
         self.store = folder / "results"
@@ -36,7 +36,7 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """A shell in which the shipped space was swept with few trials, on a Ray node of its own."""
+    """A shell after a sweep of the shipped space with few trials, on a separate Ray node."""
     found = Shell(tmp_path_factory.mktemp("command"))
     found("run", "search_spaces/digits_cnn.yaml", "--trials", "6", "--epochs", "3", "--concurrent", "2", profiles=True)
     return found
@@ -75,7 +75,7 @@ def test_an_edited_trial_becomes_a_profile_that_trains(shell: Shell) -> None:
 
 
 def test_the_tutorials_commands_do_what_it_says(shell: Shell, tmp_path: Path) -> None:
-    """As they stand, on the study that the fixture swept; `tests/test_docs.py` looks up the options of all of them."""
+    """Run the commands unchanged on the fixture's study; `tests/test_docs.py` checks the options of all of them."""
     text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     lines = [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S) for line in block.splitlines()]
     words = [shlex.split(line, comments=True) for line in lines if line.startswith("tune-app ")]

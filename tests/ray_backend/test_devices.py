@@ -1,4 +1,4 @@
-"""Trials on two devices each: what they give, how their ranks die, and that nothing of them is left."""
+"""Trials on two devices each: their results, how their ranks die, and that they leave nothing behind."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "raises": {"rate": 0.4, "fault": "raises"},
     "killed_once": {"rate": 0.45, "fault": "killed_once"},
 }
-"""Of the trials by their number; each may continue where the scheduler compares it with those before, but for the
-bad."""
+"""The trials' configurations in order; compared with those before it, each but the bad one may continue."""
 TRAINING = {name: {"type": "float", "low": 0.0, "high": 1.0} for name in ("rate",)}
 
 
@@ -65,7 +64,7 @@ def row(swept: Any) -> Callable[[str], Any]:
 
 
 def alone(found: Any, epochs: int = 6) -> Training:
-    """A trial's training in this process."""
+    """Train a trial's configuration in this process."""
     task = load_task("parallel:Parallel")
     config = {name: found[f"config/training/{name}"] for name in ("rate", "pace", "fault", "number")}
     training = Training(task, config, task.load_data("none"), epochs=epochs, seed=int(found["seed"]))
@@ -83,7 +82,7 @@ def running(found: set[int]) -> set[int]:
 
 
 def assert_all_freed(markers: Path) -> None:
-    """Nothing of the sweep's trials is left: processes, placement groups, CPUs."""
+    """Check that the sweep's trials have freed everything: processes, placement groups, CPUs."""
     deadline = time.monotonic() + 10
     while running(pids(markers)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -95,7 +94,7 @@ def assert_all_freed(markers: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["good", "better", "after a divergence", "killed_once"])
-def test_two_devices_find_what_one_finds(row: Any, name: str) -> None:
+def test_two_devices_give_the_same_result_as_one(row: Any, name: str) -> None:
     found = row(name)
     assert (found["state"], found["epochs"]) == ("COMPLETED", 6)
     expected = alone(found)
@@ -110,7 +109,7 @@ def test_a_trial_that_does_badly_is_pruned_and_its_ranks_take_the_next(row: Any)
     assert row("good")["metric/pid"] == row("bad")["metric/pid"] == row("after a divergence")["metric/pid"]
 
 
-def test_a_divergence_is_the_first_ranks_to_tell_and_costs_no_process(row: Any) -> None:
+def test_the_first_rank_reports_a_divergence_and_no_process_dies(row: Any) -> None:
     assert (row("diverges")["state"], row("diverges")["failure_kind"]) == ("FAILED", "diverged")
     assert row("diverges")["model_parameters"] == 1
 
@@ -127,8 +126,8 @@ def test_a_trial_whose_rank_died_is_run_again_by_new_ranks(row: Any) -> None:
     assert row("killed_once")["metric/pid"] != row("good")["metric/pid"]
 
 
-def test_nothing_is_left_of_a_sweep(swept: Any, markers: Path) -> None:
-    assert len(pids(markers)) >= 6, "the task leaves a note for each of its processes"
+def test_a_sweep_leaves_nothing_behind(swept: Any, markers: Path) -> None:
+    assert len(pids(markers)) >= 6, "the task leaves a marker for each of its processes"
     assert_all_freed(markers)
 
 

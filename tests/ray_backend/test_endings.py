@@ -59,7 +59,7 @@ def test_a_sweep_without_a_completed_trial_exits_with_1_and_keeps_its_name(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-def test_a_full_disk_ends_the_sweep_in_words(command: Any, space_file: Any, tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_sweep_with_a_message(command: Any, space_file: Any, tmp_path: Path) -> None:
     store = tmp_path / "results"
     store.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(store)], capture_output=True)
@@ -80,7 +80,9 @@ def test_a_full_disk_ends_the_sweep_in_words(command: Any, space_file: Any, tmp_
         subprocess.run(["umount", str(store)], check=True)
 
 
-def test_a_study_that_is_removed_while_it_runs_is_missed_at_once(command: Any, space_file: Any, tmp_path: Path) -> None:
+def test_a_study_that_is_removed_while_it_runs_is_noticed_at_once(
+    command: Any, space_file: Any, tmp_path: Path
+) -> None:
     study = tmp_path / "results" / "studies" / "faulty"
     pace = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 0.5}
     process = command("run", space_file(parameters={"training": pace}), "--no-preflight")

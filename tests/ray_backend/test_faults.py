@@ -16,7 +16,7 @@ FAULTS = [
     "hang", "hang", "none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "exit_once", "unsaveable",
     "latin1", "sys_exit", "interrupt",
 ]  # fmt: skip
-"""Of the trials by their number; the first two hang at once, in both slots."""
+"""The trials' faults in order; the first two hang at the same time, in both slots."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_an_error_at_epoch_3_keeps_the_two_epochs_before(row: Any, swept: Any) -
     assert log.rstrip().endswith("RuntimeError: broke at epoch 3")
 
 
-def test_an_error_that_is_no_unicode_is_kept_escaped(row: Any) -> None:
+def test_an_error_that_is_not_unicode_is_saved_escaped(row: Any) -> None:
     found = row("latin1")
     assert (found["state"], found["failure_kind"], found["epochs"]) == ("FAILED", "error", 2)
     assert "no image in caf\\udce9.png" in found["error"]
@@ -98,11 +98,11 @@ def test_a_trial_whose_process_always_dies_is_lost_after_three_more_attempts(row
     assert (found["state"], found["failure_kind"], found["attempt"]) == ("FAILED", "lost", 4)
 
 
-def test_a_trial_whose_process_died_once_goes_on_from_its_checkpoint(row: Any, swept: Any) -> None:
+def test_a_trial_whose_process_died_once_continues_from_its_checkpoint(row: Any, swept: Any) -> None:
     found = row("exit_once")
     assert (found["state"], found["attempt"], found["epochs"]) == ("COMPLETED", 2, 6)
     last = swept.epochs.query(f"trial == {found['trial']} and epoch == 6").iloc[0]
-    assert last["metric/epochs_here"] < 6, "it started over instead of at its checkpoint"
+    assert last["metric/epochs_here"] < 6, "it started over instead of from its checkpoint"
 
 
 def test_two_trials_that_hang_past_the_limit_are_both_killed(swept: Any) -> None:
@@ -110,10 +110,10 @@ def test_two_trials_that_hang_past_the_limit_are_both_killed(swept: Any) -> None
     for found in (one, other):
         assert (found["state"], found["failure_kind"]) == ("FAILED", "error")
         assert "limit of 6 s" in found["error"]
-    assert other["started_at"] < one["ended_at"], "they did not hang at once"
+    assert other["started_at"] < one["ended_at"], "they did not hang at the same time"
 
 
-def test_a_checkpoint_that_cannot_be_written_fails_its_trial_in_words(row: Any) -> None:
+def test_a_checkpoint_that_cannot_be_written_fails_its_trial_with_a_message(row: Any) -> None:
     found = row("unsaveable")
     assert (found["state"], found["failure_kind"], found["attempt"]) == ("FAILED", "error", 1)
     assert "pickle" in found["error"].lower()
@@ -126,7 +126,7 @@ def test_a_failure_never_wins_and_has_no_objective(swept: Any) -> None:
     assert swept.outcome.best.state == "COMPLETED"
 
 
-def test_optuna_knows_every_trial_as_what_it_was(swept: Any) -> None:
+def test_optuna_has_the_right_state_of_every_trial(swept: Any) -> None:
     path = Path(swept.study.folder.path(f"{swept.study.base}/optuna.journal"))
     study = optuna.load_study(study_name="faulty", storage=JournalStorage(JournalFileBackend(str(path))))
     found = {trial.number: trial for trial in study.trials}

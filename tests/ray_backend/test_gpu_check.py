@@ -1,4 +1,4 @@
-"""The check of a GPU as far as it needs none, so that it is whole if there is one."""
+"""The parts of the GPU check that need no GPU, so that it works when there is one."""
 
 from __future__ import annotations
 

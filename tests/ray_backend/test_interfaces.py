@@ -1,4 +1,4 @@
-"""The list of Ray's developer interfaces: whole, and each one there."""
+"""The list of Ray's developer interfaces is complete, and each one exists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tune_app.ray_backend.interfaces import INTERFACES
 
 ROOT = Path(__file__).parents[2]
-INSIDE = (
+INTERNAL = (
     "ray._private",
     "ray._raylet",
     "ray.air",
@@ -22,24 +22,24 @@ INSIDE = (
 )
 
 
-def inside_names() -> set[str]:
-    """What the package imports of Ray's inside."""
+def internal_names() -> set[str]:
+    """What the package imports from Ray's internals."""
     found: set[str] = set()
     for path in (ROOT / "tune_app").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(INSIDE):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(INTERNAL):
                 found.update(f"{node.module}.{alias.name}" for alias in node.names)
             if isinstance(node, ast.Import):
-                found.update(alias.name for alias in node.names if alias.name.startswith(INSIDE))
+                found.update(alias.name for alias in node.names if alias.name.startswith(INTERNAL))
     return found
 
 
-def test_every_name_of_rays_inside_is_listed() -> None:
-    assert inside_names() <= INTERFACES.keys()
+def test_every_name_from_rays_internals_is_listed() -> None:
+    assert internal_names() <= INTERFACES.keys()
 
 
 @pytest.mark.parametrize("name", INTERFACES)
-def test_an_interface_is_there_and_so_is_its_test(name: str) -> None:
+def test_an_interface_exists_and_so_does_its_test(name: str) -> None:
     module, _, attribute = name.rpartition(".")
     assert pkgutil.resolve_name(f"{module}:{attribute}") is not None
     assert (ROOT / INTERFACES[name]).is_file()

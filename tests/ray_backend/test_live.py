@@ -1,4 +1,4 @@
-"""What a reader who has the store alone sees of a sweep while it runs."""
+"""What a reader who has only the store sees of a running sweep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tune_app.sweep.backend import Run
 
 
 class Reader(threading.Thread):
-    """Reads ``live.json`` again and again, and keeps what it saw with the moment it saw it."""
+    """Reads ``live.json`` again and again, and keeps each state with the time when it was read."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(daemon=True)
@@ -52,7 +52,7 @@ def test_a_reader_sees_every_start_and_the_fraction_of_each_epoch(
     assert last["running"] == []
 
 
-def test_studies_of_one_name_in_two_stores_tell_their_progress_apart(connected: str) -> None:
+def test_studies_with_one_name_in_two_stores_have_separate_progress(connected: str) -> None:
     one, other = (EpochProgress(store, "twins", 0, 1) for store in ("/stores/one", "/stores/other"))
     one.epoch, other.epoch = 3, 5
     one(0.25)

@@ -1,4 +1,4 @@
-"""The actors that make objects for all trials die, at each moment, and trials get their objects all the same."""
+"""The actors that make objects for all trials die at different moments, and trials still get their objects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sharing(connected: str) -> Iterator[Any]:
     ray.kill(actor)
 
 
-def test_what_kills_its_process_once_is_loaded_again(sharing: Any, tmp_path: Path) -> None:
+def test_data_whose_loading_kills_its_process_once_is_loaded_again(sharing: Any, tmp_path: Path) -> None:
     def load(marker: str) -> list[int]:
         if not os.path.exists(marker):
             Path(marker).touch()
@@ -34,7 +34,7 @@ def test_what_kills_its_process_once_is_loaded_again(sharing: Any, tmp_path: Pat
     assert shared_by(sharing, "once", load, (str(tmp_path / "marker"),)) == [1, 2, 3]
 
 
-def test_what_always_kills_its_process_is_told(sharing: Any) -> None:
+def test_data_whose_loading_always_kills_its_process_is_an_error(sharing: Any) -> None:
     def load() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -42,7 +42,7 @@ def test_what_always_kills_its_process_is_told(sharing: Any) -> None:
         shared_by(sharing, "always", load, ())
 
 
-def test_an_object_whose_actor_dies_after_its_answer_is_asked_for_again(sharing: Any) -> None:
+def test_an_object_whose_actor_dies_after_its_answer_is_requested_again(sharing: Any) -> None:
     asked = []
 
     def ask() -> Any:
@@ -59,7 +59,7 @@ def test_an_object_whose_actor_dies_after_its_answer_is_asked_for_again(sharing:
 
 
 def wait_until_lost(made: Any) -> None:
-    """Its bytes stay on the node until Ray notices that their owner has died."""
+    """The object's bytes stay on the node until Ray notices that their owner has died."""
     for _ in range(100):
         try:
             ray.get(made)
@@ -68,7 +68,7 @@ def wait_until_lost(made: Any) -> None:
         time.sleep(0.1)
 
 
-def test_an_error_of_the_users_code_is_raised_at_once(sharing: Any) -> None:
+def test_an_error_in_the_users_code_is_raised_at_once(sharing: Any) -> None:
     def load() -> None:
         raise ValueError("no such file")
 

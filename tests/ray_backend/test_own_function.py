@@ -30,7 +30,7 @@ SECTIONS: dict[str, Any] = {
 }
 
 
-def test_a_function_is_swept_and_one_whose_process_died_goes_on_where_it_was_saved(
+def test_a_function_is_swept_and_continues_from_its_checkpoint_after_its_process_died(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swept = run_space(tmp_path, make_space(**SECTIONS), [{"dies": True}])
@@ -46,7 +46,7 @@ def test_a_function_is_swept_and_one_whose_process_died_goes_on_where_it_was_sav
     monkeypatch.chdir(HERE)
     source, checkpoint = of_trial(swept.study, 1), swept.study.folder.read(swept.study.checkpoint(1))
     weights = [rebuild(source, saved).network.weight for saved in (None, checkpoint)]
-    assert torch.equal(weights[1], weights[0] + 1 + 1 + 1 + 1 + 1 + 1), "as it was built, and after six epochs"
+    assert torch.equal(weights[1], weights[0] + 1 + 1 + 1 + 1 + 1 + 1), "initial weights, and after six epochs"
     assert [layer.parameters for layer in layers_of(source)] == [3]
 
 
@@ -62,7 +62,7 @@ def test_a_function_that_is_stopped_early_runs_its_finally(
     pruned = trials[trials["state"] == "PRUNED"]
     assert len(pruned) > 2
     ended = {path.name for path in markers.glob("own-function-0*")}
-    levels = trials["config/training/level"].tolist()[:-1]  # the worker continues to the next trial, the last one not
+    levels = trials["config/training/level"].tolist()[:-1]  # a function ends when its worker takes the next trial
     assert {f"own-function-{level:.4f}" for level in levels} <= ended
 
 
@@ -78,17 +78,17 @@ def test_what_trials_share_is_loaded_once_and_what_they_print_is_in_their_logs(
     for number, level in trials["config/training/level"].items():
         printed = swept.study.folder.read(swept.study.log(number))
         expected = f"begins with {level}\nlogged {level}\n".encode() + b"caf\xe9\n"
-        assert printed == expected, "each in its own trial's log"
+        assert printed == expected, "each trial's output must be in its own log"
     (loader,) = (markers / "own-function-loads").read_text().split()
     workers = set(trials["metric/epochs_here"].astype(int))
     assert int(loader) not in workers
     deadline = time.monotonic() + 10
     while {int(path.name.rpartition("-")[2]) for path in markers.glob("own-function-left-*")} != workers:
-        assert time.monotonic() < deadline, "what a function registers for the end of its process was not called"
+        assert time.monotonic() < deadline, "what a function registers with atexit was not called"
         time.sleep(0.05)
 
 
-def test_a_node_without_a_package_is_told_before_the_first_trial(
+def test_a_node_without_a_package_is_reported_before_the_first_trial(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=r"the node 127.0.0.1 must .* but `nothing-of-this-name` is not installed"):
@@ -96,7 +96,7 @@ def test_a_node_without_a_package_is_told_before_the_first_trial(
     assert not (tmp_path / "studies" / "faulty" / "spec.yaml").exists()
 
 
-def test_too_few_reports_are_the_trials_error_with_its_function(
+def test_too_few_reports_fail_the_trial_with_its_functions_name(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:
     document = make_space(**{**SECTIONS, "task": "own_function:silent"}, budget={"trials": 1, "epochs": 3})

@@ -42,7 +42,7 @@ def script_space(make_space: Any, **sections: Any) -> dict[str, Any]:
 
 
 def running(*words: str) -> list[psutil.Process]:
-    """Processes, not supervisors, whose command line holds one of the words."""
+    """Processes, except supervisors, whose command line contains one of the words."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or [])
@@ -81,12 +81,12 @@ def test_the_command_line_takes_a_script_to_a_profile_and_a_training(
     assert Profiles(tmp_path / "profiles").load("best").config["level"] == 0.5
     assert "score                       0.52" in ran("train", "best", "--epochs", "2", "--name", "whole")
     training = tmp_path / "results" / "trainings" / "whole"
-    assert (training / "files" / "step").read_text() == "60"  # it continued, so as to save
+    assert (training / "files" / "step").read_text() == "60"  # it kept running so that it could save
     assert "step 60: score 0.56" in (training / "output.log").read_text()
     assert Store(tmp_path / "results").study("own").folder.read("studies/own/logs/000000.log")
 
 
-def test_a_script_whose_worker_is_killed_ends_and_goes_on_from_its_folder(
+def test_a_script_whose_worker_is_killed_ends_and_continues_from_its_folder(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path, markers: Path
 ) -> None:
     document = script_space(make_space, budget={"trials": 1, "epochs": 6})

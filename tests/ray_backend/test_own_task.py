@@ -1,4 +1,4 @@
-"""The example of a user's own task, as docs/own_task.md says it is used."""
+"""The example of a user's own task, used as docs/own_task.md describes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tune_app.tasks.contract import PARTS
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_example_is_tuned_also_beside_a_file_called_like_a_module_of_python(
+def test_the_example_is_tuned_even_next_to_a_file_named_like_a_python_module(
     command: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    """torch imports Python's `profile` on its way; the check and the workers find the same one."""
+    """torch imports Python's own `profile` module; the check and the workers must both find that one."""
     for file in (DOCS / "own_task").iterdir():
         if file.is_file():
             shutil.copy(file, tmp_path)

@@ -1,4 +1,4 @@
-"""What travels to a worker for each trial."""
+"""What is sent to a worker for each trial."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_trial_costs_less_than_one_kilobyte(
         return schedule(self, *args, **given)
 
     starts: list[int] = []  # a worker's first trial
-    resets: list[int] = []  # its next ones
+    resets: list[int] = []  # its later ones
     others: list[int] = []  # each step of a trial
     monkeypatch.setattr(RayActorManager, "add_actor", add)
     monkeypatch.setattr(RayActorManager, "schedule_actor_task", task)

@@ -1,4 +1,4 @@
-"""The queue that gives Tune its trials: in which order, and how many ahead. Without Ray, with a real sampler."""
+"""The queue that gives Tune its trials, in which order and how many ahead; without Ray, with a real sampler."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ END = {"rows": [{"epoch": 1, "metric/score": 0.5}], "finished": True, "epoch": 1
 
 
 class Queue:
-    """A queue over so many slots, and what it gave."""
+    """A queue for a number of slots, and the trials that it gives out."""
 
     def __init__(self, *requests: Request, slots: int = 1) -> None:
         self.slots = SimpleNamespace(count=slots)
         search = StudySearch(
             SPACE, Objective(metric="score", direction="maximize"), make_sampler("random", SPACE, 0, 9)
         )
-        made: Any = dict  # in the place of Tune's trials
+        made: Any = dict  # instead of Tune's trials
         slots_now: Any = self.slots
         self.queue = TrialQueue(search, requests, slots_now, made, lambda config: 7, "t{}".format)
 
@@ -44,7 +44,7 @@ class Queue:
         return found
 
 
-def test_trials_come_in_the_order_of_their_requests_each_as_it_was_asked_for() -> None:
+def test_trials_come_in_the_order_of_their_requests_each_as_requested() -> None:
     queue = Queue(LOST, GIVEN, Request(5, 55), slots=9)
     lost, given, sampled = queue.give(), queue.give(), queue.give()
     assert lost == {"trial": 3, "config": {"rate": 0.125}, "epochs": 7, "seed": 33, "attempt": 2, "source": "random"}
@@ -57,7 +57,7 @@ def test_trials_come_in_the_order_of_their_requests_each_as_it_was_asked_for() -
 
 
 @pytest.mark.parametrize("slots", [1, 2, 5])
-def test_one_more_than_there_are_slots_is_asked_for_ahead(slots: int) -> None:
+def test_one_more_trial_than_there_are_slots_is_given_out_ahead(slots: int) -> None:
     queue = Queue(*[Request(number, number) for number in range(9)], slots=slots)
     assert queue.give_all() == list(range(slots + 1))
     assert queue.queue.left == 9
@@ -71,7 +71,7 @@ def test_slots_that_come_and_go_are_followed() -> None:
     assert queue.give_all() == [0, 1]
     queue.slots.count = 3
     assert queue.give_all() == [2, 3]
-    queue.slots.count = 0  # all nodes are gone; those that are open are told as they end
+    queue.slots.count = 0  # all nodes are gone; open trials are reported as they end
     for number in (0, 1, 2):
         queue.queue.on_trial_complete(f"t{number}", END)
         assert queue.give_all() == []
@@ -79,7 +79,7 @@ def test_slots_that_come_and_go_are_followed() -> None:
     assert queue.give_all() == [4]
 
 
-def test_a_sweep_that_must_end_gives_no_further_trial_and_waits_for_those_that_run() -> None:
+def test_a_sweep_that_must_end_gives_out_no_more_trials_and_waits_for_running_ones() -> None:
     queue = Queue(*[Request(number, number) for number in range(9)], slots=2)
     assert queue.give_all() == [0, 1, 2]
     queue.queue.set_finished()
@@ -92,5 +92,5 @@ def test_a_sweep_that_must_end_gives_no_further_trial_and_waits_for_those_that_r
     ("slots", "found"),
     [(6, ""), (5, "f"), (4, "ef"), (3, "cef"), (1, "cef")],
 )
-def test_where_slots_were_lost_the_workers_asked_for_last_are_those_without_room(slots: int, found: str) -> None:
+def test_if_slots_are_lost_the_workers_requested_last_have_no_room(slots: int, found: str) -> None:
     assert "".join(without_room("abcdef", "abd", slots)) == found

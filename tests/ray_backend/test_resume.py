@@ -1,4 +1,4 @@
-"""Sweeps that are cut short, and continue to exactly the trials asked for."""
+"""Sweeps that are cut short and then resumed run exactly the trials that were requested."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wait_for(store: Path, reached: Callable[[list[dict[str, Any]]], bool], proce
     deadline = time.monotonic() + 60
     while not reached(events(store)):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        assert time.monotonic() < deadline, "it never came so far"
+        assert time.monotonic() < deadline, "it never got that far"
         time.sleep(0.02)
 
 
@@ -61,7 +61,7 @@ MOMENTS = {
     "when the first trial started": lambda found: count("trial_started")(found) >= 1,
     "in the middle of a trial": lambda found: count("epochs")(found) >= 3,
     "between trials": lambda found: count("trial_ended")(found) >= 3,
-    # Not when all but one have ended: the last two may end together, before the signal comes.
+    # Not when all but one have ended: the last two may end together, before the signal arrives.
     "when the last trial started": lambda found: count("trial_started")(found) >= TRIALS,
 }
 
@@ -94,7 +94,7 @@ def test_a_driver_killed_at_five_moments_loses_nothing(command: Any, space_file:
             assert table.loc[event["trial"], "seed"] == event["seed"]
 
 
-def test_one_interrupt_finishes_what_runs_and_resume_goes_on_also_with_more_trials(
+def test_one_interrupt_finishes_running_trials_and_resume_continues_even_with_more(
     command: Any, space_file: Any, tmp_path: Path
 ) -> None:
     store = tmp_path / "results"
@@ -106,7 +106,7 @@ def test_one_interrupt_finishes_what_runs_and_resume_goes_on_also_with_more_tria
     assert "tune-app resume faulty" in errors
     assert "Traceback" not in errors
     table = pd.read_parquet(store / "trials" / "study=faulty")
-    assert set(table["state"]) == {"COMPLETED"}, "a running trial was cut"
+    assert set(table["state"]) == {"COMPLETED"}, "a running trial was cut short"
     started = {e["trial"] for e in events(store) if e["type"] == "trial_started"}
     assert set(table["trial"]) == started
     assert len(table) < TRIALS
@@ -128,7 +128,7 @@ def test_one_interrupt_finishes_what_runs_and_resume_goes_on_also_with_more_tria
 
 
 @pytest.mark.parametrize("stop", ["two interrupts", "terminate"])
-def test_stopping_at_once_cancels_what_runs_and_no_other_process_sweeps_it_until_then(
+def test_stopping_at_once_cancels_running_trials_and_until_then_no_other_process_can_sweep(
     command: Any, space_file: Any, tmp_path: Path, stop: str
 ) -> None:
     store = tmp_path / "results"
@@ -158,7 +158,9 @@ def test_stopping_at_once_cancels_what_runs_and_no_other_process_sweeps_it_until
     assert count("sweep_started")(events(store)) == 1
 
 
-def test_a_deadline_after_an_interrupt_is_told_as_the_deadline(command: Any, space_file: Any, tmp_path: Path) -> None:
+def test_a_deadline_after_an_interrupt_is_reported_as_the_deadline(
+    command: Any, space_file: Any, tmp_path: Path
+) -> None:
     store = tmp_path / "results"
     training = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 5.0}
     process = command("run", space_file(parameters={"training": training}), "--no-preflight", "--time", "15s")
@@ -170,10 +172,10 @@ def test_a_deadline_after_an_interrupt_is_told_as_the_deadline(command: Any, spa
     assert ended["message"] == "the time budget is used up before the running trials had finished"
 
 
-def test_two_stores_with_one_study_name_on_one_cluster_have_nothing_in_common(
+def test_two_stores_with_one_study_name_on_one_cluster_do_not_interfere(
     command: Any, space_file: Any, tmp_path: Path
 ) -> None:
-    """Both sweeps run at once; progress, data and workers are told apart, though studies and trials have one name."""
+    """Both sweeps run at once; progress, data and workers stay separate, although studies and trials share names."""
     studies, processes = [], []
     for name, low in (("one", 0.0), ("other", 0.5)):
         (tmp_path / name).mkdir()
@@ -193,4 +195,4 @@ def test_two_stores_with_one_study_name_on_one_cluster_have_nothing_in_common(
         assert table["config/training/level"].between(low, low + 0.4).all()
         assert table["objective"].tolist() == pytest.approx((table["config/training/level"] + 0.04).tolist())
     both = [(table["started_at"].min(), table["ended_at"].max()) for table in tables]
-    assert max(begin for begin, _ in both) < min(end for _, end in both), "they did not run at once"
+    assert max(begin for begin, _ in both) < min(end for _, end in both), "they did not run at the same time"

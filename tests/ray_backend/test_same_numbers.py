@@ -42,12 +42,12 @@ SPACE = {
 
 @pytest.fixture
 def two_nodes() -> Iterator[str]:
-    """A cluster of two Ray nodes of this machine with one slot each, at two addresses; that of its head."""
+    """The head's address of a cluster: two Ray nodes on this machine, at two addresses, with one slot each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     head = f"{get_node_ip_address()}:{port}"
-    # A node on loopback, as sweeps on this machine start it, takes no second one.
+    # A node on loopback, as sweeps on this machine start it, accepts no second one.
     environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_AUTH_MODE": "disabled"}
     common = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus=1", "--disable-usage-stats", "--block"]
     common += ["--dashboard-agent-listen-port=0"]  # its fixed port is taken by the other node
@@ -63,7 +63,7 @@ def two_nodes() -> Iterator[str]:
                     [*common, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                 )
             )
-            # The second would wait for five seconds where the first does not answer yet.
+            # The second node would wait for five seconds if the first does not answer yet.
             _wait_until(lambda: _nodes(head) >= 0)
         _wait_until(lambda: _nodes(head) == len(nodes))
         yield head
@@ -90,7 +90,7 @@ def _wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def test_eight_configurations_here_and_on_two_nodes(two_nodes: str, tmp_path: Path) -> None:
+def test_eight_configurations_give_the_same_figures_here_and_on_two_nodes(two_nodes: str, tmp_path: Path) -> None:
     (tmp_path / "space.json").write_text(json.dumps(SPACE))  # JSON is YAML
     command = [sys.executable, "-m", "tune_app", "run", str(tmp_path / "space.json"), "--no-preflight"]
     done = subprocess.run(

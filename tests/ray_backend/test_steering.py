@@ -1,4 +1,4 @@
-"""What people ask of a sweep while it runs."""
+"""Changes that a user requests while a sweep runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EPOCHS = 8
 
 
 class Person:
-    """Looks at the live state, and asks for one change after the other when its moment has come."""
+    """Watches the live state, and requests one change after another, each when it is time for it."""
 
     def __init__(self, study: Study) -> None:
         self.changes = SweepChanges(study)
@@ -28,7 +28,7 @@ class Person:
 
     @property
     def again(self) -> int | None:
-        """The number under which trial 0 runs again, from the answer."""
+        """The number of the trial that repeats trial 0, from the answer."""
         found = re.search(r"trial (\d+) repeats trial 0", " ".join(self.answers))
         return int(found.group(1)) if found else None
 
@@ -72,16 +72,16 @@ def test_a_stopped_trial_is_pruned_and_says_who_did_it(steered: tuple[Any, Perso
     assert TrialNotes(swept.study).read()[0].tags == ("stopped by hand",)
 
 
-def test_a_trial_is_tried_again_as_it_was(steered: tuple[Any, Person]) -> None:
+def test_a_trial_is_retried_unchanged(steered: tuple[Any, Person]) -> None:
     swept, person = steered
     first, again = swept.trials.loc[0], swept.trials.loc[person.again]
     assert again["config/training/level"] == first["config/training/level"]
     assert again["seed"] == first["seed"]
     assert (again["state"], again["epochs"]) == ("COMPLETED", EPOCHS)
-    assert again["started_at"] < swept.trials.loc[4, "started_at"], "before those that nobody has begun"
+    assert again["started_at"] < swept.trials.loc[4, "started_at"], "it must run before trials that have not started"
 
 
-def test_the_number_of_trials_and_how_many_run_at_once_change(steered: tuple[Any, Person]) -> None:
+def test_the_number_of_trials_and_how_many_run_at_once_can_be_changed(steered: tuple[Any, Person]) -> None:
     swept, person = steered
     assert person.most_at_once == 2
     assert person.answers == [
@@ -93,13 +93,13 @@ def test_the_number_of_trials_and_how_many_run_at_once_change(steered: tuple[Any
         "at most 2 at a time",
         f"the study now has {len(swept.trials)} trials, because {len(swept.trials)} had started",
     ]
-    assert 6 <= len(swept.trials) < 9, "what had begun when fewer were wanted continued"
+    assert 6 <= len(swept.trials) < 9, "trials that had already started must continue"
     document = yaml.safe_load(swept.study.folder.read(f"{swept.study.base}/spec.yaml"))
     assert document["budget"]["trials"] == len(swept.trials)
     assert swept.outcome.reason is None
 
 
-def test_only_a_sweep_that_runs_can_be_changed(steered: tuple[Any, Person]) -> None:
+def test_only_a_running_sweep_can_be_changed(steered: tuple[Any, Person]) -> None:
     swept, _ = steered
     with pytest.raises(Conflict, match="nothing is writing the study `faulty`") as caught:
         SweepChanges(swept.study).ask(SweepChange("trials", 9))

@@ -32,7 +32,7 @@ def test_a_scheduler_stops_bad_trials_and_remembers_on_resume(
 
 
 @pytest.mark.parametrize("sampler", ["gp", "cma-es", "quasi-random"])
-def test_a_sampler_proposes_anew_also_after_a_resume(
+def test_a_sampler_proposes_new_configurations_even_after_a_resume(
     sampler: str, connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:
     parameters = {
@@ -49,7 +49,7 @@ def test_a_sampler_proposes_anew_also_after_a_resume(
     assert trials.loc[:13, columns].equals(first[columns])
     assert trials["config/training/level"].between(0.0, 0.9).all()
     assert trials["config/architecture/width"].between(1, 64).all()
-    assert len(trials[columns[:3]].drop_duplicates()) == 20, "a resumed sampler proposes what it did at its start"
+    assert len(trials[columns[:3]].drop_duplicates()) == 20, "a resumed sampler repeats its first proposals"
     proposed = trials["source"].iloc[1:]  # the first one is the task's defaults
     assert trials["source"].iloc[0] == "default"
     assert set(proposed) <= {"model", "random"}
@@ -57,7 +57,7 @@ def test_a_sampler_proposes_anew_also_after_a_resume(
         assert trials["config/training/level"].iloc[14:].max() > 0.85
 
 
-def test_a_grid_tries_every_combination_once_also_over_a_resume(
+def test_a_grid_tries_every_combination_once_even_across_a_resume(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:
     parameters = {
@@ -84,7 +84,7 @@ def test_mode_health_compares_by_the_weighted_mean(
     assert swept.outcome.best.objective == completed["objective"].max()
 
 
-def test_mode_pareto_tells_optuna_both_figures_and_finds_the_front(
+def test_mode_pareto_reports_both_figures_to_optuna_and_finds_the_front(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:
     parameters = {"training": {"level": RANGE, "fault": {"type": "categorical", "choices": ["none", "nan"]}}}
@@ -141,7 +141,7 @@ def test_a_space_full_of_infeasible_heads(connected: str, run_space: Any, make_s
     assert trials["sample"].str.len().eq(4).all()
 
 
-def test_a_second_study_begins_with_what_the_first_one_found_and_keeps_it(
+def test_a_second_study_starts_from_the_first_ones_results_and_keeps_them(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:
     parameters = {"training": {"level": RANGE}}

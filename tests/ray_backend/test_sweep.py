@@ -1,4 +1,4 @@
-"""A sweep of healthy trials: early stopping, seeds, slots, warm start, what Optuna is told."""
+"""A sweep of healthy trials: early stopping, seeds, slots, warm start, what reaches Optuna."""
 
 from __future__ import annotations
 
@@ -70,16 +70,16 @@ def test_the_best_trial_is_the_best_completed_one(pruned: Any) -> None:
     assert layers is not None
     assert [(layer["type"], layer["parameters"]) for layer in layers] == [("Linear", 4), ("Linear", 3)]
     assert read_best_layers(pruned.study, best.trial + 1, best.ended_at) is None
-    assert read_best_layers(pruned.study, best.trial, "2026-01-01T00:00:00+00:00") is None, "of a former study"
+    assert read_best_layers(pruned.study, best.trial, "2026-01-01T00:00:00+00:00") is None, "from an earlier study"
 
 
-def test_every_variable_of_every_trial_is_kept(pruned: Any) -> None:
+def test_every_variable_of_every_trial_is_saved(pruned: Any) -> None:
     columns = {c for c in pruned.trials.columns if c.startswith("config/")}
     assert columns == {"config/architecture/width", *[f"config/training/{n}" for n in ("level", "pace", "fault")]}
     assert pruned.trials[sorted(columns)].notna().all().all()
 
 
-def test_health_of_every_epoch_and_of_every_trial_is_kept(pruned: Any) -> None:
+def test_health_of_every_epoch_and_of_every_trial_is_saved(pruned: Any) -> None:
     epochs, trials = pruned.epochs, pruned.trials
     for name in SCORES:
         assert epochs[f"health/{name}"].dtype == trials[f"health/{name}"].dtype == "float64"
@@ -109,7 +109,7 @@ def test_the_finished_study_holds_one_file_per_table(pruned: Any) -> None:
         assert [p.name for p in Path(path).iterdir()] == ["data.parquet"]
 
 
-def test_trials_that_ended_are_let_go(
+def test_ended_trials_are_released(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: weakref.WeakSet[SweepTrial] = weakref.WeakSet()
@@ -124,7 +124,7 @@ def test_trials_that_ended_are_let_go(
     monkeypatch.setattr(SweepController, "step", counted)
     trials = run_space(tmp_path, make_space(budget={"trials": 20, "epochs": 3}, resources={"concurrent": 2})).trials
     assert len(trials) == 20
-    assert max(alive) <= 6, "those of two slots, the next ones, and what Tune still handles"
+    assert max(alive) <= 6, "those in two slots, the next ones, and those that Tune still handles"
 
 
 def test_free_slots_are_always_filled(connected: str, run_space: Any, make_space: Any, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_free_slots_are_always_filled(connected: str, run_space: Any, make_space
     running, full, idle, both = 0, 0.0, 0.0, False
     for (moment, change), (following, _) in itertools.pairwise(changes):
         running += change
-        both = both or running == 2  # the second worker takes its time to start
+        both = both or running == 2  # the second worker takes a while to start
         if both and moment < trials["started_at"].max():
             span = (following - moment).total_seconds()
             full, idle = (full + span, idle) if running == 2 else (full, idle + span)
@@ -166,7 +166,7 @@ def test_constraints_are_met_before_a_trial_starts(
     assert width.nunique() > 1
 
 
-def test_a_sweep_starts_with_the_configurations_it_is_given_and_a_resumed_one_does_not_try_them_again(
+def test_a_sweep_starts_with_the_given_configurations_and_a_resumed_one_does_not_repeat_them(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:
     configs = [{"level": 0.123}, {"level": 0.456}]
@@ -190,7 +190,7 @@ def test_the_live_state_says_that_the_sweep_ended(pruned: Any) -> None:
     assert live["best"]["objective"] == pruned.outcome.best.objective
 
 
-def test_json_is_one_document_on_stdout_and_lines_beside_it_say_what_happens(command: Any, space_file: Any) -> None:
+def test_json_is_one_document_on_stdout_and_progress_is_on_stderr(command: Any, space_file: Any) -> None:
     began = time.monotonic()
     process = command("run", space_file(budget={"trials": 3, "epochs": 3}), "--json")
     output, errors = process.communicate(timeout=60)
@@ -204,7 +204,7 @@ def test_json_is_one_document_on_stdout_and_lines_beside_it_say_what_happens(com
     assert "first result: trial" in errors
 
 
-def test_no_cluster_at_the_address_is_said_in_two_lines(command: Any, space_file: Any) -> None:
+def test_no_cluster_at_the_address_is_reported_without_a_traceback(command: Any, space_file: Any) -> None:
     process = command("run", space_file(), address="127.0.0.1:1")
     output, errors = process.communicate(timeout=120)
     assert (process.returncode, output) == (2, "")
@@ -212,7 +212,9 @@ def test_no_cluster_at_the_address_is_said_in_two_lines(command: Any, space_file
     assert "Traceback" not in errors
 
 
-def test_a_trial_that_fits_no_node_is_refused(connected: str, run_space: Any, make_space: Any, tmp_path: Path) -> None:
+def test_a_trial_that_fits_on_no_node_is_rejected(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="1 GPU on") as caught:
         run_space(tmp_path, make_space(resources={"gpus": 1}))
     assert "--gpus 0" in caught.value.hint

@@ -1,4 +1,4 @@
-"""Sweeps that are told to terminate, or whose Ray dies: they end within seconds, whole, and say how to continue."""
+"""Sweeps that get a signal to terminate or whose Ray dies end cleanly within seconds and say how to continue."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(autouse=True)
 def _hangup_ends() -> Iterator[None]:
-    """Have the processes of a test take SIGHUP as usual, also where `nohup` runs the tests and they would ignore it."""
+    """Let SIGHUP end a test's processes as usual, even if `nohup` runs the tests, which would make them ignore it."""
     former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, former)
@@ -36,7 +36,7 @@ def _hangup_ends() -> Iterator[None]:
 
 @pytest.fixture
 def sweeping(tmp_path: Path, space_file: Any) -> Iterator[Any]:
-    """Start a sweep of slow trials in a session of its own, and wait for its first result."""
+    """Start a sweep of slow trials in a separate session, and wait for its first result."""
 
     def start(*options: str, terminal: int | None = None) -> subprocess.Popen[bytes]:
         training = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 0.5}
@@ -72,7 +72,7 @@ def sweeping(tmp_path: Path, space_file: Any) -> Iterator[Any]:
 
 
 def check_whole(store: Path, reason: str) -> None:
-    """Every trial that began is there, cancelled, and the study says that it has ended."""
+    """Check that every trial that started has a row, with some cancelled, and that the study has ended."""
     study = Store(store).study("faulty")
     events = [json.loads(line) for line in (store / study.base / "events.jsonl").read_bytes().splitlines()]
     begun = {event["trial"] for event in events if event["type"] == "trial_started"}
@@ -85,7 +85,7 @@ def check_whole(store: Path, reason: str) -> None:
 
 
 def test_a_signal_to_the_whole_group_ends_it_within_seconds(sweeping: Any, tmp_path: Path) -> None:
-    """As `timeout` and a shell send it."""
+    """The way `timeout` and a shell send it."""
     process = sweeping()
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGTERM)
@@ -99,7 +99,7 @@ def test_a_signal_to_the_whole_group_ends_it_within_seconds(sweeping: Any, tmp_p
     check_whole(tmp_path / "results", "terminate")
 
 
-def test_a_terminal_that_is_closed_ends_it_whole(sweeping: Any, tmp_path: Path) -> None:
+def test_a_terminal_that_is_closed_ends_it_cleanly(sweeping: Any, tmp_path: Path) -> None:
     ours, terminal = os.openpty()
     process = sweeping(terminal=terminal)
     os.close(terminal)
@@ -109,7 +109,7 @@ def test_a_terminal_that_is_closed_ends_it_whole(sweeping: Any, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("part", ["gcs_server", "raylet"])
-def test_a_ray_that_dies_is_said_in_one_error(sweeping: Any, tmp_path: Path, part: str) -> None:
+def test_a_ray_that_dies_is_reported_in_one_error(sweeping: Any, tmp_path: Path, part: str) -> None:
     process = sweeping()
     began = time.monotonic()
     next(p for p in psutil.Process(process.pid).children() if p.name() == part).kill()
@@ -124,7 +124,7 @@ def test_a_ray_that_dies_is_said_in_one_error(sweeping: Any, tmp_path: Path, par
 
 @contextmanager
 def node_elsewhere() -> Iterator[tuple[str, psutil.Process]]:
-    """A node of another process, its address and its GCS: a minute after a GCS is dead, Ray ends who started it."""
+    """Another process's node: its address and GCS. A minute after a GCS dies, Ray ends the process that started it."""
     code = (
         "from tune_app.ray_backend.local_node import start_node\n"
         "node = start_node()\n"
@@ -141,10 +141,10 @@ def node_elsewhere() -> Iterator[tuple[str, psutil.Process]]:
             starter.kill()  # its processes end with it
 
 
-def test_a_cluster_that_dies_is_said_in_one_error(sweeping: Any, tmp_path: Path) -> None:
-    """One that the sweep did not start: it is dead when it has not responded for some seconds."""
+def test_a_cluster_that_dies_is_reported_in_one_error(sweeping: Any, tmp_path: Path) -> None:
+    """A cluster that the sweep did not start counts as dead if it does not respond for some seconds."""
     with node_elsewhere() as (address, gcs):
-        with changed_environment({ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # only so does a command find a node on loopback
+        with changed_environment({ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # lets a command find a node on loopback
             process = sweeping("--address", address)
         began = time.monotonic()
         gcs.kill()

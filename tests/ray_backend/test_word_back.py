@@ -1,4 +1,4 @@
-"""A sweep that runs elsewhere: what another terminal sees of it, and who is notified of its end."""
+"""A sweep in another process: what a second terminal sees of it, and who is notified of its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECRET = "marked-webhook-0123456789"
 
 @pytest.fixture
 def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The address of a server that takes all that is posted to it, and what came."""
+    """The address of a server that accepts every POST, and the documents that it received."""
     told: list[dict[str, Any]] = []
 
     class Answer(BaseHTTPRequestHandler):
@@ -35,7 +35,7 @@ def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     server.server_close()
 
 
-def test_a_sweep_is_watched_from_elsewhere_and_tells_its_end(
+def test_a_sweep_is_watched_from_elsewhere_and_notifies_of_its_end(
     command: Any, space_file: Any, hook: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, told = hook
@@ -51,10 +51,10 @@ def test_a_sweep_is_watched_from_elsewhere_and_tells_its_end(
     assert (summary["state"], summary["reason"], summary["trials"]) == ("FAILED", "fuse", {"FAILED": 5})
     assert summary["message"].startswith("the sweep was stopped: the first 5 trials all failed: error: ValueError")
     errors = {"error: " + summary["message"]}
-    assert errors < set(printed[1].splitlines()), "the run says it"
-    assert errors < set(printed[3].splitlines()), "and so does who watches"
+    assert errors < set(printed[1].splitlines()), "the run must report it"
+    assert errors < set(printed[3].splitlines()), "and so must the watcher"
     live = json.loads((tmp_path / "results/studies/faulty/live.json").read_text())
-    assert live["suggestions"]["count"] >= 4, "the first trial is the defaults, for which no sampler is asked"
+    assert live["suggestions"]["count"] >= 4, "the first trial uses the defaults, without asking the sampler"
     assert live["suggestions"]["seconds"] > 0
     kept = [path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
-    assert [text.count(SECRET) for text in (*printed, *kept) if SECRET in text] == [1], "the search space alone has it"
+    assert [text.count(SECRET) for text in (*printed, *kept) if SECRET in text] == [1], "only the search space has it"
