@@ -1,7 +1,7 @@
-"""Tests the newest releases of what we stand on, beyond the upper bounds of pyproject.toml: `make canary`.
+"""Tests the newest releases of our dependencies, beyond the upper bounds of pyproject.toml: `make canary`.
 
-It runs in an environment of its own, ``.venv-canary``, and installs the newest of everything there but torch, whose
-newest would bring CUDA. Then come the tests that hold Ray's developer interfaces, and the fast ones.
+It runs in a separate environment, ``.venv-canary``, and installs the newest release of everything except torch, whose
+newest would pull in CUDA. Then it runs the tests that pin Ray's developer interfaces, and the fast ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def newest_requirements() -> list[str]:
 
 
 def changed_versions() -> list[str]:
-    """Packages whose version here is not the one of requirements.lock."""
+    """Packages whose installed version differs from requirements.lock."""
     changed = []
     for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
         name, locked = line.split("==")
@@ -39,12 +39,12 @@ def changed_versions() -> list[str]:
 
 
 def main(torch: str) -> int:
-    """Install, compare, test; the exit status of the tests."""
+    """Install, compare, and test; returns the exit status of the tests."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]
     subprocess.run([*pip, "setuptools", torch, *newest_requirements()], check=True)
     subprocess.run([*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)], check=True)
     print("newer than requirements.lock:", *changed_versions(), sep="\n  ", flush=True)
-    # A new release's warnings are shown, not counted as breaks.
+    # Warnings from new releases are shown but don't fail the run.
     tests = [
         sys.executable,
         "-m",
@@ -58,7 +58,7 @@ def main(torch: str) -> int:
         "3",
         "--dist",
         "loadfile",
-        "--max-worker-restart=0",  # after a crash, pytest-xdist would hang
+        "--max-worker-restart=0",  # pytest-xdist would hang after a crash
     ]
     return subprocess.run([*tests, *(f"tests/{suite}" for suite in SUITES)], cwd=ROOT, check=False).returncode
 

@@ -1,4 +1,4 @@
-"""What several test modules use: small studies, written by the one writer of studies, and one Ray node."""
+"""Fixtures shared by several test modules: small studies, written by the real study writer, and one Ray node."""
 
 from __future__ import annotations
 
@@ -60,20 +60,20 @@ ENDS = ("COMPLETED", "PRUNED", "COMPLETED", "FAILED", "COMPLETED")
 
 MakeStudy = Callable[..., Study]
 
-gc.disable()  # what is imported stays: looking through it again and again takes each process of the tests two seconds
+gc.disable()  # imported modules stay alive: rescanning them costs each test process two seconds
 
-# Where a shell started the tests in the background they ignore it, and so would all processes that they start.
+# If a shell started the tests in the background, they ignore SIGINT, and so would every process they start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the sweeps, whose files take longest: none is left to one process when the others are done."""
+    """Run the sweeps first: their files take longest, so none is left to a single process once the others are done."""
     items.sort(key=lambda item: item.path.parent.name != "ray_backend")
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage from now on, and not among what was imported."""
+    """Turn garbage collection back on, but skip everything imported so far."""
     gc.freeze()
     gc.enable()
 
@@ -83,7 +83,7 @@ def small_spec(**sections: Any) -> Spec:
 
 
 def trial_row(spec: Spec, number: int, state: str, config: Config, epochs: Mapping[int, Row]) -> TrialRow:
-    """A row of the `trials` table as a sweep writes it."""
+    """A row of the `trials` table, as a sweep would write it."""
     last = epochs[max(epochs)] if epochs else {}
     failed = state == "FAILED"
     return TrialRow(
@@ -163,7 +163,7 @@ def make_spec() -> Callable[..., Spec]:
 
 @pytest.fixture(scope="session")
 def s3_access() -> Iterator[dict[str, str]]:
-    """The environment that leads to moto's S3 on loopback, in a thread of this process; it has the bucket `BUCKET`."""
+    """Environment variables for moto's S3 on loopback, run in a thread of this process; it has the bucket `BUCKET`."""
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -171,7 +171,7 @@ def s3_access() -> Iterator[dict[str, str]]:
     one_at_a_time = threading.Lock()
 
     def app(environment: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        with one_at_a_time:  # moto looks at a condition and puts in two steps, S3 in one
+        with one_at_a_time:  # moto checks the condition and writes in two steps, S3 in one
             return list(backend(environment, start_response))
 
     class Quiet(WSGIRequestHandler):
@@ -211,7 +211,7 @@ def make_bucket(access: dict[str, str]) -> None:
 
 @pytest.fixture
 def s3_url(s3_access: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A folder of its own behind S3, which `open_folder` reaches."""
+    """The URL of a separate S3 folder that `open_folder` can open."""
     for name, value in s3_access.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -220,8 +220,8 @@ def s3_url(s3_access: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture(scope="session")
 def train_trials() -> Callable[[Study, Spec, Mapping[int, int]], None]:
-    """Really train some trials of a made-up study, each by its number for so many epochs, in place of what it has."""
-    from tune_app.training.trial import Training, prepared  # torch: the process that shares the tests out needs none
+    """Really train some trials of a made-up study, replacing their made-up results; maps trial numbers to epochs."""
+    from tune_app.training.trial import Training, prepared  # imports torch: pytest-xdist's controller needs none
 
     def train(study: Study, spec: Spec, trained: Mapping[int, int]) -> None:
         history, task = study.history(), load_task(spec.task)
@@ -253,7 +253,7 @@ def train_trials() -> Callable[[Study, Spec, Mapping[int, int]], None]:
 
 @pytest.fixture(scope="session")
 def markers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where tasks leave a note that their process died once; the workers inherit the address."""
+    """Where tasks leave a marker that their process died once; the workers inherit the path."""
     folder = tmp_path_factory.mktemp("markers")
     os.environ["FAULTY_MARKERS"] = str(folder)
     return folder
@@ -261,20 +261,20 @@ def markers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def node(markers: Path) -> Iterator[str]:
-    """A Ray node of this machine with two slots; its address."""
+    """The address of a Ray node with two slots on this machine."""
     from ray._private.ray_constants import ENABLE_RAY_CLUSTERS_ENV_VAR
 
     from tune_app.ray_backend.local_node import end_node, start_node
 
     started = start_node()
-    with changed_environment({ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # only so do commands find a node on loopback
+    with changed_environment({ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):  # otherwise commands don't find a node on loopback
         yield started.address
     end_node(started)
 
 
 @pytest.fixture
 def sgd_task(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A task without a network, which this process and those that it starts can import."""
+    """A task without a network that this process and its children can import."""
     monkeypatch.chdir(FIXTURES)
     monkeypatch.syspath_prepend(str(FIXTURES))
     return "sgd_digits:SGDDigits"
@@ -282,7 +282,7 @@ def sgd_task(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def sgd_study(sgd_task: str, tmp_path: Path, make_study: MakeStudy, train_trials: Callable[..., None]) -> Study:
-    """Its study, whose trial 0 was really trained and kept its checkpoint."""
+    """A study of `sgd_task` whose trial 0 was really trained and kept its checkpoint."""
     alpha = {"type": "float", "low": 1e-5, "high": 0.1, "log": True}
     sections = {"parameters": {"training": {"alpha": alpha}}, "constraints": []}
     spec = small_spec(name="sgd", task=sgd_task, budget={"trials": 2, "epochs": 4}, **sections)

@@ -1,4 +1,4 @@
-"""The picture of the searches, and what the benchmark of readers counts as a fault."""
+"""The plot of the searches, and what the readers benchmark counts as a fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
-def test_the_picture_of_searches_compares_medians_with_where_random_draws_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plot_of_searches_compares_medians_with_the_end_of_random_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     plot_search = importlib.import_module("plot_search")
     lines: list[dict[str, object]] = [{"summary": "a"}]
@@ -24,7 +24,7 @@ def test_the_picture_of_searches_compares_medians_with_where_random_draws_end(mo
     assert titles == [plot_search.NAMES["random"], plot_search.NAMES["normal"]]
 
 
-def test_readers_would_notice_rows_that_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readers_benchmark_notices_wrong_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     faults = importlib.import_module("readers").faults
     before = [(0, "COMPLETED", 0.5, 2, "t"), (1, "FAILED", None, 0, "t")]

@@ -1,4 +1,4 @@
-"""Texts and command lines without credentials."""
+"""Messages and command lines never show credentials."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUOTED = "wJalrXUtnFEMI%2FK7MDENG"
 ADDRESS = f"s3://AKIDEXAMPLE:{QUOTED}@bucket/results?region=us-east-1"
 
 
-def test_an_address_for_people_has_no_keys_and_what_opens_it_again_has() -> None:
+def test_a_displayed_address_has_no_keys_but_the_one_that_reopens_it_does() -> None:
     folder = open_folder(ADDRESS)
     assert folder.url == "s3://bucket/results?region=us-east-1"
     assert folder.address == ADDRESS
@@ -28,7 +28,7 @@ def test_an_address_for_people_has_no_keys_and_what_opens_it_again_has() -> None
 
 
 @pytest.mark.parametrize("address", ["results", "s3://bucket/a", "gs://anonymous@bucket/a", "http://head:8265"])
-def test_an_address_without_a_password_stays_as_it_is(address: str) -> None:
+def test_an_address_without_a_password_is_unchanged(address: str) -> None:
     assert credentials.without_password(address) == credentials.redacted(address) == address
     assert credentials.keys_of(address) == {}
 
@@ -53,7 +53,7 @@ def test_a_message_shows_no_value_of_a_secret_variable(monkeypatch: pytest.Monke
         assert str(InputError(f"it printed marked-{name}!")) == "it printed …!"
 
 
-def test_a_verb_that_needs_no_token_drops_it_before_anything_inherits_it(
+def test_a_command_that_needs_no_token_drops_it_before_a_child_inherits_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(credentials.API_TOKEN, "marked-token")
@@ -68,7 +68,7 @@ def test_a_store_that_cannot_be_opened_is_named_without_its_password() -> None:
     assert "s4://…@bucket" in str(caught.value)
 
 
-def test_a_private_file_is_private_whatever_was_there(tmp_path: Path) -> None:
+def test_a_private_file_is_private_even_if_it_replaces_a_public_one(tmp_path: Path) -> None:
     path = tmp_path / "settings"
     path.write_text("former")
     path.chmod(0o666)

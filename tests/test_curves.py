@@ -22,32 +22,32 @@ MAKES = Callable[[int], Any]
 
 @pytest.fixture
 def curves(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`benchmarks/curves.py`, whose folder is no package."""
+    """`benchmarks/curves.py`, whose folder is not a package."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module("curves")
 
 
 @pytest.fixture(params=["taskset", "lcbench", *TABLES])
 def make_source(request: pytest.FixtureRequest, curves: Any) -> MAKES:
-    """What makes each source for a seed."""
+    """A function that makes the source for a seed."""
     name = request.param
     folder = {"taskset": PUBLISHED / "taskset", "lcbench": PUBLISHED / "yahpo_lcbench"}.get(name, BENCHMARKS / "tables")
     if not folder.exists():
-        pytest.skip("the published curves are not at hand: ../shared/curves")
+        pytest.skip("the published curves are not available: ../shared/curves")
     if name == "lcbench":
         pytest.importorskip("onnxruntime")
     makes: MAKES = next(make for task, make in curves.find_sources([folder], [name] if name in TABLES else None))
     return makes
 
 
-def test_every_curve_keeps_the_rules(make_source: MAKES) -> None:
+def test_every_curve_follows_the_rules(make_source: MAKES) -> None:
     source, again, other = make_source(3), make_source(3), make_source(4)
     rng = np.random.default_rng(0)
     for config in [sample(source.space, rng) for _ in range(20)]:
         curve, same, noisier = source.curve(config), again.curve(config), other.curve(config)
-        assert np.array_equal(curve.values, same.values, equal_nan=True), "the noise belongs to the seed"
+        assert np.array_equal(curve.values, same.values, equal_nan=True), "the seed determines the noise"
         assert len(curve.values) == len(curve.ends) == source.epochs
-        assert (np.diff(np.isfinite(curve.values).astype(int)) <= 0).all(), "finite up to where it diverges"
+        assert (np.diff(np.isfinite(curve.values).astype(int)) <= 0).all(), "finite until it diverges"
         assert (np.diff(curve.ends, prepend=0.0) > 0).all()
         if np.isfinite(curve.truth):
             assert noisier.truth == curve.truth
@@ -56,17 +56,17 @@ def test_every_curve_keeps_the_rules(make_source: MAKES) -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_holds_its_trials_and_what_they_come_from(name: str, curves: Any) -> None:
+def test_a_table_holds_its_trials_and_their_search_space(name: str, curves: Any) -> None:
     spec, configs, values, seconds = curves.read_table(BENCHMARKS / "tables" / f"{name}.parquet")
     assert len(configs) == len(values) >= TABLES[name]
     assert values.shape == seconds.shape == (len(configs), spec.budget.epochs)
     assert all(spec.space.validate(config) for config in configs)
 
 
-def test_lcbench_is_halved(curves: Any) -> None:
+def test_lcbench_is_split_in_half(curves: Any) -> None:
     folder = PUBLISHED / "yahpo_lcbench"
     if not folder.exists():
-        pytest.skip("the published curves are not at hand: ../shared/curves")
+        pytest.skip("the published curves are not available: ../shared/curves")
     names = {half: {task for task, _ in curves.find_sources([folder], [half])} for half in ("odd", "even")}
     assert not names["odd"] & names["even"]
     assert len(names["odd"] | names["even"]) == 34

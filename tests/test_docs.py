@@ -1,4 +1,4 @@
-"""The documentation: links that lead somewhere, commands that exist, pages made from the code, and the site."""
+"""The documentation: links that work, commands that exist, pages generated from the code, and the site."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 
 def prose(page: Path) -> str:
-    """The page without its fenced blocks."""
+    """The page without its fenced code blocks."""
     return FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
@@ -38,7 +38,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def commands(page: Path) -> Iterator[str]:
-    """What people are told to type: the lines of shell blocks, and spans of code that begin with `tune-app`."""
+    """What readers are asked to type: lines of shell blocks, and code spans that start with `tune-app`."""
     for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
         if language in ("", "sh"):
             for line in block.replace("\\\n", " ").splitlines():
@@ -47,7 +47,7 @@ def commands(page: Path) -> Iterator[str]:
 
 
 def fault(line: str) -> str | None:
-    """What is wrong with a line of shell; None for anything that is no command of ours."""
+    """What is wrong with a shell line; None if nothing is, or if it is not one of our commands."""
     if not re.match(r"tune-app |make |python ", line):
         return None
     program, *words = shlex.split(re.split(r"[|;>&]", line)[0], comments=True)
@@ -70,18 +70,18 @@ def fault(line: str) -> str | None:
 
 
 @each_page
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_work(page: Path) -> None:
     for link in LINK.findall(prose(page)):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        assert target.exists(), f"{link} leads nowhere"
-        assert target.is_relative_to(ROOT), f"{link} leads out of the repository"
+        assert target.exists(), f"{link} points nowhere"
+        assert target.is_relative_to(ROOT), f"{link} points outside the repository"
         assert not anchor or anchor in anchors(target), f"{link}: its page has no such heading"
 
 
 @each_page
 def test_commands_and_their_options_exist(page: Path) -> None:
-    if page.name != "cli.md":  # made from the commands
+    if page.name != "cli.md":  # generated from the commands
         assert [f"{line}: {wrong}" for line in commands(page) if (wrong := fault(line))] == []
 
 
@@ -92,7 +92,7 @@ def test_a_wrong_command_is_noticed(line: str) -> None:
     assert fault(line)
 
 
-def test_the_page_on_search_space_files_is_what_the_code_says() -> None:
+def test_the_page_on_search_space_files_matches_the_code() -> None:
     made = subprocess.run(
         [sys.executable, "-c", "import make_space_file; print(make_space_file.reference(), end='')"],
         cwd=ROOT / "docs",
@@ -103,7 +103,7 @@ def test_the_page_on_search_space_files_is_what_the_code_says() -> None:
     assert (ROOT / "docs" / "space_file.md").read_text(encoding="utf-8") == made.stdout, "run `make docs`"
 
 
-def test_the_first_page_is_two_screens_long() -> None:
+def test_the_readme_is_two_screens_long() -> None:
     words = [
         word for line in prose(ROOT / "README.md").splitlines() if not line.startswith("|") for word in line.split()
     ]
@@ -118,7 +118,7 @@ def table_rows(page: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1].splitlines()]
 
 
-def test_the_first_pages_figures_are_those_of_the_tables() -> None:
+def test_the_readme_figures_match_the_tables() -> None:
     figures = {row[0]: row[1] for row in table_rows("README.md", "Measured")}
     searched = [[float(cell) for cell in row[1:4]] for row in table_rows("docs/search.md", "Measurements")]
     for name, peer in (("Final error or loss compared with random", 0), ("The same compared with Ray Tune", 1)):
@@ -137,9 +137,9 @@ def test_the_first_pages_figures_are_those_of_the_tables() -> None:
     )
 
 
-def test_the_site_is_built_without_a_warning_and_without_the_network(tmp_path: Path) -> None:
+def test_the_site_builds_without_warnings_or_a_network(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="mkdocs is not installed: make install")
-    # Whatever asks for an address fails: there is none to be had behind this proxy.
+    # Any network request fails: nothing is reachable through this proxy.
     closed = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path],
@@ -155,4 +155,4 @@ def test_the_site_is_built_without_a_warning_and_without_the_network(tmp_path: P
     first = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert 'src="screenshots/trials.png"' in first
     loaded = re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"(https?://[^\"]+)", first)
-    assert loaded == [], "a reader's browser asks other machines for these"
+    assert loaded == [], "a reader's browser would load these from other machines"

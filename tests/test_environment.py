@@ -1,4 +1,4 @@
-"""The environment of a process is changed for a while only."""
+"""Changes to the environment of a process are only temporary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tune_app.environment import changed_environment, restored_environment
 
 
-def test_what_is_changed_for_a_while_is_as_before_also_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_changes_are_undone_even_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_KEPT", "former")
     monkeypatch.delenv("TUNE_APP_NEW", raising=False)
     monkeypatch.delenv("TUNE_APP_OTHER", raising=False)
@@ -26,7 +26,7 @@ def test_what_is_changed_for_a_while_is_as_before_also_after_an_error(monkeypatc
     assert os.environ.pop("TUNE_APP_OTHER") == "of another thread"
 
 
-def test_what_somebody_else_sets_meanwhile_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_other_code_sets_meanwhile_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_KEPT", "former")
     monkeypatch.delenv("TUNE_APP_NEW", raising=False)
     with restored_environment("TUNE_APP_KEPT", "TUNE_APP_NEW"):

@@ -1,4 +1,4 @@
-"""The base install: commands that need more say so, a sweep does without, and pyproject.toml agrees with extras.py."""
+"""The base install: commands that need an extra say so, a sweep needs none, and pyproject.toml matches extras.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALL = [package for packages in EXTRAS.values() for package in packages]
 
 
 def tune_app_without(hidden: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command where these packages are as if they were not installed."""
+    """Run the command as if these packages were not installed."""
     code = HIDING.format(hidden=hidden, arguments=list(arguments))
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -41,7 +41,7 @@ def tune_app_without(hidden: list[str], *arguments: str) -> subprocess.Completed
         ("websockets", ("serve",), "api"),
     ],
 )
-def test_a_verb_without_its_extra_says_so_in_two_lines(hidden: str, arguments: tuple[str, ...], extra: str) -> None:
+def test_a_command_without_its_extra_says_so_in_two_lines(hidden: str, arguments: tuple[str, ...], extra: str) -> None:
     done = tune_app_without([hidden], *arguments)
     first, second = done.stderr.splitlines()
     assert f"`tune-app {arguments[0]}` needs {hidden}, which is not installed" in first
@@ -49,7 +49,7 @@ def test_a_verb_without_its_extra_says_so_in_two_lines(hidden: str, arguments: t
     assert (done.returncode, done.stdout) == (2, "")
 
 
-def test_a_sweep_and_what_it_found_need_no_extra(tmp_path: Path) -> None:
+def test_a_sweep_and_its_results_need_no_extra(tmp_path: Path) -> None:
     store, space = ("--store", str(tmp_path)), str(ROOT / "search_spaces/digits_cnn.yaml")
     given = ("--trials", "1", "--epochs", "1", "--name", "small", "--no-preflight")
     done = tune_app_without(ALL, "run", space, *given, *store)
@@ -75,8 +75,8 @@ def test_pyproject_names_every_extra_and_its_packages() -> None:
 def test_the_lock_has_a_version_within_the_bounds_of_every_requirement() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    beside_the_lock = [*extras.pop("frameworks"), *extras.pop("gpu")]
-    assert all("==" in line for line in beside_the_lock), "they have versions of their own"
+    outside_the_lock = [*extras.pop("frameworks"), *extras.pop("gpu")]
+    assert all("==" in line for line in outside_the_lock), "their versions are pinned separately"
     lines = [*project["dependencies"], *(line for extra in extras.values() for line in extra)]
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     locked = {_plain(name): version for name, version in re.findall(r"^(.+)==(.+)$", lock, re.MULTILINE)}

@@ -1,4 +1,4 @@
-"""Folders, local and remote: whole files, appended files, names, and what is said if nothing can be written."""
+"""Folders, local and remote: whole files, appended files, names, and the messages if nothing can be written."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_write_and_write_again(folder: Folder) -> None:
     assert not folder.exists("a/c")
 
 
-def test_a_stamp_tells_one_content_from_the_next(folder: Folder) -> None:
+def test_a_stamp_changes_with_the_content(folder: Folder) -> None:
     assert folder.stamp("a/b.txt") is None
     stamps = []
     for content in (b"one", b"two", b"six"):
@@ -64,7 +64,7 @@ def test_a_stamp_tells_one_content_from_the_next(folder: Folder) -> None:
     assert [stamps.index(stamp) for stamp in stamps] == [0, 0, 2, 2, 4, 4]
 
 
-def test_a_file_is_read_from_a_byte_on(folder: Folder) -> None:
+def test_a_file_can_be_read_from_an_offset(folder: Folder) -> None:
     assert folder.read("log", 3) is None
     folder.append("log", b"abc")
     folder.append("log", b"def")
@@ -79,7 +79,7 @@ def test_append(folder: Folder) -> None:
     assert folder.exists("log/events")
 
 
-def test_what_was_appended_and_merged_is_the_same(folder: Folder) -> None:
+def test_merging_keeps_what_was_appended(folder: Folder) -> None:
     folder.write("log", b"first;")
     for number in range(12):
         folder.append("log", b"%d;" % number)
@@ -92,12 +92,12 @@ def test_what_was_appended_and_merged_is_the_same(folder: Folder) -> None:
     assert folder.names("") == ["log"]
 
 
-def test_a_merge_that_was_cut_short_loses_and_doubles_nothing() -> None:
+def test_an_interrupted_merge_neither_loses_nor_duplicates_anything() -> None:
     filesystem, root = pyarrow.fs.FileSystem.from_uri("mock:///root")
     folder = RemoteFolder("mock://root", filesystem, root)
     for text in (b"a", b"b", b"c"):
         folder.append("log", text)
-    folder.write("log.parts/000002.merged", b"ab")  # written, and then killed before the parts went
+    folder.write("log.parts/000002.merged", b"ab")  # the writer was killed before it removed the parts
     assert folder.read("log") == b"abc"
     folder.append("log", b"d")
     assert RemoteFolder("mock://root", filesystem, root).read("log") == b"abcd"
@@ -118,7 +118,7 @@ def test_append_and_write_mix(folder: Folder) -> None:
     assert folder.read("log") == b"f"
 
 
-def test_another_process_appends_behind() -> None:
+def test_another_process_appends_at_the_end() -> None:
     filesystem, root = pyarrow.fs.FileSystem.from_uri("mock:///root")
     for text in (b"a", b"b", b"c"):
         RemoteFolder("mock://root", filesystem, root).append("log", text)
@@ -133,12 +133,12 @@ def test_create_and_replace(folder: Folder) -> None:
     assert content == b"one"
     second = folder.replace("a/b", b"two", version)
     assert second is not None
-    assert folder.replace("a/b", b"three", version) is None, "the version is not the one that stands there"
+    assert folder.replace("a/b", b"three", version) is None, "the stored version is a different one"
     assert folder.read_version("a/b") == (b"two", second)
     folder.write("a/b", b"four")
     assert folder.replace("a/b", b"five", second) is None
     folder.remove("a/b")
-    assert folder.replace("a/b", b"six", second) is None, "what was removed is not put back"
+    assert folder.replace("a/b", b"six", second) is None, "a removed file is not restored"
     assert folder.read("a/b") is None
     assert folder.names("a") == []
 
@@ -149,7 +149,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def at_once(address: str, count: int, work: Callable[[Folder, int], object]) -> list[object]:
-    """What `work` gives in so many threads, each with a separate folder."""
+    """The results of `work` in `count` threads, each with a separate folder."""
     start = threading.Barrier(count)
 
     def begin(number: int) -> object:
@@ -161,7 +161,7 @@ def at_once(address: str, count: int, work: Callable[[Folder, int], object]) -> 
         return list(threads.map(begin, range(count)))
 
 
-def test_one_of_many_creates_a_file(address: str) -> None:
+def test_only_one_of_many_creates_a_file(address: str) -> None:
     for name in ("a/1", "a/2", "3"):
         made = at_once(address, 6, lambda folder, number, name=name: folder.create(name, b"%d" % number))
         assert made.count(True) == 1
@@ -173,7 +173,7 @@ def test_no_replacement_is_lost(address: str) -> None:
         done = 0
         while done < 5:
             content, version = folder.read_version("a/count")
-            # The number of the thread: else two threads put the same content, which has one version.
+            # The thread number matters: otherwise two threads write the same content, which has the same version.
             count = int((content or b"0").split()[0]) + 1
             done += folder.replace("a/count", b"%d %d" % (count, number), version) is not None
 
@@ -221,7 +221,7 @@ def test_remove_a_folder(folder: Folder) -> None:
     assert folder.read("a/b/d") is None
 
 
-# An object store has no folders: ``a`` and ``a/b`` stand side by side.
+# An object store has no folders: ``a`` and ``a/b`` can coexist.
 with_folders = pytest.mark.parametrize("folder", ["local", "mock", "subtree"], indirect=True)
 
 
@@ -246,7 +246,7 @@ def test_a_folder_where_a_file_is_wanted(folder: Folder) -> None:
     assert folder.read("a/b") == b"1"
 
 
-def test_nothing_is_left_aside(tmp_path: Path) -> None:
+def test_no_temporary_file_is_left_behind(tmp_path: Path) -> None:
     folder = LocalFolder(tmp_path)
     folder.write("a/b", b"1")
     (tmp_path / "a" / "c").mkdir()
@@ -256,7 +256,7 @@ def test_nothing_is_left_aside(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / ASIDE) == []
 
 
-def test_what_is_written_aside_lies_in_no_folder_of_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_files_are_never_in_a_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
     replace = os.replace
 
@@ -271,7 +271,7 @@ def test_what_is_written_aside_lies_in_no_folder_of_data(tmp_path: Path, monkeyp
     assert seen == [[], ["data.parquet"]]
 
 
-def test_a_folder_on_another_disk_is_written_in(small_disk: Path, tmp_path: Path) -> None:
+def test_a_folder_on_another_disk_can_be_written(small_disk: Path, tmp_path: Path) -> None:
     (tmp_path / "trials").symlink_to(small_disk)
     LocalFolder(tmp_path).write("trials/a", b"1")
     assert os.listdir(small_disk) == ["a"]
@@ -286,7 +286,7 @@ def test_a_folder_on_another_disk_is_written_in(small_disk: Path, tmp_path: Path
         (errno.ENOTDIR, "check the path", "space"),
     ],
 )
-def test_what_helps_is_said(number: int, said: str, unsaid: str) -> None:
+def test_the_hint_says_what_helps(number: int, said: str, unsaid: str) -> None:
     error = cannot_write("a", OSError(number, os.strerror(number)))
     assert said in error.hint
     assert unsaid not in error.hint
@@ -303,10 +303,10 @@ def test_leftovers_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     (tmp_path / "a" / ".lock").touch()
     folder.remove_leftovers("a")
     assert sorted(os.listdir(tmp_path / "a")) == [".lock", "b"]
-    assert os.listdir(tmp_path / ASIDE) == ["a%2Eb.c.123.456.tmp"], "another folder's writer may be at work"
+    assert os.listdir(tmp_path / ASIDE) == ["a%2Eb.c.123.456.tmp"], "the writer of another folder may still be running"
 
 
-def test_a_reader_sees_whole_files_only(tmp_path: Path) -> None:
+def test_a_reader_sees_only_whole_files(tmp_path: Path) -> None:
     folder = LocalFolder(tmp_path)
     contents = [bytes([n]) * 300_000 for n in (1, 2)]
     folder.write("a", contents[0])
@@ -322,7 +322,7 @@ def test_a_reader_sees_whole_files_only(tmp_path: Path) -> None:
         writer.start()
     seen: set[bytes | None] = set()
     reads = 0
-    while reads < 300 or len(seen) < 2:  # on a slow disk 300 readings may fall before the first writing
+    while reads < 300 or len(seen) < 2:  # on a slow disk, 300 reads may finish before the first write
         seen.add(folder.read("a"))
         reads += 1
     stop.set()
@@ -353,7 +353,7 @@ def test_full_disk(small_disk: Path) -> None:
         assert caught.value.message == f"cannot write {small_disk / name}: No space left on device"
         assert caught.value.exit_code == 1
     assert folder.read("a") == b"former"
-    assert folder.read("log") == b"line\n", "half an appended line is taken back"
+    assert folder.read("log") == b"line\n", "a half-appended line is removed again"
     assert sorted(os.listdir(small_disk)) == ["a", "log"]
     folder.append("log", b"next\n")
     assert folder.read("log") == b"line\nnext\n"
@@ -372,7 +372,7 @@ def test_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("url", ["s4://bucket/x", "s3://", "://", "a\0b", "http://host/x"])
-def test_addresses_that_are_refused(url: str) -> None:
+def test_addresses_that_are_rejected(url: str) -> None:
     with pytest.raises(InputError, match="the store must be a folder") as caught:
         open_folder(url)
     assert len(str(caught.value).splitlines()) <= 2
@@ -392,7 +392,7 @@ def test_names_that_no_file_system_takes(tmp_path: Path) -> None:
     assert not folder.exists(long)
 
 
-def test_what_is_replaced_while_it_is_read_is_whole(s3_url: str) -> None:
+def test_a_file_replaced_while_it_is_read_is_whole(s3_url: str) -> None:
     folder, contents = open_folder(s3_url), [letter * length for letter, length in ((b"a", 9), (b"b", 900), (b"c", 90))]
     folder.write("live.json", contents[0])
     done = threading.Event()

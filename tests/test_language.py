@@ -1,6 +1,6 @@
 """Text that people read is plain American English: words and phrases that no native would write are banned.
 
-The list has what crept in before: literal translations, British spellings, and odd words for the field's terms.
+The list holds what crept in before: literal translations, British spellings, and odd words for common terms.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ BANNED = {
         "licences", "towards", "favourite", "neighbour", "recognise", "initialise", "summarise", "organise",
     ),
 }  # fmt: skip
-"""What to write instead, to what nobody should."""
+"""Maps what to write to the phrases that nobody should write."""
 ALLOWED = ("there is none", "there are none", "there was none")
-"""Phrases that are right although a part of them is banned."""
+"""Correct phrases that contain a banned one."""
 
 
 def banned_in(text: str) -> Iterator[str]:
@@ -68,14 +68,14 @@ def banned_in(text: str) -> Iterator[str]:
     for instead, phrases in BANNED.items():
         for phrase in phrases:
             for variant in dict.fromkeys((phrase, phrase[0].upper() + phrase[1:])):
-                if variant in text:  # much faster than a regular expression, and mostly false
+                if variant in text:  # much faster than a regular expression, and usually false
                     for found in re.finditer(rf"(?<![\w`]){re.escape(variant)}(?!\w)", text):
                         around = text[max(0, found.start() - 50) : found.end() + 50]
                         yield f"`{phrase}` in “…{around}…”: write {instead}"
 
 
 def help_texts(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
-    """The help of a command and of all below it."""
+    """The help of a command and of all its subcommands."""
     context = click.Context(command, info_name=name, parent=parent, **command.context_settings)
     yield name, command.get_help(context)
     if isinstance(command, click.Group):

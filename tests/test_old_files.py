@@ -1,6 +1,6 @@
-"""Files that version 1 of each format wrote, as they were written then; the store and the profile have their own tests.
+"""Files as version 1 of each format wrote them; the store and the profile have their own tests.
 
-They stay as they are: a test that breaks says that users' files are not read any more.
+Never change them: if a test breaks, users' files can no longer be read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def test_a_search_space_of_version_1_is_read() -> None:
-    """The first search space that came with tune-app."""
+    """The first search space that shipped with tune-app."""
     spec = load_spec(FIXTURES / "space_v1.yaml")
     assert (spec.name, spec.task, spec.dataset) == ("digits-cnn", "image_cnn", "digits")
     assert (spec.budget.trials, spec.budget.epochs, spec.search.sampler, spec.pruning.scheduler) == (
@@ -45,7 +45,7 @@ def test_a_catalog_of_version_1_is_read() -> None:
     assert (catalog.data_parallel, catalog.open) == (False, False)
 
 
-def test_the_record_of_a_job_of_version_1_is_read() -> None:
+def test_a_job_record_of_version_1_is_read() -> None:
     job = read_job((FIXTURES / "job_v1.json").read_bytes(), "job.json")
     assert (job.id, job.kind, job.study, job.run, job.state) == ("digits-3", "sweep", "digits-3", 3, "FAILED")
     assert (job.reason, job.message, job.exit_code) == ("error", "it broke", 1)

@@ -1,4 +1,4 @@
-"""How a process of ours ends: its code, what is registered for its end, and nothing that it imported taken apart."""
+"""How our processes end: the exit code, the exit handlers, and no teardown of imported modules."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ run_and_leave(main)
     ("ending", "code"),
     [("return 3", 3), ("sys.exit()", 0), ("sys.exit(4)", 4), ("sys.exit('no')", 1), ("raise ValueError('no')", 1)],
 )
-def test_it_ends_with_its_code_after_what_is_registered_and_takes_nothing_apart(ending: str, code: int) -> None:
+def test_it_ends_with_its_code_after_the_exit_handlers_without_a_teardown(ending: str, code: int) -> None:
     done = subprocess.run([sys.executable, "-c", CODE.format(ending=ending)], capture_output=True, text=True)
     assert (done.returncode, done.stdout.splitlines()) == (code, ["False", "True True", "registered"])
-    assert ("no" in done.stderr) == ("no" in ending), "the error is told"
+    assert ("no" in done.stderr) == ("no" in ending), "the error is printed"

@@ -1,4 +1,4 @@
-"""What the package promises: the names that users import, and what they cost."""
+"""The public API: the names that users import, and how much importing them costs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ADAPTERS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore")  # what the packages themselves use of torch is deprecated
+@pytest.mark.filterwarnings("ignore")  # the packages themselves use deprecated parts of torch
 @pytest.mark.parametrize("package", ADAPTERS)
 def test_an_adapter_is_frozen(package: str) -> None:
     pytest.importorskip(package, reason=f"{package} is not installed: make test-frameworks")

@@ -1,4 +1,4 @@
-"""The order of the rooms, and who may import the heavy packages: docs/structure.md, held."""
+"""Enforces docs/structure.md: the order of the rooms, and which files may import the heavy packages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEAVY = {
     "streamlit": set(),
 }
 ADDRESS = re.compile(r"tune_app(\.\w+)+(:\w+)?(,tune_app(\.\w+)+)*")
-"""A text that names a module, as ``python -m`` and tables of lazily imported names have it."""
+"""A string that names a module, as in ``python -m`` and in tables of lazily imported names."""
 
 
 def room_of(path: Path) -> str:
@@ -38,7 +38,7 @@ def room_of(path: Path) -> str:
 
 
 def named_modules(path: Path) -> set[str]:
-    """All that a file imports or names, wherever in it and for whatever reason: type checking and texts count."""
+    """Everything that a file imports or names, anywhere and for any reason: type checking and strings count."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
     for node in ast.walk(tree):
@@ -59,8 +59,8 @@ def own_room(module: str) -> str:
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 EDGE = {"__main__.py": "cli", "__init__.py": "notebook", "lightning.py": "tasks", "transformers.py": "tasks"}
-"""Files of the root that belong to a later room: two that stand for the whole, the command and the names that the
-package promises; and the adapters, which users import by the name of the package that each is for."""
+"""Files in the root that belong to a later room: the command, the public API, and the adapters, which users import by
+the name of the package that each one supports."""
 
 
 def test_every_folder_is_a_room() -> None:
@@ -95,7 +95,7 @@ def _imported(node: ast.AST) -> set[str]:
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room != "root"])
-def test_a_room_says_what_it_holds(room: str) -> None:
+def test_every_room_has_a_docstring(room: str) -> None:
     assert ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8")))
 
 
@@ -106,11 +106,11 @@ def test_a_heavy_package_is_imported_only_where_it_belongs(package: str) -> None
         for path in FILES
         if any(name.split(".")[0] == package for name in named_modules(path))
     }
-    strangers = {user for user in users if not user.startswith(tuple(HEAVY[package]))} if HEAVY[package] else users
-    assert not strangers
+    others = {user for user in users if not user.startswith(tuple(HEAVY[package]))} if HEAVY[package] else users
+    assert not others
 
 
-def test_structure_md_gives_every_room_and_file_a_line() -> None:
+def test_structure_md_describes_every_room_and_file() -> None:
     text = (ROOT / "docs" / "structure.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([a-z_]+)(?:\.py|/)`", text))
     modules = {path.stem for path in FILES if room_of(path) not in ("api", "cli", "datasets", "tasks")}
@@ -118,7 +118,7 @@ def test_structure_md_gives_every_room_and_file_a_line() -> None:
     assert modules - {"__main__", "__init__"} <= named
 
 
-def test_cli_md_is_what_the_commands_say() -> None:
+def test_cli_md_matches_the_commands() -> None:
     namespace: dict[str, object] = {"__name__": "make_cli", "__file__": "make_cli.py"}
     exec(compile((ROOT / "docs" / "make_cli.py").read_text(encoding="utf-8"), "make_cli.py", "exec"), namespace)
     reference = namespace["reference"]
@@ -134,8 +134,8 @@ def test_pyproject_names_every_package() -> None:
     assert {name: f"tune_app_{name}" for name in shipped.values()} == {f: name for name, f in shipped.items()}
 
 
-def test_pyproject_names_every_file_that_is_no_module() -> None:
-    """A wheel holds only these; a checkout hides that one is forgotten."""
+def test_pyproject_names_every_file_that_is_not_a_module() -> None:
+    """A wheel holds only these files; a checkout hides a forgotten one."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     patterns = settings["package-data"]
     shipped = {

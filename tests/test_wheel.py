@@ -1,4 +1,4 @@
-"""A wheel as people install it: in an environment of its own, away from the checkout."""
+"""A wheel as users install it: in a separate environment, outside the checkout."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, because setuptools leaves a folder `build` with whatever an earlier wheel held."""
+    """Built from a copy, because setuptools leaves a folder `build` with the contents of an earlier wheel."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheels")
     for folder in ("tune_app", *SETTINGS["package-dir"].values()):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / file, source)
-    (source / "profiles" / "mine.yaml").write_text("name: mine\n")  # a profile of whoever builds it
+    (source / "profiles" / "mine.yaml").write_text("name: mine\n")  # the builder's own profile
     pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(out), str(source))
     (built,) = out.glob("*.whl")
     return built
@@ -40,12 +40,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tune_app(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """The command of an environment that has the wheel, and borrows what the wheel needs from this one."""
+    """The command in an environment that has the wheel and borrows its dependencies from this one."""
     home = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
     python = home / "bin" / "python"
     pip("--python", python, "install", "--no-deps", "--no-index", str(wheel))
-    # A line of a .pth file adds the folder alone: the .pth files in it, such as the one of this checkout, are not read.
+    # A line in a .pth file adds only the folder: .pth files in it, such as this checkout's, are not read.
     (site,) = home.glob("lib/python*/site-packages")
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
@@ -59,13 +59,13 @@ def tune_app(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 
 def pip(*arguments: object) -> None:
-    """Run pip; what it says is shown if it fails."""
+    """Run pip and show its output if it fails."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
     done = subprocess.run(command, env=OUTSIDE, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_holds_the_folders_beside_the_package_and_nothing_of_whoever_builds_it(wheel: Path) -> None:
+def test_it_holds_the_folders_next_to_the_package_and_none_of_the_builders_files(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for package, folder in SETTINGS["package-dir"].items():
         tracked = subprocess.run(["git", "ls-files", folder], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -81,7 +81,7 @@ def test_help_is_fast(tune_app: Shell, tmp_path: Path) -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
-def test_a_project_runs_as_init_makes_it(tune_app: Shell, tmp_path: Path) -> None:
+def test_a_new_project_from_init_runs(tune_app: Shell, tmp_path: Path) -> None:
     made = tune_app("init", "mine", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["analysis.ipynb", "space.yaml", "train.py"]
@@ -93,7 +93,7 @@ def test_a_project_runs_as_init_makes_it(tune_app: Shell, tmp_path: Path) -> Non
     assert sum(json.loads(ran.stdout)["states"].values()) == 3
 
 
-def test_spaces_and_profiles_are_there_by_name(tune_app: Shell, tmp_path: Path) -> None:
+def test_spaces_and_profiles_are_found_by_name(tune_app: Shell, tmp_path: Path) -> None:
     checked = tune_app("check", "digits_cnn", "--json", cwd=tmp_path)
     assert checked.returncode == 0, checked.stderr
     assert json.loads(checked.stdout)["spec"]["name"] == "digits-cnn"
@@ -105,7 +105,7 @@ def test_spaces_and_profiles_are_there_by_name(tune_app: Shell, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_shell_completes_verbs_and_spaces(tune_app: Shell, tmp_path: Path) -> None:
+def test_the_shell_completes_commands_and_spaces(tune_app: Shell, tmp_path: Path) -> None:
     script = tune_app(cwd=tmp_path, _TUNE_APP_COMPLETE="bash_source")
     assert script.returncode == 0
     assert "complete -o nosort -F _tune_app_completion tune-app" in script.stdout

@@ -1,4 +1,4 @@
-"""The fast reader reads what this program writes as the careful one does."""
+"""For files that this program writes, the fast YAML reader agrees with the strict one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @given(
     st.dictionaries(st.sampled_from(["a", *TELLING]), PLAIN | st.lists(PLAIN) | st.dictionaries(st.just("b"), PLAIN))
 )
-def test_what_was_written_is_read_back(document: dict[str, Any]) -> None:
+def test_written_yaml_is_read_back(document: dict[str, Any]) -> None:
     text = to_yaml(document, compact=True)
     assert read_yaml(text) == YAML(typ="safe", pure=True).load(text) == document
 
@@ -42,6 +42,6 @@ def test_both_readers_agree_on_the_search_spaces(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damaged", ["{a: ", "a: b: c", b"\xff\xfe\x00", "!!python/object:os.system {}"])
-def test_what_is_no_yaml_is_refused(damaged: str | bytes) -> None:
+def test_invalid_yaml_is_rejected(damaged: str | bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_yaml(damaged)

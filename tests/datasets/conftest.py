@@ -1,4 +1,4 @@
-"""What the tests of data sets share: a cache folder of their own, a server on loopback, the real files."""
+"""Fixtures shared by the tests of data sets: a separate cache folder, a server on loopback, the real files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 class Server:
-    """Answers on loopback with the bytes in `files`; knows how often each path was asked for.
+    """Answers on loopback with the bytes in `files`; counts the requests for each path.
 
-    A path in `cut` gets the first half of its bytes although the head promises all; one in `held` gets them and then
-    nothing until the server ends; one in `chunked` gets them in small pieces without a length.
+    For a path in `cut` it sends only half of the bytes that the header promises; for one in `held` too, but it keeps
+    the connection open until the server ends; a path in `chunked` is sent in small pieces without a length.
     """
 
     def __init__(self) -> None:
@@ -93,12 +93,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
-    """The folder with real files of a data set; the test skips if it is absent."""
+    """The folder with the real files of a data set; the test is skipped if it is missing."""
 
     def folder(name: str) -> Path:
         found = REAL_DATA / name
         if not found.is_dir():
-            pytest.skip(f"the real files of {name} are not in ../shared/data beside the repository")
+            pytest.skip(f"the real files of {name} are not in ../shared/data next to the repository")
         return found
 
     return folder
@@ -106,7 +106,7 @@ def real_data() -> Callable[[str], Path]:
 
 @pytest.fixture
 def make_tar(tmp_path: Path) -> Callable[..., Path]:
-    """Write a ``.tar.gz`` of files, and of members as they are given."""
+    """Write a ``.tar.gz`` with files and with unmodified extra members."""
 
     def make(files: Mapping[str, bytes], *members: tarfile.TarInfo, name: str = "made.tar.gz") -> Path:
         with tarfile.open(tmp_path / name, "w:gz") as archive:

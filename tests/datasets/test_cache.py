@@ -1,4 +1,4 @@
-"""What is kept of slow files: the same data set, made again where it is damaged or cannot be kept."""
+"""The cache of slow files: it returns the same data set, which is rebuilt if it is damaged or cannot be cached."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATA = Dataset(
 
 
 class Slow:
-    """An entry that counts how often its files are read."""
+    """An entry that counts the reads of its files."""
 
     def __init__(self, folder: Path) -> None:
         self.reads = 0
@@ -57,7 +57,7 @@ def test_read_once(official: bool, slow: Slow) -> None:
         assert data.sha256() == DATA.sha256()
 
 
-def test_other_content_is_read_anew(slow: Slow) -> None:
+def test_changed_files_are_read_again(slow: Slow) -> None:
     slow.load()
     slow.file.write_bytes(b"changed")
     slow.load()
@@ -65,7 +65,7 @@ def test_other_content_is_read_anew(slow: Slow) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "emptied", "pickled"])
-def test_what_is_damaged_is_made_again(damage: str, slow: Slow, cache: Path) -> None:
+def test_a_damaged_cache_is_rebuilt(damage: str, slow: Slow, cache: Path) -> None:
     slow.load()
     (kept,) = cache.joinpath("slow").glob("*.npz")
     content = bytearray(kept.read_bytes())
@@ -81,7 +81,7 @@ def test_what_is_damaged_is_made_again(damage: str, slow: Slow, cache: Path) -> 
     assert [path.name for path in cache.joinpath("slow").glob("*.part")] == []
 
 
-def test_where_nothing_can_be_kept(slow: Slow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_folder(slow: Slow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_DATA_DIR", str(slow.file))
     assert slow.load().sha256() == DATA.sha256()
     slow.load()

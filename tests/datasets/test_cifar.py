@@ -1,4 +1,4 @@
-"""CIFAR: batches as Python 2 wrote them, and what a pickle may not do."""
+"""CIFAR: batches as Python 2 wrote them, and malicious pickles."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def load(name: str, path: Path) -> Any:
     return load_dataset({"name": name, "path": str(path)})
 
 
-def test_cifar10_in_part(real_data: Callable[[str], Path]) -> None:
+def test_part_of_cifar10(real_data: Callable[[str], Path]) -> None:
     data = load("cifar10", real_data("cifar10"))
     assert data.train["images"].shape == (1000, 3, 32, 32)
     assert data.test["images"].shape == (500, 3, 32, 32)
@@ -83,12 +83,12 @@ def test_cifar100(make_tar: Make) -> None:
     data = load("cifar100", cifar100(make_tar))
     assert data.info["class_names"] == ("apple", "bear", "cloud")
     assert (data.train["images"].reshape(4, -1) == PIXELS).all()
-    assert (data.test["images"].reshape(2, -1) == PIXELS[:2]).all()  # stored by column, the same images
+    assert (data.test["images"].reshape(2, -1) == PIXELS[:2]).all()  # the same images, stored by column
     assert data.train["labels"].tolist() == [2, 0, 1, 2]
 
 
 class Evil:
-    """Runs a command when it is unpickled, unless nobody lets it."""
+    """Runs a command when it is unpickled without protection."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -101,7 +101,7 @@ def test_a_malicious_pickle_runs_nothing(make_tar: Make, tmp_path: Path) -> None
     touched = tmp_path / "touched"
     content = python3_batch({b"data": Evil(touched), b"labels": [0]})
     pickle.loads(content)
-    assert touched.exists()  # it would
+    assert touched.exists()  # without protection, it runs
     touched.unlink()
     with pytest.raises(InputError, match=r"must be a pickle of plain values .* asks for (posix|nt)\.system"):
         load("cifar10", cifar10(make_tar, data_batch_3=content))
@@ -132,7 +132,7 @@ PICKLES = {
 
 
 @pytest.mark.parametrize("fault", PICKLES)
-def test_a_strange_batch_is_refused(fault: str, make_tar: Make) -> None:
+def test_an_odd_batch_is_rejected(fault: str, make_tar: Make) -> None:
     path = cifar10(make_tar, data_batch_2=PICKLES[fault])
     with pytest.raises(InputError, match="the batch must ") as caught:
         load("cifar10", path)

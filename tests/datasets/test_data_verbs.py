@@ -20,7 +20,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def data(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run ``tune-app data …`` in process: exit code, stdout, stderr."""
+    """Run ``tune-app data …`` in this process and return the exit code, stdout, and stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = cli_main.run(["data", *arguments])
@@ -32,7 +32,7 @@ def data(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def mirror(server: Server, real_data: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A mirror of one's own with tinyshakespeare."""
+    """The user's own mirror, with tinyshakespeare."""
     content = real_data("tinyshakespeare").joinpath("input.txt").read_bytes()
     server.files = {"/tinyshakespeare/input.txt": content}
     monkeypatch.setenv("TUNE_APP_DATA_MIRROR", server.address)
@@ -76,7 +76,7 @@ def test_fetch_and_verify(data: Command, mirror: Server, cache: Path) -> None:
     assert data("verify", "tinyshakespeare")[0] == 0
 
 
-def test_verify_what_is_not_there(data: Command) -> None:
+def test_verify_missing_files(data: Command) -> None:
     code, out, err = data("verify")
     assert (code, err) == (0, "")
     assert out.startswith("no data sets in ")

@@ -45,12 +45,12 @@ DIFFERENT = {
 }
 
 
-def test_the_hash_tells_contents_apart() -> None:
+def test_different_content_has_different_hashes() -> None:
     assert len({data.sha256() for data in DIFFERENT.values()}) == len(DIFFERENT)
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
-def test_the_hash_is_of_the_content_alone(name: str) -> None:
+def test_the_hash_depends_only_on_the_content(name: str) -> None:
     data = DIFFERENT[name]
     copy: Dataset = pickle.loads(pickle.dumps(Dataset(data.name, data.kind, data.train, data.test)))
     assert copy.sha256() == data.sha256()

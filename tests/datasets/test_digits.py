@@ -1,4 +1,4 @@
-"""The digits: sizes, content and the split."""
+"""The digits data set: sizes, content, and the split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_digits_are_the_real_ones() -> None:
     images = np.concatenate([data.train["images"], data.test["images"]])
     assert (images.min(), images.max()) == (0, data.info["max_value"])
     labels = np.concatenate([data.train["labels"], data.test["labels"]])
-    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # as scikit-learn states
+    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # as in scikit-learn
 
 
 def test_digits_are_the_same_everywhere() -> None:
@@ -31,4 +31,4 @@ def test_parts_are_disjoint() -> None:
     original = sorted(map(bytes, load_digits().images.astype(np.uint8)))
     parts = sorted(map(bytes, np.concatenate([data.train["images"], data.test["images"]])))
     assert parts == original
-    assert len(set(original)) == len(original)  # no image stands twice, so the union above proves it
+    assert len(set(original)) == len(original)  # no image occurs twice, so the union above proves it

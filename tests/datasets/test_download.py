@@ -1,4 +1,4 @@
-"""The whole way of a download: addresses in order, checksums, what is left of a broken one, and being offline."""
+"""Downloads from start to end: the order of addresses, checksums, broken downloads, and no network."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_official_address_comes_first(server: Server, entry: Entry, cache: P
     assert only_file(cache) == ["a.txt"]
 
 
-def test_what_is_there_and_right_stays(server: Server, entry: Entry) -> None:
+def test_a_correct_file_is_not_downloaded_again(server: Server, entry: Entry) -> None:
     server.files = {"/official/a.txt": CONTENT}
     fetch(entry)
     assert fetch(entry)[0].source is None
@@ -63,7 +63,7 @@ def test_what_is_there_and_right_stays(server: Server, entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("fault", ["absent", "other content", "half of it", "much more"])
-def test_a_mirror_stands_in(fault: str, server: Server, entry: Entry, cache: Path) -> None:
+def test_a_mirror_replaces_the_official_address(fault: str, server: Server, entry: Entry, cache: Path) -> None:
     contents = {"other content": CONTENT.replace(b"not", b"yes"), "half of it": CONTENT, "much more": CONTENT * 100}
     server.files = {"/mirror/a.txt": CONTENT}
     if fault in contents:
@@ -79,13 +79,13 @@ def test_a_server_that_states_no_length(server: Server, entry: Entry) -> None:
     assert fetch(entry)[0].source == f"{server.address}/official/a.txt"
 
 
-def test_an_own_mirror_comes_before_all(server: Server, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_mirror_comes_first(server: Server, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_DATA_MIRROR", f"{server.address}/own/")
     server.files = {"/own/made_up/a.txt": CONTENT, "/official/a.txt": CONTENT}
     assert fetch(entry)[0].source == f"{server.address}/own/made_up/a.txt"
 
 
-def test_the_password_of_an_own_mirror_is_not_shown(
+def test_the_password_of_the_users_mirror_is_not_shown(
     server: Server, entry: Entry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TUNE_APP_DATA_MIRROR", f"{server.address.replace('://', '://me:hidden@')}/own")
@@ -96,7 +96,7 @@ def test_the_password_of_an_own_mirror_is_not_shown(
     assert fetch(entry)[0].source == f"{server.address}/own/made_up/a.txt"
 
 
-def test_the_checksum_holds_for_an_own_mirror_too(
+def test_the_checksum_applies_to_the_users_mirror_too(
     server: Server, entry: Entry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TUNE_APP_DATA_MIRROR", server.address)
@@ -105,14 +105,14 @@ def test_the_checksum_holds_for_an_own_mirror_too(
 
 
 @pytest.mark.parametrize("mirror", ["/srv/mirror", "ftp://localhost", "http://", "mirror.example"])
-def test_an_own_mirror_is_an_address(mirror: str, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_mirror_must_be_an_address(mirror: str, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_DATA_MIRROR", mirror)
     with pytest.raises(InputError, match="must be an http:// or https:// address") as caught:
         fetch(entry)
     assert mirror in caught.value.message
 
 
-def test_nothing_wrong_is_kept(server: Server, entry: Entry, cache: Path) -> None:
+def test_bad_downloads_are_not_kept(server: Server, entry: Entry, cache: Path) -> None:
     server.files = {"/official/a.txt": CONTENT[:-1], "/mirror/a.txt": CONTENT}
     server.cut = {"/mirror/a.txt"}
     with pytest.raises(WorkFailed) as caught:
@@ -137,7 +137,7 @@ def test_a_damaged_file_is_downloaded_again(server: Server, entry: Entry, cache:
         fetch(entry)
 
 
-def test_a_killed_download_leaves_nothing_that_counts(server: Server, entry: Entry, cache: Path) -> None:
+def test_a_killed_download_leaves_no_usable_file(server: Server, entry: Entry, cache: Path) -> None:
     server.files = {"/tinyshakespeare/input.txt": bytes(1_000_000)}
     server.held = {"/tinyshakespeare/input.txt"}
     command = [sys.executable, "-m", "tune_app", "data", "fetch", "tinyshakespeare"]
@@ -149,7 +149,7 @@ def test_a_killed_download_leaves_nothing_that_counts(server: Server, entry: Ent
         process.send_signal(signal.SIGKILL)
     assert not (folder / "input.txt").exists()
     assert verify(DATASETS["tinyshakespeare"]) == {"input.txt": "missing"}
-    # Neither its lock nor its half file is in the way of the next one.
+    # Neither its lock nor its partial file blocks the next download.
     (cache / "made_up").mkdir()
     (folder / "input.txt.part").replace(cache / "made_up" / "a.txt.part")
     server.files = {"/official/a.txt": CONTENT}
@@ -157,9 +157,7 @@ def test_a_killed_download_leaves_nothing_that_counts(server: Server, entry: Ent
     assert only_file(cache) == ["a.txt"]
 
 
-def test_processes_that_fetch_at_once_download_once(
-    server: Server, cache: Path, real_data: Callable[[str], Path]
-) -> None:
+def test_concurrent_fetches_download_once(server: Server, cache: Path, real_data: Callable[[str], Path]) -> None:
     names = [file.name for file in DATASETS["mnist"].files]
     server.files = {f"/mnist/{name}": real_data("mnist").joinpath(name).read_bytes() for name in names}
     command = [sys.executable, "-m", "tune_app", "data", "fetch", "mnist", "--json"]
@@ -172,7 +170,7 @@ def test_processes_that_fetch_at_once_download_once(
     assert set(verify(DATASETS["mnist"]).values()) == {"ready"}
 
 
-def test_mnist_by_its_official_checksums(
+def test_mnist_with_its_official_checksums(
     server: Server, cache: Path, real_data: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TUNE_APP_DATA_MIRROR", server.address)
@@ -200,7 +198,7 @@ def test_a_subset_never_passes_for_the_whole(
 
 @pytest.fixture
 def black_hole() -> Iterator[str]:
-    """An address that takes no connection and rejects none: its queue is full."""
+    """An address that neither accepts nor rejects connections: its backlog is full."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -223,9 +221,9 @@ def offline(entry: Entry, addresses: tuple[str, ...]) -> WorkFailed:
     return caught.value
 
 
-def test_offline_names_address_folder_and_what_is_embedded(cache: Path) -> None:
+def test_the_offline_error_names_address_folder_and_an_embedded_data_set(cache: Path) -> None:
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound and not listening: it rejects
+        unused.bind(("127.0.0.1", 0))  # bound but not listening, so it rejects connections
         address = f"http://127.0.0.1:{unused.getsockname()[1]}/t10k.gz"
         error = offline(DATASETS["mnist"], (address, "https://no-such-host.invalid/t10k.gz"))
     assert f"{address} cannot be reached (Connection refused)" in error.message
@@ -240,12 +238,12 @@ def test_the_embedded_alternative_is_of_the_same_kind(name: str, other: str) -> 
     assert f"use {other}, which" in offline(DATASETS[name], ("http://no-such-host.invalid/x",)).hint
 
 
-def test_offline_in_five_seconds_behind_a_black_hole(black_hole: str) -> None:
+def test_a_black_hole_fails_within_five_seconds(black_hole: str) -> None:
     error = offline(DATASETS["mnist"], tuple(f"{black_hole}/{mirror}" for mirror in range(5)))
     assert error.message.count("cannot be reached (") == 5
 
 
-def test_offline_in_five_seconds_where_no_name_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unanswered_dns_query_fails_within_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
 
     def unanswered(*_: object, **__: object) -> None:
@@ -258,16 +256,16 @@ def test_offline_in_five_seconds_where_no_name_server_answers(monkeypatch: pytes
     ended.set()
 
 
-def test_a_proxy_is_what_must_be_reached(server: Server, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_goes_through_the_proxy(server: Server, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.setenv("http_proxy", server.address)
     address = "http://no-such-host.invalid/a.txt"
-    server.files = {address: CONTENT}  # a proxy is asked for the whole address
+    server.files = {address: CONTENT}  # a proxy is asked for the full URL
     behind = replace(entry, files=(replace(entry.files[0], addresses=(address,)),))
     assert fetch(behind)[0].source == address
 
 
-def test_a_silent_server_is_left(server: Server, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_is_abandoned(server: Server, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "SILENCE_S", 0.3)
     server.files = {"/official/a.txt": CONTENT, "/mirror/a.txt": CONTENT}
     server.held = {"/official/a.txt"}
@@ -295,7 +293,7 @@ def test_a_sweep_on_reuters_asks_for_its_terms() -> None:
     assert "tune-app data fetch reuters --accept-terms" in caught.value.hint
 
 
-def test_a_cache_folder_that_cannot_be_one(entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_cache_folder(entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TUNE_APP_DATA_DIR", str(tmp_path / "file"))
     with pytest.raises(InputError, match="the cache folder must be writable, but Not a directory"):
@@ -310,7 +308,7 @@ def test_the_cache_folder_without_a_setting(monkeypatch: pytest.MonkeyPatch, tmp
     assert data_folder().name == "tune-app"
 
 
-def test_a_progress_bar_only_on_a_terminal(
+def test_the_progress_bar_appears_only_on_a_terminal(
     server: Server, entry: Entry, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.files = {"/official/a.txt": CONTENT}

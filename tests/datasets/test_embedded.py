@@ -1,4 +1,4 @@
-"""The data sets that need no download: texts of Python itself."""
+"""The data sets that need no download: Python's own texts."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def test_stdlib_docs_are_split_by_file(docs: Dataset) -> None:
         name: sum(text.splitlines()[0] in lines and len(text) > 80 for text in part["texts"][part["labels"] == 4])
         for name, part in (("train", docs.train), ("test", docs.test))
     }
-    assert firsts["train"] > 20  # the file's longer texts are all in the part that the file is in
+    assert firsts["train"] > 20  # all longer texts of the file are in the same part as the file
     assert firsts["test"] == 0
 
 
-def test_stdlib_docs_are_validated_on_files_of_their_own(docs: Dataset) -> None:
+def test_stdlib_docs_are_validated_on_separate_files(docs: Dataset) -> None:
     groups = docs.train["groups"]
     training, validation = split_rows(len(groups), validation_fraction=0.2, training_fraction=1.0, groups=groups)
     assert not set(groups[training.numpy()]) & set(groups[validation.numpy()])
@@ -69,5 +69,5 @@ def test_a_python_without_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 def test_tinyshakespeare(real_data: Callable[[str], Path]) -> None:
     data = load_dataset({"name": "tinyshakespeare", "path": str(real_data("tinyshakespeare"))})
-    assert (len(data.train["text"]), len(data.test["text"])) == (1_003_855, 111_539)  # char-rnn's 90 %
+    assert (len(data.train["text"]), len(data.test["text"])) == (1_003_855, 111_539)  # the first 90%, as in char-rnn
     assert "".join(map(chr, data.train["text"][:14])) == "First Citizen:"

@@ -1,4 +1,4 @@
-"""GTSRB: signs cropped and brought to one size, in the official layout and in the benchmark's."""
+"""GTSRB: signs cropped and resized to one size, in the official layout and in the benchmark's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n"
 
 
 def ppm(height: int, width: int, sign: tuple[int, int, int, int], value: int) -> bytes:
-    """A black image with a sign of one color in it."""
+    """A black image that contains a sign of a single color."""
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
     left, top, right, bottom = sign
     pixels[top:bottom, left:right] = value
@@ -25,7 +25,7 @@ def ppm(height: int, width: int, sign: tuple[int, int, int, int], value: int) ->
 
 
 def official(**changed: bytes) -> dict[str, dict[str, bytes]]:
-    """The three official archives with two training images and one test image, of different sizes."""
+    """The three official archives, with two training images and one test image of different sizes."""
     return {
         "GTSRB-Training_fixed.zip": {
             "GTSRB/Training/00000/00000_00000.ppm": ppm(40, 50, (10, 8, 40, 30), 200),
@@ -55,13 +55,13 @@ def test_the_official_layout(make_zip: Make) -> None:
     assert data.train["images"].shape == (2, 3, 32, 32)
     order = np.argsort(data.train["labels"])
     assert data.train["labels"][order].tolist() == [0, 42]
-    # What is outside the sign is cropped away: one color remains.
+    # Everything outside the sign is cropped: one color remains.
     assert [np.unique(image).tolist() for image in data.train["images"][order]] == [[200], [100]]
     assert np.unique(data.test["images"]).tolist() == [50]
     assert data.test["labels"].tolist() == [7]
 
 
-def test_the_layout_of_the_benchmark_in_part(real_data: Callable[[str], Path], cache: Path) -> None:
+def test_part_of_the_benchmark_layout(real_data: Callable[[str], Path], cache: Path) -> None:
     data = load_dataset({"name": "gtsrb", "path": str(real_data("gtsrb"))})
     assert data.train["images"].shape == (1307, 3, 32, 32)
     assert data.test["images"].shape == (700, 3, 32, 32)
@@ -84,7 +84,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("fault", TABLES)
-def test_a_table_with_a_fault(fault: str, make_zip: Make) -> None:
+def test_an_invalid_table(fault: str, make_zip: Make) -> None:
     table, line = TABLES[fault]
     with pytest.raises(InputError, match="a table must have Filename;Width") as caught:
         load(make_zip, official(table=table))
@@ -97,13 +97,13 @@ def test_an_image_without_a_row(make_zip: Make) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"P6 90", b"P6 90 100 255\n123", b"\x89PNG\r\n\x1a\n"])
-def test_an_image_that_is_none(content: bytes, make_zip: Make) -> None:
+def test_an_invalid_image(content: bytes, make_zip: Make) -> None:
     with pytest.raises(InputError, match="an image must be a PPM file") as caught:
         load(make_zip, official(test=content))
     assert caught.value.where.endswith(":00000.ppm")
 
 
-def test_an_archive_is_missing(make_zip: Make) -> None:
+def test_a_missing_archive(make_zip: Make) -> None:
     archives = official()
     del archives["GTSRB_Final_Test_GT.zip"]
     with pytest.raises(InputError, match=r"the test data .* 1 images and 0 rows") as caught:

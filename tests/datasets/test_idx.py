@@ -23,7 +23,7 @@ LABELS = struct.pack(">HBBI", 0, 8, 1, 2) + bytes([7, 0])
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two images and labels, as training and as test part."""
+    """Two images with labels, used as both training and test set."""
     for name, content in zip(NAMES, (IMAGES, LABELS) * 2, strict=True):
         (tmp_path / name).write_bytes(gzip.compress(content))
     return tmp_path
@@ -44,7 +44,7 @@ def test_mnist(real_data: Callable[[str], Path]) -> None:
     assert data.sha256().startswith(MNIST_SHA256)
 
 
-def test_fashion_mnist_in_part(real_data: Callable[[str], Path]) -> None:
+def test_part_of_fashion_mnist(real_data: Callable[[str], Path]) -> None:
     data = load_dataset({"name": "fashion_mnist", "path": str(real_data("fashion_mnist"))})
     assert (len(data.train["images"]), len(data.test["images"])) == (2000, 900)
     assert data.info["class_names"][data.train["labels"][0]] == "Ankle boot"
@@ -74,7 +74,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_named_with_its_file(fault: str, folder: Path) -> None:
+def test_an_error_names_its_file(fault: str, folder: Path) -> None:
     number, content, message = FAULTS[fault]
     (folder / NAMES[number]).write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:

@@ -1,4 +1,4 @@
-"""The user's images by class: layouts, sizes, colors, and each fault."""
+"""A user's folder of images by class: layouts, sizes, colors, and every error."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tune_app.errors import InputError
 
 
 def save(path: Path, value: int = 0, *, size: tuple[int, int] = (4, 6), mode: str = "L", **options: Any) -> None:
-    """An image of one value; `size` is height and width."""
+    """Save an image with a single value; `size` is height and width."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size[::-1], value if mode in ("L", "P", "I;16", "I") else (value, 0, 0)).save(path, **options)
 
 
 def lay_out(folder: Path, counts: Mapping[str, int], **options: Any) -> Path:
-    """Images by class: number n of a class has the value n."""
+    """Write images by class: image n of a class has the value n."""
     for name, count in counts.items():
         for number in range(count):
             save(folder / name / f"{number:03d}.png", number, **options)
@@ -52,13 +52,13 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     assert load(tmp_path).sha256() == data.sha256()
 
 
-def test_a_class_with_one_image_to_train_on_is_told(tmp_path: Path) -> None:
+def test_a_class_with_one_training_image_gets_a_note(tmp_path: Path) -> None:
     data = load(lay_out(tmp_path, {"cat": 10, "dog": 2, "ant": 10}))
     assert data.info["notes"] == ("class `dog`: only one row, so that none is left for validation",)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="names are bytes there")
-def test_a_class_whose_name_is_no_unicode(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX file names are bytes")
+def test_a_class_whose_name_is_not_unicode(tmp_path: Path) -> None:
     lay_out(tmp_path, {"cat": 10, os.fsdecode(b"caf\xe9"): 10})
     assert load(tmp_path).info["class_names"] == ("caf\\udce9", "cat")
 
@@ -66,7 +66,7 @@ def test_a_class_whose_name_is_no_unicode(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "names", [("train", "val"), ("Train", "Test"), ("train", "validation"), ("training", "testing")]
 )
-def test_parts_are_not_taken_for_classes(tmp_path: Path, names: tuple[str, str]) -> None:
+def test_parts_are_not_mistaken_for_classes(tmp_path: Path, names: tuple[str, str]) -> None:
     for name in names:
         lay_out(tmp_path / name, {"cat": 2, "dog": 2})
     with pytest.raises(InputError, match="parts must be called `train` and `test`") as caught:
@@ -75,15 +75,15 @@ def test_parts_are_not_taken_for_classes(tmp_path: Path, names: tuple[str, str])
     assert "data.validation_fraction" in caught.value.hint
 
 
-def test_a_class_may_be_called_like_a_part(tmp_path: Path) -> None:
+def test_a_class_may_have_the_name_of_a_part(tmp_path: Path) -> None:
     lay_out(tmp_path, {"train": 3, "bus": 3})
     assert load(tmp_path).info["class_names"] == ("bus", "train")
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparent_images_lie_on_white(tmp_path: Path, mode: str) -> None:
+def test_transparent_images_get_a_white_background(tmp_path: Path, mode: str) -> None:
     for name, box in (("left", (0, 0, 2, 4)), ("right", (2, 0, 4, 4))):
-        glyph = Image.new("LA", (4, 4), (0, 0))  # black, nothing of it to be seen
+        glyph = Image.new("LA", (4, 4), (0, 0))  # black and fully transparent
         glyph.paste((0, 255), box)
         picture = glyph.convert(mode) if mode != "P" else glyph.convert("RGBA").quantize()
         for number in range(5):
@@ -95,7 +95,7 @@ def test_transparent_images_lie_on_white(tmp_path: Path, mode: str) -> None:
     assert sides[1].tolist() == [255, 255, 0, 0]
 
 
-def test_parts_of_their_own(tmp_path: Path) -> None:
+def test_separate_training_and_test_folders(tmp_path: Path) -> None:
     lay_out(tmp_path / "train", {"a": 4, "b": 3})
     lay_out(tmp_path / "test", {"b": 2, "a": 1})
     data = load(tmp_path)
@@ -113,12 +113,12 @@ def test_one_size_and_colors(tmp_path: Path) -> None:
     assert load(tmp_path, size=[4, 8], channels=1).train["images"].shape[1:] == (1, 4, 8)
 
 
-def test_a_turned_photograph(tmp_path: Path) -> None:
+def test_a_rotated_photo(tmp_path: Path) -> None:
     lay_out(tmp_path, {"a": 2, "b": 2})
     turned = Image.new("L", (4, 6))
     turned.paste(255, (0, 0, 4, 1))
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be shown turned by a quarter to the right
+    exif[0x0112] = 6  # to be displayed rotated by 90 degrees clockwise
     turned.save(tmp_path / "b" / "turned.png", exif=exif)
     data = load(tmp_path)
     images = np.concatenate([data.train["images"], data.test["images"]])
@@ -127,7 +127,7 @@ def test_a_turned_photograph(tmp_path: Path) -> None:
     assert (found[:, :-1] == 0).all()
 
 
-def test_sizes_that_differ(tmp_path: Path) -> None:
+def test_different_sizes(tmp_path: Path) -> None:
     lay_out(tmp_path, {"a": 2, "b": 2})
     save(tmp_path / "b" / "odd.png", size=(8, 9))
     with pytest.raises(InputError, match=r"but this one is 8 x 9 and 000\.png is 4 x 6") as caught:
@@ -136,7 +136,7 @@ def test_sizes_that_differ(tmp_path: Path) -> None:
     assert "size: [64, 64]" in caught.value.hint
 
 
-def test_faults_of_the_layout(tmp_path: Path) -> None:
+def test_errors_in_the_layout(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a folder of images by class, but does not exist"):
         load(tmp_path / "nothing")
     with pytest.raises(InputError, match="at least two classes, but there is none"):
@@ -152,7 +152,7 @@ def test_faults_of_the_layout(tmp_path: Path) -> None:
     assert caught.value.where == str(tmp_path / "b")
 
 
-def test_faults_of_the_parts(tmp_path: Path) -> None:
+def test_errors_in_the_parts(tmp_path: Path) -> None:
     lay_out(tmp_path / "train", {"apple": 2, "b": 2})
     lay_out(tmp_path / "test", {"aple": 2})
     with pytest.raises(InputError, match="must have classes of the training part, but has `aple`") as caught:
@@ -175,7 +175,7 @@ def test_an_image_that_cannot_be_read(content: bytes, tmp_path: Path) -> None:
     assert caught.value.where == str(tmp_path / "b" / "bad.png")
 
 
-def test_an_image_that_is_cut(tmp_path: Path) -> None:
+def test_a_truncated_image(tmp_path: Path) -> None:
     lay_out(tmp_path, {"a": 2, "b": 2}, size=(40, 60))
     path = tmp_path / "b" / "000.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8)).save(path)
@@ -185,21 +185,21 @@ def test_an_image_that_is_cut(tmp_path: Path) -> None:
     assert caught.value.where == str(path)
 
 
-def test_sixteen_bits(tmp_path: Path) -> None:
+def test_sixteen_bit_images(tmp_path: Path) -> None:
     lay_out(tmp_path, {"a": 2, "b": 2})
     save(tmp_path / "b" / "deep.png", 40_000, mode="I;16")
     with pytest.raises(InputError, match="must have 8 bits per channel, but this one has the mode I;16"):
         load(tmp_path)
 
 
-def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lay_out(tmp_path, {"a": 2, "b": 2})
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # twice of it is an error
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # twice this is an error
     with pytest.raises(InputError, match="could be decompression bomb"):
         load(tmp_path)
 
 
-def test_more_than_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_do_not_fit_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lay_out(tmp_path, {"a": 2, "b": 2})
     monkeypatch.setattr(image_folder, "MAX_BYTES", 2**30)
     with pytest.raises(InputError, match=r"must fit into 1 GiB, but 4 of 1 x 20000 x 20000 need 1\.5"):

@@ -1,4 +1,4 @@
-"""IMDB: labels, the official split, and what is left out."""
+"""IMDB: labels, the official split, and missing or damaged files."""
 
 from __future__ import annotations
 
@@ -59,26 +59,26 @@ def test_the_reviews_of_a_film_are_a_group(make_tar: Make) -> None:
 
 
 @pytest.mark.parametrize("lacks", ["aclImdb/train/urls_pos.txt", "a line"])
-def test_films_of_some_reviews_only(make_tar: Make, lacks: str) -> None:
+def test_films_for_only_some_reviews(make_tar: Make, lacks: str) -> None:
     films = {name: content if lacks in FILMS else content[:100] for name, content in FILMS.items() if name != lacks}
     with pytest.raises(InputError, match=r"must name the film of either all reviews or none in train/urls_neg\.txt"):
         load(make_tar(REVIEWS | films))
 
 
-def test_imdb_in_part(real_data: Callable[[str], Path]) -> None:
+def test_part_of_imdb(real_data: Callable[[str], Path]) -> None:
     data = load(real_data("imdb"))
     assert Counter(data.train["labels"].tolist()) == Counter(data.test["labels"].tolist()) == {0: 1000, 1: 1000}
-    assert 400 < data.train["labels"][:1000].sum() < 600  # mixed: the first rows are of both classes
-    assert load(real_data("imdb")).sha256() == data.sha256()  # what was kept is the same
+    assert 400 < data.train["labels"][:1000].sum() < 600  # shuffled: the first rows have both classes
+    assert load(real_data("imdb")).sha256() == data.sha256()  # the cached copy is the same
 
 
-def test_a_class_is_missing(make_tar: Make) -> None:
+def test_a_missing_class(make_tar: Make) -> None:
     lacking = {name: content for name, content in REVIEWS.items() if "test/pos" not in name}
     with pytest.raises(InputError, match="must hold reviews in aclImdb/test/neg and …/pos"):
         load(make_tar(lacking))
 
 
-def test_a_review_that_is_no_text(make_tar: Make) -> None:
+def test_a_review_that_is_not_text(make_tar: Make) -> None:
     with pytest.raises(InputError, match="must be text in UTF-8") as caught:
         load(make_tar(REVIEWS | {"aclImdb/train/neg/0_2.txt": b"\xff"}))
     assert caught.value.where.endswith("made.tar.gz:aclImdb/train/neg/0_2.txt")
@@ -89,4 +89,4 @@ def test_a_folder_with_two_archives(make_tar: Make) -> None:
     path = make_tar(REVIEWS, name="other.tar.gz")
     with pytest.raises(InputError, match=r"must contain its files, but lacks aclImdb_v1\.tar\.gz"):
         load(path.parent)
-    assert len(load(path).train["texts"]) == 3  # one of them by its own name
+    assert len(load(path).train["texts"]) == 3  # the path of the file selects one of them

@@ -1,4 +1,4 @@
-"""The user's images in a NumPy archive: forms that are taken, and each fault."""
+"""A user's images in a NumPy archive: accepted shapes, and every error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load(path: Path) -> Any:
     return load_dataset({"kind": "npz", "path": str(path)})
 
 
-def test_a_fifth_of_each_class_is_set_apart(write: Write) -> None:
+def test_a_fifth_of_each_class_becomes_the_test_set(write: Write) -> None:
     data = load(write(images=IMAGES, labels=LABELS))
     assert (data.kind, data.info) == ("image", {"classes": 3, "max_value": 255})
     assert data.name.startswith("npz ")
@@ -43,7 +43,7 @@ def test_a_fifth_of_each_class_is_set_apart(write: Write) -> None:
     assert load(write(images=IMAGES, labels=LABELS)).sha256() == data.sha256()
 
 
-def test_an_own_test_part_stays_whole(write: Write) -> None:
+def test_the_users_test_set_stays_whole(write: Write) -> None:
     data = load(write(images=IMAGES, labels=LABELS, test_images=IMAGES[:5], test_labels=LABELS[:5]))
     assert (len(data.train["images"]), len(data.test["images"])) == (30, 5)
     assert sorted(data.test["labels"]) == sorted(LABELS[:5])
@@ -52,11 +52,11 @@ def test_an_own_test_part_stays_whole(write: Write) -> None:
 @pytest.mark.parametrize(
     ("shape", "form"), [((30, 4, 5), (1, 4, 5)), ((30, 1, 4, 5), (1, 4, 5)), ((30, 3, 4, 5), (3, 4, 5))]
 )
-def test_channels_in_front(shape: tuple[int, ...], form: tuple[int, ...], write: Write) -> None:
+def test_channels_first(shape: tuple[int, ...], form: tuple[int, ...], write: Write) -> None:
     assert load(write(images=np.zeros(shape, np.uint8), labels=LABELS)).train["images"].shape[1:] == form
 
 
-def test_channels_behind(write: Write) -> None:
+def test_channels_last(write: Write) -> None:
     images = np.zeros((30, 4, 5, 3), np.uint8)
     images[..., 1] = 7
     data = load(write(images=images, labels=LABELS.astype(np.uint8)))
@@ -103,7 +103,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_says_which_array(fault: str, write: Write) -> None:
+def test_an_error_names_the_array(fault: str, write: Write) -> None:
     arrays, place, message = FAULTS[fault]
     path = write(**arrays)
     with pytest.raises(InputError, match=message) as caught:
@@ -120,7 +120,7 @@ def test_a_fault_says_which_array(fault: str, write: Write) -> None:
         (LABELS.astype(str), "np.unique"),
     ],
 )
-def test_what_is_offered_makes_no_class_of_what_is_none(labels: Any, hint: str, write: Write) -> None:
+def test_the_hint_never_turns_invalid_labels_into_classes(labels: Any, hint: str, write: Write) -> None:
     with pytest.raises(InputError) as caught:
         load(write(images=IMAGES, labels=labels))
     assert hint in caught.value.hint
@@ -128,7 +128,7 @@ def test_what_is_offered_makes_no_class_of_what_is_none(labels: Any, hint: str, 
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", b"\x80\x04\x95"])
-def test_a_file_that_is_no_archive(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(InputError, match="must be a NumPy archive without Python objects, but ") as caught:
         load(tmp_path / "a.npz")

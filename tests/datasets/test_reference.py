@@ -1,4 +1,4 @@
-"""How a data set is named in a space: forms, titles, kinds, and faults with their place."""
+"""How a search space names a data set: forms, titles, kinds, and errors with their place."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ FAULTS: dict[str, tuple[Any, str, str, str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_says_key_value_and_what_is_valid(fault: str) -> None:
+def test_an_error_names_the_key_the_value_and_the_fix(fault: str) -> None:
     reference, place, message, hint = FAULTS[fault]
     with pytest.raises(InputError, match=message) as caught:
         read_reference(reference)
@@ -98,13 +98,13 @@ def test_a_fault_says_key_value_and_what_is_valid(fault: str) -> None:
     assert hint in caught.value.hint
 
 
-def test_the_caller_says_where_a_key_stands() -> None:
+def test_the_caller_supplies_the_place_of_a_key() -> None:
     with pytest.raises(InputError) as caught:
         read_reference({"kind": "npz"}, lambda *path: f"a.yaml:4 {'.'.join(('dataset', *path))}")
     assert caught.value.where == "a.yaml:4 dataset.path"
 
 
-def test_no_folder_of_own_files(tmp_path: Path) -> None:
+def test_an_invalid_folder_of_the_users_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="`path` must be a folder that exists, but got /no/such"):
         load_dataset({"name": "mnist", "path": "/no/such"})
     with pytest.raises(InputError, match="`path` must be a folder or a file that exists"):
@@ -115,7 +115,7 @@ def test_no_folder_of_own_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["x" * 5000, "/proc/1/mem/x"])
 @pytest.mark.parametrize("kind", ["image_folder", "npz", "text_file", "table"])
-def test_no_path_raises_anything_else(kind: str, path: str) -> None:
+def test_a_bad_path_always_raises_an_input_error(kind: str, path: str) -> None:
     columns = {"text": "a", "label": "b"} if kind == "table" else {}
     with pytest.raises(InputError):
         load_dataset({"kind": kind, "path": f"{path}.csv" if columns else path, **columns})
@@ -123,7 +123,7 @@ def test_no_path_raises_anything_else(kind: str, path: str) -> None:
         load_dataset({"name": "imdb", "path": path})
 
 
-def test_entries_say_what_they_are() -> None:
+def test_entries_describe_themselves() -> None:
     assert len(DATASETS) == 11
     for name, entry in DATASETS.items():
         assert entry.name == name

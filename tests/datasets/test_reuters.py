@@ -1,4 +1,4 @@
-"""Reuters-21578: the ModApte split, one topic, and texts without their marks."""
+"""Reuters-21578: the ModApte split, stories with a single topic, and texts without markup."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def texts(part: Any, names: Any) -> set[tuple[str, str]]:
 BOTH = [story(topic, split=split) for topic in ("grain", "acq") for split in ("TRAIN", "TEST")]
 
 
-def test_which_stories_are_taken(make_tar: Make) -> None:
+def test_which_stories_are_used(make_tar: Make) -> None:
     data = load(
         make_tar,
         *BOTH,
@@ -57,9 +57,9 @@ def test_a_byte_that_is_not_ascii(make_tar: Make) -> None:
     assert any("caf\xe9" in text for text in load(make_tar, *BOTH, story("acq", body="caf\xe9")).train["texts"])
 
 
-def test_reuters_in_part(real_data: Callable[[str], Path]) -> None:
+def test_part_of_reuters(real_data: Callable[[str], Path]) -> None:
     data = load_dataset({"name": "reuters", "path": str(real_data("reuters"))})
-    assert data.info["classes"] == 39  # of 52 in the whole collection
+    assert data.info["classes"] == 39  # out of 52 in the full collection
     assert (len(data.train["texts"]), len(data.test["texts"])) == (1351, 1434)
     assert {"earn", "acq", "crude"} <= set(data.info["class_names"])
     assert set(data.test["labels"]) == set(data.train["labels"]) == set(range(39))

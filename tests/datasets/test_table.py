@@ -1,4 +1,4 @@
-"""The user's texts with labels: CSV and Parquet, and each fault with its row."""
+"""A user's labeled texts: CSV and Parquet, and every error with its row."""
 
 from __future__ import annotations
 
@@ -53,23 +53,23 @@ def test_csv(tmp_path: Path) -> None:
     assert load(csv(tmp_path, rows())).sha256() == data.sha256()
 
 
-def test_a_number_written_in_two_ways_would_be_two_classes(tmp_path: Path) -> None:
+def test_a_class_number_written_in_two_ways_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"there are `1` and `1\.0`"):
         load(csv(tmp_path, rows(["1", "0", "1.0", "2"] * 5)))
 
 
-def test_a_heading_that_stands_twice(tmp_path: Path) -> None:
+def test_a_duplicate_heading(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="2 columns are called `review`"):
         load(csv(tmp_path, rows().replace("id,", "review,")))
 
 
-def test_parquet_and_tsv_give_the_same(tmp_path: Path) -> None:
+def test_parquet_and_tsv_give_the_same_data(tmp_path: Path) -> None:
     data = load(csv(tmp_path, rows()))
     assert load(table(tmp_path)).sha256() == data.sha256()
     assert load(csv(tmp_path, rows().replace(",", "\t"), "a.tsv")).sha256() == data.sha256()
 
 
-def test_what_csv_allows(tmp_path: Path) -> None:
+def test_quotes_long_lines_and_other_csv_features(tmp_path: Path) -> None:
     long = "x" * 200_000
     lines = [f'"a, ""quoted""\nline {n}",{n % 2}' for n in range(4)] + [f"{long},0", "été,1", ""]
     data = load(csv(tmp_path, "\ufeffreview,class\r\n" + "\r\n".join(lines)))
@@ -107,7 +107,7 @@ CSV_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", CSV_FAULTS)
-def test_a_fault_in_a_csv_file_says_where(fault: str, tmp_path: Path) -> None:
+def test_an_error_in_a_csv_file_says_where(fault: str, tmp_path: Path) -> None:
     content, line, message = CSV_FAULTS[fault]
     path = csv(tmp_path, content)
     with pytest.raises(InputError, match=message) as caught:
@@ -132,7 +132,7 @@ PARQUET_FAULTS: dict[str, tuple[Any, Any, str, str]] = {
 
 
 @pytest.mark.parametrize("fault", PARQUET_FAULTS)
-def test_a_fault_in_a_parquet_file_says_where(fault: str, tmp_path: Path) -> None:
+def test_an_error_in_a_parquet_file_says_where(fault: str, tmp_path: Path) -> None:
     texts, labels, row, message = PARQUET_FAULTS[fault]
     path = table(tmp_path, texts, labels)
     with pytest.raises(InputError, match=message) as caught:
@@ -141,7 +141,7 @@ def test_a_fault_in_a_parquet_file_says_where(fault: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all, but long enough to have a foot"])
-def test_a_file_that_is_no_parquet(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(content)
     with pytest.raises(InputError, match="must be a Parquet file, but "):
         load(tmp_path / "a.parquet")

@@ -1,4 +1,4 @@
-"""The user's own text."""
+"""A user's own text file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def load(folder: Path, content: bytes) -> Any:
     return load_dataset({"kind": "text_file", "path": str(folder / "a.txt")})
 
 
-def test_the_last_tenth_tests(tmp_path: Path) -> None:
+def test_the_last_tenth_is_the_test_set(tmp_path: Path) -> None:
     text = ("Où est-il ?\r\n" * 9)[:-1] + "😀" * 12
     data = load(tmp_path, text.encode("utf-8-sig"))
     assert (data.kind, data.train["text"].dtype) == ("text", np.dtype(np.uint32))
@@ -35,7 +35,7 @@ def test_the_last_tenth_tests(tmp_path: Path) -> None:
         (b"one\ntwo\xff\n" * 20, ":2", "must be UTF-8 text, but has the byte 0xff"),
     ],
 )
-def test_faults(content: bytes, line: str, message: str, tmp_path: Path) -> None:
+def test_errors(content: bytes, line: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message) as caught:
         load(tmp_path, content)
     assert caught.value.where == f"{tmp_path / 'a.txt'}{line}"

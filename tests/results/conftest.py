@@ -1,4 +1,4 @@
-"""A made-up study whose objective follows the learning rate alone, for figures and importances."""
+"""A made-up study whose objective depends only on the learning rate, for figures and importances."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def spec(spec_with: Callable[..., Spec]) -> Spec:
 
 @pytest.fixture(scope="session")
 def trials(spec: Spec) -> pd.DataFrame:
-    """40 trials on two slots whose objective follows the learning rate alone; some failed, some were pruned."""
+    """40 trials on two slots whose objective depends only on the learning rate; some failed, some were pruned."""
     rng = np.random.default_rng(0)
     rows = []
     for number in range(40):
@@ -74,7 +74,7 @@ def trials(spec: Spec) -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def epochs(trials: pd.DataFrame) -> pd.DataFrame:
-    """Nine epochs of a completed trial, three of the others."""
+    """Nine epochs for each completed trial, three for the others."""
     ends = {"COMPLETED": 9, "PRUNED": 3, "FAILED": 3}
     return pd.DataFrame(
         [

@@ -1,4 +1,4 @@
-"""What a study says first."""
+"""The headline answer of a study."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_winner_its_gain_and_its_lead(tables: Callable[..., Any]) -> None:
     assert (answer.trial, answer.value) == (4, 0.95)
     assert answer.first == answer.runner_up == 0
     assert answer.gain == answer.lead == pytest.approx(0.05)
-    assert answer.spread is None, "three epochs do not tell noise from a trend"
+    assert answer.spread is None, "three epochs are too few to tell noise from a trend"
     assert set(answer.variables) <= set(spec.space.searched)
 
 
@@ -52,13 +52,13 @@ def test_less_is_better(tables: Callable[..., Any], make_spec: Callable[..., Spe
     assert (answer.trial, answer.first, answer.gain) == (2, 0, 0.75)
 
 
-def test_the_spread_is_that_around_the_trend(trials: pd.DataFrame, spec: Spec, epochs: pd.DataFrame) -> None:
+def test_the_spread_is_measured_around_the_trend(trials: pd.DataFrame, spec: Spec, epochs: pd.DataFrame) -> None:
     def spread(*accuracies: float | None) -> float | None:
         curve = pd.DataFrame({"epoch": range(1, len(accuracies) + 1), "metric/val_accuracy": accuracies})
         return answered(spec, trials, curve.assign(trial=winner)).spread
 
     winner = answered(spec, trials, epochs).trial
-    assert spread(0.5, 0.6, 0.7, 0.8) == pytest.approx(0), "a steady climb is no noise"
+    assert spread(0.5, 0.6, 0.7, 0.8) == pytest.approx(0), "a steady climb is not noise"
     bent = spread(0.80, 0.91, 0.95, 0.957)
     assert bent is not None
     assert bent < 0.025
@@ -92,7 +92,7 @@ def test_the_cost_counts_epochs_and_devices(tables: Callable[..., Any]) -> None:
     trials["device"], trials["gpu_utilization"] = "NVIDIA H100", [90.0, 50.0, math.nan, 40.0, 60.0]
     cost = cost_of(spec, trials)
     assert cost.device == "GPU"
-    assert cost.gpu_utilization == pytest.approx(60.0), "of the trials that tell"
+    assert cost.gpu_utilization == pytest.approx(60.0), "the mean of the trials that report it"
 
 
 def replace_resources(spec: Spec, **values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Values without an effect are not shown as if they had one."""
+"""Values without an effect are hidden."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WHEN = {
 }
 
 
-def test_only_values_with_an_effect_are_left(tmp_path: Path, make_study: Any, make_spec: Callable[..., Spec]) -> None:
+def test_only_values_with_an_effect_remain(tmp_path: Path, make_study: Any, make_spec: Callable[..., Spec]) -> None:
     spec = make_spec(parameters=WHEN, constraints=[])
     make_study(tmp_path, spec, ends=["COMPLETED"] * 24)
     trials = load_trials(spec.name, tmp_path)
@@ -34,7 +34,7 @@ def test_only_values_with_an_effect_are_left(tmp_path: Path, make_study: Any, ma
     given = trials["config/architecture/dense_width"]
     sgd = trials["config/training/optimizer"] == "sgd"
     momentum = shown["config/training/momentum"]
-    assert (momentum.notna() == ((layers > 0) & sgd & (given > 20))).all(), "a condition on what has no effect"
+    assert (momentum.notna() == ((layers > 0) & sgd & (given > 20))).all(), "a condition on an inactive variable"
     others = [column for column in trials if column not in (width.name, momentum.name)]
     assert shown[others].equals(trials[others])
     assert spec.space.deciding("momentum") == {"optimizer", "dense_width", "dense_layers"}

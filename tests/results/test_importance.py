@@ -1,4 +1,4 @@
-"""Which variables mattered: shares, their spread, directions, and when nothing is told."""
+"""Which variables mattered: shares, their spread, directions, and when there is no answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tune_app.spaces.spec import Spec
 RATE, OPTIMIZER = "config/training/learning_rate", "config/training/optimizer"
 
 
-def test_what_explains_the_objective_comes_first_with_its_spread(trials: pd.DataFrame, spec: Spec) -> None:
+def test_the_most_important_variable_comes_first_with_its_spread(trials: pd.DataFrame, spec: Spec) -> None:
     found = importances(spec, trials)
     assert next(iter(found)) == "learning_rate"
     assert found["learning_rate"].share > 0.7
@@ -35,12 +35,12 @@ def test_what_explains_the_objective_comes_first_with_its_spread(trials: pd.Data
     for one in found.values():
         assert one.low <= one.share <= one.high
     assert any(one.low < one.high for one in found.values())
-    assert found["learning_rate"].direction.startswith("best: "), "the objective falls on both sides of 0.01"
+    assert found["learning_rate"].direction.startswith("best: "), "the objective gets worse on both sides of 0.01"
     assert importances(spec, trials) == found
     assert importance(spec, trials) == {name: one.share for name, one in found.items()}
     some = importance(spec, trials, most=12)
     assert some != importance(spec, trials)
-    assert importance(spec, trials, most=12) == some, "the same trials are drawn"
+    assert importance(spec, trials, most=12) == some, "the same sample of trials is drawn"
 
 
 def test_directions_by_ranks(trials: pd.DataFrame, spec: Spec) -> None:
@@ -58,7 +58,7 @@ def test_a_direction_counts_only_trials_in_which_the_variable_had_an_effect(tria
     active = active_rows(spec.space, trials, "momentum")
     assert list(active) == list(trials[OPTIMIZER] == "sgd")
     assert active_rows(spec.space, trials, "learning_rate").all()
-    # Of the inactive ones all have the default, which here comes with the best objective.
+    # All inactive trials have the default, which here goes with the best objective.
     objective = trials["config/training/momentum"].where(active, 9.0)
     assert direction(spec, trials.assign(objective=objective), "momentum") == "higher is better"
 
@@ -70,7 +70,7 @@ def ended(trials: pd.DataFrame, objective: Any, state: str = "COMPLETED") -> pd.
 def test_variables_in_the_order_of_their_association(trials: pd.DataFrame, spec: Spec) -> None:
     completed = ended(trials, trials["objective"])
     found = associations(spec, completed)
-    assert next(iter(found)) == "learning_rate", "its best value lies in the middle, so no correlation tells"
+    assert next(iter(found)) == "learning_rate", "its best value is in the middle, so a correlation would miss it"
     assert found["learning_rate"].clear
     assert not any(one.clear for name, one in found.items() if name != "learning_rate")
     assert by_association(spec, completed) == list(found)
@@ -81,7 +81,7 @@ def test_variables_in_the_order_of_their_association(trials: pd.DataFrame, spec:
 
 
 def test_values_without_an_effect_have_no_association(trials: pd.DataFrame, spec: Spec) -> None:
-    # adamw is best, and all its trials have the momentum that the task has without a search.
+    # adamw is best, and all its trials have the task's default momentum.
     by_choice = ended(trials, (trials[OPTIMIZER] == "adamw") + np.random.default_rng(0).random(len(trials)) / 9)
     found = associations(spec, by_choice)
     assert found["optimizer"].clear
@@ -89,22 +89,22 @@ def test_values_without_an_effect_have_no_association(trials: pd.DataFrame, spec
     assert found["momentum"].strength < 0.1
 
 
-def test_pruned_trials_are_compared_with_those_of_equally_many_epochs(trials: pd.DataFrame, spec: Spec) -> None:
-    # The rate decides what a trial reaches; how far it came, which raises all figures, was left to chance.
+def test_pruned_trials_are_compared_at_the_same_number_of_epochs(trials: pd.DataFrame, spec: Spec) -> None:
+    # The rate decides how good a trial is; its number of epochs, which improves any result, was left to chance.
     short = trials["trial"] % 2 == 0
     mixed = ended(trials, -trials[RATE] - 10.0 * short, "PRUNED").assign(epochs=np.where(short, 1, 3))
     assert by_association(spec, mixed)[0] == "learning_rate"
-    # What decides who goes on counts, though the stopped ones ended with larger figures.
+    # What decides which trials continue counts, even though the stopped ones ended with higher values.
     adamw = trials[OPTIMIZER] == "adamw"
     stopped = ended(trials, np.where(adamw, 0.5, 0.9)).assign(
         state=np.where(adamw, "COMPLETED", "PRUNED"), epochs=np.where(adamw, 9, 1)
     )
     assert associations(spec, stopped)["optimizer"].clear
     cancelled = stopped.assign(state=np.where(adamw, "COMPLETED", "CANCELLED"))
-    assert not associations(spec, cancelled)["optimizer"].clear, "nobody said that they were worse"
+    assert not associations(spec, cancelled)["optimizer"].clear, "cancelled trials were never judged to be worse"
 
 
-def test_noise_is_seldom_above_chance_and_ten_thousand_trials_take_no_time(trials: pd.DataFrame, spec: Spec) -> None:
+def test_noise_is_rarely_above_chance_and_ten_thousand_trials_are_fast(trials: pd.DataFrame, spec: Spec) -> None:
     rng = np.random.default_rng(1)
     named = [
         any(one.clear for one in associations(spec, ended(trials, rng.random(len(trials)))).values())
@@ -117,7 +117,7 @@ def test_noise_is_seldom_above_chance_and_ten_thousand_trials_take_no_time(trial
     assert time.process_time() - begun < 0.5
 
 
-def test_importances_of_too_few_or_equal_trials_are_refused(trials: pd.DataFrame, spec: Spec) -> None:
+def test_importances_of_too_few_or_equal_trials_are_rejected(trials: pd.DataFrame, spec: Spec) -> None:
     needed = max(LEAST_TRIALS, TRIALS_PER_VARIABLE * 4)
     completed = trials[trials["state"] == "COMPLETED"]
     assert len(completed) >= needed

@@ -1,4 +1,4 @@
-"""The notebook, run from its first cell to its last on a real store."""
+"""The notebook, run from first to last cell on a real store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MakeStudy = Callable[..., Study]
 
 
 def shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Everything that the notebook shows of the store in `folder`."""
+    """Everything that the notebook shows about the store in `folder`."""
     monkeypatch.setenv("TUNE_APP_STORE", str(folder))
     monkeypatch.delenv("TUNE_APP_STUDY", raising=False)
     notebook = nbformat.read(ROOT / "notebooks" / "analysis.ipynb", as_version=4)
@@ -32,7 +32,7 @@ def _text(data: dict[str, Any]) -> str:
     return str(data.get("text/markdown") or data.get("text/plain", ""))
 
 
-# The kernel's sockets are closed by the garbage collector.
+# The garbage collector closes the kernel's sockets.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_it_answers_its_questions(make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = ("COMPLETED", "PRUNED", "COMPLETED", "FAILED", "COMPLETED", "COMPLETED")
@@ -55,11 +55,11 @@ def test_it_runs_on_a_study_of_two_trials(
     assert "importances of 5 variables need 15 completed trials, but the study has 1" in shown(tmp_path, monkeypatch)
 
 
-def test_its_outputs_are_stored_for_readers_who_run_nothing() -> None:
+def test_its_outputs_are_stored_for_readers_who_do_not_run_it() -> None:
     text = (ROOT / "notebooks" / "analysis.ipynb").read_text(encoding="utf-8")
     outputs = [output for cell in nbformat.reads(text, as_version=4).cells for output in cell.get("outputs", [])]
     figures = [output["data"] for output in outputs if FIGURE in output.get("data", {})]
     assert len(figures) >= 5
     assert all("image/png" in figure for figure in figures), "run docs/make_notebook.py"
     assert not any(output.get("name") == "stderr" for output in outputs)
-    assert not re.search(r"/(home|root|tmp|work)/", text), "a path of whoever ran it"
+    assert not re.search(r"/(home|root|tmp|work)/", text), "a path on the author's machine"

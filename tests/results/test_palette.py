@@ -1,4 +1,4 @@
-"""The colors of figures: seen on both backgrounds, and told apart by who sees colors otherwise."""
+"""The colors of figures: visible on both backgrounds, and distinguishable with color blindness."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tune_app.results.plots.palette import COLORS, DASHES, MARKS, RANKS, SERIES,
 from tune_app.training.health import SCORES
 
 BACKGROUNDS = {"light": "#ffffff", "dark": "#0e1117"}
-"""Of Streamlit's two themes."""
+"""The backgrounds of Streamlit's two themes."""
 VISIONS = {
     "normal": np.eye(3),
-    # Machado, Oliveira and Fernandes (2009), severity 1.0; for linear RGB.
+    # Machado, Oliveira, and Fernandes (2009), severity 1.0, for linear RGB.
     "protanopia": np.array(
         [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
     ),
@@ -35,7 +35,7 @@ TO_XYZ = np.array(
 LEAST_CONTRAST = 3.0
 """WCAG 2.2, 1.4.11."""
 LEAST_DISTANCE = 19.0
-"""In CIELAB; a difference of 2.3 is just noticed side by side (Mahy, Van Eycken and Oosterlinck 1994)."""
+"""In CIELAB; a difference of 2.3 is just noticeable side by side (Mahy, Van Eycken, and Oosterlinck 1994)."""
 
 
 def linear(color: str) -> Any:
@@ -64,32 +64,32 @@ def nearest(colors: Any, vision: str) -> float:
     return min(float(np.linalg.norm(one - other)) for one, other in itertools.combinations(seen, 2))
 
 
-def test_the_simulation_takes_away_what_it_should() -> None:
+def test_the_simulation_removes_the_right_contrast() -> None:
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     red_and_green = ("#d04000", "#808000")
     assert nearest(red_and_green, "deuteranopia") < nearest(red_and_green, "normal") / 3
 
 
 @pytest.mark.parametrize("theme", BACKGROUNDS)
-def test_every_color_is_seen_on_the_background(theme: str) -> None:
+def test_every_color_is_visible_on_the_background(theme: str) -> None:
     middle = [color for _, color in RANKS]
     for color in [*COLORS.values(), *SERIES, *middle, *TIMES]:
         assert contrast(color, BACKGROUNDS[theme]) >= LEAST_CONTRAST, color
 
 
 @pytest.mark.parametrize("vision", VISIONS)
-def test_states_and_lines_are_told_apart(vision: str) -> None:
+def test_states_and_lines_are_distinguishable(vision: str) -> None:
     assert nearest(COLORS.values(), vision) > LEAST_DISTANCE
     assert nearest(SERIES, vision) > LEAST_DISTANCE
     assert nearest((RANKS[0][1], RANKS[1][1], RANKS[2][1]), vision) > LEAST_DISTANCE
 
 
-def test_color_is_never_the_only_sign() -> None:
+def test_color_is_never_the_only_difference() -> None:
     assert len(set(SYMBOLS.values())) == len(SYMBOLS) == len(COLORS)
     assert len(set(zip(DASHES, MARKS, strict=True))) >= 6
 
 
-def test_the_figures_of_health_differ_in_color_and_in_form() -> None:
+def test_the_health_scores_differ_in_color_and_shape() -> None:
     rows = pd.DataFrame({"epoch": [1, 2], **{f"health/{name}": [0.5, 0.6] for name in SCORES}})
     lines = plots.health_over_epochs(rows).data
     assert len(lines) == 7

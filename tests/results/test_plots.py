@@ -1,4 +1,4 @@
-"""The figures of a study: what is drawn, from a real study's tables."""
+"""The figures of a study, drawn from a real study's tables."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tune_app.spaces.spec import Spec
 
 
 def named(figure: go.Figure) -> dict[str, Any]:
-    json.loads(figure.to_json())  # what a browser gets
+    json.loads(figure.to_json())  # what the browser receives
     return {trace.name: trace for trace in figure.data if trace.name}
 
 
 def heights(values: Any) -> Any:
-    """Of accuracies on an axis of the logarithm of the error."""
+    """Positions of accuracies on an axis with the logarithm of the error."""
     return -np.log10(1 - np.asarray(values, float))
 
 
 def copied(trials: pd.DataFrame, times: int) -> pd.DataFrame:
-    """The trials so many times, each copy an hour later."""
+    """`times` copies of the trials, each an hour later."""
     return pd.concat(
         [
             trials.assign(
@@ -56,7 +56,7 @@ def test_the_history_marks_pruned_and_failed_trials(trials: pd.DataFrame, spec: 
     best = np.asarray(traces["Best so far"].y, float)
     assert (np.diff(best) >= 0).all()
     assert best[-1] == pytest.approx(heights(trials.loc[trials["state"] == "COMPLETED", "objective"].max()))
-    assert traces["Best so far"].x[-1] == trials["trial"].max(), "the last one failed, and the best is still the best"
+    assert traces["Best so far"].x[-1] == trials["trial"].max(), "the last one failed, so the best one is unchanged"
     assert "diverged: Diverged" in traces["Failed"].text[0]
 
 
@@ -64,7 +64,7 @@ def test_the_best_so_far_of_a_loss_falls(trials: pd.DataFrame, spec_with: Callab
     losses = spec_with(objective={"metric": "val_loss"}).objective
     traces = named(plots.optimization_history(trials, losses))
     assert (np.diff(np.asarray(traces["Best so far"].y, float)) <= 0).all()
-    assert set(traces["Failed"].y) == {max(traces["Failed"].y)}, "failures stand at the worse edge"
+    assert set(traces["Failed"].y) == {max(traces["Failed"].y)}, "failures are drawn at the worse edge"
     assert traces["Failed"].y[0] > max(traces["Completed"].y)
 
 
@@ -78,17 +78,17 @@ def test_one_diverged_trial_does_not_flatten_the_others(trials: pd.DataFrame, sp
     assert outside.name.startswith("Completed")
     assert list(outside.marker.symbol) == ["triangle-up-open"]
     assert outside.y[0] < figure.layout.yaxis.range[1]
-    assert list(outside.customdata[0])[:2] == [first, 1e6], "the true value is in the hover"
+    assert list(outside.customdata[0])[:2] == [first, 1e6], "the hover text has the true value"
 
 
-def test_pruned_curves_end_where_they_were_stopped_in_one_line(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
+def test_pruned_curves_share_one_line_and_end_where_they_stopped(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
     figure = plots.learning_curves(epochs, trials, "metric/val_accuracy", highlight=[0], rungs=(1, 3, 9))
     traces = named(figure)
     line = traces["Pruned"]
     pruned = set(trials.loc[trials["state"] == "PRUNED", "trial"])
     numbers = np.asarray(line.customdata, float)[:, 0]
     assert set(numbers[~np.isnan(numbers)]) == pruned
-    # A gap between two trials, so that the end of one is not joined with the beginning of the next.
+    # A gap between two trials, so that no line connects the end of one to the start of the next.
     assert np.isnan(np.asarray(line.y, float)).sum() == len(pruned) - 1
     assert np.nanmax(np.asarray(line.x, float)) == 3
     assert len(traces["Trial 0"].x) == 9
@@ -97,7 +97,7 @@ def test_pruned_curves_end_where_they_were_stopped_in_one_line(epochs: pd.DataFr
     assert [shape.x0 for shape in figure.layout.shapes] == [1, 3], "the rungs before the last epoch"
 
 
-def test_curves_of_a_single_epoch_are_markers_beside_the_lines(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
+def test_curves_of_a_single_epoch_are_markers_next_to_the_lines(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
     pruned = [int(number) for number in trials.loc[trials["state"] == "PRUNED", "trial"]]
     longer, *short = pruned
     cut = epochs[~epochs["trial"].isin(short) | (epochs["epoch"] == 1)]
@@ -179,10 +179,10 @@ def test_the_first_pair_varies_together(trials: pd.DataFrame, spec: Spec) -> Non
     assert plots.parallel_axes(best, spec, 4)[:2] == ["optimizer", "momentum"]
     x, y = plots.first_pair(best, spec)
     assert x == "optimizer"
-    assert y in {"learning_rate", "filters"}, "momentum has an effect with one optimizer only"
+    assert y in {"learning_rate", "filters"}, "momentum has an effect with only one optimizer"
 
 
-def test_of_many_lines_the_best_completed_are_drawn_on_top(trials: pd.DataFrame, spec: Spec) -> None:
+def test_the_best_completed_of_many_lines_are_drawn_on_top(trials: pd.DataFrame, spec: Spec) -> None:
     many = copied(trials, 80)
     drawn = plots.drawn_lines(many, spec)
     completed = many[many["state"] == "COMPLETED"]
@@ -193,7 +193,7 @@ def test_of_many_lines_the_best_completed_are_drawn_on_top(trials: pd.DataFrame,
     assert len(lines.dimensions[0]["values"]) == MOST_LINES
 
 
-def test_what_did_not_complete_is_gray_in_parallel_coordinates(trials: pd.DataFrame, spec: Spec) -> None:
+def test_uncompleted_trials_are_gray_in_parallel_coordinates(trials: pd.DataFrame, spec: Spec) -> None:
     (lines,) = plots.parallel_coordinates(trials, spec).data
     drawn = plots.drawn_lines(trials, spec)
     gray = np.asarray(lines.line.color, float) == lines.line.cmin
@@ -212,7 +212,7 @@ def test_slices_draw_every_trial_in_which_the_variable_had_an_effect(trials: pd.
     assert {row[0] for trace in drawn for row in trace.customdata} == set(having["trial"])
 
 
-def test_points_of_one_choice_lie_beside_one_another_around_it(trials: pd.DataFrame, spec: Spec) -> None:
+def test_points_of_a_choice_are_spread_around_it(trials: pd.DataFrame, spec: Spec) -> None:
     traces = named(plots.slice_plot(trials, spec, "filters"))
     completed = trials[trials["state"] == "COMPLETED"]
     places = np.asarray(traces["Completed"].x, float)
@@ -226,7 +226,7 @@ def test_points_of_one_choice_lie_beside_one_another_around_it(trials: pd.DataFr
     assert median.customdata[0][3] == len(eights)
 
 
-def test_a_contour_has_the_median_of_each_cell_and_nothing_between(trials: pd.DataFrame, spec: Spec) -> None:
+def test_a_contour_shows_the_median_of_each_cell_without_interpolation(trials: pd.DataFrame, spec: Spec) -> None:
     figure = plots.contour_plot(trials, spec, "optimizer", "filters")
     cells, best = figure.data
     completed = trials[trials["state"] == "COMPLETED"]
@@ -249,7 +249,7 @@ def test_cells_without_trials_stay_empty(trials: pd.DataFrame, spec: Spec) -> No
     assert 0 < np.isfinite(np.asarray(cells.z, float)).sum() <= completed
 
 
-def test_ranks_are_those_of_completed_trials_the_best_first(trials: pd.DataFrame, spec: Spec) -> None:
+def test_ranks_count_completed_trials_best_first(trials: pd.DataFrame, spec: Spec) -> None:
     (points,) = plots.rank_plot(trials, spec, "learning_rate", "filters").data
     completed = trials[trials["state"] == "COMPLETED"].sort_values("objective", ascending=False)
     ranked = sorted(points.customdata, key=lambda row: row[2])
@@ -259,7 +259,7 @@ def test_ranks_are_those_of_completed_trials_the_best_first(trials: pd.DataFrame
     assert len(points.x) == trials["objective"].notna().sum()
 
 
-def test_the_distribution_of_the_objective_ends_at_all(trials: pd.DataFrame, spec: Spec) -> None:
+def test_the_distribution_of_the_objective_ends_at_one(trials: pd.DataFrame, spec: Spec) -> None:
     figure = plots.empirical_distribution({"a": trials, "b": trials.head(10)}, spec.objective)
     first, second = figure.data
     completed = trials[trials["state"] == "COMPLETED"]
@@ -273,10 +273,10 @@ def test_the_timeline_has_a_lane_for_each_slot(trials: pd.DataFrame) -> None:
     figure = plots.timeline(trials)
     assert {lane for trace in figure.data for lane in trace.y} == {"127.0.0.1 / 1", "127.0.0.1 / 2"}
     assert sum(len(trace.x) for trace in figure.data) == 40
-    assert {trace.constraintext for trace in figure.data} == {"inside"}, "else plotly hides no number that is too wide"
+    assert {trace.constraintext for trace in figure.data} == {"inside"}, "otherwise wide numbers would not be hidden"
 
 
-def test_many_trials_are_drawn_by_webgl_and_a_timeline_shows_the_latest(trials: pd.DataFrame, spec: Spec) -> None:
+def test_many_trials_are_drawn_with_webgl_and_a_timeline_shows_the_latest(trials: pd.DataFrame, spec: Spec) -> None:
     many = copied(trials, 3 * MANY // 40 + 1)
     for figure in (
         plots.slice_plot(many, spec, "learning_rate"),
@@ -289,7 +289,7 @@ def test_many_trials_are_drawn_by_webgl_and_a_timeline_shows_the_latest(trials: 
     assert sorted(map(int, shown)) == list(range(len(many) - MANY, len(many)))
 
 
-def test_a_long_history_draws_a_spread_of_each_state_and_says_so(trials: pd.DataFrame, spec: Spec) -> None:
+def test_a_long_history_draws_a_sample_of_each_state_and_says_so(trials: pd.DataFrame, spec: Spec) -> None:
     rng = np.random.default_rng(0)
     many = copied(trials, 100)
     many["objective"] = many["objective"].where(many["objective"].isna(), 0.5 + rng.random(len(many)) / 10)
@@ -307,7 +307,7 @@ def test_a_long_history_draws_a_spread_of_each_state_and_says_so(trials: pd.Data
     assert max(traces["Best so far"].y) == pytest.approx(heights(best))
 
 
-def test_health_over_the_epochs_leaves_out_what_was_never_measured() -> None:
+def test_health_over_the_epochs_omits_unmeasured_figures() -> None:
     rows = {"epoch": [1, 2], "health/overall": [0.5, 0.75], "health/gradient_health": [0.5, None]}
     figure = plots.health_over_epochs(pd.DataFrame({**rows, "health/training_stability": [None, None]}))
     traces = named(figure)
@@ -321,10 +321,10 @@ def test_importances_show_their_spread_and_direction() -> None:
     found = {"a": Importance(0.7, 0.6, 0.9, "best: 0.001 to 0.01"), "b": Importance(0.3, 0.1, 0.4, "lower is better")}
     figure = plots.importances(found)
     (bars,) = figure.data
-    assert list(bars.y) == ["b", "a"], "the largest at the top"
+    assert list(bars.y) == ["b", "a"], "the largest one is at the top"
     assert list(bars.error_x.array) == pytest.approx([0.1, 0.2])
     assert list(bars.error_x.arrayminus) == pytest.approx([0.2, 0.1])
-    assert max(figure.layout.xaxis.tickvals) == 1.0, "there is no share above, whatever room the words take"
+    assert max(figure.layout.xaxis.tickvals) == 1.0, "no share is above 1, however much room the labels take"
     assert [note.text for note in figure.layout.annotations] == ["lower is better", "best: 0.001 to 0.01"]
 
 
@@ -343,12 +343,12 @@ def test_an_empty_study_says_so_in_every_figure(trials: pd.DataFrame, epochs: pd
         assert figure.layout.annotations[0].text.startswith("No trial")
 
 
-def test_an_axis_has_room_for_choices_that_no_trial_took(trials: pd.DataFrame, spec: Spec) -> None:
+def test_an_axis_has_room_for_unused_choices(trials: pd.DataFrame, spec: Spec) -> None:
     (lines,) = plots.parallel_coordinates(trials[trials["config/architecture/filters"] == 8], spec).data
     assert list(lines.dimensions[0].range) == [0, 2]
 
 
-def test_every_point_of_a_trial_says_which_one_it_is(trials: pd.DataFrame, epochs: pd.DataFrame, spec: Spec) -> None:
+def test_every_point_carries_its_trial_number(trials: pd.DataFrame, epochs: pd.DataFrame, spec: Spec) -> None:
     numbers = set(trials["trial"])
     figures = [
         plots.optimization_history(trials, spec.objective),
@@ -365,7 +365,7 @@ def test_every_point_of_a_trial_says_which_one_it_is(trials: pd.DataFrame, epoch
         assert known <= numbers
 
 
-def test_failures_alone_stand_at_no_figure(trials: pd.DataFrame, spec: Spec) -> None:
+def test_an_axis_with_only_failures_has_no_tick_labels(trials: pd.DataFrame, spec: Spec) -> None:
     failed = trials[trials["state"] == "FAILED"]
     assert plots.optimization_history(failed, spec.objective).layout.yaxis.showticklabels is False
     assert plots.slice_plot(failed, spec, "momentum").layout.yaxis.showticklabels is False

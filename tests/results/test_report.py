@@ -1,4 +1,4 @@
-"""Reports of a real study: what is in the file, and that it opens without a network."""
+"""Reports of a real study: the contents of the file, and that it opens offline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MakeStudy = Callable[..., Study]
 
 @pytest.fixture(scope="module")
 def study(make_study: MakeStudy, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A study of six trials, whose first one has a real checkpoint."""
+    """A study of six trials, the first of which has a real checkpoint."""
     made = make_study(tmp_path_factory.mktemp("store"), ends=("COMPLETED",) * 4 + ("PRUNED", "FAILED"))
     record, task = made.history().trials[0], load_task("image_cnn")
     training = Training(task, record.config, task.load_data("digits").without_test(), epochs=2, seed=record.seed)
@@ -38,7 +38,7 @@ def titles(text: str) -> list[str]:
 
 
 def fetched(text: str) -> list[str]:
-    """What the page itself would load; the addresses inside plotly's own script are for its editor and maps."""
+    """What the page itself would load; URLs inside plotly's own script are for its editor and maps."""
     return re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="[^"]+"', text)
 
 
@@ -59,7 +59,7 @@ def test_a_study_in_one_file(study: Study) -> None:
     assert fetched(text) == []
 
 
-def test_contours_are_of_variables_that_vary_together(
+def test_contours_show_variables_that_vary_together(
     make_study: MakeStudy, tmp_path: Path, spec: Spec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = ["optimizer", "momentum", "learning_rate", "filters"]
@@ -67,7 +67,7 @@ def test_contours_are_of_variables_that_vary_together(
     many = make_study(tmp_path, spec, ends=("COMPLETED",) * 10)
     contours = [title for title in titles(study_report(many)) if " over " in title and " and " in title]
     assert len(contours) == 3
-    assert not [title for title in contours if "optimizer" in title and "momentum" in title], "only sgd has a momentum"
+    assert not [title for title in contours if "optimizer" in title and "momentum" in title], "only sgd has momentum"
 
 
 def test_a_trial_in_one_file(study: Study) -> None:
@@ -101,7 +101,7 @@ def test_a_study_in_which_nothing_completed(make_study: MakeStudy, tmp_path: Pat
     assert "importances of 5 variables need 15 completed trials, but the study has 0" in text
 
 
-def test_names_and_texts_of_others_are_shown_and_never_run(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_untrusted_names_and_texts_are_escaped(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     def table(self: Study, kind: str, columns: Any = None) -> Any:
         read = original(self, kind, columns)
         if kind != "trials" or columns is not None:
@@ -119,7 +119,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["report", *arguments])
 
 
-def test_the_verb_writes_the_file(study: Study, tmp_path: Path) -> None:
+def test_the_command_writes_the_file(study: Study, tmp_path: Path) -> None:
     done = run(study.name, "--trial", "best", "-o", str(tmp_path / "r.html"), "--store", study.folder.url)
     assert done.exit_code == 0, done.output
     assert "<h1>Trial 0 of digits-small</h1>" in (tmp_path / "r.html").read_text()
@@ -133,6 +133,6 @@ def test_the_verb_writes_the_file(study: Study, tmp_path: Path) -> None:
         (["digits-small", "-o", "/nowhere/r.html"], "cannot write /nowhere/r.html"),
     ],
 )
-def test_what_cannot_be_reported(study: Study, arguments: list[str], said: str) -> None:
+def test_invalid_arguments(study: Study, arguments: list[str], said: str) -> None:
     done = run(*arguments, "--store", study.folder.url)
     assert said in str(done.exception)

@@ -1,4 +1,4 @@
-"""Results as tables, for notebooks and for the command line."""
+"""Results as tables, for notebooks and the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MakeSpec = Callable[..., Spec]
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, make_study: MakeStudy, make_spec: MakeSpec) -> Path:
-    """Three studies: one like any other, one to be minimised, one in which nothing completed."""
+    """Three studies: an ordinary one, one whose objective is minimized, and one in which nothing completed."""
     folder = tmp_path_factory.mktemp("store")
     make_study(folder)
     make_study(folder, make_spec(name="losses", objective={"metric": "val_loss"}))
@@ -49,7 +49,7 @@ def ended(number: int, **columns: Any) -> TrialRow:
 
 
 def write_other(folder: Path, rows: list[dict[str, Any]]) -> Study:
-    """A study of another task, with other columns."""
+    """A study of a different task, with different columns."""
     study = Study(Store(folder).folder, "other")
     study.folder.write("studies/other/spec.yaml", b"objective: {direction: maximize, metric: auc}\n")
     with StudyWriter(study, study.history(), column_types(MIXED)) as writer:
@@ -66,8 +66,8 @@ def test_one_study(root: Path) -> None:
     assert trials["study"].unique().tolist() == ["digits-small"]
     assert trials["trial"].tolist() == [0, 1, 2, 3, 4]
     assert epochs.groupby("trial")["epoch"].max().to_dict() == {0: 2, 1: 1, 2: 2, 4: 2}
-    assert str(trials["trial"].dtype) == "int64", "plain types where nothing is absent"
-    assert str(trials["model_parameters"].dtype) == "Int64", "whole numbers stay whole where one is absent"
+    assert str(trials["trial"].dtype) == "int64", "plain types if no value is missing"
+    assert str(trials["model_parameters"].dtype) == "Int64", "integers stay integers even if one is missing"
     assert trials["model_parameters"].sum() == sum(1234567 + n for n in (0, 1, 2, 4))
 
 
@@ -88,7 +88,7 @@ def test_several_studies_whose_columns_differ(tmp_path: Path, make_study: MakeSt
     assert epochs["metric/auc"].notna().sum() == 1
 
 
-def test_a_column_that_is_a_text_in_one_study_and_a_number_in_another(tmp_path: Path, make_study: MakeStudy) -> None:
+def test_a_column_that_is_a_string_in_one_study_and_a_number_in_another(tmp_path: Path, make_study: MakeStudy) -> None:
     make_study(tmp_path)
     study = write_other(tmp_path, [{"objective": 0.5}])
     with StudyWriter(study, study.history(), {"config/training/optimizer": pa.int64()}) as writer:
@@ -118,13 +118,13 @@ def test_best_and_ranked(root: Path) -> None:
     assert winner["error"] is None
 
 
-def test_best_and_ranked_where_less_is_better(root: Path) -> None:
+def test_best_and_ranked_when_minimizing(root: Path) -> None:
     assert ranked_trials(Store(root).study("losses"))["trial"].tolist() == [0, 2, 4, 1, 3]
     assert best("losses", root)["objective"] == 1.0
     assert ranked_trials(Store(root).study("losses"))["objective"].tolist()[:3] == [1.0, 3.0, 5.0]
 
 
-def test_equal_objectives_go_by_number_and_a_pruned_trial_never_wins(tmp_path: Path) -> None:
+def test_ties_are_broken_by_number_and_a_pruned_trial_never_wins(tmp_path: Path) -> None:
     states = ["COMPLETED", "PRUNED", "COMPLETED"]
     study = write_other(tmp_path, [{"objective": v, "state": s} for v, s in zip([0.5, 0.9, 0.5], states, strict=True)])
     assert ranked_trials(study)["trial"].tolist() == [0, 2, 1]
@@ -139,7 +139,7 @@ def test_nothing_completed(root: Path) -> None:
     assert ranked_trials(Store(root).study("hopeless"))["trial"].tolist() == [1, 2, 0], "pruned, cancelled, failed"
 
 
-def test_pruned_trials_go_by_how_far_they_came_then_by_their_value(tmp_path: Path) -> None:
+def test_pruned_trials_are_ranked_by_epochs_and_then_by_value(tmp_path: Path) -> None:
     reached = [(1, 0.9), (3, 0.5), (3, 0.7), (5, 0.1)]
     rows = [{"objective": value, "epochs": epochs, "state": "PRUNED"} for epochs, value in reached]
     study = write_other(tmp_path, [*rows, {"objective": 0.3, "epochs": 1, "state": "COMPLETED"}])
@@ -181,7 +181,7 @@ def test_config_of_gives_plain_values(root: Path, make_spec: MakeSpec) -> None:
     assert {type(value) for value in config.values()} == {bool, int, float, str}
 
 
-def test_config_of_where_other_rows_lack_the_value(tmp_path: Path, make_study: MakeStudy) -> None:
+def test_config_of_a_row_when_other_rows_lack_the_value(tmp_path: Path, make_study: MakeStudy) -> None:
     make_study(tmp_path)
     full = {"config/architecture/width": 3, "config/data/mirror": False, "config/data/method": "b"}
     study = write_other(tmp_path, [{"objective": 0.4}, {"objective": 0.5, **full, "config/data/cut": 1}])
@@ -189,12 +189,12 @@ def test_config_of_where_other_rows_lack_the_value(tmp_path: Path, make_study: M
     config = config_of(trial_row(study, 1))
     assert config == expected
     assert [type(v) for v in config.values()] == [int, bool, str, str]
-    assert config_of(trial_row(study, 0)) == {}, "what is absent is left out"
+    assert config_of(trial_row(study, 0)) == {}, "missing values are omitted"
     together = load_trials(None, tmp_path)
     config = config_of(together[(together["study"] == "other") & (together["trial"] == 1)].iloc[0])
     assert config == expected
     assert [type(v) for v in config.values()] == [int, bool, str, str]
-    assert config_of(trial_row(study, 1), MIXED) == {**expected, "cut": 1}, "the catalog tells the type"
+    assert config_of(trial_row(study, 1), MIXED) == {**expected, "cut": 1}, "the catalog knows the type"
 
 
 def test_summary(root: Path, tmp_path: Path, make_study: MakeStudy, make_spec: Any) -> None:
@@ -214,7 +214,7 @@ def test_summary(root: Path, tmp_path: Path, make_study: MakeStudy, make_spec: A
     }
     by_health = make_spec(objective={"metric": "val_accuracy", "mode": "health"})
     healthy = summary(make_study(tmp_path, by_health))
-    assert healthy["metric"] == "val_accuracy and health", "what `best` is"
+    assert healthy["metric"] == "val_accuracy and health", "what `best` measures"
     hopeless = summary(Store(root).study("hopeless"))
     assert hopeless["best"] is hopeless["best_trial"] is None
 

@@ -1,4 +1,4 @@
-"""Picking trials, the columns in which they differ, and a few side by side."""
+"""Selecting trials, the columns in which they differ, and a few side by side."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TRIALS = pd.DataFrame(
         (Selection(states=["COMPLETED"], ranges={"objective": (0.8, None)}), [0]),
     ],
 )
-def test_a_selection_keeps_what_meets_all_of_it(selection: Selection, numbers: list[int]) -> None:
+def test_a_selection_keeps_trials_that_meet_every_condition(selection: Selection, numbers: list[int]) -> None:
     assert list(selection.of(TRIALS)["trial"]) == numbers
     assert selection.of(TRIALS.head(0)).empty
 
@@ -47,22 +47,22 @@ def test_a_selection_keeps_what_meets_all_of_it(selection: Selection, numbers: l
 ASKED = Selection(("COMPLETED",), {"config/training/optimizer": ["sgd"]}, {"objective": (0.8, None)}, "a-3")
 
 
-def test_a_selection_survives_an_address() -> None:
+def test_a_selection_round_trips_through_an_address() -> None:
     assert Selection.from_text(ASKED.to_text(), TRIALS) == ASKED
     assert Selection().to_text() == ""
-    assert not Selection.from_text('{"ranges":{"node":[0,1]}}', TRIALS).ranges, "no range of texts"
+    assert not Selection.from_text('{"ranges":{"node":[0,1]}}', TRIALS).ranges, "strings have no range"
     known = Selection.from_text(ASKED.to_text(), TRIALS[["objective"]])
     assert not known.choices, "the study has no such column"
     assert known.ranges == {"objective": (0.8, None)}
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", '{"ranges":{"objective":[1]}}', '{"ranges":{"objective":["x",1]}}'])
-def test_an_address_that_is_no_selection_is_refused(text: str) -> None:
+def test_an_invalid_selection_is_rejected(text: str) -> None:
     with pytest.raises(InputError, match="a filter must be"):
         Selection.from_text(text, TRIALS)
 
 
-def test_it_says_which_condition_leaves_nothing() -> None:
+def test_it_says_which_condition_excludes_everything() -> None:
     assert ASKED.conditions() == ["state", "config/training/optimizer", "objective", "text"]
     assert ASKED.of(TRIALS).empty
     assert ASKED.emptied_by(TRIALS) == {"objective": 1, "text": 1}
@@ -80,7 +80,7 @@ def test_side_by_side_marks_what_differs() -> None:
     assert list(table.columns) == [2, 0]
     marks = dict(zip(table.index, differs, strict=True))
     assert marks["state"]
-    assert marks["objective"], "a value that only one of them has"
+    assert marks["objective"], "only one of them has a value"
     assert not marks["config/training/optimizer"]
     assert table.loc["objective", 2] is None
     assert table.loc["objective", 0] == 0.9

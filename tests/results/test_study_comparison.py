@@ -23,7 +23,7 @@ TRIALS = pd.DataFrame(
 )
 
 
-def test_the_best_so_far_counts_completed_trials_in_the_order_of_their_ends() -> None:
+def test_the_best_so_far_counts_completed_trials_in_the_order_they_ended() -> None:
     found = best_so_far(TRIALS, "maximize")
     assert found["epochs"].tolist() == [11, 21, 31]
     assert found["best"].tolist() == [0.4, 0.5, 0.7]

@@ -1,4 +1,4 @@
-"""The sampler `auto`: what it proposes is feasible, new, repeatable, and better than random draws."""
+"""The sampler `auto`: its proposals are feasible, new, reproducible, and better than random search."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def space_of(constraints: tuple[str, ...] = (), **domains: Any) -> Space:
 
 
 def loss_of(config: Config) -> float:
-    """Best at a rate of 0.01 with adam and four layers."""
+    """The loss, lowest at a rate of 0.01 with adam and four layers."""
     off = (
         abs(math.log10(float(config["rate"])) + 2) + (config["optimizer"] != "adam") + 0.2 * (4 - int(config["layers"]))
     )
@@ -48,7 +48,7 @@ def loss_of(config: Config) -> float:
 
 
 def swept(space: Space, trials: int, seed: int = 0, sampler: str = "auto", epochs: int = 3) -> list[Config]:
-    """Configurations of a sweep, of which two in three are stopped after an epoch."""
+    """The configurations of a sweep in which two of three trials are stopped after an epoch."""
     search, found = StudySearch(space, LOSS, make_sampler(sampler, space, seed, trials)), []
     for number in range(trials):
         name = f"t{number}"
@@ -60,7 +60,7 @@ def swept(space: Space, trials: int, seed: int = 0, sampler: str = "auto", epoch
     return found
 
 
-def test_it_finds_better_than_random_draws() -> None:
+def test_it_beats_random_search() -> None:
     space = space_of()
     better = 0
     for seed in range(5):
@@ -69,14 +69,14 @@ def test_it_finds_better_than_random_draws() -> None:
     assert better >= 4
 
 
-def test_the_same_seed_proposes_the_same() -> None:
+def test_the_same_seed_proposes_the_same_configurations() -> None:
     space = space_of()
     assert swept(space, 40, 3) == swept(space, 40, 3) != swept(space, 40, 4)
 
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), high=st.integers(2, 4))
-def test_it_proposes_feasible_configurations_once(seed: int, high: int) -> None:
+def test_it_proposes_each_feasible_configuration_once(seed: int, high: int) -> None:
     space = space_of(
         ("layers + width <= 5",),
         rate=Categorical((0.1, 0.2, 0.3)),
@@ -91,13 +91,13 @@ def test_it_proposes_feasible_configurations_once(seed: int, high: int) -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_a_space_that_is_used_up_is_proposed_again() -> None:
+def test_an_exhausted_space_is_proposed_again() -> None:
     space = space_of(layers=Int(1, 3))
     search = StudySearch(space, LOSS, make_sampler("auto", space, 0, 30))
     assert {search.suggest(f"t{number}")["layers"] for number in range(12)} == {1, 2, 3}
 
 
-def test_diverged_configurations_are_kept_away_from() -> None:
+def test_it_avoids_diverged_configurations() -> None:
     space = space_of(rate=Float(0.0, 1.0), other=Float(0.0, 1.0))
     search = StudySearch(space, LOSS, make_sampler("auto", space, 0, 100))
     found = []
@@ -134,7 +134,7 @@ def test_win_rates_compare_at_the_last_common_epoch() -> None:
     rng = np.random.default_rng(0)
     slow, fast, stopped, diverged = [1.0, 2.0, 9.0], [3.0, 4.0, 5.0], [2.0], []
     rates = win_rates([np.array(curve, dtype=float) for curve in (slow, fast, stopped, diverged)], rng)
-    # Of the three others and itself: slow beats fast and diverged, fast beats stopped and diverged.
+    # Each is compared with the other three and itself: slow beats fast and diverged, fast beats stopped and diverged.
     assert rates.tolist() == [2.5 / 4, 2.5 / 4, 2.5 / 4, 0.5 / 4]
 
 
@@ -145,7 +145,7 @@ def test_win_rates_compare_at_the_last_common_epoch() -> None:
         max_size=12,
     )
 )
-def test_win_rates_are_those_of_all_pairs(curves: list[np.ndarray[Any, Any]]) -> None:
+def test_win_rates_count_all_pairs(curves: list[np.ndarray[Any, Any]]) -> None:
     def wins(mine: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> float:
         last = min(len(mine), len(theirs))
         a, b = (mine[last - 1], theirs[last - 1]) if last else (len(mine), len(theirs))
@@ -155,13 +155,13 @@ def test_win_rates_are_those_of_all_pairs(curves: list[np.ndarray[Any, Any]]) ->
     assert win_rates(curves, np.random.default_rng(0)).tolist() == expected
 
 
-def test_win_rates_of_many_are_those_against_some() -> None:
+def test_win_rates_of_many_are_estimated_from_some() -> None:
     curves = [np.array([float(number)]) for number in range(2_000)]
     rates = win_rates(curves, np.random.default_rng(0))
     assert np.corrcoef(rates, np.arange(2_000))[0, 1] > 0.99
 
 
-def test_a_gaussian_process_learns_a_curved_line() -> None:
+def test_a_gaussian_process_learns_a_curve() -> None:
     rng = np.random.default_rng(0)
     points = rng.random((3 * MOST_POINTS, 2))
     target = -((points[:, 0] - 0.3) ** 2)

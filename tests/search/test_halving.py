@@ -1,4 +1,4 @@
-"""Successive halving: who continues after a rung, and what a resumed sweep knows."""
+"""Successive halving: which trials continue after a rung, and how a rerun counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tune_app.search.halving import LEAST, RECENT, Halving
 
 @dataclass
 class Named:
-    """What the scheduler asks a trial for."""
+    """The only attribute that the scheduler reads from a trial."""
 
     trial_id: str
 
@@ -30,7 +30,7 @@ class Sweep:
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
-def test_the_best_quarter_goes_on(direction: str) -> None:
+def test_the_best_quarter_continues(direction: str) -> None:
     sweep, sign = Sweep(direction), 1.0 if direction == "minimize" else -1.0
     for number in range(40):
         sweep.stops(f"{number}", 1, sign * (number % 20))
@@ -44,12 +44,12 @@ def test_a_rung_decides_nothing_before_it_has_enough_arrivals() -> None:
     assert sweep.stops("last", 1, 9.0)
 
 
-def test_a_trial_that_came_early_is_judged_at_its_next_report() -> None:
+def test_an_early_arrival_is_judged_at_its_next_report() -> None:
     sweep = Sweep()
     assert not sweep.stops("early", 1, 50.0)
     for number in range(8):
         sweep.stops(f"{number}", 1, float(number))
-    assert sweep.stops("early", 2, 1.0)  # no rung, but by now it is known to have been the worst of all
+    assert sweep.stops("early", 2, 1.0)  # not a rung, but by now it is known to have been the worst of all
 
 
 def test_recent_arrivals_count() -> None:
@@ -61,14 +61,14 @@ def test_recent_arrivals_count() -> None:
     assert sweep.stops("better than all at the begin", 1, 50.0)
 
 
-def test_equal_ones_do_not_all_go_on() -> None:
+def test_equal_trials_do_not_all_continue() -> None:
     sweep = Sweep()
     stopped = [sweep.stops(f"{number}", 1, 0.5) for number in range(20)]
     assert all(stopped[LEAST:])
 
 
 @pytest.mark.parametrize("objective", [None, float("nan")])
-def test_a_report_without_a_figure_stops_nothing(objective: float | None) -> None:
+def test_a_report_without_an_objective_stops_nothing(objective: float | None) -> None:
     sweep = Sweep()
     for number in range(20):
         sweep.stops(f"{number}", 1, float(number))

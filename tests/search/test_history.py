@@ -1,4 +1,4 @@
-"""What a new study begins with: which past studies, what they propose, and that a misleading one costs little."""
+"""What a new study starts from: which past studies, what they propose, and that a misleading one costs little."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def spec_with(history: Any) -> Spec:
 
 @pytest.fixture
 def past(tmp_path: Path, make_study: MakeStudy) -> list[Study]:
-    """Studies of the task, the oldest one first; one more than are read."""
+    """Studies of the task, the oldest one first: one more than the limit."""
     studies = [make_study(tmp_path, small_spec(name=f"past-{n}"), ENDS) for n in range(MOST_STUDIES + 1)]
     for hour, study in enumerate(studies):
         content = json.dumps({"state": "ended", "at": f"2026-01-01T{hour:02}:00:00+00:00"})
@@ -70,7 +70,7 @@ def test_the_newest_studies_of_the_task_come_first(past: list[Study]) -> None:
     assert not found.left_out
 
 
-def test_studies_of_another_command_are_of_another_task() -> None:
+def test_another_command_is_another_task() -> None:
     spec = small_spec(name="new")
     catalog = replace(spec.catalog, task="script", script=Script(("python", "a.py"), REPORT))
     script = replace(spec, task="script", catalog=catalog)
@@ -80,7 +80,7 @@ def test_studies_of_another_command_are_of_another_task() -> None:
     assert not _is_same_task(replace(script.catalog, script=other).to_dict(), script)
 
 
-def test_what_is_no_help_is_left_out(past: list[Study], tmp_path: Path, make_study: MakeStudy) -> None:
+def test_unhelpful_studies_are_left_out(past: list[Study], tmp_path: Path, make_study: MakeStudy) -> None:
     make_study(tmp_path, small_spec(name="few"), ENDS[:7])
     failed = make_study(tmp_path, small_spec(name="failed"), ["FAILED"] * 12)
     catalog = {**past[4].json("catalog.json"), "task": "text_lstm"}
@@ -101,14 +101,14 @@ def test_a_damaged_study_of_any_task_is_left_out(past: list[Study]) -> None:
     assert list(found.left_out) == ["past-0"]
 
 
-def test_a_study_in_which_no_searched_variable_varied_is_no_help(past: list[Study]) -> None:
+def test_a_study_in_which_no_searched_variable_varied_is_left_out(past: list[Study]) -> None:
     document = small_spec().to_dict()
     document["parameters"] = {"training": {"warmup_epochs": {"type": "float", "low": 0.0, "high": 1.0}}}
     spec = small_spec(name="new", parameters=document["parameters"], constraints=[])
     assert [one.name for one in find_history(spec, past[0].folder).studies] == ["tune-app:digits_cnn"]
 
 
-def test_values_outside_a_narrower_space_are_kept_as_they_were() -> None:
+def test_values_outside_a_narrower_space_are_unchanged() -> None:
     former = Categorical((16, 32, "auto"))
     row = {"config/training/batch": "16", "config/training/lr": 0.5}
     space = space_of(batch=Categorical((32, "auto")), lr=Float(1e-3, 0.1))
@@ -116,13 +116,13 @@ def test_values_outside_a_narrower_space_are_kept_as_they_were() -> None:
     assert _config(row, variables, space) == {"batch": 16, "lr": 0.5}
 
 
-def test_none_and_other_samplers_begin_with_nothing(past: list[Study]) -> None:
+def test_none_and_other_samplers_start_without_history(past: list[Study]) -> None:
     assert find_history(spec_with("none"), past[0].folder).studies == ()
     random = small_spec(name="new", search={"sampler": "random"})
     assert find_history(random, past[0].folder).studies == ()
 
 
-def test_named_studies_alone_are_taken(past: list[Study]) -> None:
+def test_only_named_studies_are_used(past: list[Study]) -> None:
     found = find_history(spec_with(["past-0", "past-2"]), past[0].folder)
     assert [one.name for one in found.studies] == ["past-0", "past-2"]
     best = found.studies[0]
@@ -134,7 +134,7 @@ def test_named_studies_alone_are_taken(past: list[Study]) -> None:
     ("name", "rule", "hint"),
     [("past-9", "must list studies in the store", "past-0"), ("few", "at least 8 trials", "omit it")],
 )
-def test_a_named_study_that_cannot_be_used_is_told(
+def test_a_named_study_that_cannot_be_used_is_an_error(
     past: list[Study], tmp_path: Path, make_study: MakeStudy, name: str, rule: str, hint: str
 ) -> None:
     make_study(tmp_path, small_spec(name="few"), ENDS[:7])
@@ -144,19 +144,19 @@ def test_a_named_study_that_cannot_be_used_is_told(
     assert hint in str(told.value.hint)
 
 
-def test_a_named_study_that_runs_is_told(past: list[Study]) -> None:
+def test_a_named_study_that_is_running_is_an_error(past: list[Study]) -> None:
     with past[0].writing(), pytest.raises(InputError, match="finished studies, but `past-0` is running"):
         find_history(spec_with(["past-0"]), past[0].folder)
 
 
-def test_history_is_refused_where_no_sampler_learns_from_it() -> None:
+def test_history_is_rejected_if_the_sampler_does_not_learn_from_it() -> None:
     with pytest.raises(InputError, match=r"unless the sampler learns from it.* with the sampler tpe"):
         small_spec(search={"history": ["past-0"], "sampler": "tpe"})
     with pytest.raises(InputError, match="must be auto, none, or a list of studies"):
         small_spec(search={"history": "past-0"})
 
 
-def test_a_study_keeps_what_it_began_with(past: list[Study]) -> None:
+def test_a_study_keeps_its_initial_history(past: list[Study]) -> None:
     found = find_history(spec_with("auto"), past[0].folder).studies
     assert kept_history(past[0]) == ()
     keep_history(past[0], found)
@@ -164,7 +164,7 @@ def test_a_study_keeps_what_it_began_with(past: list[Study]) -> None:
 
 
 @pytest.mark.parametrize("name", ["digits_cnn", "stdlib_docs_lstm", "python_reference_gpt"])
-def test_something_comes_with_tune_app_for_each_of_its_tasks(name: str) -> None:
+def test_each_of_our_tasks_ships_a_history(name: str) -> None:
     spec = load_spec(ROOT / "search_spaces" / f"{name}.yaml")
     assert spec.task in TASKS
     (one,) = shipped(spec)
@@ -174,8 +174,8 @@ def test_something_comes_with_tune_app_for_each_of_its_tasks(name: str) -> None:
     assert len({tuple(config.values()) for config in proposed}) == 8
 
 
-def test_a_portfolio_has_what_each_past_study_likes() -> None:
-    """Two studies that like opposite ends of a range: both ends are among the first configurations."""
+def test_a_portfolio_has_the_favorites_of_each_past_study() -> None:
+    """If two studies prefer opposite ends of a range, both ends are among the first configurations."""
     space, trials = space_of(), studied(60)
     small = [(c, np.array([-float(c["rate"])])) for c, _ in trials]
     large = [(c, np.array([float(c["rate"])])) for c, _ in trials]
@@ -188,7 +188,7 @@ def test_a_portfolio_has_what_each_past_study_likes() -> None:
 
 
 class Losses:
-    """Curves that fall to `loss_of` and a rest, with noise that belongs to the configuration."""
+    """Curves that fall to `loss_of` plus `LEAST`, with noise that depends only on the configuration."""
 
     LEAST = 0.2
 
@@ -199,7 +199,7 @@ class Losses:
 
 
 def found_with(trials: list[tuple[Config, np.ndarray]] | None, seed: int, count: int) -> float:
-    """The best loss of a sweep of `count` trials after a past study of such trials."""
+    """The best loss in a sweep of `count` trials that learns from a past study with `trials`."""
     space = space_of()
     one = None if trials is None else PastStudy.of("a", trials)
     past = [] if one is None else [PastPreference.fit(one, space)]
@@ -220,13 +220,13 @@ def found_with(trials: list[tuple[Config, np.ndarray]] | None, seed: int, count:
     return found
 
 
-def test_history_finds_a_better_one_in_few_trials() -> None:
+def test_history_helps_within_a_few_trials() -> None:
     cold = [found_with(None, seed, 12) for seed in range(9)]
     warm = [found_with(studied(100, seed + 100), seed, 12) for seed in range(9)]
     assert statistics.median(warm) < 0.9 * statistics.median(cold)
 
 
-def test_a_history_that_misleads_costs_little() -> None:
+def test_a_misleading_history_costs_little() -> None:
     cold, misled = [], []
     for seed in range(7):
         trials = studied(100, seed + 100)

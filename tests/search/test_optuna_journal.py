@@ -1,4 +1,4 @@
-"""The journal of a study, and what becomes of the sweep if it cannot be written."""
+"""The journal of a study, and what happens if it cannot be written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MakeStudy = Callable[..., Study]
 
 
 @pytest.mark.parametrize("content", [b"{", b"1 2\n"])
-def test_what_fails_in_its_thread_is_said_in_words(
+def test_an_error_in_its_thread_has_a_clear_message(
     make_study: MakeStudy, make_spec: Callable[..., Spec], tmp_path: Path, content: bytes
 ) -> None:
     spec = make_spec()
@@ -30,7 +30,7 @@ def test_what_fails_in_its_thread_is_said_in_words(
     assert "cannot write" in journal.error.message
 
 
-def test_a_journal_that_cannot_be_begun(make_spec: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_journal_that_cannot_be_created(make_spec: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     spec = make_spec()
     with pytest.raises(WorkFailed, match="cannot write"):

@@ -1,4 +1,4 @@
-"""What is kept of a study for those that come after it."""
+"""What is kept of a study for later ones."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .test_auto_sampler import loss_of, space_of
 
 
 def studied(count: int, seed: int = 0) -> list[tuple[Config, np.ndarray]]:
-    """Random trials of `space_of`; two in three were stopped after an epoch."""
+    """Random trials of `space_of`; two of three were stopped after an epoch."""
     rng = np.random.default_rng(seed)
     configs = [sample(space_of(), rng) for _ in range(count)]
     return [(c, -loss_of(c) / np.arange(1, (3 if n % 3 == 0 else 1) + 1)) for n, c in enumerate(configs)]
 
 
-def test_too_few_trials_are_no_past() -> None:
+def test_too_few_trials_make_no_past_study() -> None:
     assert PastStudy.of("small", studied(7)) is None
     assert PastStudy.of("small", studied(8)) is not None
 
 
 @settings(max_examples=20, deadline=None)
 @given(count=st.integers(8, 400), seed=st.integers(0, 99))
-def test_what_is_kept_is_the_best_and_some_others_and_reads_back_equal(count: int, seed: int) -> None:
+def test_the_best_and_some_other_trials_are_kept_and_round_trip(count: int, seed: int) -> None:
     trials = studied(count, seed)
     past = PastStudy.of("a", trials)
     assert past is not None
@@ -40,7 +40,7 @@ def test_what_is_kept_is_the_best_and_some_others_and_reads_back_equal(count: in
     assert -loss_of(past.configs[0]) >= firsts[count // 5]
 
 
-def test_one_that_diverged_is_the_last() -> None:
+def test_a_diverged_trial_comes_last() -> None:
     trials = studied(20)
     trials[4] = (trials[4][0], np.empty(0))
     past = PastStudy.of("a", trials)
@@ -49,7 +49,7 @@ def test_one_that_diverged_is_the_last() -> None:
     assert past.epochs[-1] == 0
 
 
-def test_its_hash_is_of_the_trials_and_not_of_the_name() -> None:
+def test_its_hash_depends_on_the_trials_and_not_on_the_name() -> None:
     one, other = PastStudy.of("a", studied(20)), PastStudy.of("b", studied(20))
     changed = PastStudy.of("a", studied(20, seed=1))
     assert one is not None
@@ -59,12 +59,12 @@ def test_its_hash_is_of_the_trials_and_not_of_the_name() -> None:
 
 
 @pytest.mark.parametrize("document", [{}, {"name": "a", "variables": ["x"], "trials": [[[1, 2], 0.5, 1]]}])
-def test_a_damaged_history_is_told(document: dict[str, object]) -> None:
+def test_a_damaged_history_is_rejected(document: dict[str, object]) -> None:
     with pytest.raises(InputError, match="unchanged"):
         PastStudy.from_dict(document, "history.json")
 
 
-def test_a_narrower_space_takes_what_it_can_have() -> None:
+def test_a_narrower_space_uses_only_what_fits() -> None:
     past = PastStudy.of("a", studied(120))
     assert past is not None
     whole = PastPreference.fit(past, space_of())

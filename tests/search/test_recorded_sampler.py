@@ -1,4 +1,4 @@
-"""Proposals that may only be recorded configurations."""
+"""Proposals limited to recorded configurations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROW = {"epoch": 1, "metric/loss": 0.5}
 
 
 class Third(PlannedSampler):
-    """Proposes a third each time, and keeps what it hears."""
+    """Always proposes a third, and records every call."""
 
     def __init__(self) -> None:
         self.heard: list[object] = []
@@ -38,7 +38,7 @@ class Third(PlannedSampler):
         self.heard.append(("forget", number))
 
 
-def test_a_proposal_becomes_what_is_nearest_and_the_sampler_hears_of_that() -> None:
+def test_a_proposal_becomes_the_nearest_recorded_one_and_the_sampler_learns_that() -> None:
     inner, recorded = Third(), [0.1, 0.4, 0.9]
     sampler = RecordedSampler(inner, lambda c: {"rate": min(recorded, key=lambda r: abs(r - float(c["rate"])))})
     search = StudySearch(SPACE, Objective(metric="loss", direction="minimize"), sampler)

@@ -1,4 +1,4 @@
-"""What the sampler proposes and what it is told, without Ray."""
+"""What the sampler proposes and what it learns, without Ray."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def result(*values: float, finished: bool, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_tight_constraints_are_met_within_50_ms_a_suggestion(sampler: str) -> None:
-    space = make_space("width % heads == 0", "heads > 40", "heads % 5 == 0")  # about 1 in 100 or fewer are feasible
+    space = make_space("width % heads == 0", "heads > 40", "heads % 5 == 0")  # at most about 1 in 100 is feasible
     search = search_of(space, sampler)
     times = []
     for number in range(60 if sampler != "gp" else 15):
@@ -64,12 +64,12 @@ def test_tight_constraints_are_met_within_50_ms_a_suggestion(sampler: str) -> No
         times.append(time.process_time() - began)
         assert not space.violated(config)
         search.on_trial_complete(f"t{number}", result(config["rate"], finished=True))
-    if sampler != "gp":  # it takes half a second without any constraint
+    if sampler != "gp":  # gp takes half a second even without constraints
         assert statistics.median(times) < 0.05
 
 
 @pytest.mark.parametrize("sampler", ["gp", "nsga2"])
-def test_a_sampler_that_ignores_pruned_trials_is_told_their_last_value(sampler: str) -> None:
+def test_a_sampler_that_ignores_pruned_trials_gets_their_last_value(sampler: str) -> None:
     search = search_of(make_space(), sampler)
     search.suggest("t")
     search.on_trial_complete("t", result(0.1, 0.2, finished=False))
@@ -103,7 +103,7 @@ def test_a_variable_that_does_not_apply_is_not_in_the_optuna_trial() -> None:
         (None, TrialState.FAIL, None, {}),
     ],
 )
-def test_a_trial_is_told_as_what_it_was(told: Any, state: TrialState, value: Any, reports: dict[int, float]) -> None:
+def test_optuna_learns_how_a_trial_ended(told: Any, state: TrialState, value: Any, reports: dict[int, float]) -> None:
     search = search_of(make_space())
     search.suggest("t")
     search.on_trial_complete("t", told, error=told is None)
@@ -111,7 +111,7 @@ def test_a_trial_is_told_as_what_it_was(told: Any, state: TrialState, value: Any
     assert (trial.state, trial.value, trial.intermediate_values) == (state, value, reports)
 
 
-def test_the_sampler_keeps_away_from_where_trials_diverge() -> None:
+def test_the_sampler_avoids_regions_where_trials_diverge() -> None:
     space = make_space()
     search = search_of(space)
     for number in range(60):
@@ -120,11 +120,11 @@ def test_the_sampler_keeps_away_from_where_trials_diverge() -> None:
         told = result(finished=False, failure_kind="diverged") if bad else result(0.5, finished=True)
         search.on_trial_complete(f"t{number}", told)
     late = [search.suggest(f"late{number}")["rate"] for number in range(30)]
-    # A third of the range (in the logarithm) is bad: a sampler that learns nothing is there in 12 of 30.
+    # Two fifths of the logarithmic range are bad: a sampler that learns nothing would be there 12 times in 30.
     assert sum(rate > 0.01 for rate in late) <= 5
 
 
-def test_remembered_trials_are_known_like_those_of_this_process() -> None:
+def test_remembered_trials_count_like_those_of_this_process() -> None:
     space = make_space()
     search = search_of(space)
     row = ended("COMPLETED", 2, objective=0.7, failure_kind=None, error=None)
@@ -137,7 +137,7 @@ def test_remembered_trials_are_known_like_those_of_this_process() -> None:
     assert trial.intermediate_values == {1: 0.35, 2: 0.7}
 
 
-def test_a_diverged_trial_is_a_failure_for_people() -> None:
+def test_a_diverged_trial_is_a_failure_in_the_journal() -> None:
     space = make_space()
     row = ended("FAILED", 0, objective=None, failure_kind="diverged", error="nan")
     config = space.fill(lambda name: space.by_name[name].default)
@@ -147,7 +147,7 @@ def test_a_diverged_trial_is_a_failure_for_people() -> None:
     assert trial.user_attrs["failure_kind"] == "diverged"
 
 
-def test_a_given_configuration_is_taken_as_it_is() -> None:
+def test_an_adopted_configuration_is_unchanged() -> None:
     space = make_space()
     search = search_of(space)
     config = space.fill(lambda name: space.by_name[name].default)
@@ -162,7 +162,7 @@ def test_cma_es_learns_from_pruned_trials_that_lack_a_variable() -> None:
         search = StudySearch(space, SCORE, make_sampler("cma-es", space, seed, 60))
         for number in range(60):
             config = search.suggest(f"t{number}")
-            # Of the completed ones all have a momentum, so that Optuna would adapt it.
+            # All completed trials have a momentum, so Optuna would adapt it.
             finished = config["optimizer"] == "sgd"
             search.on_trial_complete(f"t{number}", result(float(number), finished=finished))
         told = search._ot_study.trials

@@ -1,4 +1,4 @@
-"""What holds for any domain: Optuna's form and the file's form give it back, and what is drawn belongs to it."""
+"""Properties of every domain: it round-trips through Optuna's form and the file's, and contains its own samples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tune_app.spaces.variable import DOMAIN_TYPES, Categorical, Domain, Float, I
 
 
 def domains() -> st.SearchStrategy[Domain]:
-    """Any domain whose numbers are of moderate size."""
+    """Any domain with numbers of moderate size."""
     whole = st.tuples(st.integers(-1000, 1000), st.integers(0, 1000), st.integers(1, 50))
     positive = st.tuples(st.integers(1, 1000), st.integers(0, 10_000))
     real = st.tuples(st.floats(-1e6, 1e6), st.floats(0, 1e6))
@@ -37,13 +37,13 @@ def domains() -> st.SearchStrategy[Domain]:
 
 
 @given(domains(), st.integers(0, 2**32))
-def test_what_is_drawn_is_contained(domain: Domain, seed: int) -> None:
+def test_a_domain_contains_its_samples(domain: Domain, seed: int) -> None:
     rng = np.random.default_rng(seed)
     assert all(domain.contains(domain.sample(rng)) for _ in range(5))
 
 
 @given(domains())
-def test_to_dict_builds_it_again(domain: Domain) -> None:
+def test_to_dict_round_trip(domain: Domain) -> None:
     content = domain.to_dict()
     assert DOMAIN_TYPES[content.pop("type")](**content) == domain
 
@@ -53,7 +53,7 @@ def test_optuna_round_trip(domain: Domain) -> None:
     assert from_optuna(to_optuna(domain)) == domain
     stored = json_to_distribution(distribution_to_json(to_optuna(domain)))
     assert from_optuna(stored) == domain
-    assert repr(from_optuna(stored)) == repr(domain)  # 1 and 1.0 are told apart
+    assert repr(from_optuna(stored)) == repr(domain)  # 1 and 1.0 are distinguished
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,6 @@ def test_optuna_round_trip_from_its_side(distribution: BaseDistribution) -> None
     assert to_optuna(from_optuna(distribution)) == distribution
 
 
-def test_none_is_no_choice() -> None:
+def test_none_is_not_a_choice() -> None:
     with pytest.raises(ValueError, match="a choice must be"):
         from_optuna(CategoricalDistribution([None, 1]))

@@ -1,4 +1,4 @@
-"""Expressions: what is allowed, what they give, and how they reject."""
+"""Expressions: what is allowed, what they evaluate to, and their errors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_it_evaluates(text: str, expected: object) -> None:
     assert Expression.parse(text)(VALUES) == expected
 
 
-def test_it_knows_its_names_and_texts() -> None:
+def test_it_knows_its_names_and_strings() -> None:
     expression = Expression.parse(" filters > 3 and optimizer in ('sgd', 'adam') and 'x' != mode ")
     assert expression.text == "filters > 3 and optimizer in ('sgd', 'adam') and 'x' != mode"
     assert expression.names == {"filters", "optimizer", "mode"}
@@ -58,7 +58,7 @@ def test_it_knows_its_names_and_texts() -> None:
         *("a < 1e999", "a in (1, -1e400)", "__import__('os')", "a @ b", "...", "a == 1j", "~a"),
     ],
 )
-def test_it_refuses_what_is_no_small_expression(text: str) -> None:
+def test_invalid_or_large_expressions_are_rejected(text: str) -> None:
     with pytest.raises(InputError, match="an expression"):
         Expression.parse(text)
 
@@ -79,7 +79,7 @@ def test_it_refuses_what_is_no_small_expression(text: str) -> None:
         ("-" * 490 + "filters", "recursion"),
     ],
 )
-def test_it_fails_in_words(text: str, reason: str) -> None:
+def test_errors_have_clear_messages(text: str, reason: str) -> None:
     expression = Expression.parse(text)
     with pytest.raises(InputError, match=f"(?s)an expression must work.*{reason}") as caught:
         expression(VALUES)
@@ -91,7 +91,7 @@ def test_the_message_has_the_expression_and_its_values() -> None:
         Expression.parse("optimizer > filters")(VALUES)
 
 
-def test_it_is_a_value() -> None:
+def test_it_compares_by_value_and_can_be_copied() -> None:
     one, other = Expression.parse("filters > 3"), Expression.parse("filters > 4")
     assert one == Expression.parse("filters > 3 ")
     assert one != other

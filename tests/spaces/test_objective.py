@@ -1,4 +1,4 @@
-"""What trials are compared by."""
+"""The objective by which trials are compared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def row(**values: Any) -> dict[str, Any]:
     return {names[name]: value for name, value in values.items()}
 
 
-def test_the_figure_of_each_mode() -> None:
+def test_the_objective_of_each_mode() -> None:
     assert objective_of(SIMPLE, row(acc=0.8, health=0.1)) == 0.8
     assert objective_of(HEALTH, row(acc=0.8, health=0.4)) == pytest.approx(0.75 * 0.8 + 0.25 * 0.4)
     assert objective_of(LOSS, row(loss=0.5, health=0.4)) == pytest.approx(0.7 * 0.5 + 0.3 * 0.6)
@@ -31,7 +31,7 @@ def test_the_figure_of_each_mode() -> None:
     assert directions_of(SIZE) == ["maximize", "minimize"]
 
 
-def test_it_is_unknown_where_a_figure_is() -> None:
+def test_it_is_unknown_if_a_figure_is_unknown() -> None:
     assert objective_of(HEALTH, row(acc=0.8, health=None)) is None
     assert objective_of(HEALTH, row(acc=None, health=0.8)) is None
     assert objective_of(SIMPLE, row(acc=None)) is None
@@ -49,7 +49,7 @@ def test_a_front() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=20))
-def test_a_front_is_what_nothing_beats(points: list[tuple[int, int]]) -> None:
+def test_a_front_holds_what_nothing_beats(points: list[tuple[int, int]]) -> None:
     found = front(SIZE, [row(acc=a, size=s) for a, s in points])
 
     def beats(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -1,4 +1,4 @@
-"""Variables of a search space whose task has none: choices of any form, and names with dots."""
+"""Variables that the search space itself declares: choices of any type, and dotted names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAYERS = {"type": "categorical", "choices": {"small": [64], "wide": [64, 32]}}
 
 
 def spec_of(named: dict[str, Any], **sections: Any) -> Spec:
-    """A space of a function with these variables."""
+    """A space for a function with these variables."""
     document = {
         "schema_version": 1,
         "name": "own",
@@ -30,7 +30,7 @@ def spec_of(named: dict[str, Any], **sections: Any) -> Spec:
 
 
 def given(spec: Spec, **values: Any) -> dict[str, Any]:
-    """What the function gets."""
+    """What the function receives."""
     return arranged({**spec.space.complete({}), **values}, spec.catalog)
 
 
@@ -44,7 +44,7 @@ def given(spec: Spec, **values: Any) -> dict[str, Any]:
         ({"type": "categorical", "choices": ["a", "b"]}, ("a", "b"), ("a", "b")),
     ],
 )
-def test_a_choice_is_stored_by_its_name_and_given_as_what_it_stands_for(
+def test_a_choice_is_stored_by_name_and_passed_as_its_value(
     content: Any, names: tuple[Any, ...], values: tuple[Any, ...]
 ) -> None:
     spec = spec_of({"layers": content})
@@ -56,7 +56,7 @@ def test_a_choice_is_stored_by_its_name_and_given_as_what_it_stands_for(
 @pytest.mark.parametrize(
     "content", [LAYERS, {**LAYERS, "choices": [[64], None]}, [64, 32], {**LAYERS, "default": "wide"}]
 )
-def test_such_a_space_is_the_same_after_it_was_written_and_so_is_its_catalog(content: Any) -> None:
+def test_such_a_space_and_its_catalog_round_trip(content: Any) -> None:
     spec = spec_of({"layers": content, "model.width": 8})
     again = read_spec(Document.parse(spec.to_yaml(), "written"), lambda found: Catalog("train:tune", (), open=True))
     assert again == spec
@@ -64,26 +64,26 @@ def test_such_a_space_is_the_same_after_it_was_written_and_so_is_its_catalog(con
     assert Catalog.from_dict(spec.catalog.to_dict()) == spec.catalog
 
 
-def test_a_default_may_be_given_as_a_name_or_as_what_it_stands_for() -> None:
+def test_a_default_may_be_a_name_or_a_value() -> None:
     for default in ("[64, 32]", [64, 32]):
         content = {"type": "categorical", "choices": [[64], [64, 32]], "default": default}
         assert given(spec_of({"layers": content}))["layers"] == [64, 32]
 
 
-def test_a_choice_is_set_by_its_name_or_by_what_it_stands_for() -> None:
+def test_a_choice_is_set_by_its_name_or_its_value() -> None:
     (variable,) = [v for v in spec_of({"layers": LAYERS}).space.variables if v.name == "layers"]
     assert [parse_value(variable, text) for text in ("wide", "[64,32]", "[ 64 ]")] == ["wide", "wide", "small"]
     with pytest.raises(InputError, match="must be one of small, wide"):
         parse_value(variable, "[1]")
 
 
-def test_a_function_cannot_change_what_another_trial_gets() -> None:
+def test_a_function_cannot_change_the_values_of_another_trial() -> None:
     spec = spec_of({"layers": LAYERS})
     given(spec)["layers"].append(1)
     assert given(spec)["layers"] == [64]
 
 
-def test_names_with_dots_are_nested_and_constraints_read_them() -> None:
+def test_dotted_names_are_nested_and_constraints_can_read_them() -> None:
     named = {"model.width": {"type": "int", "low": 1, "high": 64}, "model.depth": 2}
     spec = spec_of(named, constraints=["model.width * model.depth <= 64"])
     assert given(spec, **{"model.width": 8}) == {"lr": 0.5, "model": {"width": 8, "depth": 2}}
@@ -93,7 +93,7 @@ def test_names_with_dots_are_nested_and_constraints_read_them() -> None:
     assert spec.sha256() != flat.sha256()
 
 
-def test_names_with_dots_are_set_and_kept_in_profiles() -> None:
+def test_dotted_names_can_be_set_and_are_kept_in_profiles() -> None:
     spec = spec_of({"model.width": {"type": "int", "low": 1, "high": 64}})
     document = spec.to_dict()
     changed = read_spec(
@@ -120,6 +120,6 @@ def test_names_with_dots_are_set_and_kept_in_profiles() -> None:
         ({"k": {"type": "categorical", "choices": [1, "1"]}}, {}, "1 is also there as a string"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(named: dict[str, Any], sections: dict[str, Any], rule: str) -> None:
+def test_invalid_variables_are_rejected(named: dict[str, Any], sections: dict[str, Any], rule: str) -> None:
     with pytest.raises(InputError, match=rule):
         spec_of(named, **sections)

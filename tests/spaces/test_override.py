@@ -1,4 +1,4 @@
-"""What may stand above a search space file, and its descriptions."""
+"""The options that override a search space file, and their descriptions."""
 
 from __future__ import annotations
 

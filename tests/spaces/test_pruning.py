@@ -1,4 +1,4 @@
-"""Rungs: those that the scheduler has, and none if pruning is off."""
+"""Rungs: the same as the scheduler's, and none if pruning is off."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MANY = [*range(1, 131), 200, 243, 256, 729, 1000, 1024, 2187, 4096, 10_000]
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_rungs_are_those_inside_tune(level: str) -> None:
+def test_rungs_match_tunes(level: str) -> None:
     section = Pruning.model_validate({"level": level, "scheduler": "hyperband"})
     for epochs in MANY:
         found, factor = rungs(section, epochs)
         scheduler = make_scheduler(section, "minimize", epochs)
         assert isinstance(scheduler, AsyncHyperBandScheduler)
-        # Nothing is decided after the last epoch: Tune lets the trial end before it looks at that rung.
+        # Nothing is decided after the last epoch: Tune ends the trial before it checks that rung.
         decisive = sorted(milestone for milestone, _ in scheduler._brackets[0]._rungs if milestone < epochs)
         assert [rung for rung in found if rung < epochs] == decisive, epochs
         assert scheduler._brackets[0].rf == factor

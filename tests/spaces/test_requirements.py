@@ -1,4 +1,4 @@
-"""Packages that a user's code needs: read, looked for, and said where one is missing."""
+"""Packages that a user's code needs: parsed, looked up, and reported if one is missing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tune_app.spaces.requirements import lacking, read_requirements
 from tune_app.tasks.spec_file import read_spec
 
 
-def test_what_is_lacking_is_said_with_the_version_that_is_there() -> None:
+def test_unmet_requirements_are_listed_with_the_installed_version() -> None:
     assert lacking(["numpy>=2", "torch", "nothing-of-this-name; python_version < '3'"]) == []
     assert lacking(["numpy<1", "nothing-of-this-name"]) == [
         f"`numpy` is {np.__version__}, not <1",
@@ -23,12 +23,12 @@ def test_what_is_lacking_is_said_with_the_version_that_is_there() -> None:
 
 
 @pytest.mark.parametrize(("given", "rule"), [("torch", "must be a list"), ([">=2"], "a package"), ([3], "a package")])
-def test_what_is_no_requirement_is_refused(given: Any, rule: str) -> None:
+def test_invalid_requirements_are_rejected(given: Any, rule: str) -> None:
     with pytest.raises(InputError, match=rule):
         read_requirements(Document.of({"requirements": given}, "space"))
 
 
-def test_it_is_said_before_the_import_that_fails_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_before_the_import_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "needs_it.py").write_text("import nothing_of_this_name\ndef tune(config, report): ...\n")
     monkeypatch.chdir(tmp_path)
     document = {
@@ -45,7 +45,7 @@ def test_it_is_said_before_the_import_that_fails_for_it(tmp_path: Path, monkeypa
     assert told.value.hint == "run there: pip install 'nothing-of-this-name>=2'"
 
 
-def test_a_space_keeps_them(make_spec: Any) -> None:
+def test_a_space_keeps_its_requirements(make_spec: Any) -> None:
     spec = make_spec(requirements=["numpy>=2"])
     assert spec.to_dict()["requirements"] == ["numpy>=2"]
     assert read_spec(Document.of(spec.to_dict(), "space")) == spec

@@ -1,4 +1,4 @@
-"""The keys of a script in a search space."""
+"""The keys of a search space that describe a script."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def test_its_command_line_has_each_variable_the_seed_and_the_folder() -> None:
     assert script.command_line(config, "/tmp/t 1", 7, resumed=True) == [*fresh, "--init_from=resume"]
 
 
-def test_a_command_may_be_written_as_in_a_shell_and_one_template_serves_all() -> None:
+def test_a_command_may_use_shell_syntax_and_a_single_template() -> None:
     script = script_spec(command="python 'my train.py'", arguments="{name}={value}", seed=None).catalog.script
     assert script is not None
     words = script.command_line({"lr": 0.5, "batch": 8, "flip": False}, "folder", 7)
     assert words == ["python", "my train.py", "lr=0.5", "batch=8", "flip=False"]
 
 
-def test_braces_in_a_value_and_doubled_ones_are_no_placeholders() -> None:
+def test_braces_in_a_value_and_doubled_braces_are_not_placeholders() -> None:
     command = ["python", "{{trial_folder}}", '{"a": {"b": 1}}', "{trial_folder}"]
     script = script_spec(command=command, arguments='{name} {{value}}:{value} "{{name}}"', seed=None).catalog.script
     assert script is not None
@@ -73,7 +73,7 @@ def test_braces_in_a_value_and_doubled_ones_are_no_placeholders() -> None:
 @given(st.text("{}a_ ", max_size=12))
 @example("{{word}} {word} {{{word}}} {{word}")
 @settings(deadline=None)
-def test_a_literal_text_is_filled_as_it_is_whatever_its_braces(text: str) -> None:
+def test_a_literal_is_unchanged_whatever_its_braces(text: str) -> None:
     assert filled(literal(text), word=1, a=2, aa=3) == text
 
 
@@ -88,7 +88,7 @@ def test_a_literal_text_is_filled_as_it_is_whatever_its_braces(text: str) -> Non
         ("a b", "--x=a b"),
     ],
 )
-def test_what_is_no_plain_value_is_given_as_json(value: Any, word: str) -> None:
+def test_a_value_that_is_not_plain_is_passed_as_json(value: Any, word: str) -> None:
     script = script_spec(seed=None).catalog.script
     assert script is not None
     assert script.command_line({"x": value}, "folder", 7)[-1] == word
@@ -126,19 +126,19 @@ def test_what_is_no_plain_value_is_given_as_json(value: Any, word: str) -> None:
         ({"flat": True}, "`flat` belongs to a function, but `script` is a script", "flat"),
     ],
 )
-def test_what_is_wrong_with_a_script_is_said(sections: dict[str, Any], rule: str, where: str) -> None:
+def test_errors_in_the_keys_of_a_script(sections: dict[str, Any], rule: str, where: str) -> None:
     with pytest.raises(InputError) as told:
         script_spec(**sections)
     assert rule in told.value.message
     assert told.value.where.endswith(where)
 
 
-def test_a_script_s_keys_belong_to_no_other_task(make_spec: Any) -> None:
+def test_other_tasks_reject_the_keys_of_a_script(make_spec: Any) -> None:
     with pytest.raises(InputError, match="`command` belongs to a script, but `image_cnn` is a class"):
         make_spec(command="python train.py")
 
 
-def test_a_report_that_trials_would_share_is_refused_with_how_a_script_gets_its_folder() -> None:
+def test_the_error_about_a_shared_report_says_how_to_pass_the_trial_folder() -> None:
     with pytest.raises(InputError) as told:
         script_spec(report={"jsonl": "m.jsonl"})
     assert "`command: python train.py --out_dir={trial_folder}`" in told.value.hint

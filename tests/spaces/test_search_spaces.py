@@ -1,4 +1,4 @@
-"""Every shipped search space is read, and its smallest and largest configurations train on data of its shape."""
+"""Every shipped search space can be read, and its smallest and largest configurations train on data of its shape."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IMAGES: Mapping[str, tuple[int, int, int, int]] = {
     "cifar100": (3, 32, 100, 255),
     "gtsrb": (3, 32, 43, 255),
 }
-"""Channels, side, classes and largest value of the images of each set."""
+"""Channels, side length, classes, and largest pixel value of each image data set."""
 CLASSES = {"imdb": 2, "reuters": 52, "stdlib_docs": 10}
 
 
@@ -67,7 +67,7 @@ def test_its_smallest_and_largest_configurations_train(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_key_is_there_and_explained(path: Path) -> None:
+def test_every_key_is_present_and_explained(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     for line in lines:
         key = line.strip().partition(":")[0]
@@ -78,6 +78,6 @@ def test_every_key_is_there_and_explained(path: Path) -> None:
         for name, field in section.model_fields.items():
             if name not in ("health_weight", "against"):
                 assert f"  {name}:" in text, f"{name}: {field.description}"
-    assert path.stem in text, "how it is run"
+    assert path.stem in text, "say how it is run"
     named: Any = load_spec(path).name
     assert named == path.stem.replace("_", "-")

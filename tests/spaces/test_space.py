@@ -1,4 +1,4 @@
-"""Search spaces: Optuna's form, conditions, constraints, drawing and repairing."""
+"""Search spaces: Optuna's form, conditions, constraints, sampling, and repair."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tune_app.spaces.feasibility import CANDIDATES, check_feasible, distance, la
 from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Categorical, Config, Domain, Float, Int, Value, Variable
 
-CATALOGUE = (
+CATALOG = (
     Variable("layers", "architecture", Int(1, 6), 2, "Layers."),
     Variable("filters", "architecture", Int(1, 512), 16, "Filters."),
     Variable("dropout", "architecture", Float(0, 0.9), 0.1, "Dropout."),
@@ -46,7 +46,7 @@ def space(
     constraints: tuple[str, ...] = (),
 ) -> Space:
     conditions = {n: Expression.parse(t) for n, t in (WHEN if when is None else when).items() if n in searched}
-    return Space(CATALOGUE, searched, fixed or {}, conditions, tuple(map(Expression.parse, constraints)))
+    return Space(CATALOG, searched, fixed or {}, conditions, tuple(map(Expression.parse, constraints)))
 
 
 ANY_CONSTRAINTS = st.lists(
@@ -66,8 +66,8 @@ SEEDS = st.integers(0, 2**32)
 
 
 def check(space: Space, config: Config) -> None:
-    """`config` is complete, feasible, and every searched variable is in its domain or inactive at its default."""
-    assert list(config) == [v.name for v in CATALOGUE]
+    """Check that `config` is complete and feasible; searched variables are in their domain or inactive at default."""
+    assert list(config) == [v.name for v in CATALOG]
     assert space.violated(config) == []
     assert space.validate(config) == config
     for name, domain in space.searched.items():
@@ -76,7 +76,7 @@ def check(space: Space, config: Config) -> None:
 
 
 def default(name: str) -> Value:
-    return next(v.default for v in CATALOGUE if v.name == name)
+    return next(v.default for v in CATALOG if v.name == name)
 
 
 def test_distributions_are_in_order() -> None:
@@ -86,7 +86,7 @@ def test_distributions_are_in_order() -> None:
     assert ordered.index("optimizer") < ordered.index("momentum") < ordered.index("nesterov")
 
 
-def test_a_circle_is_refused() -> None:
+def test_a_cycle_is_rejected() -> None:
     circle = space(when={"momentum": "nesterov", "nesterov": "rate > 0.1", "rate": "momentum > 0.1 and layers > 1"})
     with pytest.raises(InputError, match=r"in a cycle.*(momentum|rate|nesterov) -> ") as caught:
         _ = circle.order
@@ -103,7 +103,7 @@ def test_conditions_chain() -> None:
     config = chained.complete(params)
     assert (config["momentum"], config["nesterov"]) == (0.4, True)
     without = chained.complete(params | {"optimizer": "adam"})
-    # The default momentum of 0.9 would meet nesterov's condition, were momentum itself active.
+    # The default momentum of 0.9 would meet nesterov's condition if momentum itself were active.
     assert (without["momentum"], without["nesterov"]) == (0.9, False)
     assert not chained.active("nesterov", without)
     assert not chained.active("momentum", without)
@@ -156,7 +156,7 @@ def test_repair_is_feasible(constraints: tuple[str, ...], seed: int, nearest: bo
     assert repaired == repair(constrained, drawn, np.random.default_rng(seed), CANDIDATES if nearest else 1)
 
 
-def test_sample_is_uniform_over_what_is_feasible() -> None:
+def test_sample_is_uniform_over_feasible_configurations() -> None:
     constrained = space({"layers": Int(1, 3), "filters": Categorical((8, 16, 32, 64))}, constraints=(
         "filters * layers <= 64",
     ))  # fmt: skip
@@ -167,7 +167,7 @@ def test_sample_is_uniform_over_what_is_feasible() -> None:
     assert all(count == pytest.approx(4000 / 9, rel=0.25) for count in counts.values())
 
 
-def test_repair_leaves_alone_what_no_broken_constraint_reads() -> None:
+def test_repair_keeps_variables_that_no_broken_constraint_reads() -> None:
     constrained = space(constraints=("filters * layers <= 64", "rate < 0.5"))
     rng = np.random.default_rng(0)
     for _ in range(50):
@@ -177,7 +177,7 @@ def test_repair_leaves_alone_what_no_broken_constraint_reads() -> None:
         assert {n for n in drawn if drawn[n] != repaired[n]} <= {"filters", "layers"}
 
 
-def test_repair_widens_to_what_a_change_breaks() -> None:
+def test_repair_extends_to_constraints_that_a_change_breaks() -> None:
     # Meeting the first constraint alone always breaks the second, unless dropout changes too.
     tied = space(
         {"layers": Int(1, 3), "dropout": Float(0, 0.9)}, constraints=("layers >= 2", "layers == 1 or dropout > 0.5")
@@ -188,7 +188,7 @@ def test_repair_widens_to_what_a_change_breaks() -> None:
     assert float(repaired["dropout"]) > 0.5
 
 
-def test_repair_takes_the_nearest() -> None:
+def test_repair_picks_the_nearest_configuration() -> None:
     constrained = space({"rate": Float(1e-4, 1.0, log=True)}, constraints=("rate < 0.1",))
     start = constrained.complete({"rate": 0.11})
     near, first = (
@@ -198,7 +198,7 @@ def test_repair_takes_the_nearest() -> None:
     assert statistics.mean(near) < 0.5 * statistics.mean(first)
 
 
-def test_repair_gives_up_with_the_constraint() -> None:
+def test_repair_gives_up_and_names_the_constraint() -> None:
     hopeless = space({"rate": Float(0.1, 1)}, constraints=("rate < 0.05",))
     with pytest.raises(InputError, match=r"`rate < 0.05`, but none of 100,000 random"):
         repair(hopeless, hopeless.complete({"rate": 0.5}), np.random.default_rng(0))
@@ -206,7 +206,7 @@ def test_repair_gives_up_with_the_constraint() -> None:
         sample(hopeless, np.random.default_rng(0))
 
 
-def test_one_in_a_hundred_takes_under_50_ms() -> None:
+def test_repair_with_one_in_a_hundred_feasible_takes_under_50_ms() -> None:
     searched: dict[str, Domain] = {**SEARCHED, "dropout": Float(0.0, 0.9), "batch_size": Int(1, 1000)}
     tight = space(searched, constraints=("dropout < 0.09", "batch_size <= 100"))
     rng = np.random.default_rng(0)
@@ -245,7 +245,7 @@ def test_smallest_and_largest() -> None:
         ({"filters": Int(1, 512), "layers": Int(1, 3)}, ("filters * layers == 1531",), "no configuration satisfies"),
     ],
 )
-def test_what_nothing_meets_is_refused(searched: dict[str, Domain], constraints: tuple[str, ...], found: str) -> None:
+def test_infeasible_spaces_are_rejected(searched: dict[str, Domain], constraints: tuple[str, ...], found: str) -> None:
     before = time.process_time()
     with pytest.raises(InputError) as caught:
         check_feasible(space(searched, constraints=constraints))
@@ -260,7 +260,7 @@ def test_one_configuration_is_enough() -> None:
     check_feasible(space(searched, constraints=rare))
 
 
-def test_a_constraint_that_fails_for_some_is_refused() -> None:
+def test_a_constraint_that_raises_for_some_configurations_is_rejected() -> None:
     with pytest.raises(InputError, match="division by zero"):
         check_feasible(space({"layers": Int(1, 3)}, constraints=("filters / (layers - 2) < 100",)))
 
@@ -277,14 +277,14 @@ def test_a_constraint_that_fails_for_some_is_refused() -> None:
         ({"layers": 5, "filters": 400}, ("`filters * layers <= 1000` must hold", "filters = 400, layers = 5")),
     ],
 )
-def test_validate_refuses(change: dict[str, object], parts: tuple[str, ...]) -> None:
+def test_validate_rejects(change: dict[str, object], parts: tuple[str, ...]) -> None:
     config: dict[str, object] = {**space().complete({}), **change}
     with pytest.raises(InputError) as caught:
         space(constraints=("filters * layers <= 1000",)).validate(config, "p")
     assert all(part in str(caught.value) for part in parts), str(caught.value)
 
 
-def test_validate_names_what_is_missing_and_puts_in_order() -> None:
+def test_validate_names_missing_variables_and_sorts() -> None:
     config = space().complete({})
     with pytest.raises(InputError, match="every variable, but layers, rate is missing"):
         space().validate({n: v for n, v in config.items() if n not in ("rate", "layers")})
@@ -324,7 +324,7 @@ def test_parse_value(name: str, text: str, value: Value) -> None:
         ("optimizer", "sdg", ("'sdg'", "did you mean `sgd`")),
     ],
 )
-def test_parse_value_refuses(name: str, text: str, parts: tuple[str, ...]) -> None:
+def test_parse_value_rejects(name: str, text: str, parts: tuple[str, ...]) -> None:
     with pytest.raises(InputError) as caught:
         space().parse_value(name, text, "--set")
     assert caught.value.where == "--set"
@@ -340,7 +340,7 @@ def test_it_is_plain_data() -> None:
 
 
 @pytest.mark.parametrize(("value", "text"), [(64, "64"), (1e-4, "1e-4"), (True, "true")])
-def test_a_text_without_quotes_is_told_to_have_them(value: Value, text: str) -> None:
+def test_the_hint_for_an_unquoted_string_adds_quotes(value: Value, text: str) -> None:
     sizes = Variable("sizes", "architecture", Categorical(("64", "1e-4", "true", "none")), "none", "Sizes.")
     with pytest.raises(InputError) as caught:
         check_value(sizes, value)

@@ -1,4 +1,4 @@
-"""Search spaces by name: which file wins, and what a wrong name is answered with."""
+"""Search spaces by name: which file wins, and the error for a wrong name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHIPPED = Path(__file__).parents[2] / "search_spaces"
 
 @pytest.fixture(autouse=True)
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty current folder, and no settings."""
+    """An empty current folder and no settings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TUNE_APP_SEARCH_SPACES", raising=False)
 
@@ -26,13 +26,13 @@ def write(path: str) -> Path:
     return file
 
 
-def test_a_name_is_the_users_own_before_it_is_one_that_ships() -> None:
+def test_the_users_file_wins_over_a_shipped_one() -> None:
     assert default_spaces_folder() == SHIPPED
     assert find_space("digits_cnn") == SHIPPED / "digits_cnn.yaml"
     own = write("search_spaces/digits_cnn.yaml")
     assert find_space("digits_cnn") == own
     assert find_space("mnist_cnn") == SHIPPED / "mnist_cnn.yaml", "the user's folder hides only its own names"
-    assert find_space("digits_cnn.yaml") == Path("digits_cnn.yaml"), "a path stays one, though no file is there"
+    assert find_space("digits_cnn.yaml") == Path("digits_cnn.yaml"), "a path stays a path, even without a file"
     file = write("digits_cnn")
     assert find_space("digits_cnn") == file
 
@@ -45,7 +45,7 @@ def test_the_setting_names_another_folder(monkeypatch: pytest.MonkeyPatch) -> No
     assert {"mine", "digits_cnn"} <= set(space_names())
 
 
-def test_a_name_that_nothing_has() -> None:
+def test_an_unknown_name() -> None:
     with pytest.raises(NotFound, match="no file or search space is named `digit_cnn`") as error:
         find_space("digit_cnn")
     assert error.value.hint.startswith("did you mean `digits_cnn`?")

@@ -1,4 +1,4 @@
-"""Search space files: what is read, what is rejected and in which words, and the round trip."""
+"""Search space files: what is read, what is rejected with which message, and the round trip."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def refusal(folder: Path, text: str | bytes, overrides: Mapping[str, Any] | None
     with pytest.raises(InputError) as caught:
         read_spec(Document.read(write(folder, text)), lambda _: CATALOG, overrides)
     error = caught.value
-    assert len(str(error).splitlines()) <= 2, "an error is one or two lines"
+    assert len(str(error).splitlines()) <= 2, "an error has one or two lines"
     assert "space.yaml" in error.where or error.where.startswith("override ")
     return error
 
@@ -93,7 +93,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     assert spec.space.fixed == {"dropout": 0.0, "epochs": 3}
     assert isinstance(spec.space.fixed["dropout"], float)
     assert {name: e.text for name, e in spec.space.when.items()} == {
-        "momentum": "optimizer == 'sgd'",  # from the catalog
+        "momentum": "optimizer == 'sgd'",  # comes from the catalog
         "flip": "optimizer == 'adam' and rate < 0.1",
     }
     assert [c.text for c in spec.space.constraints] == ["filters * layers <= 32", "filters * layers <= 1024"]
@@ -112,14 +112,14 @@ def test_defaults(tmp_path: Path) -> None:
     assert spec.space.fixed == {"epochs": 10}
 
 
-def test_yaml_1_2_means_what_people_expect(tmp_path: Path) -> None:
+def test_yaml_1_2_reads_values_as_people_expect(tmp_path: Path) -> None:
     spec = read(tmp_path, GOOD.replace("pruning: {}", "pruning: {level: off}").replace("low: 1e-4", "low: 1E-5"))
     assert spec.pruning.level == "off"
     assert spec.space.searched["rate"] == Float(1e-5, 1.0, log=True)
 
 
 REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
-    # what: (in the good file, becomes, where, parts of the message)
+    # error: (text in the good file, its replacement, where, parts of the message)
     "unknown section": ("budget:", "budgte:", ":6 budgte", ("`budgte`", "did you mean `budget`")),
     "unknown key": ("trials: 5", "trails: 5", ":6 budget.trails", ("`trails`", "did you mean `trials`")),
     "unknown group": ("  data:", "  dta:", ":19 parameters.dta", ("`dta`", "did you mean `data`")),
@@ -239,7 +239,7 @@ REFUSED: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_it_refuses(what: str, tmp_path: Path) -> None:
+def test_it_rejects(what: str, tmp_path: Path) -> None:
     old, new, where, parts = REFUSED[what]
     assert old in GOOD
     error = refusal(tmp_path, GOOD.replace(old, new, 1))
@@ -265,11 +265,11 @@ def test_it_refuses(what: str, tmp_path: Path) -> None:
         ("a: " + "x" * 200_001, "at most 200,000 bytes"),
     ],
 )
-def test_it_refuses_what_is_no_document(content: str | bytes, rule: str, tmp_path: Path) -> None:
+def test_it_rejects_what_is_not_a_document(content: str | bytes, rule: str, tmp_path: Path) -> None:
     assert rule in refusal(tmp_path, content).message
 
 
-def test_it_refuses_what_is_no_file(tmp_path: Path) -> None:
+def test_it_rejects_what_is_not_a_file(tmp_path: Path) -> None:
     for path, rule in [(tmp_path, "got a folder"), (tmp_path / "no.yaml", "No such file"), ("a\x00b", "null")]:
         with pytest.raises(InputError, match=rule) as caught:
             read_spec(Document.read(path), lambda _: CATALOG)
@@ -277,8 +277,8 @@ def test_it_refuses_what_is_no_file(tmp_path: Path) -> None:
         assert caught.value.exit_code == 2
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_it_refuses_what_it_may_not_read(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_it_rejects_what_it_may_not_read(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
     path.chmod(0)
     with pytest.raises(InputError, match="Permission denied"):
@@ -318,7 +318,7 @@ def test_overrides(tmp_path: Path) -> None:
         ({"parameters": {"filters": "512", "layers": 3}}, ":22 constraints.0", "it reads filters: 512; layers: 3"),
     ],
 )
-def test_overrides_are_refused_as_such(overrides: dict[str, Any], where: str, part: str, tmp_path: Path) -> None:
+def test_rejected_overrides_are_named_as_such(overrides: dict[str, Any], where: str, part: str, tmp_path: Path) -> None:
     error = refusal(tmp_path, GOOD, overrides)
     assert error.where.endswith(where)
     assert part in str(error)
@@ -355,7 +355,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert read_spec(Document.read(write(tmp_path, spec.to_yaml())), lambda _: CATALOG) == spec
 
 
-def test_sha256_is_of_the_meaning(tmp_path: Path) -> None:
+def test_sha256_depends_on_the_meaning(tmp_path: Path) -> None:
     one = read(tmp_path, GOOD)
     spelled_out = GOOD.replace("search: {}", "search: {seed: 0, sampler: auto} # the default")
     assert re.fullmatch("[0-9a-f]{64}", one.sha256())
@@ -438,9 +438,7 @@ def test_from_dict_names_its_source() -> None:
         ([0.1, 0.2], "{type: categorical, choices: [0.1, 0.2]}"),
     ],
 )
-def test_what_other_tuners_write_is_named_as_it_is_here(
-    make_spec: Callable[..., Spec], content: object, hint: str
-) -> None:
+def test_keys_of_other_tuners_get_a_hint(make_spec: Callable[..., Spec], content: object, hint: str) -> None:
     with pytest.raises(InputError) as caught:
         make_spec(parameters={"training": {"learning_rate": content}})
     assert hint in caught.value.hint
@@ -457,7 +455,7 @@ def test_what_other_tuners_write_is_named_as_it_is_here(
         ),
     ],
 )
-def test_what_may_not_be_meant_is_remarked(make_spec: Callable[..., Spec], content: object, remark: str) -> None:
+def test_suspicious_domains_get_a_remark(make_spec: Callable[..., Spec], content: object, remark: str) -> None:
     spec = make_spec(parameters={"training": {"learning_rate": content}}, constraints=[])
     assert spec.space.remarks == (remark,)
 

@@ -1,4 +1,4 @@
-"""The registry of strategies, what a grid is, and what is rejected before anything starts."""
+"""The registry of strategies, grids, and what is rejected before anything starts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def document(**sections: Any) -> dict[str, Any]:
     }
 
 
-def test_every_strategy_can_be_made_and_says_what_it_does() -> None:
+def test_every_strategy_can_be_made_and_has_a_summary() -> None:
     for name, strategy in SAMPLERS.items():
         assert make_sampler(name, space({"depth": Int(1, 3), "share": Float(0, 1)}), 0, 40) is not None
         assert strategy.summary.endswith(".")
@@ -51,7 +51,7 @@ def test_every_strategy_can_be_made_and_says_what_it_does() -> None:
     assert list(SCHEDULERS) == ["asha", "hyperband", "median", "none"]
 
 
-def test_the_verb_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["strategies"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(SAMPLERS) + len(SCHEDULERS)
@@ -85,17 +85,17 @@ def _numbers(values: tuple[object, ...]) -> bool:
     return all(isinstance(value, float) for value in values)
 
 
-def test_a_grid_is_every_feasible_combination_once() -> None:
+def test_a_grid_has_every_feasible_combination_once() -> None:
     searched: dict[str, Domain] = {"depth": Int(1, 4), "kind": Categorical(("a", "b")), "share": Float(0, 1, step=0.5)}
     found = list(grid_configs(space(searched, "depth * share <= 2", share="kind == 'b'"), 0))
-    # kind a: share has no effect and its default 0.5; kind b: three shares, of which 1.0 is too much for depth 3 and 4.
+    # kind a: share has no effect and stays at 0.5; kind b: three shares, but 1.0 is too much for depths 3 and 4.
     assert sum(config["kind"] == "a" for config in found) == 4
     assert sum(config["kind"] == "b" for config in found) == 4 * 3 - 2
     assert len({tuple(config.items()) for config in found}) == len(found)
     assert {config["rate"] for config in found} == {0.1}
 
 
-def test_the_order_of_a_grid_is_drawn_by_the_seed() -> None:
+def test_the_seed_shuffles_a_grid() -> None:
     searched: dict[str, Domain] = {"depth": Int(1, 9), "kind": Categorical(("a", "b"))}
     first, again, other = (list(grid_configs(space(searched), seed)) for seed in (0, 0, 1))
     assert first == again != other
@@ -108,7 +108,7 @@ def test_the_size_of_a_grid_is_the_product(high: int, step: int, seed: int) -> N
     assert len(list(grid_configs(space(searched), seed))) == 2 * math.ceil(high / step)
 
 
-def test_a_grid_refuses_what_cannot_be_counted() -> None:
+def test_a_grid_rejects_continuous_variables() -> None:
     with pytest.raises(InputError) as refused:
         check_grid(space({"rate": Float(1e-5, 1.0, log=True), "depth": Int(1, 5), "kind": Categorical(("a", "b"))}))
     assert "`rate` is continuous" in refused.value.message
@@ -172,7 +172,7 @@ def test_a_grid_refuses_what_cannot_be_counted() -> None:
         ({"dataset": {"kind": "folder", "path": "x"}}, "dataset.kind", ("image_folder",)),
     ],
 )
-def test_it_refuses(sections: dict[str, Any], place: str, words: tuple[str, ...]) -> None:
+def test_it_rejects(sections: dict[str, Any], place: str, words: tuple[str, ...]) -> None:
     with pytest.raises(InputError) as refused:
         read_spec(Document.of(document(**sections), "here"))
     assert place in refused.value.where

@@ -1,4 +1,4 @@
-"""Variables and their domains: what they accept, reject, draw and say."""
+"""Variables and their domains: what they accept, reject, and sample, and their messages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from tune_app.spaces.variable import (
         (Categorical, {"choices": (1, True)}, "must be distinct, but 1 equals True"),
     ],
 )
-def test_it_refuses_no_domain(kind: type, arguments: dict[str, Any], rule: str) -> None:
+def test_invalid_domains_are_rejected(kind: type, arguments: dict[str, Any], rule: str) -> None:
     with pytest.raises(ValueError, match=rule.replace("(", r"\(")):
         kind(**arguments)
 

@@ -119,7 +119,7 @@ def test_choices_may_be_lists_and_null() -> None:
     assert command_line(parameters={"x": {"values": [[64, 32], None]}})[-1] == "--x=[64, 32]"
 
 
-def test_macros_of_the_command() -> None:
+def test_macros_in_the_command() -> None:
     command = ["${env}", "${interpreter}", "-m", "mine", "--x", "${args_no_hyphens}"]
     assert command_line(command=command, program=None) == ["python", "-m", "mine", "--x", "lr=0.25"]
 
@@ -131,7 +131,7 @@ def test_flags_without_booleans_are_arguments_with_one_note() -> None:
     assert [note.partition("`")[2].partition("`")[0] for note in notes] == ["${args_no_boolean_flags}", "report"]
 
 
-def test_braces_of_a_command_stay() -> None:
+def test_braces_in_a_command_are_kept() -> None:
     assert command_line(command=["a", "{lr}", '{"b": {"c": 1}}', "$x${y}", "${args}"])[1:4] == [
         "{lr}",
         '{"b": {"c": 1}}',
@@ -139,14 +139,14 @@ def test_braces_of_a_command_stay() -> None:
     ]
 
 
-def test_nested_parameters_and_odd_names_keep_their_arguments() -> None:
+def test_nested_parameters_and_unusual_names_keep_their_arguments() -> None:
     nested = {"opt": {"parameters": {"name": {"values": ["sgd", "adam"]}}}, "opt_name": {"value": 3}}
     assert command_line(parameters=nested) == ["python", "train.py", "--opt.name=sgd", "--opt_name=3"]
     assert list(spec_of(imported(parameters=nested)).space.searched) == ["opt.name"]
     assert command_line(parameters={"a-b": {"min": 0, "max": 2}}) == ["python", "train.py", "--a-b=1"]
 
 
-def test_a_metric_that_no_group_can_have_is_read_from_a_file() -> None:
+def test_a_metric_that_is_not_a_valid_group_name_is_read_from_a_file() -> None:
     report = spec_of(imported(metric={"name": "val/loss"})).catalog.script.report  # type: ignore[union-attr]
     assert (report.kind, report.source) == ("jsonl", "{trial_folder}/metrics.jsonl")
 
@@ -185,20 +185,20 @@ def test_a_metric_that_no_group_can_have_is_read_from_a_file() -> None:
         (ranged("q_uniform", 3, 4, q=0), "`q` must be above 0, but got 0", "parameters.x.q"),
     ],
 )
-def test_what_is_wrong_with_a_sweep_file_is_said(keys: dict[str, Any], rule: str, where: str) -> None:
+def test_errors_in_a_sweep_file(keys: dict[str, Any], rule: str, where: str) -> None:
     with pytest.raises(InputError) as told:
         imported(**keys)
     assert rule in told.value.message
     assert told.value.where.endswith(where)
 
 
-def test_an_exponent_out_of_range_names_the_distribution_of_values() -> None:
+def test_the_hint_for_an_exponent_out_of_range_is_the_values_distribution() -> None:
     with pytest.raises(InputError) as told:
         imported(**ranged("log_uniform", -1000, 900))
     assert "log_uniform_values" in told.value.hint
 
 
 @pytest.mark.parametrize(("line", "figure"), [("reward: -12.3", "-12.3"), ("reward=.5", ".5"), ("x_reward: 1", None)])
-def test_the_expression_that_is_guessed_reads_a_figure_as_it_stands(line: str, figure: str | None) -> None:
+def test_the_guessed_expression_reads_the_number_exactly(line: str, figure: str | None) -> None:
     found = re.search(_report("reward", [])["stdout"], line)
     assert (found and found["reward"]) == figure

@@ -1,4 +1,4 @@
-"""The catalog that a study keeps, and studies from before there was one."""
+"""The catalog that a study stores, and studies from before it existed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def shown(tmp_path: Path) -> str:
     return done.stdout.strip()
 
 
-def test_a_catalog_is_read_as_it_was_written() -> None:
+def test_a_catalog_round_trips() -> None:
     catalog = Catalog(
         task="mine:Task",
         variables=(
@@ -72,7 +72,7 @@ def test_a_catalog_is_read_as_it_was_written() -> None:
     "damage",
     [{"schema_version": 2}, {"variables": [{"name": "x"}]}, {"metrics": {"loss": "down"}}, {"metrics": None}],
 )
-def test_a_damaged_catalog_is_refused_in_words(damage: dict[str, Any]) -> None:
+def test_a_damaged_catalog_is_rejected_with_a_clear_message(damage: dict[str, Any]) -> None:
     document = load_catalog("image_cnn").to_dict() | damage
     with pytest.raises(InputError, match="catalog") as caught:
         Catalog.from_dict(document, "catalog.json")
@@ -92,22 +92,22 @@ def test_a_task_that_is_gone_is_not_needed(tmp_path: Path, make_study: Any) -> N
     assert shown(tmp_path) == "gone_away:Task []"
 
 
-def test_an_old_study_of_a_task_of_ours_has_its_catalog_of_today(tmp_path: Path) -> None:
+def test_an_old_study_of_our_task_gets_todays_catalog(tmp_path: Path) -> None:
     assert old_study(tmp_path, "image_cnn").catalog() == load_catalog("image_cnn")
 
 
-def test_an_old_study_of_an_own_task_is_shown_with_what_it_has(tmp_path: Path) -> None:
+def test_an_old_study_of_a_users_task_is_shown_from_its_own_files(tmp_path: Path) -> None:
     study = old_study(tmp_path, "gone_away:Task")
     catalog, today = study.catalog(), load_catalog("image_cnn")
     assert {(v.name, v.group) for v in catalog.variables} < {(v.name, v.group) for v in today.variables}
     assert catalog.metrics["val_accuracy"] == "maximize"
-    assert catalog.metrics["val_loss"] is None, "nobody knows"
+    assert catalog.metrics["val_loss"] is None, "its direction is unknown"
     assert study.spec().space.searched.keys() >= {"filters", "learning_rate"}
     assert best(study.name, tmp_path / "results")["trial"] == 0
     assert shown(tmp_path) == "gone_away:Task []"
 
 
-def test_an_old_study_whose_expressions_name_other_texts(tmp_path: Path) -> None:
+def test_an_old_study_whose_expressions_compare_with_unused_strings(tmp_path: Path) -> None:
     study = old_study(tmp_path, "gone_away:Task")
     path = tmp_path / "results" / "studies" / "digits-small" / "spec.yaml"
     assert "constraints:" in path.read_text()

@@ -1,4 +1,4 @@
-"""How far a training is, for a reader who has the store alone."""
+"""The progress of a training, for a reader that has only the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tune_app.tasks import load_task
 from tune_app.tasks.catalogs import load_catalog
 
 
-def test_it_tells_epochs_fractions_and_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_reports_epochs_fractions_and_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = LocalFolder(tmp_path)
     assert read_live_training(folder, "mine") is None
     clock = [0.0]
@@ -32,11 +32,11 @@ def test_it_tells_epochs_fractions_and_metrics(tmp_path: Path, monkeypatch: pyte
     assert told() == (0, 3, None, {})
     clock[0] = 0.4
     live.progress(0.25)
-    assert told() == (0, 3, None, {})  # too soon after the last writing
+    assert told() == (0, 3, None, {})  # too soon after the last write
     clock[0] = 0.6
     live.progress(0.5)
     assert told() == (0, 3, 0.5, {})
-    live.epoch_ended(1, {"val_accuracy": 0.9})  # at once
+    live.epoch_ended(1, {"val_accuracy": 0.9})  # written at once
     assert told() == (1, 3, None, {"val_accuracy": 0.9})
 
 

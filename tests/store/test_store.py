@@ -1,4 +1,4 @@
-"""The store for its readers: columns, versions, damage, locks, and a study as an earlier version wrote it."""
+"""The store as readers see it: columns, versions, damage, locks, and a study written by an earlier version."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def study(tmp_path: Path, make_study: MakeStudy) -> Study:
     return make_study(tmp_path)
 
 
-def test_columns_are_those_of_the_design(root: Path) -> None:
+def test_columns_match_the_design(root: Path) -> None:
     trials = pd.read_parquet(root / "trials/study=digits-small")
     epochs = pd.read_parquet(root / "epochs/study=digits-small")
     families = [f"config/{v.group}/{v.name}" for v in load_task("image_cnn").variables]
@@ -71,12 +71,12 @@ def test_columns_are_those_of_the_design(root: Path) -> None:
     assert trials["seed"].tolist() == [derive_seed(0, n) for n in range(5)]
     assert trials["config/architecture/batch_norm"].dtype == bool
     assert trials["config/architecture/filters"].dtype == "int64"
-    assert trials["config/training/epochs"].tolist() == [2] * 5, "fixed values are there"
-    assert trials["config/inference/tta"].tolist() == [1] * 5, "defaults are there"
+    assert trials["config/training/epochs"].tolist() == [2] * 5, "fixed values are included"
+    assert trials["config/inference/tta"].tolist() == [1] * 5, "defaults are included"
     assert len(epochs) == 7
 
 
-def test_one_file_for_each_table_which_names_its_version(root: Path) -> None:
+def test_each_table_is_one_file_that_names_its_version(root: Path) -> None:
     for table in ("trials", "epochs"):
         (file,) = (root / table / "study=digits-small").iterdir()
         assert pq.read_schema(file).metadata[b"schema_version"] == b"1"
@@ -118,12 +118,12 @@ def test_studies_and_their_nearest_names(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../trials", "digits-small/..", "/etc", "digits-small\0"])
-def test_a_name_reads_nothing_else(root: Path, name: str) -> None:
+def test_a_name_cannot_reach_other_folders(root: Path, name: str) -> None:
     with pytest.raises(InputError, match="there is no study"):
         Store(root).study(name)
 
 
-def test_what_is_no_study_is_not_listed(study: Study, tmp_path: Path) -> None:
+def test_what_is_not_a_study_is_not_listed(study: Study, tmp_path: Path) -> None:
     (tmp_path / "studies" / "notes.txt").write_text("mine")
     (tmp_path / "studies" / "empty").mkdir()
     with Study(study.folder, "refused").writing():
@@ -140,7 +140,7 @@ def test_a_study_that_has_just_begun_has_empty_tables(tmp_path: Path, study: Stu
     assert young.json("live.json") == {}
 
 
-def test_a_newer_version_is_refused(study: Study, tmp_path: Path) -> None:
+def test_a_newer_version_is_rejected(study: Study, tmp_path: Path) -> None:
     path = tmp_path / "trials/study=digits-small/data.parquet"
     for version in ("2", "x", None):
         pq.write_table(
@@ -200,7 +200,7 @@ def test_a_damaged_line_of_the_log(line: bytes, study: Study, tmp_path: Path) ->
     assert caught.value.where == f"{log}:{number}"
 
 
-def test_a_log_that_grows_is_read_on_line_by_whole_line(study: Study, tmp_path: Path) -> None:
+def test_a_growing_log_is_read_in_whole_lines(study: Study, tmp_path: Path) -> None:
     path = tmp_path / study.base / "events.jsonl"
     whole = path.read_bytes()
     reading, events = study.event_log(), []
@@ -211,7 +211,7 @@ def test_a_log_that_grows_is_read_on_line_by_whole_line(study: Study, tmp_path: 
     assert reading.history == study.history()
 
 
-def test_a_log_that_was_damaged_is_read_on_when_it_is_mended(study: Study, tmp_path: Path) -> None:
+def test_reading_continues_once_a_damaged_log_is_fixed(study: Study, tmp_path: Path) -> None:
     path = tmp_path / study.base / "events.jsonl"
     whole, reading = path.read_bytes(), study.event_log()
     path.write_bytes(whole + b"garbage\n")
@@ -260,13 +260,13 @@ def test_a_second_writer_is_refused(study: Study, tmp_path: Path) -> None:
     finally:
         other.kill()
         other.communicate()
-    assert not study.being_written(), "the lock of a killed process is free"
+    assert not study.being_written(), "killing a process frees its lock"
     with study.writing():
         assert study.being_written()
     assert not study.being_written()
 
 
-def test_who_only_looks_does_not_keep_a_writer_away(study: Study) -> None:
+def test_a_reader_does_not_block_a_writer(study: Study) -> None:
     stop = threading.Event()
 
     def look() -> None:
@@ -291,7 +291,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_store_of_version_1_is_read() -> None:
-    """The files under fixtures/store_v1 were written by version 1 of the format and stay as they are."""
+    """Version 1 of the format wrote the files in fixtures/store_v1; never change them."""
     assert Store(OLD_STORE).studies() == ["digits-small"]
     study = Store(OLD_STORE).study("digits-small")
     assert study.document()["name"] == "digits-small"

@@ -1,4 +1,4 @@
-"""The lock of a study behind an object store: one holder, a dead one's lock taken over, a lost one noticed."""
+"""The lock of a study in an object store: one holder, takeover from a dead holder, and detection of a lost lock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def study(s3_url: str) -> Callable[[], Study]:
-    """The study as a process of its own would open it."""
+    """Open the study as a separate process would."""
     return lambda: Study(open_folder(s3_url), "s")
 
 
@@ -45,7 +45,7 @@ def test_a_second_writer_is_refused(study: Callable[[], Study]) -> None:
     first, second = study(), study()
     assert not second.being_written()
     with first.writing():
-        time.sleep(1.2)  # longer than a lock without heartbeat stands
+        time.sleep(1.2)  # longer than a lock lasts without a heartbeat
         assert second.being_written()
         with pytest.raises(Conflict, match="`s` is being written by another process") as caught, second.writing():
             raise AssertionError
@@ -58,7 +58,7 @@ def test_a_second_writer_is_refused(study: Callable[[], Study]) -> None:
         assert first.being_written()
 
 
-def test_one_of_many_gets_it(study: Callable[[], Study]) -> None:
+def test_only_one_of_many_gets_it(study: Callable[[], Study]) -> None:
     start, tried = threading.Barrier(4), threading.Barrier(4)
 
     def write(_: int) -> bool:
@@ -77,7 +77,7 @@ def test_one_of_many_gets_it(study: Callable[[], Study]) -> None:
 
 
 @pytest.mark.parametrize("content", [b'{"holder": "gone:1", "at": "2026-01-01T00:00:00+00:00"}', b"", b"[]"])
-def test_a_dead_holder_s_lock_is_taken_over(study: Callable[[], Study], content: bytes) -> None:
+def test_a_dead_holders_lock_is_taken_over(study: Callable[[], Study], content: bytes) -> None:
     found = study()
     found.folder.write(LOCK, content)
     assert not found.being_written()
@@ -86,7 +86,7 @@ def test_a_dead_holder_s_lock_is_taken_over(study: Callable[[], Study], content:
         found.check_lock()
 
 
-def test_a_lock_that_was_lost_stops_its_former_holder(study: Callable[[], Study]) -> None:
+def test_a_lost_lock_stops_its_former_holder(study: Callable[[], Study]) -> None:
     mine, other = study(), study()
     with mine.writing():
         writer = StudyWriter(mine, mine.history(), {})
@@ -99,17 +99,17 @@ def test_a_lock_that_was_lost_stops_its_former_holder(study: Callable[[], Study]
             until(lambda: writer.check() or writer.sweep_ended())
         with pytest.raises(WorkFailed, match="took over"):
             writer.close()
-        assert mine.folder.read("studies/s/events.jsonl") == before, "nothing is written by who lost the lock"
-    assert other.folder.read(LOCK) == taken.encode(), "the other's lock stays"
+        assert mine.folder.read("studies/s/events.jsonl") == before, "the process that lost the lock writes nothing"
+    assert other.folder.read(LOCK) == taken.encode(), "the other process keeps its lock"
 
 
-def test_an_answer_that_was_lost_loses_no_lock(study: Callable[[], Study], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_response_does_not_lose_the_lock(study: Callable[[], Study], monkeypatch: pytest.MonkeyPatch) -> None:
     mine = study()
     replace, lost = mine.folder.replace, threading.Event()
 
     def put(name: str, content: bytes, version: object) -> object:
         done = replace(name, content, version)
-        if version is not None and not lost.is_set():  # done, and tried again: rejected
+        if version is not None and not lost.is_set():  # it succeeded, so the retry is rejected
             lost.set()
             return replace(name, content, version)
         return done
@@ -123,7 +123,7 @@ def test_an_answer_that_was_lost_loses_no_lock(study: Callable[[], Study], monke
     assert mine.folder.read(LOCK) is None
 
 
-def test_a_store_that_does_not_answer_for_a_while(study: Callable[[], Study], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_outage_of_the_store(study: Callable[[], Study], monkeypatch: pytest.MonkeyPatch) -> None:
     mine = study()
     replace, failed = mine.folder.replace, threading.Event()
 
@@ -141,11 +141,11 @@ def test_a_store_that_does_not_answer_for_a_while(study: Callable[[], Study], mo
     assert mine.folder.read(LOCK) is None
 
 
-def test_a_process_that_ends_without_leaving_the_block_gives_it_back(study: Callable[[], Study]) -> None:
+def test_a_process_that_ends_inside_the_block_can_release_the_lock(study: Callable[[], Study]) -> None:
     first, second = study(), study()
     with first.writing():
         first.release_lock()
-        time.sleep(0.2)  # the lock would be renewed four times
+        time.sleep(0.2)  # enough time to renew the lock four times
         assert not second.being_written()
         with second.writing():
             first.release_lock()

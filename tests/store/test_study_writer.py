@@ -1,4 +1,4 @@
-"""The writer of a study: whole and unique rows at any moment, under kill -9, and everything logged is kept."""
+"""The writer of a study: rows are whole and unique at any moment, even after kill -9, and logged events are kept."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def epoch_pairs(study: Study) -> list[tuple[int, int]]:
 def test_a_study_from_first_to_last(tmp_path: Path) -> None:
     study = study_in(tmp_path)
     with write(study) as writer:
-        assert trials_of(study).empty, "there is a table from the first moment on"
+        assert trials_of(study).empty, "the table exists from the start"
         writer.sweep_started(trials=2)
         for trial in range(2):
             start(writer, trial)
@@ -86,7 +86,7 @@ def test_a_study_from_first_to_last(tmp_path: Path) -> None:
     assert epoch_pairs(study) == [(0, 1), (0, 2), (1, 1), (1, 2)]
     assert study.json("live.json") == {"state": "ended"}
     for table in ("trials", "epochs"):
-        assert os.listdir(tmp_path / table / "study=s") == ["data.parquet"], "one file, nothing left aside"
+        assert os.listdir(tmp_path / table / "study=s") == ["data.parquet"], "one file, with no temporary files left"
     assert sorted(os.listdir(tmp_path / "studies" / "s")) == ["events.jsonl", "live.json"]
     first, *_, last = [json.loads(line) for line in (tmp_path / "studies/s/events.jsonl").read_bytes().splitlines()]
     assert (first["type"], first["schema_version"], last["type"]) == ("sweep_started", 1, "sweep_ended")
@@ -142,7 +142,7 @@ def test_not_a_number_is_null(tmp_path: Path) -> None:
     assert b"NaN" not in (tmp_path / "studies/s/events.jsonl").read_bytes()
 
 
-def test_a_text_that_is_no_unicode_is_escaped_and_costs_no_row(tmp_path: Path) -> None:
+def test_invalid_unicode_is_escaped_and_loses_no_row(tmp_path: Path) -> None:
     study, broken = study_in(tmp_path), os.fsdecode(b"caf\xe9")
     with write(study) as writer:
         start(writer, 0)
@@ -154,7 +154,7 @@ def test_a_text_that_is_no_unicode_is_escaped_and_costs_no_row(tmp_path: Path) -
     assert study.json("live.json")["latest"] == "caf\\udce9"
 
 
-def test_a_study_that_is_removed_is_not_made_anew(tmp_path: Path) -> None:
+def test_a_removed_study_is_not_created_again(tmp_path: Path) -> None:
     study = study_in(tmp_path)
     writer = write(study)
     start(writer, 0)
@@ -166,7 +166,7 @@ def test_a_study_that_is_removed_is_not_made_anew(tmp_path: Path) -> None:
     assert not (tmp_path / "studies" / "s" / "events.jsonl").exists()
 
 
-def test_a_log_that_holds_such_a_text_can_be_resumed(tmp_path: Path) -> None:
+def test_a_log_with_invalid_unicode_can_be_resumed(tmp_path: Path) -> None:
     study = study_in(tmp_path)
     with write(study) as writer:
         start(writer, 0)
@@ -189,8 +189,8 @@ def test_a_cancelled_trial_that_is_run_again_has_one_row(tmp_path: Path) -> None
     with write(study) as writer:
         start(writer, 0, attempt=2)
         writer._flush_tables()
-        assert trials_of(study).empty, "it has not ended any more"
-        assert epoch_pairs(study) == [(0, 1), (0, 2), (0, 3)], "what is not measured again counts"
+        assert trials_of(study).empty, "it counts as running again"
+        assert epoch_pairs(study) == [(0, 1), (0, 2), (0, 3)], "epochs that were not measured again still count"
         writer.epochs([epoch_row(0, 3, loss=30.0)])
         writer.epochs([epoch_row(0, 4, loss=40.0)])
         writer.trial_ended(end_row(0, epochs=4))
@@ -198,7 +198,7 @@ def test_a_cancelled_trial_that_is_run_again_has_one_row(tmp_path: Path) -> None
     assert epochs_of(study).sort_values("epoch")["metric/loss"].tolist() == [1.0, 2.0, 30.0, 40.0]
 
 
-def test_an_attempt_that_is_shorter_than_a_former_one(tmp_path: Path) -> None:
+def test_an_attempt_that_is_shorter_than_the_previous_one(tmp_path: Path) -> None:
     study = study_in(tmp_path)
     with write(study) as writer:
         start(writer, 0)
@@ -221,7 +221,7 @@ def test_a_trial_that_ends_twice_has_its_last_row(tmp_path: Path) -> None:
     assert trials_of(study)["state"].tolist() == ["COMPLETED"]
 
 
-def test_a_cut_last_line_is_forgotten_and_ended(tmp_path: Path) -> None:
+def test_a_truncated_last_line_is_dropped(tmp_path: Path) -> None:
     study = study_in(tmp_path)
     with write(study) as writer:
         start(writer, 0)
@@ -250,7 +250,7 @@ def test_tables_are_repaired_from_the_log(tmp_path: Path) -> None:
     assert epoch_pairs(study) == [(0, 1)]
 
 
-def test_a_variable_that_the_task_has_no_more(tmp_path: Path) -> None:
+def test_a_variable_that_the_task_no_longer_has(tmp_path: Path) -> None:
     study = study_in(tmp_path)
     with write(study) as writer:
         start(writer, 0)
@@ -274,7 +274,7 @@ def test_a_remote_study(tmp_path: Path) -> None:
 
 
 class Full(LocalFolder):
-    """A folder on a disk that becomes full."""
+    """A folder on a disk that fills up."""
 
     full = ""
 
@@ -289,7 +289,7 @@ class Full(LocalFolder):
         super().append(name, content)
 
 
-def test_a_full_disk_in_the_background_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_in_the_background_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study_writer, "FLUSH_PERIOD_S", 0.02)
     monkeypatch.setattr(study_writer, "LIVE_PERIOD_S", 0.01)
     folder = Full(tmp_path)
@@ -308,7 +308,7 @@ def test_a_full_disk_in_the_background_is_told(tmp_path: Path, monkeypatch: pyte
         writer.close()
 
 
-def test_what_could_not_be_logged_did_not_happen(tmp_path: Path) -> None:
+def test_an_event_that_cannot_be_logged_changes_nothing(tmp_path: Path) -> None:
     folder = Full(tmp_path)
     study = Study(folder, "s")
     history = History()
@@ -323,7 +323,7 @@ def test_what_could_not_be_logged_did_not_happen(tmp_path: Path) -> None:
     assert study.history().trials[0].row is None
 
 
-def test_an_error_is_not_hidden_by_the_writers_own(tmp_path: Path) -> None:
+def test_an_error_is_not_hidden_by_the_writers_own_error(tmp_path: Path) -> None:
     folder = Full(tmp_path)
 
     def sweep() -> None:
@@ -351,7 +351,7 @@ ACTIONS = st.lists(
 
 
 class Model:
-    """What the tables must hold, evaluated the plain way."""
+    """What the tables must hold, computed the simple way."""
 
     def __init__(self) -> None:
         self.epochs: dict[int, dict[int, float]] = {}
@@ -368,7 +368,7 @@ class Model:
 
 @given(ACTIONS)
 @settings(max_examples=60, deadline=None)
-def test_any_course_of_events_gives_the_tables_of_a_simple_model(
+def test_any_sequence_of_events_gives_the_tables_of_a_simple_model(
     tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[Any, ...]]
 ) -> None:
     study = study_in(tmp_path_factory.mktemp("course"))
@@ -380,7 +380,7 @@ def test_any_course_of_events_gives_the_tables_of_a_simple_model(
             trial = arguments[0] if arguments else -1
             if kind == "start" and trial not in model.running and model.states.get(trial, "CANCELLED") == "CANCELLED":
                 model.states.pop(trial, None)
-                # As a worker does: a new attempt begins at some checkpoint of the former one.
+                # As in a worker: a new attempt starts from some checkpoint of the previous one.
                 model.running[trial] = len(model.epochs.setdefault(trial, {})) // 2
                 start(writer, trial)
             elif kind == "epochs" and trial in model.running:
@@ -399,7 +399,7 @@ def test_any_course_of_events_gives_the_tables_of_a_simple_model(
                 writer._flush_tables()
                 model.check(study)
             elif kind in ("restart", "crash"):
-                if kind == "crash":  # nothing more is flushed: the log is all that is left
+                if kind == "crash":  # nothing else is flushed: only the log is left
                     writer._flush_tables = lambda force=False: None  # type: ignore[method-assign]
                 writer.close()
                 model.running.clear()
@@ -442,7 +442,7 @@ def rng() -> random.Random:
 
 
 def check_tables(study: Study) -> int:
-    """Both tables are whole and their rows unique; returns the number of trials."""
+    """Check that both tables are whole and their rows unique; returns the number of trials."""
     trials = trials_of(study)
     epochs = epochs_of(study)
     assert trials["trial"].is_unique
@@ -472,7 +472,7 @@ def test_kill_minus_nine_at_any_moment(tmp_path: Path, rng: random.Random) -> No
         check_tables(study)
         logged = max(logged, *map(int, filter(str.strip, seen)))
         history = study.history()
-        assert len(history.rows()) >= logged + 1, "what was logged is kept"
+        assert len(history.rows()) >= logged + 1, "logged events are kept"
         assert all(len(record.epochs) == 3 for record in history.trials.values() if record.row)
     StudyWriter(study, study.history(), {}).close()
     assert check_tables(study) == len(study.history().rows()) >= logged + 1 > 20

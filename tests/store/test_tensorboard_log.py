@@ -1,4 +1,4 @@
-"""What TensorBoard itself shows of a log: the scalars of each trial and the table of hyperparameters."""
+"""What TensorBoard itself shows for a log: the scalars of each trial and the hyperparameter table."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_tensorboard_shows_scalars_and_hyperparameters(log: TensorBoardLog, tmp_
     log.end(1, {"optimizer": "adamw", "learning_rate": 0.01, "batch_norm": False, "filters": 8})
     log.close()
     assert log.error is None
-    # The reader in Python, because it tells the port that it was given.
+    # The Python reader, because it prints the port that it got.
     command = [
         sys.executable,
         "-m",
@@ -86,7 +86,7 @@ def test_tensorboard_shows_scalars_and_hyperparameters(log: TensorBoardLog, tmp_
         server.wait()
 
 
-def test_what_is_written_is_there_while_the_trial_runs(log: TensorBoardLog, tmp_path: Path) -> None:
+def test_values_can_be_read_while_the_trial_runs(log: TensorBoardLog, tmp_path: Path) -> None:
     log.epochs(7, [row(1, 0.5)])
     deadline = time.monotonic() + 10
     while b"val_accuracy" not in b"".join(path.read_bytes() for path in tmp_path.glob("trial-00007/*")):
@@ -103,7 +103,7 @@ def test_a_trial_that_ends_at_once_and_is_not_kept_never_has_a_file(log: TensorB
     log.epochs(3, [row(1, 0.5)])
     log.remove(3)
     time.sleep(0.3)
-    assert not list(tmp_path.iterdir()), "they wait"
+    assert not list(tmp_path.iterdir()), "files are not written yet"
     log.close()
     assert log.error is None
     assert {path.name for path in tmp_path.iterdir()} == {"trial-00001", "trial-00002"}
@@ -125,7 +125,7 @@ def test_a_trial_that_is_no_longer_kept_loses_its_file(
     assert {path.name for path in tmp_path.iterdir()} == {"trial-00001"}
 
 
-def test_many_trials_at_once_do_not_use_up_the_files(
+def test_many_trials_at_once_do_not_exhaust_open_files(
     log: TensorBoardLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tensorboard_log, "WAIT_S", 0.0)
@@ -138,7 +138,7 @@ def test_many_trials_at_once_do_not_use_up_the_files(
     assert sum(content.count(b"metric/val_accuracy") for content in written.values()) == 4 * OPEN_FILES
 
 
-def test_a_folder_that_cannot_be_written_is_an_error_of_the_log(tmp_path: Path) -> None:
+def test_an_unwritable_folder_becomes_the_logs_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     log = TensorBoardLog(tmp_path / "file", ["val_accuracy"])
     log.epochs(0, [row(1, 0.5)])

@@ -1,4 +1,4 @@
-"""What a trial prints, in the store."""
+"""The output of a trial, in the store."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def test_it_can_be_read_while_the_trial_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("piece", [7, 1000, 4_000_000, 30_000_000])
-def test_of_an_endless_one_the_beginning_and_the_end_are_kept(
-    tmp_path: Path, piece: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_log_keeps_its_start_and_end(tmp_path: Path, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if piece < 10_000:
         monkeypatch.setattr(trial_log, "HEAD", 9_000)
         monkeypatch.setattr(trial_log, "TAIL", 1_000)
@@ -42,7 +40,7 @@ def test_of_an_endless_one_the_beginning_and_the_end_are_kept(
     assert (tmp_path / "a.log").read_bytes() == printed[:head] + CUT + left_out + printed[-tail:]
 
 
-def test_one_that_is_a_little_longer_is_kept_whole(tmp_path: Path) -> None:
+def test_a_slightly_longer_log_is_kept_whole(tmp_path: Path) -> None:
     log = TrialLog(LocalFolder(tmp_path), "a.log")
     for _ in range(3):
         log.add(b"x" * (HEAD // 3 + 100))
@@ -50,7 +48,7 @@ def test_one_that_is_a_little_longer_is_kept_whole(tmp_path: Path) -> None:
     assert (tmp_path / "a.log").read_bytes() == b"x" * HEAD + CUT + b"x" * 300
 
 
-def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
     log = TrialLog(LocalFolder(tmp_path), "logs/a.log")
     log.add(b"one\n")

@@ -1,4 +1,4 @@
-"""Stars, tags and notes of trials: edits that are only added, and two editors who lose nothing."""
+"""Stars, tags, and notes of trials: edits are only appended, and two editors lose nothing."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def test_edits_add_up(notes: TrialNotes) -> None:
     }
     assert notes.stamp() != before
     notes.untag(5, "baseline")
-    assert 5 not in notes.read(), "nothing is said about it any more"
+    assert 5 not in notes.read(), "it has no stars, tags, or note any more"
 
 
-def test_a_note_is_replaced_only_by_who_has_seen_it(notes: TrialNotes) -> None:
+def test_only_an_editor_who_has_seen_a_note_can_replace_it(notes: TrialNotes) -> None:
     notes.write(1, "mine", seen=0, by="ada")
     with pytest.raises(Conflict, match="the note of trial 1 has changed since you read it: ada wrote `mine`"):
         notes.write(1, "yours", seen=0, by="ben")
@@ -46,7 +46,7 @@ def test_a_note_is_replaced_only_by_who_has_seen_it(notes: TrialNotes) -> None:
     assert notes.read()[1] == TrialNote(text="both", edits=2, by="ben")
 
 
-def test_two_editors_at_the_same_moment_lose_nothing(tmp_path: Path, s3_url: str) -> None:
+def test_two_concurrent_editors_lose_nothing(tmp_path: Path, s3_url: str) -> None:
     for root in (str(tmp_path / "here"), s3_url):
 
         def edit(editor: int, root: str = root) -> None:
@@ -64,18 +64,18 @@ def test_two_editors_at_the_same_moment_lose_nothing(tmp_path: Path, s3_url: str
 
 
 @pytest.mark.parametrize("tag", ["", "a,b", " ", "x" * 41, "line\nbreak", "`"])
-def test_what_is_no_tag(notes: TrialNotes, tag: str) -> None:
+def test_invalid_tags(notes: TrialNotes, tag: str) -> None:
     with pytest.raises(InputError, match="a tag must be 1 to 40 letters"):
         notes.tag(0, tag)
 
 
-def test_a_note_has_an_end(notes: TrialNotes) -> None:
+def test_a_note_has_a_maximum_length(notes: TrialNotes) -> None:
     with pytest.raises(InputError, match="at most 10,000 characters, but got 10,001"):
         notes.write(0, "x" * (LONGEST_NOTE + 1), seen=0)
 
 
 @pytest.mark.parametrize("line", [b"{", b"[]", b'{"star": true}', b'{"trial": 1}'])
-def test_a_damaged_line_is_told_with_its_place(tmp_path: Path, notes: TrialNotes, line: bytes) -> None:
+def test_a_damaged_line_is_reported_with_its_place(tmp_path: Path, notes: TrialNotes, line: bytes) -> None:
     notes.star(0, True)
     with (tmp_path / "studies/digits/notes.jsonl").open("ab") as file:
         file.write(line + b"\n")
@@ -84,7 +84,7 @@ def test_a_damaged_line_is_told_with_its_place(tmp_path: Path, notes: TrialNotes
     assert caught.value.where.endswith("notes.jsonl:2")
 
 
-def test_they_stand_in_the_tables(tmp_path: Path, make_study: Callable[..., Study]) -> None:
+def test_they_appear_in_the_tables(tmp_path: Path, make_study: Callable[..., Study]) -> None:
     from tune_app.results.review import load_trials, trial_row
     from tune_app.results.selection import Selection
 

@@ -1,4 +1,4 @@
-"""The fuse: when a sweep whose trials fail is stopped, and in which words."""
+"""The fuse: when a sweep with failing trials is stopped, and with which message."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def test_the_first_five_for_one_reason() -> None:
     failures = [failed(f"ValueError: epoch {n}") for n in range(5)]
     assert [blown(failures[:n], n) for n in range(5)] == [None] * 5
     assert blown(failures, 5) == "the first 5 trials all failed: error: ValueError: epoch 0"
-    assert blown([*failures, failed("KeyError: x")], 6), "two may end before anybody looks"
+    assert blown([*failures, failed("KeyError: x")], 6), "two may end before the next check"
 
 
 def test_the_first_five_for_different_reasons() -> None:
     assert blown([*[failed()] * 4, failed("KeyError: x")], 5) is None
     assert blown([*[failed()] * 4, failed(kind="oom")], 5) is None
-    assert blown([failed(None)] * 5, 5), "a failure without words is a reason too"
+    assert blown([failed(None)] * 5, 5), "a failure without a message is a reason too"
 
 
 def test_one_of_the_first_was_fine() -> None:

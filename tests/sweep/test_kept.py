@@ -1,4 +1,4 @@
-"""Which trials keep their files: the best, whatever the size of the study."""
+"""Which trials keep their files: the best ones, however large the study."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def row(number: int, state: TrialState, epochs: int, objective: float | None) ->
 
 @settings(max_examples=30, deadline=None)
 @given(ends=st.lists(ENDED, max_size=3 * MOST_KEPT), direction=st.sampled_from(["maximize", "minimize"]))
-def test_the_best_are_kept_in_whatever_order_they_come(ends: list[Any], direction: str) -> None:
+def test_the_best_are_kept_in_any_order(ends: list[Any], direction: str) -> None:
     rows = [row(number, *end) for number, end in enumerate(ends)]
     kept, there = Kept(direction), set[int]()
     for each in rows:
@@ -43,7 +43,7 @@ def test_the_best_are_kept_in_whatever_order_they_come(ends: list[Any], directio
         there.discard(kept.add(each))  # type: ignore[arg-type]
     assert len(there) == min(len(rows), MOST_KEPT)
     completed = {each.trial for each in rows if each.state == TrialState.COMPLETED}
-    assert completed <= there or there <= completed, "completed ones first"
+    assert completed <= there or there <= completed, "completed trials come first"
     values = {each.trial: each.objective for each in rows if each.objective is not None and each.trial in completed}
     sign = 1 if direction == "maximize" else -1
     left_out = [sign * values[number] for number in completed - there if number in values]

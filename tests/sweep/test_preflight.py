@@ -1,4 +1,4 @@
-"""Preflight: what is caught before a sweep, what is only a warning, and the forecast."""
+"""Preflight: what it catches before a sweep, what is only a warning, and the forecast."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tune_app.tasks.task import Task
 
 
 class Wobbly:
-    """A task that does nothing, or what the test asks for."""
+    """A task that does nothing, or whatever the test asks for."""
 
     data_kind: ClassVar[str] = "none"
     variables: ClassVar = (
@@ -138,7 +138,7 @@ def test_only_the_largest_fails() -> None:
     assert "layers=8" in caught.value.hint
 
 
-def test_nan_on_the_first_batch_of_all() -> None:
+def test_every_configuration_gives_nan() -> None:
     with pytest.raises(InputError, match=r"\(diverged\): Diverged: .*`loss` is nan in epoch 1") as caught:
         run(Wobbly(lambda config: {"accuracy": 0.5, "loss": math.nan}))
     assert "layers=2" in caught.value.hint
@@ -157,10 +157,10 @@ def test_nan_on_the_first_batch_of_all() -> None:
         ({"metric": "val_loss", "mode": "health"}, 4, True),
     ],
 )
-def test_an_objective_that_no_trial_would_have(objective: dict[str, Any], epochs: int, fits: bool) -> None:
+def test_an_objective_that_no_trial_can_compute(objective: dict[str, Any], epochs: int, fits: bool) -> None:
     sections = {"objective": objective, "budget": {"trials": 10, "epochs": epochs}, "pruning": {"level": "off"}}
     task = Wobbly()
-    if objective["metric"] == "val_loss":  # which three figures are of
+    if objective["metric"] == "val_loss":  # three figures are computed from it
         task = Wobbly(lambda config: {"val_loss": 1.0})
         task.metrics = {"val_loss": "minimize"}  # type: ignore[misc]
     if fits:
@@ -170,7 +170,7 @@ def test_an_objective_that_no_trial_would_have(objective: dict[str, Any], epochs
             run(task, **sections)
 
 
-def test_out_of_memory_of_all() -> None:
+def test_every_configuration_runs_out_of_memory() -> None:
     with pytest.raises(InputError, match=r"\(oom\): MemoryError"):
         run(Wobbly(fails="oom"))
 
@@ -187,7 +187,7 @@ def test_a_missing_metric() -> None:
 
 
 @pytest.mark.parametrize("bad", [2, 8])
-def test_one_that_diverges_is_only_a_warning(bad: int) -> None:
+def test_a_diverging_configuration_is_only_a_warning(bad: int) -> None:
     task = Wobbly(lambda config: {"accuracy": 0.5, "loss": math.inf if config["layers"] == bad else 1.0})
     forecast = run(task)
     kinds = {p.config["layers"]: (p.kind, p.epoch_s is None) for p in forecast.probes}
@@ -197,7 +197,7 @@ def test_one_that_diverges_is_only_a_warning(bad: int) -> None:
     assert forecast.seconds > 0
 
 
-def test_all_random_ones_diverge() -> None:
+def test_all_random_configurations_diverge() -> None:
     task = Wobbly(lambda config: {"accuracy": 0.5, "loss": 1.0 if config["layers"] in (2, 8) else math.nan})
     forecast = run(task, search={"seed": 1})
     assert {p.kind for p in forecast.probes if p.label == "random"} == {"diverged"}
@@ -218,11 +218,11 @@ class Clock:
 def test_forecast_for_known_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tune_app.training.trial.time.perf_counter", Clock())
     forecast = run(Wobbly())
-    # normal: rungs 1 and 4 of 9 epochs, one in 4 continues: 1 + 3/4 + 5/16 epochs a trial
+    # normal: rungs 1 and 4 of 9 epochs, one trial in 4 continues: 1 + 3/4 + 5/16 epochs per trial
     assert forecast.rungs == (1, 4)
     assert forecast.epochs == pytest.approx(10 * (1 + 3 / 4 + 5 / 16))
     assert [p.epoch_s for p in forecast.probes] == [2.0] * 4
-    assert forecast.seconds == pytest.approx(2 * forecast.epochs / 2), "two at once"
+    assert forecast.seconds == pytest.approx(2 * forecast.epochs / 2), "two trials run at once"
     assert forecast.device_hours == pytest.approx(2 * forecast.epochs / 3600)
     assert (forecast.trials, forecast.slots) == (10, 2)
 
@@ -246,17 +246,17 @@ def test_only_some_rows_are_tried_and_the_rest_is_extrapolated(monkeypatch: pyte
     images = torch.zeros(4 * TRIED_ROWS, 1).numpy()
     task = Wobbly(data=Dataset("many", "none", {"images": images}, {"images": images}))
     forecast = run(task)
-    assert task.started == [(TRIED_ROWS, 9)] * 5, "the smallest one twice"
+    assert task.started == [(TRIED_ROWS, 9)] * 5, "the smallest configuration runs twice"
     assert [p.epoch_s for p in forecast.probes] == [8.0] * 4
 
 
-def test_slots_follow_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slots_follow_the_number_of_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     assert run(Wobbly(), resources={"cpus": 2}).slots == 4
     assert run(Wobbly(), resources={"cpus": 16}).slots == 1
     assert run(Wobbly(), resources={"cpus": 0.5}).slots == 16
     assert run(Wobbly(), resources={"concurrent": 3}).slots == 3
-    assert run(Wobbly(), resources={"concurrent": 300}).slots == 8, "no more than fit"
+    assert run(Wobbly(), resources={"concurrent": 300}).slots == 8, "no more than the processors allow"
 
 
 def test_a_grid_has_no_more_trials_than_combinations() -> None:
@@ -264,7 +264,7 @@ def test_a_grid_has_no_more_trials_than_combinations() -> None:
     assert forecast.trials == 7
 
 
-def test_a_generator_that_is_not_seeded_is_found() -> None:
+def test_an_unseeded_generator_is_detected() -> None:
     rng = np.random.default_rng()
     notes = run(Wobbly(lambda config: {"accuracy": 0.5, "loss": float(rng.random())})).notes
     assert len(notes) == 1
@@ -272,14 +272,14 @@ def test_a_generator_that_is_not_seeded_is_found() -> None:
     assert run(Wobbly(lambda config: {"accuracy": 0.5, "loss": float(np.random.random())})).notes == ()
 
 
-def test_it_says_that_it_cut_the_data_where_it_fails_on_them() -> None:
+def test_a_failure_on_truncated_data_says_that_it_was_truncated() -> None:
     task = Wobbly(fails="start", data=Dataset("rows", "none", {"x": np.zeros(3 * TRIED_ROWS)}, {}))
     with pytest.raises(InputError, match="tried on the first 256 of 768 rows"):
         run(task)
 
 
 class Graph(Wobbly):
-    """Each row of its data names another row."""
+    """A task in which each data row refers to another row."""
 
     def start(self, config: Config, data: Dataset, **given: Any) -> Any:
         rows = data.train["neighbor"]
@@ -287,30 +287,30 @@ class Graph(Wobbly):
         return super().start(config, data, **given)
 
 
-def test_data_whose_rows_refer_to_each_other_are_taken_whole_and_it_says_so() -> None:
+def test_data_whose_rows_refer_to_each_other_is_used_whole_with_a_note() -> None:
     rows = 3 * TRIED_ROWS
     task = Graph(data=Dataset("graph", "none", {"neighbor": np.arange(rows)[::-1]}, {}))
     (note,) = run(task).notes
-    # Each configuration once, and the first one again, to compare.
+    # Each configuration once, and the first one again for comparison.
     assert [tried for tried, _ in task.started] == [rows] * (2 + RANDOM_CONFIGS + 1)
     start = "the preflight trained on all rows, because it fails on the first 256 of 768 rows: IndexError"
     assert note.startswith(start)
 
 
-def test_arrays_of_unequal_length_are_left_whole() -> None:
+def test_arrays_of_unequal_length_are_used_whole() -> None:
     task = Wobbly(data=Dataset("rows", "none", {"x": np.zeros(3 * TRIED_ROWS), "vocabulary": np.zeros(900)}, {}))
     run(task)
     assert task.started[0][0] == 3 * TRIED_ROWS
 
 
-def test_what_the_data_and_the_space_have_to_say_is_told() -> None:
+def test_notes_of_the_data_and_the_space_are_shown() -> None:
     task = Wobbly(data=Dataset("rows", "none", {"x": np.zeros(3)}, {}, {"notes": ("one row",)}))
     layers = {"type": "int", "low": 1, "high": 9, "step": 5}
     notes = run(task, parameters={"architecture": {"layers": layers}}).notes
     assert notes == ("`layers` ends at 6: from 1 in steps of 5 it does not reach 9", "one row")
 
 
-def test_several_devices_take_their_part_of_the_time_and_of_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_devices_share_the_time_and_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     monkeypatch.setattr(Wobbly, "data_parallel", True, raising=False)
     forecast = run(Wobbly(), resources={"cpus": 2, "devices": 2})
@@ -347,7 +347,7 @@ def test_the_memory_of_the_largest_configuration_on_all_the_data(monkeypatch: py
 
 @pytest.mark.parametrize("gpus", [0.5, "auto", 1, 0])
 @pytest.mark.parametrize("state", ["runs", "offered", "absent"])
-def test_trials_that_share_a_gpu_hear_of_mps(
+def test_trials_that_share_a_gpu_get_a_note_about_mps(
     gpus: float | str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tune_app.sweep.preflight.gpu_count", lambda: 1)
@@ -364,7 +364,7 @@ def test_trials_that_share_a_gpu_hear_of_mps(
         "absent": "has no nvidia-cuda",
     }
     assert (words[state] in notes) is (gpus in (0.5, "auto")), notes
-    assert ("install tune-app[gpu]" in notes) is bool(gpus), "this environment has no nvidia-ml-py"
+    assert ("install tune-app[gpu]" in notes) is bool(gpus), "assumes that nvidia-ml-py is not installed"
 
 
 def test_a_configuration_too_large_for_the_gpu_takes_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +373,7 @@ def test_a_configuration_too_large_for_the_gpu_takes_all_of_it(monkeypatch: pyte
     assert gpu_memory(spec(task), cast(Task, task), task.data) == GpuMemory(1000, 1000)
 
 
-def test_one_that_cannot_be_built_is_refused_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configuration_that_cannot_be_built_is_rejected_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
     task = Wobbly(fails="start")
     monkeypatch.setattr("tune_app.sweep.preflight.gpu_memory_in_use", lambda: (300, 1000))
     with pytest.raises(InputError, match="the largest configuration cannot be trained"):

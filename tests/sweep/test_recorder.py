@@ -1,4 +1,4 @@
-"""What the recorder makes of the events of a backend."""
+"""What the recorder makes of a backend's events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tune_app.sweep.study_files import StudyFiles, open_study_files
 
 
 class NoBackend:
-    """A backend that the recorder only asks how far its trials are."""
+    """A backend that the recorder only asks for the progress of its trials."""
 
     slots = 1
 
@@ -54,7 +54,7 @@ def row_of(files: StudyFiles) -> TrialRow:
     return row
 
 
-def test_a_trial_that_finished_in_time_is_not_taken_for_a_late_one(recording: Any) -> None:
+def test_a_trial_that_finished_in_time_is_not_treated_as_late(recording: Any) -> None:
     recorder, files, run = recording
     recorder.take(Started(run))
     recorder.take(Reported(run, [epoch(1), epoch(2)], {"device": "cpu"}))
@@ -64,7 +64,7 @@ def test_a_trial_that_finished_in_time_is_not_taken_for_a_late_one(recording: An
     assert (row_of(files).state, row_of(files).objective, row_of(files).device) == ("COMPLETED", 1.0, "cpu")
 
 
-def test_a_trial_that_was_killed_says_why(recording: Any) -> None:
+def test_a_killed_trial_says_why(recording: Any) -> None:
     recorder, files, run = recording
     recorder.take(Started(run))
     recorder.take(Reported(run, [epoch(1)], {}))
@@ -76,7 +76,7 @@ def test_a_trial_that_was_killed_says_why(recording: Any) -> None:
 
 
 class Clock:
-    """A clock that is set by hand, in the place of `time`."""
+    """A manual clock that replaces `time`."""
 
     now = 100.0
 
@@ -89,17 +89,17 @@ class Clock:
     [
         (1, [20.0 * 3 - 8.0, 20.0 * 3 - 20.0]),
         (2, [(20.0 * 3 - 8.0) / 2, (20.0 * 3 - 20.0) / 2]),
-        (9, [(20.0 * 3 - 8.0) / 3, (20.0 * 3 - 20.0) / 3]),  # three trials are left: more slots end them no sooner
+        (9, [(20.0 * 3 - 8.0) / 3, (20.0 * 3 - 20.0) / 3]),  # three trials are left: more slots don't end them sooner
     ],
 )
-def test_the_time_left_is_that_of_the_trials_that_are_left(
+def test_the_time_left_is_the_time_of_the_remaining_trials(
     slots: int, left_s: list[float], recording: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of five trials the first took 10 s and the second 30; the third runs for 8 s, then longer than the mean."""
+    """Of five trials, the first took 10 s and the second 30 s; the third runs for 8 s, then longer than the mean."""
     recorder, _, run = recording
     clock = Clock()
     monkeypatch.setattr("tune_app.sweep.recorder.time", clock)
-    assert recorder.live("running", slots)["left_s"] is None, "no trial has ended, so nobody knows"
+    assert recorder.live("running", slots)["left_s"] is None, "unknown, because no trial has ended"
     for number, took in ((0, 10.0), (1, 30.0)):
         one = replace(run, trial=number, trial_id=f"t{number}")
         recorder.take(Started(one))
@@ -125,7 +125,7 @@ def test_nothing_is_left_after_the_last_trial(recording: Any) -> None:
     assert recorder.live("ended", 2)["left_s"] is None
 
 
-def test_the_limit_counts_from_the_beginning_of_the_training(recording: Any) -> None:
+def test_the_limit_counts_from_the_start_of_training(recording: Any) -> None:
     recorder, _, run = recording
     recorder.take(Started(run))
     time.sleep(0.02)
@@ -140,7 +140,7 @@ def test_the_limit_counts_from_the_beginning_of_the_training(recording: Any) -> 
 
 
 @pytest.mark.parametrize("again", [True, False])
-def test_a_lost_trial_keeps_what_its_former_attempt_told(recording: Any, again: bool) -> None:
+def test_a_lost_trial_keeps_what_its_previous_attempt_reported(recording: Any, again: bool) -> None:
     recorder, files, run = recording
     recorder.take(Started(run))
     recorder.take(Reported(run, [epoch(1)], {"device": "cpu", "model_parameters": 12}))

@@ -1,4 +1,4 @@
-"""A sweep in virtual time: what it knows when, what it costs, and that it is the same each time."""
+"""A sweep in virtual time: what it knows when, what it costs, and that it is reproducible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RUNGS = (1, 4)
 
 
 class Falling:
-    """A loss that falls to the rate; a trial of a high rate is slow, one above 0.95 diverges after two epochs."""
+    """A loss that falls to the rate; a high rate makes a trial slow, and one above 0.95 diverges after two epochs."""
 
     epochs = 9
 
@@ -39,7 +39,7 @@ class Falling:
 
 
 class Watching(StudySearch):
-    """A searcher that keeps who reported, in order."""
+    """A searcher that records which trials reported, in order."""
 
     def __init__(self, sampler: str, seed: int) -> None:
         super().__init__(SPACE, OBJECTIVE, make_sampler(sampler, SPACE, seed, 100))
@@ -70,10 +70,10 @@ def facts(outcome: Outcome) -> list[tuple[float, TrialState, int, float | None]]
 
 @settings(deadline=None, max_examples=15)
 @given(seed=st.integers(0, 1000), workers=st.integers(1, 8), budget=st.integers(9, 120))
-def test_every_replay_keeps_the_rules(seed: int, workers: int, budget: int) -> None:
+def test_every_replay_follows_the_rules(seed: int, workers: int, budget: int) -> None:
     outcome = run("random", seed, workers, budget)
     assert sum(trial.epochs for trial in outcome.trials) == outcome.epochs
-    assert budget <= outcome.epochs < budget + Falling.epochs, "it ends with the report that uses the budget up"
+    assert budget <= outcome.epochs < budget + Falling.epochs, "it ends with the report that uses up the budget"
     running = [trial for trial in outcome.trials if trial.state is TrialState.RUNNING]
     assert len(running) <= workers
     for trial in outcome.trials:
@@ -95,14 +95,14 @@ def test_the_same_seed_gives_the_same_replay(sampler: str) -> None:
     assert facts(run(sampler, 3)) != facts(run(sampler, 4))
 
 
-def test_without_pruning_every_trial_is_trained_in_full() -> None:
+def test_without_pruning_every_trial_runs_in_full() -> None:
     outcome = run(rungs=(), workers=2, budget=45)
     assert {trial.state for trial in outcome.trials} <= {TrialState.COMPLETED, TrialState.RUNNING, TrialState.FAILED}
     finished = [trial for trial in outcome.trials if trial.state is TrialState.COMPLETED]
     assert outcome.truth_at(1e9) == min(trial.curve.truth for trial in finished)
 
 
-def test_nothing_is_told_before_its_time() -> None:
+def test_nothing_is_reported_before_its_time() -> None:
     search, scheduler = Watching("tpe", 1), make_asha("minimize", Falling.epochs, RUNGS, 4)
     outcome = replay(search, scheduler, OBJECTIVE, Falling(), RUNGS, workers=4, budget=90)
     trials = {trial.trial_id: trial for trial in outcome.trials}
@@ -118,7 +118,7 @@ def test_slow_trials_report_later() -> None:
     assert slow.ended is None or slow.ended == pytest.approx(17.1)
 
 
-def test_what_was_best_when() -> None:
+def test_the_best_value_at_each_time() -> None:
     outcome = run(first=[{"rate": 0.5}, {"rate": 0.2}], workers=1, budget=18, rungs=())
     assert outcome.truth_at(8) is None
     assert outcome.truth_at(9) == pytest.approx(0.5 + 1 / 9)

@@ -1,4 +1,4 @@
-"""Changes of a running sweep: numbers stay whole, promises survive a kill, a damaged file ends nothing."""
+"""Changes to a running sweep: numbers stay complete, promises survive a kill, a damaged file stops nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DATA = Dataset("digits", "image", {}, {})
 
 
 class Waiting:
-    """A backend that trains nothing: what waits, and what runs."""
+    """A backend that trains nothing: it only holds waiting and running trials."""
 
     slots = 1
 
@@ -56,7 +56,7 @@ class Waiting:
 
 
 class Sweep:
-    """A sweep that is steered and trains nothing."""
+    """A sweep that can be steered but trains nothing."""
 
     def __init__(self, spec: Any, study: Study, files: Any) -> None:
         self.spec, self.study, self.files = spec, study, files
@@ -105,7 +105,7 @@ def spec(make_spec: Callable[..., Any]) -> Any:
 
 @settings(max_examples=15, deadline=None)
 @given(steps=STEPS)
-def test_numbers_stay_whole_whatever_is_asked(steps: list[tuple[str, int]], spec: Any) -> None:
+def test_numbers_stay_complete_for_any_changes(steps: list[tuple[str, int]], spec: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         study = Study(Store(folder).folder, spec.name)
         with study.writing(), open_study_files(spec, study, study.history(), DATA, {}, (), False) as files:
@@ -116,7 +116,7 @@ def test_numbers_stay_whole_whatever_is_asked(steps: list[tuple[str, int]], spec
                 elif sweep.backend.requests:
                     sweep.train_next()
                 numbers = [*sweep.begun, *(request.trial for request in sweep.backend.requests)]
-                assert sorted(numbers) == list(range(sweep.recorder.total)), "none twice, none left out"
+                assert sorted(numbers) == list(range(sweep.recorder.total)), "no duplicates and no gaps"
                 assert study.document()["budget"]["trials"] == sweep.recorder.total
 
 
@@ -124,15 +124,15 @@ def test_a_promised_trial_survives_a_kill(steered: Sweep) -> None:
     steered.train_next()
     assert steered.ask("retry", 0) == "trial 1 repeats trial 0"
     resumed = replace(steered.spec, budget=steered.spec.budget.model_copy(update={"trials": 7}))
-    history = steered.study.history()  # as the next process reads it
+    history = steered.study.history()  # as the next process would read it
     requests = requests_of(resumed, history, ())
     assert [request.trial for request in requests] == [1, 2, 3, 4, 5, 6]
     assert requests[0].config == history.trials[0].config
     assert requests[0].seed == history.trials[0].seed
-    assert history.changes == 1, "it is not done again"
+    assert history.changes == 1, "the change is not applied again"
 
 
-def test_a_grid_gives_back_what_it_was_not_to_run(tmp_path: Path, make_spec: Callable[..., Any]) -> None:
+def test_a_shrunk_grid_can_grow_back(tmp_path: Path, make_spec: Callable[..., Any]) -> None:
     grid = {"architecture": {"filters": {"type": "categorical", "choices": [2, 4]}}, "training": {"batch_size": 500}}
     spec = make_spec(budget={"trials": 2, "epochs": 1}, search={"sampler": "grid"}, parameters=grid, constraints=[])
     study = Study(Store(tmp_path).folder, spec.name)
@@ -144,7 +144,7 @@ def test_a_grid_gives_back_what_it_was_not_to_run(tmp_path: Path, make_spec: Cal
         assert len({str(request.config) for request in sweep.backend.requests}) == 2
 
 
-def test_only_a_trial_that_was_pruned_is_tagged_as_stopped(steered: Sweep) -> None:
+def test_only_a_pruned_trial_is_tagged_as_stopped(steered: Sweep) -> None:
     for number, finished in ((0, False), (1, True)):
         steered.backend.runs = [Run(number, f"t{number}", {}, 1, 0, 1)]
         assert steered.ask("stop", number, "ada") == f"trial {number} ends after its current epoch"
@@ -154,7 +154,7 @@ def test_only_a_trial_that_was_pruned_is_tagged_as_stopped(steered: Sweep) -> No
 
 
 @pytest.mark.parametrize("name", ["changes.jsonl", "notes.jsonl"])
-def test_a_damaged_file_ends_no_sweep(steered: Sweep, name: str) -> None:
+def test_a_damaged_file_does_not_end_the_sweep(steered: Sweep, name: str) -> None:
     path = Path(steered.study.folder.path(f"{steered.study.base}/{name}"))
     path.write_bytes(b'{"broken\n')
     steered.backend.runs = [Run(0, "t0", {}, 1, 0, 1)]
@@ -167,7 +167,7 @@ def test_a_damaged_file_ends_no_sweep(steered: Sweep, name: str) -> None:
     Steering(steered.spec, steered.files, steered.backend, steered.recorder, ())  # type: ignore[arg-type]
 
 
-def test_what_is_asked_while_the_sweep_starts_is_done(steered: Sweep) -> None:
+def test_changes_made_while_the_sweep_starts_are_applied(steered: Sweep) -> None:
     SweepChanges(steered.study).ask(SweepChange("trials", 8))
     steered.steering.turn(ending=False)
     assert steered.recorder.total == 8

@@ -1,4 +1,4 @@
-"""A study replayed from its own curves: what pruning would have found, and which studies cannot tell."""
+"""A study replayed from its own curves: what pruning would have found, and which studies can't be replayed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CURVES = {
     1: [0.4, 0.5, 0.6, 0.7],
     2: [0.3, 0.4, 0.5, 0.6],
     3: [0.2, 0.3, 0.4, 0.5],
-    4: [0.1, 0.2, 0.5, 0.95],  # the best at the end and the worst at the beginning
+    4: [0.1, 0.2, 0.5, 0.95],  # the best at the end but the worst at the start
     5: [0.6, 0.7, 0.8, 0.9],
 }
 """Accuracy by trial and epoch; an epoch takes half a second."""
@@ -34,7 +34,7 @@ Write = Callable[..., Study]
 
 @pytest.fixture
 def write(tmp_path: Path, make_study: MakeStudy, make_spec: MakeSpec) -> Write:
-    """A study with the curves above, some of whose trials may have failed; its sections may be replaced."""
+    """A study with the curves above; some trials may have failed, and its sections may be replaced."""
 
     def make(
         failed: Mapping[int, tuple[FailureKind, int]] | None = None,
@@ -62,14 +62,14 @@ def write(tmp_path: Path, make_study: MakeStudy, make_spec: MakeSpec) -> Write:
     return make
 
 
-def test_pruning_alone_changes_what_is_found_and_what_it_costs(write: Write) -> None:
+def test_only_pruning_changes_the_result_and_the_cost(write: Write) -> None:
     recorded = read_study(write())
     assert (recorded.epochs, recorded.best.trial, recorded.left_out, recorded.workers) == (24, 4, 0, 1)
     off = replay_study(recorded, "off", None, seed=0, workers=1)
     assert (off.best, off.trial, off.place, off.found_s) == (0.95, 4, 1, 10.0)
     assert (off.best_state, off.best_epochs) == (TrialState.COMPLETED, 4)
     assert (off.epochs, off.share, off.seconds) == (24, 1.0, 12.0)
-    # Three come to the first rung before it stops anything; then 3 and 4 are the worst there, and 5 is the best.
+    # Three trials reach the first rung before it stops any; then 3 and 4 are the worst there, and 5 is the best.
     pruned = replay_study(recorded, "normal", None, seed=0, workers=1)
     assert (pruned.best, pruned.trial, pruned.place, pruned.found_s) == (0.9, 5, 2, 9.0)
     assert (pruned.best_state, pruned.best_epochs) == (TrialState.PRUNED, 1)
@@ -109,17 +109,17 @@ def test_the_studys_scheduler_is_kept(write: Write, scheduler: str) -> None:
 
     epochs = found(scheduler=scheduler)
     assert min(epochs) < 24
-    assert (epochs == found()) == (scheduler == "none"), "without a scheduler it is the default one"
+    assert (epochs == found()) == (scheduler == "none"), "without a scheduler, the default one is used"
 
 
-def test_failures_of_the_configuration_stay_and_others_are_left_out(write: Write) -> None:
+def test_failures_caused_by_the_configuration_count_and_others_are_left_out(write: Write) -> None:
     recorded = read_study(write({1: ("diverged", 2), 2: ("oom", 0), 3: ("error", 1)}))
     assert recorded.left_out == 1
     assert [trial.trial for trial in recorded.trials] == [0, 1, 2, 4, 5]
     assert [len(trial.curve.values) for trial in recorded.trials] == [4, 3, 1, 4, 4]
     off = replay_study(recorded, "off", None, seed=0, workers=1)
     assert (off.epochs, off.trial) == (16, 4)
-    # The failed ones took 1.5 s, the epoch in which they failed included.
+    # The failed trials took 1.5 s, including the epoch in which they failed.
     assert off.seconds == 3 * 2.0 + 2 * 1.5
 
 
@@ -132,7 +132,7 @@ def test_health_counts_if_every_epoch_has_it(write: Write) -> None:
         read_study(write(health=[None, 0.2, 0.3, 0.5], objective=objective))
 
 
-def test_a_pareto_front_is_refused(write: Write) -> None:
+def test_a_pareto_front_is_rejected(write: Write) -> None:
     objective = {"mode": "pareto", "metric": "val_accuracy", "against": "size"}
     with pytest.raises(InputError, match=r"has two: val_accuracy and size\n.*never stops a trial early"):
         read_study(write(objective=objective, pruning={"scheduler": "none"}))
@@ -148,12 +148,12 @@ def test_a_pareto_front_is_refused(write: Write) -> None:
     ],
     ids=["pruned", "unfinished", "empty", "failed"],
 )
-def test_what_a_study_cannot_tell_is_refused(write: Write, ends: list[str], said: str) -> None:
+def test_studies_that_cannot_be_replayed_are_rejected(write: Write, ends: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
         read_study(write(ends=ends))
 
 
-def test_a_study_that_runs_is_to_be_waited_for(write: Write) -> None:
+def test_a_running_study_must_end_first(write: Write) -> None:
     study = write(ends=["COMPLETED"] * 4)
     with study.writing(), pytest.raises(InputError, match="it is running: wait until it ends"):
         read_study(Study(study.folder, study.name))

@@ -1,4 +1,4 @@
-"""What the tests of all tasks share, and small scripts of Python, really run."""
+"""Fixtures shared by the tests of all tasks, and small Python scripts that are really run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class Scripts:
-    """Writes scripts to the current folder, and gives the training of each."""
+    """Writes scripts to the current folder and returns a training of each."""
 
     STDOUT: ClassVar[str] = r"step (?P<step>\d+): val loss (?P<val_loss>\S+)"
     TRAINING: ClassVar[str] = """
@@ -48,13 +48,13 @@ while at <= 80:
         (given.out / "step").write_text(str(at))
     at += 5
 """
-    """What comes after the arguments in a script that trains."""
+    """The code after the argument parsing in a script that trains."""
 
     def __init__(self) -> None:
         self.begun: list[Training] = []
 
     def __call__(self, text: str, epochs: int = 4, **sections: Any) -> Training:
-        """A training of the script that has `text` after its arguments; `sections` are those of the search space."""
+        """A training of a script with `text` after its argument parsing; `sections` belong to the search space."""
         Path("train.py").write_text(LOOP + text)
         task = load_task("script", self.catalog(**sections))
         data = Dataset("none", "none", {}, {})
@@ -63,7 +63,7 @@ while at <= 80:
 
     @classmethod
     def catalog(cls, **sections: Any) -> Catalog:
-        """What a search space says of the script."""
+        """The catalog of a search space for the script."""
         document = {
             "schema_version": 1,
             "name": "mine",
@@ -79,7 +79,7 @@ while at <= 80:
 
     @staticmethod
     def losses(training: Training) -> list[Any]:
-        """The loss of each epoch, trained to the end."""
+        """Train to the end and return the loss of each epoch."""
         while not training.finished:
             training.run_epoch()
         return [row.metrics["val_loss"] for row in training.history]
@@ -87,7 +87,7 @@ while at <= 80:
 
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripts]:
-    """See `Scripts`; the trainings are ended with the test."""
+    """See `Scripts`; the trainings are closed after the test."""
     monkeypatch.chdir(tmp_path)
     scripts = Scripts()
     yield scripts

@@ -34,7 +34,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "texts, one in a batch for two": ("text_lstm", {**TEXTS, "batch_size": 1, "training_fraction": 0.2}),
     "gpt": ("small_gpt", {**GPT, "batch_size": 5, "epochs": EPOCHS}),
 }
-"""Task and what differs from its defaults, by name."""
+"""The task and its changed defaults, by case name."""
 
 
 def data_of(task: str) -> Dataset:
@@ -62,7 +62,7 @@ def start(name: str) -> Training:
 
 
 def run(name: str) -> dict[str, Any]:
-    """What case `name` gives after `EPOCHS` epochs on the first rank, or alone."""
+    """The results of case `name` after `EPOCHS` epochs on the first rank, or in a single process."""
     training = start(name)
     for _ in range(EPOCHS):
         if replica.leads():
@@ -79,7 +79,7 @@ def run(name: str) -> dict[str, Any]:
 
 
 def main(address: str, rank: int, size: int, output: Path) -> None:
-    """Join the others, run all cases, write what they gave."""
+    """Join the others, run all cases, and write the results."""
     warnings.simplefilter("error")
     port = Path(address)
     store: Any
@@ -94,7 +94,7 @@ def main(address: str, rank: int, size: int, output: Path) -> None:
     replica.join(store, rank, size, "cpu")
     output.write_text(json.dumps({name: run(name) for name in CASES}))
     torch.distributed.destroy_process_group()
-    # Not by the interpreter's end, at which a thread of torch.distributed, once in many runs, aborts the process.
+    # Skip the interpreter's shutdown, during which a thread of torch.distributed occasionally aborts the process.
     os._exit(0)
 
 

@@ -61,7 +61,7 @@ def training_of(function: Function, epochs: int = 4, seed: int = 0) -> Training:
 
 
 def tune(config: Any, report: Report) -> dict[str, float] | None:
-    """A small network on random numbers: its weights, the order of the rows and dropout are drawn."""
+    """A small network whose weights, row order, and dropout are random."""
     rows = torch.arange(320.0).reshape(32, 10).sin()
     model = nn.Sequential(nn.Linear(10, config["hidden"]), nn.ReLU(), nn.Dropout(0.2), nn.Linear(config["hidden"], 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=config["lr"], momentum=0.9)
@@ -94,7 +94,7 @@ def test_each_report_is_an_epoch_and_a_seed_gives_the_same_numbers() -> None:
     assert losses(training_of(tune, seed=1)) != first
 
 
-def test_what_a_function_draws_before_restore_is_the_same_when_it_is_begun_again(tmp_path: Path) -> None:
+def test_random_draws_before_restore_repeat_when_a_function_restarts(tmp_path: Path) -> None:
     def split(config: Any, report: Report) -> None:
         model = nn.Linear(1, 1)
         rows = torch.randperm(100)[:10]
@@ -109,7 +109,7 @@ def test_what_a_function_draws_before_restore_is_the_same_when_it_is_begun_again
     assert len(set(losses(again))) == 1
 
 
-def test_a_finished_training_that_is_restored_and_saved_again_keeps_what_was_saved(tmp_path: Path) -> None:
+def test_saving_a_restored_finished_training_keeps_its_checkpoint(tmp_path: Path) -> None:
     done, again, third = training_of(tune), training_of(tune), training_of(tune)
     losses(done)
     done.save(tmp_path / "checkpoint.pt")
@@ -120,7 +120,7 @@ def test_a_finished_training_that_is_restored_and_saved_again_keeps_what_was_sav
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode(), torch.autocast("cpu")], ids=["inference_mode", "autocast"])
-def test_a_report_within_a_mode_of_the_thread_is_refused(mode: Any) -> None:
+def test_a_report_inside_a_torch_mode_is_rejected(mode: Any) -> None:
     def within(config: Any, report: Report) -> None:
         with mode:
             report({"val_loss": 1.0})
@@ -129,13 +129,13 @@ def test_a_report_within_a_mode_of_the_thread_is_refused(mode: Any) -> None:
         training_of(within).run_epoch()
 
 
-def test_a_fixed_number_of_epochs_of_its_own_is_kept() -> None:
+def test_a_fixed_epochs_variable_is_kept() -> None:
     spec = open_spec(budget={"epochs": 15, "trials": 1}, parameters={"training": {"epochs": 15, "lr": 0.1}})
     assert spec.to_dict()["parameters"]["training"] == {"epochs": 15, "lr": 0.1}
 
 
 @pytest.mark.parametrize("after", [1, 3])
-def test_a_restored_function_goes_on_as_if_it_had_never_stopped(after: int, tmp_path: Path) -> None:
+def test_a_restored_function_continues_as_if_it_had_never_stopped(after: int, tmp_path: Path) -> None:
     whole, cut, restored = training_of(tune), training_of(tune), training_of(tune)
     for _ in range(after):
         cut.run_epoch()
@@ -146,7 +146,7 @@ def test_a_restored_function_goes_on_as_if_it_had_never_stopped(after: int, tmp_
     assert losses(restored) == losses(whole)
 
 
-def test_without_restore_a_training_begins_anew(tmp_path: Path) -> None:
+def test_without_restore_a_training_starts_over(tmp_path: Path) -> None:
     def plain(config: Any, report: Report) -> None:
         for epoch in range(report.epochs):
             report({"val_loss": 1.0 / (1 + epoch)})
@@ -170,7 +170,7 @@ def test_health_comes_from_the_probe() -> None:
     assert training.latency_ms is not None
 
 
-def test_a_function_that_is_stopped_cleans_up_and_cannot_swallow_it() -> None:
+def test_a_stopped_function_cleans_up_and_cannot_swallow_the_stop() -> None:
     said: list[str] = []
 
     def stubborn(config: Any, report: Report) -> None:
@@ -193,7 +193,7 @@ def test_a_function_that_is_stopped_cleans_up_and_cannot_swallow_it() -> None:
     assert not Path(said[0]).exists()
 
 
-def test_a_function_that_has_reported_all_returns_by_itself() -> None:
+def test_a_function_returns_normally_after_its_last_report() -> None:
     ends: list[Any] = []
 
     def looped(config: Any, report: Report) -> None:
@@ -207,7 +207,7 @@ def test_a_function_that_has_reported_all_returns_by_itself() -> None:
     assert ends == [False]
 
 
-def test_the_test_part_is_measured_after_the_last_epoch_alone() -> None:
+def test_the_test_set_is_measured_only_after_the_last_epoch() -> None:
     training = training_of(tune)
     losses(training)
     assert training.task.finish(training.state) == {"test_loss": 0.5}  # type: ignore[attr-defined]
@@ -230,14 +230,14 @@ def reporting(*given: Any) -> Function:
         (reporting(0.3), "must report a mapping with val_loss, but reports 0.3"),
     ],
 )
-def test_wrong_reports_are_said_with_the_function(function: Function, message: str) -> None:
+def test_errors_about_reports_name_the_function(function: Function, message: str) -> None:
     training = training_of(function)
     with pytest.raises(ReportError, match=message) as told:
         losses(training)
     assert str(told.value).startswith("`train:tune` must")
 
 
-def test_one_report_too_many_and_one_after_the_end_are_refused() -> None:
+def test_extra_and_late_reports_are_rejected() -> None:
     kept: list[Report] = []
 
     def greedy(config: Any, report: Report) -> Any:
@@ -254,7 +254,7 @@ def test_one_report_too_many_and_one_after_the_end_are_refused() -> None:
         kept[0]({"val_loss": 1.0})
 
 
-def test_what_is_returned_must_be_figures() -> None:
+def test_the_return_value_must_be_metrics() -> None:
     def listing(config: Any, report: Report) -> Any:
         for _ in range(report.epochs):
             report({"val_loss": 1.0})
@@ -292,7 +292,7 @@ def test_the_variables_are_those_of_the_search_space() -> None:
         ({"objective": {"metric": "accuracy"}}, "must be a metric of the task", "objective.metric"),
     ],
 )
-def test_what_a_space_of_a_function_lacks_is_said(sections: dict[str, Any], rule: str, where: str) -> None:
+def test_errors_in_the_space_of_a_function_are_named(sections: dict[str, Any], rule: str, where: str) -> None:
     with pytest.raises(InputError, match=rule) as told:
         open_spec(**sections)
     assert told.value.where.endswith(where)
@@ -303,7 +303,7 @@ def test_a_class_has_its_own_metrics(make_spec: Any) -> None:
         make_spec(metrics={"val_loss": "minimize"})
 
 
-def test_a_choice_has_its_first_one_as_default() -> None:
+def test_a_choice_defaults_to_its_first_value() -> None:
     document = Document.of(
         {**SPACE, "parameters": {"data": {"kind": {"type": "categorical", "choices": ["a", "b"]}}}}, ""
     )
@@ -333,7 +333,7 @@ def test_a_function_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 class Loader:
-    """What it loads is told by no name."""
+    """The name of its `load` does not identify what it loads."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -346,7 +346,7 @@ def numbers(count: int) -> list[int]:
     return list(range(count))
 
 
-def test_what_is_shared_is_loaded_once_here_and_refused_where_its_name_does_not_tell_it() -> None:
+def test_shared_data_is_loaded_once_and_rejected_if_its_name_is_ambiguous() -> None:
     size = 3
     found: list[Any] = []
 
@@ -369,7 +369,7 @@ def test_what_is_shared_is_loaded_once_here_and_refused_where_its_name_does_not_
     assert (three, two) == ([0, 1, 2], [0, 1])
 
 
-def test_the_key_of_what_is_shared_is_the_same_in_every_process() -> None:
+def test_the_key_of_shared_data_is_the_same_in_every_process() -> None:
     code = (
         "from tune_app.tasks import shared_data\n"
         "def load(): return [x in {'train', 'test', 'val'} for x in 'ab']\n"
@@ -384,7 +384,7 @@ def test_the_key_of_what_is_shared_is_the_same_in_every_process() -> None:
     assert told[0] == told[1]
 
 
-def test_what_closes_a_trial_may_fail_and_costs_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_close_callback_does_not_fail_the_trial(capsys: pytest.CaptureFixture[str]) -> None:
     def closing(config: Any, report: Report) -> None:
         report.close_with(lambda: 1 / 0)
         report({"val_loss": 1.0})
@@ -395,13 +395,13 @@ def test_what_closes_a_trial_may_fail_and_costs_no_other(capsys: pytest.CaptureF
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_what_is_given_in_a_functions_place_is_not_taken_for_it() -> None:
+def test_a_wrapper_is_not_mistaken_for_the_function_it_wraps() -> None:
     wrapped = functools.wraps(tune)(lambda config, report: None)
     assert given_function(name_function(wrapped)) is wrapped
     assert given_function(name_function(tune)) is None
 
 
-def test_folders_of_trials_whose_process_was_killed_are_removed(tmp_path: Path, monkeypatch: Any) -> None:
+def test_folders_of_killed_trials_are_removed(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for name in (f"{FOLDER}999999999-a", f"{FOLDER}{os.getpid()}-b"):
         (tmp_path / name).mkdir()

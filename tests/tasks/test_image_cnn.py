@@ -1,4 +1,4 @@
-"""Every variable of `image_cnn` has the effect it states, and the task trains exactly and well."""
+"""Every variable of `image_cnn` has the effect it describes, and the task trains reproducibly and well."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def of_type(model: nn.Module, kind: type[Any]) -> list[Any]:
 
 
 def trained(run: int = 1, seed: int = 0, **changes: Value) -> tuple[ImageState, dict[str, float]]:
-    """A small network after some epochs, as the variables that `changes` names set it."""
+    """A small network after some epochs, with the variables in `changes`."""
     small: dict[str, Value] = {"filters": 4, "dense_width": 8, "batch_size": 32, **changes}
     training = Training(TASK, config(**small), FEW, epochs=int(small.get("epochs", 15)), seed=seed)
     for _ in range(run):
@@ -108,7 +108,7 @@ def kernel_size() -> None:
     for side in (1, 3, 5, 7):
         model = network(kernel_size=side)
         assert {c.kernel_size for c in of_type(model, nn.Conv2d)} == {(side, side)}
-        assert of_type(model, nn.Linear)[0].in_features == 32 * 2 * 2  # the padding keeps the size
+        assert of_type(model, nn.Linear)[0].in_features == 32 * 2 * 2  # padding preserves the size
 
 
 @effect
@@ -116,7 +116,7 @@ def pooling() -> None:
     features = {p: of_type(network(pooling=p), nn.Linear)[0].in_features for p in VARIABLES["pooling"].domain.choices}  # type: ignore[union-attr]
     assert features == {"max": 32 * 4, "average": 32 * 4, "stride": 32 * 4, "none": 16 * 64}
     assert_all_differ([logits(network(pooling=p)) for p in ("max", "average", "stride")])
-    assert of_type(network(conv_layers=6), nn.Linear)[0].in_features == 64 * 2 * 2  # a map stays 2x2 at least
+    assert of_type(network(conv_layers=6), nn.Linear)[0].in_features == 64 * 2 * 2  # a feature map is at least 2x2
 
 
 @effect
@@ -158,7 +158,7 @@ def dropout() -> None:
     model, none = network(dropout=0.4, dense_layers=2), network(dropout=0.0, dense_layers=2)
     assert [d.p for d in of_type(model, nn.Dropout)] == [0.4] * 3
     assert not of_type(none, nn.Dropout)
-    assert torch.equal(logits(model), logits(none))  # not at inference
+    assert torch.equal(logits(model), logits(none))  # disabled at inference
     assert not torch.equal(weights(trained(dropout=0.4)[0]), weights(trained(dropout=0.0)[0]))
 
 
@@ -237,7 +237,7 @@ def schedule() -> None:
 @effect
 def warmup_epochs() -> None:
     assert [learning_rate_factor("constant", s, 9, 3) for s in range(5)] == pytest.approx([0.25, 0.5, 0.75, 1, 1])
-    assert learning_rate_factor("linear", 6, 9, 3) == pytest.approx(0.5)  # the schedule takes what warm-up leaves
+    assert learning_rate_factor("linear", 6, 9, 3) == pytest.approx(0.5)  # the schedule uses the steps after warm-up
     state, _ = trained(warmup_epochs=2.0)
     assert state.optimization.optimizer.param_groups[0]["lr"] == pytest.approx(state.settings.learning_rate * 5 / 11)
 
@@ -265,7 +265,7 @@ def gradient_clip() -> None:
 def epochs() -> None:
     short, long = (trained(run=2, epochs=count)[0] for count in (3, 30))
     assert (short.optimization.total_steps, long.optimization.total_steps) == (3 * 5, 30 * 5)
-    # After as many epochs, a longer schedule is less far down.
+    # After the same number of epochs, a longer schedule has decayed less.
     assert short.optimization.optimizer.param_groups[0]["lr"] < long.optimization.optimizer.param_groups[0]["lr"]
 
 
@@ -325,7 +325,7 @@ def shift() -> None:
 
 @effect
 def rotation() -> None:
-    for height, width in ((9, 9), (9, 19)):  # a turn keeps its distance to the middle, also where sides differ
+    for height, width in ((9, 9), (9, 19)):  # a rotation keeps the distance to the center, even in a wide image
         torch.manual_seed(0)
         down, right = positions(move(dot(height, width), shift=0, rotation=30))
         angle = torch.rad2deg(torch.atan2(down, right)).abs()
@@ -340,9 +340,9 @@ def crop() -> None:
     ramp = torch.linspace(-1, 1, 9).expand(200, 1, 9, 9).contiguous()
     seen = move(ramp, shift=0, rotation=0, crop=0.5)
     width = (seen.amax(dim=(1, 2, 3)) - seen.amin(dim=(1, 2, 3))) / 2
-    assert 0.43 < width.min() < 0.55  # at the very border, half a pixel of outside comes in
+    assert 0.43 < width.min() < 0.55  # at the border, half a pixel from outside may leak in
     assert 0.95 < width.max() < 1.001
-    assert (seen == 0).float().mean() < 0.05  # nothing from outside comes in
+    assert (seen == 0).float().mean() < 0.05  # nothing else from outside leaks in
     assert not torch.equal(weights(trained(crop=0.5)[0]), weights(trained()[0]))
 
 
@@ -385,7 +385,7 @@ def cutout() -> None:
     cut = cut_out(torch.ones(500, 2, 8, 8), size=0.5)
     blank = (cut == 0).sum(dim=(2, 3))
     assert torch.equal(blank[:, 0], blank[:, 1])  # all channels
-    assert blank.max() == 16  # half of each side, less where it reaches over the border
+    assert blank.max() == 16  # half of each side, or less if it crosses the border
     assert blank.min() >= 4
     assert not torch.equal(weights(trained(cutout=0.4)[0]), weights(trained()[0]))
 
@@ -402,7 +402,7 @@ def training_fraction() -> None:
 def validation_fraction() -> None:
     small, large = trained(seed=1, validation_fraction=0.1)[0], trained(seed=2, validation_fraction=0.5)[0]
     assert (len(small.validation_rows), len(large.validation_rows)) == (20, 100)
-    assert torch.equal(small.validation_rows, large.validation_rows[:20])  # whatever the seed
+    assert torch.equal(small.validation_rows, large.validation_rows[:20])  # for any seed
     everything = torch.cat([large.training_rows, large.validation_rows])
     assert torch.equal(everything.sort().values, torch.arange(len(FEW.train["images"])))
 
@@ -450,7 +450,7 @@ def tta() -> None:
 
 
 def _cases(variable: Variable, truth: bool) -> list[Config]:
-    """Values of the names in the variable's `when` for which it is `truth`."""
+    """Values for the names in the variable's `when` that make it `truth`."""
     assert variable.when is not None
     condition = Expression.parse(variable.when)
     names = sorted(condition.names)
@@ -463,7 +463,7 @@ def _cases(variable: Variable, truth: bool) -> list[Config]:
 
 
 @pytest.mark.parametrize("name", [v.name for v in TASK.variables if v.when])
-def test_when_tells_the_truth(name: str) -> None:
+def test_when_conditions_are_correct(name: str) -> None:
     domain = VARIABLES[name].domain
     assert not isinstance(domain, Categorical)
     values = (domain.low, min(domain.high, 9))
@@ -488,7 +488,7 @@ def test_catalog_is_complete() -> None:
     assert set(EFFECTS) == set(VARIABLES)
 
 
-def test_defaults_reach_their_accuracy() -> None:
+def test_the_defaults_reach_the_expected_accuracy() -> None:
     training = Training(TASK, config(), DIGITS, epochs=15, seed=0)
     while not training.finished:
         row = training.run_epoch()
@@ -507,9 +507,9 @@ def test_same_seed_same_figures() -> None:
     assert first["train_loss"] != other["train_loss"]
 
 
-def test_trials_share_the_images_and_leave_them_as_they_are() -> None:
+def test_trials_share_the_images_and_leave_them_unchanged() -> None:
     images = FEW.train["images"].copy()
-    images.flags.writeable = False  # as Ray's object store gives them
+    images.flags.writeable = False  # like arrays from Ray's object store
     data = dataclasses.replace(FEW, train={**FEW.train, "images": images})
     shaken: Config = {"shift": 0.1, "color_jitter": 0.5, "noise": 0.1, "cutout": 0.2, "horizontal_flip": True}
     training = Training(TASK, config(filters=4, **shaken), data, epochs=1, seed=0)
@@ -519,7 +519,7 @@ def test_trials_share_the_images_and_leave_them_as_they_are() -> None:
     assert np.array_equal(images, FEW.train["images"])
 
 
-def test_standardised_by_exact_sums_over_the_training_images() -> None:
+def test_images_are_standardized_by_exact_sums_over_the_training_set() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (1500, 3, 5, 4), dtype=np.uint8)
     images[:, 2] = 7  # a channel that does not vary
@@ -529,11 +529,11 @@ def test_standardised_by_exact_sums_over_the_training_images() -> None:
     seen = images[state.training_rows.numpy()].astype(np.float64)
     deviations = seen.std(axis=(0, 2, 3))
     assert (1 / state.model.normalize.scale[:2].flatten()).numpy() == pytest.approx(deviations[:2], rel=1e-6)
-    normalised = state.model.normalize(torch.as_tensor(seen, dtype=torch.float32))
-    assert normalised.mean(dim=(0, 2, 3)).numpy() == pytest.approx(0, abs=1e-3)
+    normalized = state.model.normalize(torch.as_tensor(seen, dtype=torch.float32))
+    assert normalized.mean(dim=(0, 2, 3)).numpy() == pytest.approx(0, abs=1e-3)
 
 
-def test_progress_is_told_every_ten_batches() -> None:
+def test_progress_is_reported_every_ten_batches() -> None:
     told: list[float] = []
     training = Training(TASK, config(batch_size=4), FEW, epochs=1, seed=0)
     training.run_epoch(told.append)

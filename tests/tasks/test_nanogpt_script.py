@@ -1,4 +1,4 @@
-"""The ported script of docs/own_code/nanogpt_script/, which knows nothing of tune-app."""
+"""The ported script in docs/own_code/nanogpt_script/, which knows nothing about tune-app."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def training_of(spec: Spec) -> Training:
     return Training(load_task("script", catalog), config, Dataset("none", "none", {}, {}), epochs=5, seed=1, threads=1)
 
 
-def test_it_trains_and_goes_on_from_its_own_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_it_trains_and_continues_from_its_own_checkpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(FOLDER)
     assert "tune_app" not in (FOLDER / "train.py").read_text()
     spec = load_spec("space.yaml")

@@ -1,4 +1,4 @@
-"""Optimizers without torch's detours, and a training's steps with them."""
+"""Optimizers without torch's overhead, and training steps with them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def network() -> nn.Module:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_steps_are_those_of_torch(name: str) -> None:
+def test_the_steps_match_torchs(name: str) -> None:
     ours, theirs = network(), network()
     rows = torch.randn(16, 4)
     first = build_optimizer(name, ours.parameters(), learning_rate=0.1, momentum=0.9, weight_decay=0.01)

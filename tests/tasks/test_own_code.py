@@ -1,4 +1,4 @@
-"""The ported examples of docs/own_code/: they train, they are restored, and their lines are counted as they stand."""
+"""The ported examples in docs/own_code/: they train, they can be restored, and their line counts are up to date."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def rows_of(training: Training) -> list[dict[str, Any]]:
     return [row.metrics for row in training.history]
 
 
-@pytest.mark.filterwarnings("ignore")  # the frameworks call what torch has deprecated
+@pytest.mark.filterwarnings("ignore")  # the frameworks call deprecated parts of torch
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_trains_and_a_restored_one_ends_with_the_same_figures(
+def test_an_example_trains_and_ends_with_the_same_metrics_after_a_restore(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for package in NEEDS.get(name, ()):
@@ -65,6 +65,6 @@ def test_an_example_trains_and_a_restored_one_ends_with_the_same_figures(
     again.close()
 
 
-def test_the_table_of_lines_is_up_to_date() -> None:
+def test_the_line_counts_are_up_to_date() -> None:
     done = subprocess.run([sys.executable, FOLDER / "count_lines.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Several devices learn what one does: two processes with gloo, compared with one."""
+"""Several devices learn the same as one: two processes with gloo are compared with a single one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EXACT = [name for name in RANKS.CASES if "dropout" not in name and "bf16" not in
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each of two ranks gave, by case."""
+    """The results of each of two ranks, by case."""
     folder = tmp_path_factory.mktemp("ranks")
     outputs = [folder / f"{rank}.json" for rank in range(2)]
     processes = [
@@ -47,7 +47,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_two_devices_learn_what_one_does(two: list[dict[str, Any]], name: str) -> None:
+def test_two_devices_learn_the_same_as_one(two: list[dict[str, Any]], name: str) -> None:
     alone, leader = RANKS.run(name), two[0][name]
     assert len(alone["metrics"]) == RANKS.EPOCHS
     for mine, theirs in zip(alone["metrics"], leader["metrics"], strict=True):
@@ -56,10 +56,10 @@ def test_two_devices_learn_what_one_does(two: list[dict[str, Any]], name: str) -
         assert {m: theirs[m] for m in losses} == pytest.approx({m: mine[m] for m in losses}, abs=1e-5)
         assert theirs == pytest.approx(mine, abs=0.05)
     assert leader["weights"] == pytest.approx(alone["weights"], rel=1e-5)
-    assert leader["random"] == alone["random"], "the batches of later epochs would not be the same ones"
+    assert leader["random"] == alone["random"], "later epochs would draw different batches"
 
 
-def test_bf16_agrees_as_far_as_bf16_goes(two: list[dict[str, Any]]) -> None:
+def test_bf16_agrees_within_its_precision(two: list[dict[str, Any]]) -> None:
     alone, leader = RANKS.run("images, bf16"), two[0]["images, bf16"]
     for mine, theirs in zip(alone["metrics"], leader["metrics"], strict=True):
         assert theirs["train_loss"] == pytest.approx(mine["train_loss"], abs=5e-3)
@@ -78,7 +78,7 @@ def test_a_checkpoint_is_the_same_for_any_number_of_devices(two: list[dict[str, 
     assert two[0][name]["keys"] == list(RANKS.start(name).state.model.state_dict())
 
 
-def test_alone_everything_comes_back_as_it_was() -> None:
+def test_in_a_single_process_everything_is_unchanged() -> None:
     batch, model = torch.arange(3.0), nn.Linear(1, 1)
     assert replica.leads()
     assert not replica.in_group()
@@ -93,14 +93,14 @@ def test_alone_everything_comes_back_as_it_was() -> None:
     assert torch.equal(drawn, torch.rand(2))
 
 
-def test_alone_batch_normalisation_is_torchs_own() -> None:
+def test_in_a_single_process_batch_normalization_is_torchs() -> None:
     ours, torchs, values = replica.BatchNorm2d(3), nn.BatchNorm2d(3), torch.randn(4, 3, 5, 5)
     assert torch.equal(ours(values), torchs(values))
     assert list(ours.state_dict()) == list(torchs.state_dict())
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_our_tasks_say_that_they_can(name: str) -> None:
+def test_our_tasks_declare_data_parallelism(name: str) -> None:
     task = load_task(name)
     assert isinstance(task, DataParallel)
     assert task.data_parallel

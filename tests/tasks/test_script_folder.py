@@ -1,4 +1,4 @@
-"""The folder of a script's trial: saved with its checkpoint, and given back to a script that is resumed."""
+"""The folder of a script's trial: saved with its checkpoint, and restored for a resumed script."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tune_app.tasks.script_folder import pack, unpack
 
 
 @pytest.mark.parametrize("after", [1, 3])
-def test_a_resumed_script_goes_on_where_it_was_saved(script: Any, after: int, tmp_path: Path) -> None:
+def test_a_resumed_script_continues_where_it_was_saved(script: Any, after: int, tmp_path: Path) -> None:
     cut, again = (script(script.TRAINING + "time.sleep(60)", resume=["--resume"]) for _ in range(2))
     for _ in range(after):
         cut.run_epoch()
@@ -27,7 +27,7 @@ def test_a_resumed_script_goes_on_where_it_was_saved(script: Any, after: int, tm
     assert script.losses(again) == [20.5, 40.5, 60.5, 80.5]
 
 
-def test_a_file_that_is_written_just_after_the_report_is_saved_whole(script: Any, tmp_path: Path) -> None:
+def test_a_file_written_right_after_the_report_is_saved_whole(script: Any, tmp_path: Path) -> None:
     text = """
 print("step 20: val loss 1")
 time.sleep(0.1)
@@ -47,7 +47,7 @@ time.sleep(60)
     assert (tmp_path / "unpacked" / "step").read_text() == "20"
 
 
-def test_without_resume_a_script_begins_anew(script: Any, tmp_path: Path) -> None:
+def test_without_resume_a_script_starts_over(script: Any, tmp_path: Path) -> None:
     cut, again = script(script.TRAINING), script(script.TRAINING)
     cut.run_epoch()
     cut.save(tmp_path / "checkpoint.pt")
@@ -56,7 +56,7 @@ def test_without_resume_a_script_begins_anew(script: Any, tmp_path: Path) -> Non
     assert (tmp_path / "checkpoint.pt").stat().st_size < 10_000
 
 
-def test_a_checkpoint_of_another_command_is_refused(script: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_command_is_rejected(script: Any, tmp_path: Path) -> None:
     cut, other = script(script.TRAINING), script(script.TRAINING, command="python train.py --out {trial_folder}")
     cut.run_epoch()
     cut.save(tmp_path / "checkpoint.pt")
@@ -66,14 +66,14 @@ def test_a_checkpoint_of_another_command_is_refused(script: Any, tmp_path: Path)
 
 @pytest.fixture(params=["this Python's", "none"])
 def filters(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The filters of tarfile, which Python has since 3.11.4."""
+    """With and without the filters of tarfile, which exist since Python 3.11.4."""
     if request.param == "none":
         monkeypatch.delattr(tarfile, "data_filter", raising=False)
 
 
 @pytest.mark.filterwarnings("ignore:Python 3.14 will:DeprecationWarning")
 @pytest.mark.usefixtures("filters")
-def test_files_folders_and_links_come_back_as_they_were(tmp_path: Path) -> None:
+def test_files_folders_and_links_are_restored_unchanged(tmp_path: Path) -> None:
     (tmp_path / "from" / "runs").mkdir(parents=True)
     (tmp_path / "from" / "runs" / "model").write_bytes(b"weights")
     (tmp_path / "from" / "runs" / "last").symlink_to("model")
@@ -88,7 +88,7 @@ def test_files_folders_and_links_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 def archive_of(name: str, kind: bytes, links_to: str = "") -> Tensor:
-    """An archive with one member, as nobody packs it."""
+    """An archive with one malicious or odd member."""
     member, content = tarfile.TarInfo(name), io.BytesIO()
     member.type, member.linkname = kind, links_to
     with tarfile.open(fileobj=content, mode="w") as archive:
@@ -108,7 +108,7 @@ def archive_of(name: str, kind: bytes, links_to: str = "") -> Tensor:
         ("pipe", tarfile.FIFOTYPE, ""),
     ],
 )
-def test_what_leads_out_of_the_folder_or_is_no_file_is_not_written(
+def test_members_outside_the_folder_and_special_files_are_not_written(
     tmp_path: Path, name: str, kind: bytes, links_to: str
 ) -> None:
     (tmp_path / "to").mkdir()

@@ -1,4 +1,4 @@
-"""The process of a script: how it is started, heard and ended, with all that it started."""
+"""The process of a script: how it is started, read, and ended with everything that it started."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tune_app.tasks.script_failure import ScriptError
 from tune_app.tasks.script_process import ScriptProcess
 
 
-def test_all_that_it_prints_is_told_with_its_command(script: Any) -> None:
+def test_all_its_output_is_reported_with_its_command(script: Any) -> None:
     training = script(script.TRAINING)
     told: list[bytes] = []
     training.state.on_output = told.append
@@ -31,7 +31,7 @@ def test_all_that_it_prints_is_told_with_its_command(script: Any) -> None:
     assert "step 40: val loss 40.5, done\n" in text
 
 
-def test_what_goes_wrong_where_output_is_heard_is_raised_by_who_waits(script: Any) -> None:
+def test_an_error_in_the_output_callback_is_raised_in_the_waiting_thread(script: Any) -> None:
     training = script(script.TRAINING.replace("at <= 80", "at <= 40") + "time.sleep(60)")
 
     def hear(content: bytes) -> None:
@@ -55,7 +55,7 @@ def test_a_process_that_cannot_be_started_leaves_no_pipe(tmp_path: Path) -> None
     assert os.listdir("/proc/self/fd") == before
 
 
-def test_a_program_that_is_not_there_is_named(script: Any) -> None:
+def test_a_missing_program_is_named(script: Any) -> None:
     with pytest.raises(InputError, match="there is no `pyton` on the PATH"):
         script.losses(script(script.TRAINING, command="pyton train.py"))
 
@@ -69,7 +69,7 @@ def test_a_program_that_is_not_there_is_named(script: Any) -> None:
         ("sh elsewhere.sh", "elsewhere.sh"),
     ],
 )
-def test_a_script_that_is_not_in_the_folder_is_said_to_be_looked_for_there(
+def test_the_error_about_a_missing_script_names_the_folder(
     script: Any, tmp_path: Path, command: str, said: str
 ) -> None:
     with pytest.raises(ScriptError, match=said) as told:
@@ -77,7 +77,7 @@ def test_a_script_that_is_not_in_the_folder_is_said_to_be_looked_for_there(
     assert told.value.hint == f"it was started in {tmp_path}; start tune-app in the folder of the script"
 
 
-def test_a_script_that_runs_longer_is_stopped_with_all_that_it_started(script: Any) -> None:
+def test_a_script_that_runs_too_long_is_stopped_with_its_children(script: Any) -> None:
     text = script.TRAINING.replace("at <= 80", "True")
     training = script("import subprocess\nsubprocess.Popen(['sleep', '61.25'], start_new_session=True)\n" + text)
     assert script.losses(training) == [20.5, 40.5, 60.5, 80.5]
@@ -91,7 +91,7 @@ def test_a_script_that_runs_longer_is_stopped_with_all_that_it_started(script: A
 
 
 def running(word: str) -> list[str]:
-    """Command lines of running processes that hold `word`; a supervisor ends a moment after its script."""
+    """Command lines of running processes that contain `word`, minus supervisors, which outlive their script briefly."""
     found = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
     return [line for line in map(" ".join, found) if word in line and "supervisor.py" not in line]
 
@@ -110,7 +110,7 @@ time.sleep(60)
 
 @pytest.mark.parametrize("shell", ["python save.py $1; true", "setsid python save.py $1; true"])
 @pytest.mark.parametrize("ends", [False, True])
-def test_what_a_script_started_may_save_too_before_it_is_killed(
+def test_a_scripts_children_can_save_before_they_are_killed(
     script: Any, tmp_path: Path, shell: str, ends: bool
 ) -> None:
     (tmp_path / "save.py").write_text(SAVING)
@@ -147,7 +147,7 @@ def test_a_script_whose_supervisor_is_killed_dies_with_it(script: Any) -> None:
     assert not running(folder)
 
 
-def test_its_environment_is_the_share_of_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_environment_limits_it_to_the_trials_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_API_TOKEN", "secret")
     torch.set_num_threads(1)
     found = environment(torch.device("cpu"), "python3")
@@ -164,7 +164,7 @@ def test_its_environment_is_the_share_of_the_trial(monkeypatch: pytest.MonkeyPat
         ("/usr/bin/python3", "2.13.0", "expandable_segments:True"),
     ],
 )
-def test_a_gpu_s_share_is_a_hint(monkeypatch: pytest.MonkeyPatch, runs: str, version: str, options: str) -> None:
+def test_a_gpu_share_is_a_hint(monkeypatch: pytest.MonkeyPatch, runs: str, version: str, options: str) -> None:
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: 0.25)
     monkeypatch.setattr(torch, "__version__", version)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")

@@ -1,4 +1,4 @@
-"""What of a script's output and files is an epoch."""
+"""Which parts of a script's output and files count as epochs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tune_app.tasks.script_failure import ScriptError
 from tune_app.tasks.script_reports import JsonLines
 
 
-def test_each_report_is_an_epoch_and_the_step_before_the_first_is_none(script: Any) -> None:
+def test_each_report_is_an_epoch_but_step_zero_is_not(script: Any) -> None:
     training = script(script.TRAINING)
     assert script.losses(training) == [20.5, 40.5, 60.5, 80.5]
     assert training.network is None
@@ -36,7 +36,7 @@ def test_without_a_step_each_line_is_an_epoch(script: Any) -> None:
     assert script.losses(script(text, epochs=6, report={"stdout": r"val loss (?P<val_loss>\d+)"})) == [0, 0, 1, 1, 2, 2]
 
 
-def test_colors_of_a_terminal_are_no_part_of_a_line(script: Any) -> None:
+def test_terminal_colors_are_stripped(script: Any) -> None:
     text = "print('\\x1b[2K\\x1b[?25lstep 20: val loss \\x1b[1;31m0.5\\x1b[0m')\nsys.exit('\\x1b[31mno more\\x1b[0m')"
     training = script(text)
     training.run_epoch()
@@ -46,7 +46,7 @@ def test_colors_of_a_terminal_are_no_part_of_a_line(script: Any) -> None:
 
 
 @pytest.mark.parametrize("step", ["nan", "inf", "1e999"])
-def test_a_step_that_is_no_whole_number_is_named(script: Any, step: str) -> None:
+def test_the_error_names_a_step_that_is_not_a_whole_number(script: Any, step: str) -> None:
     report = {"stdout": script.STDOUT.replace(r"\d+", r"\S+"), "every": 20}
     with pytest.raises(ScriptError, match=f"`step` must be a whole number, but got '{step}' in the line"):
         script.losses(script(f"print('step {step}: val loss 1')\ntime.sleep(60)", report=report))
@@ -62,7 +62,7 @@ with open(given.out / "m.jsonl", "a") as file:
 """
 
 
-def test_lines_of_a_file_are_epochs_also_when_it_is_resumed(script: Any, tmp_path: Path) -> None:
+def test_lines_of_a_file_are_epochs_even_after_a_resume(script: Any, tmp_path: Path) -> None:
     report = {"jsonl": "{trial_folder}/m.jsonl", "every": 20}
     cut, again = (script(JSONL, resume=["--resume"], report=report) for _ in range(2))
     cut.run_epoch()
@@ -90,13 +90,13 @@ def test_lines_of_a_file_are_epochs_also_when_it_is_resumed(script: Any, tmp_pat
         ),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(script: Any, text: str, message: str) -> None:
+def test_errors_in_a_file_are_named(script: Any, text: str, message: str) -> None:
     with pytest.raises(ScriptError) as told:
         script.losses(script(text, report={"jsonl": "{trial_folder}/m.jsonl"}, resume=["--resume"]))
     assert message in str(told.value)
 
 
-def test_a_text_in_a_line_of_a_file_may_hold_other_line_ends(script: Any) -> None:
+def test_strings_in_a_json_line_may_contain_other_line_breaks(script: Any) -> None:
     text = """
 text = '{"step": 20, "note": "a\\u2028b\\u0085c\\x0bd", "val_loss": 1}\\r\\n\\r\\n{"step": 40, "val_loss": 2}\\n'
 (given.out / "m.jsonl").write_bytes(text.encode())
@@ -107,7 +107,7 @@ text = '{"step": 20, "note": "a\\u2028b\\u0085c\\x0bd", "val_loss": 1}\\r\\n\\r\
     ]
 
 
-def test_the_last_json_line_may_have_no_end_once_the_script_has_ended(tmp_path: Path) -> None:
+def test_the_last_json_line_needs_no_newline_after_the_script_has_ended(tmp_path: Path) -> None:
     source = JsonLines(tmp_path / "m.jsonl", ["loss"])
     (tmp_path / "m.jsonl").write_text('{"loss": 1}\n{"loss": 2}')
     assert [told.metrics for told in source.poll(ended=False)] == [{"loss": 1.0}]
@@ -138,7 +138,7 @@ def test_scalars_of_event_files_are_epochs(script: Any) -> None:
     ]
 
 
-def test_event_files_are_read_as_they_grow_and_scalars_of_tensorflow_too(tmp_path: Path) -> None:
+def test_growing_event_files_are_read_including_tensorflow_scalars(tmp_path: Path) -> None:
     value = b"\x0a\x04loss" + b"\x42\x08" + b"\x08\x01\x22\x04" + struct.pack("<f", 0.5)
     event = b"\x10\x81\x02" + bytes([0x2A, len(value) + 2, 0x0A, len(value)]) + value
     record = struct.pack("<Q", len(event)) + bytes(4) + event + bytes(4)

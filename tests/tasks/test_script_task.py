@@ -1,4 +1,4 @@
-"""A script as a task: what it is made of, what goes wrong with it, and how a training of it ends."""
+"""A script as a task: its parts, its errors, and how its training ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tune_app.tasks.script_failure import ScriptError
 from tune_app.training.failure import Diverged, describe_error, failure_kind
 
 
-def test_choices_by_name_and_names_with_dots_are_given_as_what_they_stand_for(script: Any, script_catalog: Any) -> None:
+def test_named_choices_and_dotted_names_are_passed_as_their_values(script: Any, script_catalog: Any) -> None:
     sizes = {"type": "categorical", "choices": {"small": [64], "wide": [64, 32]}}
     text = "import os"
     training = script(text)
@@ -57,7 +57,7 @@ def test_choices_by_name_and_names_with_dots_are_given_as_what_they_stand_for(sc
         ("print('step 20: val loss nan')", "a metric must be finite", "diverged"),
     ],
 )
-def test_what_went_wrong_with_a_script_is_said(script: Any, text: str, message: str, kind: str) -> None:
+def test_errors_of_a_script_are_described(script: Any, text: str, message: str, kind: str) -> None:
     training = script(text)
     with pytest.raises((ScriptError, Diverged)) as told:
         script.losses(training)
@@ -75,7 +75,7 @@ def test_a_script_may_save_after_its_last_report_in_a_training(script: Any, tmp_
     assert not training.state.restorable
 
 
-def test_one_that_fails_after_its_last_report_says_so_in_a_training(script: Any) -> None:
+def test_a_script_that_fails_after_its_last_report_fails_the_training(script: Any) -> None:
     training = script(script.TRAINING + "sys.exit(3)")
     script.losses(training)
     with pytest.raises(ScriptError, match="exit code 3"):
@@ -105,6 +105,6 @@ def test_profiles_of_two_commands_differ(script_catalog: Any) -> None:
     )
 
 
-def test_a_script_without_a_command_is_no_task() -> None:
+def test_a_script_without_a_command_is_rejected() -> None:
     with pytest.raises(InputError, match="the task `script` must have its `command`"):
         load_task("script")

@@ -1,4 +1,4 @@
-"""Every variable of `small_gpt` has the effect it states, and the task reads texts exactly."""
+"""Every variable of `small_gpt` has the effect it describes, and the task reads text exactly."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def of_type(model: nn.Module, kind: type[Any]) -> list[Any]:
 
 
 def changes_training(name: str, *values: Value, **others: Value) -> None:
-    """Training gives other weights for each of the values."""
+    """Each of the values leads to different weights."""
     found = [weights(trained(**{**others, name: value})[0]) for value in values]
     for position, one in enumerate(found):
         assert all(one.shape != other.shape or not torch.equal(one, other) for other in found[position + 1 :])
@@ -121,7 +121,7 @@ def block_size() -> None:
     changed = tokens.clone()
     changed[0, 0] = 11 - changed[0, 0]
     model = network(block_size=16).eval()
-    assert not torch.allclose(model(tokens)[0, -1], model(changed)[0, -1])  # it looks back over the whole block
+    assert not torch.allclose(model(tokens)[0, -1], model(changed)[0, -1])  # attention covers the whole block
     assert network(block_size=24, position="learned").positions.num_embeddings == 24  # type: ignore[union-attr]
 
 
@@ -161,7 +161,7 @@ def position() -> None:
     for way in ("learned", "rotary"):
         model = network(position=way, n_layer=1).eval()
         assert not torch.allclose(model(tokens)[0, -1], model(swapped)[0, -1], atol=1e-7)
-    # Rotary positions are relative: the same tokens further on are read the same.
+    # Rotary positions are relative: the same tokens at a later position are read the same way.
     model = network(position="rotary", n_layer=1).eval()
     angles = model.angles
     values = torch.randn(1, 4, 16)
@@ -233,7 +233,7 @@ def batch_size() -> None:
 def iterations() -> None:
     assert [trained(iterations=count)[0].optimization.steps for count in (1, 4)] == [1, 4]
     settings = trained(iterations=1000)[0].settings
-    assert batches_per_epoch(settings, 8 * 16 * 7 + 5) == 7  # no more than reads the text once
+    assert batches_per_epoch(settings, 8 * 16 * 7 + 5) == 7  # no more than one pass over the text
     assert TASK.rows_per_epoch(config(iterations=1000), 8 * 16 * 7 + 5) == 8 * 16 * 7
 
 
@@ -258,7 +258,7 @@ def tokenizer() -> None:
     data = text_of("aé€𝄞 a", test="ba")
     chars = prepared(TASK, config(tokenizer="char"), data)
     assert chars.train["tokens"].tolist() == [2, 3, 4, 5, 1, 2]
-    assert chars.test["tokens"].tolist() == [0, 2]  # an unknown one, and a known one
+    assert chars.test["tokens"].tolist() == [0, 2]  # an unknown character and a known one
     raw = prepared(TASK, config(tokenizer="byte"), data)
     assert bytes(raw.train["tokens"].tolist()).decode() == "aé€𝄞 a"
     assert network(tokenizer="byte").embedding.num_embeddings == 256
@@ -290,7 +290,7 @@ def drawn(**changes: Value) -> list[int]:
 @effect
 def temperature() -> None:
     cold = drawn(temperature=0.01)
-    assert cold == drawn(top_k=1, temperature=1.0)  # the likeliest token again and again
+    assert cold == drawn(top_k=1, temperature=1.0)  # always the most likely token
     assert drawn(temperature=5.0) != cold
 
 
@@ -360,7 +360,7 @@ def test_measure_reads_every_token_once() -> None:
     assert metrics["val_bits_per_character"] == pytest.approx(metrics["val_loss"] / math.log(2), rel=1e-6)
 
 
-def test_bits_per_character_count_characters_also_for_bytes() -> None:
+def test_bits_per_character_count_characters_even_with_byte_tokens() -> None:
     text = "ç€𝄞a" * 100
     state, metrics = trained(data=text_of(text), tokenizer="byte", validation_fraction=0.5)
     tokens = len(text.encode()) // 2 - 1
@@ -369,7 +369,7 @@ def test_bits_per_character_count_characters_also_for_bytes() -> None:
     assert isinstance(TASK.sample(state), str)
 
 
-def test_the_same_text_is_validated_whatever_a_token_is() -> None:
+def test_any_tokenizer_validates_on_the_same_text() -> None:
     text = "to be or not to be, " * 100 + "漢字とかな" * 60
     for fraction in (0.1, 0.13):
         chars, bytes_ = (
@@ -384,20 +384,20 @@ def test_the_same_text_is_validated_whatever_a_token_is() -> None:
         assert bytes(bytes_.validation_tokens.tolist()).decode() == written[1]
 
 
-def test_a_character_that_training_lacks_is_never_right() -> None:
+def test_a_character_missing_from_training_is_never_predicted_correctly() -> None:
     state, _ = trained(data=text_of("ab" * 100, test="☃☃☃☃"))
     with torch.no_grad():
-        state.model.output.weight.zero_()  # every character is as likely, and the first one answered
+        state.model.output.weight.zero_()  # every character is equally likely, so the answer is the first one
     unknown = prepared(TASK, config(), text_of("ab" * 100, test="☃☃☃☃")).test["tokens"]
     assert TASK.evaluate(state, {"tokens": unknown})["accuracy"] == 0
 
 
-def test_too_short_a_text_is_refused() -> None:
+def test_a_text_that_is_too_short_is_rejected() -> None:
     with pytest.raises(InputError, match="at least 10 characters to train on, but has 3"):
         training(data=text_of("abc"))
 
 
-def test_it_learns_a_text_that_repeats() -> None:
+def test_it_learns_a_repeating_text() -> None:
     _, metrics = trained(run=5, iterations=40, learning_rate=1e-2, warmup_epochs=0.2)
     assert metrics["val_accuracy"] > 0.85
     assert metrics["val_bits_per_character"] < 1

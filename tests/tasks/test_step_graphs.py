@@ -1,4 +1,4 @@
-"""Steps as CUDA graphs: which are recorded, what happens if none can be, and a fake of CUDA's side of it."""
+"""Steps as CUDA graphs: which ones are recorded, what happens if none can be, and a fake of CUDA's part."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SMALL: dict[str, Config] = {
 
 
 class FakeStream:
-    """A stream that is waited for; steps on the CPU need none."""
+    """A stream to wait for; on the CPU there is nothing to wait for."""
 
     def wait_stream(self, other: FakeStream) -> None:
         pass
 
 
 class FakeCUDA:
-    """A GPU that records: a graph is a name, and replaying it is noted."""
+    """A GPU that can record graphs; they do nothing, but their replays are counted."""
 
     def __init__(self) -> None:
         self.streams = [FakeStream()]
@@ -88,7 +88,7 @@ class FakeCUDA:
         try:
             yield
         except Exception:
-            raise RuntimeError("the end of the capture failed too")  # noqa: B904  # and leaves its stream, as torch
+            raise RuntimeError("the end of the capture failed too")  # noqa: B904  # its stream stays set, as in torch
         finally:
             self.recording = False
         self.streams.pop()
@@ -110,24 +110,24 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCUDA]:
 
 
 def training(name: str) -> Training:
-    """A small one of two epochs that draws random numbers in its steps."""
+    """A small training of two epochs whose steps draw random numbers."""
     task = load_task(name)
     config = {v.name: v.default for v in task.variables} | SMALL[name]
     return Training(task, config, prepared(task, config, load_dataset(DATA[name])), epochs=2, seed=0)
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_on_a_cpu_every_step_runs_as_it_is(name: str) -> None:
+def test_on_a_cpu_every_step_runs_directly(name: str) -> None:
     state: Any = training(name).state
     assert state.graphs.why_not == "CUDA graphs need a CUDA GPU, but this training runs on `cpu`"
     assert state.optimization.rate is None
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_a_step_that_was_recorded_once_trains_the_others(
+def test_replaying_a_recorded_step_trains_the_same_way(
     cuda: FakeCUDA, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Each step is the same but for its rows: recorded steps here are called again, with the rows that they read."""
+    """Steps differ only in their rows: here, replaying a recorded step calls it again with the rows in its buffer."""
 
     def keep(device: torch.device, graph: Any, pool: Any, step: Callable[[], Tensor]) -> Tensor:
         loss = torch.empty(())
@@ -153,7 +153,7 @@ def test_several_devices_are_not_recorded(monkeypatch: pytest.MonkeyPatch) -> No
     assert "several devices" in str(StepGraphs(CUDA).why_not)
 
 
-def test_a_shape_is_recorded_after_it_was_warmed_up(cuda: FakeCUDA) -> None:
+def test_a_shape_is_recorded_after_its_warm_up(cuda: FakeCUDA) -> None:
     called: list[tuple[list[int], tuple[int, ...], bool]] = []
 
     def step(rows: Tensor, *sizes: int) -> Tensor:
@@ -167,10 +167,10 @@ def test_a_shape_is_recorded_after_it_was_warmed_up(cuda: FakeCUDA) -> None:
     first = graphs.run(step, torch.tensor([8, 8]), 5)
     assert called[-1] == ([8, 8], (5,), True)
     assert (graphs.recorded, cuda.replays) == (1, 1)
-    assert graphs.run(step, torch.tensor([9, 9]), 5) is first  # what the graph writes
+    assert graphs.run(step, torch.tensor([9, 9]), 5) is first  # the tensor that the graph writes
     assert len(called) == WARM_UPS + 1
     (recording,) = graphs._recordings.values()
-    assert recording.rows.tolist() == [9, 9]  # where the graph reads
+    assert recording.rows.tolist() == [9, 9]  # the buffer that the graph reads
     graphs.run(step, torch.tensor([1]), 5)
     graphs.run(step, torch.tensor([9, 9]), 6)
     assert (graphs.recorded, cuda.replays) == (1, 2)
@@ -180,7 +180,7 @@ def test_a_shape_is_recorded_after_it_was_warmed_up(cuda: FakeCUDA) -> None:
     assert len(cuda.streams) == 1
 
 
-def test_only_so_many_shapes_are_recorded(cuda: FakeCUDA) -> None:
+def test_the_number_of_recorded_shapes_is_limited(cuda: FakeCUDA) -> None:
     graphs = StepGraphs(CUDA)
     for width in range(MOST_GRAPHS + 2):
         for _ in range(WARM_UPS + 1):
@@ -190,7 +190,7 @@ def test_only_so_many_shapes_are_recorded(cuda: FakeCUDA) -> None:
     assert len(set(cuda.used_pools)) == 1
 
 
-def test_what_cannot_be_recorded_trains_as_it_is(cuda: FakeCUDA, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_step_that_cannot_be_recorded_still_trains(cuda: FakeCUDA, caplog: pytest.LogCaptureFixture) -> None:
     before = cuda.streams[0]
 
     def step(rows: Tensor) -> Tensor:
@@ -209,7 +209,7 @@ def test_what_cannot_be_recorded_trains_as_it_is(cuda: FakeCUDA, caplog: pytest.
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
-def test_a_checkpoint_from_a_gpu_goes_on_on_a_cpu(name: str) -> None:
+def test_a_checkpoint_from_a_gpu_continues_on_a_cpu(name: str) -> None:
     def steps() -> tuple[nn.Linear, Optimization]:
         torch.manual_seed(0)
         model = nn.Linear(3, 1)
@@ -223,7 +223,7 @@ def test_a_checkpoint_from_a_gpu_goes_on_on_a_cpu(name: str) -> None:
     model, optimization = steps()
     train(model, optimization)
     saved = copy.deepcopy(optimization.state_dict())
-    for group in saved["optimizer"]["param_groups"]:  # as a GPU leaves them
+    for group in saved["optimizer"]["param_groups"]:  # as saved on a GPU
         group["lr"] = torch.tensor(0.05)
         if "capturable" in group:
             group["capturable"] = True
@@ -235,7 +235,7 @@ def test_a_checkpoint_from_a_gpu_goes_on_on_a_cpu(name: str) -> None:
     assert torch.equal(model.weight, other.weight)
 
 
-def test_texts_for_a_gpu_come_in_few_widths() -> None:
+def test_texts_on_a_gpu_have_few_widths() -> None:
     lengths = torch.tensor([3, 31, 33, 40, 70, 1])
     texts = Texts(torch.ones(6, 70), lengths, lengths, lengths)
     rows = torch.arange(6)

@@ -1,4 +1,4 @@
-"""Tasks by name: ours, a user's own class from the current folder, and every way in which that goes wrong."""
+"""Tasks by name: ours, a user's own class from the current folder, and every way this can go wrong."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Line:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A user's folder, as the current one; what was imported from it is forgotten afterwards."""
+    """A user's folder as the current one; modules imported from it are removed afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(sys.modules)
@@ -65,14 +65,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_ours_keep_the_contract(name: str) -> None:
+def test_our_tasks_follow_the_contract(name: str) -> None:
     task = load_task(name)
     assert contract_faults(task) == []
     assert f"{type(task).__module__}:{type(task).__qualname__}" == TASKS[name]
     assert type(load_task(TASKS[name])) is type(task)
 
 
-def test_task_names_cost_no_torch() -> None:
+def test_listing_task_names_does_not_import_torch() -> None:
     code = "import sys, tune_app.tasks; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
@@ -125,7 +125,7 @@ def test_no_such_class(folder: Path) -> None:
         load_task("other:Lime")
     assert "did you mean `Line`?" in caught.value.hint
     assert str(folder / "other.py") in caught.value.hint
-    assert "Dataset" not in caught.value.hint  # imported there, not defined
+    assert "Dataset" not in caught.value.hint  # only imported there, not defined
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_no_such_class(folder: Path) -> None:
         ("raise KeyboardInterrupt\n", "KeyboardInterrupt"),
     ],
 )
-def test_a_module_that_would_end_the_process_is_told_to_guard_it(
+def test_the_hint_for_a_module_that_would_end_the_process_is_a_main_guard(
     folder: Path, text: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "ending.py").write_text(text)
@@ -147,7 +147,7 @@ def test_a_module_that_would_end_the_process_is_told_to_guard_it(
         load_task("ending:Line")
     assert expected in caught.value.message
     assert "__main__" in caught.value.hint
-    assert capsys.readouterr().err == "", "argparse says nothing of its own"
+    assert capsys.readouterr().err == "", "argparse prints nothing on its own"
 
 
 @pytest.mark.parametrize("part", ["__init__", "load_data"])
@@ -157,22 +157,22 @@ def test_a_class_that_would_end_the_process(folder: Path, part: str) -> None:
         load_data(load_task("quitter:Line"), "any")
 
 
-def test_an_interrupt_by_the_user_stays_one(folder: Path) -> None:
+def test_a_keyboard_interrupt_is_passed_on(folder: Path) -> None:
     (folder / "slow.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)\n")
     with pytest.raises(KeyboardInterrupt):
         load_task("slow:Line")
 
 
-def test_a_file_of_the_folder_hides_no_module_of_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_the_folder_does_not_hide_a_standard_module(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "cgitb.py").write_text("raise ValueError('this is no module of Python')")
     (folder / "plain.py").write_text("import cgitb\n" + LINE)
-    monkeypatch.syspath_prepend(str(folder))  # as `python -m` and Ray have it
+    monkeypatch.syspath_prepend(str(folder))  # as `python -m` and Ray do
     with warnings.catch_warnings(action="ignore"):
         load_task("plain:Line")
     assert sys.path[-1] == str(folder)
 
 
-def test_a_class_looked_for_in_the_module_that_hides_the_users_own(folder: Path) -> None:
+def test_a_standard_module_that_hides_the_users_file_is_named(folder: Path) -> None:
     (folder / "calendar.py").write_text(LINE)
     with pytest.raises(InputError, match="`calendar` has no class and no function `Line`") as caught:
         load_task("calendar:Line")
@@ -234,7 +234,7 @@ def test_malformed_preparation(prepared_by: object, expected: str) -> None:
     assert expected in fault
 
 
-def test_a_condition_that_reads_no_variable() -> None:
+def test_a_condition_that_reads_an_unknown_variable() -> None:
     stray = Variable("stray", "training", Float(0, 1), 0.1, "Not used.", when="rates > 1")
     cnn = type(load_task("image_cnn"))
     (fault,) = contract_faults(type("Changed", (cnn,), {"variables": (*cnn.variables, stray)})())
@@ -276,7 +276,7 @@ def test_malformed_variable(folder: Path, old: str, new: str, expected: str) -> 
         ('Dataset("a", "line", {"x": np.array([1, None])}, {})', r"`train\['x'\]` has objects, which must be strings"),
     ],
 )
-def test_data_of_a_users_class_that_is_none(folder: Path, returned: str, expected: str) -> None:
+def test_invalid_data_of_a_users_class(folder: Path, returned: str, expected: str) -> None:
     given = 'Dataset(dataset, "line", {"x": np.ones((4, 1), dtype=np.float32)}, {})'
     (folder / "own.py").write_text(LINE.replace(given, returned))
     with pytest.raises(InputError, match=expected) as caught:
@@ -285,7 +285,7 @@ def test_data_of_a_users_class_that_is_none(folder: Path, returned: str, expecte
     assert len(str(caught.value).splitlines()) <= 2
 
 
-def test_data_can_be_read_only_everywhere(folder: Path) -> None:
+def test_data_is_always_read_only(folder: Path) -> None:
     (folder / "reading.py").write_text(LINE)
     arrays = load_data(load_task("reading:Line"), "any").train
     with pytest.raises(ValueError, match="read-only"):
@@ -294,7 +294,7 @@ def test_data_can_be_read_only_everywhere(folder: Path) -> None:
 
 def test_data_set_of_another_kind() -> None:
     with pytest.raises(InputError, match="`image`, but `tinyshakespeare` is of kind `text`") as caught:
-        load_task("image_cnn").load_data("tinyshakespeare")  # said before anything is downloaded
+        load_task("image_cnn").load_data("tinyshakespeare")  # raised before anything is downloaded
     assert "use the task small_gpt" in caught.value.hint
     assert load_dataset_of_kind("python_reference", "text").name == "python_reference"
 
@@ -310,10 +310,10 @@ def test_rows_of_one_source_stay_on_one_side() -> None:
     assert len(split_rows(100, validation_fraction=0.9, training_fraction=1.0, groups=groups)[0]) >= 2
 
 
-def test_large_sources_are_validated_on_no_more_than_small_ones() -> None:
+def test_large_sources_are_picked_for_validation_no_more_often_than_small_ones() -> None:
     sizes = [40, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
     taken = []
-    for first in range(len(sizes)):  # the large one at each place
+    for first in range(len(sizes)):  # the large source at each position
         rotated = sizes[first:] + sizes[:first]
         groups = [group for group, size in enumerate(rotated) for _ in range(size)]
         _, validation = split_rows(len(groups), validation_fraction=0.2, training_fraction=1.0, groups=groups)
@@ -321,7 +321,7 @@ def test_large_sources_are_validated_on_no_more_than_small_ones() -> None:
     assert sum(taken) <= 3
 
 
-def test_every_class_is_validated_on() -> None:
+def test_every_class_is_in_the_validation_set() -> None:
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 30, 60)
     groups = np.repeat(np.arange(60), sizes)
@@ -334,28 +334,28 @@ def test_every_class_is_validated_on() -> None:
         shares = np.bincount(labels[validation.numpy()]) / np.bincount(labels)
         assert shares.shape == (6,)
         largest = [sizes[label::6].max() / sizes[label::6].sum() for label in range(6)]
-        assert (abs(shares - fraction) <= largest).all(), "as near as whole sources come"
+        assert (abs(shares - fraction) <= largest).all(), "as close as whole sources allow"
         assert not set(groups[validation.numpy()]) & set(groups[training.numpy()])
-        assert before <= set(validation.tolist()), "a smaller part lies in a larger one"
+        assert before <= set(validation.tolist()), "a smaller validation set is a subset of a larger one"
         before = set(validation.tolist())
 
 
 @pytest.mark.parametrize("groups", [[0] * 20, [0] * 19 + [1], None])
-def test_a_split_without_sources_to_part(groups: list[int] | None) -> None:
+def test_a_split_with_too_few_sources_to_separate(groups: list[int] | None) -> None:
     training, validation = split_rows(20, validation_fraction=0.2, training_fraction=1.0, groups=groups)
     assert len(training) >= 2
     assert len(validation) >= 1
     assert sorted([*training.tolist(), *validation.tolist()]) == list(range(20))
 
 
-def test_each_row_its_own_source_is_the_plain_split() -> None:
+def test_one_source_per_row_gives_the_plain_split() -> None:
     plain = split_rows(50, validation_fraction=0.2, training_fraction=0.5)
     grouped = split_rows(50, validation_fraction=0.2, training_fraction=0.5, groups=list(range(50)))
     assert [part.tolist() for part in plain] == [part.tolist() for part in grouped]
 
 
-def test_a_process_of_ours_imports_as_the_sweep_does(folder: Path) -> None:
-    """A file that is called as a module of Python, which torch imports on its way, is not taken for it."""
+def test_our_processes_import_modules_like_the_sweep(folder: Path) -> None:
+    """A user's file named like a standard module that torch imports is not imported in its place."""
     (folder / "profile.py").write_text("NAME = 'my speakers'\n")
     (folder / "mine.py").write_text("import os\nos.system('echo what a child prints')\n" + LINE)
     assert read_catalog("mine:Line").metrics

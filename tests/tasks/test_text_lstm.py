@@ -1,4 +1,4 @@
-"""Every variable of `text_lstm` has the effect it states, and the task reads texts exactly."""
+"""Every variable of `text_lstm` has the effect it describes, and the task reads text exactly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORDS = ("good", "bad", "film", "plot", "actor", "long", "short", "scene", "musi
 
 
 def reviews(count: int, classes: int = 2) -> Dataset:
-    """Texts of random words, the first of which tells the class more often than not."""
+    """Texts of random words whose first word usually reveals the class."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, classes, count)
     texts = np.empty(count, dtype=object)
@@ -65,7 +65,7 @@ def training(data: Dataset = FEW, seed: int = 0, **changes: Value) -> Training:
 
 
 def trained(run: int = 1, data: Dataset = FEW, **changes: Value) -> tuple[TextState, dict[str, Any]]:
-    """A small network after some epochs, as the variables that `changes` names set it."""
+    """A small network after some epochs, with the variables in `changes`."""
     begun = training(data, **changes)
     for _ in range(run):
         row = begun.run_epoch()
@@ -88,7 +88,7 @@ def of_type(model: nn.Module, kind: type[Any] | tuple[type[Any], ...]) -> list[A
 
 
 def changes_training(name: str, *values: Value, **others: Value) -> None:
-    """Training gives other weights for each of the values."""
+    """Each of the values leads to different weights."""
     found = [weights(trained(**{**others, name: value})[0]) for value in values]
     for position, one in enumerate(found):
         assert all(one.shape != other.shape or not torch.equal(one, other) for other in found[position + 1 :])
@@ -128,7 +128,7 @@ def bidirectional() -> None:
 
 
 def exact(model: TextLSTM, tokens: Tensor, lengths: Tensor) -> Tensor:
-    """The states (batch, length, units) by torch's own bidirectional layer on packed texts."""
+    """The states (batch, length, units) from torch's own bidirectional layer on packed texts."""
     own = model.layers[0]
     whole = nn.LSTM(8, 4, batch_first=True, bidirectional=True)
     names = [name for name, _ in own.onward.cell.named_parameters()]  # type: ignore[union-attr]
@@ -185,13 +185,13 @@ def embedding_dropout() -> None:
 def recurrent_dropout() -> None:
     tokens, lengths = torch.tensor([[2, 3, 4, 5]]), torch.tensor([4])
     model, none = network(recurrent_dropout=0.5), network(recurrent_dropout=0.0)
-    assert torch.equal(model.eval()(tokens, lengths), none.eval()(tokens, lengths))  # not at inference
+    assert torch.equal(model.eval()(tokens, lengths), none.eval()(tokens, lengths))  # disabled at inference
     model.train()
     model.embedding_dropout.p = 0.0
     for drop in of_type(model.dense, nn.Dropout):
         drop.p = 0.0
     assert not torch.equal(model(tokens, lengths), model(tokens, lengths))
-    # Of a text of one word, no state comes from another one.
+    # In a one-word text, no state depends on a previous one.
     assert torch.equal(model(tokens[:, :1], lengths * 0 + 1), model(tokens[:, :1], lengths * 0 + 1))
     changes_training("recurrent_dropout", 0.0, 0.5)
     model(tokens, lengths).sum().backward()
@@ -401,7 +401,7 @@ def test_words() -> None:
     assert words_of("Don't stop -- ÉTÉ 3.5!", lowercase=True) == ["don't", "stop", "-", "-", "été", "3", ".", "5", "!"]
 
 
-def test_figures_are_those_of_scikit_learn() -> None:
+def test_metrics_match_scikit_learn() -> None:
     from sklearn.metrics import f1_score, roc_auc_score
 
     rng = torch.Generator().manual_seed(0)
@@ -420,7 +420,7 @@ def test_figures_are_those_of_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5])
-def test_the_classes_it_answers_are_those_it_is_measured_by(threshold: float) -> None:
+def test_the_predicted_classes_are_the_ones_it_is_measured_by(threshold: float) -> None:
     state, metrics = trained(decision_threshold=threshold)
     labels, answers = TASK.classify(state)
     right = sum(label == answer for label, answer in zip(labels, answers, strict=True))

@@ -1,4 +1,4 @@
-"""What is said about the figures of health: never milder for less, and nothing if nothing is known."""
+"""The words for health figures: a lower value is never judged more kindly, and an unknown one not at all."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ VARIABLES = {name for changes in CHANGES.values() for name, _ in changes} | {"ep
 SHARES = st.floats(0.0, 1.0)
 
 
-def test_every_figure_has_its_words() -> None:
+def test_every_score_has_a_meaning_and_advice() -> None:
     assert set(MEANINGS) == set(SCORES)
     assert set(ABSENT) == set(CAUSES) == set(CHANGES) == set(WEIGHTS)
 
 
-def test_every_variable_that_is_advised_is_one_of_a_task_and_every_task_gets_advice() -> None:
+def test_advice_names_only_variables_of_a_task_and_every_task_gets_advice() -> None:
     names = {task: {variable.name for variable in load_task(task).variables} for task in TASKS}
     advised = {name for changes in (*CHANGES.values(), STILL_FALLING, OVERFITTED) for name, _ in changes}
     assert advised <= set.union(*names.values())
@@ -31,13 +31,13 @@ def test_every_variable_that_is_advised_is_one_of_a_task_and_every_task_gets_adv
 
 
 @given(SHARES, SHARES)
-def test_less_is_never_judged_milder(one: float, other: float) -> None:
+def test_a_lower_value_never_gets_a_better_grade(one: float, other: float) -> None:
     low, high = sorted((one, other))
     assert GRADES.index(grade_of(low)) <= GRADES.index(grade_of(high))
 
 
 @given(st.sampled_from(sorted(WEIGHTS)), SHARES, SHARES)
-def test_less_never_stands_later(name: str, one: float, other: float) -> None:
+def test_a_lower_value_is_never_listed_later(name: str, one: float, other: float) -> None:
     low, high = sorted((one, other))
 
     def place(value: float) -> int:
@@ -67,7 +67,7 @@ def test_an_absent_figure_gets_no_cause_and_no_advice() -> None:
         ([], [], "never settled, or it rose again"),
     ],
 )
-def test_the_cause_of_a_poor_convergence(validation: list[float], training: list[float], words: str) -> None:
+def test_the_cause_of_poor_convergence(validation: list[float], training: list[float], words: str) -> None:
     history: list[dict[str, float | None]] = [
         {"val_loss": loss, "train_loss": other} for loss, other in zip(validation, training, strict=True)
     ]

@@ -14,7 +14,7 @@ from tune_app.training.gpu_use import GpuUse
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], int]], None]:
-    """Has torch tell what a function of the GPU's number gives, asked every 20 ms."""
+    """Make torch report the result of a function of the GPU's number, sampled every 20 ms."""
 
     def tell(utilization: Callable[[int], int]) -> None:
         monkeypatch.setattr(torch.cuda, "utilization", utilization)
@@ -23,21 +23,21 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], int]], No
     return tell
 
 
-def test_the_mean_of_what_was_sampled(told: Callable[[Callable[[int], int]], None]) -> None:
+def test_the_mean_of_the_samples(told: Callable[[Callable[[int], int]], None]) -> None:
     begun = time.monotonic()
     told(lambda index: 80 if time.monotonic() < begun + 0.2 else 20 + index)
     use = GpuUse(torch.device("cuda", 1))
-    assert use.mean is None, "nothing is known before the first epoch"
+    assert use.mean is None, "unknown before the first epoch"
     with use.watching():
         time.sleep(0.1)
     assert use.mean == 80
-    time.sleep(0.15)  # what nobody watches does not count
+    time.sleep(0.15)  # time outside an epoch does not count
     with use.watching():
         time.sleep(0.1)
     assert use.mean == pytest.approx(50, abs=12)
 
 
-def test_an_epoch_shorter_than_a_sample_has_one(told: Callable[[Callable[[int], int]], None]) -> None:
+def test_an_epoch_shorter_than_the_interval_gets_one_sample(told: Callable[[Callable[[int], int]], None]) -> None:
     told(lambda index: 37)
     use = GpuUse(torch.device("cuda"))
     with use.watching():
@@ -45,7 +45,7 @@ def test_an_epoch_shorter_than_a_sample_has_one(told: Callable[[Callable[[int], 
     assert use.mean == pytest.approx(37)
 
 
-def test_it_is_unknown_on_a_cpu_and_where_nvml_does_not_tell(told: Callable[[Callable[[int], int]], None]) -> None:
+def test_it_is_unknown_on_a_cpu_and_without_nvml(told: Callable[[Callable[[int], int]], None]) -> None:
     def refuse(index: int) -> int:
         raise RuntimeError("Not Supported")
 

@@ -1,4 +1,4 @@
-"""The figures of health: what each is for a sick training beside a healthy one, and what it must not depend on."""
+"""The health scores: a sick training against a healthy one, and what they must not depend on."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_swinging_accuracy() -> None:
     assert accuracy_consistency([0.9, 0.5] * 5) == pytest.approx(0.0)
 
 
-def test_the_longer_a_metric_goes_down_the_less_consistent_it_is() -> None:
+def test_a_metric_that_falls_for_longer_is_less_consistent() -> None:
     lasting = [accuracy_consistency([1.0 - 0.1 * epoch for epoch in range(count)]) or 0.0 for count in (5, 10, 20, 40)]
     assert falls(lasting)
     assert lasting[-1] < 0.1
@@ -99,7 +99,7 @@ def test_neither_scale_nor_offset_matters(losses: list[float], scale: float, off
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=12))
-def test_figures_of_a_history_are_within_0_and_1_or_absent(values: list[float]) -> None:
+def test_figures_of_a_history_are_between_0_and_1_or_missing(values: list[float]) -> None:
     found = [(training_stability, 3), (convergence_quality, 4), (accuracy_consistency, 4)]
     for figure, needed in found:
         value = figure(values)
@@ -119,7 +119,7 @@ def layers(*used: int, units: int = 10, dimensions: float = 5.0) -> tuple[Layer,
     return tuple(Layer(units, count, dimensions, 100) for count in used)
 
 
-def test_utilization_is_the_share_over_all_units() -> None:
+def test_utilization_is_a_share_of_all_units() -> None:
     assert neuron_utilization(layers(10, 10)) == 1.0
     assert neuron_utilization(layers(10, 5)) == 0.75
     assert neuron_utilization((Layer(90, 90, 1, 1), Layer(10, 0, 1, 1))) == 0.9
@@ -129,25 +129,25 @@ def test_utilization_is_the_share_over_all_units() -> None:
 def test_efficiency_is_weighted_by_parameters() -> None:
     assert parameter_efficiency((Layer(10, 10, 10.0, 300), Layer(10, 10, 2.0, 100))) == pytest.approx(0.8)
     assert parameter_efficiency(()) is None
-    assert parameter_efficiency((Layer(10, 10, 10.0, 0),)) is None, "a frozen network has none to judge"
+    assert parameter_efficiency((Layer(10, 10, 10.0, 0),)) is None, "a frozen network has no parameters to judge"
 
 
 @given(st.lists(st.floats(-20, 20), min_size=2, max_size=8), st.floats(-10, 10))
-def test_gradient_health_goes_by_the_decades_alone(decades: list[float], scale: float) -> None:
+def test_gradient_health_depends_only_on_the_decades(decades: list[float], scale: float) -> None:
     figure = gradient_health([10**d for d in decades])
     assert figure == pytest.approx(max(0.0, 1 - (max(decades) - min(decades)) / LOST_DECADES), abs=1e-9)
     assert gradient_health([10 ** (d + scale) for d in decades]) == pytest.approx(figure, abs=1e-9)
 
 
-def test_gradients_that_are_gone_or_overflow() -> None:
+def test_gradients_that_vanish_or_overflow() -> None:
     assert gradient_health([0.0, 1.0]) == 0.0
     assert gradient_health([math.inf, 1.0]) == 0.0
     assert gradient_health([math.nan, 1.0]) == 0.0
-    assert gradient_health([0.0, 0.0]) is None, "a loss that is solved to the last bit has no gradient"
+    assert gradient_health([0.0, 0.0]) is None, "a loss that is exactly zero has no gradient"
     assert gradient_health([1.0]) is None
 
 
-def test_overall_is_the_weighted_mean_of_what_is_there() -> None:
+def test_overall_is_the_weighted_mean_of_known_figures() -> None:
     assert sum(WEIGHTS.values()) == pytest.approx(1.0)
     assert overall(dict.fromkeys(WEIGHTS, 0.25)) == pytest.approx(0.25)
     three = {"neuron_utilization": 0.5, "training_stability": 1.0, "gradient_health": 0.0}
@@ -155,20 +155,20 @@ def test_overall_is_the_weighted_mean_of_what_is_there() -> None:
     assert overall(dict.fromkeys(WEIGHTS)) is None
 
 
-def test_one_or_two_figures_judge_no_training() -> None:
-    figures: dict[str, float | None] = {**dict.fromkeys(WEIGHTS), "accuracy_consistency": 1.0}
-    assert overall(figures) is None
-    assert told(figures) == "1 of 6 scores"
-    assert overall({**figures, "training_stability": 1.0}) is None
+def test_one_or_two_scores_are_too_few_for_a_grade() -> None:
+    scores: dict[str, float | None] = {**dict.fromkeys(WEIGHTS), "accuracy_consistency": 1.0}
+    assert overall(scores) is None
+    assert told(scores) == "1 of 6 scores"
+    assert overall({**scores, "training_stability": 1.0}) is None
 
 
-def test_which_metrics_are_looked_at() -> None:
+def test_which_metrics_are_used() -> None:
     steady = [{"val_accuracy": 0.1 * e, "val_loss": 1.0 - 0.1 * e, "train_loss": float(e)} for e in range(5)]
     found = health(None, steady, DIRECTIONS)
     assert tuple(found) == SCORES
-    assert found["training_stability"] == 0.0, "of train_loss, which rises"
-    assert found["convergence_quality"] == pytest.approx(0.75), "of val_loss"
-    assert found["accuracy_consistency"] == 1.0, "of the first metric"
+    assert found["training_stability"] == 0.0, "computed from train_loss, which rises"
+    assert found["convergence_quality"] == pytest.approx(0.75), "computed from val_loss"
+    assert found["accuracy_consistency"] == 1.0, "computed from the first metric"
     assert found["neuron_utilization"] is found["parameter_efficiency"] is found["gradient_health"] is None
     reading = Reading(layers(8), (1.0, 1.0))
     assert health(reading, steady[:1], DIRECTIONS) == {

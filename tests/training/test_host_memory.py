@@ -1,4 +1,4 @@
-"""Memory of a process: freed blocks are used again, and the peak is what was held since it was restarted."""
+"""The memory of a process: freed blocks are reused, and the peak is measured since its last reset."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def output(code: str, *arguments: str) -> str:
     return done.stdout
 
 
-def test_freed_memory_is_used_again() -> None:
+def test_freed_memory_is_reused() -> None:
     given_back, kept = (int(output(FAULTS, how)) for how in ("given-back", "kept"))
     assert kept < given_back / 10
 
 
-def test_what_was_freed_does_not_count_for_the_next_peak() -> None:
+def test_freed_memory_does_not_count_toward_the_next_peak() -> None:
     restarted, fallen = output(PEAK).split()
     if restarted == "False":
-        pytest.skip("this system does not let the peak be restarted")
+        pytest.skip("this system cannot reset the peak")
     assert float(fallen) > 80

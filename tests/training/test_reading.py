@@ -1,4 +1,4 @@
-"""Reading networks: sick ones beside their healthy twins, of every kind, and that reading leaves no trace."""
+"""Reading networks of every kind: sick ones against their healthy twins, and that reading leaves no trace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tune_app.training.reading import ProbeError, latency_ms, read_network
 ROWS, CLASSES = 32, 3
 LABELS = torch.arange(ROWS) % CLASSES
 DEAD = -1e4
-"""A bias with which a ReLU gives nothing for any input."""
+"""A bias that makes a ReLU output zero for any input."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def gradients(model: nn.Module, inputs: Tensor) -> float:
 
 
 class Functional(nn.Module):
-    """A perceptron whose activation no hook sees."""
+    """A perceptron with a functional activation, which no hook can see."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Functional(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Tokens to classes through an embedding and a recurrent module, packed or not."""
+    """Classifies tokens with an embedding and a recurrent module, packed or not."""
 
     def __init__(self, kind: type[nn.RNNBase], packed: bool = False) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Recurrent(nn.Module):
 
 
 class Steps(nn.Module):
-    """A recurrent cell that is called once per token."""
+    """A recurrent cell, called once per token."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Steps(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Tokens to classes through torch's own encoder, whose feed-forward part uses a functional ReLU."""
+    """Classifies tokens with torch's own encoder, whose feed-forward part uses a functional ReLU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -164,13 +164,13 @@ def test_each_dead_relu_counts(build: Callable[[], nn.Module]) -> None:
         assert utilization(model, VECTORS) == 1 - dead / 16
 
 
-def test_dead_channels_behind_batch_normalisation() -> None:
+def test_dead_channels_after_batch_normalization() -> None:
     model = convolutional().eval()
     model[1].weight.data[:4], model[1].bias.data[:4] = 0.0, -1.0
     assert read(model, IMAGES).layers[0].used == 4
 
 
-def test_dead_units_of_a_transformer_whose_activation_no_hook_sees() -> None:
+def test_dead_units_of_a_transformer_with_a_functional_activation() -> None:
     model = Transformer()
     model.encoder.layers[1].linear1.bias.data[:12] = DEAD
     assert [layer.used for layer in read(model, TOKENS).layers] == [8, 8, 16, 8, 4, 8]
@@ -178,22 +178,22 @@ def test_dead_units_of_a_transformer_whose_activation_no_hook_sees() -> None:
 
 def test_silent_states_of_an_lstm() -> None:
     model = Recurrent(nn.LSTM)
-    output_gate = slice(30, 37)  # seven of ten
+    output_gate = slice(30, 37)  # seven of the ten units
     model.recurrent.bias_ih_l1.data[output_gate] = DEAD
     assert read(model, TOKENS).layers[1].used == 20 - 7
 
 
 @pytest.mark.parametrize("activation", [nn.Tanh, nn.Sigmoid])
-def test_saturated_units_are_not_used(activation: type[nn.Module]) -> None:
+def test_saturated_units_are_unused(activation: type[nn.Module]) -> None:
     model = perceptron(activation=activation)
     model[0].bias.data[:4] = 100.0
     assert utilization(model, VECTORS) == 0.75
 
 
-def test_a_network_that_is_dead_from_some_layer_on() -> None:
+def test_a_network_that_is_dead_after_some_layer() -> None:
     model = nn.Sequential(nn.Linear(8, 9), nn.Tanh(), nn.Linear(9, 9), nn.ReLU(), nn.Linear(9, CLASSES))
     model[2].bias.data[:] = DEAD
-    assert utilization(model, VECTORS) == 0.0, "what no loss depends on is not used"
+    assert utilization(model, VECTORS) == 0.0, "units that the loss does not depend on are unused"
     assert gradients(model, VECTORS) == 0.0
 
 
@@ -247,7 +247,7 @@ def widened(model: nn.Sequential, times: int) -> nn.Sequential:
     return nn.Sequential(*wide[:-1])
 
 
-def test_a_hundredfold_over_parameterised_network() -> None:
+def test_a_hundredfold_overparameterized_network() -> None:
     lean = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, CLASSES))
     fat = widened(lean, 10)
     assert torch.allclose(lean(VECTORS), fat(VECTORS), atol=1e-5)
@@ -269,11 +269,11 @@ def test_wider_networks_of_the_same_kind_are_less_efficient() -> None:
     assert figures[-1] < figures[0] / 10
 
 
-def test_dimensions_are_those_of_the_data() -> None:
+def test_dimensions_match_the_data() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, CLASSES))
     nn.init.eye_(model[0].weight)
     for filled in (1, 4, 8):
-        # Rows of the identity and their opposites: `filled` directions of the same deviation.
+        # Rows of the identity and their negatives: `filled` directions with equal deviation.
         corners = torch.eye(8)[:filled]
         inputs = torch.cat([corners, -corners]).repeat(4, 1)
         labels = torch.arange(len(inputs)) % CLASSES
@@ -285,7 +285,7 @@ def test_dimensions_are_those_of_the_data() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_networks_of_other_precision(dtype: torch.dtype) -> None:
+def test_networks_with_other_precisions(dtype: torch.dtype) -> None:
     model = perceptron()
     expected = read(model, VECTORS)
     found = read(copy.deepcopy(model).to(dtype), VECTORS.to(dtype))
@@ -298,7 +298,7 @@ def test_networks_of_other_precision(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     "parametrize", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm]
 )
-def test_a_layer_whose_weight_is_computed_is_a_layer(parametrize: Callable[[nn.Module], nn.Module]) -> None:
+def test_a_parametrized_layer_counts_as_a_layer(parametrize: Callable[[nn.Module], nn.Module]) -> None:
     model = nn.Sequential(parametrize(nn.Linear(8, 16)), nn.ReLU(), parametrize(nn.Linear(16, CLASSES)))
     reading = read(model, VECTORS)
     (layer,) = reading.layers
@@ -329,14 +329,14 @@ def test_the_scale_of_the_activations_does_not_matter(scale: float) -> None:
     assert found.dimensions == pytest.approx(expected.dimensions, rel=1e-3)
 
 
-def test_a_loss_that_is_solved_to_the_last_bit() -> None:
+def test_a_loss_that_is_exactly_zero() -> None:
     model = perceptron()
     reading = read_network(model, lambda: 0.0 * model(VECTORS).sum())
-    assert neuron_utilization(reading.layers) == 1.0, "units are judged by what they give alone"
+    assert neuron_utilization(reading.layers) == 1.0, "units are judged only by their outputs"
     assert gradient_health(reading.gradients) is None
 
 
-def test_there_is_nothing_to_say_of_a_network_without_hidden_layers() -> None:
+def test_a_network_without_hidden_layers_has_no_figures() -> None:
     model = nn.Linear(8, CLASSES)
     reading = read(model, VECTORS)
     assert (reading.layers, len(reading.gradients)) == ((), 1)
@@ -344,7 +344,7 @@ def test_there_is_nothing_to_say_of_a_network_without_hidden_layers() -> None:
     assert read_network(nn.Identity(), lambda: weight.sum()) == Reading((), ())
 
 
-def test_numbers_that_overflow_are_sick_and_no_error() -> None:
+def test_overflow_is_unhealthy_but_not_an_error() -> None:
     model = deep(1e30, nn.Identity)
     reading = read(model, VECTORS)
     assert gradient_health(reading.gradients) == 0.0
@@ -395,12 +395,12 @@ def test_reading_changes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("returned", [None, 0.5, torch.ones(3, requires_grad=True), torch.tensor(1.0)])
-def test_what_is_no_loss_is_refused(returned: Any) -> None:
+def test_an_invalid_loss_is_rejected(returned: Any) -> None:
     with pytest.raises(ProbeError, match="must return one number with its graph, but returned"):
         read_network(perceptron(), lambda: returned)
 
 
-def test_an_error_of_the_task_comes_through_and_leaves_no_trace() -> None:
+def test_an_error_of_the_task_is_passed_on_and_leaves_no_trace() -> None:
     model = perceptron().train()
 
     def fail() -> Tensor:
@@ -414,6 +414,6 @@ def test_an_error_of_the_task_comes_through_and_leaves_no_trace() -> None:
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
-def test_no_latency_where_the_rows_cannot_be_told() -> None:
+def test_no_latency_if_the_number_of_rows_is_unknown() -> None:
     model = perceptron()
-    assert latency_ms(model, lambda: model[0](VECTORS).sum()) is None, "the model was not called as a whole"
+    assert latency_ms(model, lambda: model[0](VECTORS).sum()) is None, "the model itself was never called"

@@ -1,4 +1,4 @@
-"""One training: seeds, exact continuation, failures by kind, and what it measures."""
+"""A single training: seeds, exact continuation, failures by kind, and measurements."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def assert_same_weights(one: Training, other: Training) -> None:
 
 
 class Returning:
-    """A task that returns what it is told to."""
+    """A task that returns or raises a given value."""
 
     data_kind: ClassVar[str] = "none"
     variables: ClassVar[tuple[Variable, ...]] = ()
@@ -87,7 +87,7 @@ def test_seeds_differ_by_sweep_and_trial() -> None:
     seeds = {derive_seed(sweep, trial) for sweep in range(20) for trial in range(50)}
     assert len(seeds) == 1000
     assert all(0 <= seed < 2**32 for seed in seeds)
-    assert derive_seed(0, 0) == 2968811710  # fixed for good: stored results name their seeds
+    assert derive_seed(0, 0) == 2968811710  # must never change: stored results refer to their seeds
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
@@ -98,7 +98,7 @@ def test_restored_training_continues_exactly(tmp_path: Path, optimizer: str) -> 
     half.run_epoch()
     half.run_epoch()
     half.save(tmp_path / "deep" / "half.pt")
-    half.run_epoch()  # what happens after the checkpoint does not touch it
+    half.run_epoch()  # later epochs must not change the checkpoint
 
     torch.rand(17), np.random.rand(3), random.random()
     restored = cnn(optimizer=optimizer, learning_rate=1e-3)
@@ -142,7 +142,7 @@ def test_checkpoint_that_cannot_be_read(tmp_path: Path) -> None:
             cnn().restore(tmp_path / name)
 
 
-def test_what_an_epoch_says() -> None:
+def test_what_an_epoch_reports() -> None:
     training = cnn()
     row = training.run_epoch()
     assert row.epoch == training.epoch == 1
@@ -156,7 +156,7 @@ def test_what_an_epoch_says() -> None:
 
 
 @pytest.mark.parametrize(("has_gpu", "picked"), [(True, "cuda"), (False, "cpu")])
-def test_a_gpu_is_picked_where_there_is_one(has_gpu: bool, picked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_picked_if_there_is_one(has_gpu: bool, picked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
     assert pick_device().type == picked
 
@@ -170,11 +170,11 @@ def test_every_epoch_has_its_health() -> None:
         for name in ("neuron_utilization", "parameter_efficiency", "gradient_health", "overall"):
             assert 0.0 < (row.health[name] or 0.0) <= 1.0
     history = ("training_stability", "convergence_quality", "accuracy_consistency")
-    assert all(rows[0].health[name] is None for name in history), "there is too little history"
+    assert all(rows[0].health[name] is None for name in history), "too little history"
     assert all(rows[3].health[name] is not None for name in history)
 
 
-def test_health_does_not_touch_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_does_not_affect_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     changes: Config = {"dropout": 0.3, "noise": 0.1, "batch_norm": True}
     measured = cnn(**changes)
     with_health = [measured.run_epoch().metrics for _ in range(4)]
@@ -186,7 +186,7 @@ def test_health_does_not_touch_the_training(monkeypatch: pytest.MonkeyPatch) -> 
     assert_same_weights(measured, bare)
 
 
-def test_health_continues_with_a_restored_training(tmp_path: Path) -> None:
+def test_health_continues_after_a_restore(tmp_path: Path) -> None:
     whole = cnn()
     rows = [whole.run_epoch() for _ in range(4)]
     half = cnn()
@@ -200,7 +200,7 @@ def test_health_continues_with_a_restored_training(tmp_path: Path) -> None:
 
 
 class Rich(Returning):
-    """A task with everything that a task need not have."""
+    """A task with every optional part."""
 
     prepared_by: ClassVar[tuple[str, ...]] = ()
 
@@ -216,7 +216,7 @@ class Rich(Returning):
     width: ClassVar[int] = 1
 
 
-def test_what_a_task_need_not_have() -> None:
+def test_optional_parts_of_a_task() -> None:
     returned = {"accuracy": 0.5, "loss": 1.0}
     rich = Training(Rich(returned), {}, NO_DATA, epochs=1, seed=0)
     row = rich.run_epoch()
@@ -226,23 +226,23 @@ def test_what_a_task_need_not_have() -> None:
     assert text is not None
     assert text.startswith("1 and 0.")
     torch.rand(3)
-    assert rich.sample() == text, "the same for the same state"
+    assert rich.sample() == text, "the same state gives the same sample"
     plain = Training(Returning(returned), {}, NO_DATA, epochs=1, seed=0)
-    assert plain.run_epoch().health == dict.fromkeys(SCORES), "neither a probe nor a history"
+    assert plain.run_epoch().health == dict.fromkeys(SCORES), "it has neither a probe nor a history"
     assert (plain.latency_ms, plain.sample()) == (None, None)
-    assert row.health == dict.fromkeys(SCORES), "one layer has nothing to compare with"
+    assert row.health == dict.fromkeys(SCORES), "a single layer has nothing to compare with"
     assert prepared(Rich(returned), {}, NO_DATA).kind == "prepared"
     assert prepared(Returning(returned), {}, NO_DATA) is NO_DATA
 
 
-def test_a_sample_is_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_must_be_a_string(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Rich, "sample", lambda self, state: b"bytes")
     training = Training(Rich({"accuracy": 0.5, "loss": 1.0}), {}, NO_DATA, epochs=1, seed=0)
     with pytest.raises(TaskError, match="`sample` must return a string, but returned b'bytes'"):
         training.sample()
 
 
-def test_a_probe_that_fails_is_the_trials_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_probe_fails_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Rich, "width", 7)
     training = Training(Rich({"accuracy": 0.5, "loss": 1.0}), {}, NO_DATA, epochs=1, seed=0)
     with pytest.raises(RuntimeError) as caught:
@@ -266,7 +266,7 @@ def test_diverged_metric(value: float) -> None:
         run({"accuracy": 0.1, "loss": value})
 
 
-def test_diverged_parameter_behind_a_fine_metric() -> None:
+def test_a_diverged_parameter_is_found_despite_a_good_metric() -> None:
     with pytest.raises(Diverged, match="`weight` has NaN or infinity after epoch 1"):
         run({"accuracy": 0.1, "loss": 0.0}, weight=float("nan"))
 
@@ -295,7 +295,7 @@ KINDS: dict[str, Callable[[float], Tensor]] = {
 
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state")
 @pytest.mark.parametrize("kind", KINDS)
-def test_parameters_of_every_kind_are_looked_at(kind: str) -> None:
+def test_parameters_of_every_kind_are_checked(kind: str) -> None:
     assert with_parameter(torch.nn.Parameter(KINDS[kind](2.0))).run_epoch().epoch == 1
     with pytest.raises(Diverged, match="`more` has NaN or infinity"):
         with_parameter(torch.nn.Parameter(KINDS[kind](math.inf))).run_epoch()
@@ -305,7 +305,7 @@ def test_parameters_that_cannot_diverge() -> None:
     whole = torch.nn.Parameter(torch.tensor([1, 2]), requires_grad=False)
     assert with_parameter(whole).run_epoch().epoch == 1
     lazy = with_parameter(torch.nn.parameter.UninitializedParameter())
-    assert lazy.model_parameters == 2, "what is not made yet does not count"
+    assert lazy.model_parameters == 2, "an uninitialized parameter does not count"
     assert lazy.run_epoch().epoch == 1
 
 
@@ -314,12 +314,12 @@ def test_missing_metric() -> None:
         run({"acuracy": 0.1, "loss": 0.0})
 
 
-def test_an_undefined_metric_is_kept_as_such() -> None:
+def test_an_undefined_metric_stays_undefined() -> None:
     assert run({"accuracy": None, "loss": 2}) == {"accuracy": None, "loss": 2.0}
 
 
 @pytest.mark.parametrize("value", ["0.5", [1, 2], torch.ones(2)])
-def test_metric_that_is_no_number(value: object) -> None:
+def test_metric_that_is_not_a_number(value: object) -> None:
     with pytest.raises(TaskError, match="a metric must be a number, but `accuracy` is"):
         run({"accuracy": value, "loss": 0.0})
 
@@ -330,7 +330,7 @@ def test_task_that_returns_nothing() -> None:
 
 
 class OutOfMemoryError(Exception):
-    """Of the name that Ray's has."""
+    """Has the same name as Ray's error."""
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_real_allocation_failures() -> None:
         assert failure_kind(caught.value) == "oom"
 
 
-def test_error_names_the_tasks_own_line() -> None:
+def test_an_error_names_the_line_in_the_task() -> None:
     class Failing(Returning):
         def train_epoch(self, state: Any, epoch: int, progress: Any) -> Any:
             return state.model(torch.ones(1, 7))  # fails deep inside torch
@@ -376,7 +376,7 @@ def test_error_names_the_tasks_own_line() -> None:
     assert "\n" not in text
 
 
-def test_error_without_a_place() -> None:
+def test_an_error_without_a_location() -> None:
     assert describe_error(ValueError("one\n  two")) == "ValueError: one two"
     with pytest.raises(Diverged) as caught:
         run({"accuracy": 0.1, "loss": float("nan")})
@@ -384,11 +384,11 @@ def test_error_without_a_place() -> None:
     assert len(describe_error(ValueError("x" * 9999))) < 1100
 
 
-def test_peak_memory_is_of_this_training() -> None:
+def test_peak_memory_covers_only_this_training() -> None:
     before = cnn()
     before.run_epoch()
     if before.peak_memory_mb is None:
-        pytest.skip("this system does not tell")
+        pytest.skip("this system does not report peak memory")
     block = torch.ones(100 * 2**18)  # 100 MiB
     assert before.peak_memory_mb > 100
     high = before.peak_memory_mb
@@ -398,7 +398,7 @@ def test_peak_memory_is_of_this_training() -> None:
     assert after < high - 50
 
 
-def test_unmeasured_peak_memory_is_not_invented(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unmeasured_peak_memory_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> None:
         raise PermissionError
 
@@ -406,7 +406,7 @@ def test_unmeasured_peak_memory_is_not_invented(monkeypatch: pytest.MonkeyPatch)
     assert cnn().peak_memory_mb is None
 
 
-def test_a_model_of_scikit_learn_trains_and_continues_exactly(sgd_task: str, tmp_path: Path) -> None:
+def test_a_scikit_learn_model_trains_and_continues_exactly(sgd_task: str, tmp_path: Path) -> None:
     task = load_task(sgd_task)
 
     def training() -> Training:
@@ -429,7 +429,7 @@ def test_a_model_of_scikit_learn_trains_and_continues_exactly(sgd_task: str, tmp
 
 
 @pytest.mark.parametrize("attributes", [{}, {"model": None}, {"model": "a script"}])
-def test_a_probe_is_not_asked_without_a_network(attributes: dict[str, Any]) -> None:
+def test_a_probe_is_not_called_without_a_network(attributes: dict[str, Any]) -> None:
     class Scripted(Returning):
         def start(self, *given: Any, **named: Any) -> Any:
             return SimpleNamespace(**attributes)

@@ -1,4 +1,4 @@
-"""A small study of which some trials were really trained, for the parts that show networks and health."""
+"""A small study with some really trained trials, for the pages that show networks and health."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def trained_results(
     make_spec: Callable[..., Spec],
     train_trials: Callable[..., None],
 ) -> Path:
-    """A store with the study `digits-small`: trials 0 and 1 trained, 2 and 4 completed as made up, 3 failed."""
+    """A store with the study `digits-small`: trials 0 and 1 trained, 2 and 4 made up as completed, 3 failed."""
     root = tmp_path_factory.mktemp("trained") / "results"
     spec = make_spec(budget={"trials": 5, "epochs": EPOCHS})
     study: Study = make_study(root, spec)

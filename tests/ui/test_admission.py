@@ -1,4 +1,4 @@
-"""The token: asked for exactly where others reach the page."""
+"""The token: required only if other machines can reach the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOKEN = "a-long-enough-token"
 
 
 def page_at(address: str) -> AppTest:
-    """What stands behind the token, listening at `address`."""
+    """A page protected by the token, as if it listened at `address`."""
     script = f"""
 import sys
 sys.path.insert(0, {str(UI)!r})
@@ -31,12 +31,12 @@ def texts(page: AppTest) -> list[str]:
 
 
 @pytest.mark.parametrize("address", ["localhost", "127.0.0.1", "127.0.0.2", "::1"])
-def test_this_machine_alone_needs_no_token(address: str) -> None:
+def test_loopback_needs_no_token(address: str) -> None:
     assert texts(page_at(address)) == ["the results"]
 
 
 @pytest.mark.parametrize("address", ["", "0.0.0.0", "10.1.2.3", "::", "somewhere"])
-def test_elsewhere_nothing_is_shown_before_the_token(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_addresses_show_nothing_before_the_token(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TUNE_APP_API_TOKEN", raising=False)
     page = page_at(address)
     assert texts(page) == []

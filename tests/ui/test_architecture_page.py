@@ -1,4 +1,4 @@
-"""The part Architecture: the network of a trial, what is missing without a checkpoint, and its files."""
+"""The Architecture page: the network of a trial, what is missing without a checkpoint, and the downloads."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], AppTest]:
 
 
 def scene(page: AppTest) -> dict[str, Any]:
-    """What the drawing was given."""
+    """The data passed to the drawing."""
     (component,) = page.get("bidi_component")
     return json.loads(component.proto.json)
 
 
-def test_the_network_of_the_best_trial_from_the_module_itself(
+def test_the_network_of_the_best_trial_from_its_module(
     open_page: Callable[[Path], AppTest], trained_results: Path
 ) -> None:
     page = open_page(trained_results)
@@ -87,10 +87,10 @@ def test_the_best_network_is_shown_without_its_task(
     page = open_page(root)
     assert "1 layer · 8 parameters" in texts(page)
     assert [layer["name"] for layer in scene(page)["layers"]] == ["head"]
-    assert "gone_away" in texts(page), "what was seen in the layers needs the task"
+    assert "gone_away" in texts(page), "without the task, the page can't show what the layers saw"
 
 
-def test_the_pictures_of_a_trial_are_made_when_asked_for(
+def test_the_pictures_of_a_trial_are_made_on_request(
     open_page: Callable[[Path], AppTest], trained_results: Path
 ) -> None:
     page = open_page(trained_results)
@@ -103,10 +103,10 @@ def test_the_pictures_of_a_trial_are_made_when_asked_for(
     for words in ("Training history", "Confusion matrix", "Gradient flow", "Activation maps", "epoch by epoch"):
         assert words in shown.proto.srcdoc, words
     page.selectbox(key="digits-small-trial").set_value(1).run()
-    assert not page.get("iframe"), "those of another trial"
+    assert not page.get("iframe"), "the pictures were of another trial"
 
 
-def test_a_network_that_cannot_be_built_is_said(
+def test_the_page_says_if_a_network_cannot_be_built(
     open_page: Callable[[Path], AppTest], tmp_path: Path, make_study: Any
 ) -> None:
     study = make_study(tmp_path / "results")
@@ -123,7 +123,7 @@ def test_an_empty_store(open_page: Callable[[Path], AppTest], tmp_path: Path) ->
     assert "There are no studies yet." in texts(page)
 
 
-def test_the_drawing_as_one_file_needs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_drawing_file_is_self_contained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(UI))
     from network_scene import scene_file
 
@@ -136,7 +136,7 @@ def test_the_drawing_as_one_file_needs_nothing_else(monkeypatch: pytest.MonkeyPa
     monkeypatch.delitem(sys.modules, "network_scene")
 
 
-def test_a_task_without_a_network_is_said_and_its_model_is_offered(
+def test_a_task_without_a_network_still_offers_its_model(
     open_page: Callable[[Path], AppTest], sgd_study: Study
 ) -> None:
     page = open_page(Path(sgd_study.folder.url))

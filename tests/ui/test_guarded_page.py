@@ -1,4 +1,4 @@
-"""The page as `tune-app ui` serves it: answered under its own host and origin alone."""
+"""The page as `tune-app ui` serves it: it answers only requests with its own host and origin."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def asked(port: int, **headers: str) -> int:
     return httpx.get(f"http://127.0.0.1:{port}/", headers=headers, trust_env=False).status_code
 
 
-def test_only_its_own_host_and_origin_are_answered(port: int) -> None:
+def test_it_answers_only_its_own_host_and_origin(port: int) -> None:
     for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"):
         assert asked(port, Host=host) == 200
         assert asked(port, Host=host, Origin=f"http://{host}") == 200
@@ -57,7 +57,7 @@ def test_only_its_own_host_and_origin_are_answered(port: int) -> None:
         assert asked(port, Host=host) == 400
 
 
-def test_its_websocket_is_kept_from_pages_of_other_servers_on_this_machine(port: int) -> None:
+def test_its_websocket_rejects_pages_of_other_servers_on_this_machine(port: int) -> None:
     url = f"ws://localhost:{port}/_stcore/stream"
     with connect(url, origin=f"http://localhost:{port}"):  # type: ignore[arg-type]
         pass

@@ -1,4 +1,4 @@
-"""The part Health: the figures of a trial with their weights, what they say, and where nothing can be said."""
+"""The Health page: the figures of a trial with their weights, what they mean, and what is unknown."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_figures_of_the_best_trial_with_weights_and_meanings(page: AppTest) 
     assert len(ranked) == 5
 
 
-def test_too_little_history_is_said_and_nothing_is_made_up(page: AppTest) -> None:
+def test_too_little_history_shows_unknown_figures(page: AppTest) -> None:
     page.selectbox(key="digits-small-trial").set_value(1).run()
     said = texts(page)
     assert "Training stability: –** :gray-badge[unknown]" in said
@@ -85,7 +85,7 @@ def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "There are no studies yet." in texts(page)
 
 
-def test_what_cannot_be_told_without_a_network_is_said(sgd_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_that_need_a_network_are_shown_as_unknown(sgd_study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_APP_STORE", sgd_study.folder.url)
     page = AppTest.from_string(SCRIPT, default_timeout=60).run()
     page.selectbox(key="sgd-trial").set_value(0).run()

@@ -1,4 +1,4 @@
-"""The part Profiles: list, open, compare, history and restore, rename, delete, the session, validity."""
+"""The Profiles page: list, open, compare, history and restore, rename, delete, the session, validity."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def page(profiles: Profiles) -> AppTest:
 
 
 def clean(page: AppTest) -> AppTest:
-    """The page after a run without an exception."""
+    """The page, after a check that its run raised no exception."""
     assert not page.exception, page.exception
     return page
 
 
 def texts(page: AppTest) -> str:
-    """All that the page says."""
+    """All text on the page."""
     kinds = (page.markdown, page.caption, page.error, page.warning, page.success, page.info)
     return "\n".join(element.value for kind in kinds for element in kind)
 
@@ -59,13 +59,13 @@ def press(page: AppTest, label: str) -> AppTest:
     return clean(next(button for button in page.button if button.label == label).click().run())
 
 
-def test_a_value_without_effect_is_no_value(page: AppTest, profiles: Profiles) -> None:
-    assert "`momentum` 0.9" in texts(page), "sgd has one"
+def test_a_variable_without_an_effect_shows_no_value(page: AppTest, profiles: Profiles) -> None:
+    assert "`momentum` 0.9" in texts(page), "sgd has a momentum"
     profiles.save(profiles.load("best").edited({"training.optimizer": "adamw"}), loaded_revision=2)
     assert "`momentum` :gray[no effect]" in texts(clean(page.run()))
 
 
-def test_the_list_says_what_is_valid_and_what_is_in_force(page: AppTest, profiles: Profiles) -> None:
+def test_the_list_shows_which_profiles_are_valid_and_current(page: AppTest, profiles: Profiles) -> None:
     assert "No current configuration: nothing has been applied yet" in texts(page)
     press(page, "Apply")
     table = page.dataframe[0].value
@@ -73,12 +73,12 @@ def test_the_list_says_what_is_valid_and_what_is_in_force(page: AppTest, profile
     assert list(table["Current"]) == ["yes", ""]
     assert list(table["Valid"]) == ["yes", "yes"]
     assert list(table["Revision"]) == ["2", "1"]
-    assert list(table["Objective"]) == ["unknown", "70%"], "nobody measured what was edited"
+    assert list(table["Objective"]) == ["unknown", "70%"], "an edited profile was never measured"
     assert "**Current configuration**: **best**, from trial 0 of digits-small" in texts(page)
     assert profiles.session().config == profiles.load("best").config
 
 
-def test_open_shows_every_value_with_what_was_edited(page: AppTest, profiles: Profiles) -> None:
+def test_an_open_profile_shows_every_value_and_the_edits(page: AppTest, profiles: Profiles) -> None:
     shown = texts(page)
     assert all(f"`{name}`" in shown for name in profiles.load("best").config)
     assert "`learning_rate` 0.02 (found " in shown
@@ -93,16 +93,16 @@ def test_compare_any_two(page: AppTest) -> None:
     assert "No difference in any value." in texts(page)
 
 
-def test_restore_saves_a_former_revision_anew(page: AppTest, profiles: Profiles) -> None:
+def test_restore_saves_an_old_revision_as_a_new_one(page: AppTest, profiles: Profiles) -> None:
     clean(page.button(key="restore best 1").click().run())
     assert profiles.revisions("best") == [1, 2, 3]
     assert profiles.load("best").config == profiles.load("best", 1).config
     assert "restored as revision 3" in texts(page)
 
 
-def test_what_somebody_else_saved_meanwhile_is_neither_replaced_nor_deleted(page: AppTest, profiles: Profiles) -> None:
+def test_a_newer_revision_by_someone_else_is_neither_replaced_nor_deleted(page: AppTest, profiles: Profiles) -> None:
     newer = profiles.save(profiles.load("best").edited({"training.batch_size": 64}), loaded_revision=2)
-    # The buttons that the browser shows know of revision 2 only.
+    # The buttons in the browser still refer to revision 2.
     clean(page.button(key="restore best 1").click().run())
     assert "is at revision 3, but revision 2 was loaded" in page.error[0].value
     newer = profiles.save(newer.edited({"training.batch_size": 32}), loaded_revision=3)
@@ -111,7 +111,7 @@ def test_what_somebody_else_saved_meanwhile_is_neither_replaced_nor_deleted(page
     assert profiles.load("best") == newer
 
 
-def test_rename_and_its_refusal(page: AppTest, profiles: Profiles) -> None:
+def test_rename_and_a_rejected_rename(page: AppTest, profiles: Profiles) -> None:
     clean(page.text_input(key="rename best").set_value("other").run())
     press(page, "Rename")
     assert "a profile has the name `other`" in texts(page)
@@ -129,7 +129,7 @@ def test_delete_asks_first(page: AppTest, profiles: Profiles) -> None:
     assert profiles.load("best", 2).note == "Slower."
 
 
-def test_a_profile_that_is_not_valid_today(page: AppTest, profiles: Profiles) -> None:
+def test_a_profile_that_is_no_longer_valid(page: AppTest, profiles: Profiles) -> None:
     path = profiles.folder / "best.yaml"
     path.write_text(path.read_text().replace("filters: ", "filters: 9999 #"))
     clean(page.run())

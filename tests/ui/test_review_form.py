@@ -1,4 +1,4 @@
-"""The part Review: a form that holds the truth, names what is wrong, and overwrites nothing silently."""
+"""The Review page: its form shows the true values, names what is wrong, and overwrites nothing silently."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, results: Path) -> 
 
 @pytest.fixture
 def page(profiles: Profiles) -> AppTest:
-    """The part with the best trial of `digits-small`."""
+    """The Review page, showing the best trial of `digits-small`."""
     page = AppTest.from_string(SCRIPT, default_timeout=60)
     page.session_state["study"] = "digits-small"
     return clean(page.run())
 
 
 def clean(page: AppTest) -> AppTest:
-    """The page after a run without an exception."""
+    """The page, after a check that its run raised no exception."""
     assert not page.exception, page.exception
     return page
 
 
 def texts(page: AppTest) -> str:
-    """All that the page says."""
+    """All text on the page."""
     kinds = (page.markdown, page.caption, page.error, page.warning, page.success, page.info)
     return "\n".join(element.value for kind in kinds for element in kind)
 
@@ -83,7 +83,7 @@ def study(results: Path) -> Study:
     return Store(results).study("digits-small")
 
 
-def test_the_best_trial_stands_there_with_every_variable(page: AppTest, study: Study) -> None:
+def test_the_best_trial_is_shown_with_every_variable(page: AppTest, study: Study) -> None:
     assert "the best" in next(box for box in page.selectbox if box.label == "Trial").options[0]
     assert [tab.label for tab in page.tabs[:4]] == [group.capitalize() for group in GROUPS]
     found = from_trial(study, trial_row(study, None), "x").config
@@ -96,13 +96,13 @@ def test_the_best_trial_stands_there_with_every_variable(page: AppTest, study: S
     assert "Searched\\: a number from 0.0001 to 0.1" in texts(page)
 
 
-def test_a_switch_says_yes_and_no(page: AppTest) -> None:
+def test_a_switch_reads_yes_or_no(page: AppTest) -> None:
     said = texts(page)
     assert "Yes or no." in said
     assert "True, False" not in said
 
 
-def test_what_has_no_effect_is_greyed_out(page: AppTest) -> None:
+def test_variables_without_an_effect_are_disabled(page: AppTest) -> None:
     assert widget(page, "number_input", "dense_width").disabled is False
     widget(page, "number_input", "dense_layers").set_value(0)
     clean(page.run())
@@ -124,7 +124,7 @@ def test_an_invalid_value_and_a_broken_constraint_are_named_and_cannot_be_saved(
     assert "the constraint `filters * conv_layers <= 6` must hold" in texts(page)
 
 
-def test_changes_are_marked_and_put_back(page: AppTest) -> None:
+def test_changes_are_marked_and_can_be_reset(page: AppTest) -> None:
     before = widget(page, "text_input", "learning_rate").value
     edit_rate(page, "2e-2")
     assert ":orange-badge[" in texts(page)
@@ -141,7 +141,7 @@ def test_changes_are_marked_and_put_back(page: AppTest) -> None:
     assert widget(page, "text_area", "the note").value == ""
 
 
-def test_unsaved_edits_are_discarded_from_the_side_bar(page: AppTest) -> None:
+def test_the_sidebar_discards_unsaved_edits(page: AppTest) -> None:
     before = widget(page, "text_input", "learning_rate").value
     edit_rate(page, "2e-2")
     clean(page.sidebar.button[0].click().run())
@@ -172,7 +172,7 @@ def save_new(page: AppTest, name: str) -> AppTest:
     return press(page, "save new")
 
 
-def test_save_keeps_what_was_found_and_the_note(page: AppTest, profiles: Profiles, study: Study) -> None:
+def test_save_keeps_the_found_values_and_the_note(page: AppTest, profiles: Profiles, study: Study) -> None:
     found = from_trial(study, trial_row(study, None), "x").config
     edit_rate(page, "2e-2")
     widget(page, "text_area", "the note").set_value("Slower.")
@@ -186,7 +186,7 @@ def test_save_keeps_what_was_found_and_the_note(page: AppTest, profiles: Profile
     assert not page.sidebar.warning
 
 
-def test_a_name_in_use_is_not_saved_over(page: AppTest, profiles: Profiles, study: Study) -> None:
+def test_a_new_profile_does_not_overwrite_an_existing_name(page: AppTest, profiles: Profiles, study: Study) -> None:
     profiles.save(from_trial(study, trial_row(study, 2), "mine"), loaded_revision=0)
     clean(page.run())
     clean(widget(page, "text_input", "new name").set_value("mine").run())
@@ -194,7 +194,7 @@ def test_a_name_in_use_is_not_saved_over(page: AppTest, profiles: Profiles, stud
     assert page.button(key=f"{SUBJECT} | save new").disabled
 
 
-def test_a_name_that_is_none_is_refused(page: AppTest, profiles: Profiles) -> None:
+def test_an_invalid_name_is_rejected(page: AppTest, profiles: Profiles) -> None:
     clean(widget(page, "text_input", "new name").set_value("My best!").run())
     assert "a profile's name must be 1 to 64 lowercase letters" in texts(page)
     assert "`my-best` is valid" in texts(page)
@@ -216,7 +216,7 @@ def test_saving_to_an_existing_profile_shows_the_difference_and_loses_no_update(
     first = profiles.save(from_trial(study, trial_row(study, None), "mine"), loaded_revision=0)
     clean(page.run())
     clean(widget(page, "radio", "target").set_value("An existing one").run())
-    assert widget(page, "selectbox", "existing").value is None, "nobody's profile is proposed"
+    assert widget(page, "selectbox", "existing").value is None, "no profile is preselected"
     clean(widget(page, "selectbox", "existing").set_value("mine").run())
     assert "The same values as revision 1 of mine." in texts(page)
     edit_rate(page, "2e-2")
@@ -227,7 +227,7 @@ def test_saving_to_an_existing_profile_shows_the_difference_and_loses_no_update(
     assert "has changed: you looked at revision 1, and revision 2 is now current" in texts(page)
     assert "Yours would change in revision 2" in texts(page)
     profiles.save(profiles.load("mine"), loaded_revision=2)
-    press(page, "save on top")  # of revision 2, which is the last no more
+    press(page, "save on top")  # on top of revision 2, which is no longer the latest
     assert profiles.revisions("mine") == [1, 2, 3]
     press(page, "save on top")
     assert profiles.revisions("mine") == [1, 2, 3, 4]
@@ -244,7 +244,7 @@ def test_a_profile_is_edited_and_saved_under_its_name(page: AppTest, profiles: P
     assert "No changes yet." in texts(page)
 
 
-def test_what_two_people_changed_in_a_profile_is_put_together(page: AppTest, profiles: Profiles, study: Study) -> None:
+def test_changes_by_two_people_are_merged(page: AppTest, profiles: Profiles, study: Study) -> None:
     first = profiles.save(from_trial(study, trial_row(study, None), "mine"), loaded_revision=0)
     page.session_state["review_source"] = "A profile"
     clean(page.run())
@@ -260,8 +260,8 @@ def test_what_two_people_changed_in_a_profile_is_put_together(page: AppTest, pro
     assert set(saved.provenance["edited"]) == {"training.learning_rate", "training.batch_size"}
 
 
-def test_training_with_it_is_a_job(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:1")  # nobody answers there
+def test_training_starts_a_job(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:1")  # nothing listens there
     edit_rate(page, "2e-2")
     press(page, "train")
     jobs = page.session_state["training_jobs"]

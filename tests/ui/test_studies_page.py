@@ -1,4 +1,4 @@
-"""The part Studies: all of the store, and a few side by side."""
+"""The Studies page: all studies of the store, and a few side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part Sweep: what it is started with, the forecast, what it shows while a sweep runs, what is wrong in words."""
+"""The Sweep page: the start form, the forecast, the view of a running sweep, and the error messages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NOWHERE = "http://127.0.0.1:1"
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_spec: Any) -> Store:
-    """An empty store beside one search space."""
+    """An empty store, next to one search space."""
     (tmp_path / "search_spaces").mkdir()
     document = make_spec(budget={"trials": 3, "epochs": 1}).to_dict()
     (tmp_path / "search_spaces" / "small.yaml").write_text(yaml.safe_dump(document))
@@ -58,13 +58,13 @@ def page(store: Store) -> AppTest:
 
 
 def clean(page: AppTest) -> AppTest:
-    """The page after a run without an exception."""
+    """The page, after a check that its run raised no exception."""
     assert not page.exception, page.exception
     return page
 
 
 def texts(page: AppTest) -> str:
-    """All that the page says."""
+    """All text on the page."""
     kinds = (page.markdown, page.caption, page.error, page.warning, page.success, page.info)
     return "\n".join(element.value for kind in kinds for element in kind)
 
@@ -85,7 +85,7 @@ def until(page: AppTest, holds: Callable[[], Any], seconds: float = 60) -> None:
         clean(page.run())
 
 
-def test_an_empty_store_is_of_use_at_first_sight(page: AppTest) -> None:
+def test_an_empty_store_shows_a_form_that_is_ready_to_start(page: AppTest) -> None:
     assert "There are no studies yet" in texts(page)
     assert labeled(page, "selectbox", "Search space").value == "small"
     assert labeled(page, "number_input", "Trials").value == 3
@@ -94,7 +94,7 @@ def test_an_empty_store_is_of_use_at_first_sight(page: AppTest) -> None:
     assert not labeled(page, "button", "Start").disabled
 
 
-def test_what_is_wrong_is_said_at_the_entry_and_cannot_be_started(page: AppTest) -> None:
+def test_an_invalid_entry_shows_its_error_and_disables_start(page: AppTest) -> None:
     clean(labeled(page, "text_input", "Time limit").set_value("soon").run())
     assert "`time` must be a time above 0 such as 90s, 30m, 2h" in texts(page)
     assert labeled(page, "button", "Start").disabled
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_said_at_the_entry_and_cannot_be_started(page: AppTest)
     assert not labeled(page, "button", "Start").disabled
 
 
-def test_the_code_of_an_own_task_is_read_anew_by_each_start_and_stays_out_of_the_page(
+def test_each_start_rereads_the_users_task_without_importing_it_into_the_page(
     page: AppTest, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -127,7 +127,7 @@ def test_the_code_of_an_own_task_is_read_anew_by_each_start_and_stays_out_of_the
     assert "importing the task ended its process with 7" in texts(page)
 
 
-def test_start_with_what_was_entered_where_no_job_server_answers(page: AppTest, store: Store) -> None:
+def test_start_records_the_entries_even_if_no_job_server_answers(page: AppTest, store: Store) -> None:
     labeled(page, "number_input", "Trials").set_value(2)
     labeled(page, "text_input", "Time limit").set_value("1h")
     labeled(page, "text_input", "Trials at once").set_value("1")
@@ -155,7 +155,7 @@ def test_an_uploaded_space(page: AppTest, make_spec: Any) -> None:
     assert "YAML must be well-formed" in texts(page)
 
 
-def test_the_preflight_forecasts_in_a_process_of_its_own(page: AppTest) -> None:
+def test_the_preflight_forecasts_in_a_separate_process(page: AppTest) -> None:
     press(page, "Preflight")
     assert "Building and briefly training the smallest, the largest" in texts(page)
     until(page, lambda: page.success)
@@ -165,7 +165,7 @@ def test_the_preflight_forecasts_in_a_process_of_its_own(page: AppTest) -> None:
     assert "The settings have changed since this forecast" in texts(page)
 
 
-def test_a_preflight_that_finds_something_says_it(page: AppTest, make_spec: Any) -> None:
+def test_the_preflight_reports_what_it_finds(page: AppTest, make_spec: Any) -> None:
     document = {**make_spec().to_dict(), "dataset": "nothing-like-this"}
     content = yaml.safe_dump(document).encode()
     clean(page.file_uploader[0].set_value(("bad.yaml", content, "application/yaml")).run())
@@ -179,7 +179,7 @@ def test_a_preflight_that_finds_something_says_it(page: AppTest, make_spec: Any)
 
 @pytest.fixture
 def running(store: Store, make_study: Any, make_spec: Any) -> Iterator[Study]:
-    """A study that is being written: five trials ended, two run."""
+    """A study that is being written: five trials have ended, two are running."""
     study: Study = make_study(store.folder.root, make_spec())  # type: ignore[attr-defined]
     spec = make_spec()
     with study.writing(), StudyWriter(study, study.history(), column_types(spec.space.variables)) as writer:
@@ -250,7 +250,7 @@ def test_only_failures(store: Store, make_study: Any) -> None:
 
 
 def add_job(store: Store) -> Job:
-    """A sweep that was given to a job server that does not answer now."""
+    """A sweep that was submitted to a job server that no longer answers."""
 
     def make(run: int) -> Job:
         return Job(
@@ -273,7 +273,7 @@ def add_job(store: Store) -> Job:
     return records.submitted("mine-1")
 
 
-def test_a_job_that_waits_is_stopped_at_once_and_one_that_cannot_be_stopped_is_said(
+def test_a_waiting_job_stops_at_once_and_a_failed_stop_shows_an_error(
     page: AppTest, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs_module, "YIELD_S", 0.1)

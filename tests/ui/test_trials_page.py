@@ -1,4 +1,4 @@
-"""The part Trials: what it shows at first sight, its figures, filters, cards, comparison, and its edges."""
+"""The Trials page: its first view, figures, filters, cards, comparison, and edge cases."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, make_study: Any, make_spec
 
 @pytest.fixture
 def open_page(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
-    """The part with a study of the store."""
+    """Opens the Trials page on a study of the store."""
 
     def run(study: str | None = STUDY, root: Path = results, address: Mapping[str, str] | None = None) -> AppTest:
         monkeypatch.setenv("TUNE_APP_STORE", str(root))
@@ -66,13 +66,13 @@ def open_page(results: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
 
 
 def clean(page: AppTest) -> AppTest:
-    """The page after a run without an exception."""
+    """The page, after a check that its run raised no exception."""
     assert not page.exception, page.exception
     return page
 
 
 def texts(page: AppTest) -> str:
-    """All that the page says."""
+    """All text on the page."""
     kinds = (page.markdown, page.caption, page.error, page.warning, page.info)
     return "\n".join(element.value for kind in kinds for element in kind)
 
@@ -114,7 +114,7 @@ def test_a_damaged_search_space_hides_no_trials(
     assert [button.label for button in page.get("download_button")] == ["CSV (16 trials)", "Parquet (16 trials)"]
 
 
-def test_the_newest_study_is_useful_at_first_sight(open_page: Callable[..., AppTest]) -> None:
+def test_the_newest_study_opens_with_a_useful_view(open_page: Callable[..., AppTest]) -> None:
     page = open_page(None)
     assert page.selectbox(key="study").value == STUDY
     assert {metric.label: (metric.value, metric.delta) for metric in page.metric} == {
@@ -128,21 +128,21 @@ def test_the_newest_study_is_useful_at_first_sight(open_page: Callable[..., AppT
     shown = table(page)
     assert list(shown["trial"])[:2] == [0, 2], "the best first"
     assert "config/training/learning_rate" in shown
-    assert "node" not in shown, "the same everywhere"
-    assert "metric/val_accuracy" not in shown, "the objective says it"
+    assert "node" not in shown, "it is the same in every trial"
+    assert "metric/val_accuracy" not in shown, "it is the objective"
     assert len(page.get("plotly_chart")) == 1
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-def test_every_figure_is_drawn_alone(open_page: Callable[..., AppTest], figure: str) -> None:
+def test_only_the_chosen_figure_is_drawn(open_page: Callable[..., AppTest], figure: str) -> None:
     page = pick(open_page(), "figure", figure)
     drawn = len(page.get("plotly_chart")), len(page.get("bidi_component"))
-    # Components save the figure as a picture and listen to clicks; plotly's library is one too. Two more, of the whole
-    # part, listen to arrow keys and keep the chosen columns.
+    # Components save the figure as a picture and listen for clicks; plotly's library is one too. Two more belong to
+    # the whole page: they listen for arrow keys and remember the chosen columns.
     assert drawn == ((0, 5) if figure == "Parallel" else (1, 4))
 
 
-def test_importances_of_too_few_trials_are_refused_with_what_it_takes(open_page: Callable[..., AppTest]) -> None:
+def test_too_few_trials_for_importances_say_how_many_are_needed(open_page: Callable[..., AppTest]) -> None:
     page = pick(open_page(), "figure", "Importance")
     assert "Importances of 5 variables need 15 completed trials, but the study has 14" in texts(page)
     assert not page.get("plotly_chart")
@@ -189,14 +189,14 @@ def test_filters_by_choice_range_and_text(open_page: Callable[..., AppTest], res
     assert len(table(clean(page.run()))) == 16
 
 
-def test_bounds_that_cross_are_told_and_no_column_vanishes(open_page: Callable[..., AppTest]) -> None:
+def test_crossed_bounds_show_an_error_and_no_column_vanishes(open_page: Callable[..., AppTest]) -> None:
     page = open_page()
     columns = list(table(page).columns)
     page.multiselect(key=f"{STUDY}-filter-by").set_value(["objective"])
     page = clean(page.run())
     page.number_input(key=f"{STUDY}-filter-objective-at least").set_value(0.85)
     page = clean(page.run())
-    assert list(table(page).columns) == columns, "one trial differs from no other"
+    assert list(table(page).columns) == columns, "a single trial has nothing to differ from"
     page.number_input(key=f"{STUDY}-filter-objective-at most").set_value(0.8)
     page = clean(page.run())
     assert "**Val accuracy** must be at least 0.85 and at most 0.8" in texts(page)
@@ -204,7 +204,7 @@ def test_bounds_that_cross_are_told_and_no_column_vanishes(open_page: Callable[.
     assert len(table(clean(page.run()))) == 16
 
 
-def test_one_trial_opens_beside_the_page(open_page: Callable[..., AppTest]) -> None:
+def test_a_trial_opens_in_a_panel_next_to_the_page(open_page: Callable[..., AppTest]) -> None:
     page = pick(open_page(), "view", "Gallery")
     page.button(key=f"{STUDY}-open-2").click()
     page = clean(page.run())
@@ -226,7 +226,7 @@ def test_stars_tags_and_notes(open_page: Callable[..., AppTest], results: Path, 
     root = tmp_path / "results"
     shutil.copytree(results, root)
     page = open_page(root=root)
-    assert "star" not in table(page), "nobody gave one"
+    assert "star" not in table(page), "no trial has one yet"
     page.session_state[f"{STUDY}-open"] = 2
     page = clean(page.run())
     page.button(key=f"{STUDY}-panel-star").click()
@@ -257,10 +257,10 @@ def test_damaged_notes_hide_no_trials(open_page: Callable[..., AppTest], results
     page = open_page(root=root)
     assert len(table(page)) == 16
     assert "notes of `digits-small` cannot be read" in page.warning[0].value
-    assert page.warning[0].value == clean(page.run()).warning[0].value, "said again with every look"
+    assert page.warning[0].value == clean(page.run()).warning[0].value, "the warning is repeated on every run"
 
 
-def test_a_failed_trial_tells_its_error(open_page: Callable[..., AppTest]) -> None:
+def test_a_failed_trial_shows_its_error(open_page: Callable[..., AppTest]) -> None:
     page = open_page()
     page.session_state[f"{STUDY}-open"] = 3
     page = clean(page.run())
@@ -292,13 +292,13 @@ def test_the_address_opens_the_same_view(open_page: Callable[..., AppTest]) -> N
         ({"view": "Nothing", "figure": "Nothing"}, ""),
     ],
 )
-def test_an_address_that_nobody_wrote(open_page: Callable[..., AppTest], address: dict[str, str], words: str) -> None:
+def test_an_invalid_address(open_page: Callable[..., AppTest], address: dict[str, str], words: str) -> None:
     page = open_page(None, address={"study": STUDY, **address})
     assert words in texts(page)
     assert len(table(page)) == 16
 
 
-def test_a_filter_by_state_says_that_it_is_set(open_page: Callable[..., AppTest]) -> None:
+def test_a_filter_by_state_counts_as_set(open_page: Callable[..., AppTest]) -> None:
     page = open_page()
     page.pills(key=f"{STUDY}-filter-states").set_value(["PRUNED", "FAILED"])
     page = clean(page.run())
@@ -315,7 +315,7 @@ def test_a_figure_of_completed_trials_says_that_the_filter_leaves_none(open_page
     assert "the study has 14" in texts(pick(page, "figure", "Importance")), "too few without a filter, too"
 
 
-def test_the_ranges_on_the_axes_are_conditions_of_the_filter(open_page: Callable[..., AppTest]) -> None:
+def test_ranges_on_the_axes_are_filter_conditions(open_page: Callable[..., AppTest]) -> None:
     page = open_page()
     page.session_state[f"{STUDY}-axis-ranges"] = {"Val accuracy": (-math.log10(1 - 0.75), 3.0), "optimizer": (0, 1)}
     page = clean(page.run())
@@ -324,7 +324,7 @@ def test_the_ranges_on_the_axes_are_conditions_of_the_filter(open_page: Callable
     assert page.button(key=f"{STUDY}-chip-config/training/optimizer").label == "optimizer: sgd, adamw ✕"
     page.button(key=f"{STUDY}-chip-objective").click()
     page = clean(page.run())
-    assert page.session_state[f"{STUDY}-axis-ranges"] == {"optimizer": (0, 1)}, "gone from the axis too"
+    assert page.session_state[f"{STUDY}-axis-ranges"] == {"optimizer": (0, 1)}, "the range is gone from the axis too"
     page.session_state[f"{STUDY}-axis-ranges"] = {}
     assert len(table(clean(page.run()))) == 16
 
@@ -337,7 +337,7 @@ def test_all_columns_on_request(open_page: Callable[..., AppTest]) -> None:
     page.multiselect(key=f"{STUDY}-columns").set_value(["trial", "node"])
     page.pills(key=f"{STUDY}-filter-states").set_value(["COMPLETED"])
     page = clean(page.run())
-    assert list(table(page).columns) == ["trial", "node"], "what was chosen stays"
+    assert list(table(page).columns) == ["trial", "node"], "the chosen columns stay"
     page.button(key=f"{STUDY}-columns-telling").click()
     assert "node" not in table(clean(page.run()))
 

@@ -1,4 +1,4 @@
-"""Texts as Markdown shows them: a message of ours, and what somebody else wrote."""
+"""Text shown as Markdown: our own messages, and text that others wrote."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_the_hint_of_an_error_keeps_its_line() -> None:
 
 
 @pytest.mark.parametrize("text", ["$x$ and $y$", "<b>", "[3, 4](there)", ":red[a]", "**loud**", "a ` alone"])
-def test_what_is_no_markdown_of_ours_is_shown_as_it_is(text: str) -> None:
+def test_markdown_that_is_not_ours_is_shown_literally(text: str) -> None:
     assert sentence(text) == escaped(text)
     for mark in "$<[:*`":
         assert text.count(mark) == escaped(text).count(f"\\{mark}")

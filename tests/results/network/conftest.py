@@ -14,7 +14,7 @@ from tune_app.training.trial import Training
 
 @pytest.fixture(scope="session")
 def trained(make_study: Callable[..., Study], tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Training]:
-    """The study, whose trial 0 has the checkpoint of the training; no other trial has one."""
+    """The study and the training of its trial 0, the only trial with a checkpoint."""
     study = make_study(tmp_path_factory.mktemp("store"))
     record, task = study.history().trials[0], load_task("image_cnn")
     training = Training(task, record.config, task.load_data("digits").without_test(), epochs=2, seed=record.seed)

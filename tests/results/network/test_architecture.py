@@ -1,4 +1,4 @@
-"""What a network is made of: every kind of layer, in the order of the computation, and that looking leaves no trace."""
+"""The layers of a network: every kind, in the order of computation, and that reading them leaves no trace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MakeStudy = Callable[..., Study]
 
 
 class Crossed(nn.Module):
-    """Modules that are called in another order than they stand in, one twice, one never, and a parameter of its own."""
+    """Modules called in a different order than defined, one twice, one never, and a parameter of the model itself."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Crossed(nn.Module):
         return out
 
 
-def test_layers_come_in_the_order_in_which_they_compute() -> None:
+def test_layers_are_listed_in_the_order_of_computation() -> None:
     model = Crossed()
     layers = read_layers(model, lambda: model(torch.ones(5, 2)))
     assert [layer.name for layer in layers] == ["first", "norm", "square", "second", "", "unused"]
@@ -52,7 +52,7 @@ def test_layers_come_in_the_order_in_which_they_compute() -> None:
     assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in model.parameters())
 
 
-def test_looking_leaves_no_trace() -> None:
+def test_reading_layers_leaves_no_trace() -> None:
     model = Crossed().train()
     model.first.eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -62,7 +62,7 @@ def test_looking_leaves_no_trace() -> None:
     assert not [module for module in model.modules() if module._forward_hooks]
 
 
-def test_without_a_pass_there_are_no_shapes_of_what_flows() -> None:
+def test_without_a_forward_pass_there_are_no_activation_shapes() -> None:
     layers = read_layers(nn.Sequential(nn.Embedding(7, 3), nn.LSTM(3, 2)))
     assert [(layer.name, layer.type, layer.output_shape) for layer in layers] == [
         ("0", "Embedding", None),
@@ -71,7 +71,7 @@ def test_without_a_pass_there_are_no_shapes_of_what_flows() -> None:
     assert layers[0].parameter_shapes == {"weight": (7, 3)}
 
 
-def test_recurrent_modules_give_the_shape_of_what_they_give_first() -> None:
+def test_recurrent_modules_report_the_shape_of_their_first_output() -> None:
     model = nn.LSTM(3, 2, batch_first=True)
     (layer,) = read_layers(model, lambda: model(torch.zeros(4, 5, 3)))
     assert (layer.input_shapes, layer.output_shape) == (((4, 5, 3),), (4, 5, 2))
@@ -92,7 +92,7 @@ def test_the_network_of_a_trial_is_built_from_its_configuration(study: Study) ->
         of_trial(study, 77)
 
 
-def test_what_the_task_raises_is_told_in_our_words(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_task_gets_our_message(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*given: Any, **named: Any) -> None:
         raise ZeroDivisionError("no width")
 

@@ -1,4 +1,4 @@
-"""The client and its command: what a process of its own answers, and errors that arrive as what they were."""
+"""The client and its command: the answers of a separate process, and errors that keep their type."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Run = Callable[..., tuple[int, Any]]
 
 @pytest.fixture
 def place(trained: tuple[Study, Training]) -> tuple[str, str]:
-    """Store and name of the study."""
+    """The store and the name of the study."""
     return trained[0].folder.url, trained[0].name
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in this process; its exit code and what it prints."""
+    """Run the command in this process and return its exit code and output."""
 
     def run(verb: str, *arguments: str) -> tuple[int, Any]:
         threads = torch.get_num_threads()
@@ -56,15 +56,13 @@ def test_weights_and_report_are_files(place: tuple[str, str]) -> None:
     assert "Activation maps" in client.read_report(*place, 0)
 
 
-def test_an_error_arrives_as_what_it_was(place: tuple[str, str], tmp_path: Path) -> None:
+def test_an_error_keeps_its_type(place: tuple[str, str], tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="has no trial 77 that ended") as caught:
         client.read_layers(*place, 77)
     assert caught.value.hint == "its trials: 0 to 4"
 
 
-def test_a_task_without_a_network_is_said_and_its_weights_and_pictures_are_there(
-    sgd_study: Study, tmp_path: Path, run: Run
-) -> None:
+def test_a_task_without_a_network_still_has_weights_and_a_report(sgd_study: Study, tmp_path: Path, run: Run) -> None:
     named = sgd_study.folder.url, sgd_study.name
     message = "the task `sgd_digits:SGDDigits` has no network to show: its model is not a torch.nn.Module"
     with pytest.raises(InputError) as caught:
@@ -80,7 +78,7 @@ def test_a_task_without_a_network_is_said_and_its_weights_and_pictures_are_there
     assert "has no network to show" in report
 
 
-def test_the_command_prints_json_and_ends_with_the_code_of_the_error(
+def test_the_command_prints_json_and_exits_with_the_code_of_the_error(
     place: tuple[str, str], tmp_path: Path, run: Run
 ) -> None:
     code, layers = run("layers", *place, "0")
@@ -106,7 +104,7 @@ def test_the_command_prints_json_and_ends_with_the_code_of_the_error(
         (Interrupted("a"), WorkFailed),
     ],
 )
-def test_every_error_is_written_as_the_nearest_that_a_client_knows(error: TuneAppError, kind: type) -> None:
+def test_every_error_becomes_the_nearest_type_that_a_client_knows(error: TuneAppError, kind: type) -> None:
     read = read_error(json.loads(json.dumps(written_error(error))))
     assert type(read) is kind
     assert (read.message, read.where, read.hint) == (error.message, error.where, error.hint)
@@ -121,7 +119,7 @@ def test_every_error_is_written_as_the_nearest_that_a_client_knows(error: TuneAp
         ("import time; time.sleep(60)", "must be read within 1 s, but it took longer"),
     ],
 )
-def test_a_process_that_dies_or_hangs_is_said(
+def test_a_process_that_dies_or_hangs_is_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, said: str
 ) -> None:
     python = tmp_path / "python"
@@ -133,7 +131,7 @@ def test_a_process_that_dies_or_hangs_is_said(
         client.read_layers("store", "study", 0)
 
 
-def test_the_process_gets_keys_through_its_environment_and_not_the_token_of_the_api(
+def test_the_process_gets_keys_through_its_environment_but_not_the_api_token(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     python = tmp_path / "python"

@@ -1,4 +1,4 @@
-"""A trained network looked into: it is the one that was trained, and looking at it tells the truth."""
+"""Inspecting a trained network: it is the network that was trained, and the results are correct."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tune_app.store.study import Study
 from tune_app.training.trial import Training
 
 
-def test_the_answers_are_those_that_the_training_was_measured_by(trained: tuple[Study, Training]) -> None:
+def test_the_answers_match_the_metrics_of_the_training(trained: tuple[Study, Training]) -> None:
     study, training = trained
     seen = inspect_trial(study, 0)
     right = np.mean(np.asarray(seen.labels) == np.asarray(seen.answers))
@@ -21,7 +21,7 @@ def test_the_answers_are_those_that_the_training_was_measured_by(trained: tuple[
     assert seen.class_names == tuple("0123456789")
 
 
-def test_every_layer_with_weights_is_there_with_all_of_them(trained: tuple[Study, Training]) -> None:
+def test_every_layer_with_weights_is_included_with_all_of_them(trained: tuple[Study, Training]) -> None:
     study, training = trained
     seen = {layer.name: layer for layer in inspect_trial(study, 0).layers}
     modules = {name: m for name, m in training.state.model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
@@ -42,7 +42,7 @@ def test_every_layer_with_weights_is_there_with_all_of_them(trained: tuple[Study
         assert seen[name].gradient == pytest.approx(gradients[id(module.weight)].abs().mean().item(), rel=1e-4)
 
 
-def test_the_maps_are_what_the_convolutions_make_of_the_images(trained: tuple[Study, Training]) -> None:
+def test_the_maps_are_the_outputs_of_the_convolutions(trained: tuple[Study, Training]) -> None:
     study, training = trained
     seen = inspect_trial(study, 0)
     assert seen.images is not None
@@ -54,6 +54,6 @@ def test_the_maps_are_what_the_convolutions_make_of_the_images(trained: tuple[St
     np.testing.assert_allclose(seen.maps[first], made[:, :MAPS].detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_a_trial_without_a_checkpoint_has_nothing_to_look_into(trained: tuple[Study, Training]) -> None:
+def test_a_trial_without_a_checkpoint_cannot_be_inspected(trained: tuple[Study, Training]) -> None:
     with pytest.raises(NotFound, match="trial 1 of the study `digits-small` has no checkpoint"):
         inspect_trial(trained[0], 1)

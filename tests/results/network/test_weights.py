@@ -1,4 +1,4 @@
-"""A trial's weights in one file that loads safely, from whatever its task keeps in a checkpoint."""
+"""A trial's weights in one file that loads safely, whatever its task saves in a checkpoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def keep(study: Study, root: Path, state: dict[str, Any]) -> None:
         ({"level": 0.5, "table": torch.arange(3)}, {"level": 0.5, "table": torch.arange(3)}),
     ],
 )
-def test_weights_and_where_they_come_from(study: Study, tmp_path: Path, state: Any, kept: dict[str, Any]) -> None:
+def test_weights_and_their_provenance(study: Study, tmp_path: Path, state: Any, kept: dict[str, Any]) -> None:
     keep(study, tmp_path, state)
     record = study.history().trials[0]
     write_weights(study, record, tmp_path / "best.pt")
@@ -46,7 +46,7 @@ def test_weights_and_where_they_come_from(study: Study, tmp_path: Path, state: A
     assert list(saved["config"]) == ["architecture", "training", "data", "inference"]
 
 
-def test_without_a_checkpoint_there_are_none(study: Study, tmp_path: Path) -> None:
+def test_without_a_checkpoint_there_are_no_weights(study: Study, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="trial 1 of the study `digits-small` has no checkpoint"):
         write_weights(study, study.history().trials[1], tmp_path / "best.pt")
 

@@ -1,4 +1,4 @@
-"""A real server of the page over a store of its own, and Debian's chromium."""
+"""A real server of the UI with its own store, and Debian's Chromium."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tune_app.store.store import Store
 HERE = Path(__file__).parent
 WAIT_MS = 60_000
 WITHOUT_GPU = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
-"""What lets Chromium draw WebGL on a machine without a GPU."""
+"""Flags that let Chromium draw WebGL on a machine without a GPU."""
 
 
 class Site:
-    """The page as it is served, and what it stands on."""
+    """The served UI, with its store, profiles, and search spaces."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -49,7 +49,7 @@ class Site:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, make_spec: Any) -> Iterator[Site]:
-    """See `Site`; its one search space is a small one of the digits."""
+    """See `Site`; its only search space is a small one on the digits."""
     found = Site(tmp_path_factory.mktemp("site"))
     (found.root / "search_spaces").mkdir()
     space = make_spec(name="digits-page", budget={"trials": 4, "epochs": 2}, pruning={"level": "off"}).to_dict()
@@ -79,7 +79,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, make_spec: Any) -> Iterator[S
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """Chromium without a screen; skipped where it or playwright is absent."""
+    """Headless Chromium; the test is skipped if it or playwright is missing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = shutil.which("chromium")
     if path is None:
@@ -92,7 +92,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def new_page(browser: Any, site: Site) -> Iterator[Callable[[str], Any]]:
-    """Open a part of the page in a browser of its own: another person."""
+    """Open a page of the UI in a separate browser, like another person."""
     contexts = []
 
     def open_part(part: str) -> Any:
@@ -100,7 +100,7 @@ def new_page(browser: Any, site: Site) -> Iterator[Callable[[str], Any]]:
         contexts.append(context)
         context.set_default_timeout(WAIT_MS)
         page = context.new_page()
-        for _ in range(50):  # until the server listens
+        for _ in range(50):  # until the server is listening
             try:
                 page.goto(f"{site.url}/{part}")
                 break
@@ -116,7 +116,7 @@ def new_page(browser: Any, site: Site) -> Iterator[Callable[[str], Any]]:
 
 @pytest.fixture(scope="session")
 def cut_texts() -> Callable[[Any], list[str]]:
-    """Labels of buttons, links, and tiles that do not fit, and end in dots."""
+    """Labels of buttons, links, and tiles that do not fit and end in an ellipsis."""
 
     def find(page: Any) -> list[str]:
         labels = "button p, a p, [data-testid=stMetricLabel] p, [data-testid=stMetricValue] p"
@@ -137,7 +137,7 @@ def cut_texts() -> Callable[[Any], list[str]]:
 
 @pytest.fixture(scope="session")
 def serving() -> Callable[[Path, Path], AbstractContextManager[str]]:
-    """Serve a Streamlit script over a store, on loopback; gives its address."""
+    """Serve a Streamlit script with a store, on loopback; yields the address."""
 
     @contextmanager
     def serve(script: Path, results: Path) -> Iterator[str]:

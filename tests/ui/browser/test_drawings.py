@@ -1,4 +1,4 @@
-"""What only a browser shows: ranges dragged along the axes filter the table, a click on a layer shows its details."""
+"""In a real browser: dragging a range along an axis filters the table, and clicking a layer shows its details."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ WAIT_MS = 60_000
 
 @pytest.fixture(scope="module")
 def results(trained_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trained study, to be changed here."""
+    """A copy of the trained study that tests may change."""
     return shutil.copytree(trained_results, tmp_path_factory.mktemp("drawings") / "results")
 
 
 @pytest.fixture(scope="module")
 def url(results: Path, serving: Any) -> Iterator[str]:
-    """The address of a page over the trained study."""
+    """The address of the Review page with the trained study."""
     with serving(ROOT / "ui" / "review_page.py", results) as address:
         yield address
 
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    """A page of a person of its own; what its scripts raise fails the test."""
+    """A page in a separate browser; an error in its scripts fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     context.set_default_timeout(WAIT_MS)
     opened = context.new_page()
@@ -63,7 +63,7 @@ def test_a_range_along_an_axis_filters_the_table(page: Any, url: str) -> None:
     said = page.get_by_text(re.compile(r"trials meets? the filter\."))
     said.wait_for()
     kept = int(said.inner_text().split()[0])
-    assert 1 <= kept < 4, "the best ones, of four with an objective"
+    assert 1 <= kept < 4, "the best of the four trials with an objective"
     page.get_by_text(f"CSV ({kept} trial").wait_for()
     page.get_by_role("button", name="Clear the ranges").click()
     said.wait_for(state="detached")
@@ -98,11 +98,11 @@ def test_a_click_on_a_layer_shows_its_details(page: Any, url: str) -> None:
     page.keyboard.press("ArrowRight")
     page.locator(f".network .label[data-layer='1']:not([data-x='{before}'])").wait_for(
         state="attached"
-    )  # turned by keyboard
+    )  # the arrow key rotates the network
 
 
-def test_a_card_leads_to_its_network(page: Any, url: str) -> None:
-    page.goto(f"{url}/trials")  # what opens first answers to its name as well
+def test_a_card_links_to_its_network(page: Any, url: str) -> None:
+    page.goto(f"{url}/trials")  # the default page is reachable by its name as well
     page.get_by_role("radio", name="Gallery").locator("..").click()
     page.locator("[class*='-open-'] button").nth(1).click()
     page.locator(".st-key-trial-panel").get_by_role("button", name="Architecture").click()
@@ -130,7 +130,7 @@ def test_the_pictures_of_a_trial_are_drawn_in_the_page(page: Any, url: str) -> N
     page.get_by_role("button", name="Pictures of this trial").click()
     pictures = page.frame_locator("iframe[data-testid=stIFrame]")
     drawn = pictures.locator("section.figure")
-    drawn.nth(0).scroll_into_view_if_needed()  # each is drawn when it comes near
+    drawn.nth(0).scroll_into_view_if_needed()  # each picture is drawn when it scrolls into view
     pictures.get_by_text("Training history").wait_for()
     drawn.nth(3).scroll_into_view_if_needed()
     pictures.get_by_text("Confusion matrix (validation part)").wait_for()
@@ -141,7 +141,7 @@ def test_the_pictures_of_a_trial_are_drawn_in_the_page(page: Any, url: str) -> N
     page.get_by_role("button", name="Pictures (HTML, one file)").wait_for()
 
 
-def test_the_best_network_changes_as_the_sweep_goes(page: Any, url: str, results: Path) -> None:
+def test_the_best_network_changes_as_the_sweep_runs(page: Any, url: str, results: Path) -> None:
     study = Store(results).study("digits-small")
     spec = study.spec()
     with study.writing(), StudyWriter(study, study.history(), column_types(spec.space.variables)) as writer:

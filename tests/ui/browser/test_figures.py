@@ -1,4 +1,4 @@
-"""In a real browser: a click in a figure tells which trial, again and again; figures are saved as picture and data."""
+"""In a real browser: every click in a figure reports its trial, and figures are saved as pictures and data."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ st.text("Told: " + str(st.session_state.get("told", [])))
 def url(
     tmp_path_factory: pytest.TempPathFactory, make_study: Any, make_spec: Callable[..., Spec], serving: Any
 ) -> Iterator[str]:
-    """A page with the figures of twelve completed trials alone, which says what it is told."""
+    """A page that shows only the figures of twelve completed trials and prints each reported trial."""
     root = tmp_path_factory.mktemp("figures")
     make_study(root / "results", replace(make_spec(), name=STUDY), ends=["COMPLETED"] * 12)
     (root / "page.py").write_text(SCRIPT)
@@ -68,16 +68,16 @@ def rest(page: Any) -> None:
 
 
 def click_point(page: Any, position: int) -> None:
-    """Click the point at this place of the first trace."""
+    """Click the point at this position in the first trace."""
     box = page.locator(".js-plotly-plot .scatterlayer .trace .points path").nth(position).bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2 - 3, box["y"] + box["height"] / 2)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.wait_for_timeout(200)  # plotly notices what is under the mouse a moment later
+    page.wait_for_timeout(200)  # plotly notices what is under the pointer with a delay
     page.mouse.down()
     page.mouse.up()
 
 
-def test_a_click_on_a_point_tells_its_trial_each_time(page: Any) -> None:
+def test_every_click_on_a_point_reports_its_trial(page: Any) -> None:
     number = page.evaluate("document.querySelector('.js-plotly-plot')._fullData[0].customdata[2][0]")
     for times in (1, 2, 3):
         click_point(page, 2)
@@ -85,14 +85,14 @@ def test_a_click_on_a_point_tells_its_trial_each_time(page: Any) -> None:
         rest(page)
 
 
-def test_a_line_of_parallel_coordinates_says_its_trial_and_opens_it(page: Any) -> None:
+def test_a_line_of_parallel_coordinates_shows_its_trial_and_opens_it(page: Any) -> None:
     page.get_by_text("Parallel", exact=True).click()
     page.locator(".axes .y-axis").nth(3).wait_for()
     rest(page)
     frame = page.locator(".axes").bounding_box()
     tip = page.locator(".axes-tip")
     axis = page.locator(".axes .y-axis .axis .domain").nth(0).bounding_box()
-    # A little to the right of the first axis, along it, until a line is near.
+    # Move down just right of the first axis until a line is near.
     for share in range(1, 40):
         page.mouse.move(axis["x"] + 40, axis["y"] + axis["height"] * share / 40)
         if tip.is_visible():
@@ -139,14 +139,14 @@ def test_a_moved_axis_stays_where_it_was_put(page: Any) -> None:
 
 
 @pytest.mark.parametrize("figure", ["History", "Parallel"])
-def test_a_figure_is_saved_as_picture_and_data(page: Any, figure: str) -> None:
+def test_a_figure_is_saved_as_a_picture_and_as_data(page: Any, figure: str) -> None:
     page.get_by_text(figure, exact=True).click()
     page.locator(".axes .y-axis" if figure == "Parallel" else ".js-plotly-plot .main-svg").first.wait_for()
     rest(page)
     begins = {"PNG": b"\x89PNG", "SVG": b"<svg"}
     opener = page.get_by_test_id("stPopover").get_by_role("button")
     for label, magic in begins.items():
-        opener.click()  # a picture is saved by a click elsewhere, which closes it
+        opener.click()  # saving a picture clicks elsewhere, which closes the menu
         with page.expect_download() as download:
             page.get_by_role("button", name=label, exact=True).click()
         assert download.value.suggested_filename == f"{STUDY}-{figure.lower()}.{label.lower()}"

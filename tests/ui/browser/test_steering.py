@@ -1,4 +1,4 @@
-"""In a real browser: a sweep that runs is changed from the page, and does what was asked."""
+"""In a real browser: a running sweep is changed from the page, and does what was asked."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SPACE = {
 
 @pytest.fixture
 def sweep(site: Any, tmp_path: Path) -> Iterator[None]:
-    """A sweep in a process of its own, one trial at once, whose trials take longer than the test."""
+    """A sweep in a separate process, one trial at a time, whose trials take longer than the test."""
     (tmp_path / "paced.py").write_text(TASK)
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(SPACE))
     running = subprocess.Popen(
@@ -61,7 +61,7 @@ def sweep(site: Any, tmp_path: Path) -> Iterator[None]:
 
 
 def ask_for(page: Any, label: str, number: int, button: str) -> None:
-    """Enter a number under Change…, and ask the sweep for it."""
+    """Enter a number under "Change…" and send it to the sweep."""
     field = page.get_by_label(label)
     if not field.is_visible():
         page.get_by_role("button", name="Change…").click()
@@ -91,7 +91,7 @@ def test_a_running_sweep_is_changed_from_the_page(
     page.get_by_role("button", name="Stop trial 2").wait_for(state="detached")
     ask_for(page, "Trials at once (0: as many as fit)", 2, "Set")
     page.get_by_role("button", name="Stop trial 2").wait_for()
-    assert page.get_by_role("button", name="Stop trial 1").is_visible(), "two trials run at once"
+    assert page.get_by_role("button", name="Stop trial 1").is_visible(), "two trials run at the same time"
 
     page.goto(f"{site.url}/?study={STUDY}&trial=0")
     page.get_by_role("heading", name="Trial 0 pruned").wait_for()

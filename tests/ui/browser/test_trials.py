@@ -1,4 +1,4 @@
-"""In a real browser: the answer at first sight, one trial by one click, one filter for all, links to the same view."""
+"""In a real browser: the answer without scrolling, a trial in one click, one filter for everything, links to a view."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ both = pytest.mark.parametrize("study", [SMALL, LARGE])
 
 @pytest.fixture(scope="module", autouse=True)
 def studies(site: Any, make_study: Any, make_spec: Callable[..., Spec]) -> None:
-    """A study of 40 trials, and one of 10,000: its rows, again and again, with other numbers."""
+    """A study of 40 trials, and one of 10,000 that repeats its rows under other numbers."""
     root = Path(site.store.folder.url)
     spec = replace(make_spec(budget={"trials": len(ENDS), "epochs": 3}), name=SMALL)
     make_study(root, spec, ends=ENDS)
@@ -38,7 +38,7 @@ def studies(site: Any, make_study: Any, make_spec: Callable[..., Spec]) -> None:
 
 
 def write_like(file: Path, table: pd.DataFrame) -> None:
-    """Write the table in place of the file, with its schema and its metadata."""
+    """Replace the file with the table, keeping its schema and metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -50,7 +50,7 @@ def write_like(file: Path, table: pd.DataFrame) -> None:
 
 @pytest.fixture
 def open_trials(new_page: Callable[[str], Any], site: Any) -> Callable[..., Any]:
-    """The part Trials at an address, in a browser of its own as large as a laptop's."""
+    """The Trials page at an address, in a separate browser the size of a laptop screen."""
 
     def open_at(query: str) -> Any:
         page = new_page("trials")
@@ -64,7 +64,7 @@ def open_trials(new_page: Callable[[str], Any], site: Any) -> Callable[..., Any]
 
 
 def rest(page: Any) -> None:
-    """Wait until the page has been at rest for a moment."""
+    """Wait until the page has been idle for a moment."""
     page.wait_for_timeout(200)
     page.wait_for_function(
         "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
@@ -73,23 +73,23 @@ def rest(page: Any) -> None:
 
 
 def click_row(page: Any, row: int, across: int = 150) -> None:
-    """Click a row of the table, the first one being 0."""
+    """Click a row of the table, counted from 0."""
     box = page.locator("[data-testid=stDataFrame]").first.bounding_box()
     x, y = box["x"] + across, box["y"] + HEADER + ROW * row + ROW / 2
-    page.mouse.move(x + 40, y - 60)  # as a hand does; the table takes no click of a pointer that never moves
+    page.mouse.move(x + 40, y - 60)  # as a hand would; the table ignores clicks of a pointer that never moves
     page.mouse.move(x, y, steps=5)
     page.mouse.click(x, y)
     rest(page)
 
 
 def opened(page: Any) -> str | None:
-    """The headline of the trial that is open beside the page."""
+    """The headline of the trial that is open in the panel."""
     headline = page.locator(".st-key-trial-panel h4")
     return headline.inner_text() if headline.count() else None
 
 
 @both
-def test_the_answer_and_the_table_are_seen_without_scrolling(open_trials: Callable[..., Any], study: str) -> None:
+def test_the_answer_and_the_table_are_visible_without_scrolling(open_trials: Callable[..., Any], study: str) -> None:
     page = open_trials(f"study={study}")
     assert page.get_by_text("Best val accuracy, trial 0").is_visible()
     for button in ("Review", "Apply", "Train", "Architecture"):
@@ -103,11 +103,11 @@ def test_the_answer_and_the_table_are_seen_without_scrolling(open_trials: Callab
     page.get_by_role("heading", name="Review", exact=True).wait_for()
     rest(page)
     chosen = page.locator(".stSidebar [data-testid=stSelectbox] input").first.input_value()
-    assert chosen == study, "another part shows the same study"
+    assert chosen == study, "another page shows the same study"
 
 
 @both
-def test_a_trial_opens_by_a_click_and_the_keys_lead_on(open_trials: Callable[..., Any], study: str) -> None:
+def test_a_click_opens_a_trial_and_the_arrow_keys_move_on(open_trials: Callable[..., Any], study: str) -> None:
     page = open_trials(f"study={study}")
     click_row(page, 1)
     second = opened(page)
@@ -123,7 +123,7 @@ def test_a_trial_opens_by_a_click_and_the_keys_lead_on(open_trials: Callable[...
     rest(page)
     assert opened(page) is None
     click_row(page, 1)
-    assert opened(page) == second, "the same row again"
+    assert opened(page) == second, "clicking the same row opens it again"
 
 
 @both
@@ -146,7 +146,7 @@ def test_a_link_opens_the_same_view_for_a_colleague(open_trials: Callable[..., A
     assert "filter=" not in other.url
 
 
-def test_the_chosen_columns_are_there_another_day(open_trials: Callable[..., Any], site: Any) -> None:
+def test_the_chosen_columns_are_remembered(open_trials: Callable[..., Any], site: Any) -> None:
     page = open_trials(f"study={SMALL}")
     at_first = shown_columns(page)
     page.get_by_role("button", name="Columns", exact=True).click()
@@ -175,12 +175,12 @@ def another_tab(page: Any, site: Any) -> Any:
 
 def shown_columns(page: Any) -> int:
     """How many columns the table has."""
-    page.wait_for_timeout(500)  # the table tells assistive technology a moment later
+    page.wait_for_timeout(500)  # the table updates its ARIA attributes with a delay
     return int(page.locator("[data-testid=stDataFrame] [role=grid]").first.get_attribute("aria-colcount"))
 
 
 @both
-def test_a_star_is_kept_with_the_study(open_trials: Callable[..., Any], site: Any, study: str) -> None:
+def test_a_star_is_saved_with_the_study(open_trials: Callable[..., Any], site: Any, study: str) -> None:
     from tune_app.store.trial_notes import TrialNotes
 
     page = open_trials(f"study={study}&trial=2")
@@ -189,7 +189,7 @@ def test_a_star_is_kept_with_the_study(open_trials: Callable[..., Any], site: An
     page.get_by_text("Note and tags").click()
     note = page.get_by_label("Note", exact=True)
     note.press_sequentially("Look again")
-    page.keyboard.press("Escape")  # leaves the field, not the trial
+    page.keyboard.press("Escape")  # leaves the field but keeps the trial open
     rest(page)
     assert opened(page) is not None
     kept = TrialNotes(Store(site.store.folder.url).study(study)).read()[2]

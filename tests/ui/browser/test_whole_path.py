@@ -1,4 +1,4 @@
-"""In a real browser: a sweep from the page, its winner edited, saved and trained, and two people at one profile."""
+"""In a real browser: start a sweep, edit, save and train its winner, and let two people edit one profile."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ pytestmark = pytest.mark.timeout(400)
 
 
 def part(page: Any, title: str) -> None:
-    """Go to another part through the navigation, which keeps what the browser holds."""
-    # As long as a person's: a shorter one may be lost where it takes the focus from a field that is then entered.
+    """Go to another page through the navigation, which keeps the browser's state."""
+    # A click as long as a person's: a shorter one may be lost if it blurs a field that then submits its value.
     page.get_by_role("link", name=title).click(delay=150)
     page.get_by_role("heading", name=title, exact=True).wait_for()
 
 
 def enter(page: Any, name: str, text: str) -> None:
-    """Enter a value by keyboard, in the field with this name."""
+    """Type a value into the field with this name."""
     field = page.get_by_label(name, exact=True)
     field.fill(text)
     field.press("Enter")
@@ -53,7 +53,7 @@ def test_sweep_review_save_and_train(new_page: Callable[[str], Any], site: Any) 
     page.get_by_text(re.compile("waiting for Ray|running")).first.wait_for()
     page.get_by_text("Start a sweep").click()
     limit = page.get_by_label("Time limit", exact=True)
-    limit.press_sequentially("30")  # typed, not entered: the refresh must leave it alone
+    limit.press_sequentially("30")  # typed but not submitted: the refresh must not touch it
     page.get_by_text("6 of 6 trials ended").wait_for(timeout=SWEEP_MS)
     assert limit.input_value() == "30"
     page.get_by_text("digits-page-1 has ended.").wait_for()
@@ -71,7 +71,7 @@ def test_sweep_review_save_and_train(new_page: Callable[[str], Any], site: Any) 
     page.get_by_role("button", name="Save", exact=True).wait_for(state="hidden")
     enter(page, "learning_rate", EDITS["training"][1])
     page.get_by_text("You cannot apply, save or train this yet").wait_for(state="hidden")
-    part(page, "Profiles")  # what was entered is there when one comes back
+    part(page, "Profiles")  # the entries are still there on the way back
     page.get_by_text("Unsaved edits").wait_for()
     part(page, "Review")
     page.get_by_text("4 changed", exact=True).wait_for()
@@ -96,7 +96,7 @@ def test_sweep_review_save_and_train(new_page: Callable[[str], Any], site: Any) 
     assert trained["epochs"] == best.config["epochs"] == len(trained["history"])
 
 
-def test_a_sweep_is_stopped_and_keeps_what_it_finished(new_page: Callable[[str], Any], site: Any) -> None:
+def test_a_stopped_sweep_keeps_what_it_finished(new_page: Callable[[str], Any], site: Any) -> None:
     page = new_page("sweep")
     enter(page, "Trials", "500")
     page.get_by_role("button", name="Start", exact=True).press("Enter")
@@ -113,7 +113,7 @@ def test_two_people_edit_one_profile(new_page: Callable[[str], Any], site: Any, 
     first = site.profiles.save(from_trial(study, trial_row(study, None), "shared"), loaded_revision=0)
     one, other = new_page("review"), new_page("profiles")
     one.get_by_text("A profile", exact=True).click()
-    # Streamlit names a box by its label and what is chosen; the first one chooses what is edited.
+    # Streamlit names a box by its label and its choice; the first box selects what to edit.
     one.get_by_role("combobox", name="Profile").first.click()
     one.get_by_role("option", name="shared").click()
     other.get_by_role("combobox", name="Profile").first.click()
@@ -137,7 +137,7 @@ def test_two_people_edit_one_profile(new_page: Callable[[str], Any], site: Any, 
     assert site.profiles.load("shared").config == {**first.config, "dropout": 0.25, "learning_rate": 0.03}
 
 
-def test_the_browser_asks_before_it_leaves_unsaved_edits(
+def test_the_browser_asks_before_leaving_unsaved_edits(
     new_page: Callable[[str], Any], site: Any, make_study: Any
 ) -> None:
     if "digits-small" not in site.store.studies():
