@@ -150,8 +150,8 @@ def ask_cost(trials: int) -> float:
     from tune_app.tasks.spec_file import load_spec
 
     spec = load_spec(ROOT / "search_spaces" / "digits_cnn.yaml")
-    search = StudySearch(spec.space, spec.objective, make_sampler("tpe", spec.space, 0, trials))
-    random = StudySearch(spec.space, spec.objective, make_sampler("random", spec.space, 0, trials))
+    search = StudySearch(spec.space, spec.objective, make_sampler("tpe", spec.space, 0, trials, spec.budget.epochs))
+    random = StudySearch(spec.space, spec.objective, make_sampler("random", spec.space, 0, trials, spec.budget.epochs))
     for number in range(trials):
         params = spec.space.params_of(random.suggest(f"r{number}"))
         distributions = {name: spec.space.distributions()[name] for name in params}
@@ -183,7 +183,7 @@ def suggestion_costs(sampler: str, trials: int) -> dict[str, float]:
 
     space, rng = _twenty_variables(), np.random.default_rng(0)
     objective = Objective(metric="loss", direction="minimize")
-    search = StudySearch(space, objective, make_sampler(sampler, space, 0, trials))
+    search = StudySearch(space, objective, make_sampler(sampler, space, 0, trials, 15))
     running: list[tuple[str, dict[str, Any]]] = []
     times = []
     for number in range(trials):

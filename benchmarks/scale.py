@@ -149,7 +149,7 @@ def measure_replay(sampler: str, trials: int, workers: int, limit_s: float) -> N
     """One replay in this process."""
     space = Space(VARIABLES, {v.name: v.domain for v in VARIABLES}, {}, {}, ())
     section, objective = Pruning(level="normal"), Objective(metric="loss", direction="minimize")
-    search = StudySearch(space, objective, make_sampler(sampler, space, 0, trials))
+    search = StudySearch(space, objective, make_sampler(sampler, space, 0, trials, EPOCHS))
     marks = Marks(search, sampler, workers, limit_s)
     scheduler, decided = make_scheduler(section, "minimize", EPOCHS), rungs(section, EPOCHS)[0]
     ended = True

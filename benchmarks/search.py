@@ -83,12 +83,12 @@ def run_arm(
     if arm in LEVELS:
         section = Pruning(level=arm)
         decided, scheduler = rungs(section, epochs)[0], make_scheduler(section, "minimize", epochs)
-        sampler = make_sampler("auto", space, seed, expected, past=past)
+        sampler = make_sampler("auto", space, seed, expected, epochs, past=past)
     else:
         first, factor = (max(1, epochs // 10), 3) if arm == "before" else (1, 4)
         decided = tuple(first * factor**power for power in range(10) if first * factor**power < epochs)
         scheduler = Hyperband("epoch", "objective", "min", epochs, first, factor)
-        sampler = make_sampler("random" if arm == "random" else "tpe", space, seed, expected)
+        sampler = make_sampler("random" if arm == "random" else "tpe", space, seed, expected, epochs)
     search: Any = StockSearch(space, seed) if arm == "stock" else StudySearch(space, curves.objective, sampler)
     first = make_portfolio(space, past) if arm in LEVELS else ()
     many: dict[str, Any] = {"workers": workers, "budget": budget, "trials": trials}

@@ -27,7 +27,7 @@ class Queue:
     def __init__(self, *requests: Request, slots: int = 1) -> None:
         self.slots = SimpleNamespace(count=slots)
         search = StudySearch(
-            SPACE, Objective(metric="score", direction="maximize"), make_sampler("random", SPACE, 0, 9)
+            SPACE, Objective(metric="score", direction="maximize"), make_sampler("random", SPACE, 0, 9, 1)
         )
         made: Any = dict  # instead of Tune's trials
         slots_now: Any = self.slots

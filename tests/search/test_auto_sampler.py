@@ -49,7 +49,7 @@ def loss_of(config: Config) -> float:
 
 def swept(space: Space, trials: int, seed: int = 0, sampler: str = "auto", epochs: int = 3) -> list[Config]:
     """The configurations of a sweep in which two of three trials are stopped after an epoch."""
-    search, found = StudySearch(space, LOSS, make_sampler(sampler, space, seed, trials)), []
+    search, found = StudySearch(space, LOSS, make_sampler(sampler, space, seed, trials, epochs)), []
     for number in range(trials):
         name = f"t{number}"
         config = search.suggest(name)
@@ -93,13 +93,13 @@ def test_it_proposes_each_feasible_configuration_once(seed: int, high: int) -> N
 
 def test_an_exhausted_space_is_proposed_again() -> None:
     space = space_of(layers=Int(1, 3))
-    search = StudySearch(space, LOSS, make_sampler("auto", space, 0, 30))
+    search = StudySearch(space, LOSS, make_sampler("auto", space, 0, 30, 3))
     assert {search.suggest(f"t{number}")["layers"] for number in range(12)} == {1, 2, 3}
 
 
 def test_it_avoids_diverged_configurations() -> None:
     space = space_of(rate=Float(0.0, 1.0), other=Float(0.0, 1.0))
-    search = StudySearch(space, LOSS, make_sampler("auto", space, 0, 100))
+    search = StudySearch(space, LOSS, make_sampler("auto", space, 0, 100, 1))
     found = []
     for number in range(100):
         config = search.suggest(f"t{number}")
@@ -113,7 +113,7 @@ def test_it_avoids_diverged_configurations() -> None:
 
 def test_running_trials_count() -> None:
     space = space_of(rate=Float(0.0, 1.0), other=Float(0.0, 1.0))
-    search, found = StudySearch(space, LOSS, make_sampler("auto", space, 0, 100)), []
+    search, found = StudySearch(space, LOSS, make_sampler("auto", space, 0, 100, 1)), []
     for number in range(80):
         found.append(float(search.suggest(f"t{number}")["rate"]))
         search.on_trial_result(f"t{number}", {"rows": [{"epoch": 1, "metric/loss": found[-1]}]})

@@ -203,7 +203,7 @@ def found_with(trials: list[tuple[Config, np.ndarray]] | None, seed: int, count:
     space = space_of()
     one = None if trials is None else PastStudy.of("a", trials)
     past = [] if one is None else [PastPreference.fit(one, space)]
-    sampler = make_sampler("auto", space, seed, count, past=past)
+    sampler = make_sampler("auto", space, seed, count, 9, past=past)
     outcome = replay(
         StudySearch(space, LOSS, sampler),
         make_scheduler(Pruning(), "minimize", 9),
@@ -228,7 +228,7 @@ def test_history_helps_within_a_few_trials() -> None:
 
 def test_a_misleading_history_costs_little() -> None:
     cold, misled = [], []
-    for seed in range(7):
+    for seed in range(15):
         trials = studied(100, seed + 100)
         order = np.random.default_rng(seed).permutation(len(trials))
         shuffled = [(trials[n][0], trials[m][1]) for n, m in enumerate(order)]

@@ -45,7 +45,7 @@ def ended(state: str, epochs: int, **facts: Any) -> TrialRow:
 
 
 def search_of(space: Space, sampler: str = "tpe", objective: Objective = SCORE) -> StudySearch:
-    return StudySearch(space, objective, make_sampler(sampler, space, 0, 100))
+    return StudySearch(space, objective, make_sampler(sampler, space, 0, 100, 5))
 
 
 def result(*values: float, finished: bool, **more: Any) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def test_an_adopted_configuration_is_unchanged() -> None:
 def test_cma_es_learns_from_pruned_trials_that_lack_a_variable() -> None:
     space = make_space()
     for seed in range(4):
-        search = StudySearch(space, SCORE, make_sampler("cma-es", space, seed, 60))
+        search = StudySearch(space, SCORE, make_sampler("cma-es", space, seed, 60, 5))
         for number in range(60):
             config = search.suggest(f"t{number}")
             # All completed trials have a momentum, so Optuna would adapt it.

@@ -45,7 +45,7 @@ def document(**sections: Any) -> dict[str, Any]:
 
 def test_every_strategy_can_be_made_and_has_a_summary() -> None:
     for name, strategy in SAMPLERS.items():
-        assert make_sampler(name, space({"depth": Int(1, 3), "share": Float(0, 1)}), 0, 40) is not None
+        assert make_sampler(name, space({"depth": Int(1, 3), "share": Float(0, 1)}), 0, 40, 5) is not None
         assert strategy.summary.endswith(".")
     assert list(SAMPLERS) == ["auto", "tpe", "random", "grid", "quasi-random", "cma-es", "gp", "nsga2"]
     assert list(SCHEDULERS) == ["asha", "hyperband", "median", "none"]

@@ -42,7 +42,7 @@ class Watching(StudySearch):
     """A searcher that records which trials reported, in order."""
 
     def __init__(self, sampler: str, seed: int) -> None:
-        super().__init__(SPACE, OBJECTIVE, make_sampler(sampler, SPACE, seed, 100))
+        super().__init__(SPACE, OBJECTIVE, make_sampler(sampler, SPACE, seed, 100, Falling.epochs))
         self.told: list[tuple[str, int]] = []
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:

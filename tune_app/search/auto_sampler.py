@@ -1,9 +1,10 @@
 """The sampler `auto`: the best of several random draws, judged by all trials so far.
 
 Unlike Optuna's samplers, it learns as much from running and stopped trials as from completed ones: each has one score,
-the fraction of other trials that it beats at the last epoch both have reached. It only chooses among random draws. A
-configuration that looks good after one epoch may not be good at the end, and a sampler that keeps refining it misses
-better ones; picked from a few draws, the configurations stay as varied as random ones. `benchmarks/search.py` measures
+the fraction of other trials that it beats at the last epoch both have reached. It only chooses among random draws: few
+at first, more as trials get further. A configuration that looks good after one epoch may not be good at the end, and a
+sampler that keeps refining it misses better ones; picked from a few draws, the configurations stay as varied as random
+ones. `benchmarks/search.py` measures
 it; docs/search.md has the figures.
 """
 
@@ -19,18 +20,18 @@ from optuna.trial import FrozenTrial
 from tune_app.search.encoding import Array, encode, variables_of
 from tune_app.search.past_study import PastPreference
 from tune_app.search.planned_sampler import PlannedSampler
-from tune_app.search.preference import LEAST_SCORES, Preference
-from tune_app.search.win_rate import win_rates
+from tune_app.search.preference import BEYOND, LEAST_SCORES, Preference, levels_of
 from tune_app.spaces.feasibility import sample_some
 from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Config
 
 RANDOM_SHARE = 0.2
 """Fraction of configurations that are plain random draws, which can find what the model gets wrong."""
-DRAWS = 16
-"""Number of random draws from which the model picks the best."""
+DRAWS = (64, 16, 4)
+"""Number of random draws from which the model picks the best: if it knows about the end, from the last of the levels
+that a trial can reach (`preference.BEYOND`); if only from the level before; if only from the first of three."""
 DRAWS_WITH_HISTORY = 32
-"""The same while past studies have a vote."""
+"""At least this many while past studies have a vote."""
 WARM_UP = 16
 """Random configurations before the first choice, or a quarter of the sweep's if that is less."""
 HISTORY_WEIGHT = 2.0
@@ -53,9 +54,10 @@ class AutoSampler(PlannedSampler):
     It follows running trials and learns from each report.
     """
 
-    def __init__(self, space: Space, seed: int, trials: int, past: Sequence[PastPreference] = ()) -> None:
+    def __init__(self, space: Space, seed: int, trials: int, epochs: int, past: Sequence[PastPreference] = ()) -> None:
         self._space, self._seed, self._past = space, seed, past
         self._warm_up = min(WARM_UP, max(LEAST_SCORES, trials // 4))
+        self._levels = sum(epochs > beyond for beyond in BEYOND)
         self._variables = variables_of(space)
         self._points: list[Array] = []
         self._tried: set[tuple[Any, ...]] = set()
@@ -97,7 +99,8 @@ class AutoSampler(PlannedSampler):
             self.source = "random"
             return self._draw(rng, 1)[0]
         self.source = "model"
-        drawn = self._draw(rng, DRAWS_WITH_HISTORY if trusted else DRAWS)
+        draws = DRAWS[self._levels - len(own.models)] if own else 0
+        drawn = self._draw(rng, max(draws, DRAWS_WITH_HISTORY if trusted else 0))
         points = np.array([encode(self._space, config) for config in drawn])
         votes = own.votes(points) if own else np.zeros(len(drawn))
         if trusted:
@@ -121,9 +124,9 @@ class AutoSampler(PlannedSampler):
         numbers = sorted(self._curves)
         curves = [self._curves[number] for number in numbers]
         points = np.array([self._points[number] for number in numbers])
-        scores, epochs = win_rates(curves, rng), np.array([len(curve) for curve in curves], dtype=np.intp)
-        self._own = Preference.fit(points, scores, epochs, self._variables, rng, self._own)
-        self._trust = self._judge(points, scores, rng)
+        levels = levels_of(curves, rng)
+        self._own = Preference.fit(points, levels, self._variables, rng, self._own)
+        self._trust = self._judge(points, levels[0].scores, rng)
         self._fit_at = len(curves) + max(4, int(GROWTH * len(curves)))
 
     def _judge(self, points: Array, scores: Array, rng: np.random.Generator) -> Array:

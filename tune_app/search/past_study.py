@@ -12,7 +12,7 @@ import numpy as np
 
 from tune_app.errors import InputError
 from tune_app.search.encoding import Array, encode, variables_of
-from tune_app.search.preference import LEAST_SCORES, Preference
+from tune_app.search.preference import BEYOND, LEAST_SCORES, Level, Preference
 from tune_app.search.win_rate import win_rates
 from tune_app.spaces.space import Space
 from tune_app.spaces.variable import Config
@@ -133,8 +133,9 @@ class PastPreference:
         known = [{**space.unsearched, **config} for config in past.configs]
         points = np.array([encode(space, config) for config in known])
         scores, epochs = np.array(past.scores), np.array(past.epochs, dtype=np.intp)
-        rng = np.random.default_rng(0)
-        preference = Preference.fit(points, scores, epochs, variables_of(space), rng)
+        among = [np.flatnonzero(epochs > beyond) for beyond in BEYOND]
+        levels = [Level(trials, scores[trials]) for trials in among if len(trials) >= LEAST_SCORES]
+        preference = Preference.fit(points, levels, variables_of(space), np.random.default_rng(0))
         best = known[: min(MOST_CANDIDATES, len(known) // 3)]
         fitting = tuple(fitted for config in best if (fitted := space.fitted(config)) is not None)
         return cls(past, fitting, preference)

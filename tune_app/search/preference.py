@@ -1,7 +1,8 @@
-"""Which configurations are preferable, learned from trials: a pair of Gaussian processes."""
+"""Which configurations are preferable, learned from trials: a Gaussian process for each level of progress."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -11,23 +12,57 @@ import numpy as np
 
 from tune_app.search.encoding import Array, Positions
 from tune_app.search.gaussian_process import GaussianProcess
+from tune_app.search.win_rate import win_rates
 
 LEAST_SCORES = 8
 """Number of scored trials that a model needs."""
-WEIGHTS = (1.0, 2.0)
-"""Weights of the model of all trials and of the model of trials past the first rung: the latter know more about the
-end, and on tasks with misleading first epochs only they are right."""
-FLOORS = (0.7, 0.0)
-"""For each of the two, in standard deviations: worse scores count as this one, because it does not matter how bad a
-bad region is."""
+BEYOND = (-1, 1, 4)
+"""The levels: all trials, also those that diverged; those that got beyond epoch 1; those that got beyond epoch 4.
+These are the first rungs of `normal`."""
+WEIGHTS = (1.0, 2.0, 2.0)
+"""Weights of the models of the levels. The trials that got further know more about the end, and on tasks with
+misleading first epochs only they are right."""
+FLOORS = (0.7, 0.0, 0.0)
+"""For each level, in standard deviations: worse scores count as this one, because it does not matter how bad a bad
+region is."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """The trials that got beyond an epoch of `BEYOND`.
+
+    Attributes:
+        trials: (n,), their positions among all trials.
+        scores: (n,), larger is better; only the order counts.
+    """
+
+    trials: Positions
+    scores: Array
+
+
+def levels_of(curves: Sequence[Array], rng: np.random.Generator) -> list[Level]:
+    """The levels with at least `LEAST_SCORES` trials, each scored by the win rates among its own trials.
+
+    Among all trials, most comparisons would be with those that were stopped early, so at an early epoch.
+
+    Args:
+        curves: the reports of each trial, see `win_rate.win_rates`.
+    """
+    epochs = np.array([len(curve) for curve in curves])
+    among = [np.flatnonzero(epochs > beyond) for beyond in BEYOND]
+    return [
+        Level(trials, win_rates([curves[int(trial)] for trial in trials], rng))
+        for trials in among
+        if len(trials) >= LEAST_SCORES
+    ]
 
 
 @dataclass(frozen=True)
 class Preference:
-    """A model of all trials, and one of those that went beyond the first rung.
+    """A model of each level.
 
     Attributes:
-        models: by level; the second is missing until enough trials got that far.
+        models: by level; the last ones are missing until enough trials got that far.
     """
 
     models: tuple[GaussianProcess, ...]
@@ -36,30 +71,25 @@ class Preference:
     def fit(
         cls,
         points: Array,
-        scores: Array,
-        epochs: Positions,
+        levels: Sequence[Level],
         variables: Positions,
         rng: np.random.Generator,
         former: Preference | None = None,
     ) -> Preference:
-        """Fit to `LEAST_SCORES` trials or more.
+        """Fit to the trials of each level.
 
         Args:
             points: (trials, columns), see `encoding.encode`.
-            scores: (trials,), larger is better; only the order counts.
-            epochs: (trials,), trained epochs; 0 for a trial that diverged.
+            levels: at least the first.
             variables: (columns,), see `encoding.variables_of`.
             former: an earlier fit whose hyperparameters to start from.
         """
-        first = min((count for count in epochs if count), default=0)
         models: list[GaussianProcess] = []
         with one_thread():
-            for level, among in enumerate((np.full(len(scores), True), epochs > first)):
-                if among.sum() < LEAST_SCORES:
-                    break
-                target = np.maximum(_normal_scores(scores[among]), FLOORS[level])
-                known = former.models[level].hyperparameters if former and level < len(former.models) else None
-                models.append(GaussianProcess.fit(points[among], target, variables, rng, known))
+            for place, level in enumerate(levels):
+                target = np.maximum(_normal_scores(level.scores), FLOORS[place])
+                known = former.models[place].hyperparameters if former and place < len(former.models) else None
+                models.append(GaussianProcess.fit(points[level.trials], target, variables, rng, known))
         return cls(tuple(models))
 
     def expected(self, points: Array) -> Array:

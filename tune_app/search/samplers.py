@@ -78,15 +78,21 @@ MAKERS: dict[str, Callable[[Space, int, int], BaseSampler]] = {
 
 
 def make_sampler(
-    name: str, space: Space, seed: int, trials: int, objectives: int = 1, past: Sequence[PastPreference] = ()
+    name: str,
+    space: Space,
+    seed: int,
+    trials: int,
+    epochs: int,
+    objectives: int = 1,
+    past: Sequence[PastPreference] = (),
 ) -> PlannedSampler:
-    """The sampler `name` for a sweep of `trials` trials; for several objectives `auto` is tpe.
+    """The sampler `name` for a sweep of `trials` trials of `epochs` epochs; for several objectives `auto` is tpe.
 
     Args:
         past: preferences of past studies, for `auto`.
     """
     if name == "auto" and objectives == 1:
-        return AutoSampler(space, seed, trials, past)
+        return AutoSampler(space, seed, trials, epochs, past)
     with warnings.catch_warnings():
         # Optuna calls some of them experimental; our tests cover the version in the lock file.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -79,11 +79,11 @@ def replay_study(recorded: RecordedStudy, pruning: str, sampler: str | None, see
     asked: PlannedSampler
     if sampler is None:
         first = [recorded.trials[position].config for position in _order(count, seed)]
-        asked = make_sampler("random", spec.space, seed, count)  # it never is
+        asked = make_sampler("random", spec.space, seed, count, spec.budget.epochs)  # it never is
     else:
         SAMPLERS[sampler].check(spec.space)
         first = [recorded.trials[0].config]
-        asked = RecordedSampler(make_sampler(sampler, spec.space, seed, count), curves.nearest)
+        asked = RecordedSampler(make_sampler(sampler, spec.space, seed, count, spec.budget.epochs), curves.nearest)
     outcome = replay(
         StudySearch(spec.space, recorded.objective, asked),
         make_scheduler(section, recorded.objective.direction, spec.budget.epochs),

@@ -129,7 +129,13 @@ def _plan(
     # A resumed sampler must not repeat its first proposals.
     seed = derive_seed(spec.search.seed + 1, len(finished)) if finished else spec.search.seed
     sampler = make_sampler(
-        spec.search.sampler, spec.space, seed, spec.budget.trials, len(directions_of(spec.objective)), past
+        spec.search.sampler,
+        spec.space,
+        seed,
+        spec.budget.trials,
+        spec.budget.epochs,
+        len(directions_of(spec.objective)),
+        past,
     )
     search = StudySearch(spec.space, spec.objective, sampler)
     search.remember(finished)
