@@ -122,7 +122,7 @@ def test_running_trials_count() -> None:
 
 def test_encoding_has_a_column_for_each_number_and_each_choice() -> None:
     space = space_of()
-    point = encode(space, {"rate": 0.01, "layers": 4, "optimizer": "adam", "momentum": 0.5})
+    (point,) = encode(space, [{"rate": 0.01, "layers": 4, "optimizer": "adam", "momentum": 0.5}])
     by_name = dict(zip([n for n in space.order for _ in range(2 if n == "optimizer" else 1)], point, strict=False))
     assert by_name["rate"] == pytest.approx(0.5)
     assert by_name["layers"] == 1.0

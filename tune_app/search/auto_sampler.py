@@ -69,7 +69,7 @@ class AutoSampler(PlannedSampler):
     def begin(self, number: int, config: Config) -> None:
         """See `PlannedSampler`."""
         assert number == len(self._points), "trials are numbered one after another"
-        self._points.append(encode(self._space, config))
+        self._points.append(encode(self._space, [config])[0])
         self._tried.add(self._key(config))
 
     def report(self, number: int, gains: Mapping[int, float]) -> None:
@@ -101,7 +101,7 @@ class AutoSampler(PlannedSampler):
         self.source = "model"
         draws = DRAWS[self._levels - len(own.models)] if own else 0
         drawn = self._draw(rng, max(draws, DRAWS_WITH_HISTORY if trusted else 0))
-        points = np.array([encode(self._space, config) for config in drawn])
+        points = encode(self._space, drawn)
         votes = own.votes(points) if own else np.zeros(len(drawn))
         if trusted:
             told = sum(trust * one.preference.votes(points) for trust, one in zip(self._trust, self._past, strict=True))

@@ -141,7 +141,7 @@ def make_portfolio(space: Space, past: Sequence[PastPreference], size: int = POR
         candidates += [config for config in one.best if config not in candidates]
     if not candidates:
         return []
-    points = np.array([encode(space, config) for config in candidates])
+    points = encode(space, candidates)
     expected = np.array([one.preference.expected(points) for one in past])
     expected = (expected - expected.mean(1, keepdims=True)) / np.maximum(expected.std(1, keepdims=True), 1e-9)
     best = expected.min(1)

@@ -131,7 +131,7 @@ class PastPreference:
     def fit(cls, past: PastStudy, space: Space) -> PastPreference:
         """Fitted to all of its trials: those outside the space are informative near its edges."""
         known = [{**space.unsearched, **config} for config in past.configs]
-        points = np.array([encode(space, config) for config in known])
+        points = encode(space, known)
         scores, epochs = np.array(past.scores), np.array(past.epochs, dtype=np.intp)
         among = [np.flatnonzero(epochs > beyond) for beyond in BEYOND]
         levels = [Level(trials, scores[trials]) for trials in among if len(trials) >= LEAST_SCORES]

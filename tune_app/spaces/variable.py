@@ -85,9 +85,9 @@ class Float:
             count = math.floor((self.high - self.low) / self.step + 1e-8)
             return min(self.high, self.low + int(rng.integers(count + 1)) * self.step)
         if self.log:
-            drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+            drawn = math.exp(_uniform(rng, math.log(self.low), math.log(self.high)))
             return min(self.high, max(self.low, drawn))
-        return float(rng.uniform(self.low, self.high))
+        return _uniform(rng, self.low, self.high)
 
     def describe(self) -> str:
         """Describe the domain: ``a number from 0.0001 to 1.0``."""
@@ -142,7 +142,7 @@ class Int:
     def sample(self, rng: np.random.Generator) -> int:
         """Draw one value, uniform (in the logarithm if `log` is set)."""
         if self.log:
-            drawn = math.exp(rng.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5)))
+            drawn = math.exp(_uniform(rng, math.log(self.low - 0.5), math.log(self.high + 0.5)))
             return min(self.high, max(self.low, round(drawn)))
         return self.low + int(rng.integers((self.high - self.low) // self.step + 1)) * self.step
 
@@ -313,6 +313,11 @@ def group_config(config: Mapping[str, Value], variables: tuple[Variable, ...]) -
 def flatten_config(grouped: Mapping[str, Mapping[str, Value]]) -> Config:
     """The inverse of `group_config`."""
     return {name: value for values in grouped.values() for name, value in values.items()}
+
+
+def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """The same number as ``rng.uniform``, in half the time."""
+    return low + (high - low) * rng.random()
 
 
 def _is_number(value: object) -> bool:

@@ -108,7 +108,7 @@ class _Curves:
     def __init__(self, recorded: RecordedStudy) -> None:
         self._space = recorded.spec.space
         self._left = list(recorded.trials)
-        self._points = np.array([encode(self._space, trial.config) for trial in recorded.trials])
+        self._points = encode(self._space, [trial.config for trial in recorded.trials])
         self.taken: list[RecordedTrial] = []
 
     def nearest(self, config: Config) -> Config:
@@ -123,7 +123,7 @@ class _Curves:
         return self.taken[-1].curve
 
     def _position(self, config: Config) -> int:
-        return int(((self._points - encode(self._space, config)) ** 2).sum(1).argmin())
+        return int(((self._points - encode(self._space, [config])) ** 2).sum(1).argmin())
 
 
 def _section(recorded: Pruning, level: str) -> Pruning:
