@@ -212,6 +212,12 @@ def test_slices_draw_every_trial_in_which_the_variable_had_an_effect(trials: pd.
     assert {row[0] for trace in drawn for row in trace.customdata} == set(having["trial"])
 
 
+def test_many_points_of_a_slice_fade_so_that_dense_areas_show(trials: pd.DataFrame, spec: Spec) -> None:
+    few = named(plots.slice_plot(trials, spec, "learning_rate"))["Completed"]
+    many = named(plots.slice_plot(copied(trials, 30), spec, "learning_rate"))["Completed"]
+    assert many.marker.opacity < few.marker.opacity == 1.0
+
+
 def test_points_of_one_choice_lie_beside_one_another_around_it(trials: pd.DataFrame, spec: Spec) -> None:
     traces = named(plots.slice_plot(trials, spec, "filters"))
     completed = trials[trials["state"] == "COMPLETED"]
