@@ -18,6 +18,7 @@ from tune_app.results.importance import Importance
 from tune_app.results.plots.curves import CURVES
 from tune_app.results.plots.parallel import MOST_LINES
 from tune_app.results.plots.style import DISTINCT, MANY
+from tune_app.results.trial_curve import trial_curve
 from tune_app.spaces.spec import Spec
 
 
@@ -144,6 +145,14 @@ def test_compared_curves_differ_in_color_dash_and_symbol(epochs: pd.DataFrame) -
     assert [trace.name for trace in traces] == [f"Trial {number}" for number in (0, 1, 2, 3, 5, 6)]
     for look in ([t.line.color for t in traces], [t.line.dash for t in traces], [t.marker.symbol for t in traces]):
         assert len(set(look)) == 6
+
+
+def test_the_curve_of_a_trial_stands_beside_the_median_and_the_best(epochs: pd.DataFrame, spec: Spec) -> None:
+    traces = named(trial_curve(epochs, [1], 0, spec.objective))
+    assert set(traces) == {"Median of trials that got this far", "Trial 0, the best", "Trial 1"}
+    values = epochs.loc[epochs["trial"] == 1, "metric/val_accuracy"]
+    assert len(traces["Trial 1"].x) == len(values)
+    assert set(named(trial_curve(epochs, [0], 0, spec.objective))) == {"Median of trials that got this far", "Trial 0"}
 
 
 def test_parallel_coordinates_and_their_selection(trials: pd.DataFrame, spec: Spec) -> None:

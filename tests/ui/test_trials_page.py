@@ -241,7 +241,7 @@ def test_stars_tags_and_notes(open_page: Callable[..., AppTest], results: Path, 
     TrialNotes(Store(root).study(STUDY)).write(2, "Theirs", seen=1, by="ben")
     page.text_area(key=f"{STUDY}-note-2").set_value("Mine")
     page = clean(page.run())
-    assert "ben wrote meanwhile: Theirs" in "".join(warning.value for warning in page.warning) or any(
+    assert "ben has written in the meantime: Theirs" in "".join(warning.value for warning in page.warning) or any(
         "has changed since you read it" in toast.value for toast in page.toast
     )
     page.toggle(key=f"{STUDY}-filter-star").set_value(True)
