@@ -153,6 +153,9 @@ def test_the_curve_of_a_trial_stands_beside_the_median_and_the_best(epochs: pd.D
     values = epochs.loc[epochs["trial"] == 1, "metric/val_accuracy"]
     assert len(traces["Trial 1"].x) == len(values)
     assert set(named(trial_curve(epochs, [0], 0, spec.objective))) == {"Median of trials that got this far", "Trial 0"}
+    _, *several = trial_curve(epochs, range(8), None, spec.objective).data
+    assert len({(line.line.color, line.line.dash) for line in several}) == 8
+    assert len({line.line.dash for line in several}) > 6, "not by color alone"
 
 
 def test_parallel_coordinates_and_their_selection(trials: pd.DataFrame, spec: Spec) -> None:
