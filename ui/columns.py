@@ -16,6 +16,8 @@ from tune_app.spaces.spec import Spec
 CURVE = "curve"
 """The column of learning curves in a table of trials."""
 PINNED = ("trial", "star", "state", "objective")
+NUMBERS = ("trial", "seed")
+"""Columns of whole numbers that count nothing: names, which have no commas."""
 NAMES = {
     CURVE: "Curve",
     "trial": "Trial",
@@ -97,11 +99,15 @@ def _column(column: str, values: pd.Series[Any], help_text: str | None, spec: Sp
     if column == CURVE:
         reached = pd.Series([value for curve in values.dropna() for value in curve], dtype=float)
         low, high = (None, None) if reached.empty else (float(reached.quantile(0.1)), float(reached.max()))
+        if low == high:  # then the browser finds a range, but rejects one of no height
+            low = high = None
         return st.column_config.LineChartColumn(name, width="small", y_min=low, y_max=high)
     if column.endswith("_at"):
         return st.column_config.DatetimeColumn(name, format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
     if is_share(column, spec.objective):
         return st.column_config.NumberColumn(name, format="percent", **facts)
+    if pd.api.types.is_integer_dtype(values) and column not in NUMBERS:
+        return st.column_config.NumberColumn(name, format="%,d", **facts)
     if pd.api.types.is_float_dtype(values):  # four decimals would turn 0.00004 into zero
         return st.column_config.NumberColumn(name, format="%.4g", **facts)
     return st.column_config.Column(name, **facts)

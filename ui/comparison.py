@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from columns import shown, title
-from figure_tools import OnTrial, follow_clicks
+from figure_tools import OnTrial, follow_clicks, show_downloads
 from sources import epochs_of
 
 from tune_app.readable import counted
@@ -27,24 +27,28 @@ STAR = "★ "
 HEIGHT = 300
 """Of the curves."""
 ROW, MOST_ROWS = 35, 40
-WIDTHS = {"What": 150, "Differs": 62, "Trial": 96}
+WIDTHS = {"What": 180, "Differs": 62, "Trial": 96}
 """Of the columns, in pixels: six trials fit at 1440, and at 900 the names stay while the trials scroll."""
 
 
-def show_comparison(study: Study, spec: Spec, trials: pd.DataFrame, on_trial: OnTrial | None = None) -> None:
+def show_comparison(study: Study, spec: Spec, listed: pd.DataFrame, on_trial: OnTrial | None = None) -> None:
     """A choice of trials, their curves, and the table.
 
     Args:
+        listed: the trials that meet the filter; chosen ones among the others stay chosen, and a line names them.
         on_trial: called with the number of a trial whose curve is clicked.
     """
     compared = f"{study.name}-compared"
-    numbers = [int(number) for number in trials["trial"]]
-    st.session_state[f"{compared}-choice"] = [n for n in st.session_state.get(compared, []) if n in set(numbers)]
+    numbers = [int(number) for number in listed["trial"]]
+    before: list[int] = st.session_state.get(compared, [])
+    hidden = [number for number in before if number not in set(numbers)]
+    st.session_state[f"{compared}-choice"] = [number for number in before if number not in hidden]
 
     def keep() -> None:
-        st.session_state[compared] = st.session_state[f"{compared}-choice"]
+        # Beyond the most, what is hidden gives way to what is seen.
+        st.session_state[compared] = [*hidden, *st.session_state[f"{compared}-choice"]][-MOST_COMPARED:]
 
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
     with left:
         chosen = st.multiselect(
             f"Trials, at most {MOST_COMPARED}",
@@ -56,17 +60,23 @@ def show_comparison(study: Study, spec: Spec, trials: pd.DataFrame, on_trial: On
         )
     with right:
         only = st.toggle("Only differences", value=True, key=f"{compared}-only", persist_state="session")
+    if hidden:
+        st.caption(f"Hidden by the filter: {', '.join(f'trial {number}' for number in hidden)}.")
     if len(chosen) < 2:
         st.info("Choose two to six trials here, by their rows in the table, or by their cards in the gallery.")
         return
     _show_curves(study, spec, chosen, on_trial)
-    _show_table(spec, effective(trials, spec.space), chosen, only)
+    _show_table(spec, effective(listed, spec.space), chosen, only)
 
 
 def _show_curves(study: Study, spec: Spec, chosen: Sequence[int], on_trial: OnTrial | None) -> None:
-    figure = plots.compared_curves(epochs_of(study), chosen, f"metric/{spec.objective.metric}")
+    epochs, metric = epochs_of(study), f"metric/{spec.objective.metric}"
+    figure = plots.compared_curves(epochs, chosen, metric)
     plots.set_height(figure, HEIGHT)
     chart = f"{study.name}-compared-chart"
+    if metric in epochs:
+        rows = epochs.loc[epochs["trial"].isin(chosen), ["trial", "epoch", metric]]
+        show_downloads(chart, f"{study.name}-compared", lambda: rows)
     with st.container(key=chart):
         st.plotly_chart(figure, alt="Learning curves of the compared trials", config={"displaylogo": False})
     if on_trial is not None:
@@ -133,7 +143,7 @@ def best_of(row: Sequence[Any], direction: Direction | None) -> list[bool]:
 
 def _name(column: str, spec: Spec) -> str:
     if column.startswith("config/"):
-        return column.removeprefix("config/").replace("/", ".")
+        return column.split("/")[-1]
     if column.startswith("health/") and column != "health/overall":
         return f"Health: {title(column, spec.objective).lower()}"
     return title(column, spec.objective)

@@ -55,10 +55,9 @@ class Preflight:
         text = (self.folder / "err").read_text(encoding="utf-8", errors="replace").strip()
         text = text.replace(f"{self.folder / SPACE}:1", self.source)  # its lines are not the user's
         start = text.rfind("error: ")
-        return text[start + len("error: ") :] if start >= 0 else text[-500:] or "the check died without an error "
-
-
-"message"
+        if start >= 0:
+            return text[start + len("error: ") :]
+        return text[-500:] or "the check died without an error message"
 
 
 def begin(settings: SweepSettings) -> Preflight:

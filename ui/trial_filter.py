@@ -71,7 +71,8 @@ def say_emptied(trials: pd.DataFrame, spec: Spec, study: str) -> None:
     ]
     for column, (low, high) in selection.ranges.items():
         if low is not None and high is not None and low > high:
-            lines.append(f"- **{_name(column, spec)}** must be at least {number(low)} and at most {number(high)}")
+            least, most = (shown(column, float(end), spec.objective) for end in (low, high))
+            lines.append(f"- **{_name(column, spec)}** must be at least {least} and at most {most}")
     if not lines and len(selection.conditions()) > 1:
         lines.append("- no single condition is the cause, but together they leave nothing")
     st.info("No trial meets the filter:\n\n" + "\n".join(lines) if lines else "No trial meets the filter.")

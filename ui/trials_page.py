@@ -105,7 +105,7 @@ def _show_trials(
         show_gallery(study, spec, listed)
         show_downloads(study.name, listed)
     else:
-        show_comparison(study, spec, trials, partial(open_trial, study.name))
+        show_comparison(study, spec, listed, partial(open_trial, study.name))
 
 
 def _compared(study: str) -> list[int]:

@@ -38,3 +38,19 @@ def test_only_values_with_an_effect_remain(tmp_path: Path, make_study: Any, make
     others = [column for column in trials if column not in (width.name, momentum.name)]
     assert shown[others].equals(trials[others])
     assert spec.space.deciding("momentum") == {"optimizer", "dense_width", "dense_layers"}
+
+
+def test_a_variable_that_is_not_searched_has_its_own_condition(
+    tmp_path: Path, make_study: Any, make_spec: Callable[..., Spec]
+) -> None:
+    optimizer = {"type": "categorical", "choices": ["sgd", "adamw"]}
+    parameters = {"training": {"optimizer": optimizer}, "architecture": {"dense_layers": 0}}
+    spec = make_spec(parameters=parameters, constraints=[])
+    assert set(spec.space.searched) == {"optimizer"}
+    make_study(tmp_path, spec, ends=["COMPLETED"] * 8)
+    trials = load_trials(spec.name, tmp_path)
+    shown = effective(trials, spec.space)
+    sgd = trials["config/training/optimizer"] == "sgd"
+    assert 0 < sgd.sum() < 8
+    assert (shown["config/training/momentum"].notna() == sgd).all()
+    assert shown["config/architecture/dense_width"].isna().all(), "there is no dense layer in any trial"

@@ -18,6 +18,7 @@ from tune_app.results.importance import Importance
 from tune_app.results.plots.curves import CURVES
 from tune_app.results.plots.parallel import MOST_LINES
 from tune_app.results.plots.style import DISTINCT, MANY
+from tune_app.results.trial_curve import trial_curve
 from tune_app.spaces.spec import Spec
 
 
@@ -146,6 +147,17 @@ def test_compared_curves_differ_in_color_dash_and_symbol(epochs: pd.DataFrame) -
         assert len(set(look)) == 6
 
 
+def test_the_curve_of_a_trial_stands_beside_the_median_and_the_best(epochs: pd.DataFrame, spec: Spec) -> None:
+    traces = named(trial_curve(epochs, [1], 0, spec.objective))
+    assert set(traces) == {"Median of trials that got this far", "Trial 0, the best", "Trial 1"}
+    values = epochs.loc[epochs["trial"] == 1, "metric/val_accuracy"]
+    assert len(traces["Trial 1"].x) == len(values)
+    assert set(named(trial_curve(epochs, [0], 0, spec.objective))) == {"Median of trials that got this far", "Trial 0"}
+    _, *several = trial_curve(epochs, range(8), None, spec.objective).data
+    assert len({(line.line.color, line.line.dash) for line in several}) == 8
+    assert len({line.line.dash for line in several}) > 6, "not by color alone"
+
+
 def test_parallel_coordinates_and_their_selection(trials: pd.DataFrame, spec: Spec) -> None:
     (lines,) = plots.parallel_coordinates(trials, spec).data
     axes = {axis.label: axis for axis in lines.dimensions}
@@ -210,6 +222,12 @@ def test_slices_draw_every_trial_in_which_the_variable_had_an_effect(trials: pd.
     having = told[told["config/training/optimizer"] == "sgd"]
     drawn = [trace for trace in plots.slice_plot(trials, spec, "momentum").data if not trace.name.startswith("Median")]
     assert {row[0] for trace in drawn for row in trace.customdata} == set(having["trial"])
+
+
+def test_many_points_of_a_slice_fade_so_that_dense_areas_show(trials: pd.DataFrame, spec: Spec) -> None:
+    few = named(plots.slice_plot(trials, spec, "learning_rate"))["Completed"]
+    many = named(plots.slice_plot(copied(trials, 30), spec, "learning_rate"))["Completed"]
+    assert many.marker.opacity < few.marker.opacity == 1.0
 
 
 def test_points_of_a_choice_are_spread_around_it(trials: pd.DataFrame, spec: Spec) -> None:

@@ -49,6 +49,7 @@ def test_all_studies_and_two_of_them_side_by_side(
     assert "**broken**" in page.error[0].value
     page = open_page("first", "second")
     assert len(page.get("plotly_chart")) == 1
+    assert [block.proto.popover.icon for block in page.get("popover")] == [":material/download:"]
     winners = page.dataframe[1].value
     assert list(winners.columns) == ["Winner's", "first", "second"]
     assert "learning_rate" in set(winners["Winner's"])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -190,8 +191,24 @@ def running(store: Store, make_study: Any, make_spec: Any) -> Iterator[Study]:
             "slots": 2,
             "trials": {"COMPLETED": 3, "PRUNED": 1, "FAILED": 1, "RUNNING": 2},
             "running": [
-                {"trial": 5, "epoch": 1, "epochs": 2, "fraction": 0.25, "value": 0.81234, "seconds": 12.3},
-                {"trial": 6, "epoch": 0, "epochs": 2, "fraction": None, "value": None, "seconds": 1.0},
+                {
+                    "trial": 5,
+                    "epoch": 1,
+                    "epochs": 2,
+                    "fraction": 0.25,
+                    "value": 0.81234,
+                    "seconds": 12.3,
+                    "source": "model",
+                },
+                {
+                    "trial": 6,
+                    "epoch": 0,
+                    "epochs": 2,
+                    "fraction": None,
+                    "value": None,
+                    "seconds": 1.0,
+                    "source": "random",
+                },
             ],
             "latest": None,
             "metric": "val_accuracy",
@@ -222,7 +239,11 @@ def test_while_it_runs(running: Study) -> None:
     assert bars[1] == "trial 5 · epoch 2 of 2, 25% of its batches · val accuracy 81.23% · 12 s"
     assert bars[2] == "trial 6 · epoch 1 of 2 · 1 s"
     assert "Trial 3 raised an error: ValueError: no [/bracket] fits" in page.error[0].value.replace("\\", "")
-    assert "has been running for 1 min 15 s" in texts(page)
+    said = texts(page)
+    assert "has been running for 1 min 15 s" in said
+    assert "trial 5 is ahead with 81.23%" in said
+    assert "Configurations so far: 1 from the sampler's model, 1 from a random draw." in said
+    assert len(page.get("plotly_chart")) == 2, "the best so far, and the curves of what runs"
 
 
 def test_a_study_whose_sweep_died(store: Store, make_study: Any) -> None:
@@ -240,11 +261,20 @@ def test_a_study_whose_sweep_died(store: Store, make_study: Any) -> None:
 def test_only_failures(store: Store, make_study: Any) -> None:
     make_study(store.folder.root, ends=("FAILED",) * 7)  # type: ignore[attr-defined]
     study = store.study("digits-small")
-    live = {"state": "ended", "total": 7, "trials": {"FAILED": 7}, "running": [], "best": None, "metric": "x"}
+    live = {
+        "state": "ended",
+        "total": 7,
+        "trials": {"FAILED": 7},
+        "running": [],
+        "best": None,
+        "metric": "x",
+        "left_s": 9.0,
+    }
     study.folder.write(f"{study.base}/live.json", json.dumps(live).encode())
     page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
     tiles = {tile.label: tile.value for tile in page.metric}
     assert (tiles["Failed"], tiles["Best val accuracy"], tiles["Duration"]) == ("7", "–", "–")
+    assert "Time left (estimate)" not in tiles
     assert len(page.error) == 5
     assert "and 2 more" in texts(page)
 
@@ -289,6 +319,35 @@ def test_a_waiting_job_stops_at_once_and_a_failed_stop_shows_an_error(
     clean(page.run())
     press(page, "Stop")
     assert "was asked to stop but has not yet, and Ray cannot end it" in page.error[0].value
+
+
+def test_an_older_study_is_not_shown_under_a_job_that_waits(store: Store, make_study: Any) -> None:
+    make_study(store.folder.root)  # type: ignore[attr-defined]
+    study = store.study("digits-small")
+    live = {"state": "ended", "total": 5, "trials": {"COMPLETED": 3}, "running": [], "best": None}
+    study.folder.write(f"{study.base}/live.json", json.dumps(live).encode())
+    page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
+    assert page.metric
+    add_job(store)
+    page = clean(page.run())
+    assert "Job **mine-1**: waiting for Ray" in texts(page)
+    assert not page.metric
+    assert not page.get("plotly_chart")
+
+
+def test_after_a_start_the_form_stays_closed_and_its_forecast_is_gone(
+    page: AppTest, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "YIELD_S", 0.1)
+    form = page.expander[0]
+    assert form.proto.expanded
+    page.session_state["preflight"] = SimpleNamespace(settings="", ended=False)
+    assert "Building and briefly training" in texts(clean(page.run()))
+    press(page, "Start")
+    assert not page.expander[0].proto.expanded
+    until(page, lambda: page.error)
+    assert not page.expander[0].proto.expanded
+    assert "Building and briefly training" not in texts(page)
 
 
 def test_a_job_whose_server_cannot_be_reached(page: AppTest, store: Store) -> None:

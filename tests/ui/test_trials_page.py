@@ -199,7 +199,7 @@ def test_crossed_bounds_show_an_error_and_no_column_vanishes(open_page: Callable
     assert list(table(page).columns) == columns, "a single trial has nothing to differ from"
     page.number_input(key=f"{STUDY}-filter-objective-at most").set_value(0.8)
     page = clean(page.run())
-    assert "**Val accuracy** must be at least 0.85 and at most 0.8" in texts(page)
+    assert "**Val accuracy** must be at least 85% and at most 80%" in texts(page)
     page.multiselect(key=f"{STUDY}-filter-by").set_value([])
     assert len(table(clean(page.run()))) == 16
 
@@ -241,7 +241,7 @@ def test_stars_tags_and_notes(open_page: Callable[..., AppTest], results: Path, 
     TrialNotes(Store(root).study(STUDY)).write(2, "Theirs", seen=1, by="ben")
     page.text_area(key=f"{STUDY}-note-2").set_value("Mine")
     page = clean(page.run())
-    assert "ben wrote meanwhile: Theirs" in "".join(warning.value for warning in page.warning) or any(
+    assert "ben has written in the meantime: Theirs" in "".join(warning.value for warning in page.warning) or any(
         "has changed since you read it" in toast.value for toast in page.toast
     )
     page.toggle(key=f"{STUDY}-filter-star").set_value(True)
@@ -268,6 +268,41 @@ def test_a_failed_trial_shows_its_error(open_page: Callable[..., AppTest]) -> No
     assert page.button(key=f"{STUDY}-panel-Next").disabled, "it is the last one"
     page.session_state[f"{STUDY}-open"] = 99
     assert "Trial 99 has not ended yet" in texts(clean(page.run()))
+
+
+def test_a_failed_trial_shows_its_traceback(open_page: Callable[..., AppTest], results: Path, tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    shutil.copytree(results, root)
+    study = Store(root).study(STUDY)
+    study.folder.write(study.log(3), b"Traceback (most recent call last):\n  task.py, line 3\nValueError: no fits\n")
+    page = open_page(root=root)
+    page.session_state[f"{STUDY}-open"] = 3
+    page = clean(page.run())
+    assert any(code.value.startswith("Traceback (most recent call last):") for code in page.code)
+    assert next(part for part in page.expander if part.label == "Log").proto.expanded
+
+
+def test_an_open_trial_shows_all_that_is_known_of_it(
+    open_page: Callable[..., AppTest], tmp_path: Path, make_study: Any, make_spec: Callable[..., Spec]
+) -> None:
+    parameters = make_spec().to_dict()["parameters"]
+    parameters["architecture"]["dense_layers"] = 0
+    make_study(tmp_path / "results", make_spec(parameters=parameters))
+    page = open_page(root=tmp_path / "results")
+    before = len(page.get("plotly_chart"))
+    page.session_state[f"{STUDY}-open"] = 2
+    page = clean(page.run())
+    said = texts(page)
+    assert len(page.get("plotly_chart")) == before + 1, "its curve"
+    parts = {part.label.split(" (")[0] for part in page.expander}
+    assert parts == {"Note and tags", "Architecture", "Training", "Data", "Inference", "Metrics"}
+    assert "| :gray[dense_width] | :gray[no effect] | :gray[same] |" in said
+    assert "| Val loss | 3 |" in said
+    assert "configuration from" in said
+    assert "This trial has no checkpoint." in said
+    buttons = {button.label for button in page.button if (button.key or "").startswith(f"{STUDY}-panel")}
+    assert buttons >= {"Review", "Architecture", "Compare", "Train", "Star"}
+    assert "Retry" in [block.proto.popover.label for block in page.get("popover")]
 
 
 def test_the_address_opens_the_same_view(open_page: Callable[..., AppTest]) -> None:
@@ -356,6 +391,20 @@ def test_numbers_of_the_table_have_four_significant_digits(open_page: Callable[.
     }
     assert formats["config/training/learning_rate"] == formats["duration_s"] == "%.4g"
     assert formats["objective"] == "percent"
+    assert formats["model_parameters"] == "%,d"
+    assert formats["trial"] is None, "a number that counts nothing has no comma"
+
+
+def test_what_identifies_a_trial_stays_at_the_left(open_page: Callable[..., AppTest]) -> None:
+    columns = json.loads(open_page().dataframe[0].proto.columns)
+    assert {name for name, config in columns.items() if config.get("pinned")} == {"trial", "state", "objective"}
+
+
+def test_a_curve_of_one_value_has_no_range_of_no_height(open_page: Callable[..., AppTest]) -> None:
+    page = open_page()
+    page.pills(key=f"{STUDY}-filter-states").set_value(["PRUNED"])
+    curve = json.loads(clean(page.run()).dataframe[0].proto.columns)["curve"]["type_config"]
+    assert (curve.get("y_min"), curve.get("y_max")) == (None, None)
 
 
 def test_cards_come_in_pages_and_choose_for_the_comparison(open_page: Callable[..., AppTest]) -> None:
@@ -381,8 +430,43 @@ def test_cards_come_in_pages_and_choose_for_the_comparison(open_page: Callable[.
     assert set(compared["Differs"]) == {"≠"}
     page.toggle(key=f"{STUDY}-compared-only").set_value(False)
     everything = table(clean(page.run())).set_index("What")
-    assert everything.loc["training.batch_size", "Differs"] == ""
-    assert everything.loc["training.batch_size", "Trial 0"] == "500"
+    assert everything.loc["batch_size", "Differs"] == ""
+    assert everything.loc["batch_size", "Trial 0"] == "500"
+
+
+def test_the_comparison_holds_to_the_filter(open_page: Callable[..., AppTest]) -> None:
+    page = pick(open_page(), "view", "Compare")
+    page.session_state[f"{STUDY}-compared"] = [0, 1, 2]
+    page.pills(key=f"{STUDY}-filter-states").set_value(["COMPLETED"])
+    page = clean(page.run())
+    assert list(table(page).columns) == ["What", "Differs", "Trial 0", "Trial 2"]
+    assert "Hidden by the filter: trial 1." in texts(page)
+    page.multiselect(key=f"{STUDY}-compared-choice").set_value([0, 2, 4])
+    page = clean(page.run())
+    assert page.session_state[f"{STUDY}-compared"] == [1, 0, 2, 4]
+    page.button(key=f"{STUDY}-chip-state").click()
+    assert list(table(clean(page.run())).columns)[2:] == ["Trial 1", "Trial 0", "Trial 2", "Trial 4"]
+    page.pills(key=f"{STUDY}-filter-states").set_value(["COMPLETED"])
+    page = clean(page.run())
+    page.multiselect(key=f"{STUDY}-compared-choice").set_value([0, 2, 4, 5, 6, 7])
+    assert clean(page.run()).session_state[f"{STUDY}-compared"] == [0, 2, 4, 5, 6, 7], "no more than fit"
+
+
+def test_the_comparison_colors_the_best_and_what_differs(open_page: Callable[..., AppTest]) -> None:
+    page = pick(open_page(), "view", "Compare")
+    page.session_state[f"{STUDY}-compared"] = [0, 2]
+    page = clean(page.run())
+    best, differs = "rgba(0, 114, 178", "rgba(250, 176, 5"
+    styles = page.dataframe[0].proto.arrow_data.styler.styles
+    assert best in styles
+    assert differs not in styles, "every listed row differs"
+    page.toggle(key=f"{STUDY}-compared-only").set_value(False)
+    page = clean(page.run())
+    styles = page.dataframe[0].proto.arrow_data.styler.styles
+    assert best in styles
+    assert differs in styles
+    icons = [block.proto.popover.icon for block in page.get("popover")]
+    assert icons.count(":material/download:") == 2, "the curves can be saved, too"
 
 
 def test_too_few_to_compare(open_page: Callable[..., AppTest]) -> None:

@@ -13,7 +13,7 @@ from tune_app.spaces.space import Space
 def effective(trials: pd.DataFrame, space: Space) -> pd.DataFrame:
     """The trials without values of variables that have no effect; whole numbers and booleans keep their types."""
     shown = trials.copy()
-    for name in space.when:
+    for name in space.conditions:
         column = space.by_name[name].column
         if column not in shown:
             continue
@@ -27,12 +27,12 @@ def effective(trials: pd.DataFrame, space: Space) -> pd.DataFrame:
 
 
 def active_rows(space: Space, trials: pd.DataFrame, name: str) -> pd.Series[bool]:
-    """Whether the searched variable `name` had an effect in each of the `trials`.
+    """Whether the variable `name` had an effect in each of the `trials`.
 
     Conditions read few values, mostly choices, so each combination is evaluated once. Missing values take their
     defaults.
     """
-    if name not in space.when:
+    if name not in space.conditions:
         return pd.Series(True, index=trials.index)
     read = sorted(space.deciding(name))
     known: dict[tuple[Hashable, ...], bool] = {}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.colors import sample_colorscale
 
 from tune_app.results.plots import (
     COLORS,
@@ -17,6 +17,7 @@ from tune_app.results.plots import (
     titled_figure,
     whole_numbers,
 )
+from tune_app.results.plots.palette import DASHES, SERIES
 from tune_app.spaces.section import Objective
 
 HEIGHT = 270
@@ -39,15 +40,14 @@ def trial_curve(epochs: pd.DataFrame, trials: Sequence[int], best: int | None, o
     median = known.groupby("epoch")[column].median()
     usual = {"color": COLORS["PRUNED"], "dash": "dot", "width": 2}
     lines = [("Median of trials that got this far", list(median.index), list(median), usual)]
-    others = [] if best in (None, *trials) else [(f"Trial {best}, the best", best, COLORS["COMPLETED"], 2)]
-    palette = [COLORS["RUNNING"]] if len(trials) == 1 else sample_colorscale("Plasma", _spread(len(trials)))
-    chosen = [
-        (f"Trial {trial}", trial, color, 4 if len(trials) == 1 else 2)
-        for trial, color in zip(trials, palette, strict=True)
-    ]
-    for name, number, color, width in [*others, *chosen]:
+    others = (
+        []
+        if best in (None, *trials)
+        else [(f"Trial {best}, the best", best, {"color": COLORS["COMPLETED"], "width": 2})]
+    )
+    for name, number, style in [*others, *_chosen(trials)]:
         rows = known[known["trial"] == number].sort_values("epoch")
-        lines.append((name, list(rows["epoch"]), list(rows[column]), {"color": color, "width": width}))
+        lines.append((name, list(rows["epoch"]), list(rows[column]), style))
     for name, across, upwards, style in lines:
         figure.add_scatter(
             x=across,
@@ -61,6 +61,13 @@ def trial_curve(epochs: pd.DataFrame, trials: Sequence[int], best: int | None, o
     return figure if len(known) else empty_figure(figure, "No epoch has ended yet.")
 
 
-def _spread(count: int) -> list[float]:
-    """Places on a color scale without its ends, which are invisible on a dark or a light page."""
-    return [0.15 + 0.6 * place / max(1, count - 1) for place in range(count)]
+def _chosen(trials: Sequence[int]) -> list[tuple[str, int, dict[str, Any]]]:
+    """The name, the number and the look of each of the trials; several differ in color and dash."""
+    if len(trials) == 1:
+        return [(f"Trial {trials[0]}", trials[0], {"color": COLORS["RUNNING"], "width": 4})]
+    looks: list[dict[str, Any]] = [
+        # The second round pairs each color with another dash.
+        {"color": SERIES[at % len(SERIES)], "dash": DASHES[(at + at // len(SERIES)) % len(DASHES)], "width": 2}
+        for at in range(len(trials))
+    ]
+    return [(f"Trial {trial}", trial, look) for trial, look in zip(trials, looks, strict=True)]

@@ -83,16 +83,22 @@ class Space:
         """Optuna's distribution of each searched variable, in `order`."""
         return {name: to_optuna(self.searched[name]) for name in self.order}
 
+    @cached_property
+    def conditions(self) -> Mapping[str, Expression]:
+        """The condition of each variable that has one: of a searched one as in `when`, of others the task's own."""
+        own = {v.name: Expression.parse(v.when) for v in self.variables if v.when and v.name not in self.searched}
+        return {**own, **self.when}
+
     def active(self, name: str, config: Mapping[str, Value]) -> bool:
-        """Whether the searched variable `name` has an effect in `config`."""
-        condition = self.when.get(name)
+        """Whether the variable `name` has an effect in `config`."""
+        condition = self.conditions.get(name)
         if condition is None:
             return True
         return all(self.active(n, config) for n in self.searched_in([condition])) and bool(condition(config))
 
     def deciding(self, name: str) -> set[str]:
-        """The searched variables whose values decide whether the searched variable `name` has an effect."""
-        condition = self.when.get(name)
+        """The searched variables whose values decide whether the variable `name` has an effect."""
+        condition = self.conditions.get(name)
         direct = self.searched_in([condition]) if condition else set()
         return direct.union(*(self.deciding(other) for other in direct))
 

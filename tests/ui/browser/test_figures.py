@@ -157,3 +157,20 @@ def test_a_figure_is_saved_as_a_picture_and_as_data(page: Any, figure: str) -> N
     table = pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
     assert {"trial", "state", "objective"} <= set(table.columns)
     assert len(table) == 12
+
+
+def test_the_data_of_every_figure_is_saved(page: Any) -> None:
+    opener = page.get_by_test_id("stPopover").get_by_role("button")
+    rows = {"Learning curves": 24, "Slice": 12, "Contour": 12, "Rank": 12, "Distribution": 12, "Timeline": 12}
+    for figure, count in rows.items():
+        page.get_by_text(figure, exact=True).click()
+        page.locator(".js-plotly-plot .main-svg").first.wait_for()
+        rest(page)
+        opener.click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Data (CSV)").click()
+        table = pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
+        assert "trial" in table
+        assert len(table) == count
+        page.keyboard.press("Escape")
+        rest(page)

@@ -208,6 +208,44 @@ def test_no_label_is_cut_on_a_narrow_screen(
     assert not cut_texts(page)
 
 
+@pytest.mark.parametrize("width", [900, 1200, 1440])
+def test_no_label_is_cut_beside_an_open_trial(
+    open_trials: Callable[..., Any], cut_texts: Callable[[Any], list[str]], width: int
+) -> None:
+    page = open_trials(f"study={SMALL}&trial=2")
+    page.set_viewport_size({"width": width, "height": 900})
+    rest(page)
+    assert opened(page) is not None
+    assert not cut_texts(page)
+
+
+def test_a_sorted_table_opens_the_trial_that_is_clicked(open_trials: Callable[..., Any]) -> None:
+    page = open_trials(f"study={SMALL}")
+    click_row(page, -1, across=200)  # the header of the objective: the worst first
+    click_row(page, 1)
+    headline = opened(page)
+    assert headline is not None
+    assert headline.startswith("Trial 38"), "the second from the end"
+
+
+def test_a_trial_opens_and_closes_by_keyboard_alone(open_trials: Callable[..., Any]) -> None:
+    page = open_trials(f"study={SMALL}")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.tagName") == "CANVAS":
+            break
+    page.keyboard.press("ArrowDown")
+    rest(page)
+    second = opened(page)
+    assert second is not None
+    page.keyboard.press("ArrowRight")
+    rest(page)
+    assert opened(page) not in (None, second)
+    page.keyboard.press("Escape")
+    rest(page)
+    assert opened(page) is None
+
+
 def test_two_studies_side_by_side(new_page: Callable[[str], Any]) -> None:
     page = new_page("studies")
     page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
