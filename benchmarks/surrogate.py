@@ -53,7 +53,7 @@ class Surrogate:
 
     def __init__(self, space: Space, configs: list[Config], values: Array, seconds: Array, share: bool) -> None:
         self._space, self._share = space, share
-        self._points = encode(space, configs)
+        self._points = np.array([encode(space, config) for config in configs])
         self._floor = np.diff(np.unique(values[np.isfinite(values)])).min() / 2  # an error of 0 has log odds
         self._diverged = ~np.isfinite(values)
         whole = ~self._diverged.any(1)
@@ -72,7 +72,7 @@ class Surrogate:
             normal: (1 + epochs,) standard normal numbers: the seed's shift of the whole curve, and the noise of each
                 epoch.
         """
-        point = encode(self._space, [config])[0]
+        point = encode(self._space, config)
         curve = self._mean + self._process(point) @ self._components
         noise = (WHOLE_CURVE * normal[0] + normal[1:]) * np.interp(curve, self._levels, self._noise)
         gone = self._diverged[self._process.nearest(self._points, point)]
