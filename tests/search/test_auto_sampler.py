@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tune_app.search.auto_sampler import AutoSampler
 from tune_app.search.encoding import encode
 from tune_app.search.gaussian_process import MOST_POINTS, GaussianProcess
+from tune_app.search.preference import levels_of
 from tune_app.search.samplers import make_sampler
 from tune_app.search.study_search import StudySearch
 from tune_app.search.win_rate import win_rates
@@ -128,6 +130,36 @@ def test_encoding_has_a_column_for_each_number_and_each_choice() -> None:
     assert by_name["layers"] == 1.0
     assert by_name["momentum"] == 0.5  # without effect
     assert sorted(point)[-2:] == pytest.approx([0.5**0.5, 1.0])
+
+
+def test_each_level_scores_its_own_trials_only() -> None:
+    """The eight long trials rank at the end in the reverse of their order after one epoch."""
+    stopped = [np.array([float(place)]) for place in range(20)]
+    long = [np.array([2.0 * place, 1.0, 1.0, 1.0, -float(place)]) for place in range(8)]
+    everyone, *further = levels_of([*stopped, *long, np.empty(0)], np.random.default_rng(0))
+    assert everyone.trials.tolist() == list(range(29)), "the one that diverged, too"
+    assert everyone.scores[20] < everyone.scores[27], "most comparisons are at epoch 1"
+    assert len(further) == 2
+    for level in further:
+        assert level.trials.tolist() == list(range(20, 28))
+        assert np.argsort(-level.scores).tolist() == list(range(8))
+
+
+@pytest.mark.parametrize(("epochs", "expected"), [(9, [4, 16, 64]), (3, [16, 64]), (1, [64])])
+def test_it_draws_more_once_it_knows_about_the_end(
+    monkeypatch: pytest.MonkeyPatch, epochs: int, expected: list[int]
+) -> None:
+    counts: list[int] = []
+    draw = AutoSampler._draw
+    monkeypatch.setattr(AutoSampler, "_draw", lambda *args: [counts.append(args[2]), draw(*args)][1])
+    space = space_of()
+    search = StudySearch(space, LOSS, make_sampler("auto", space, 0, 120, epochs))
+    for number in range(120):
+        config, name = search.suggest(f"t{number}"), f"t{number}"
+        done = [1, min(2, epochs), epochs][min(2, number // 40)]
+        rows = [{"epoch": epoch, "metric/loss": loss_of(config) / epoch} for epoch in range(1, done + 1)]
+        search.on_trial_complete(name, {"rows": rows, "finished": done == epochs})
+    assert list(dict.fromkeys(count for count in counts if count > 1)) == expected
 
 
 def test_win_rates_compare_at_the_last_common_epoch() -> None:
