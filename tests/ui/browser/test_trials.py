@@ -219,15 +219,6 @@ def test_no_label_is_cut_beside_an_open_trial(
     assert not cut_texts(page)
 
 
-def test_a_sorted_table_opens_the_trial_that_is_clicked(open_trials: Callable[..., Any]) -> None:
-    page = open_trials(f"study={SMALL}")
-    click_row(page, -1, across=200)  # the header of the objective: the worst first
-    click_row(page, 1)
-    headline = opened(page)
-    assert headline is not None
-    assert headline.startswith("Trial 38"), "the second from the end"
-
-
 def test_a_trial_opens_and_closes_by_keyboard_alone(open_trials: Callable[..., Any]) -> None:
     page = open_trials(f"study={SMALL}")
     for _ in range(60):
