@@ -55,9 +55,9 @@ def show() -> None:
 
 
 def _show_trial(row: pd.Series, epochs: pd.DataFrame, spec: Spec) -> None:
-    scores = {name: _score(row.get(f"health/{name}")) for name in SCORES}
+    scores = {name: _number(row.get(f"health/{name}")) for name in SCORES}
     history = [
-        {str(key).removeprefix("metric/"): _score(value) for key, value in epoch.items() if "metric/" in str(key)}
+        {str(key).removeprefix("metric/"): _number(value) for key, value in epoch.items() if "metric/" in str(key)}
         for epoch in epochs.to_dict(orient="records")
     ]
     overall = scores["overall"]
@@ -92,6 +92,6 @@ def _badge(grade: str) -> str:
     return f":{COLORS[grade]}-badge[{grade}]"
 
 
-def _score(value: object) -> float | None:
+def _number(value: object) -> float | None:
     """A table cell as a number; None if it is absent."""
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

@@ -149,5 +149,6 @@ class Draft:
         return broken
 
     def _applies(self, variable: Variable, config: Config) -> bool:
+        # A search space may replace the task's own condition; the task still ignores the variable.
         own = variable.when is None or bool(Expression.parse(variable.when)(config))
-        return own and (variable.name not in self.space.searched or self.space.active(variable.name, config))
+        return own and self.space.active(variable.name, config)
