@@ -43,8 +43,10 @@ from faulty import Faulty
 
 class Telling(Faulty):
     def train_epoch(self, *given):
-        with open(os.environ["TUNE_APP_SEEN"], "w") as file:
+        seen = os.environ["TUNE_APP_SEEN"]
+        with open(seen + ".new", "w") as file:
             json.dump(dict(os.environ), file)
+        os.replace(seen + ".new", seen)  # the test kills this process at any moment
         return super().train_epoch(*given)
 """
 
