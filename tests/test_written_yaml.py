@@ -15,7 +15,7 @@ from tune_app.written_yaml import read_yaml
 
 TELLING = [
     *("off", "yes", "1e-5", "1.0e-05", "010", "0o7", "1:30", "~", "null", "True", "2026-01-01"),
-    *("=", "<<", "-", "ü", ""),
+    *("=", "<<", "-", "ü", "", ":0", "?0", "0:?"),
 ]
 PLAIN = st.one_of(
     st.none(),

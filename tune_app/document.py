@@ -128,12 +128,17 @@ def to_yaml(document: Mapping[str, Any], *, compact: bool) -> str:
     return text.getvalue()
 
 
+UNSAFE_PLAIN = re.compile(r"^[?:]|:\?")
+"""What ruamel.yaml writes without quotes, although in a list or a mapping on one line it needs them."""
+
+
 class _Representer(SafeRepresenter):
-    """ruamel.yaml's, which writes `[?a]` for a list of one string and reads that as a list of one mapping."""
+    """ruamel.yaml's, which leaves out quotes that `[?a]`, `{a: :0}` and `[0:?]` need: it reads the first as a list of one
+    mapping, and libyaml rejects the others."""
 
     def represent_str(self, data: str) -> ScalarNode:
-        """The string, in quotes if it starts with a question mark."""
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style="'" if data.startswith("?") else None)
+        """The string, in quotes if a reader would not take it for one without them."""
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="'" if UNSAFE_PLAIN.search(data) else None)
 
 
 _Representer.add_representer(str, _Representer.represent_str)
