@@ -46,7 +46,7 @@ test-hosts: install
 
 # The page in a real browser; needs Debian's chromium.
 test-browser: install
-	$(PYTEST) -rs tests/ui/browser
+	$(PYTEST) -rs -n 2 --dist loadfile tests/ui/browser
 
 # The adapters with the real packages, which it installs; torch stays as the lock file has it.
 test-frameworks: install

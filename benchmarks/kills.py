@@ -119,7 +119,7 @@ def one_round(name: str, kind: str, after_s: float, root: str) -> dict[str, Any]
     kept = rows_of(study)
     if not wrong and study.being_written() and not is_killed(process, errors):
         wrong = "the command ended by itself and left the study locked"
-    while not wrong and not is_done(study) and resumes < RESUMES:
+    while not wrong and not (is_done(study) and is_closed(study)) and resumes < RESUMES:
         wait_for_lock(study)
         arguments = ["resume", name, "--no-tensorboard"] if study.exists() else fresh
         resumes += 1
@@ -187,6 +187,11 @@ def is_killed(process: subprocess.Popen[str], errors: str) -> bool:
 def is_done(study: Study) -> bool:
     """Whether all of its trials have ended for good."""
     return study.exists() and sum(record.finished for record in study.history().trials.values()) == TRIALS
+
+
+def is_closed(study: Study) -> bool:
+    """Whether its last command finished the files; if it was killed after the last trial ended, `resume` does."""
+    return study.json("live.json").get("state") != "running"
 
 
 def rows_of(study: Study) -> dict[int, Any]:

@@ -133,8 +133,8 @@ UNSAFE_PLAIN = re.compile(r"^[?:]|:\?")
 
 
 class _Representer(SafeRepresenter):
-    """ruamel.yaml's, which leaves out quotes that `[?a]`, `{a: :0}` and `[0:?]` need: it reads the first as a list of one
-    mapping, and libyaml rejects the others."""
+    """ruamel.yaml's, which leaves out quotes that `[?a]`, `{a: :0}` and `[0:?]` need: it reads the first as a list of
+    one mapping, and libyaml rejects the others."""
 
     def represent_str(self, data: str) -> ScalarNode:
         """The string, in quotes if a reader would not take it for one without them."""

@@ -16,6 +16,8 @@ from tune_app.spaces.spec import Spec
 CURVE = "curve"
 """The column of learning curves in a table of trials."""
 PINNED = ("trial", "star", "state", "objective")
+LARGE = 1000
+"""From here on, four significant digits leave no decimals; `%.4g` would write 12,345 as 1.235e+4."""
 NUMBERS = ("trial", "seed")
 """Columns of whole numbers that count nothing: names, which have no commas."""
 NAMES = {
@@ -108,6 +110,7 @@ def _column(column: str, values: pd.Series[Any], help_text: str | None, spec: Sp
         return st.column_config.NumberColumn(name, format="percent", **facts)
     if pd.api.types.is_integer_dtype(values) and column not in NUMBERS:
         return st.column_config.NumberColumn(name, format="%,d", **facts)
-    if pd.api.types.is_float_dtype(values):  # four decimals would turn 0.00004 into zero
-        return st.column_config.NumberColumn(name, format="%.4g", **facts)
+    if pd.api.types.is_float_dtype(values):
+        large = values.abs()[values.ne(0)].min() >= LARGE  # four decimals would turn 0.00004 into zero
+        return st.column_config.NumberColumn(name, format="%,.0f" if large else "%.4g", **facts)
     return st.column_config.Column(name, **facts)

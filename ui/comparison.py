@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 from columns import shown, title
-from figure_tools import OnTrial, follow_clicks, show_downloads
+from figure_tools import OnTrial, follow_clicks, show_chart
 from sources import epochs_of
 
 from tune_app.readable import counted
@@ -74,11 +74,9 @@ def _show_curves(study: Study, spec: Spec, chosen: Sequence[int], on_trial: OnTr
     figure = plots.compared_curves(epochs, chosen, metric)
     plots.set_height(figure, HEIGHT)
     chart = f"{study.name}-compared-chart"
-    if metric in epochs:
-        rows = epochs.loc[epochs["trial"].isin(chosen), ["trial", "epoch", metric]]
-        show_downloads(chart, f"{study.name}-compared", lambda: rows)
-    with st.container(key=chart):
-        st.plotly_chart(figure, alt="Learning curves of the compared trials", config={"displaylogo": False})
+    rows = epochs.loc[epochs["trial"].isin(chosen)].filter(["trial", "epoch", metric])
+    name = f"{study.name}-compared"
+    show_chart(chart, name, figure, "Learning curves of the compared trials", lambda: rows)
     if on_trial is not None:
         follow_clicks(chart, on_trial)
 

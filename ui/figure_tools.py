@@ -1,4 +1,4 @@
-"""The tools next to a figure: its downloads as picture and data, and the trial that was clicked in it.
+"""A figure with its tools: its downloads as picture and data, and the trial that was clicked in it.
 
 A selection in Streamlit's own charts stays until it is cleared, so a second click on the same point would have no
 effect, and lines cannot be selected at all. Our component listens to the chart instead; zoom and pan still work.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 SCRIPT = Path(__file__).with_name("figure_tools.js").read_text(encoding="utf-8")
@@ -28,6 +29,31 @@ STYLE = """
 .pictures button:hover, .pictures button:focus-visible { border-color: var(--st-primary-color); }
 """
 OnTrial = Callable[[int], None]
+
+
+def show_chart(
+    chart: str,
+    name: str,
+    figure: go.Figure,
+    alt: str,
+    data: Callable[[], pd.DataFrame],
+    *,
+    place: st.delta_generator.DeltaGenerator | None = None,
+    tools: st.delta_generator.DeltaGenerator | None = None,
+    key: str | None = None,
+) -> None:
+    """A figure and its downloads, see `show_downloads`.
+
+    Args:
+        place: where the figure goes; None: here.
+        tools: where its downloads go; None: below the figure, at the right.
+        key: for a figure that is redrawn while it is read, so that the browser changes it instead of replacing it.
+    """
+    here = (place or st).container(key=chart)
+    with here:
+        st.plotly_chart(figure, alt=alt, config={"displaylogo": False}, key=key)
+    with tools or (place or st).container(horizontal=True, horizontal_alignment="right"):
+        show_downloads(chart, name, data)
 
 
 def follow_clicks(chart: str, on_trial: OnTrial) -> None:

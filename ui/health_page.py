@@ -7,6 +7,7 @@ import math
 import pandas as pd
 import streamlit as st
 from columns import column_config, shown, title
+from figure_tools import show_chart
 from following import say_state
 from sources import chosen_study, epochs_of, spec_of, trials_of
 from trial_choice import choose_trial, row_of
@@ -41,7 +42,14 @@ def show() -> None:
     mine = epochs[epochs["trial"] == row["trial"]].sort_values("epoch")
     _show_trial(row, mine, spec)
     st.subheader("Over the epochs", anchor=False)
-    st.plotly_chart(plots.health_over_epochs(mine), alt="Health over the epochs", config={"displaylogo": False})
+    drawn = ["trial", "epoch", *(f"health/{name}" for name in SCORES)]
+    show_chart(
+        f"{study.name}-health-chart",
+        f"{study.name}-health-{row['trial']}",
+        plots.health_over_epochs(mine),
+        "Health over the epochs",
+        lambda: mine.filter(drawn),
+    )
     st.subheader("All trials, healthiest first", anchor=False)
     columns = [column for column in COLUMNS if column in trials]
     st.dataframe(

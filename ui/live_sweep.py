@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from figure_tools import show_chart
 from job_view import show_state, stop_button
 from sources import epochs_of, jobs, trials_of
 from steering_form import change_form, stop_trial_button
@@ -26,7 +27,6 @@ from tune_app.store.study import Study
 SHOWN_TRIALS = 8
 LOW = 300
 """Height of the figures, in pixels."""
-BARE = {"displaylogo": False, "displayModeBar": False}
 SHOWN_ERRORS = 5
 STATES = ("COMPLETED", "PRUNED", "FAILED", "RUNNING")
 KINDS = {
@@ -121,18 +121,25 @@ def _figures(study: Study, live: dict[str, Any], trials: pd.DataFrame) -> None:
     best = live["best"]["trial"] if live.get("best") else None
     left, right = st.container(key="sweep-figures").columns(2)
     if len(trials):
-        left.plotly_chart(
+        show_chart(
+            f"{study.name}-live-history-chart",
+            f"{study.name}-history",
             _low(plots.optimization_history(trials, objective)),
-            alt="The best so far",
-            config=BARE,
+            "The best so far",
+            lambda: trials[["trial", "state", "objective"]],
+            place=left,
             key=f"{study.name}-live-history",
         )
     running = [trial["trial"] for trial in (live.get("running") or [])[:SHOWN_TRIALS]]
     if running:
-        right.plotly_chart(
-            _low(trial_curve(epochs_of(study), running, best, objective)),
-            alt="Learning curves of the running trials",
-            config=BARE,
+        epochs = epochs_of(study)
+        show_chart(
+            f"{study.name}-live-curves-chart",
+            f"{study.name}-running",
+            _low(trial_curve(epochs, running, best, objective)),
+            "Learning curves of the running trials",
+            lambda: epochs[epochs["trial"].isin(running)],
+            place=right,
             key=f"{study.name}-live-curves",
         )
     sources = Counter(

@@ -1,15 +1,15 @@
-// The left and right arrow keys open another trial from within the table, too, instead of moving to another cell.
+// The left and right arrow keys work within the table, too: they move to the row above or below, as the user sorted
+// the table, instead of to another cell.
 
 export default function ({ data }) {
   const lead = (event) => {
-    const key = { ArrowLeft: data.left, ArrowRight: data.right }[event.key];
+    const key = { ArrowLeft: "ArrowUp", ArrowRight: "ArrowDown" }[event.key];
     if (!key || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     if (!event.target.closest?.("[data-testid=stDataFrame]")) return;
-    const button = document.querySelector(`.st-key-${CSS.escape(key)} button`);
-    if (!button) return; // no trial is open
+    if (!document.querySelector(`.st-key-${CSS.escape(data.panel)}`)) return; // no trial is open
     event.preventDefault();
     event.stopPropagation();
-    button.click();
+    event.target.dispatchEvent(new KeyboardEvent("keydown", { key, code: key, bubbles: true, cancelable: true }));
   };
   document.addEventListener("keydown", lead, true);
   return () => document.removeEventListener("keydown", lead, true);

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from figure_tools import show_downloads
+from figure_tools import show_chart
 from sources import NO_STUDY, stamp, store, studies, trials_of
 from values import number, sentence
 
@@ -123,13 +123,13 @@ def _compare(chosen: list[Study]) -> None:
         return
     tables = {study.name: trials_of(study) for study in chosen}
     columns = ["study", "trial", "state", "epochs", "ended_at", "objective"]
-    show_downloads(CHART, "studies", lambda: pd.concat([table[columns] for table in tables.values()]))
-    with st.container(key=CHART):
-        st.plotly_chart(
-            plots.set_height(cost_curves(tables, first), 320),
-            alt="The best so far of each study against its cost",
-            config={"displaylogo": False},
-        )
+    show_chart(
+        CHART,
+        "studies",
+        plots.set_height(cost_curves(tables, first), 320),
+        "The best so far of each study against its cost",
+        lambda: pd.concat([table[columns] for table in tables.values()]),
+    )
     table = winners(tables, first.direction)
     if table.empty:
         st.info("No trial of these studies completed, so there are no winners to compare.")

@@ -11,7 +11,8 @@ import streamlit as st
 from columns import shown as text
 from columns import title
 from comparison import direction_of
-from figure_tools import OnTrial, follow_clicks, show_downloads
+from figure_settings import setting
+from figure_tools import OnTrial, follow_clicks, show_chart, show_downloads
 from parallel_axes import show_axes
 from sources import epochs_of, said, trials_of
 from values import sentence
@@ -103,12 +104,17 @@ def _draw(
     figure.update_layout(title=None, margin_t=12)  # the choice of figures already shows it
     plots.set_height(figure, height)
     chart = f"{shown.study.name}-{name}-chart"
-    with st.container(key=chart):
-        st.plotly_chart(figure, alt=alt, config={"displaylogo": False})
-    with shown.tools:
-        show_downloads(chart, f"{shown.study.name}-{name}", data)
+    show_chart(chart, f"{shown.study.name}-{name}", figure, alt, data, tools=shown.tools)
     if shown.on_trial is not None:
         follow_clicks(chart, shown.on_trial)
+
+
+def _draw_marked(
+    shown: Shown, name: str, figure: go.Figure, alt: str, data: Callable[[], pd.DataFrame], height: int = HEIGHT
+) -> None:
+    """See `_draw`; the trials chosen for comparison stand out."""
+    plots.mark_trials(figure, shown.compared)
+    _draw(shown, name, figure, alt, data, height)
 
 
 def _log_switch(shown: Shown, figure: str, column: str) -> bool | None:
@@ -120,16 +126,15 @@ def _log_switch(shown: Shown, figure: str, column: str) -> bool | None:
     words = "Log of the error" if share else "Log scale"
     far = f"{name}: 98% to 99% spans as much as 80% to 90%, half of the error."
     help_text = far if share else f"{name} on a log scale."
-    key = f"{shown.study.name}-{figure}-log-{'error' if share else 'value'}"
-    return st.toggle(words, value=share, help=help_text, key=key, persist_state="session")
+    name = f"{figure}-log-{'error' if share else 'value'}"
+    return st.toggle(words, help=help_text, **setting(shown.study.name, name, share))
 
 
 def _pruned_switch(shown: Shown, figure: str) -> bool:
     return st.toggle(
         "Include pruned",
         help="They stopped early, so their figures come from fewer epochs and are worse than they could be.",
-        key=f"{shown.study.name}-{figure}-pruned",
-        persist_state="session",
+        **setting(shown.study.name, f"{figure}-pruned", False),
     )
 
 
@@ -142,7 +147,7 @@ def _columns(shown: Shown, *names: str) -> pd.DataFrame:
 def _history(shown: Shown) -> None:
     log = _log_switch(shown, "history", "objective")
     figure = plots.optimization_history(shown.trials, shown.spec.objective, log)
-    _draw(shown, "history", figure, "Objective of each trial", lambda: _columns(shown))
+    _draw_marked(shown, "history", figure, "Objective of each trial", lambda: _columns(shown))
 
 
 def _curves(shown: Shown) -> None:
@@ -158,10 +163,8 @@ def _curves(shown: Shown) -> None:
         column = st.selectbox(
             "Figure over the epochs",
             columns,
-            index=columns.index(main) if main in columns else 0,
             format_func=lambda name: title(name, spec.objective),
-            key=f"{study.name}-curve",
-            persist_state="session",
+            **setting(study.name, "curve", main if main in columns else columns[0], columns),
         )
     with right:
         log = _log_switch(shown, "curves", column)
@@ -184,11 +187,9 @@ def _parallel(shown: Shown) -> None:
     if len(spec.space.searched) > AXES:
         names = st.multiselect(
             "Axes",
-            list(spec.space.searched),
-            default=names,
+            searched := list(spec.space.searched),
             help="Default: the variables most closely associated with the objective, and the learning rate.",
-            key=f"{study.name}-axes",
-            persist_state="session",
+            **setting(study.name, "axes", names, searched),
         )
     figure = plots.parallel_coordinates(trials, spec, names)
     drawn = plots.drawn_lines(trials, spec)
@@ -271,7 +272,7 @@ def _slice(shown: Shown) -> None:
         log = _log_switch(shown, "slice", "objective")
     if name is not None:
         figure = plots.slice_plot(shown.trials, shown.spec, name, log)
-        _draw(shown, "slice", figure, f"Objective over {name}", lambda: _columns(shown, name))
+        _draw_marked(shown, "slice", figure, f"Objective over {name}", lambda: _columns(shown, name))
 
 
 def _contour(shown: Shown) -> None:
@@ -279,7 +280,7 @@ def _contour(shown: Shown) -> None:
     if chosen is not None:
         x, y, pruned = chosen
         figure = plots.contour_plot(shown.trials, shown.spec, x, y, pruned)
-        _draw(shown, "contour", figure, f"Objective over {x} and {y}", lambda: _columns(shown, x, y))
+        _draw_marked(shown, "contour", figure, f"Objective over {x} and {y}", lambda: _columns(shown, x, y))
 
 
 def _rank(shown: Shown) -> None:
@@ -287,7 +288,7 @@ def _rank(shown: Shown) -> None:
     if chosen is not None:
         x, y, pruned = chosen
         figure = plots.rank_plot(shown.trials, shown.spec, x, y, pruned)
-        _draw(shown, "rank", figure, f"Rank of the objective over {x} and {y}", lambda: _columns(shown, x, y))
+        _draw_marked(shown, "rank", figure, f"Rank of the objective over {x} and {y}", lambda: _columns(shown, x, y))
 
 
 def _pair(shown: Shown, figure: str, words: str) -> tuple[str, str, bool] | None:
@@ -311,9 +312,8 @@ def _variable(shown: Shown, label: str, key: str, first: Sequence[str]) -> str |
     if not first:
         return None
     names = list(shown.spec.space.searched)
-    return st.selectbox(
-        label, names, index=names.index(first[0]), key=f"{shown.study.name}-{key}", persist_state="session"
-    )
+    chosen: str = st.selectbox(label, names, **setting(shown.study.name, key, first[0], names))
+    return chosen
 
 
 def _distribution(shown: Shown) -> None:
@@ -321,13 +321,13 @@ def _distribution(shown: Shown) -> None:
         return
     log = _log_switch(shown, "distribution", "objective")
     figure = plots.empirical_distribution({shown.study.name: shown.trials}, shown.spec.objective, log)
-    _draw(shown, "distribution", figure, "Empirical distribution of the objective", lambda: _columns(shown))
+    _draw_marked(shown, "distribution", figure, "Empirical distribution of the objective", lambda: _columns(shown))
 
 
 def _timeline(shown: Shown) -> None:
     figure = plots.timeline(shown.trials)
     columns = ["trial", "state", "node", "started_at", "ended_at", "duration_s"]
-    _draw(
+    _draw_marked(
         shown,
         "timeline",
         figure,
@@ -344,4 +344,4 @@ def _pareto(shown: Shown) -> None:
         figures = [dict(zip(columns, row, strict=True)) for row in completed[columns].itertuples(index=False)]
         rows = completed.iloc[front(shown.spec.objective, figures)]
     figure = plots.pareto_front(shown.trials, rows, shown.spec)
-    _draw(shown, "front", figure, "Pareto front", lambda: completed[["trial", *columns]])
+    _draw_marked(shown, "front", figure, "Pareto front", lambda: completed[["trial", *columns]])

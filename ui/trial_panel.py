@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 from columns import shown, title
+from figure_tools import show_chart
 from sources import epochs_of
 from steering_form import retry_button
 from trial_actions import action, architecture, review, toggle_compared, train
@@ -45,6 +46,7 @@ FACTS = (
 )
 MORE_FACTS = ("seed", "attempt", "resumed_from", "started_at", "ended_at", "trial_id")
 LAST_LINES = 100
+PANEL = "trial-panel"
 KEYS = Path(__file__).with_name("panel_keys.js").read_text(encoding="utf-8")
 
 
@@ -71,7 +73,7 @@ def show_panel(study: Study, spec: Spec, trials: pd.DataFrame, listed: pd.DataFr
     if trial is None:
         return
     found = trials[trials["trial"] == trial]
-    with st.container(key="trial-panel"):
+    with st.container(key=PANEL):
         _steps(study.name, trial, [int(n) for n in listed["trial"]])
         if found.empty:
             st.info(f"Trial {trial} has not ended yet, or does not exist in this study.")
@@ -84,10 +86,13 @@ def show_panel(study: Study, spec: Spec, trials: pd.DataFrame, listed: pd.DataFr
         _failure(row)
         with st.expander("Note and tags", expanded=bool(row["tags"] or row["note"])):
             show_notes(study, trial)
-        st.plotly_chart(
-            trial_curve(epochs_of(study), [trial], won, spec.objective),
-            alt=f"Learning curve of trial {trial}",
-            config={"displaylogo": False, "displayModeBar": False},
+        epochs = epochs_of(study)
+        show_chart(
+            f"{study.name}-panel-chart",
+            f"{study.name}-trial-{trial}",
+            trial_curve(epochs, [trial], won, spec.objective),
+            f"Learning curve of trial {trial}",
+            lambda: epochs[epochs["trial"] == trial],
             key=f"{study.name}-panel-curve",
         )
         _parameters(spec, row, None if won in (None, trial) else best)
@@ -133,7 +138,7 @@ def _lead_from_table(study: str) -> None:
     with st.container(height=1, border=False):
         keys(
             key=f"{study}-panel-keys",
-            data={"left": f"{study}-panel-Previous", "right": f"{study}-panel-Next"},
+            data={"panel": PANEL},
         )
 
 

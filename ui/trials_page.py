@@ -11,6 +11,7 @@ from answer_band import show_answer, show_buttons
 from axis_filter import take_axis_ranges
 from column_memory import remember_columns
 from comparison import show_comparison
+from figure_settings import set_settings, settings_of
 from following import say_state
 from sources import chosen_study, epochs_of, read_spec, trials_of
 from trial_figures import figures_of, show_figure
@@ -27,6 +28,8 @@ from tune_app.spaces.spec import Spec
 from tune_app.store.study import Study
 
 VIEWS = ["Table", "Gallery", "Compare"]
+PARTS = ("study", "view", "figure", "filter", "compare", "trial")
+"""Of the address, apart from the settings of the figures."""
 
 
 def show() -> None:
@@ -120,6 +123,8 @@ def _take_address(study: str, spec: Spec, trials: pd.DataFrame) -> None:
     for part, known in (("view", VIEWS), ("figure", figures_of(spec))):
         if asked.get(part) in known:
             st.session_state[f"{study}-{part}"] = asked[part]
+    if asked:
+        set_settings(study, {name: value for name, value in asked.items() if name not in PARTS})
     numbers = set(map(int, trials["trial"]))
     try:
         if "trial" in asked:
@@ -147,6 +152,7 @@ def _keep_address(study: str) -> None:
             "filter": selection_of(study).to_text(),
             "compare": ",".join(map(str, _compared(study))),
             "trial": "" if trial is None else str(trial),
+            **settings_of(study),
         }
     )
 

@@ -388,3 +388,27 @@ def test_an_axis_with_only_failures_has_no_tick_labels(trials: pd.DataFrame, spe
     assert plots.optimization_history(failed, spec.objective).layout.yaxis.showticklabels is False
     assert plots.slice_plot(failed, spec, "momentum").layout.yaxis.showticklabels is False
     assert plots.optimization_history(trials, spec.objective).layout.yaxis.showticklabels is None
+
+
+def test_compared_trials_are_marked(trials: pd.DataFrame, spec: Spec) -> None:
+    first, second = (int(number) for number in trials.loc[trials["state"] == "COMPLETED", "trial"].head(2))
+    figures = [
+        plots.optimization_history(trials, spec.objective),
+        plots.slice_plot(trials, spec, "learning_rate"),
+        plots.rank_plot(trials, spec, "learning_rate", "filters"),
+        plots.empirical_distribution({"one": trials}, spec.objective),
+    ]
+    for figure in figures:
+        before = len(figure.data)
+        plots.mark_trials(figure, [second, first, 10**6])
+        rings = figure.data[before:]
+        assert [ring.text for ring in rings] == [(str(second),), (str(first),)], "a trial that is not drawn has no mark"
+        assert rings[0].marker.color != rings[1].marker.color
+        drawn = [
+            (x, y) for t in figure.data[:before] if t.customdata is not None for x, y in zip(t.x, t.y, strict=True)
+        ]
+        assert (rings[0].x[0], rings[0].y[0]) in drawn
+    lanes = plots.timeline(trials)
+    plots.mark_trials(lanes, [first])
+    bars = next(bar for bar in lanes.data if first in [row[0] for row in bar.customdata])
+    assert bars.marker.line.width[[row[0] for row in bars.customdata].index(first)] == 3

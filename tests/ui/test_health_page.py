@@ -43,6 +43,7 @@ def test_the_figures_of_the_best_trial_with_weights_and_meanings(page: AppTest) 
         assert f":gray[weight {100 * weight:.0f}%]" in said
         assert MEANINGS[name] in said
     assert len(page.get("plotly_chart")) == 1
+    assert [block.proto.popover.icon for block in page.get("popover")] == [":material/download:"]
     ranked = page.dataframe[0].value
     assert {"trial", "health/overall", *(f"health/{name}" for name in WEIGHTS)} <= set(ranked.columns)
     assert ranked["health/overall"].dropna().is_monotonic_decreasing

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -319,6 +321,22 @@ def test_the_address_opens_the_same_view(open_page: Callable[..., AppTest]) -> N
     assert "#### Trial 2" in texts(other)
 
 
+def test_the_address_holds_the_settings_of_a_figure(open_page: Callable[..., AppTest]) -> None:
+    page = pick(open_page(), "figure", "Slice")
+    other = {"conv_layers", "filters"} - {page.selectbox(key=f"{STUDY}-slice").value}
+    chosen = min(other)
+    page.selectbox(key=f"{STUDY}-slice").set_value(chosen)
+    page.toggle(key=f"{STUDY}-slice-log-error").set_value(False)
+    address = dict(clean(page.run()).query_params)
+    assert (address["slice"], address["slice-log-error"]) == (chosen, "off")
+    linked = open_page(None, address=address)
+    assert linked.selectbox(key=f"{STUDY}-slice").value == chosen
+    assert linked.toggle(key=f"{STUDY}-slice-log-error").value is False
+    unknown = open_page(None, address={"study": STUDY, "figure": "Slice", "slice": "nothing", "slice-log-error": "?"})
+    assert unknown.selectbox(key=f"{STUDY}-slice").value != "nothing"
+    assert unknown.toggle(key=f"{STUDY}-slice-log-error").value is True
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [
@@ -393,6 +411,20 @@ def test_numbers_of_the_table_have_four_significant_digits(open_page: Callable[.
     assert formats["objective"] == "percent"
     assert formats["model_parameters"] == "%,d"
     assert formats["trial"] is None, "a number that counts nothing has no comma"
+
+
+def test_large_numbers_of_the_table_have_commas(
+    open_page: Callable[..., AppTest], results: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "results"
+    shutil.copytree(results, root)
+    file = root / "trials" / f"study={STUDY}" / "data.parquet"
+    written = pq.read_table(file)
+    column = written.column_names.index("duration_s")
+    long = pa.array([12345.6] * len(written), written.schema.field(column).type)
+    pq.write_table(written.set_column(column, written.schema.field(column), long), file)
+    columns = json.loads(open_page(root=root).dataframe[0].proto.columns)
+    assert columns["duration_s"]["type_config"]["format"] == "%,.0f"
 
 
 def test_what_identifies_a_trial_stays_at_the_left(open_page: Callable[..., AppTest]) -> None:

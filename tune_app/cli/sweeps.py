@@ -323,6 +323,7 @@ def _run(
 
     from tune_app.cli.progress import Progress
     from tune_app.ray_backend.cluster import connected
+    from tune_app.ray_backend.liveness import Liveness
 
     if tensorboard and (package := missing("tensorboard")):
         click.echo(f"no TensorBoard files: {package} is not installed; install tune-app[tensorboard]", err=True)
@@ -340,8 +341,9 @@ def _run(
             notification.live = live
             progress.update(live)
 
-        with connected(address, _say_fallback if fallback else None) as liveness:
-            watchdog.lost = liveness.lost
+        liveness = Liveness()
+        watchdog.lost = liveness.lost
+        with connected(address, _say_fallback if fallback else None, liveness):
             _answer_terminations()  # Ray's own handler would print its own message
             ready = preparing.result()
             from tune_app.ray_backend.backend import RayBackend

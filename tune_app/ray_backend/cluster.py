@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -28,25 +29,28 @@ TOKEN_HINT = "set RAY_AUTH_MODE=token, and put the cluster's token in ~/.ray/aut
 
 
 @contextmanager
-def connected(address: str | None, fallback: Callable[[InputError], None] | None = None) -> Iterator[Liveness]:
+def connected(
+    address: str | None, fallback: Callable[[InputError], None] | None = None, liveness: Liveness | None = None
+) -> Iterator[None]:
     """Use the cluster at `address` (``auto`` finds the one on this machine), or start one here temporarily.
 
     Without an address, ``RAY_ADDRESS`` counts, which Ray sets inside its jobs. Only the main thread may call this:
-    Linux ends Ray's processes together with the thread that started them. Yields an object that checks whether the
-    cluster is still alive.
+    Linux ends Ray's processes together with the thread that started them.
 
     Args:
         fallback: called if no cluster answers, and then this machine is used; without it, that is an error.
+        liveness: watches the cluster, also while it starts.
 
     Raises:
         InputError: no cluster answers at the address, or it rejects us; the command is not Unicode.
         WorkFailed: Ray does not start on this machine.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    with ExitStack() as started:
+    liveness = liveness or Liveness()
+    with _silent_listeners(), ExitStack() as started:
         own = None
         if not address or address == "local":
-            own = _connect_here(started)
+            own = _connect_here(started, liveness)
         else:
             try:
                 _connect(address)
@@ -54,12 +58,29 @@ def connected(address: str | None, fallback: Callable[[InputError], None] | None
                 if fallback is None:
                     raise
                 fallback(error)
-                own = _connect_here(started)
+                own = _connect_here(started, liveness)
         started.callback(ray.shutdown)  # registered last, so called first
-        yield Liveness(own)
+        liveness.follow(own)
+        yield
 
 
-def _connect_here(started: ExitStack) -> LocalNode | None:
+@contextmanager
+def _silent_listeners() -> Iterator[None]:
+    """Print no traceback if the head dies while one of Ray's threads listens to it: `Liveness` reports that."""
+    former = threading.excepthook
+
+    def hook(raised: threading.ExceptHookArgs) -> None:
+        if not issubclass(raised.exc_type, RpcError):
+            former(raised)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = former
+
+
+def _connect_here(started: ExitStack, liveness: Liveness) -> LocalNode | None:
     """Start a node on this machine and connect to it; `started` ends it. Returns the node if it is the lean one.
 
     The lean node uses Ray's internals. If they differ in another release, `ray.init` starts a node, seconds slower.
@@ -67,8 +88,9 @@ def _connect_here(started: ExitStack) -> LocalNode | None:
     try:
         from tune_app.ray_backend import local_node
 
-        node = local_node.start_node()
+        node = local_node.start_node(liveness.follow_start)
     except INSIDE_DIFFERS as error:
+        liveness.forget()
         log.warning("Ray %s differs inside (%s): ray.init starts the node, which takes longer", ray.__version__, error)
         with restored_environment("PYTHONBREAKPOINT"):
             ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")

@@ -1,4 +1,4 @@
-"""Whether the Ray cluster that this process is connected to is still alive."""
+"""Whether the Ray cluster that this process starts or is connected to is still alive."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from ray._private.worker import global_worker
 GONE_S = 6.0
 """After this long without a response, a Ray process counts as dead. Ray itself waits a minute, then aborts."""
 ANSWER_S = 2.0
+NAMES = {"gcs_server": "the head of the Ray cluster", "raylet": "the raylet of this machine"}
+"""Ray's executables that a driver depends on."""
 
 
 @dataclass
 class _Part:
-    """A Ray process: its name, its address, and the process object if this process started it."""
+    """A Ray process: its name, its address once it has one, and the process object if this process started it."""
 
     name: str
-    place: tuple[str, int] | str
+    place: tuple[str, int] | str | None
     started: list[Any]
     answered: float = field(default_factory=time.monotonic)
 
     def is_gone(self) -> bool:
-        if any(info.process.poll() is not None for info in self.started):
+        if any(process.poll() is not None for process in self.started):
             return True
-        if _answers(self.place):
+        if self.place is None or _answers(self.place):
             self.answered = time.monotonic()
         return time.monotonic() - self.answered > GONE_S
 
@@ -34,17 +36,31 @@ class _Part:
 class Liveness:
     """The two processes that a driver depends on: the cluster's head and the raylet on its own machine."""
 
-    def __init__(self, started: Any = None) -> None:
-        """Start watching; `started` is the node that this process started, if any."""
+    def __init__(self) -> None:
         self._parts: list[_Part] = []
+
+    def follow_start(self, executable: str, process: Any) -> None:
+        """Watch a process of the node that is starting: without it, Ray would wait up to a minute, then abort."""
+        if executable in NAMES:
+            self._parts = [*self._parts, _Part(NAMES[executable], None, [process])]
+
+    def forget(self) -> None:
+        """Watch nothing."""
+        self._parts = []
+
+    def follow(self, started: Any = None) -> None:
+        """Watch the cluster that Ray is now connected to; `started` is the node that this process started, if any."""
+        self.forget()
         node = global_worker.node
         if node is None:  # a client of a cluster, by ray://, which has neither
             return
         host, _, port = node.gcs_address.rpartition(":")
         processes = {} if started is None else started.all_processes
-        head = _Part("the head of the Ray cluster", (host.strip("[]"), int(port)), processes.get("gcs_server", []))
-        raylet = _Part("the raylet of this machine", node.raylet_socket_name, processes.get("raylet", []))
-        self._parts = [head, raylet]
+        places = {"gcs_server": (host.strip("[]"), int(port)), "raylet": node.raylet_socket_name}
+        self._parts = [
+            _Part(NAMES[kind], place, [info.process for info in processes.get(kind, [])])
+            for kind, place in places.items()
+        ]
 
     def lost(self) -> str | None:
         """What died, in words; None while both are alive."""

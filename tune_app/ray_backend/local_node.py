@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from functools import partial
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -63,7 +64,7 @@ class LocalNode(Node):
             super().start_raylet(*arguments, **settings)
 
 
-def start_node() -> LocalNode:
+def start_node(follow: Callable[[str, Any], None] = lambda executable, process: None) -> LocalNode:
     """A Ray head on this machine that ends with this process, without autoscaler, log monitor and usage statistics.
 
     `ray.init` also starts these; on two cores they cost two seconds at the start and one at the end of every sweep.
@@ -71,9 +72,17 @@ def start_node() -> LocalNode:
 
     Its processes have their own session: a signal to the whole group, as sent by `timeout` and shells, ends this
     process, which ends them. If they also got it, Ray would end this process before it could save or print anything.
+
+    Args:
+        follow: gets each process that it starts, with the name of its executable.
     """
     # The node's processes inherit these. Loopback only: nobody else can reach it, and it survives a network change.
-    defaults = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_preload_python_modules": PRELOADED}
+    # While this process connects, a raylet that waits a minute for a dead head would make it wait, too.
+    defaults = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_preload_python_modules": PRELOADED,
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+    }
     inherited = {name: os.environ.get(name, value) for name, value in defaults.items()}
     inherited[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     _set_loopback(True)
@@ -84,10 +93,16 @@ def start_node() -> LocalNode:
         worker_path=start_worker.__file__,
         dashboard_agent_listen_port=0,  # another Ray may have its fixed port, and waiting for that costs 4 s
     )
-    # Linux ends them with this process; elsewhere Ray does, through their process group.
-    apart = partial(services.ConsolePopen, start_new_session=sys.platform == "linux")
+
+    def start_apart(command: list[str], *more: Any, **options: Any) -> Any:
+        # Linux ends them with this process; elsewhere Ray does, through their process group.
+        process = popen(command, *more, **options, start_new_session=sys.platform == "linux")
+        follow(Path(command[0]).name, process)
+        return process
+
+    popen = services.ConsolePopen
     try:
-        with changed_environment(inherited), patch.object(services, "ConsolePopen", apart):
+        with changed_environment(inherited), patch.object(services, "ConsolePopen", start_apart):
             return LocalNode(params, head=True, shutdown_at_exit=True, spawn_reaper=True, ray_init_cluster=True)
     except BaseException:
         _set_loopback(False)

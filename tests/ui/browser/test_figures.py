@@ -15,7 +15,7 @@ from tune_app.spaces.spec import Spec
 
 UI = Path(__file__).parents[3] / "ui"
 WAIT_MS = 60_000
-STUDY = "figures"
+STUDY, PARETO = "figures", "two-objectives"
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(UI)!r})
@@ -26,7 +26,7 @@ from trial_figures import show_figure
 def tell(number):
     st.session_state["told"] = [*st.session_state.get("told", []), number]
 
-study = store().study({STUDY!r})
+study = store().study(st.query_params.get("study", {STUDY!r}))
 trials = trials_of(study)
 show_figure(study, spec_of(study), trials, trials, [], tell)
 st.text("Told: " + str(st.session_state.get("told", [])))
@@ -39,6 +39,8 @@ def url(
 ) -> Iterator[str]:
     """A page that shows only the figures of twelve completed trials and prints each reported trial."""
     root = tmp_path_factory.mktemp("figures")
+    pareto = make_spec(objective={"metric": "val_accuracy", "mode": "pareto", "against": "size"})
+    make_study(root / "results", replace(pareto, name=PARETO), ends=["COMPLETED"] * 12)
     make_study(root / "results", replace(make_spec(), name=STUDY), ends=["COMPLETED"] * 12)
     (root / "page.py").write_text(SCRIPT)
     with serving(root / "page.py", root / "results") as address:
@@ -68,7 +70,7 @@ def rest(page: Any) -> None:
 
 
 def click_point(page: Any, position: int) -> None:
-    """Click the point at this position in the first trace."""
+    """Click the point at this position in all traces."""
     box = page.locator(".js-plotly-plot .scatterlayer .trace .points path").nth(position).bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2 - 3, box["y"] + box["height"] / 2)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -83,6 +85,17 @@ def test_every_click_on_a_point_reports_its_trial(page: Any) -> None:
         click_point(page, 2)
         page.get_by_text(f"Told: {[int(number)] * times}", exact=True).wait_for()
         rest(page)
+
+
+def test_a_click_on_the_pareto_front_reports_its_trial(page: Any, url: str) -> None:
+    page.goto(f"{url}/?study={PARETO}")
+    page.locator(".js-plotly-plot .scatterlayer .trace .points path").first.wait_for()
+    rest(page)
+    assert page.get_by_role("radio", name="Pareto front").is_checked()
+    last = page.locator(".js-plotly-plot .scatterlayer .trace .points path").count() - 1
+    number = page.evaluate("document.querySelector('.js-plotly-plot')._fullData.at(-1).customdata.at(-1)[0]")
+    click_point(page, last)
+    page.get_by_text(f"Told: {[int(number)]}", exact=True).wait_for()
 
 
 def test_a_line_of_parallel_coordinates_shows_its_trial_and_opens_it(page: Any) -> None:

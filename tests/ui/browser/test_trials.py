@@ -126,6 +126,20 @@ def test_a_click_opens_a_trial_and_the_arrow_keys_move_on(open_trials: Callable[
     assert opened(page) == second, "clicking the same row opens it again"
 
 
+def test_the_arrow_keys_follow_the_order_in_which_the_table_is_sorted(open_trials: Callable[..., Any]) -> None:
+    page = open_trials(f"study={SMALL}")
+    click_row(page, -1, across=135)  # the left end of the header "Val accuracy": its right end opens a menu
+    cell = "document.querySelector('[role=grid] tbody tr:first-child [role=gridcell][aria-colindex=\"1\"]')"
+    page.wait_for_function(f"{cell}?.textContent === '39'")
+    click_row(page, 0)
+    seen = [opened(page)]
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+        rest(page)
+        seen.append(opened(page))
+    assert [(headline or "").split()[1] for headline in seen] == ["39", "38", "37", "38"]
+
+
 @both
 def test_a_link_opens_the_same_view_for_a_colleague(open_trials: Callable[..., Any], study: str) -> None:
     page = open_trials(f"study={study}")
@@ -196,16 +210,18 @@ def test_a_star_is_saved_with_the_study(open_trials: Callable[..., Any], site: A
     assert (kept.star, kept.text) == (True, "Look again")
 
 
-@pytest.mark.parametrize("part", ["trials", "review", "profiles", "health", "sweep"])
 def test_no_label_is_cut_on_a_narrow_screen(
-    new_page: Callable[[str], Any], site: Any, cut_texts: Callable[[Any], list[str]], part: str
+    new_page: Callable[[str], Any], site: Any, cut_texts: Callable[[Any], list[str]]
 ) -> None:
-    page = new_page(part)
+    page = new_page("trials")
     page.set_viewport_size({"width": 900, "height": 900})
-    page.goto(f"{site.url}/{part}?study={SMALL}")
-    page.get_by_role("heading", name=part.capitalize(), exact=True).wait_for()
-    rest(page)
-    assert not cut_texts(page)
+    parts = ["trials", "review", "profiles", "health", "sweep", "studies", "architecture"]
+    views = [f"trials?study={SMALL}&view=Gallery", f"trials?study={SMALL}&view=Compare&compare=0,2"]
+    for address in [*(f"{part}?study={SMALL}" for part in parts), *views]:
+        page.goto(f"{site.url}/{address}")
+        page.get_by_role("heading", name=address.partition("?")[0].capitalize(), exact=True).wait_for()
+        rest(page)
+        assert not cut_texts(page), address
 
 
 @pytest.mark.parametrize("width", [900, 1200, 1440])

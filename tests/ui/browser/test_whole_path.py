@@ -95,6 +95,15 @@ def test_sweep_review_save_and_train(new_page: Callable[[str], Any], site: Any) 
     assert trained["config"] == expected
     assert trained["epochs"] == best.config["epochs"] == len(trained["history"])
 
+    page.goto(f"{site.url}/?study={study}&trial={best.provenance['trial']}")
+    page.locator(".st-key-trial-panel").get_by_role("button", name="Train", exact=True).click()
+    page.get_by_role("heading", name="Review", exact=True).wait_for()
+    page.get_by_text(re.compile("Job train-.*: done")).wait_for(timeout=SWEEP_MS)
+    records = [
+        json.loads(file.read_text()) for file in Path(site.root / "results" / "trainings").glob("*/metrics.json")
+    ]
+    assert sorted(record["config"] == best.config for record in records) == [False, True]
+
 
 def test_a_stopped_sweep_keeps_what_it_finished(new_page: Callable[[str], Any], site: Any) -> None:
     page = new_page("sweep")

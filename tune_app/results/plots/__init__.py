@@ -11,6 +11,7 @@ from tune_app.results.plots.health import health_over_epochs
 from tune_app.results.plots.history import optimization_history
 from tune_app.results.plots.importance_bars import importances
 from tune_app.results.plots.lanes import timeline
+from tune_app.results.plots.marks import mark_trials
 from tune_app.results.plots.palette import COLORS, SCALE
 from tune_app.results.plots.parallel import (
     drawn_lines,
@@ -48,6 +49,7 @@ __all__ = [
     "health_over_epochs",
     "importances",
     "learning_curves",
+    "mark_trials",
     "optimization_history",
     "parallel_axes",
     "parallel_coordinates",
