@@ -147,7 +147,7 @@ import ray
 from tune_app.ray_backend import local_node
 from tune_app.ray_backend.cluster import connected
 
-def differs():
+def differs(follow):
     raise AttributeError("Node has no start_raylet")
 
 local_node.start_node = differs

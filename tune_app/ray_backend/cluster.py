@@ -39,7 +39,7 @@ def connected(
 
     Args:
         fallback: called if no cluster answers, and then this machine is used; without it, that is an error.
-        liveness: watches the cluster, also while it starts.
+        liveness: watches the cluster, even while it starts.
 
     Raises:
         InputError: no cluster answers at the address, or it rejects us; the command is not Unicode.

@@ -33,5 +33,6 @@ INTERFACES: dict[str, str] = {
     "ray._raylet.METRICS_EXPORT_PORT_NAME": "tests/ray_backend/test_cluster.py",
     "ray._raylet.RUNTIME_ENV_AGENT_PORT_NAME": "tests/ray_backend/test_cluster.py",
     "ray._raylet.persist_port": "tests/ray_backend/test_cluster.py",
+    "ray._raylet.wait_for_persisted_port": "tests/ray_backend/test_terminations.py",
     "ray._private.runtime_env.packaging": "tests/jobs/test_job_folder.py",
 }

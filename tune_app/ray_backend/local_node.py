@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from ray._private import node as ray_node
 from ray._private import ray_constants, services, utils
 from ray._private.node import Node
 from ray._private.parameter import RayParams
@@ -19,6 +21,7 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled, without typ
     METRICS_EXPORT_PORT_NAME,
     RUNTIME_ENV_AGENT_PORT_NAME,
     persist_port,
+    wait_for_persisted_port,
 )
 
 from tune_app.environment import changed_environment
@@ -27,6 +30,7 @@ from tune_app.ray_backend import start_worker
 PRELOADED = "tune_app.ray_backend.worker,tune_app.training.trial"
 """Modules that the workers of a local node import while they wait for the first trial."""
 
+PORT_PERIOD_S = 0.01
 AGENT_PORTS = (
     METRICS_AGENT_PORT_NAME,
     METRICS_EXPORT_PORT_NAME,
@@ -62,6 +66,18 @@ class LocalNode(Node):
         unasked = patch.object(utils, "get_dashboard_dependency_error", lambda: None)
         with unasked, patch.object(services, "start_ray_process", without_agents):
             super().start_raylet(*arguments, **settings)
+
+
+def _wait_for_port(folder: str, node_id: str, service: str, timeout_ms: int) -> int:
+    """Ray's function, whose compiled loop would keep Python's other threads waiting, such as the preflight's."""
+    deadline = time.monotonic() + timeout_ms / 1000
+    while True:
+        try:
+            return int(wait_for_persisted_port(folder, node_id, service, timeout_ms=1, poll_interval_ms=1))
+        except RuntimeError:  # not yet
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(PORT_PERIOD_S)
 
 
 def start_node(follow: Callable[[str, Any], None] = lambda executable, process: None) -> LocalNode:
@@ -102,7 +118,11 @@ def start_node(follow: Callable[[str, Any], None] = lambda executable, process: 
 
     popen = services.ConsolePopen
     try:
-        with changed_environment(inherited), patch.object(services, "ConsolePopen", start_apart):
+        with (
+            changed_environment(inherited),
+            patch.object(services, "ConsolePopen", start_apart),
+            patch.object(ray_node, "wait_for_persisted_port", _wait_for_port),
+        ):
             return LocalNode(params, head=True, shutdown_at_exit=True, spawn_reaper=True, ray_init_cluster=True)
     except BaseException:
         _set_loopback(False)
