@@ -1,6 +1,8 @@
 // The left and right arrow keys work within the table, too: they move to the row above or below, as the user sorted
 // the table, instead of to another cell.
 
+const HEADER_PX = 36;
+
 export default function ({ data }) {
   const lead = (event) => {
     const key = { ArrowLeft: "ArrowUp", ArrowRight: "ArrowDown" }[event.key];
@@ -11,6 +13,18 @@ export default function ({ data }) {
     event.stopPropagation();
     event.target.dispatchEvent(new KeyboardEvent("keydown", { key, code: key, bubbles: true, cancelable: true }));
   };
-  document.addEventListener("keydown", lead, true);
-  return () => document.removeEventListener("keydown", lead, true);
+  // A table that gets the focus selects its first cell, which opens that trial: not if the user only sorts.
+  let sorting = false;
+  const press = (event) => {
+    const table = event.target.closest?.("[data-testid=stDataFrame]");
+    sorting = Boolean(table) && event.clientY - table.getBoundingClientRect().top < HEADER_PX;
+  };
+  const focus = (event) => {
+    if (sorting && event.target.closest?.("[data-testid=stDataFrame]")) event.stopPropagation();
+  };
+  const listeners = { keydown: lead, pointerdown: press, focusin: focus };
+  for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener, true);
+  return () => {
+    for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener, true);
+  };
 }
