@@ -17,7 +17,8 @@ the server accepts connections; `browser: start and cold view` counts from the s
 The first run of each other kind warms up the server's imports and is not counted; `first view` opens a new session each
 time.
 Theoretical minimum: reading the table, printed as `read`; in the browser, the same page with 40 trials, printed as
-`floor`: the time of Streamlit and the machine's other work. The two are measured in turns.
+`floor`: the time of Streamlit and the machine's other work. The two are measured in turns. `browser: bare view` is a
+page of Streamlit's own with one table of 40 rows and one chart of 40 points, as warm: what ours cannot undercut.
 
     python benchmarks/page.py [--trials 10000] [--epochs 5] [--runs 5]
 """
@@ -37,7 +38,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,15 @@ from sources import choose_study
 import trials_page
 choose_study()
 trials_page.show()
+"""
+
+
+BARE = """
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+st.dataframe(pd.DataFrame({"a": range(40)}))
+st.plotly_chart(go.Figure(go.Scatter(x=list(range(40)), y=list(range(40)))))
 """
 
 
@@ -179,15 +189,19 @@ def measure_script(study: str, runs: int, facts: dict[str, Any]) -> None:
         tell(f"script: {view.lower()}", [timed(page.run) for _ in range(3)], **facts)
 
 
+def serving(root: Path) -> AbstractContextManager[str]:
+    """The page over the store, see `served`."""
+    return served([sys.executable, "-m", "tune_app", "ui", "--store", str(root), "--port"])
+
+
 @contextmanager
-def serving(root: Path) -> Iterator[str]:
-    """The page over the store, on loopback, once it accepts connections."""
+def served(start: list[str]) -> Iterator[str]:
+    """What the command serves at the port that ends it, on loopback, once it accepts connections."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tune_app", "ui", "--port", str(port), "--store", str(root)]
     with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)
+        server = subprocess.Popen([*start, str(port)], stdout=log, stderr=log)
         try:
             for _ in range(600):
                 with socket.socket() as asked:
@@ -252,6 +266,7 @@ def measure_browser(root: Path, small: Path, runs: int, facts: dict[str, Any]) -
         )
         measure_cold(browser, small, runs, facts)
         measure_warm(browser, root, small, runs, facts)
+        measure_bare(browser, root, runs)
         browser.close()
 
 
@@ -297,6 +312,20 @@ def measure_warm(browser: Any, root: Path, small: Path, runs: int, facts: dict[s
             tell(f"browser: first view{name}", views[address], bar_s=3 if address == url else 1.5, **own)
             tell(f"browser: filter{name}", [seen for seen, _ in filters[address]], bar_s=0.5, **own)
             tell(f"browser: filter, figure too{name}", [whole for _, whole in filters[address]], **own)
+
+
+def measure_bare(browser: Any, folder: Path, runs: int) -> None:
+    """Views of Streamlit's own page, each in a new session of a server that has shown one before."""
+    script = folder / "bare.py"
+    script.write_text(BARE)
+    options = ["--server.address", "127.0.0.1", "--server.headless", "true", "--browser.gatherUsageStats", "false"]
+    with served([sys.executable, "-m", "streamlit", "run", str(script), *options, "--server.port"]) as url:
+        context, times = new_context(browser), []
+        for _ in range(runs + 1):
+            page, seconds = open_page(context, url)
+            times.append(seconds)
+            page.close()
+        tell("browser: bare view", times, trials=FLOOR_TRIALS)
 
 
 def main() -> None:
