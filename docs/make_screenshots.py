@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "screenshots"
 HIDE_STORE = """for (const text of document.querySelectorAll('.stSidebar p'))
     if (text.textContent.startsWith('Store: ')) text.textContent = 'Store: results'"""
-SIZE = {"width": 1280, "height": 720}
+SIZE = {"width": 1440, "height": 900}
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,8 @@ def main() -> None:
             executable_path=shutil.which("chromium"),
             args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],  # WebGL without a GPU
         )
-        for scheme in ("light", "dark"):
-            for part in parts:
+        for part in parts:
+            for scheme in ("light", "dark"):
                 page = browser.new_page(viewport=SIZE, color_scheme=scheme)  # type: ignore[arg-type]
                 page.goto(f"{site.url}/{part}")
                 page.get_by_role("heading", name=part.capitalize(), exact=True).wait_for()
