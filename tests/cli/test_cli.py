@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
@@ -30,9 +31,12 @@ from tune_app.cli import options
 from tune_app.cli.results import print_table
 from tune_app.errors import Interrupted
 from tune_app.profiles.profiles import Profiles
+from tune_app.spaces.feasibility import sample
 from tune_app.spaces.spec import Spec
+from tune_app.store.columns import column_types
 from tune_app.store.store import Store
 from tune_app.store.study import Study
+from tune_app.store.study_writer import StudyWriter
 from tune_app.store.sweep_changes import SweepChange, SweepChanges
 from tune_app.tasks.spec_file import load_spec
 
@@ -220,6 +224,29 @@ def test_logs_of_a_scripts_trial(tune_app: Command, root: Path) -> None:
     assert tune_app("logs", "digits-small", "2").out == "$ python train.py\nstep 20\n"
     assert "trial 1 of `digits-small` has no log" in tune_app("logs", "digits-small", "1").error
     assert "its trials: 0 to 4" in tune_app("logs", "digits-small", "9").error
+
+
+def test_the_log_of_a_running_trial_is_followed_until_it_ends(
+    tune_app: Command, root: Path, make_spec: Callable[..., Spec]
+) -> None:
+    spec = make_spec(name="followed")
+    study, started = Study(Store(root).folder, "followed"), threading.Event()
+
+    def sweep() -> None:
+        with study.writing(), StudyWriter(study, study.history(), column_types(spec.space.variables)) as writer:
+            study.folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
+            writer.trial_started(0, "t0", sample(spec.space, np.random.default_rng(0)), 7, 1)
+            study.folder.append(study.log(0), b"step 1\n")
+            started.set()
+            time.sleep(1.2)
+            study.folder.append(study.log(0), b"step 2\n")
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    assert started.wait(10)
+    assert tune_app("logs", "followed", "0").out == "step 1\n"
+    assert tune_app("logs", "followed", "0", "--follow").out == "step 1\nstep 2\n"
+    thread.join()
 
 
 def test_a_table_of_many_trials_is_printed_fast_with_one_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_app.errors import WorkFailed
-from tune_app.folder import LocalFolder, RemoteFolder
+from tune_app.folder import LocalFolder, RemoteFolder, open_folder
 from tune_app.store import study_writer
 from tune_app.store.columns import Row
 from tune_app.store.event_log import History
@@ -271,6 +271,20 @@ def test_a_remote_study(tmp_path: Path) -> None:
     assert study.table("trials")["trial"].to_pylist() == [0, 1, 2]
     assert len(list(study.history().epoch_rows())) == 3
     assert study.folder.names("studies/s") == ["events.jsonl"]
+
+
+def test_a_study_that_is_removed_from_an_object_store_is_noticed(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_writer, "REMOTE_CHECK_S", 0.1)
+    study = Study(open_folder(s3_url), "removed")
+    study.folder.write(f"{study.base}/spec.yaml", b"{}")
+    writer = write(study)
+    start(writer, 0)
+    study.folder.remove(f"{study.base}/spec.yaml")
+    time.sleep(3 * study_writer.REMOTE_PERIOD_S)
+    with pytest.raises(WorkFailed, match="its search space is gone"):
+        writer.check()
+    with pytest.raises(WorkFailed, match="its search space is gone"):
+        writer.close()
 
 
 class Full(LocalFolder):

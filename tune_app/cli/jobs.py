@@ -170,7 +170,7 @@ def jobs_status(job_id: str, as_json: bool, store: str) -> None:
 
 @jobs.command("logs")
 @click.argument("job_id", metavar="ID")
-@click.option("--follow", is_flag=True, help="Keep printing until the job ends.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing until the job ends.")
 @store_option
 def jobs_logs(job_id: str, follow: bool, store: str) -> None:
     """Print the output of job ID."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ TRIAL_COLUMNS = ("trial", "state", "objective", "failure_kind", "epochs", "durat
 MOST_FOLDED = 200
 """The most rows in a table that is wrapped to the width of a terminal; rich takes milliseconds for each."""
 LINES_AT_ONCE = 500
+FOLLOW_S = 0.5
+"""How often a log that is followed is read."""
 
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout.")
 
@@ -109,18 +112,24 @@ def show(study: str, trial: int | None, as_json: bool, store: str) -> None:
 @click.command()
 @study_argument()
 @click.argument("trial", type=click.IntRange(min=0))
+@click.option("-f", "--follow", is_flag=True, help="Keep printing until the trial ends.")
 @store_option
-def logs(study: str, trial: int, store: str) -> None:
+def logs(study: str, trial: int, follow: bool, store: str) -> None:
     """Print the output of a TRIAL of STUDY so far."""
-    from tune_app.results.review import trial_log
+    from tune_app.results.review import is_running, trial_log
     from tune_app.store.log_lines import LARGEST_PIECE
     from tune_app.store.store import Store
 
     opened = Store(store).study(study)
     name, start = trial_log(opened, trial), 0
-    while piece := opened.folder.read(name, start, LARGEST_PIECE):
-        click.echo(piece, nl=False)
-        start += len(piece)
+    while True:
+        running = follow and is_running(opened, trial)
+        while piece := opened.folder.read(name, start, LARGEST_PIECE):
+            click.echo(piece, nl=False)
+            start += len(piece)
+        if not running:
+            break
+        time.sleep(FOLLOW_S)
 
 
 def print_row(found: dict[str, Any], document: dict[str, Any]) -> None:

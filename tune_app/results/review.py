@@ -152,6 +152,11 @@ def trial_log(study: Study, number: int) -> str:
     return name
 
 
+def is_running(study: Study, number: int) -> bool:
+    """Whether trial `number` may still print: a sweep is writing the study, and the trial has not ended for good."""
+    return study.being_written() and not study.history().trials[number].finished
+
+
 def config_of(row: pd.Series[Any], variables: Variables = ()) -> Config:
     """The full configuration of a trial from its row, with plain Python values; missing ones are left out.
 

@@ -28,6 +28,8 @@ FLUSH_PERIOD_S = 1.0
 LIVE_PERIOD_S = 0.1
 REMOTE_PERIOD_S = 1.0
 """On an object store, each batch of events and each live state is a request, which costs time and money."""
+REMOTE_CHECK_S = 5.0
+"""How often a writer checks that its study is still on the object store, which also costs a request."""
 # A table that takes long to write is written less often: at most 5% of the time.
 FLUSH_SHARE = 20
 
@@ -57,6 +59,7 @@ class StudyWriter:
         self._unsent: list[bytes] = []
         self._live: bytes | None = None
         self._error: BaseException | None = None
+        self._next_check = time.monotonic() + REMOTE_CHECK_S
         self._closing = threading.Event()
         for kind in self._columns:
             self._folder.remove_leftovers(f"{kind}/study={study.name}")
@@ -158,16 +161,22 @@ class StudyWriter:
         self._history.apply(event)  # last: an event that could not be logged did not happen
 
     def _check_there(self) -> None:
-        """Do not recreate a study that was removed; on an object store, the check costs a request.
+        """Do not recreate a study that was removed.
+
+        On an object store, where the log is written in parts, this looks for the search space, every `REMOTE_CHECK_S`.
 
         Raises:
             WorkFailed: the study is gone.
         """
-        log = f"{self._study.base}/events.jsonl"
-        if isinstance(self._folder, LocalFolder) and self._history.last_event and not self._folder.exists(log):
+        local = isinstance(self._folder, LocalFolder)
+        if not self._history.last_event or (not local and time.monotonic() < self._next_check):
+            return
+        self._next_check = time.monotonic() + REMOTE_CHECK_S
+        name, words = ("events.jsonl", "event log") if local else ("spec.yaml", "search space")
+        if not self._folder.exists(f"{self._study.base}/{name}"):
             raise WorkFailed(
-                "a study must stay in place while its sweep writes it, but its event log is gone",
-                where=self._folder.path(log),
+                f"a study must stay in place while its sweep writes it, but its {words} is gone",
+                where=self._folder.path(f"{self._study.base}/{name}"),
                 hint="restore the study and resume it, or run its search space again",
             )
 
