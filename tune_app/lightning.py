@@ -151,7 +151,7 @@ class TuneCallback(Checkpoint):
 
 
 def _logged(trainer: Trainer) -> dict[str, float]:
-    """What the running loop logged for its whole epoch; `callback_metrics` also has the last step's figures."""
+    """What the running loop logged for its whole epoch; `callback_metrics` also has the last step's values."""
     found = trainer.callback_metrics
     held = trainer._results  # no public name shows which of them are per epoch
     names = {result.meta.name for result in (held or {}).values() if result.meta.on_epoch}

@@ -41,6 +41,6 @@ def counted(count: int, what: str) -> str:
 
 
 def in_words(name: str) -> str:
-    """The display name of a variable, a metric or a figure: ``neuron_utilization`` as "Neuron utilization"."""
+    """The display name of a variable, a metric or a score: ``neuron_utilization`` as "Neuron utilization"."""
     spaced = name.replace("_", " ")
     return spaced[:1].upper() + spaced[1:]

@@ -97,7 +97,7 @@ def _statistics(study: Study, trial: int, ended_at: str, state: str) -> tuple[La
     if not _has_weights(study, trial):
         return [], (
             f"Trial {trial} ({state.lower()}) has no checkpoint, so its layers have sizes but no health or "
-            "activation figures, and there is no model to download. Only the best completed trials keep one."
+            "activation measurements, and there is no model to download. Only the best completed trials keep one."
         )
     try:
         with st.spinner("Inspecting the trained network…"):

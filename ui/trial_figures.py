@@ -133,7 +133,7 @@ def _log_switch(shown: Shown, figure: str, column: str) -> bool | None:
 def _pruned_switch(shown: Shown, figure: str) -> bool:
     return st.toggle(
         "Include pruned",
-        help="They stopped early, so their figures come from fewer epochs and are worse than they could be.",
+        help="They stopped early, so their metrics come from fewer epochs and are worse than they could be.",
         **setting(shown.study.name, f"{figure}-pruned", False),
     )
 
@@ -161,7 +161,7 @@ def _curves(shown: Shown) -> None:
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
         column = st.selectbox(
-            "Figure over the epochs",
+            "Metric over the epochs",
             columns,
             format_func=lambda name: title(name, spec.objective),
             **setting(study.name, "curve", main if main in columns else columns[0], columns),

@@ -173,7 +173,7 @@ def _columns(trials: pd.DataFrame, spec: Spec, study: str) -> list[str]:
 
     shown = [c for c in st.session_state.get(key, []) if c in names]
     return st.multiselect(
-        "Variables and figures",
+        "Variables and measurements",
         list(names),
         format_func=names.__getitem__,
         placeholder="Filter by…",

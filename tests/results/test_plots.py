@@ -113,7 +113,7 @@ def test_curves_of_a_single_epoch_are_markers_next_to_the_lines(epochs: pd.DataF
 
 def test_a_metric_that_no_trial_has(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:
     figure = plots.learning_curves(epochs, trials, "metric/val_f1")
-    assert figure.layout.annotations[0].text == "No trial has a figure for val f1 yet."
+    assert figure.layout.annotations[0].text == "No trial has a value of val f1 yet."
 
 
 def test_curves_of_thousands_of_trials_are_thinned_counted_and_fast(epochs: pd.DataFrame, trials: pd.DataFrame) -> None:

@@ -166,7 +166,7 @@ def test_an_objective_that_no_trial_can_compute(objective: dict[str, Any], epoch
     if fits:
         assert run(task, **sections).probes[0].kind is None
     else:
-        with pytest.raises(InputError, match=f"needs a figure that no trial of {epochs} epochs has"):
+        with pytest.raises(InputError, match=f"needs a number that no trial of {epochs} epochs has"):
             run(task, **sections)
 
 
@@ -401,5 +401,5 @@ def test_a_task_without_a_network_passes_unless_its_size_or_latency_counts(
         probes = forecast(metric="val_accuracy", mode=mode).probes
         assert [(probe.model_parameters, probe.error) for probe in probes] == [(None, None)] * len(probes)
     for against in ("size", "latency"):
-        with pytest.raises(InputError, match=r"needs a figure that no trial of 4 epochs has.*size needs a torch model"):
+        with pytest.raises(InputError, match=r"needs a number that no trial of 4 epochs has.*size needs a torch model"):
             forecast(metric="val_accuracy", mode="pareto", against=against)

@@ -65,7 +65,9 @@ def test_the_network_of_the_best_trial_from_its_module(
     assert list(page.dataframe[0].value["Layer"]) == [layer["name"] for layer in drawn["layers"]]
     page.selectbox(key="digits-small-trial").set_value(1).run()
     said = texts(page)
-    assert "Trial 1 (pruned) has no checkpoint, so its layers have sizes but no health or activation figures" in said
+    assert (
+        "Trial 1 (pruned) has no checkpoint, so its layers have sizes but no health or activation measurements" in said
+    )
     assert all(layer["seen"] is None for layer in scene(page)["layers"])
     assert all(layer["output_shape"] for layer in scene(page)["layers"])
 

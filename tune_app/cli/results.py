@@ -148,7 +148,7 @@ def print_row(found: dict[str, Any], document: dict[str, Any]) -> None:
             text = shown(value)
             if key == "health/overall" and not text:
                 known = sum(not is_absent(v) for k, v in values.items() if k != key)
-                text = f"unknown: {known} of {len(values) - 1} figures"
+                text = f"unknown: {known} of {len(values) - 1} scores"
             click.echo(f"  {key.rsplit('/', 1)[-1]:<{width - 2}}{text}{mark}")
 
 

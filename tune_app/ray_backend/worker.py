@@ -148,7 +148,7 @@ def _check_objectives(objective: Objective, row: dict[str, Any]) -> None:
     """A finished trial without its objective cannot be compared: fail it, and say why."""
     if None in objectives_of(objective, row):
         raise WorkFailed(
-            f"a finished trial must have all figures of its objective, but with mode {objective.mode} one of them is "
+            f"a finished trial must have all parts of its objective, but with mode {objective.mode} one of them is "
             f"undefined: metric/{objective.metric} is {row.get(f'metric/{objective.metric}')}, health/overall is "
             f"{row.get('health/overall')} with {told(family(row, 'health'))}, latency_ms is {row.get('latency_ms')}"
         )

@@ -152,7 +152,7 @@ def _device_seconds(spec: Spec, trials: pd.DataFrame) -> float:
 
 
 def _gpu_utilization(trials: pd.DataFrame) -> float | None:
-    """Mean of the trials' figures, weighted by duration."""
+    """Mean over the trials, weighted by duration."""
     if "gpu_utilization" not in trials:  # a study from before the column existed
         return None
     known = trials[trials["gpu_utilization"].notna() & (trials["duration_s"] > 0)]

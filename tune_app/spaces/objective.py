@@ -22,7 +22,7 @@ SHARES = ("accuracy", "coverage", "health")
 
 
 def objective_of(objective: Objective, row: Mapping[str, Any]) -> float | None:
-    """The figure by which single values are compared: by schedulers, in leaderboards, in the column `objective`.
+    """The number by which trials are compared: by schedulers, in leaderboards, in the column `objective`.
 
     With mode ``health`` it is the weighted mean of the metric and the overall health, ``(1 - w) * metric + w *
     health``. If the metric is minimized, health counts as ``1 - health``, so that less is better in both. The
@@ -51,7 +51,7 @@ def rank(direction: str, objective: float, trial: int) -> tuple[bool, float, int
 
 
 def label_of(objective: Objective) -> str:
-    """The name of the figure of `objective_of` in tables and the live display."""
+    """The name of the number from `objective_of` in tables and the live display."""
     return "objective" if objective.mode == "health" else objective.metric
 
 
@@ -68,14 +68,14 @@ def is_share(column: str, objective: Objective | None = None) -> bool:
 
 
 def figure_text(column: str, value: Any, objective: Objective | None = None) -> str:
-    """A figure with four significant digits, in percent if people expect that; a dash if there is none."""
+    """A number with four significant digits, in percent if people expect that; a dash if there is none."""
     if is_absent(value) or not is_share(column, objective):
         return shown(value, absent="–")
     return f"{100 * value:.4g}%"
 
 
 def objectives_of(objective: Objective, row: Mapping[str, Any]) -> list[float | None]:
-    """All figures for the sampler: one, or with mode ``pareto`` the metric and the one against it."""
+    """All numbers for the sampler: one, or with mode ``pareto`` the metric and the one against it."""
     first = objective_of(objective, row)
     return [first, row.get(AGAINST[objective.against][0])] if objective.mode == "pareto" else [first]
 
@@ -87,7 +87,7 @@ def directions_of(objective: Objective) -> list[Direction]:
 
 
 def front(objective: Objective, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Positions of the `rows` that no other one beats: no other is as good in both figures and better in one.
+    """Positions of the `rows` that no other one beats: no other is as good in both and better in one.
 
     Rows that lack a figure are left out. The best metric comes first.
     """

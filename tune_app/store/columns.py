@@ -73,7 +73,8 @@ def _column_type(variable: Variable) -> pa.DataType:
 
 
 def make_table(rows: list[Row], columns: Mapping[str, pa.DataType]) -> pa.Table:
-    """Rows as a table: `columns` first, then all others in the rows; figures (``metric/…``, ``health/…``) as numbers.
+    """Rows as a table: `columns` first, then all others in the rows; ``metric/…`` and ``health/…`` as numbers.
+
     Missing values and numbers that are not finite are null.
     """
     types = dict(columns)

@@ -11,7 +11,7 @@ FAMILIES = ("config/", "metric/", "health/")
 """Prefixes of the columns that depend on the task."""
 
 FailureKind = Literal["error", "diverged", "oom", "lost"]
-"""Why a trial failed: it raised, its figures became infinite or NaN, it ran out of memory, or its process or node
+"""Why a trial failed: it raised, its metrics became infinite or NaN, it ran out of memory, or its process or node
 died."""
 
 Source = Literal["default", "start", "history", "random", "model", "grid"]

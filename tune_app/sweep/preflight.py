@@ -181,9 +181,9 @@ def _notes(spec: Spec, task: Task, part: Dataset, data: Dataset, probe: Probe) -
     differing = [name for name, value in probe.metrics.items() if again.metrics and again.metrics[name] != value]
     if differing and again.metrics is not None:
         name = differing[0]
-        figures = f"{shown(probe.metrics[name], 'none')} and {shown(again.metrics[name], 'none')}"
+        values = f"{shown(probe.metrics[name], 'none')} and {shown(again.metrics[name], 'none')}"
         notes.append(
-            f"`{name}` differs between two trainings of the same configuration and seed, {figures}: seed all your "
+            f"`{name}` differs between two trainings of the same configuration and seed, {values}: seed all your "
             f"own generators from the trial's seed ({_seed_of(spec)})"
         )
     return notes
@@ -256,11 +256,11 @@ def _probe(spec: Spec, task: Task, part: Dataset, data: Dataset, label: str, con
 
 
 def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
-    """Reject an objective with a figure that a finished trial would lack: the training would be wasted."""
+    """Reject an objective with a part that a finished trial would lack: the training would be wasted."""
     objective, metrics = spec.objective, row.metrics
     if metrics[objective.metric] is None:
         raise InputError(f"the metric `{objective.metric}` is undefined for this data set")
-    # Figures of the history need some epochs: use as many as there will be, with any values.
+    # Scores from the history need some epochs: use as many as there will be, with any values.
     later = health(None, [metrics] * spec.budget.epochs, training.task.metrics)
     there = {name: value for name, value in row.health.items() if value is not None}
     expected = {
@@ -273,7 +273,7 @@ def _check_comparable(spec: Spec, training: Training, row: EpochRow) -> None:
         against = f" against {objective.against}" if objective.mode == "pareto" else ""
         epochs = counted(spec.budget.epochs, "epoch")
         raise InputError(
-            f"the objective {objective.mode}{against} needs a figure that no trial of {epochs} has: "
+            f"the objective {objective.mode}{against} needs a number that no trial of {epochs} has: "
             "latency needs the task's `probe_loss`, size needs a torch model, health has "
             f"{told({**later, **there})} and needs three: more epochs or losses give more"
         )

@@ -38,7 +38,7 @@ class RecordedStudy:
 
     Attributes:
         spec: as it was run.
-        objective: the one figure of the curves.
+        objective: the one number of the curves.
         trials: by number; at least one of them completed.
         left_out: how many trials failed for other reasons than their configuration.
         workers: how many trials ran in parallel.
@@ -77,7 +77,7 @@ def read_study(study: Study) -> RecordedStudy:
     spec, where = study.spec(), study.folder.path(study.base)
     if spec.objective.mode == "pareto":
         raise InputError(
-            f"a replay ranks trials by one figure, but the objective of `{study.name}` has two: "
+            f"a replay ranks trials by one number, but the objective of `{study.name}` has two: "
             f"{spec.objective.metric} and {spec.objective.against}",
             where=where,
             hint="mode pareto never stops a trial early, so pruning has no effect",

@@ -23,7 +23,7 @@ CONTENT, FLOATS, DOUBLES = 4, 5, 6  # of TensorProto
 
 @dataclass(frozen=True)
 class Scalar:
-    """One figure at one step."""
+    """One value at one step."""
 
     step: int
     tag: str
@@ -67,7 +67,7 @@ def _scalars(event: bytes) -> list[Scalar]:
 
 
 def _scalar(content: bytes) -> tuple[str, float | None]:
-    """Tag and value of a figure; None for histograms, images and anything else that is not a scalar."""
+    """Tag and value of a scalar; None for histograms, images and anything else that is not a scalar."""
     tag, value = "", None
     for number, found in _fields(content):
         if number == TAG and isinstance(found, bytes):

@@ -19,7 +19,7 @@ from tune_app.tasks.script_failure import ScriptError
 
 @dataclass(frozen=True)
 class Told:
-    """The figures of one step.
+    """The metrics of one step.
 
     Attributes:
         step: as counted by the script; None if it does not report it.
@@ -30,14 +30,14 @@ class Told:
 
 
 class Source(Protocol):
-    """A source of figures."""
+    """A source of metrics."""
 
     def line(self, text: str) -> Sequence[Told]:
-        """The figures in a line of standard output."""
+        """The metrics in a line of standard output."""
         ...
 
     def poll(self, ended: bool) -> Sequence[Told]:
-        """New figures from elsewhere since the last call; the last ones if the script has ended."""
+        """New metrics from elsewhere since the last call; the last ones if the script has ended."""
         ...
 
 

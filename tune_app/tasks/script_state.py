@@ -169,7 +169,7 @@ class ScriptState:
             self._change.notify_all()
 
     def _next(self) -> Told | None:
-        """The next figures; None if there are none yet."""
+        """The next metrics; None if there are none yet."""
         process = self._process
         assert process is not None
         ended = process.ended  # checked first, so that later output is read next time

@@ -382,7 +382,7 @@ class SmallGPTTask:
         return {"train_loss": total.item() / batches, **{f"val_{name}": value for name, value in measured.items()}}
 
     def evaluate(self, state: GPTState, arrays: Mapping[str, Any]) -> Mapping[str, float]:
-        """The figures without ``val_`` on prepared ``tokens``."""
+        """The metrics without ``val_`` on prepared ``tokens``."""
         tokens = to_device(arrays["tokens"], state.training_tokens.device)
         return measure(state.model, state.settings, tokens)
 
@@ -503,7 +503,7 @@ def next_token_loss(logits: Tensor, targets: Tensor, reduction: str = "mean") ->
 
 @torch.inference_mode()
 def measure(model: SmallGPT, settings: Settings, tokens: Tensor) -> dict[str, float]:
-    """All figures over a text, as the task's docstring explains them."""
+    """All metrics over a text, as the task's docstring explains them."""
     model.eval()
     size = min(settings.block_size, len(tokens) - 1)
     whole = (len(tokens) - 1) // size

@@ -422,7 +422,7 @@ class TextLSTMTask:
         return {"train_loss": total.item() / len(order), **{f"val_{name}": value for name, value in measured.items()}}
 
     def evaluate(self, state: TextState, arrays: Mapping[str, Any]) -> Mapping[str, float | None]:
-        """The figures without ``val_`` on prepared ``tokens``, ``lengths`` and ``labels``."""
+        """The metrics without ``val_`` on prepared ``tokens``, ``lengths`` and ``labels``."""
         texts = Texts.of(arrays, state.texts.labels.device)
         return measure(state.model, state.settings, texts, torch.arange(len(texts)))
 
@@ -473,7 +473,7 @@ def predict(model: TextLSTM, settings: Settings, texts: Texts, rows: Tensor) -> 
 
 
 def measure(model: TextLSTM, settings: Settings, texts: Texts, rows: Tensor) -> dict[str, float | None]:
-    """All figures over `rows`, as the task's docstring explains them."""
+    """All metrics over `rows`, as the task's docstring explains them."""
     log_probabilities = predict(model, settings, texts, rows)
     labels = texts.labels.index_select(0, rows.to(texts.labels.device))
     answers = answers_of(log_probabilities, settings.decision_threshold)

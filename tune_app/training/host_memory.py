@@ -23,7 +23,7 @@ def keep_freed_memory() -> bool:
 
 
 def restart_peak() -> bool:
-    """Start measuring `peak_mb`; False if the peak so far cannot be reset, so that the figure would be wrong."""
+    """Start measuring `peak_mb`; False if the peak so far cannot be reset, so that the measurement would be wrong."""
     trim = _glibc("malloc_trim")
     if trim is not None:
         trim(0)  # otherwise memory freed by an earlier training counts for this one

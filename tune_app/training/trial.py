@@ -341,9 +341,9 @@ def _checked_metrics(returned: Mapping[str, float | None], names: list[str], epo
         except (TypeError, ValueError, RuntimeError) as error:
             rule = f"a metric must be a number, but `{name}` is {returned[name]!r:.200} in epoch {epoch}"
             raise TaskError(rule) from error
-    for name, figure in metrics.items():
-        if figure is not None and not math.isfinite(figure):
-            raise Diverged(f"a metric must be finite, but `{name}` is {figure} in epoch {epoch}")
+    for name, value in metrics.items():
+        if value is not None and not math.isfinite(value):
+            raise Diverged(f"a metric must be finite, but `{name}` is {value} in epoch {epoch}")
     return metrics
 
 
@@ -380,7 +380,7 @@ def _difference(saved: object, mine: object) -> str:
 
 
 def _restart_peak_memory(device: torch.device) -> bool:
-    """Start measuring; False if the process's peak so far cannot be reset, so that the figure would be wrong."""
+    """Start measuring; False if the process's peak so far cannot be reset, so that the measurement would be wrong."""
     if device.type == "cuda":
         torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats(device)

@@ -59,7 +59,7 @@ def learning_curves(
     use_axis(figure, axis)
     figure.update_xaxes(minallowed=0, **whole_numbers(epochs["epoch"]))
     if shown.empty:
-        return empty_figure(figure, f"No trial has a figure for {plain(column).replace('_', ' ')} yet.")
+        return empty_figure(figure, f"No trial has a value of {plain(column).replace('_', ' ')} yet.")
     for epoch in rungs:
         if epoch < shown["epoch"].max():
             figure.add_vline(x=epoch, line={"width": 1, "dash": "dot", "color": COLORS["PRUNED"]}, layer="below")
