@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -570,3 +571,27 @@ def test_a_study_that_was_deleted(
     page = clean(page.run())
     assert "The study `gone` is no longer in the store. This is the newest one, `left`." in texts(page)
     assert len(table(page)) == 5
+
+
+def test_the_band_says_how_sure_and_how_large_the_gain_is(
+    open_page: Callable[..., AppTest], tmp_path: Path, make_study: Any, make_spec: Callable[..., Spec]
+) -> None:
+    root = tmp_path / "results"
+    make_study(root, make_spec(budget={"trials": 3, "epochs": 8}), ends=("COMPLETED", "COMPLETED", "PRUNED"))
+    for kind, column in (("trials", "objective"), ("epochs", "metric/val_accuracy")):
+        file = root / kind / f"study={STUDY}" / "data.parquet"
+        written = pq.read_table(file)
+        noisy = [
+            0.95 + 0.01 * (-1) ** place if trial == 1 else value
+            for place, (trial, value) in enumerate(
+                zip(written["trial"].to_pylist(), written[column].to_pylist(), strict=True)
+            )
+        ]
+        place = written.column_names.index(column)
+        pq.write_table(written.set_column(place, written.schema.field(place), pa.array(noisy, pa.float64())), file)
+    winner, lead, *_ = open_page(root=root).metric
+    assert winner.label.startswith("Best val accuracy, trial 1")
+    assert re.fullmatch(r"9\d(\.\d+)?% ± 1(\.\d)?%", winner.value)
+    assert re.fullmatch(r"\d(\.\d+)? pp better than trial 0", winner.delta)
+    assert lead.label == "Lead over trial 0"
+    assert lead.delta == "more than its own spread"

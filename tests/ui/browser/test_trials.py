@@ -254,6 +254,16 @@ def test_a_trial_opens_and_closes_by_keyboard_alone(open_trials: Callable[..., A
     assert opened(page) is None
 
 
+def test_the_curve_of_an_open_trial_is_saved(open_trials: Callable[..., Any]) -> None:
+    page = open_trials(f"study={SMALL}&trial=2")
+    opener = page.locator(".st-key-trial-panel [data-testid=stPopover] button", has_text="download").first
+    opener.click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="PNG", exact=True).click()
+    assert download.value.suggested_filename == f"{SMALL}-trial-2.png"
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
 def test_two_studies_side_by_side(new_page: Callable[[str], Any]) -> None:
     page = new_page("studies")
     page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
