@@ -111,6 +111,7 @@ def _column(column: str, values: pd.Series[Any], help_text: str | None, spec: Sp
     if pd.api.types.is_integer_dtype(values) and column not in NUMBERS:
         return st.column_config.NumberColumn(name, format="%,d", **facts)
     if pd.api.types.is_float_dtype(values):
-        large = values.abs()[values.ne(0)].min() >= LARGE  # four decimals would turn 0.00004 into zero
+        large = values.abs()[values.ne(0)].min() >= LARGE
+        # Not `%.4f`, which would turn 0.00004 into zero.
         return st.column_config.NumberColumn(name, format="%,.0f" if large else "%.4g", **facts)
     return st.column_config.Column(name, **facts)

@@ -138,7 +138,7 @@ def _lead_from_table(study: str) -> None:
     with st.container(height=1, border=False):
         keys(
             key=f"{study}-panel-keys",
-            data={"panel": PANEL},
+            data={"panel": PANEL, "table": f"{study}-table-"},
         )
 
 

@@ -15,6 +15,8 @@ def mark_trials(figure: go.Figure, numbers: Sequence[int]) -> None:
 
     A trial that the figure does not draw gets no mark.
     """
+    if not numbers:
+        return
     colors = {number: SERIES[place % len(SERIES)] for place, number in enumerate(numbers)}
     rings: dict[int, tuple[Any, Any]] = {}
     for trace in figure.data:
