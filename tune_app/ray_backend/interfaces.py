@@ -25,6 +25,7 @@ INTERFACES: dict[str, str] = {
     "ray._private.ray_constants": "tests/ray_backend/test_cluster.py",
     "ray._private.worker.global_worker": "tests/ray_backend/test_terminations.py",
     "ray._private.utils": "tests/ray_backend/test_cluster.py",
+    "ray._private.node": "tests/ray_backend/test_cluster.py",
     "ray._private.node.Node": "tests/ray_backend/test_cluster.py",
     "ray._private.parameter.RayParams": "tests/ray_backend/test_cluster.py",
     "ray._raylet.GcsClient": "tests/ray_backend/test_cluster.py",
