@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -90,7 +89,7 @@ def test_a_study_that_is_removed_while_it_runs_is_noticed_at_once(
     while not (study / "events.jsonl").exists() or b"epochs" not in (study / "events.jsonl").read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    shutil.rmtree(study)
+    study.rename(tmp_path / "gone")  # at once: a file that is written meanwhile would stop `rmtree`
     began = time.monotonic()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
