@@ -120,8 +120,7 @@ def test_a_click_opens_a_trial_and_the_arrow_keys_move_on(open_trials: Callable[
     rest(page)
     assert opened(page) == second
     page.keyboard.press("Escape")
-    rest(page)
-    assert opened(page) is None
+    page.locator(".st-key-trial-panel").wait_for(state="detached")
     click_row(page, 1)
     assert opened(page) == second, "clicking the same row opens it again"
 
@@ -250,8 +249,7 @@ def test_a_trial_opens_and_closes_by_keyboard_alone(open_trials: Callable[..., A
     rest(page)
     assert opened(page) not in (None, second)
     page.keyboard.press("Escape")
-    rest(page)
-    assert opened(page) is None
+    page.locator(".st-key-trial-panel").wait_for(state="detached")
 
 
 def test_the_curve_of_an_open_trial_is_saved(open_trials: Callable[..., Any]) -> None:
