@@ -115,7 +115,7 @@ def _say_sums(row: pd.Series, layers: Layers, spec: Spec) -> None:
 
 def _show_files(study: Study, trial: int, layers: Layers, name: str) -> None:
     file = f"{study.name}-{trial}"
-    places = st.columns(3)
+    places = st.container(key="network-files").columns(3)
     places[0].download_button(
         "Layers (JSON)",
         json.dumps(layers, indent=1),
