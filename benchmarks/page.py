@@ -18,7 +18,7 @@ The first run of each other kind warms up the server's imports and is not counte
 time.
 Theoretical minimum: reading the table, printed as `read`; in the browser, the same page with 40 trials, printed as
 `floor`: the time of Streamlit and the machine's other work. The two are measured in turns. `browser: bare view` is a
-page of Streamlit's own with one table of 40 rows and one chart of 40 points, as warm: what ours cannot undercut.
+page of Streamlit's own with one table of 40 rows and one chart of 40 points, from a warm server: ours cannot be faster.
 
     python benchmarks/page.py [--trials 10000] [--epochs 5] [--runs 5]
 """
@@ -196,7 +196,7 @@ def serving(root: Path) -> AbstractContextManager[str]:
 
 @contextmanager
 def served(start: list[str]) -> Iterator[str]:
-    """What the command serves at the port that ends it, on loopback, once it accepts connections."""
+    """What the command serves on loopback once it accepts connections; its last argument, the port, is added here."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

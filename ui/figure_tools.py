@@ -49,10 +49,10 @@ def show_chart(
         tools: where its downloads go; None: below the figure, at the right.
         key: for a figure that is redrawn while it is read, so that the browser changes it instead of replacing it.
     """
-    here = (place or st).container(key=chart)
-    with here:
+    here = place or st
+    with here.container(key=chart):
         st.plotly_chart(figure, alt=alt, config={"displaylogo": False}, key=key)
-    with tools or (place or st).container(horizontal=True, horizontal_alignment="right"):
+    with tools or here.container(horizontal=True, horizontal_alignment="right"):
         show_downloads(chart, name, data)
 
 

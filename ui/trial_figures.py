@@ -98,23 +98,27 @@ def show_figure(
 
 
 def _draw(
-    shown: Shown, name: str, figure: go.Figure, alt: str, data: Callable[[], pd.DataFrame], height: int = HEIGHT
+    shown: Shown,
+    name: str,
+    figure: go.Figure,
+    alt: str,
+    data: Callable[[], pd.DataFrame],
+    height: int = HEIGHT,
+    marked: bool = True,
 ) -> None:
-    """The figure, its downloads, and the action of a click on a trial."""
+    """The figure, its downloads, and the action of a click on a trial.
+
+    Args:
+        marked: mark the compared trials; False if the figure already makes them stand out.
+    """
+    if marked:
+        plots.mark_trials(figure, shown.compared)
     figure.update_layout(title=None, margin_t=12)  # the choice of figures already shows it
     plots.set_height(figure, height)
     chart = f"{shown.study.name}-{name}-chart"
     show_chart(chart, f"{shown.study.name}-{name}", figure, alt, data, tools=shown.tools)
     if shown.on_trial is not None:
         follow_clicks(chart, shown.on_trial)
-
-
-def _draw_marked(
-    shown: Shown, name: str, figure: go.Figure, alt: str, data: Callable[[], pd.DataFrame], height: int = HEIGHT
-) -> None:
-    """See `_draw`; the trials chosen for comparison stand out."""
-    plots.mark_trials(figure, shown.compared)
-    _draw(shown, name, figure, alt, data, height)
 
 
 def _log_switch(shown: Shown, figure: str, column: str) -> bool | None:
@@ -147,7 +151,7 @@ def _columns(shown: Shown, *names: str) -> pd.DataFrame:
 def _history(shown: Shown) -> None:
     log = _log_switch(shown, "history", "objective")
     figure = plots.optimization_history(shown.trials, shown.spec.objective, log)
-    _draw_marked(shown, "history", figure, "Objective of each trial", lambda: _columns(shown))
+    _draw(shown, "history", figure, "Objective of each trial", lambda: _columns(shown))
 
 
 def _curves(shown: Shown) -> None:
@@ -173,7 +177,7 @@ def _curves(shown: Shown) -> None:
     figure = plots.learning_curves(
         kept, shown.trials, column, log, list(shown.compared), stops, direction_of(spec, column)
     )
-    _draw(shown, "curves", figure, "Learning curves", lambda: kept[["trial", "epoch", column]])
+    _draw(shown, "curves", figure, "Learning curves", lambda: kept[["trial", "epoch", column]], marked=False)
     asked = ", ".join(f"{stop:,}" for stop in stops if stop < spec.budget.epochs)
     st.caption(
         (f"Dotted lines: the scheduler decides after epoch {asked}. " if asked else "")
@@ -272,7 +276,7 @@ def _slice(shown: Shown) -> None:
         log = _log_switch(shown, "slice", "objective")
     if name is not None:
         figure = plots.slice_plot(shown.trials, shown.spec, name, log)
-        _draw_marked(shown, "slice", figure, f"Objective over {name}", lambda: _columns(shown, name))
+        _draw(shown, "slice", figure, f"Objective over {name}", lambda: _columns(shown, name))
 
 
 def _contour(shown: Shown) -> None:
@@ -280,7 +284,7 @@ def _contour(shown: Shown) -> None:
     if chosen is not None:
         x, y, pruned = chosen
         figure = plots.contour_plot(shown.trials, shown.spec, x, y, pruned)
-        _draw_marked(shown, "contour", figure, f"Objective over {x} and {y}", lambda: _columns(shown, x, y))
+        _draw(shown, "contour", figure, f"Objective over {x} and {y}", lambda: _columns(shown, x, y))
 
 
 def _rank(shown: Shown) -> None:
@@ -288,7 +292,7 @@ def _rank(shown: Shown) -> None:
     if chosen is not None:
         x, y, pruned = chosen
         figure = plots.rank_plot(shown.trials, shown.spec, x, y, pruned)
-        _draw_marked(shown, "rank", figure, f"Rank of the objective over {x} and {y}", lambda: _columns(shown, x, y))
+        _draw(shown, "rank", figure, f"Rank of the objective over {x} and {y}", lambda: _columns(shown, x, y))
 
 
 def _pair(shown: Shown, figure: str, words: str) -> tuple[str, str, bool] | None:
@@ -321,13 +325,13 @@ def _distribution(shown: Shown) -> None:
         return
     log = _log_switch(shown, "distribution", "objective")
     figure = plots.empirical_distribution({shown.study.name: shown.trials}, shown.spec.objective, log)
-    _draw_marked(shown, "distribution", figure, "Empirical distribution of the objective", lambda: _columns(shown))
+    _draw(shown, "distribution", figure, "Empirical distribution of the objective", lambda: _columns(shown))
 
 
 def _timeline(shown: Shown) -> None:
     figure = plots.timeline(shown.trials)
     columns = ["trial", "state", "node", "started_at", "ended_at", "duration_s"]
-    _draw_marked(
+    _draw(
         shown,
         "timeline",
         figure,
@@ -344,4 +348,4 @@ def _pareto(shown: Shown) -> None:
         figures = [dict(zip(columns, row, strict=True)) for row in completed[columns].itertuples(index=False)]
         rows = completed.iloc[front(shown.spec.objective, figures)]
     figure = plots.pareto_front(shown.trials, rows, shown.spec)
-    _draw_marked(shown, "front", figure, "Pareto front", lambda: completed[["trial", *columns]])
+    _draw(shown, "front", figure, "Pareto front", lambda: completed[["trial", *columns]])

@@ -129,12 +129,15 @@ def test_a_head_that_dies_while_ray_starts_is_reported_in_one_error(
     space = space_file(parameters={"training": {"level": {"type": "float", "low": 0.0, "high": 0.9}}})
     command = [sys.executable, "-m", "tune_app", "run", space, "--no-preflight", "--store", str(tmp_path / "results")]
     process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while not (heads := [p for p in psutil.Process(process.pid).children() if p.name() == "gcs_server"]):
-        assert process.poll() is None
-        time.sleep(0.01)
-    time.sleep(after_s)
-    heads[0].kill()
-    _, errors = process.communicate(timeout=15)
+    try:
+        while not (heads := [p for p in psutil.Process(process.pid).children() if p.name() == "gcs_server"]):
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(after_s)
+        heads[0].kill()
+        _, errors = process.communicate(timeout=15)
+    finally:
+        process.kill()
     assert process.returncode == 1
     assert sum(line.startswith("error: ") for line in errors.splitlines()) == 1, errors
     assert "Traceback" not in errors

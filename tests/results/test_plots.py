@@ -338,6 +338,7 @@ def test_health_over_the_epochs_omits_unmeasured_figures() -> None:
 def test_importances_show_their_spread_and_direction() -> None:
     found = {"a": Importance(0.7, 0.6, 0.9, "best: 0.001 to 0.01"), "b": Importance(0.3, 0.1, 0.4, "lower is better")}
     figure = plots.importances(found)
+    assert all(told[0] is None for bars in figure.data for told in bars.customdata), "a click on a bar opens no trial"
     (bars,) = figure.data
     assert list(bars.y) == ["b", "a"], "the largest one is at the top"
     assert list(bars.error_x.array) == pytest.approx([0.1, 0.2])

@@ -56,16 +56,21 @@ def test_review() -> None:
     assert any(field.label == "learning_rate" for field in page.get("number_input") + page.get("text_input"))
 
 
-@pytest.mark.usefixtures("without_task")
-@pytest.mark.parametrize(("view", "words"), [("Gallery", "Open"), ("Compare", "Compare")])
-def test_other_views_of_the_trials(view: str, words: str) -> None:
+def view_of_trials(view: str) -> AppTest:
     page = opened("trials_page")
     page.segmented_control(key=f"{STUDY}-view").set_value(view)
     page.session_state[f"{STUDY}-compared"] = [0, 2]
     page.run()
     assert not page.exception, page.exception
     assert not page.error, page.error
-    if view == "Gallery":
-        assert any(button.label == words for button in page.button)
-    else:
-        assert list(page.dataframe[0].value.columns) == ["What", "Differs", "Trial 0", "Trial 2"]
+    return page
+
+
+@pytest.mark.usefixtures("without_task")
+def test_the_gallery() -> None:
+    assert any(button.label == "Open" for button in view_of_trials("Gallery").button)
+
+
+@pytest.mark.usefixtures("without_task")
+def test_the_comparison() -> None:
+    assert list(view_of_trials("Compare").dataframe[0].value.columns) == ["What", "Differs", "Trial 0", "Trial 2"]

@@ -70,7 +70,8 @@ def _silent_listeners() -> Iterator[None]:
     former = threading.excepthook
 
     def hook(raised: threading.ExceptHookArgs) -> None:
-        if not issubclass(raised.exc_type, RpcError):
+        name = raised.thread.name if raised.thread else ""
+        if not (name.startswith("ray_") and issubclass(raised.exc_type, RpcError)):
             former(raised)
 
     threading.excepthook = hook

@@ -1,7 +1,8 @@
 """Figures of a study, as plotly figures: for the page, reports and notebooks.
 
 Tables are those of `tune_app.results.review`. A figure with nothing to show says so in words. Every point of a single
-trial has ``customdata`` whose first element is the trial's number, which a click on it returns.
+trial has ``customdata`` whose first element is the trial's number, which a click on it returns; for anything else that
+element is None.
 """
 
 from tune_app.results.plots.cells import contour_plot

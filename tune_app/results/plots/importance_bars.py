@@ -32,9 +32,9 @@ def importances(found: Mapping[str, Importance]) -> go.Figure:
             "color": COLORS["PRUNED"],
             "thickness": 2,
         },
-        customdata=[[lows[place], highs[place], found[name].direction] for place, name in enumerate(names)],
-        hovertemplate="%{y}: %{x:.1%}<br>%{customdata[0]:.1%} to %{customdata[1]:.1%} over the forests<br>"
-        "%{customdata[2]}<extra></extra>",
+        customdata=[[None, lows[place], highs[place], found[name].direction] for place, name in enumerate(names)],
+        hovertemplate="%{y}: %{x:.1%}<br>%{customdata[1]:.1%} to %{customdata[2]:.1%} over the forests<br>"
+        "%{customdata[3]}<extra></extra>",
     )
     widest = max(highs, default=1.0)
     for name, high in zip(names, highs, strict=True):
