@@ -84,7 +84,7 @@ def test_a_click_on_a_layer_shows_its_details(page: Any, url: str) -> None:
     page.get_by_role("option", name="1. normalize: Normalize").wait_for()
     page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState == 'notRunning'")
     details = page.locator(".network .details")
-    assert details.locator("h3").inner_text() == "normalize"
+    details.locator("h3", has_text="normalize").wait_for()
     click_layer(page, 1)
     page.locator(".network .details h3", has_text="convolutions.0").wait_for()
     text = details.inner_text()
