@@ -23,6 +23,11 @@ def ask(study: Study, kind: Kind, value: int) -> None:
         st.toast("Sent to the sweep.", icon=":material/send:")
 
 
+def _ask_entered(study: Study, kind: Kind, field: str) -> None:
+    """Ask for the number in a field. It is read after the click, so one that was just typed counts."""
+    ask(study, kind, int(st.session_state[field]))
+
+
 def stop_trial_button(study: Study, trial: int) -> None:
     """A button that ends one running trial after its epoch."""
     st.button(
@@ -49,12 +54,11 @@ def retry_button(study: Study, trial: int, key: str) -> None:
 def change_form(study: Study, live: dict[str, Any]) -> None:
     """The total number of trials, and how many at once, in a popover; and the result of the last change."""
     with st.popover("Change…", icon=":material/tune:"):
-        total = st.number_input(
-            "Trials in total", 1, value=max(1, live.get("total") or 1), key=f"{study.name}-new-total"
-        )
-        st.button("Set trials", key=f"{study.name}-set-total", on_click=ask, args=(study, "trials", int(total)))
+        total, at_once = f"{study.name}-new-total", f"{study.name}-new-at-once"
+        st.number_input("Trials in total", 1, value=max(1, live.get("total") or 1), key=total)
+        st.button("Set trials", key=f"{study.name}-set-total", on_click=_ask_entered, args=(study, "trials", total))
         now = int(live.get("concurrent") or 0)
-        at_once = st.number_input("Trials at once (0: as many as fit)", 0, value=now, key=f"{study.name}-new-at-once")
-        st.button("Set", key=f"{study.name}-set-at-once", on_click=ask, args=(study, "concurrent", int(at_once)))
+        st.number_input("Trials at once (0: as many as fit)", 0, value=now, key=at_once)
+        st.button("Set", key=f"{study.name}-set-at-once", on_click=_ask_entered, args=(study, "concurrent", at_once))
     if live.get("answer"):
         st.caption(f":material/info: {sentence(live['answer'])}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import rest
 
 from tune_app.store.columns import column_types
 from tune_app.store.store import Store
@@ -82,7 +83,7 @@ def click_layer(page: Any, number: int) -> None:
 def test_a_click_on_a_layer_shows_its_details(page: Any, url: str) -> None:
     page.goto(f"{url}/architecture")
     page.get_by_role("option", name="1. normalize: Normalize").wait_for()
-    page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState == 'notRunning'")
+    rest(page)
     details = page.locator(".network .details")
     details.locator("h3", has_text="normalize").wait_for()
     click_layer(page, 1)

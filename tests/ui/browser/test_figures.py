@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from waiting import rest
 
 from tune_app.spaces.spec import Spec
 
@@ -60,13 +61,6 @@ def page(browser: Any, url: str) -> Iterator[Any]:
     yield opened
     context.close()
     assert not problems
-
-
-def rest(page: Any) -> None:
-    page.wait_for_function(
-        "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
-    )
-    page.wait_for_timeout(500)
 
 
 def click_point(page: Any, position: int) -> None:

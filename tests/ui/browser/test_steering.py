@@ -66,7 +66,6 @@ def ask_for(page: Any, label: str, number: int, button: str) -> None:
     if not field.is_visible():
         page.get_by_role("button", name="Change…").click()
     field.fill(str(number))
-    field.press("Enter")
     page.get_by_role("button", name=button, exact=True).click()
 
 

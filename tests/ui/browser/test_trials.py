@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from waiting import rest
 
 from tune_app.spaces.spec import Spec
 from tune_app.store.store import Store
@@ -61,15 +62,6 @@ def open_trials(new_page: Callable[[str], Any], site: Any) -> Callable[..., Any]
         return page
 
     return open_at
-
-
-def rest(page: Any) -> None:
-    """Wait until the page has been idle for a moment."""
-    page.wait_for_timeout(200)
-    page.wait_for_function(
-        "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
-    )
-    page.wait_for_timeout(300)
 
 
 def click_row(page: Any, row: int, across: int = 150) -> None:
