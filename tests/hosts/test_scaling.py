@@ -96,10 +96,11 @@ def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     head.wait()
 
 
-def run(folder: Path, *options: str, address: str | None) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *options: str, address: str | None, preflight: bool = False) -> subprocess.CompletedProcess[str]:
     """Run ``tune-app run`` with these tests' search space, on the cluster at `address` or on this machine."""
     (folder / "space.json").write_text(json.dumps(SPACE))  # JSON is YAML
-    command = ["run", str(folder / "space.json"), "--no-preflight", "--store", str(folder / "results"), *options]
+    command = ["run", str(folder / "space.json"), "--store", str(folder / "results"), *options]
+    command += [] if preflight else ["--no-preflight"]
     command += ["--profiles", str(folder / "profiles"), *(["--address", address] if address else [])]
     environment = {**os.environ, **(LOOPBACK if address else {})}
     return subprocess.run(
@@ -113,10 +114,11 @@ def run(folder: Path, *options: str, address: str | None) -> subprocess.Complete
 
 
 def test_machines_are_requested_and_used(scaling: str, tmp_path: Path) -> None:
-    done = run(tmp_path, "--gpus", "0.5", "--json", address=scaling)
+    done = run(tmp_path, "--gpus", "0.5", "--json", address=scaling, preflight=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["states"] == {"COMPLETED": 8}
     assert set(pd.read_parquet(tmp_path / "results" / "trials" / "study=scaling")["gpu_fraction"]) == {0.5}
+    assert "time unknown until a node starts" in done.stderr
     assert "waiting for a node" in done.stderr
 
 

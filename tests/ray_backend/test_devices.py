@@ -16,6 +16,7 @@ import ray
 
 from tune_app.errors import InputError
 from tune_app.ray_backend.slots import Slots
+from tune_app.spaces.section import Resources
 from tune_app.tasks import load_task
 from tune_app.training.trial import Training
 
@@ -154,8 +155,8 @@ def test_ctrl_c_twice_ends_all_ranks(
 
 
 def test_slots_count_all_devices_of_a_trial(connected: str) -> None:
-    assert Slots(1.0, 0.0, None, devices=2).count == 1
-    assert Slots(0.5, 0.0, None, devices=2).count == 2
-    assert Slots(0.5, 0.0, 1, devices=2).count == 1
+    assert Slots(Resources(devices=2)).count == 1
+    assert Slots(Resources(cpus=0.5, devices=2)).count == 2
+    assert Slots(Resources(cpus=0.5, devices=2, concurrent=1)).count == 1
     with pytest.raises(InputError, match="each of a trial's 3 devices needs 1 CPU and"):
-        Slots(1.0, 0.0, None, devices=3)
+        Slots(Resources(devices=3))

@@ -44,6 +44,7 @@ class Wobbly:
         self.result, self.fails = result, fails
         self.data = data or Dataset("none", "none", {}, {})
         self.started: list[tuple[int, int]] = []
+        self.devices: list[str] = []
 
     def load_data(self, dataset: str) -> Dataset:
         return self.data
@@ -52,6 +53,7 @@ class Wobbly:
         if self.fails == "start":
             raise ValueError(f"cannot build {config['layers']} layers")
         self.started.append((data.rows, epochs))
+        self.devices.append(device.type)
 
         class State:
             model = torch.nn.Linear(1, 1)
@@ -225,6 +227,9 @@ def test_forecast_for_known_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert forecast.seconds == pytest.approx(2 * forecast.epochs / 2), "two trials run at once"
     assert forecast.device_hours == pytest.approx(2 * forecast.epochs / 3600)
     assert (forecast.trials, forecast.slots) == (10, 2)
+    assert forecast.on(4).seconds == pytest.approx(2 * forecast.epochs / 4)
+    assert forecast.on(400).seconds == pytest.approx(2 * forecast.epochs / 10), "no more than there are trials"
+    assert forecast.on(0).seconds is None
 
 
 @pytest.mark.parametrize(
@@ -270,6 +275,16 @@ def test_an_unseeded_generator_is_detected() -> None:
     assert len(notes) == 1
     assert "`loss` differs between two trainings" in notes[0]
     assert run(Wobbly(lambda config: {"accuracy": 0.5, "loss": float(np.random.random())})).notes == ()
+
+
+def test_a_search_space_with_gpus_is_checked_for_unseeded_generators_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng()
+    task = Wobbly(lambda config: {"accuracy": 0.5, "loss": float(rng.random())})
+    assert "`loss` differs" in run(task, resources={"gpus": 0.5}).notes[0], "no GPU here"
+    task.devices.clear()
+    monkeypatch.setattr("tune_app.sweep.preflight.pick_device", lambda: torch.device("meta"))
+    assert "`loss` differs" in run(task, resources={"gpus": 0.5}).notes[0]
+    assert task.devices == ["meta"] * (2 + RANDOM_CONFIGS) + ["cpu"] * 2, "some kernels of a GPU differ by themselves"
 
 
 def test_a_failure_on_truncated_data_says_that_it_was_truncated() -> None:

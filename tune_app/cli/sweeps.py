@@ -371,15 +371,16 @@ def _run(
 
 
 def _fit_to_cluster(ready: Prepared) -> None:
-    """Measure the share of a GPU if requested, and print the result before the sweep."""
+    """Measure the share of a GPU if requested, and print the result and the forecast for this cluster."""
     from tune_app.ray_backend.gpu_share import measured_share
+    from tune_app.ray_backend.slots import count_slots
 
     if ready.spec.resources.gpus == "auto":
         share, found = measured_share(ready.spec, ready.data)
         ready.spec = ready.spec.with_gpus(share)
         click.echo(f"gpus: auto: {found}", err=True)
     if ready.forecast is not None:
-        _print_forecast(ready.forecast, err=True)
+        _print_forecast(ready.forecast.on(count_slots(ready.spec.resources)), err=True)
     else:
         _print_notes(ready.spec.space.remarks, err=True)
 
@@ -452,10 +453,11 @@ def _print_forecast(forecast: Forecast, err: bool) -> None:
         size = f"{probe.model_parameters:,} parameters, " if probe.model_parameters is not None else ""
         click.echo(f"preflight: {probe.label:<8} {size}{state}", err=err)
     rungs = f"rungs at epochs {', '.join(map(str, forecast.rungs))}" if forecast.rungs else "no rungs"
+    time = "time unknown until a node starts"
+    if forecast.seconds is not None:
+        time = f"about {duration(max(1, forecast.seconds))} on {counted(forecast.slots, 'slot')}"
     click.echo(
-        f"forecast: {counted(forecast.trials, 'trial')}, {rungs}: "
-        f"{counted(round(forecast.epochs), 'epoch')}, about "
-        f"{duration(max(1, forecast.seconds))} on {counted(forecast.slots, 'slot')}, "
+        f"forecast: {counted(forecast.trials, 'trial')}, {rungs}: {counted(round(forecast.epochs), 'epoch')}, {time}, "
         f"{forecast.device_hours:.2g} device hours",
         err=err,
     )

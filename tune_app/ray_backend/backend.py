@@ -53,11 +53,8 @@ class RayBackend:
             WorkFailed: a node does not report what it has.
         """
         check_nodes(plan.spec, os.getcwd())
-        resources = plan.spec.resources
-        concurrent = None if resources.concurrent == "auto" else int(resources.concurrent)
-        gpus = float(resources.gpus)
         self._plan = plan
-        self._slots = Slots(resources.cpus, gpus, concurrent, resources.devices, len(plan.requests))
+        self._slots = Slots(plan.spec.resources, len(plan.requests))
 
     def finished(self) -> bool:
         """Whether all trials have ended."""

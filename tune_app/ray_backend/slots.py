@@ -12,6 +12,7 @@ from ray.tune import PlacementGroupFactory
 
 from tune_app.errors import InputError
 from tune_app.ray_backend.autoscaling import Autoscaler
+from tune_app.spaces.section import Resources
 
 REFRESH_S = 2.0
 """How often to ask the cluster for its nodes."""
@@ -33,19 +34,17 @@ class Slots:
     has all its devices or waits for them; they are on one node if they fit. Its worker needs none.
 
     Args:
-        cpus: CPUs of each device of a trial.
-        gpus: GPUs of each device of a trial, a share or a whole number.
-        concurrent: maximum number of trials at once; None for as many as fit.
-        devices: devices of one trial.
+        resources: what each trial uses, with a known number of GPUs.
         trials: how many trials there are to run.
 
     Raises:
         InputError: no node is large enough for a trial, and no such node is starting.
     """
 
-    def __init__(self, cpus: float, gpus: float, concurrent: int | None, devices: int = 1, trials: int = 1) -> None:
-        self._cpus, self._gpus, self._concurrent, self._devices = cpus, gpus, concurrent, devices
-        self._bundle = {"CPU": cpus, **({"GPU": gpus} if gpus else {})}
+    def __init__(self, resources: Resources, trials: int = 1) -> None:
+        self._each = resources
+        devices, gpus = resources.devices, float(resources.gpus)
+        self._bundle = {"CPU": resources.cpus, **({"GPU": gpus} if gpus else {})}
         bundles = [self._bundle] if devices == 1 else [{}, *[self._bundle] * devices]
         self.resources_per_trial = PlacementGroupFactory(bundles, strategy="PACK")
         self.resources = FixedResourceManager(ray.cluster_resources()) if devices == 1 else _Groups()
@@ -62,14 +61,15 @@ class Slots:
         self._autoscaler.release()
 
     def _too_small(self) -> InputError:
-        have = ray.cluster_resources()
-        a_trial = "a trial" if self._devices == 1 else f"each of a trial's {self._devices} devices"
+        have, devices = ray.cluster_resources(), self._each.devices
+        a_trial = "a trial" if devices == 1 else f"each of a trial's {devices} devices"
+        needs = f"{_units(self._each.cpus, 'CPU')} and {_units(float(self._each.gpus), 'GPU')}"
         return InputError(
-            f"{a_trial} needs {_units(self._cpus, 'CPU')} and {_units(self._gpus, 'GPU')} on one node, but the largest "
+            f"{a_trial} needs {needs} on one node, but the largest "
             f"node has {_units(max((n['Resources'].get('CPU', 0) for n in _nodes()), default=0), 'CPU')} and the "
             f"cluster {_units(have.get('CPU', 0), 'CPU')} and {_units(have.get('GPU', 0), 'GPU')}",
             where="resources",
-            hint="request less, for example --gpus 0 --cpus 1" + (" --devices 1" if self._devices > 1 else ""),
+            hint="request less, for example --gpus 0 --cpus 1" + (" --devices 1" if devices > 1 else ""),
         )
 
     def refresh(self, trials: int) -> None:
@@ -77,9 +77,8 @@ class Slots:
         if time.monotonic() - self._asked_at < REFRESH_S:
             return
         self._asked_at = time.monotonic()
-        self._autoscaler.want(min(trials, self._concurrent or trials))
-        fitting = sum(self._fitting(node["Resources"]) for node in _nodes()) // self._devices
-        self.count = min(fitting, self._concurrent or fitting)
+        self._autoscaler.want(min(trials, self._each.most or trials))
+        self.count = count_slots(self._each)
         if isinstance(self.resources, _Groups):
             self.resources.most = self.count
         else:
@@ -89,15 +88,15 @@ class Slots:
 
     def limit(self, concurrent: int | None) -> None:
         """From now on, run at most this many trials at once; None for as many as fit."""
-        self._concurrent = concurrent
+        self._each = self._each.model_copy(update={"concurrent": concurrent or "auto"})
         self._asked_at = -math.inf
 
-    def _fitting(self, resources: dict[str, float]) -> int:
-        counts = [resources.get("CPU", 0) // self._cpus]
-        if self._gpus:
-            have = resources.get("GPU", 0)
-            counts.append(have * math.floor(1 / self._gpus + 1e-9) if self._gpus <= 1 else have // self._gpus)
-        return int(min(counts))
+
+def count_slots(resources: Resources) -> int:
+    """How many trials the cluster's current nodes can run at once, see `Slots`; 0 if none is large enough."""
+    each = [node["Resources"] for node in _nodes()]
+    fitting = sum(resources.devices_on(node.get("CPU", 0), node.get("GPU", 0)) for node in each) // resources.devices
+    return min(fitting, resources.most or fitting)
 
 
 def _units(count: float, what: str) -> str:

@@ -174,6 +174,19 @@ class Resources(Section):
         """torch's CPU threads for each device of a trial; the number affects the last digits of the results."""
         return max(1, math.floor(self.cpus))
 
+    @property
+    def most(self) -> int | None:
+        """How many trials run at once at most; None for as many as fit."""
+        return None if self.concurrent == "auto" else int(self.concurrent)
+
+    def devices_on(self, cpus: float, gpus: float) -> int:
+        """For how many devices of trials a node with these resources has room; `gpus: auto` needs no GPU yet."""
+        counts = [cpus // self.cpus]
+        if self.gpus and isinstance(self.gpus, (int, float)):
+            # An inexact share such as 1/3 must not cost a trial.
+            counts.append(gpus * math.floor(1 / self.gpus + 1e-9) if self.gpus <= 1 else gpus // self.gpus)
+        return int(min(counts))
+
 
 SectionT = TypeVar("SectionT", bound=Section)
 

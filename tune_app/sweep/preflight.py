@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,8 @@ class Forecast:
     Attributes:
         epochs: epochs of all trials together, if the scheduler stops as many as it aims to.
         device_hours: hours of one device, epochs alone.
-        seconds: wall time on `slots` slots; assumes that a trial on several devices is that many times faster, which is
-            an upper bound.
+        devices: devices of each trial.
+        slots: how many trials run at once; 0 if no node has started.
         notes: warnings and information for the user; the sweep can still run.
     """
 
@@ -77,15 +77,29 @@ class Forecast:
     rungs: tuple[int, ...]
     epochs: float
     device_hours: float
-    seconds: float
+    devices: int
     slots: int
     probes: tuple[Probe, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time on the slots; None without any.
+
+        Assumes that a trial on several devices is that many times faster, which is an upper bound.
+        """
+        at_once = min(self.slots, self.trials) * self.devices
+        return self.device_hours * 3600 / at_once if at_once else None
+
+    def on(self, slots: int) -> Forecast:
+        """The same sweep on another number of slots."""
+        return replace(self, slots=slots)
 
     def to_dict(self) -> dict[str, Any]:
         """The forecast as plain values."""
         return {
             **self.__dict__,
+            "seconds": self.seconds,
             "rungs": list(self.rungs),
             "probes": [p.__dict__ for p in self.probes],
             "notes": [*self.notes],
@@ -132,15 +146,13 @@ def _forecast(spec: Spec, task: Task, data: Dataset) -> Forecast:
     times = [p.epoch_s or 0.0 for p in [p for p in timed if p.label == "random"] or timed]
     trials = _trials(spec)
     epochs = trials * pruning.expected_epochs(spec.pruning, spec.budget.epochs)
-    seconds = epochs * sum(times) / len(times)
-    devices, slots = spec.resources.devices, _slots(spec)
     return Forecast(
         trials=trials,
         rungs=pruning.rungs(spec.pruning, spec.budget.epochs)[0],
         epochs=epochs,
-        device_hours=seconds / 3600,
-        seconds=seconds / (min(slots, trials) * devices),
-        slots=slots,
+        device_hours=epochs * sum(times) / len(times) / 3600,
+        devices=spec.resources.devices,
+        slots=_slots(spec),
         probes=probes,
         notes=(*remarks, *_notes(spec, task, part, data, probes[0]), *_sharing(spec), *_utilization(spec)),
     )
@@ -160,28 +172,28 @@ def _trials(spec: Spec) -> int:
 
 
 def _slots(spec: Spec) -> int:
-    """How many trials this machine trains at once."""
-    resources = spec.resources
-    fitting = (os.cpu_count() or 1) // (resources.cpus * resources.devices)
-    gpus = gpu_count()
-    if gpus and isinstance(resources.gpus, (int, float)) and resources.gpus:
-        on_gpus = gpus * int(1 / resources.gpus + 1e-9) if resources.gpus <= 1 else gpus // resources.gpus
-        fitting = min(fitting, on_gpus // resources.devices)
-    if resources.concurrent != "auto":
-        fitting = min(fitting, int(resources.concurrent))
-    return max(1, int(fitting))
+    """How many trials this machine trains at once; without a GPU they train on its CPUs."""
+    resources, gpus = spec.resources, gpu_count()
+    if not gpus:
+        resources = resources.model_copy(update={"gpus": 0.0})
+    fitting = resources.devices_on(os.cpu_count() or 1, gpus) // resources.devices
+    return max(1, min(fitting, resources.most or fitting))
 
 
 def _notes(spec: Spec, task: Task, part: Dataset, data: Dataset, probe: Probe) -> list[str]:
     """Remarks on `data`, and on a second training of the first `probe` from the same seed."""
     notes = [str(note) for note in data.info.get("notes", ())]
-    if probe.metrics is None or spec.resources.gpus:  # some GPU operations have no deterministic kernel
+    if probe.metrics is None:
         return notes
+    if spec.resources.gpus and pick_device().type != "cpu":  # some GPU operations have no deterministic kernel
+        spec = spec.with_gpus(0.0)
+        probe = _probe(spec, task, part, data, probe.label, probe.config)
     again = _probe(spec, task, part, data, probe.label, probe.config)
-    differing = [name for name, value in probe.metrics.items() if again.metrics and again.metrics[name] != value]
-    if differing and again.metrics is not None:
+    once, twice = probe.metrics or {}, again.metrics or {}
+    differing = [name for name in once if name in twice and once[name] != twice[name]]
+    if differing:
         name = differing[0]
-        values = f"{shown(probe.metrics[name], 'none')} and {shown(again.metrics[name], 'none')}"
+        values = f"{shown(once[name], 'none')} and {shown(twice[name], 'none')}"
         notes.append(
             f"`{name}` differs between two trainings of the same configuration and seed, {values}: seed all your "
             f"own generators from the trial's seed ({_seed_of(spec)})"

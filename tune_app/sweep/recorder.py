@@ -63,8 +63,7 @@ class Recorder:
         self.total = spec.budget.trials
         self.changes = 0
         self.answer: str | None = None
-        asked = spec.resources.concurrent
-        self.concurrent = None if asked == "auto" else int(asked)
+        self.concurrent = spec.resources.most
         self._seeded = spec.catalog.script is None or bool(spec.catalog.script.seed)
         self._gpu_fraction = float(spec.resources.gpus) * spec.resources.devices
         self._began = time.monotonic()
