@@ -6,12 +6,22 @@ Never change them: if a test breaks, users' files can no longer be read.
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+import torch
+
+from tune_app.datasets import load_dataset
 from tune_app.jobs.job import read_job
 from tune_app.spaces.catalog import Catalog
 from tune_app.spaces.variable import Categorical, Float, Int
+from tune_app.store.store import Store
+from tune_app.store.trial_notes import TrialNote, TrialNotes
+from tune_app.tasks import load_task
 from tune_app.tasks.spec_file import load_spec
+from tune_app.training.trial import Training, prepared
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -51,3 +61,31 @@ def test_a_job_record_of_version_1_is_read() -> None:
     assert (job.reason, job.message, job.exit_code) == ("error", "it broke", 1)
     assert job.request == {"space": "name: digits\n", "profiles": {}, "preflight": True, "fuse": True}
     assert job.ended_at == "2026-01-02T03:05:00+00:00"
+
+
+def test_notes_of_version_1_are_read(tmp_path: Path) -> None:
+    shutil.copytree(FIXTURES / "store_v1", tmp_path, dirs_exist_ok=True)
+    shutil.copy(FIXTURES / "notes_v1.jsonl", tmp_path / "studies" / "digits-small" / "notes.jsonl")
+    notes = TrialNotes(Store(tmp_path).study("digits-small")).read()
+    assert notes == {2: TrialNote(star=True, tags=("wide",), text="Why so slow?\nCafé", edits=1)}
+
+
+@pytest.fixture
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads")
+def test_a_checkpoint_of_version_1_continues() -> None:
+    """Two of three epochs of a small network on the digits."""
+    file, task = FIXTURES / "checkpoint_v1.pt", load_task("image_cnn")
+    saved = torch.load(file, weights_only=True)
+    data = prepared(task, saved["config"], load_dataset("digits"))
+    training = Training(task, saved["config"], data, epochs=3, seed=7, device="cpu", threads=1)
+    training.restore(file)
+    assert [row.metrics["val_accuracy"] for row in training.history] == [0.28, 0.49]
+    last = training.run_epoch()
+    assert last.epoch == 3
+    assert last.metrics["val_accuracy"] > 0.5, "it learns on from there; one epoch alone reaches 0.28"
