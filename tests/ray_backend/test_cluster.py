@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -39,11 +40,55 @@ def test_a_sweep_falls_back_to_this_machine_with_a_message_and_only_on_loopback(
     ]
 
 
-@pytest.mark.parametrize("address", ["http://head:8265", "head", ":6379", "head:port", "ray://head"])
+@pytest.mark.parametrize("address", ["http://head:8265", "head", ":6379", "head:port"])
 def test_an_invalid_cluster_address_is_rejected_without_falling_back(address: str) -> None:
     with pytest.raises(InputError, match="must be HOST:PORT") as caught, connected(address, pytest.fail):
         pass
     assert "`tune-app submit`" in caught.value.hint
+
+
+def test_an_address_for_ray_clients_is_rejected_with_what_to_use_instead() -> None:
+    with (
+        pytest.raises(InputError, match="the client address `ray://head:10001`") as caught,
+        connected("ray://head:1", pytest.fail),
+    ):
+        pass
+    assert "the address HOST:6379" in caught.value.hint
+    assert "http://HOST:8265" in caught.value.hint
+
+
+CLIENT = """
+import sys, time
+import ray, tune_app
+from tune_app.errors import InputError
+
+for _ in range(100):  # until its server is listening
+    try:
+        ray.init(sys.argv[1], logging_level="ERROR")
+        break
+    except ConnectionError:
+        time.sleep(0.2)
+try:
+    tune_app.run(lambda config, report: None, space={"rate": [1, 2]}, metrics={"score": "maximize"})
+except InputError as error:
+    print(error)
+"""
+
+
+def test_a_notebook_that_is_connected_as_a_client_is_told_what_to_use_instead(node: str, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = [sys.executable, "-m", "ray.util.client.server", f"--address={node}", "--host=127.0.0.1"]
+    server = subprocess.Popen([*program, f"--port={port}", "--mode=legacy"], stderr=subprocess.DEVNULL)
+    try:
+        command = [sys.executable, "-c", CLIENT, f"ray://127.0.0.1:{port}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    finally:
+        server.kill()
+        server.wait()
+    assert "got a process that is connected as one" in done.stdout, done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 ENVIRONMENT = """

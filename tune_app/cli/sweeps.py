@@ -84,7 +84,7 @@ Command = Callable[..., Any]
 
 address_option = click.option(
     "--address",
-    help="Ray cluster: auto for the one on this machine, HOST:PORT or ray://…. Default: no cluster, only this machine.",
+    help="Ray cluster: auto for the one on this machine, or HOST:PORT. Default: no cluster, only this machine.",
 )
 tensorboard_option = click.option("--no-tensorboard", is_flag=True, help="Do not write TensorBoard files.")
 fallback_option = click.option(

@@ -21,7 +21,7 @@ from tune_app.errors import InputError, WorkFailed, one_line
 from tune_app.notebook.domain import parameters_of
 from tune_app.notebook.finished_study import FinishedStudy
 from tune_app.ray_backend.backend import RayBackend
-from tune_app.ray_backend.cluster import connected
+from tune_app.ray_backend.cluster import check_no_client, connected
 from tune_app.results.review import default_store
 from tune_app.search.history import find_history
 from tune_app.search.past_study import PastPreference
@@ -70,7 +70,8 @@ def run(
 
     Raises:
         InputError: an argument is invalid, or the function fails in the check; a study of that name exists; it is not
-            called in the main thread; an address is given although this process is already connected to a cluster.
+            called in the main thread; an address is given although this process is already connected to a cluster; it
+            is connected as a Ray client.
         WorkFailed: the sweep could not continue, or no trial completed.
     """
     _check_place(address)
@@ -150,6 +151,7 @@ def _check_place(address: str | None) -> None:
     if address is not None and ray.is_initialized():
         rule = "`address` must be omitted if this process is already connected to a Ray cluster"
         raise InputError(f"{rule}, but got {address!r}", hint="or call `ray.shutdown()` first")
+    check_no_client()
 
 
 def _check_sendable(function: Callable[..., Any] | None, name: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import ray
 from ray.exceptions import AuthenticationError, RpcError
+from ray.util.client import ray as client
 
 from tune_app.environment import restored_environment
 from tune_app.errors import InputError, WorkFailed
@@ -26,6 +27,12 @@ INSIDE_DIFFERS = (ImportError, AttributeError, TypeError)
 """Errors from using Ray's internals if another release does not have them or changed them."""
 
 TOKEN_HINT = "set RAY_AUTH_MODE=token, and put the cluster's token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
+
+CLIENT = "a sweep must join its cluster, which a Ray client does not do, but got "
+CLIENT_HINT = (
+    "on a node of the cluster, use the address HOST:6379; from elsewhere, `tune-app submit SPACE --address "
+    "http://HOST:8265` runs the sweep there"
+)
 
 
 @contextmanager
@@ -62,6 +69,12 @@ def connected(
         started.callback(ray.shutdown)  # registered last, so called first
         liveness.follow(own)
         yield
+
+
+def check_no_client() -> None:
+    """Reject a process that is connected to a cluster as a Ray client."""
+    if client.is_connected():
+        raise InputError(f"{CLIENT}a process that is connected as one", hint=CLIENT_HINT)
 
 
 @contextmanager
@@ -139,17 +152,18 @@ def _check_answering(address: str) -> None:
         return  # Ray reports that case
     try:
         found = services.canonicalize_bootstrap_address_or_die(address) if address == "auto" else address
-        host, _, port = found.removeprefix("ray://").rpartition(":")
+        if found.startswith("ray://"):
+            raise InputError(f"{CLIENT}the client address `{found}`", hint=CLIENT_HINT)
+        host, _, port = found.rpartition(":")
         if not host or not port.isdecimal() or "/" in host:
             raise InputError(
-                f"a cluster's address must be HOST:PORT, ray://HOST:PORT or auto, but got `{address}`",
+                f"a cluster's address must be HOST:PORT or auto, but got `{address}`",
                 hint="such as head:6379; http://head:8265 is the job server, for `tune-app submit`",
             )
         if address == "auto":  # also finds a head bound to loopback, which Ray would not reach
             host = services.resolve_ip_for_localhost(host)
         socket.create_connection((host, int(port)), timeout=5).close()
-        if not found.startswith("ray://"):
-            GcsClient(address=f"{host}:{port}")
+        GcsClient(address=f"{host}:{port}")
     except AuthenticationError as error:
         raise _refused(address, error) from error
     except (OSError, OverflowError) as error:

@@ -52,8 +52,6 @@ class Liveness:
         """Watch the cluster that Ray is now connected to; `started` is the node that this process started, if any."""
         self.forget()
         node = global_worker.node
-        if node is None:  # a client of a cluster, by ray://, which has neither
-            return
         host, _, port = node.gcs_address.rpartition(":")
         processes = {} if started is None else started.all_processes
         places = {"gcs_server": (host.strip("[]"), int(port)), "raylet": node.raylet_socket_name}
