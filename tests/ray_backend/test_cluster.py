@@ -49,7 +49,7 @@ def test_an_invalid_cluster_address_is_rejected_without_falling_back(address: st
 
 def test_an_address_for_ray_clients_is_rejected_with_what_to_use_instead() -> None:
     with (
-        pytest.raises(InputError, match="the client address `ray://head:10001`") as caught,
+        pytest.raises(InputError, match="the client address `ray://head:1`") as caught,
         connected("ray://head:1", pytest.fail),
     ):
         pass
