@@ -12,6 +12,7 @@ from network import read_layers, read_statistics
 from network_scene import merged, scene_file, show_scene
 from sources import chosen_study, spec_of, trials_of
 from trial_choice import BEST, choose_trial, row_of
+from trial_log import has_log, show_log
 from trial_report import show_report
 from values import number, sentence
 
@@ -20,10 +21,7 @@ from tune_app.readable import counted
 from tune_app.results.network import client
 from tune_app.results.network.client import Layers
 from tune_app.spaces.spec import Spec
-from tune_app.store.log_lines import last_lines
 from tune_app.store.study import Study
-
-LAST_LINES = 200
 
 
 def show() -> None:
@@ -58,7 +56,9 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
             layers = read_layers(study.folder.address, study.name, trial, ended_at)
     except NotFound as error:  # a task without a network still has a model and pictures of its training
         st.info(sentence(error))
-        _show_log(study, trial)
+        if has_log(study, trial):
+            with st.expander("Log", expanded=True):
+                show_log(study, trial)
         _offer_weights(study, trial)
         show_report(study, trial, ended_at)
         return
@@ -80,16 +80,6 @@ def _show_network(study: Study, spec: Spec, chosen: int | str) -> None:
     show_report(study, trial, ended_at)
     with st.expander("The layers as a table"):
         st.dataframe(_table(drawn), hide_index=True, placeholder="–", alt=f"Layers of the network of {name}")
-
-
-def _show_log(study: Study, trial: int) -> None:
-    """The end of a trial's output; empty if there is none."""
-    if study.folder.size(study.log(trial)) is None:
-        return
-    text, _ = last_lines(study.folder, study.log(trial), LAST_LINES)
-    with st.expander("What it printed", expanded=True):
-        st.code(text.decode(errors="replace"), language=None, height=400)
-        st.caption(f"The last {LAST_LINES} lines; `tune-app logs {study.name} {trial}` shows all.")
 
 
 def _statistics(study: Study, trial: int, ended_at: str, state: str) -> tuple[Layers, str]:

@@ -12,6 +12,7 @@ from figure_tools import show_chart
 from job_view import show_state, stop_button
 from sources import epochs_of, jobs, trials_of
 from steering_form import change_form, stop_trial_button
+from trial_log import has_log, show_log
 from trial_panel import SOURCES
 from values import escaped, measured, number, sentence
 
@@ -187,6 +188,23 @@ def _running(study: Study, live: dict[str, Any]) -> None:
             stop_trial_button(study, trial["trial"])
     if len(trials) > SHOWN_TRIALS:
         st.caption(f"and {len(trials) - SHOWN_TRIALS} more")
+    _log(study, [trial["trial"] for trial in trials])
+
+
+def _log(study: Study, running: list[int]) -> None:
+    """What a running trial prints, on request; it stays after the trial has ended."""
+    key = f"{study.name}-live-log"
+    chosen = st.session_state.get(key)
+    options = sorted({*running, *([] if chosen is None else [chosen])})
+    st.selectbox(
+        "Log of a trial", options, index=None, format_func="Trial {}".format, placeholder="Choose a trial", key=key
+    )
+    if chosen is None:
+        return
+    if has_log(study, chosen):
+        show_log(study, chosen)
+    else:
+        st.caption(f"Trial {chosen} has printed nothing yet.")
 
 
 def _errors(trials: pd.DataFrame) -> None:

@@ -11,6 +11,7 @@ from figure_tools import show_chart
 from sources import epochs_of
 from steering_form import retry_button
 from trial_actions import action, architecture, review, toggle_compared, train
+from trial_log import has_log, show_log
 from trial_notes_form import show_notes, show_star
 from values import escaped, number
 
@@ -19,7 +20,6 @@ from tune_app.results.review import config_of
 from tune_app.results.trial_curve import trial_curve
 from tune_app.spaces.spec import Spec
 from tune_app.spaces.variable import GROUPS, Config
-from tune_app.store.log_lines import last_lines
 from tune_app.store.study import Study
 from tune_app.store.trial_row import TrialState
 from tune_app.training.health import SCORES
@@ -45,7 +45,6 @@ FACTS = (
     "latency_ms",
 )
 MORE_FACTS = ("seed", "attempt", "resumed_from", "started_at", "ended_at", "trial_id")
-LAST_LINES = 100
 PANEL = "trial-panel"
 KEYS = Path(__file__).with_name("panel_keys.js").read_text(encoding="utf-8")
 
@@ -235,11 +234,9 @@ def _figures(spec: Spec, row: pd.Series) -> None:
 def _log(study: Study, row: pd.Series) -> None:
     """The end of what the trial printed, and its checkpoint."""
     trial = int(row["trial"])
-    if study.folder.size(study.log(trial)) is not None:
+    if has_log(study, trial):
         with st.expander("Log", expanded=row["state"] == TrialState.FAILED):
-            text, _ = last_lines(study.folder, study.log(trial), LAST_LINES)
-            st.code(text.decode(errors="replace"), language=None, height=300, wrap_lines=True)
-            st.caption(f"The last {LAST_LINES} lines; `tune-app logs {study.name} {trial}` shows all.")
+            show_log(study, trial)
     there = study.folder.exists(study.checkpoint(trial))
     st.caption(
         f"Checkpoint: `{study.folder.path(study.checkpoint(trial))}`" if there else "This trial has no checkpoint."

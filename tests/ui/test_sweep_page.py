@@ -246,6 +246,22 @@ def test_while_it_runs(running: Study) -> None:
     assert len(page.get("plotly_chart")) == 2, "the best so far, and the curves of what runs"
 
 
+def test_the_log_of_a_running_trial_is_shown_and_stays_when_it_has_ended(running: Study) -> None:
+    page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
+    assert not page.code
+    choice = next(box for box in page.selectbox if box.label == "Log of a trial")
+    assert choice.options == ["Trial 5", "Trial 6"]
+    clean(choice.set_value(5).run())
+    assert "Trial 5 has printed nothing yet." in texts(page)
+    running.folder.append(running.log(5), b"step 1: loss 2.5\nstep 2: loss 2.1\n")
+    assert [code.value for code in clean(page.run()).code] == ["step 1: loss 2.5\nstep 2: loss 2.1"]
+    live = running.json("live.json")
+    running.folder.write(f"{running.base}/live.json", json.dumps({**live, "running": live["running"][1:]}).encode())
+    assert [code.value for code in clean(page.run()).code] == ["step 1: loss 2.5\nstep 2: loss 2.1"]
+    choice = next(box for box in page.selectbox if box.label == "Log of a trial")
+    assert choice.options == ["Trial 5", "Trial 6"]
+
+
 def test_a_study_whose_sweep_died(store: Store, make_study: Any) -> None:
     study = make_study(store.folder.root)  # type: ignore[attr-defined]
     study.folder.write(f"{study.base}/live.json", b'{"state": "running"}')
