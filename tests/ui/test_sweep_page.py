@@ -366,6 +366,19 @@ def test_after_a_start_the_form_stays_closed_and_its_forecast_is_gone(
     assert "Building and briefly training" not in texts(page)
 
 
+@pytest.mark.usefixtures("page")
+def test_after_a_stop_the_form_stays_closed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "YIELD_S", 0.1)
+    add_job(store)
+    page = clean(AppTest.from_string(SCRIPT, default_timeout=60).run())
+    assert not page.expander[0].proto.expanded, "a sweep is waiting"
+    press(page, "Stop")
+    assert Jobs(store).records.get("mine-1").state == "CANCELLED"
+    for _ in range(2):
+        assert not clean(page.run()).expander[0].proto.expanded
+    assert "Building and briefly training" not in texts(page)
+
+
 def test_a_job_whose_server_cannot_be_reached(page: AppTest, store: Store) -> None:
     add_job(store)
     records = Jobs(store).records
