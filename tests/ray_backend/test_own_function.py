@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,6 +17,7 @@ from tune_app.errors import InputError
 from tune_app.profiles.profiles import Profiles
 from tune_app.results.network.architecture import layers_of
 from tune_app.results.network.rebuild import of_trial, rebuild
+from tune_app.tasks.content_hash import content_hash
 
 HERE = Path(__file__).parent
 SECTIONS: dict[str, Any] = {
@@ -82,6 +84,9 @@ def test_what_trials_share_is_loaded_once_and_what_they_print_is_in_their_logs(
     (loader,) = (markers / "own-function-loads").read_text().split()
     workers = set(trials["metric/epochs_here"].astype(int))
     assert int(loader) not in workers
+    known = swept.study.json("provenance.json")
+    assert known["shared_sha256"] == {"own_function:load_rows(1000)": content_hash(np.arange(1000))}
+    assert known["study"] == "faulty"
     deadline = time.monotonic() + 10
     while {int(path.name.rpartition("-")[2]) for path in markers.glob("own-function-left-*")} != workers:
         assert time.monotonic() < deadline, "what a function registers with atexit was not called"

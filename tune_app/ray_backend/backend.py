@@ -13,7 +13,7 @@ from ray import cloudpickle
 
 from tune_app.ray_backend import epoch_progress
 from tune_app.ray_backend.controller import SweepController, SweepTrial
-from tune_app.ray_backend.data_sharing import start_sharing
+from tune_app.ray_backend.data_sharing import hashes_of, start_sharing
 from tune_app.ray_backend.events import EventQueue, run_of
 from tune_app.ray_backend.node_contents import check_nodes
 from tune_app.ray_backend.preparation import start_preparation
@@ -112,6 +112,10 @@ class RayBackend:
     def resources(self) -> Mapping[str, float]:
         """The cluster's hardware."""
         return dict(ray.cluster_resources())
+
+    def shared_data(self) -> Mapping[str, str | None]:
+        """The hashes of what functions loaded with `report.shared`."""
+        return {} if self._sharing is None else hashes_of(self._sharing)
 
     def close(self) -> None:
         """Stop the workers, and request no more nodes."""

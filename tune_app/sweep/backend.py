@@ -191,6 +191,10 @@ class Backend(Protocol):
         """The hardware it trains on, for the study's record."""
         ...
 
+    def shared_data(self) -> Mapping[str, str | None]:
+        """SHA-256 of what the trials loaded together, by the call; None if it cannot be had."""
+        ...
+
     def close(self) -> None:
         """Release everything."""
         ...

@@ -40,6 +40,14 @@ class StudyFiles:
     journal: OptunaJournal | None
     tensorboard: TensorBoardLog | None
 
+    def add_provenance(self, facts: Mapping[str, Any]) -> None:
+        """Add to the record of where the results come from, what is only known at the end.
+
+        Raises:
+            WorkFailed: the store could not be written.
+        """
+        _write_provenance(self.study, {**self.study.json("provenance.json"), **facts})
+
 
 @contextmanager
 def open_study_files(
@@ -65,8 +73,7 @@ def open_study_files(
     folder.write(f"{study.base}/catalog.json", json.dumps(catalog.to_dict(), indent=1).encode())
     folder.write(f"{study.base}/spec.yaml", spec.to_yaml().encode())
     if not history.last_event:
-        known = {**_provenance(spec, data), **facts}
-        folder.write(f"{study.base}/provenance.json", json.dumps(known, indent=2).encode())
+        _write_provenance(study, {**_provenance(spec, data), **facts})
     journal: OptunaJournal | None = None
     board: TensorBoardLog | None = None
     if isinstance(folder, LocalFolder):
@@ -88,6 +95,10 @@ def open_study_files(
     for log in logs:
         if log.error is not None:
             raise log.error
+
+
+def _write_provenance(study: Study, facts: Mapping[str, Any]) -> None:
+    study.folder.write(f"{study.base}/provenance.json", json.dumps(facts, indent=2).encode())
 
 
 def _provenance(spec: Spec, data: Dataset) -> dict[str, Any]:

@@ -108,6 +108,8 @@ def run_sweep(
                     backend, recorder, steering, spec, interrupts, watchdog, show, time_limit, fuse
                 )
             steering.end()
+            if reason not in ("lost", "terminate") and (shared := backend.shared_data()):
+                files.add_provenance({"shared_sha256": dict(shared)})
             recorder.end(reason, message, show)
         # After the files: a dying Ray may never respond.
         if reason is not None:

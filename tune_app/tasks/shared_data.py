@@ -47,6 +47,12 @@ def shared(load: Load, arguments: tuple[Any, ...]) -> Any:
     return _kept[key]
 
 
+def call(load: Load, arguments: tuple[Any, ...]) -> str:
+    """The call in words, such as ``train:load_rows(1000)``."""
+    told = ", ".join(map(repr, arguments))
+    return f"{getattr(load, '__module__', None)}:{getattr(load, '__qualname__', None)}({told})"
+
+
 def forget_shared() -> None:
     """Forget everything that this process has loaded."""
     _kept.clear()
