@@ -12,6 +12,7 @@ from tune_app.import_path import put_last
 from tune_app.ray_backend.driver_node import on_driver_node
 from tune_app.ray_backend.made_object import made_object
 from tune_app.tasks.shared_data import Load
+from tune_app.tasks.user_code import exits_as_errors
 
 
 class DataSharing:
@@ -28,7 +29,9 @@ class DataSharing:
     def get(self, key: str, load: bytes, arguments: tuple[Any, ...]) -> list[ray.ObjectRef]:
         """A reference to the result of `load` (pickled); in a list, so that the reference itself is sent."""
         if key not in self._loaded:
-            self._loaded[key] = ray.put(cloudpickle.loads(load)(*arguments))
+            with exits_as_errors():
+                loaded = cloudpickle.loads(load)(*arguments)
+            self._loaded[key] = ray.put(loaded)
         return [self._loaded[key]]
 
 
