@@ -71,8 +71,8 @@ class Terminated(Interrupted):
 
 
 def one_line(error: BaseException) -> str:
-    """The message of a foreign error on one line, as valid Unicode."""
-    return str(writable(" ".join(str(error).split())))
+    """The message of a foreign error on one line, as valid Unicode and without passwords and tokens."""
+    return redacted(str(writable(" ".join(str(error).split()))))
 
 
 def nearest(name: object, valid: Iterable[str], *, limit: int = 8) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from tune_app.spaces.variable import Categorical, Float, Int, Variable
 
 FAULTS = (
     "none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "exit_once", "hang", "unsaveable", "latin1",
-    "sys_exit", "interrupt",
+    "sys_exit", "interrupt", "cancelled",
 )  # fmt: skip
 
 
@@ -85,6 +86,8 @@ class Faulty:
                 raise SystemExit(4)
             if fault == "interrupt":
                 raise KeyboardInterrupt
+            if fault == "cancelled":  # like a panic in Rust, no `Exception`
+                raise asyncio.CancelledError("late")
             if fault == "latin1":  # a file whose name is not UTF-8
                 raise ValueError(f"no image in {os.fsdecode(b'caf' + bytes([0xE9]))}.png")
         if fault == "exit_once" and epoch == 4:

@@ -57,6 +57,15 @@ def test_a_sweep_without_a_completed_trial_exits_with_1_and_keeps_its_name(
     assert "--name" in errors
 
 
+def test_a_time_budget_that_ends_before_any_trial_completed_is_named(command: Any, space_file: Any) -> None:
+    pace = {"level": {"type": "float", "low": 0.0, "high": 0.9}, "pace": 10.0}
+    space = space_file(budget={"trials": 3, "epochs": 2, "time": 2}, parameters={"training": pace})
+    process = command("run", space, "--no-preflight")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: the time budget is used up, and no trial of `faulty` completed" in errors
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 def test_a_full_disk_ends_the_sweep_with_a_message(command: Any, space_file: Any, tmp_path: Path) -> None:
     store = tmp_path / "results"

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 FAULTS = [
     "hang", "hang", "none", "start", "epoch3", "nan", "inf", "missing", "oom", "exit", "exit_once", "unsaveable",
-    "latin1", "sys_exit", "interrupt",
+    "latin1", "sys_exit", "interrupt", "cancelled",
 ]  # fmt: skip
 """The trials' faults in order; the first two hang at the same time, in both slots."""
 
@@ -66,7 +66,10 @@ def test_an_error_that_is_not_unicode_is_saved_escaped(row: Any) -> None:
     assert "no image in caf\\udce9.png" in found["error"]
 
 
-@pytest.mark.parametrize(("fault", "said"), [("sys_exit", "sys.exit(4)"), ("interrupt", "KeyboardInterrupt")])
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("sys_exit", "sys.exit(4)"), ("interrupt", "KeyboardInterrupt"), ("cancelled", "CancelledError: late")],
+)
 def test_code_that_would_end_the_process_fails_at_once(row: Any, fault: str, said: str) -> None:
     found = row(fault)
     assert (found["state"], found["failure_kind"], found["attempt"]) == ("FAILED", "error", 1)
@@ -121,7 +124,7 @@ def test_a_checkpoint_that_cannot_be_written_fails_its_trial_with_a_message(row:
 
 def test_a_failure_never_wins_and_has_no_objective(swept: Any) -> None:
     failed = swept.trials[swept.trials["state"] == "FAILED"]
-    assert len(failed) == 13
+    assert len(failed) == 14
     assert failed["objective"].isna().all()
     assert swept.outcome.best.state == "COMPLETED"
 

@@ -15,6 +15,7 @@ import ray
 from tune_app.errors import WorkFailed
 from tune_app.ray_backend.data_sharing import shared_by, start_sharing
 from tune_app.ray_backend.made_object import made_object
+from tune_app.tasks.user_code import Exited
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,11 @@ def test_an_error_in_the_users_code_is_raised_at_once(sharing: Any) -> None:
 
     with pytest.raises(ValueError, match="no such file"):
         shared_by(sharing, "raises", load, ())
+
+
+def test_code_that_would_end_the_process_is_an_error_at_once(sharing: Any) -> None:
+    def load() -> None:
+        raise SystemExit("no license")
+
+    with pytest.raises(Exited, match="no license"):
+        shared_by(sharing, "exits", load, ())

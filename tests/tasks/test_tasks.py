@@ -137,6 +137,7 @@ def test_no_such_class(folder: Path) -> None:
         ),
         ("import sys\nsys.exit('no license')\n", "sys.exit('no license')"),
         ("raise KeyboardInterrupt\n", "KeyboardInterrupt"),
+        ("import asyncio\nraise asyncio.CancelledError('late')\n", "CancelledError: late"),
     ],
 )
 def test_the_hint_for_a_module_that_would_end_the_process_is_a_main_guard(

@@ -384,6 +384,12 @@ def test_an_error_without_a_location() -> None:
     assert len(describe_error(ValueError("x" * 9999))) < 1100
 
 
+def test_an_error_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "marked-secret")
+    error = ValueError("no answer from http://me:hidden@host/a for marked-secret")
+    assert describe_error(error) == "ValueError: no answer from http://…@host/a for …"
+
+
 def test_peak_memory_covers_only_this_training() -> None:
     before = cnn()
     before.run_epoch()

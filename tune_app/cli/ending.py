@@ -54,8 +54,9 @@ def _raise_end(study: str, reason: str | None, message: str | None, completed: b
     if reason == "fuse":
         raise WorkFailed(f"the sweep was stopped: {message}", hint=f"{hint}; --no-fuse lets it run on regardless")
     if not completed:
+        why = f"{message}, and " if reason == "time" else ""
         raise WorkFailed(
-            f"no trial of `{study}` completed, so there is no best configuration",
+            f"{why}no trial of `{study}` completed, so there is no best configuration",
             hint=f"`tune-app trials {study}` shows what happened; {hint}",
         )
     if reason == "time":

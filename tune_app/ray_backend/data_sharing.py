@@ -13,6 +13,7 @@ from tune_app.ray_backend.driver_node import on_driver_node
 from tune_app.ray_backend.made_object import made_object
 from tune_app.tasks.content_hash import content_hash
 from tune_app.tasks.shared_data import Load, call
+from tune_app.tasks.user_code import exits_as_errors
 
 ANSWER_S = 2.0
 
@@ -33,7 +34,8 @@ class DataSharing:
         """A reference to the result of `load` (pickled); in a list, so that the reference itself is sent."""
         if key not in self._loaded:
             loading = cloudpickle.loads(load)
-            content = loading(*arguments)
+            with exits_as_errors():
+                content = loading(*arguments)
             self._loaded[key] = ray.put(content)
             self._hashes[call(loading, arguments)] = content_hash(content)
         return [self._loaded[key]]

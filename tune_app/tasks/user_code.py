@@ -23,7 +23,7 @@ _parsing = threading.Lock()
 
 
 class Exited(Exception):
-    """A user's code raised `SystemExit` or `KeyboardInterrupt`: a normal error that must not end the process.
+    """A user's code raised `SystemExit`, `KeyboardInterrupt` or the like: a normal error that must not end the process.
 
     Its cause is the original exception.
     """
@@ -35,9 +35,10 @@ class _ParsesArguments(Exception):
 
 @contextmanager
 def exits_as_errors() -> Iterator[None]:
-    """Convert `SystemExit` and `KeyboardInterrupt` from a user's code to `Exited`; a real Ctrl-C still works.
+    """Convert exceptions that are no `Exception` from a user's code to `Exited`; a real Ctrl-C still works.
 
-    Also a decorator.
+    Besides `SystemExit` and `KeyboardInterrupt`, these are for example panics of packages written in Rust, and
+    `asyncio.CancelledError`. Also a decorator.
     """
     pressed: list[int] = []
     with _noting_interrupts(pressed):
@@ -50,6 +51,11 @@ def exits_as_errors() -> Iterator[None]:
             if pressed:
                 raise
             raise Exited("it raised KeyboardInterrupt").with_traceback(error.__traceback__) from error
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException as error:
+            told = f"it raised {type(error).__name__}: {error}"
+            raise Exited(told).with_traceback(error.__traceback__) from error
 
 
 @contextmanager
