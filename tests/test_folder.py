@@ -31,6 +31,12 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
     return RemoteFolder("sub://root", filesystem, "root")
 
 
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("hello")
+    with pytest.raises(InputError, match="/file` is a file"):
+        open_folder(tmp_path / "file")
+
+
 def test_nothing_is_there_yet(folder: Folder) -> None:
     assert folder.read("a/b.txt") is None
     assert folder.names("a") == folder.names("") == []

@@ -118,13 +118,16 @@ def open_folder(url: str | Path) -> Folder:
     """Open the folder at a path or an address, without creating it.
 
     Raises:
-        InputError: no file system supports the address.
+        InputError: no file system supports the address, or there is a file.
     """
     text = str(url)
     if "\0" in text:
         raise InputError(f"the store must be a folder, `s3://…` or `gs://…`, but got {text!r}")
     if "://" not in text:
-        return LocalFolder(Path(os.path.expanduser(text)))  # unlike Path.expanduser, no error for an unknown ~user
+        path = os.path.expanduser(text)  # unlike Path.expanduser, no error for an unknown ~user
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise InputError(f"the store must be a folder, `s3://…` or `gs://…`, but `{text}` is a file")
+        return LocalFolder(Path(path))
     try:
         filesystem, root = fs.FileSystem.from_uri(text)
     except (ValueError, OSError) as error:

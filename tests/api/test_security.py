@@ -137,6 +137,8 @@ def test_without_a_token_the_host_must_be_this_machine(client: httpx.Client, gua
         assert client.get("/jobs", headers={"Host": host}).status_code == 200
     shown = {"Host": "tune.example", "Authorization": f"Bearer {TOKEN}"}
     assert guarded.get("/jobs", headers=shown).status_code == 200
+    for host in mixed:
+        assert code(guarded.get("/jobs", headers={**shown, "Host": host}), 400) == "bad_request"
 
 
 def test_a_large_request_is_rejected_whether_or_not_it_declares_its_size(client: httpx.Client) -> None:

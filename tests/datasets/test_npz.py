@@ -73,6 +73,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "nothing": ({}, "", "has no `images`"),
     "test images alone": ({k: v for k, v in GOOD.items() if k != "test_labels"}, "", "has no `test_labels`"),
     "floats": (GOOD | {"images": IMAGES / 255}, ":images", "must be of type uint8, 0 to 255, but are float64"),
+    "NaN in an image": (GOOD | {"images": np.where(IMAGES, IMAGES / 255, np.nan)}, ":images", "some values are NaN"),
     "flat images": (GOOD | {"images": IMAGES.reshape(30, 20)}, ":images", r"the shape is \(30, 20\)"),
     "two channels": (GOOD | {"images": np.zeros((30, 2, 4, 5), np.uint8)}, ":images", r"is \(30, 2, 4, 5\)"),
     "no rows": (GOOD | {"images": IMAGES[:0], "labels": LABELS[:0]}, ":images", "not empty"),

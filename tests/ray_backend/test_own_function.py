@@ -101,6 +101,14 @@ def test_a_node_without_a_package_is_reported_before_the_first_trial(
     assert not (tmp_path / "studies" / "faulty" / "spec.yaml").exists()
 
 
+def test_a_time_limit_does_not_count_what_torch_imports_for_the_first_optimizer(
+    connected: str, run_space: Any, make_space: Any, tmp_path: Path
+) -> None:
+    budget = {"trials": 2, "epochs": 1, "trial_time": 60}
+    swept = run_space(tmp_path, make_space(**{**SECTIONS, "task": "own_function:optimizing"}, budget=budget))
+    assert swept.trials["metric/score"].tolist() == [0.0, 0.0]
+
+
 def test_too_few_reports_fail_the_trial_with_its_functions_name(
     connected: str, run_space: Any, make_space: Any, tmp_path: Path
 ) -> None:

@@ -345,3 +345,12 @@ def test_the_hint_for_an_unquoted_string_adds_quotes(value: Value, text: str) ->
     with pytest.raises(InputError) as caught:
         check_value(sizes, value)
     assert f'put it in quotes, "{text}"' in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"), [("0.5", "remove the quotes: 0.5"), ("'1e-2'", "remove the quotes: 1e-2"), ("a", "Rate.")]
+)
+def test_the_hint_for_a_quoted_number_removes_the_quotes(value: Value, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_value(Variable("rate", "training", Float(0.0, 1.0), 0.1, "Rate."), value)
+    assert caught.value.hint == hint

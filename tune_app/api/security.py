@@ -46,7 +46,10 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self._token is None and name_and_port(host)[0] not in self._hosts:
+        name = name_and_port(host)[0]
+        if host and not name:
+            return error_response(400, f"the Host must be a name or an address, such as HOST:8000, but got `{host}`")
+        if self._token is None and name not in self._hosts:
             return error_response(400, f"the Host must be this machine, but got `{host}`", hint="use 127.0.0.1")
         origin = headers.get("origin")
         if origin is not None and origin not in self._origins and origin.partition("://")[2] != host:

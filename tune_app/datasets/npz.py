@@ -84,11 +84,11 @@ def _test_part(arrays: dict[str, np.ndarray], path: Path, train_images: np.ndarr
 def _images(images: np.ndarray, where: str) -> np.ndarray:
     """Images as (N, channels, height, width)."""
     if images.dtype != np.uint8:
-        raise InputError(
-            f"images must be of type uint8, 0 to {MAX_VALUE}, but are {images.dtype}",
-            where=where,
-            hint="convert values from 0 to 1 with `(images * 255).round().astype(np.uint8)`",
-        )
+        hint = "convert values from 0 to 1 with `(images * 255).round().astype(np.uint8)`"
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
+            hint = "some values are NaN or infinite: find out why, and leave out those images"
+        rule = f"images must be of type uint8, 0 to {MAX_VALUE}, but are {images.dtype}"
+        raise InputError(rule, where=where, hint=hint)
     if images.ndim == 3:
         images = images[:, None]
     elif images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):

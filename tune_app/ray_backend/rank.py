@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 
-from tune_app.credentials import drop_secrets
+from tune_app.credentials import drop_secrets, redacted
 from tune_app.errors import TuneAppError
 from tune_app.folder import LocalFolder, open_folder
 from tune_app.import_path import put_last
@@ -29,6 +29,7 @@ from tune_app.store.study import Study
 from tune_app.store.trial_log import TrialLog
 from tune_app.tasks import load_task, replica
 from tune_app.tasks.given_function import give_function
+from tune_app.tasks.optimization import import_for_optimizers
 from tune_app.tasks.script_state import ScriptState
 from tune_app.tasks.shared_data import share_with
 from tune_app.training.device import cap_gpu_memory, pick_device
@@ -139,6 +140,8 @@ class Rank:
             task, data = load_task(shared.task, shared.catalog), self._data(request["config"])
             self._progress = EpochProgress(shared.store, shared.study, request["trial"], request["attempt"])
             if shared.limited and replica.leads():
+                if ":" in shared.task:
+                    import_for_optimizers()
                 self._progress(0.0)
             training = Training(
                 task,
@@ -247,7 +250,8 @@ class Rank:
             if isinstance(error.__cause__, SystemExit) and hasattr(error.__cause__, "ray_terminate_msg"):
                 raise error.__cause__ from None
             if self._log is not None and not isinstance(error, TuneAppError):  # our errors explain what is wrong
-                self._log.add("".join(traceback.format_exception(error)).encode(errors="backslashreplace"))
+                told = redacted("".join(traceback.format_exception(error)))
+                self._log.add(told.encode(errors="backslashreplace"))
             failed = TrialFailed.of(error)
             raise TrialFailed(
                 failed.kind, told_with_place(failed.error, self._shared.driver, self._shared.import_path)

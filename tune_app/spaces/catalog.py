@@ -182,7 +182,10 @@ def check_value(variable: Variable, value: object, where: str = "", domain: Doma
         raise InputError(
             f"`{variable.name}` must be {domain.describe()}, but got {value!r}",
             where=where,
-            hint=_meant_text(domain, value) or _nearest_value(domain, value) or variable.description,
+            hint=_meant_text(domain, value)
+            or _meant_number(domain, value)
+            or _nearest_value(domain, value)
+            or variable.description,
         )
     return as_member(domain, value)  # type: ignore[arg-type]
 
@@ -243,6 +246,17 @@ def _meant_text(domain: Domain, value: object) -> str:
         return ""
     texts = [choice for choice in domain.choices if isinstance(choice, str) and _reads_as(choice, value)]
     return f'that choice is a string: put it in quotes, "{texts[0]}"' if texts else ""
+
+
+def _meant_number(domain: Domain, value: object) -> str:
+    """The hint that a number is a string because of its quotes."""
+    if isinstance(domain, Categorical) or not isinstance(value, str):
+        return ""
+    text = value.strip("'\" ")
+    try:
+        return f"remove the quotes: {text}" if domain.contains(float(text)) else ""
+    except ValueError:
+        return ""
 
 
 def _reads_as(text: str, value: bool | int | float) -> bool:

@@ -41,6 +41,14 @@ def build_optimizer(
     return lean(torch.optim.RMSprop)(parameters, lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
 
 
+def import_for_optimizers() -> None:
+    """Import what torch imports for the first optimizer of a process that is not `lean`.
+
+    It takes a second, and many on a busy machine: a short time limit would count it, and the next process, too.
+    """
+    torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+
+
 OptimizerT = TypeVar("OptimizerT", bound=torch.optim.Optimizer)
 
 
