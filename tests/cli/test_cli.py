@@ -22,6 +22,7 @@ from typing import Any
 
 import click
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
@@ -201,6 +202,18 @@ def test_trials(tune_app: Command) -> None:
 def test_trials_of_a_study_without_any(tune_app: Command) -> None:
     assert tune_app("trials", "empty").out == "no trial of empty has ended yet\n"
     assert tune_app("trials", "empty", "--json").json == []
+
+
+def test_a_table_that_a_full_disk_left_empty_is_an_error(
+    tune_app: Command, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    study = make_study(tmp_path / "full")
+    file = Path(study.trials_path, "data.parquet")
+    pq.write_table(pq.read_table(file).slice(0, 0), file)
+    ran = tune_app("trials", study.name, "--store", str(tmp_path / "full"))
+    assert ran.code == 1
+    assert "must have the 5 trials of digits-small that ended, but it is empty" in ran.error
+    assert "`tune-app resume digits-small` writes it again" in ran.error
 
 
 def test_show(tune_app: Command) -> None:

@@ -13,7 +13,7 @@ from tune_app.cli.options import json_option, print_json, store_option
 from tune_app.cli.study_argument import study_argument
 from tune_app.errors import TuneAppError, WorkFailed
 from tune_app.extras import require
-from tune_app.readable import is_absent, shown
+from tune_app.readable import counted, is_absent, shown
 from tune_app.standard_output import reserved
 
 if TYPE_CHECKING:
@@ -75,6 +75,10 @@ def trials(study: str, as_json: bool, as_csv: bool, store: str) -> None:
     elif as_csv:
         click.echo(table.to_csv(index=False), nl=False)
     elif table.empty:
+        ended = sum(record.finished for record in opened.history().trials.values())
+        if ended and not opened.being_written():  # a crash or a full disk kept it from being written
+            rule = f"the table must have the {counted(ended, 'trial')} of {study} that ended, but it is empty"
+            raise WorkFailed(rule, where=opened.trials_path, hint=f"`tune-app resume {study}` writes it again")
         click.echo(f"no trial of {study} has ended yet")
     else:
         searched = searched_columns(opened.document())
