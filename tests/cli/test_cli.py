@@ -533,7 +533,9 @@ def test_an_invalid_space(what: str, tune_app: Command, tmp_path: Path) -> None:
 
 def test_a_file_instead_of_a_folder(tune_app: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert tune_app("studies", "--store", str(tmp_path / "file")).code == 0
+    ran = tune_app("studies", "--store", str(tmp_path / "file"))
+    assert ran.code == 2
+    assert "the store must be a folder" in ran.error
     ran = tune_app("apply", "digits-small", "--profiles", str(tmp_path / "file"))
     assert ran.code == 1
     assert "cannot write" in ran.error
