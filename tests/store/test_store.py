@@ -286,7 +286,10 @@ def test_a_reader_does_not_block_a_writer(study: Study) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkFailed, match="cannot write"), Study(Store(tmp_path / "file").folder, "a").writing():
+    with (
+        pytest.raises(WorkFailed, match="cannot write"),
+        Study(Store(tmp_path / "file" / "results").folder, "a").writing(),
+    ):
         raise AssertionError
 
 
