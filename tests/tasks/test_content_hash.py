@@ -45,6 +45,7 @@ def test_the_same_content_has_the_same_hash(content: Any) -> None:
 DIFFERENT: list[Any] = [
     *(None, True, 1, 1.0, "1", b"1", "", [], (), {}, [1], (1,), [[1]], ["1"], ["a", "bc"], ["ab", "c"], {"a": 1}),
     *(np.zeros(2), np.zeros(2, np.float32), np.zeros((1, 2)), np.array([1.0, 0.0]), np.array(0.0), np.array(["ab"])),
+    *(np.array(["2026-01-01"], "datetime64[D]"), np.array(["2026-01-02"], "datetime64[D]")),
     *(torch.zeros(2), torch.zeros(2, dtype=torch.bfloat16), torch.zeros(1, 2), np.array(["a", "b"], object)),
 ]
 
@@ -53,7 +54,15 @@ def test_different_contents_have_different_hashes() -> None:
     assert len({content_hash(content) for content in DIFFERENT}) == len(DIFFERENT)
 
 
-@pytest.mark.parametrize("content", [object(), {1, 2}, [lambda: 1], np.array([object()]), torch.nn.Linear(1, 1)])
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+WITHOUT: list[Any] = [
+    *(object(), {1, 2}, [lambda: 1], ENDLESS, 10**5000, np.array([object()]), np.ma.masked_array([1, 2], [0, 1])),
+    *(torch.nn.Linear(1, 1), torch.float32, torch.zeros(2).to_sparse(), torch.zeros(2, device="meta")),
+]
+
+
+@pytest.mark.parametrize("content", WITHOUT, ids=lambda content: type(content).__name__)
 def test_an_object_of_a_class_has_none(content: Any) -> None:
     assert content_hash(content) is None
 

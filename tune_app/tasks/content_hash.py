@@ -23,7 +23,7 @@ def content_hash(content: Any) -> str | None:
     try:
         for part in _parts(content):
             digest.update(part)
-    except _NoCanonicalForm:
+    except (_NoCanonicalForm, RecursionError, ValueError):  # a list in itself; a number with thousands of digits
         return None
     return digest.hexdigest()
 
@@ -39,13 +39,15 @@ def _parts(content: Any) -> Iterator[bytes | memoryview]:
         yield f"{'list' if isinstance(content, list) else 'tuple'} {len(content)} ".encode()
         for value in content:
             yield from _parts(value)
-    elif isinstance(content, np.ndarray) and content.dtype.kind in "biufcSU":
+    elif isinstance(content, np.ma.MaskedArray):
+        raise _NoCanonicalForm
+    elif isinstance(content, np.ndarray) and content.dtype.kind in "biufcSUmM":
         yield f"array {content.dtype.str} {content.shape} ".encode()
         yield np.ascontiguousarray(content).reshape(-1).view(np.uint8).data if content.nbytes else b""
     elif isinstance(content, np.ndarray) and content.dtype.kind == "O":
         yield f"objects {content.shape} ".encode()
         yield from _parts(content.ravel().tolist())
-    elif type(content).__module__ == "torch" and content.device.type == "cpu" and not content.is_sparse:
+    elif f"{type(content).__module__}.{type(content).__name__}" == "torch.Tensor":
         yield from _parts(_bytes_of(content))
     elif content is None or isinstance(content, (bool, int, float, str, bytes, np.generic)):
         told = content if isinstance(content, bytes) else repr(content).encode("utf-8", "surrogatepass")
@@ -59,5 +61,7 @@ def _bytes_of(tensor: Any) -> list[Any]:
     """A tensor as plain values; NumPy does not know all of torch's types."""
     import torch
 
+    if tensor.device.type != "cpu" or tensor.layout != torch.strided or tensor.is_quantized:
+        raise _NoCanonicalForm
     whole = tensor.detach().resolve_conj().resolve_neg().contiguous()
     return ["tensor", str(tensor.dtype), list(tensor.shape), whole.view(-1).view(torch.uint8).numpy()]
