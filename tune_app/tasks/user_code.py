@@ -124,7 +124,8 @@ def _arguments_unread() -> Iterator[None]:
     """Make `argparse` raise errors instead of printing them and ending the process."""
 
     def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-        raise _ParsesArguments(f"it reads the command-line arguments: {message}")
+        told = "" if message.startswith("unrecognized") else f": {message}"  # the unrecognized ones are our own
+        raise _ParsesArguments(f"it reads the command-line arguments{told}")
 
     # Locked, because two threads that patch and restore concurrently could leave it patched.
     with _parsing, patch.object(argparse.ArgumentParser, "error", refuse):
